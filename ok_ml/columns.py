@@ -1,0 +1,71 @@
+"""Every column, event type and table name of the project, once.
+
+No other module spells one of these as a string literal.
+"""
+
+from typing import Final
+
+# -- keys and time -----------------------------------------------------------
+USER_ID: Final = "user_id"
+SOURCE_ID: Final = "source_id"
+ITEM_ID: Final = "item_id"
+FRIEND_ID: Final = "friend_id"
+PART: Final = "part"  # int32: hash of the entity id mod P, see ok_ml.hashing
+DT: Final = "dt"  # the partition: ISO date; a month-grained dataset uses the month's first day
+
+# -- events ------------------------------------------------------------------
+EVENT_TYPE: Final = "event_type"
+POSITION: Final = "position"  # int32, 0 = top of the feed; null for what is not an impression
+CONTENT_TYPE: Final = "content_type"
+DURATION_MS: Final = "duration_ms"
+EVENT_TIME: Final = "event_time"  # timestamp[us, UTC]
+EVENT_COLUMNS: Final = (USER_ID, SOURCE_ID, ITEM_ID, EVENT_TYPE, POSITION, CONTENT_TYPE, DURATION_MS, EVENT_TIME)
+
+IMPRESSION: Final = "impression"
+LIKE: Final = "like"
+CLICK: Final = "click"
+COMMENT: Final = "comment"
+SHARE: Final = "share"
+HIDE: Final = "hide"
+SUBSCRIBE: Final = "subscribe"
+UNSUBSCRIBE: Final = "unsubscribe"
+FRIEND_REQUEST: Final = "friend_request"  # item_id holds the other user; source_id is 0
+EVENT_TYPES: Final = (
+    IMPRESSION, LIKE, CLICK, COMMENT, SHARE, HIDE, SUBSCRIBE, UNSUBSCRIBE, FRIEND_REQUEST,
+)  # fmt: skip
+
+# -- snapshots ---------------------------------------------------------------
+NAME: Final = "name"
+TOPIC: Final = "topic"  # string, nullable
+KIND: Final = "kind"  # "group", "author", "artist", "product type", ...
+CREATED_DT: Final = "created_dt"  # string ISO date, nullable
+SEGMENT: Final = "segment"  # string, nullable: the user attribute that evaluation is broken down by
+REGISTERED_DT: Final = "registered_dt"  # string ISO date, nullable
+
+# -- predictions -------------------------------------------------------------
+SOURCE_IDS: Final = "source_ids"  # list<int64>, best first
+SCORES: Final = "scores"  # list<float32>, descending, parallel to source_ids
+REASONS: Final = "reasons"  # list<int8>, parallel to source_ids: see REASON_*
+IS_FALLBACK: Final = "is_fallback"  # bool: the user had no history
+
+REASON_TASTE: Final = 0  # retrieved by the embeddings
+REASON_POPULAR: Final = 1  # retrieved by popularity
+REASON_FRIENDS: Final = 2  # retrieved by friends' subscriptions
+REASON_FALLBACK: Final = 3  # the list for users without history
+REASON_NAMES: Final = ("taste", "popular", "friends", "fallback")
+
+# -- tables of the lake --------------------------------------------------------
+EVENTS: Final = "events"
+USERS: Final = "users"
+SOURCES: Final = "sources"
+SUBSCRIPTIONS: Final = "subscriptions"
+FRIENDS: Final = "friends"
+REJECTED: Final = "rejected_events"
+USER_FEATURES: Final = "user_features"
+SOURCE_FEATURES: Final = "source_features"
+PAIR_FEATURES: Final = "pair_features"
+USER_TOPICS: Final = "user_topics"
+FEATURE_STATISTICS: Final = "feature_statistics"
+EMBEDDINGS: Final = "embeddings"
+TRAINING_SET: Final = "training_set"
+PREDICTIONS: Final = "predictions"

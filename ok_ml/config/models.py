@@ -1,0 +1,323 @@
+"""The configuration as one tree of frozen pydantic models. `ok_ml.config.loader` reads the YAML into it.
+
+Every field says its unit and range; an unknown key is an error. Secrets are names of environment variables.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Frozen(BaseModel):
+    """Immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+Port = Annotated[int, Field(ge=1024, le=65535)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+# -- environment: configs/base.yml overlaid by configs/environments/<name>.yml --------------------------------
+
+
+class LakeConfig(Frozen):
+    uri: str = Field(description="Folder or URI of the lake (hdfs://, s3a://); relative paths are below the project.")
+
+
+class SparkConfig(Frozen):
+    master: str = Field(description="Spark master, or empty for what spark-defaults says.")
+    driver_memory: str = Field(default="3g", description="Heap of the driver's JVM, as Spark writes it.")
+    shuffle_partitions: int = Field(default=8, ge=1, description="spark.sql.shuffle.partitions.")
+    conf: dict[str, str] = Field(default_factory=dict, description="Further Spark settings, verbatim.")
+
+
+class KafkaConfig(Frozen):
+    mode: Literal["embedded", "external"] = Field(description="embedded: the project starts one KRaft node on loopback.")
+    bootstrap_servers: str = Field(description="host:port, comma separated.")
+    controller_port: Port = Field(default=19093, description="Controller port of the embedded broker.")
+    heap_mb: int = Field(default=384, ge=128, description="Heap of the embedded broker, MiB.")
+    jars_dir: str | None = Field(default=None, description="Folder with Kafka's jars; else KAFKA_HOME, else fetched.")
+    replication_factor: int = Field(default=1, ge=1, description="Replicas of each prediction topic.")
+    client: dict[str, str] = Field(default_factory=dict, description="Further librdkafka settings, verbatim (security).")
+    password_env: str | None = Field(default=None, description="Environment variable with the SASL password.")
+
+
+class StorageConfig(Frozen):
+    backend: str = Field(description="Short name of the storage backend: lmdb, redis.")
+    path: str | None = Field(default=None, description="Folder of an embedded backend, relative to the project.")
+    url: str | None = Field(default=None, description="Address of a server backend, without credentials.")
+    password_env: str | None = Field(default=None, description="Environment variable with the server's password.")
+    live_timeout_seconds: float = Field(default=120.0, gt=0, description="How long live_predictions waits for the switch.")
+
+
+class MlflowConfig(Frozen):
+    tracking_uri: str = Field(description="sqlite:///relative/path or a server's address.")
+    artifact_root: str | None = Field(default=None, description="Folder or URI for artifacts of new experiments.")
+    port: Port = Field(default=5000, description="Port of the MLflow UI under `make ui`.")
+
+
+class DagsterConfig(Frozen):
+    home: str | None = Field(default=".ok_ml/dagster", description="DAGSTER_HOME of a local instance.")
+    port: Port = Field(default=3000, description="Port of the Dagster UI under `make ui`.")
+
+
+class ServiceConfig(Frozen):
+    host: str = Field(default="127.0.0.1", description="Address the HTTP service binds.")
+    port: Port = Field(default=8642, description="Port of the HTTP service.")
+    workers: int = Field(default=1, ge=1, description="Worker processes.")
+
+
+class WorldClockConfig(Frozen):
+    dataset: str = Field(default="ok_world", description="The simulated dataset whose days go by under `make ui`.")
+    day_seconds: float = Field(default=120.0, gt=0, description="Wall seconds of one simulated day.")
+
+
+class EnvironmentConfig(Frozen):
+    """Where things run. Deployments differ by this alone."""
+
+    environment: str
+    state_dir: str = Field(default=".ok_ml", description="The one folder of all local state, relative to the project.")
+    lake: LakeConfig
+    spark: SparkConfig
+    kafka: KafkaConfig
+    storage: StorageConfig
+    mlflow: MlflowConfig
+    dagster: DagsterConfig = DagsterConfig()
+    service: ServiceConfig = ServiceConfig()
+    world_clock: WorldClockConfig = WorldClockConfig()
+    signing_key_env: str | None = Field(default=None, description="Variable with the signing key; else a local key file.")
+
+
+# -- datasets: configs/datasets/<name>.yml ---------------------------------------------------------------------
+
+
+class Incident(Frozen):
+    """Something that goes wrong in the simulated log on one day."""
+
+    day: int = Field(ge=0, description="Day index from the world's start.")
+    kind: Literal["shift", "nulls", "late", "half", "doubled"]
+    size: float = Field(default=1.0, description="Strength: seconds or factor for shift, share of rows for nulls.")
+
+
+class WorldConfig(Frozen):
+    """Scale and parameters of the simulated social network."""
+
+    seed: int = 7
+    start: str = Field(description="First day, ISO date; a Monday keeps the weekly rhythm readable.")
+    days: int = Field(ge=8, description="Days that `make run` commits.")
+    users: int = Field(ge=100, description="Registered users at the end of `days`.")
+    sources: int = Field(ge=50, description="Groups and authors ever alive within `days`.")
+    topics: int = Field(default=24, ge=4)
+    users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
+    incidents: tuple[Incident, ...] = ()
+    behaviour: dict[str, float] = Field(default_factory=dict, description="Overrides of ok_world.parameters.Behaviour.")
+
+
+class TableMapping(Frozen):
+    """How one raw table becomes a canonical table."""
+
+    path: str = Field(description="Path, glob or package:NAME/FILE; ${VARIABLE} is taken from the environment.")
+    format: Literal["parquet", "csv", "tsv", "jsonl"] = "parquet"
+    encoding: str = "utf-8"
+    quoting: bool = True
+    columns: dict[str, str] = Field(description="canonical column -> raw column.")
+    constants: dict[str, str] = Field(default_factory=dict, description="canonical column -> fixed value.")
+    drop_if: dict[str, str] = Field(default_factory=dict, description="reason -> condition that sets a row aside.")
+
+
+class TimeMapping(Frozen):
+    """How the event time is read."""
+
+    columns: tuple[str, ...] = Field(description="One raw column, or year, month, day columns in this order.")
+    format: str = Field(default="auto", description="auto, epoch_s, epoch_ms, or a strptime format.")
+    timezone: str = "UTC"
+    min_date: str | None = Field(default=None, description="Rows before it are set aside.")
+    max_date: str | None = Field(default=None, description="Rows from it on are set aside.")
+
+
+class EventsMapping(TableMapping):
+    time: TimeMapping
+    event_types: dict[str, str] = Field(default_factory=dict, description="raw event type -> canonical event type.")
+
+
+class SubscriptionRule(Frozen):
+    """What "subscribed" means in this dataset."""
+
+    event_types: tuple[str, ...] = Field(default=("subscribe",), description="Events that subscribe a user to a source.")
+
+
+class PartitionConfig(Frozen):
+    grain: Literal["day", "month"] = "day"
+    start: str | None = Field(default=None, description="First partition, ISO date; default: the first one in the data.")
+    end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
+
+
+class DatasetConfig(Frozen):
+    """One log and its snapshots, simulated or real."""
+
+    dataset: str
+    description: str
+    owners: tuple[str, ...] = Field(min_length=1)
+    parts: int = Field(default=8, ge=1, le=4096, description="Parts of the entity hash.")
+    partition: PartitionConfig = PartitionConfig()
+    world: WorldConfig | None = Field(default=None, description="Set for the simulated network; excludes `events`.")
+    events: EventsMapping | None = None
+    users: TableMapping | None = None
+    sources: TableMapping | None = None
+    friends: TableMapping | None = None
+    subscription: SubscriptionRule = SubscriptionRule()
+    has_impressions: bool = Field(description="Whether the log says what was shown and not reacted to.")
+    weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
+    grades: dict[str, int] = Field(description="event type -> relevance grade (0 none .. 4) of labels and metrics.")
+    freshness_hours: float = Field(default=26.0, gt=0, description="Age at which the newest partition is stale, hours.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DatasetConfig":
+        if (self.world is None) == (self.events is None):
+            raise ValueError("a dataset has either `world` (simulated) or `events` (a mapping of raw files), not both")
+        return self
+
+
+# -- experiments: configs/experiments/<name>.yml ---------------------------------------------------------------
+
+
+class EventsInput(Frozen):
+    name: str = Field(description="A dataset of configs/datasets.")
+    window_days: int = Field(ge=1, description="History that embeddings learn from, days.")
+
+
+class DatasetsInput(Frozen):
+    events: EventsInput
+
+
+class FeaturesStage(Frozen):
+    activity_days: int = Field(ge=1, description="Window of the activity family, days.")
+    affinity_days: int = Field(ge=1, description="Window of the affinity, recency and content families, days.")
+    popularity_days: int = Field(ge=1, description="Window of the popularity and social families, days.")
+
+
+class EmbeddingsStage(Frozen):
+    engine: str = Field(default="implicit", description="Short name of the ALS engine: implicit, spark.")
+    factors: int = Field(default=64, ge=2, le=1024)
+    iterations: int = Field(default=12, ge=1)
+    regularization: float = Field(default=10.0, ge=0)
+    alpha: float = Field(default=5.0, gt=0, description="Confidence of an interaction: 1 + alpha * weight.")
+    half_life_days: float | None = Field(default=None, gt=0, description="Decay of an interaction's weight; none: no decay.")
+
+
+class TrainingSetStage(Frozen):
+    label_days: int = Field(default=3, ge=1, description="Days of labels before the evaluation days.")
+    negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
+
+
+class ModelStage(Frozen):
+    objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
+    num_leaves: int = Field(default=31, ge=2)
+    num_trees: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.07, gt=0)
+    min_data_in_leaf: int = Field(default=50, ge=1)
+    num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
+
+
+class EvaluationStage(Frozen):
+    days: int = Field(default=3, ge=1, description="The newest days, never trained on.")
+    k: tuple[int, ...] = (10, 50)
+    bootstrap: int = Field(default=1000, ge=100, description="Bootstrap resamples of users for the intervals.")
+
+
+class PredictionsStage(Frozen):
+    candidates: int = Field(default=200, ge=10)
+    top_n: int = Field(default=50, ge=1, le=100)
+
+
+class Stages(Frozen):
+    """Stages of pipeline type source_recommendation."""
+
+    features: FeaturesStage
+    embeddings: EmbeddingsStage = EmbeddingsStage()
+    training_set: TrainingSetStage = TrainingSetStage()
+    model: ModelStage = ModelStage()
+    evaluation: EvaluationStage = EvaluationStage()
+    predictions: PredictionsStage = PredictionsStage()
+
+
+class GateConfig(Frozen):
+    metric: str = Field(default="ndcg@10", description="The metric that decides.")
+    not_worse_than_champion: bool = True
+    floor_over_popularity: float = Field(default=1.0, ge=0, description="Least ratio of the metric to popularity's.")
+
+
+class FreshnessConfig(Frozen):
+    model_days: float = Field(default=7.0, gt=0, description="Data days after which a model is stale.")
+    predictions_hours: float = Field(default=26.0, gt=0, description="Data hours after which predictions are stale.")
+
+
+class DriftConfig(Frozen):
+    psi_warn: float = Field(default=0.1, gt=0)
+    psi_block: float = Field(default=0.25, gt=0)
+
+
+class Range(Frozen):
+    """What a feature's statistics must stay within."""
+
+    min: float | None = None
+    max: float | None = None
+    null_share: Share = 0.0
+
+
+class ChecksConfig(Frozen):
+    drift: DriftConfig = DriftConfig()
+    null_share_block: Share = Field(default=0.01, description="Share of nulls of any feature that blocks.")
+    ranges: dict[str, Range] = Field(default_factory=dict, description="feature name -> allowed range; replaces the default.")
+
+
+class DeliveryConfig(Frozen):
+    partitions: int = Field(default=8, ge=1, description="Kafka partitions; must equal the dataset's parts.")
+    keep_generations: int = Field(default=3, ge=1)
+
+
+class ReleaseConfig(Frozen):
+    cycle: Literal["automatic", "manual"] = Field(description="automatic: the daemon retrains and publishes by itself.")
+
+
+class ExperimentConfig(Frozen):
+    """One YAML file = one pipeline instance."""
+
+    experiment: str
+    pipeline_type: Literal["source_recommendation"]
+    description: str = ""
+    owners: tuple[str, ...] = Field(min_length=1)
+    datasets: DatasetsInput
+    stages: Stages
+    gate: GateConfig = GateConfig()
+    freshness: FreshnessConfig = FreshnessConfig()
+    checks: ChecksConfig = ChecksConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    release: ReleaseConfig = ReleaseConfig(cycle="manual")
+    seed: int = 20201
+
+
+class Project(Frozen):
+    """Everything that the YAML says, resolved for one environment and one size."""
+
+    root: Path
+    size: str = "default"
+    environment: EnvironmentConfig
+    datasets: dict[str, DatasetConfig]
+    experiments: dict[str, ExperimentConfig]
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of all local state, absolute."""
+        return self.root / self.environment.state_dir
+
+    @property
+    def lake_root(self) -> str:
+        """Folder (absolute) or URI of the lake."""
+        uri = self.environment.lake.uri
+        return uri if "://" in uri else str(self.root / uri)
+
+    def dataset_of(self, experiment: str) -> DatasetConfig:
+        """The dataset that an experiment reads."""
+        return self.datasets[self.experiments[experiment].datasets.events.name]

@@ -1,0 +1,241 @@
+"""The lake: versioned, committed partitions of Parquet tables.
+
+A partition is written into a fresh version folder, then committed by its manifest in one rename.
+Readers go through the manifest; nothing lists a folder to find out what is current.
+
+Layout, below the root::
+
+    <scope>/<table>/_committed/<partition>.json             the manifest: which version is current
+    <scope>/<table>/<partition>/<version>/part-00000.parquet
+
+`scope` is a dataset or an experiment. A table without partitions uses the partition "all".
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ok_ml.errors import NotCommitted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WHOLE = "all"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was committed for one partition.
+
+    Attributes
+    ----------
+    inputs
+        name -> version of everything the partition was made from, code version and config hash included.
+    version
+        Folder of the data below the partition.
+    data_version
+        Content hash of the rows: equal rows, equal data version.
+    files
+        File names below the version folder, sorted.
+    details
+        Whatever else readers need: counts by reason, bounds of time.
+    """
+
+    scope: str
+    table: str
+    partition: str
+    version: str
+    data_version: str
+    rows: int
+    files: tuple[str, ...]
+    inputs: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    committed_at: str = ""
+
+
+class Lake:
+    """Tables below one root folder.
+
+    Parameters
+    ----------
+    root
+        A local or mounted folder.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def find(self, scope: str, table: str, partition: str = WHOLE) -> Manifest | None:
+        """The manifest of a committed partition, or None."""
+        path = self._manifest_path(scope, table, partition)
+        with contextlib.suppress(FileNotFoundError):
+            raw = json.loads(path.read_text())
+            return Manifest(**{**raw, "files": tuple(raw["files"])})
+        return None
+
+    def manifest(self, scope: str, table: str, partition: str = WHOLE) -> Manifest:
+        """The manifest of a committed partition.
+
+        Raises
+        ------
+        NotCommitted
+            Nothing was committed there.
+        """
+        found = self.find(scope, table, partition)
+        if found is None:
+            known = self.partitions(scope, table)
+            raise NotCommitted(
+                f"{scope}/{table} has no committed partition {partition!r}"
+                f" (committed: {f'{known[0]} .. {known[-1]}, {len(known)} in all' if known else 'none'})",
+                why="whatever reads it would silently work on nothing",
+                remedy=f"materialise {scope}/{table} for {partition} first, e.g. with `ok-ml run` or in the Dagster UI",
+            )
+        return found
+
+    def partitions(self, scope: str, table: str) -> list[str]:
+        """Committed partitions, ascending."""
+        folder = self.root / scope / table / "_committed"
+        return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+
+    def latest(self, scope: str, table: str) -> str:
+        """The newest committed partition. Raises NotCommitted if there is none."""
+        known = self.partitions(scope, table)
+        if not known:
+            self.manifest(scope, table, "(any)")
+        return known[-1]
+
+    def folder(self, manifest: Manifest) -> Path:
+        """The folder that holds the data of a manifest."""
+        return self.root / manifest.scope / manifest.table / manifest.partition / manifest.version
+
+    def files(self, scope: str, table: str, partitions: Iterable[str] = (WHOLE,)) -> list[str]:
+        """Absolute paths of the data files of committed partitions, in order."""
+        manifests = [self.manifest(scope, table, partition) for partition in partitions]
+        return [str(self.folder(m) / name) for m in manifests for name in m.files]
+
+    def read(
+        self, scope: str, table: str, partitions: Iterable[str] = (WHOLE,), *, columns: list[str] | None = None,
+        part: int | None = None,
+    ) -> "pa.Table":  # fmt: skip
+        """Rows of committed partitions as one Arrow table; `part` keeps only the files of one part."""
+        import pyarrow.parquet as pq
+        import pyarrow as pa
+
+        names = self.files(scope, table, partitions)
+        if part is not None:
+            names = [name for name in names if Path(name).name.startswith(part_prefix(part))]
+        tables = [pq.read_table(name, columns=columns, partitioning=None) for name in names]
+        if not tables:
+            schema = pq.read_schema(self.files(scope, table, partitions)[0])
+            empty = schema.empty_table()
+            return empty.select(columns) if columns else empty
+        return pa.concat_tables(tables)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def staged(self, scope: str, table: str, partition: str = WHOLE) -> Iterator[Path]:
+        """A fresh, empty version folder; removed again if the block raises. Commit it with `commit`."""
+        folder = self.root / scope / table / partition / f"v-{uuid.uuid4().hex[:12]}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def commit(
+        self, folder: Path, *, rows: int, data_version: str, inputs: dict[str, str] | None = None,
+        details: dict[str, Any] | None = None, keep: int = 2,
+    ) -> Manifest:  # fmt: skip
+        """Make a staged folder the current version of its partition, in one rename.
+
+        The newest `keep` versions stay on disk, for readers that resolved an older one.
+        """
+        scope, table, partition = folder.parts[-4:-1]
+        names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(("_", ".")))
+        manifest = Manifest(
+            scope=scope, table=table, partition=partition, version=folder.name, data_version=data_version, rows=rows,
+            files=tuple(names), inputs=inputs or {}, details=details or {}, committed_at=datetime.now(UTC).isoformat(),
+        )  # fmt: skip
+        for name in names:
+            _fsync(folder / name)
+        _fsync(folder)
+        path = self._manifest_path(scope, table, partition)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        with aside.open("w") as handle:
+            json.dump(asdict(manifest), handle, indent=1, sort_keys=True, default=str)
+            handle.flush()
+            os.fsync(handle.fileno())
+        aside.replace(path)
+        _fsync(path.parent)
+        self._collect(folder, keep)
+        return manifest
+
+    def write(
+        self, scope: str, table: str, partition: str, rows: "pa.Table", *, sort_by: list[str],
+        inputs: dict[str, str] | None = None, details: dict[str, Any] | None = None, by_part: bool = False,
+    ) -> Manifest:  # fmt: skip
+        """Stage and commit one Arrow table, sorted by `sort_by`; `by_part` writes one file a value of `part`."""
+        import pyarrow.parquet as pq
+
+        from ok_ml.columns import PART
+        from ok_ml.hashing import content_hash
+
+        ordered = rows.sort_by([(name, "ascending") for name in sort_by])
+        with self.staged(scope, table, partition) as folder:
+            if by_part:
+                import pyarrow.compute as pc
+
+                present = sorted(pc.unique(ordered[PART]).to_pylist()) or [0]
+                for part in present:
+                    pq.write_table(ordered.filter(pc.equal(ordered[PART], part)), folder / f"{part_prefix(part)}.parquet")
+            else:
+                pq.write_table(ordered, folder / "all.parquet")
+            return self.commit(
+                folder, rows=ordered.num_rows, data_version=content_hash(ordered, sort_by), inputs=inputs, details=details
+            )
+
+    def is_current(self, scope: str, table: str, partition: str, inputs: dict[str, str]) -> bool:
+        """Whether a partition is committed and was made from exactly `inputs`."""
+        found = self.find(scope, table, partition)
+        return found is not None and found.inputs == inputs
+
+    def _manifest_path(self, scope: str, table: str, partition: str) -> Path:
+        return self.root / scope / table / "_committed" / f"{partition}.json"
+
+    def _collect(self, current: Path, keep: int) -> None:
+        versions = sorted(current.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in [path for path in versions if path != current][max(keep - 1, 0) :]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def part_prefix(part: int) -> str:
+    """Start of the name of every file that holds one part."""
+    return f"part-{part:05d}"
+
+
+def fingerprint(parts: dict[str, object]) -> str:
+    """A short hash of anything JSON can say, key order aside: 16 hex digits of SHA-256."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
