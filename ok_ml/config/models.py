@@ -117,7 +117,7 @@ class WorldConfig(Frozen):
 class TableMapping(Frozen):
     """How one raw table becomes a canonical table."""
 
-    path: str = Field(description="Path, glob or package:NAME/FILE; ${VARIABLE} is taken from the environment.")
+    path: str = Field(description="Path, glob, package:NAME/FILE or world:TABLE; ${VARIABLE} is taken from the environment.")
     format: Literal["parquet", "csv", "tsv", "jsonl"] = "parquet"
     encoding: str = "utf-8"
     quoting: bool = True
@@ -161,11 +161,12 @@ class DatasetConfig(Frozen):
     owners: tuple[str, ...] = Field(min_length=1)
     parts: int = Field(default=8, ge=1, le=4096, description="Parts of the entity hash.")
     partition: PartitionConfig = PartitionConfig()
-    world: WorldConfig | None = Field(default=None, description="Set for the simulated network; excludes `events`.")
-    events: EventsMapping | None = None
+    world: WorldConfig | None = Field(default=None, description="Set for the simulated network, whose raw log is world:TABLE.")
+    events: EventsMapping
     users: TableMapping | None = None
     sources: TableMapping | None = None
     friends: TableMapping | None = None
+    subscriptions: TableMapping | None = Field(default=None, description="A raw snapshot; else derived by `subscription`.")
     subscription: SubscriptionRule = SubscriptionRule()
     has_impressions: bool = Field(description="Whether the log says what was shown and not reacted to.")
     weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
@@ -173,9 +174,10 @@ class DatasetConfig(Frozen):
     freshness_hours: float = Field(default=26.0, gt=0, description="Age at which the newest partition is stale, hours.")
 
     @model_validator(mode="after")
-    def _one_origin(self) -> "DatasetConfig":
-        if (self.world is None) == (self.events is None):
-            raise ValueError("a dataset has either `world` (simulated) or `events` (a mapping of raw files), not both")
+    def _world_paths_need_a_world(self) -> "DatasetConfig":
+        tables = (self.events, self.users, self.sources, self.friends, self.subscriptions)
+        if self.world is None and any(table is not None and table.path.startswith("world:") for table in tables):
+            raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
         return self
 
 
