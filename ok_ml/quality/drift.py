@@ -1,0 +1,193 @@
+"""Drift of features against the reference that their bins were frozen from.
+
+Population stability index (Siddiqi, Credit Risk Scorecards, 2006)::
+
+    PSI = sum over bins of (p_i - q_i) * ln(p_i / q_i)        p = now, q = reference
+
+It is Jeffreys' divergence, KL(p, q) + KL(q, p), in nats. An empty bin would make it infinite, so both histograms are
+smoothed by half a count a bin: p_i = (n_i + 1/2) / (n + B/2). Bins that are empty on both sides are left out. The bins
+are those of the reference plus below, above and null.
+
+Two samples of one distribution do not have PSI 0: B * PSI / (B-1) is near a chi-square, so that (Yurdakul 2018)::
+
+    E[PSI] = (B-1) * (1/n + 1/m)        sd[PSI] = sqrt(2 * (B-1)) * (1/n + 1/m)
+
+With 20 bins and 300 users against 300 that is 0.13, a warning for nothing. So the mean is subtracted
+(`psi = max(0, psi_raw - psi_bias)`), and a verdict needs three of these standard deviations besides its threshold.
+Users of neighbouring days are the same people, so the true sampling error is smaller: the correction is cautious.
+
+Jensen-Shannon divergence (Lin 1991), in bits, between 0 and 1, without smoothing::
+
+    JS = H((p + q) / 2) - (H(p) + H(q)) / 2
+
+Counters over a window of days follow the week: a window of 9 days has one weekend or two. Pool the reference over whole
+weeks (`feature_statistics` takes the files of several days), or the weekday itself is what drifts.
+"""
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ok_ml.config.models import DriftConfig
+from ok_ml.errors import DataError
+from ok_ml.quality import columns as q
+from ok_ml.quality.bins import FeatureKey, FrozenBins
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import ArrayLike, NDArray
+
+OK = "ok"
+WARN = "warn"
+BLOCK = "block"
+_SEVERITY = {BLOCK: 0, WARN: 1, OK: 2}
+_SMOOTHING = 0.5
+_STANDARD_DEVIATIONS = 3.0
+
+
+def psi(now: "ArrayLike", reference: "ArrayLike") -> float:
+    """Population stability index of two histograms on the same bins, in nats; NaN if one of them is empty.
+
+    Parameters
+    ----------
+    now, reference
+        Counts [b].
+    """
+    n, m = _nonempty(now, reference)
+    if not n.sum() or not m.sum():
+        return math.nan
+    p, r = (_smoothed(counts) for counts in (n, m))
+    return float(np.sum((p - r) * np.log(p / r)))
+
+
+def psi_bias(now: "ArrayLike", reference: "ArrayLike") -> tuple[float, float]:
+    """Mean and standard deviation of PSI between two samples of these sizes from one distribution."""
+    n, m = _nonempty(now, reference)
+    if not n.sum() or not m.sum():
+        return math.nan, math.nan
+    freedom = max(len(n) - 1, 0)
+    size = 1.0 / float(n.sum()) + 1.0 / float(m.sum())
+    return freedom * size, math.sqrt(2 * freedom) * size
+
+
+def jensen_shannon(now: "ArrayLike", reference: "ArrayLike") -> float:
+    """Jensen-Shannon divergence of two histograms on the same bins, in bits: 0 equal .. 1 disjoint; NaN if one is empty."""
+    n, m = _nonempty(now, reference)
+    if not n.sum() or not m.sum():
+        return math.nan
+    p, r = n / n.sum(), m / m.sum()
+    return float(max(_entropy((p + r) / 2) - (_entropy(p) + _entropy(r)) / 2, 0.0))
+
+
+def drift_table(
+    current: "pa.Table", reference: "pa.Table", bins: FrozenBins, config: DriftConfig | None = None
+) -> "pa.Table":
+    """Every feature of one day judged against the reference.
+
+    Parameters
+    ----------
+    current, reference
+        Tables of `feature_statistics`, counted on `bins`; one row a feature each.
+    bins
+        The frozen bins of the reference.
+    config
+        Thresholds on the corrected `psi`.
+
+    Returns
+    -------
+    pa.Table
+        Schema `drift_schema`, worst first. `verdict` is ok, warn or block. A feature that is missing today, or has no
+        row, blocks; one that the reference does not know warns. `moved` says which bin changed most.
+
+    Raises
+    ------
+    DataError
+        A histogram was counted on other edges than those of `bins`.
+    """
+    import pyarrow as pa
+
+    limits = config or DriftConfig()
+    now, then = (_by_feature(table, bins) for table in (current, reference))
+    rows = [_judge(key, now.get(key), then.get(key), limits) for key in sorted(now.keys() | then.keys())]
+    rows.sort(key=lambda row: (_SEVERITY[row[q.VERDICT]], -(row[q.PSI] or 0.0), row[q.ENTITY], row[q.FEATURE]))
+    return pa.Table.from_pylist(rows, schema=q.drift_schema())
+
+
+def bin_labels(edges: "NDArray[np.float64] | list[float]") -> list[str]:
+    """Names of the counts of a histogram: "< 0", "[0, 1)", ..., "> 9", "null"."""
+    shown = [f"{edge:.4g}" for edge in edges]
+    if not shown:
+        return ["any", "null"]
+    inside = [f"[{left}, {right})" if left != right else f"= {left}" for left, right in pairwise(shown)]
+    return [f"< {shown[0]}", *inside, f"> {shown[-1]}", "null"]
+
+
+def _judge(
+    key: FeatureKey, now: dict[str, Any] | None, then: dict[str, Any] | None, limits: DriftConfig
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        q.ENTITY: key[0], q.FEATURE: key[1], q.ROWS: now[q.ROWS] if now else 0,
+        q.ROWS_REFERENCE: then[q.ROWS] if then else 0, q.NULL_SHARE: now[q.NULL_SHARE] if now else None,
+        q.MEAN_NOW: now[q.MEAN] if now else None, q.MEAN_REFERENCE: then[q.MEAN] if then else None,
+    }  # fmt: skip
+    if not now or not now[q.ROWS]:
+        return row | {q.VERDICT: BLOCK, q.MOVED: "no row today" if now else "missing today"}
+    if not then or not then[q.ROWS]:
+        return row | {q.VERDICT: WARN, q.MOVED: "not in the reference"}
+    counts = now[q.BIN_COUNTS], then[q.BIN_COUNTS]
+    raw, (mean, deviation) = psi(*counts), psi_bias(*counts)
+    corrected = max(raw - mean, 0.0)
+    evident = corrected > _STANDARD_DEVIATIONS * deviation
+    verdict = OK if not evident or corrected <= limits.psi_warn else WARN if corrected <= limits.psi_block else BLOCK
+    return row | {
+        q.PSI: corrected, q.PSI_RAW: raw, q.PSI_BIAS: mean, q.JS: jensen_shannon(*counts), q.VERDICT: verdict,
+        q.MOVED: _largest_move(now[q.BIN_EDGES], *counts),
+    }  # fmt: skip
+
+
+def _largest_move(edges: list[float], now: list[int], then: list[int]) -> str:
+    p, r = np.asarray(now) / sum(now), np.asarray(then) / sum(then)
+    index = int(np.argmax(np.abs(p - r)))
+    return f"{bin_labels(edges)[index]}: {r[index]:.1%} -> {p[index]:.1%}"
+
+
+def _by_feature(table: "pa.Table", bins: FrozenBins) -> dict[FeatureKey, dict[str, Any]]:
+    found = {(row[q.ENTITY], row[q.FEATURE]): row for row in table.to_pylist()}
+    if len(found) != table.num_rows:
+        raise DataError(
+            f"a statistics table has {table.num_rows} rows for {len(found)} features, expected one a feature",
+            why="drift compares one day with one reference", remedy="filter the table to one partition",
+        )  # fmt: skip
+    for key, row in found.items():
+        frozen = bins.edges.get(key)
+        if frozen is not None and tuple(row[q.BIN_EDGES]) != tuple(frozen):
+            raise DataError(
+                f"{'/'.join(key)} was counted on {len(row[q.BIN_EDGES])} edges that are not the {len(frozen)} frozen ones",
+                why="histograms on different bins cannot be compared",
+                remedy="compute feature_statistics of that day again with bins= of the model that is judged",
+            )
+    return found
+
+
+def _nonempty(now: "ArrayLike", reference: "ArrayLike") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    n, m = np.asarray(now, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if n.shape != m.shape:
+        raise DataError(
+            f"histograms of {n.size} and {m.size} bins", why="only counts on the same bins can be compared",
+            remedy="count both on the same frozen bins",
+        )  # fmt: skip
+    used = (n > 0) | (m > 0)
+    return n[used], m[used]
+
+
+def _smoothed(counts: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    smoothed = counts + _SMOOTHING
+    shares: NDArray[np.float64] = smoothed / smoothed.sum()
+    return shares
+
+
+def _entropy(shares: "NDArray[np.float64]") -> float:
+    positive = shares[shares > 0]
+    return float(-np.sum(positive * np.log2(positive)))
