@@ -1,0 +1,109 @@
+"""Datasets: the raw log of the simulated network, and the canonical tables of every dataset."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.dagster_io import Workbench, committed, days_of, failures, progress
+from ok_ml.conditions import day_seconds, freshness
+from ok_ml.config.models import DatasetConfig
+from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
+
+_SNAPSHOTS = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
+_DESCRIPTIONS = {
+    c.EVENTS: "Impressions and reactions, one row each.\n\nMapped from the raw log; rows that break the contract are "
+    "set aside in rejected_events with their reason, and counted.",
+    c.USERS: "Users as of the end of each day.",
+    c.SOURCES: "Groups and authors that can be recommended, as of each day.",
+    c.SUBSCRIPTIONS: "Who is subscribed to what at the end of each day.",
+    c.FRIENDS: "The friends graph at the end of each day, both directions.",
+}
+
+
+def dataset_assets(bench: Workbench, dataset: DatasetConfig) -> list[dg.AssetsDefinition]:
+    """The assets of one dataset, partitioned by its own calendar of committed days."""
+    partitions = dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset))
+    raw = [_raw_log(bench, dataset, partitions)] if dataset.world else []
+    return [*raw, _events(bench, dataset, partitions), _snapshots(bench, dataset, partitions)]
+
+
+def _spec(bench: Workbench, dataset: DatasetConfig, table: str, deps: list[dg.AssetKey], kinds: set[str]) -> dg.AssetSpec:
+    seconds = day_seconds(bench.project, dataset.dataset)
+    return dg.AssetSpec(
+        keys.asset_key(dataset.dataset, table),
+        deps=deps,
+        description=_DESCRIPTIONS.get(table),
+        group_name=keys.group(dataset.dataset, table),
+        owners=list(dataset.owners),
+        kinds=kinds,
+        tags={"dataset": dataset.dataset},
+        code_version=INGEST_VERSION,
+        freshness_policy=freshness(dataset.freshness_hours / 24, seconds),
+    )
+
+
+def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    spec = _spec(bench, dataset, keys.RAW_LOG, [], {"python", "numpy", "parquet"})
+
+    @dg.multi_asset(
+        name=keys.op_name(dataset.dataset, keys.RAW_LOG),
+        specs=[spec.replace_attributes(description="The simulated network's own log, in its own columns.\n\n"
+               "A real deployment has its logs here; everything after it reads both through the same mapping.")],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )  # fmt: skip
+    def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        from ok_ml.world.log import ensure_days
+
+        with failures():
+            manifests = ensure_days(dataset, bench.lake, days_of(context), progress=progress(context))
+        yield committed(context, spec.key, manifests)
+
+    return raw_log
+
+
+def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    deps = [keys.asset_key(dataset.dataset, keys.RAW_LOG)] if dataset.world else []
+    spec = _spec(bench, dataset, c.EVENTS, deps, {"python", "parquet"})
+
+    @dg.multi_asset(
+        name=keys.op_name(dataset.dataset, c.EVENTS),
+        specs=[spec],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        from ok_ml.datasets.ingest import ingest_events
+
+        with failures():
+            ingest_events(dataset, bench.lake, days_of(context), root=bench.project.root, progress=progress(context))
+            manifests = [bench.lake.manifest(dataset.dataset, c.EVENTS, dt) for dt in days_of(context)]
+        rejected = sum(sum(m.details.get("rejected", {}).values()) for m in manifests)
+        yield committed(context, spec.key, manifests, rejected_rows=rejected)
+
+    return events
+
+
+def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    deps = [keys.asset_key(dataset.dataset, c.EVENTS)]
+    specs = [_spec(bench, dataset, table, deps, {"python", "parquet"}) for table in _SNAPSHOTS]
+
+    @dg.multi_asset(
+        name=keys.op_name(dataset.dataset, "snapshots"),
+        specs=specs,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        from ok_ml.datasets.snapshots import build_snapshots
+
+        with failures():
+            build_snapshots(dataset, bench.lake, days_of(context), root=bench.project.root)
+            for spec in specs:
+                table = spec.key.path[-1]
+                manifests = [bench.lake.manifest(dataset.dataset, table, dt) for dt in days_of(context)]
+                yield committed(context, spec.key, manifests)
+
+    return snapshots

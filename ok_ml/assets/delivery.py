@@ -1,0 +1,92 @@
+"""Serving of an experiment: predictions, their publication, and the storage that answers with them."""
+
+from typing import Any
+
+import dagster as dg
+
+from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.dagster_io import Workbench, committed, failures, plot_metadata, progress
+from ok_ml.conditions import day_seconds, follow, freshness
+from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.resources.spark import SparkResource
+
+_DESCRIPTIONS = {
+    c.PREDICTIONS: "Top sources for every user, newest day.\n\nOne Spark pass, one task a part: vectors, exact top candidates, "
+    "features, ranker, top n. Users without history get the stated fallback.",
+    keys.PUBLICATION: "One generation of predictions in the Kafka topic.\n\nIt ends when every record and every control "
+    "record is acknowledged and counted.",
+    keys.LIVE_PREDICTIONS: "The generation that the storage serves.\n\nIt ends when the storage has verified the "
+    "generation by count and checksum and switched to it.",
+}
+_KINDS = {c.PREDICTIONS: {"spark", "lightgbm"}, keys.PUBLICATION: {"kafka"}, keys.LIVE_PREDICTIONS: {"python"}}
+
+
+def delivery_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
+    """Predictions, publication and live predictions of one experiment."""
+    return [_predictions(bench, pipeline), _publication(bench, pipeline), _live(bench, pipeline)]
+
+
+def _arguments(
+    bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey], follows: tuple[str, ...]
+) -> dict[str, Any]:
+    automatic = pipeline.config.release.cycle == "automatic"
+    days = pipeline.config.freshness.predictions_hours / 24
+    return {
+        "key": keys.asset_key(pipeline.name, table),
+        "deps": deps,
+        "description": _DESCRIPTIONS[table],
+        "group_name": keys.group(pipeline.name, table),
+        "owners": list(pipeline.config.owners),
+        "kinds": _KINDS[table],
+        "tags": {"experiment": pipeline.name},
+        "code_version": CODE_VERSIONS[table],
+        "freshness_policy": freshness(days, day_seconds(bench.project, pipeline.dataset_scope)),
+        "automation_condition": follow(pipeline.name, *follows) if automatic else None,
+    }
+
+
+def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    own = (*keys.FEATURE_TABLES, c.FEATURE_STATISTICS, c.EMBEDDINGS, keys.CHAMPION)
+    data = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
+    deps = [keys.asset_key(pipeline.name, table) for table in own]
+    deps += [keys.asset_key(pipeline.dataset_scope, table) for table in data]
+
+    @dg.asset(**_arguments(bench, pipeline, c.PREDICTIONS, deps, (c.FEATURE_STATISTICS, keys.CHAMPION)), pool="spark")
+    def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult:
+        from ok_ml.pipelines.predicting import plot_scores, predict
+
+        with failures():
+            manifest = predict(pipeline, spark.session(), progress=progress(context))
+            picture = plot_scores(pipeline, manifest.partition)
+        return committed(context, context.asset_key, [manifest], scores=plot_metadata(bench.project, picture))
+
+    return predictions
+
+
+def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    deps = [keys.asset_key(pipeline.name, c.PREDICTIONS)]
+
+    @dg.asset(**_arguments(bench, pipeline, keys.PUBLICATION, deps, (c.PREDICTIONS,)))
+    def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from ok_ml.pipelines.publishing import publish
+
+        with failures():
+            manifest = publish(pipeline, progress=progress(context))
+        return committed(context, context.asset_key, [manifest])
+
+    return publication
+
+
+def _live(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    deps = [keys.asset_key(pipeline.name, keys.PUBLICATION)]
+
+    @dg.asset(**_arguments(bench, pipeline, keys.LIVE_PREDICTIONS, deps, (keys.PUBLICATION,)))
+    def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from ok_ml.pipelines.publishing import wait_live
+
+        with failures():
+            manifest = wait_live(pipeline)
+        return committed(context, context.asset_key, [manifest])
+
+    return live_predictions

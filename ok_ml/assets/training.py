@@ -1,0 +1,143 @@
+"""Training of an experiment: embeddings, training set, model, evaluation, promotion."""
+
+from typing import Any
+
+import dagster as dg
+
+from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.dagster_io import Workbench, committed, failures, plot_metadata, progress, table_metadata
+from ok_ml.conditions import TRAINING_ORDER, day_seconds, follow, freshness, retrain_when_stale
+from ok_ml.lake import Manifest
+from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.resources.mlflow import MlflowResource
+from ok_ml.resources.spark import SparkResource
+
+_DESCRIPTIONS = {
+    c.EMBEDDINGS: "Vectors of users and sources, three fits.\n\nOne fit each for training rows, evaluation and serving, "
+    "each on the events up to its own cut, so that no row sees its own future.",
+    c.TRAINING_SET: "Labelled rows with the features of the day before.",
+    keys.MODEL: "The ranker, trained and registered in MLflow.",
+    keys.EVALUATION: "The model against its baselines on unseen days.\n\nPopularity, embeddings alone, two-stage; with paired "
+    "bootstrap intervals over users and per segment.",
+    keys.CHAMPION: "The model that production reads.\n\nMoved only here, after the gate and with complete lineage; the "
+    "promotion record is signed, and publication verifies it again.",
+}
+_KINDS = {
+    c.EMBEDDINGS: {"python", "numpy"}, c.TRAINING_SET: {"numpy", "parquet"}, keys.MODEL: {"lightgbm", "mlflow"},
+    keys.EVALUATION: {"python", "mlflow"}, keys.CHAMPION: {"mlflow"},
+}  # fmt: skip
+
+
+def training_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
+    """The training chain of one experiment, in order."""
+    return [
+        _embeddings(bench, pipeline),
+        _training_set(bench, pipeline),
+        _model(bench, pipeline),
+        _evaluation(bench, pipeline),
+        _champion(bench, pipeline),
+    ]
+
+
+def _arguments(bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey]) -> dict[str, Any]:
+    automatic = pipeline.config.release.cycle == "automatic"
+    condition = follow(pipeline.name, *TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain_when_stale(pipeline.name)
+    return {
+        "key": keys.asset_key(pipeline.name, table),
+        "deps": deps,
+        "description": _DESCRIPTIONS[table],
+        "group_name": keys.group(pipeline.name, table),
+        "owners": list(pipeline.config.owners),
+        "kinds": _KINDS[table],
+        "tags": {"experiment": pipeline.name},
+        "code_version": CODE_VERSIONS[table],
+        "freshness_policy": freshness(pipeline.config.freshness.model_days, day_seconds(bench.project, pipeline.dataset_scope)),
+        "automation_condition": condition if automatic else None,
+    }
+
+
+def _own(pipeline: SourceRecommendation, *tables: str) -> list[dg.AssetKey]:
+    return [keys.asset_key(pipeline.name, table) for table in tables]
+
+
+def _data(pipeline: SourceRecommendation, *tables: str) -> list[dg.AssetKey]:
+    return [keys.asset_key(pipeline.dataset_scope, table) for table in tables]
+
+
+def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    @dg.asset(**_arguments(bench, pipeline, c.EMBEDDINGS, _data(pipeline, c.EVENTS)))
+    def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult:
+        from ok_ml.pipelines.training import fit_cuts
+
+        with failures():
+            manifest = fit_cuts(pipeline, spark.session, progress=progress(context))
+        return committed(context, context.asset_key, [manifest])
+
+    return embeddings
+
+
+def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    deps = [*_own(pipeline, *keys.FEATURE_TABLES, c.EMBEDDINGS), *_data(pipeline, c.EVENTS)]
+
+    @dg.asset(**_arguments(bench, pipeline, c.TRAINING_SET, deps))
+    def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from ok_ml.pipelines.training import assemble_training_set
+
+        with failures():
+            manifest = assemble_training_set(pipeline, progress=progress(context))
+        return committed(context, context.asset_key, [manifest])
+
+    return training_set
+
+
+def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    @dg.asset(**_arguments(bench, pipeline, keys.MODEL, _own(pipeline, c.TRAINING_SET)))
+    def model(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+        from ok_ml.pipelines.tracking import log_model
+        from ok_ml.pipelines.training import train_model
+
+        with failures(), mlflow.tracked(context, pipeline.name) as tracked:
+            manifest, trained = train_model(pipeline, lambda t: log_model(tracked, mlflow, pipeline, t), progress=progress(context))
+            plots = {name: plot_metadata(bench.project, path) for name, path in trained.plots.items()}
+        return committed(context, context.asset_key, [manifest], **plots)
+
+    return model
+
+
+def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    deps = [*_own(pipeline, keys.MODEL, c.EMBEDDINGS, *keys.FEATURE_TABLES), *_data(pipeline, c.EVENTS)]
+
+    @dg.asset(**_arguments(bench, pipeline, keys.EVALUATION, deps))
+    def evaluation(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+        from ok_ml.pipelines.evaluating import evaluate_model
+        from ok_ml.pipelines.tracking import log_evaluation
+
+        with failures(), mlflow.tracked(context, pipeline.name) as tracked:
+            manifest, found = evaluate_model(pipeline, progress=progress(context))
+            log_evaluation(tracked, found)
+            plots = {name: plot_metadata(bench.project, path) for name, path in found.plots.items()}
+        headline = {f"{row['model']}_{row['metric']}": row["value"] for row in found.rows if row["segment"] == "all"}
+        return committed(
+            context, context.asset_key, [manifest], comparison=table_metadata(found.rows),
+            paired_differences=table_metadata(found.differences), **headline, **plots,
+        )  # fmt: skip
+
+    return evaluation
+
+
+def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
+    @dg.asset(**_arguments(bench, pipeline, keys.CHAMPION, _own(pipeline, keys.EVALUATION, keys.MODEL)))
+    def champion(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+        from ok_ml.pipelines.promoting import promote
+
+        with failures(), mlflow.tracked(context, pipeline.name):
+            manifest = promote(pipeline, mlflow.client(), dagster_run_id=context.run_id)
+        return committed(context, context.asset_key, [manifest], decision=_decision(manifest))
+
+    return champion
+
+
+def _decision(manifest: Manifest) -> dg.MetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {reason}" for reason in manifest.details.get("reasons", [])) or "-")
+

@@ -1,0 +1,143 @@
+"""What a headless run shows while it works and leaves behind when it ends."""
+
+import contextlib
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+_VERSIONS_OF = ("dagster", "pyspark", "mlflow", "lightgbm", "implicit", "confluent-kafka", "great-expectations", "lmdb")
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One line of the table at the end of a run."""
+
+    stage: str
+    rows: int | None
+    seconds: float
+    peak_memory_mib: float
+    note: str = ""
+
+
+@dataclass
+class RunSummary:
+    """Everything that a run says at its end, for people and for programs."""
+
+    experiment: str
+    size: str
+    seed: int
+    stages: list[StageRow] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    example_user: str | None = None
+    generation: str | None = None
+    model_version: int | None = None
+    seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    unchanged: list[str] = field(default_factory=list)
+    content: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary with versions and machine; `rows` has the shape name, value, unit, peer, peer_value, ratio."""
+        return {
+            **asdict(self),
+            "rows": [
+                {"name": row.stage, "value": round(row.seconds, 3), "unit": "s", "peer": None, "peer_value": None, "ratio": None}
+                for row in self.stages
+            ] + self.metrics,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
+            "machine": {"cpus": os.cpu_count(), "memory_mib": psutil.virtual_memory().total // _MIB, "arch": platform.machine()},
+        }  # fmt: skip
+
+    def write(self, state_dir: Path, run_id: str) -> Path:
+        """Write `.ok_ml/runs/<run>.json` and make `last.json` the same, in one rename."""
+        folder = state_dir / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        body = orjson.dumps(self.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS, default=str)
+        path = folder / f"{run_id}.json"
+        path.write_bytes(body)
+        aside = folder / ".last.json"
+        aside.write_bytes(body)
+        aside.replace(folder / "last.json")
+        return path
+
+
+class Reporter:
+    """Progress lines on the real standard error.
+
+    Dagster redirects the file descriptors of a step into its log, so the reporter keeps a duplicate of its own.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._stream = None if quiet else os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """One line with the seconds since the start."""
+        if self._stream is None:
+            return
+        with self._lock, contextlib.suppress(ValueError):
+            self._stream.write(f"[{time.monotonic() - self._started:6.1f} s] {text}\n")
+
+    def close(self) -> None:
+        """Release the duplicate."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+class MemoryWatch:
+    """Samples the resident memory of this process and everything below it."""
+
+    def __init__(self, interval_seconds: float = 0.5) -> None:
+        self.peak_mib = 0.0
+        self._window = 0.0
+        self._interval = interval_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True, name="memory-watch")
+
+    def __enter__(self) -> "MemoryWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=2)
+
+    def take_window(self) -> float:
+        """Peak since the last call, MiB."""
+        peak, self._window = max(self._window, self._sample()), 0.0
+        return peak
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._window = max(self._window, self._sample())
+
+    def _sample(self) -> float:
+        now = sum(_resident(process) for process in _family()) / _MIB
+        self.peak_mib = max(self.peak_mib, now)
+        return now
+
+
+def _family() -> Iterator[psutil.Process]:
+    own = psutil.Process()
+    yield own
+    with contextlib.suppress(psutil.Error):
+        yield from own.children(recursive=True)
+
+
+def _resident(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0

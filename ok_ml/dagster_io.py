@@ -1,0 +1,85 @@
+"""What every asset module needs: the project behind the graph, and how errors become Dagster failures."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ok_ml.config.models import Project
+from ok_ml.errors import OkMlError
+from ok_ml.lake import Lake, Manifest, fingerprint
+
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The project, its lake, and helpers that write metadata in one way."""
+
+    project: Project
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of this environment."""
+        return Lake(self.project.lake_root)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn deliberate errors into Dagster failures: transient ones may be retried, permanent ones never."""
+    try:
+        yield
+    except OkMlError as error:
+        raise dg.Failure(description=str(error), allow_retries=error.retryable) from error
+
+
+def days_of(context: dg.AssetExecutionContext) -> list[str]:
+    """The partitions of this run, ascending."""
+    return sorted(context.partition_keys)
+
+
+def committed(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, manifests: list[Manifest], **metadata: Any
+) -> dg.MaterializeResult[Any]:
+    """The result of an asset whose partitions are now committed; row counts are recorded for each partition."""
+    if context.has_partition_key or len(manifests) > 1:
+        for manifest in manifests:
+            context.add_asset_metadata(_of(manifest), asset_key=key, partition_key=manifest.partition)
+        shown: dict[str, Any] = {}
+    else:
+        shown = _of(manifests[0]) if manifests else {}
+    version = fingerprint({m.partition: m.data_version for m in manifests}) if len(manifests) != 1 else manifests[0].data_version
+    return dg.MaterializeResult(asset_key=key, metadata={**shown, **metadata}, data_version=dg.DataVersion(version))
+
+
+def _of(manifest: Manifest) -> dict[str, Any]:
+    simple = {name: value for name, value in manifest.details.items() if isinstance(value, int | float | str)}
+    return {"dagster/row_count": manifest.rows, "version": manifest.version, "content_hash": manifest.data_version, **simple}
+
+
+def progress(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """A function that pure code may call with a line about how far it is."""
+    return lambda text: context.log.info(text)
+
+
+def plot_metadata(project: Project, path: Path) -> dg.MetadataValue:
+    """Markdown with a picture that the project's HTTP service shows (`/plots/...`)."""
+    relative = path.relative_to(project.state_dir / "plots")
+    service = project.environment.service
+    return dg.MetadataValue.md(f"![{path.stem}](http://{service.host}:{service.port}/plots/{relative.as_posix()})")
+
+
+def table_metadata(rows: list[dict[str, Any]]) -> dg.MetadataValue:
+    """Rows as a real table on the asset page; every row has the keys of the first."""
+    kinds = {float: "float", int: "int", bool: "bool"}
+    columns = [dg.TableColumn(name, kinds.get(type(value), "string")) for name, value in rows[0].items()] if rows else []
+    records = [dg.TableRecord(data={name: _cell(row[name]) for name in rows[0]}) for row in rows]
+    return dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns=columns))
+
+
+def _cell(value: Any) -> float | int | bool | str:
+    if isinstance(value, float):
+        return round(value, 5)
+    return value if isinstance(value, int | bool | str) else str(value)

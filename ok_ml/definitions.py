@@ -1,0 +1,99 @@
+"""The only place that builds Definitions."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ok_ml import keys
+from ok_ml.assets.datasets import dataset_assets
+from ok_ml.assets.delivery import delivery_assets
+from ok_ml.assets.features import feature_assets
+from ok_ml.assets.training import training_assets
+from ok_ml.checks.datasets import dataset_checks
+from ok_ml.checks.features import feature_check
+from ok_ml.checks.serving import model_check, prediction_checks
+from ok_ml.config.models import Project
+from ok_ml.dagster_io import Workbench
+from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.resources.mlflow import MlflowResource
+from ok_ml.resources.spark import SparkResource
+from ok_ml.sensors.automation import automation_sensor
+from ok_ml.sensors.calendar import calendar_sensor
+from ok_ml.sensors.leftovers import leftover_sensor
+
+
+def build_definitions(project: Project) -> dg.Definitions:
+    """The whole graph of a project: assets, checks, jobs, sensors and resources."""
+    bench = Workbench(project)
+    pipelines = [open_pipeline(project, name) for name in sorted(project.experiments)]
+    assets = [asset for name in sorted(project.datasets) for asset in dataset_assets(bench, project.datasets[name])]
+    assets += [asset for pipeline in pipelines for asset in _experiment_assets(bench, pipeline)]
+    jobs = list(_jobs(project, pipelines))
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=list(_checks(project, pipelines)),
+        jobs=jobs,
+        sensors=[*_sensors(project, pipelines, jobs)],
+        resources=_resources(project),
+        executor=dg.in_process_executor,
+    )
+
+
+def _experiment_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
+    return [*feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline)]
+
+
+def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.AssetChecksDefinition]:
+    for name in sorted(project.datasets):
+        yield from dataset_checks(project, project.datasets[name])
+    for pipeline in pipelines:
+        yield feature_check(project, pipeline)
+        yield model_check(pipeline)
+        yield from prediction_checks(pipeline)
+
+
+def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.UnresolvedAssetJobDefinition]:
+    for name, dataset in sorted(project.datasets.items()):
+        raw = (keys.RAW_LOG,) if dataset.world else ()
+        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES)]
+        for pipeline in pipelines:
+            if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
+                tables += [keys.asset_key(pipeline.name, table) for table in keys.DAILY_TABLES]
+        yield dg.define_asset_job(keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}.")
+    for pipeline in pipelines:
+        training = [keys.asset_key(pipeline.name, table) for table in keys.TRAINING_TABLES]
+        serving = [keys.asset_key(pipeline.name, table) for table in keys.SERVING_TABLES]
+        yield dg.define_asset_job(
+            keys.train_job(pipeline.name), dg.AssetSelection.assets(*training), description="Train, evaluate and promote."
+        )
+        yield dg.define_asset_job(
+            keys.batch_job(pipeline.name), dg.AssetSelection.assets(*serving), description="Predict, publish and go live."
+        )
+
+
+def _sensors(
+    project: Project, pipelines: list[SourceRecommendation], jobs: list[dg.UnresolvedAssetJobDefinition]
+) -> Iterator[dg.SensorDefinition]:
+    by_name = {job.name: job for job in jobs}
+    automatic = {pipeline.dataset_scope for pipeline in pipelines if pipeline.config.release.cycle == "automatic"}
+    for name in sorted(automatic):
+        yield calendar_sensor(project, name, by_name[keys.ingest_job(name)])
+    yield automation_sensor()
+    yield leftover_sensor()
+
+
+def _resources(project: Project) -> dict[str, object]:
+    config = project.environment.mlflow
+    return {
+        "spark": SparkResource.of(project),
+        "mlflow": MlflowResource(tracking_uri=config.tracking_uri, artifact_root=config.artifact_root),
+    }
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: the project found from OK_ML_PROJECT or the working directory."""
+    from ok_ml.config.loader import load_project
+
+    return build_definitions(load_project())

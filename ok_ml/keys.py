@@ -1,0 +1,67 @@
+"""Asset keys, groups and job names: where assets, checks, sensors and commands meet.
+
+Every asset has the key ``<scope>/<table>``; the scope is a dataset or an experiment.
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from ok_ml import columns as c
+
+# -- tables that are not in ok_ml.columns because only the graph knows them ---------------------------------
+RAW_LOG: Final = "raw_log"
+CONFIG: Final = "config"
+MODEL: Final = "model"
+EVALUATION: Final = "evaluation"
+CHAMPION: Final = "champion"
+PUBLICATION: Final = "publication"
+LIVE_PREDICTIONS: Final = "live_predictions"
+
+DATASET_TABLES: Final = (c.EVENTS, c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
+FEATURE_TABLES: Final = (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES, c.USER_TOPICS)
+TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, MODEL, EVALUATION, CHAMPION)
+SERVING_TABLES: Final = (c.PREDICTIONS, PUBLICATION, LIVE_PREDICTIONS)
+DAILY_TABLES: Final = (*FEATURE_TABLES, c.FEATURE_STATISTICS)
+
+_GROUP_OF: Final = {
+    **dict.fromkeys((RAW_LOG, *DATASET_TABLES), "1_data"),
+    **dict.fromkeys((*FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),
+    **dict.fromkeys((CONFIG, *TRAINING_TABLES), "3_training"),
+    **dict.fromkeys(SERVING_TABLES, "4_serving"),
+}
+
+
+def asset_key(scope: str, table: str) -> dg.AssetKey:
+    """The key of a table of a dataset or of an experiment."""
+    return dg.AssetKey([scope, table])
+
+
+def group(scope: str, table: str) -> str:
+    """The nested, numbered group of a table: ``2_features/prod_discovery``."""
+    return f"{_GROUP_OF[table]}/{scope}"
+
+
+def op_name(scope: str, table: str) -> str:
+    """The name of the op behind an asset; unique in the code location."""
+    return f"{scope}__{table}"
+
+
+def partitions_name(dataset: str) -> str:
+    """The name of a dataset's dynamic partitions: its committed days."""
+    return f"{dataset}_dt"
+
+
+def ingest_job(dataset: str) -> str:
+    """The job that brings new days of a dataset up to the checked features."""
+    return f"ingest_{dataset}"
+
+
+def batch_job(experiment: str) -> str:
+    """The job that predicts, publishes and goes live."""
+    return f"batch_{experiment}"
+
+
+def train_job(experiment: str) -> str:
+    """The job that trains, evaluates and promotes."""
+    return f"train_{experiment}"

@@ -1,0 +1,40 @@
+"""Pipeline types: short name of `pipeline_type` in the YAML -> the class that knows its stages."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from ok_ml.errors import ConfigError
+from ok_ml.lake import Lake
+
+if TYPE_CHECKING:
+    from ok_ml.config.models import Project
+    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+PIPELINE_TYPES: Final = {"source_recommendation": "ok_ml.pipelines.source_recommendation:SourceRecommendation"}
+
+
+def open_pipeline(project: "Project", experiment: str) -> "SourceRecommendation":
+    """The pipeline of an experiment, by its `pipeline_type`.
+
+    Raises
+    ------
+    ConfigError
+        The experiment or its pipeline type is unknown; the message lists the known ones.
+    """
+    config = project.experiments.get(experiment)
+    if config is None:
+        raise ConfigError(
+            f"no experiment named {experiment!r}; known: {', '.join(sorted(project.experiments))}",
+            why="an experiment is a file below configs/experiments, and nothing else says what to run",
+            remedy="choose one of them, or add configs/experiments/" + experiment + ".yml",
+        )
+    path = PIPELINE_TYPES.get(config.pipeline_type)
+    if path is None:
+        raise ConfigError(
+            f"experiment {experiment}: unknown pipeline_type {config.pipeline_type!r}; known: {', '.join(PIPELINE_TYPES)}",
+            why="the pipeline type decides which stages an experiment has",
+            remedy=f"correct pipeline_type in configs/experiments/{experiment}.yml",
+        )
+    module, _, name = path.partition(":")
+    made: SourceRecommendation = getattr(import_module(module), name)(project, experiment, Lake(project.lake_root))
+    return made

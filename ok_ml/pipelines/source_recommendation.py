@@ -1,0 +1,203 @@
+"""Pipeline type source_recommendation: which tables it has, for which days, and what each is made from.
+
+A table's `inputs` record names the version of everything that went into it: code, configuration, upstream data.
+A committed partition with the same record is current; nothing else decides what a run may skip.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
+from ok_ml.errors import NotCommitted
+from ok_ml.lake import WHOLE, Lake, fingerprint
+from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
+
+MODEL: Final = "model"
+EVALUATION: Final = "evaluation"
+CHAMPION: Final = "champion"
+PUBLICATION: Final = "publication"
+LIVE: Final = "live_predictions"
+FEATURE_TABLES: Final = (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES, c.USER_TOPICS)
+SNAPSHOTS: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
+
+# Raise a number when the rows that the code makes from equal inputs change.
+CODE_VERSIONS: Final = {
+    c.USER_FEATURES: "1", c.SOURCE_FEATURES: "1", c.PAIR_FEATURES: "1", c.USER_TOPICS: "1", c.FEATURE_STATISTICS: "1",
+    c.EMBEDDINGS: "1", c.TRAINING_SET: "1", MODEL: "1", EVALUATION: "1", CHAMPION: "1", c.PREDICTIONS: "1",
+    PUBLICATION: "1", LIVE: "1",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SourceRecommendation:
+    """One experiment of this type.
+
+    Parameters
+    ----------
+    project
+        The whole configuration.
+    name
+        The experiment, which is also its scope in the lake.
+    lake
+        Where its tables live.
+    """
+
+    project: Project
+    name: str
+    lake: Lake
+
+    @cached_property
+    def config(self) -> ExperimentConfig:
+        """The experiment's YAML."""
+        return self.project.experiments[self.name]
+
+    @cached_property
+    def dataset(self) -> DatasetConfig:
+        """The dataset that it reads."""
+        return self.project.dataset_of(self.name)
+
+    @property
+    def dataset_scope(self) -> str:
+        """Scope of the dataset's tables."""
+        return self.dataset.dataset
+
+    # -- days ----------------------------------------------------------------------------------------------
+
+    def committed(self) -> list[str]:
+        """Partitions whose events are committed, ascending."""
+        return self.lake.partitions(self.dataset_scope, c.EVENTS)
+
+    def calendar(self, upto: str | None = None) -> TrainingCalendar:
+        """Which days train, which evaluate, which serve, as of the newest committed partition (or `upto`)."""
+        dts = [dt for dt in self.committed() if upto is None or dt <= upto]
+        stages = self.config.stages
+        return training_calendar(dts, stages.training_set.label_days, stages.evaluation.days)
+
+    def feature_runs(self) -> list[list[str]]:
+        """Runs of consecutive partitions whose features a training and a batch need, as of now.
+
+        An experiment that the daemon retrains gets them without gaps, so that tomorrow's training finds yesterday's
+        features; a manual one skips the evaluation days in the middle, whose features nobody reads.
+        """
+        dts = self.committed()
+        plan = self.calendar()
+        first = before(dts, plan.label_dts[0])
+        if self.config.release.cycle == "automatic":
+            return [[dt for dt in dts if dt >= first]]
+        return [[dt for dt in dts if first <= dt <= plan.eval_cut], [plan.serve_cut]]
+
+    def interaction_dts(self, cut: str) -> list[str]:
+        """Partitions that the embeddings of a cut learn from."""
+        return window(self.committed(), cut, self.config.datasets.events.window_days)
+
+    # -- what a table is made from ---------------------------------------------------------------------------
+
+    def feature_inputs(self, dt: str, table: str) -> dict[str, str]:
+        """Record of one partition of a feature table."""
+        stage = self.config.stages.features
+        longest = max(stage.activity_days, stage.affinity_days, stage.popularity_days)
+        upstream = {c.EVENTS: window(self.committed(), dt, longest), **{name: [dt] for name in SNAPSHOTS}}
+        return self._record(table, [stage], {(self.dataset_scope, name): dts for name, dts in upstream.items()},
+                            weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
+
+    def statistics_inputs(self, dt: str) -> dict[str, str]:
+        """Record of one partition of feature_statistics: the features and the champion whose bins it uses."""
+        found = self.lake.find(self.name, CHAMPION)
+        tables: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES[:3]}
+        return self._record(c.FEATURE_STATISTICS, [], tables, reference=_model_of(found.details) if found else "none")
+
+    def embeddings_inputs(self) -> dict[str, str]:
+        """Record of the embeddings: every event of every cut's window."""
+        plan = self.calendar()
+        days = sorted({dt for cut in (plan.train_cut, plan.eval_cut, plan.serve_cut) for dt in self.interaction_dts(cut)})
+        return self._record(c.EMBEDDINGS, [self.config.stages.embeddings, self.config.datasets],
+                            {(self.dataset_scope, c.EVENTS): days},
+                            cuts=f"{plan.train_cut} {plan.eval_cut} {plan.serve_cut}", seed=str(self.config.seed),
+                            weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
+
+    def training_set_inputs(self) -> dict[str, str]:
+        """Record of the training set: labels, features of the days before them, embeddings."""
+        plan, dts = self.calendar(), self.committed()
+        days = [before(dts, dt) for dt in plan.label_dts]
+        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): days for table in FEATURE_TABLES}
+        upstream |= {(self.name, c.EMBEDDINGS): [WHOLE], (self.dataset_scope, c.EVENTS): plan.label_dts}
+        stages = self.config.stages
+        return self._record(c.TRAINING_SET, [stages.training_set, stages.predictions], upstream,
+                            seed=str(self.config.seed), grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
+
+    def model_inputs(self) -> dict[str, str]:
+        """Record of the model."""
+        return self._record(MODEL, [self.config.stages.model], {(self.name, c.TRAINING_SET): [WHOLE]}, seed=str(self.config.seed))
+
+    def evaluation_inputs(self) -> dict[str, str]:
+        """Record of the evaluation: the model, the embeddings and the days that it was never trained on."""
+        plan = self.calendar()
+        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [plan.eval_cut] for table in FEATURE_TABLES}
+        upstream |= {(self.name, MODEL): [WHOLE], (self.name, c.EMBEDDINGS): [WHOLE]}
+        upstream |= {(self.dataset_scope, c.EVENTS): plan.eval_dts}
+        return self._record(EVALUATION, [self.config.stages.evaluation, self.config.stages.predictions], upstream)
+
+    def champion_inputs(self) -> dict[str, str]:
+        """Record of a promotion decision."""
+        return self._record(CHAMPION, [self.config.gate], {(self.name, EVALUATION): [WHOLE], (self.name, MODEL): [WHOLE]})
+
+    def predictions_inputs(self, dt: str) -> dict[str, str]:
+        """Record of one day's predictions."""
+        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES}
+        upstream |= {(self.dataset_scope, table): [dt] for table in SNAPSHOTS}
+        upstream |= {(self.name, c.EMBEDDINGS): [WHOLE]}
+        champion = self.lake.manifest(self.name, CHAMPION)
+        return self._record(c.PREDICTIONS, [self.config.stages.predictions], upstream, model=_model_of(champion.details))
+
+    def publication_inputs(self, dt: str) -> dict[str, str]:
+        """Record of a publication."""
+        storage = self.project.environment.storage
+        return self._record(PUBLICATION, [self.config.delivery],
+                            {(self.name, c.PREDICTIONS): [dt], (self.dataset_scope, c.SOURCES): [dt]},
+                            storage=f"{storage.backend} {storage.path or storage.url}")  # fmt: skip
+
+    def live_inputs(self) -> dict[str, str]:
+        """Record of what went live."""
+        return self._record(LIVE, [], {(self.name, PUBLICATION): [WHOLE]})
+
+    def inputs_of(self, table: str, partition: str) -> dict[str, str]:
+        """The record that a partition of any table of this experiment would have now."""
+        if table in FEATURE_TABLES:
+            return self.feature_inputs(partition, table)
+        dated = {c.FEATURE_STATISTICS: self.statistics_inputs, c.PREDICTIONS: self.predictions_inputs}
+        if table in dated:
+            return dated[table](partition)
+        if table == PUBLICATION:
+            return self.publication_inputs(self.lake.latest(self.name, c.PREDICTIONS))
+        whole = {
+            c.EMBEDDINGS: self.embeddings_inputs, c.TRAINING_SET: self.training_set_inputs, MODEL: self.model_inputs,
+            EVALUATION: self.evaluation_inputs, CHAMPION: self.champion_inputs, LIVE: self.live_inputs,
+        }  # fmt: skip
+        return whole[table]()
+
+    def is_current(self, table: str, partition: str = WHOLE) -> bool:
+        """Whether a partition is committed and was made from exactly what is there now."""
+        try:
+            wanted = self.inputs_of(table, partition)
+        except NotCommitted:
+            return False
+        return self.lake.is_current(self.name, table, partition, wanted)
+
+    def _record(
+        self, table: str, configs: list[BaseModel], upstream: dict[tuple[str, str], Iterable[str]], **more: str
+    ) -> dict[str, str]:
+        config = fingerprint({"configs": [config.model_dump(mode="json") for config in configs]})
+        versions = {f"{scope}/{name}": self._version(scope, name, dts) for (scope, name), dts in upstream.items()}
+        return {"code": CODE_VERSIONS[table], "config": config, **versions, **more}
+
+    def _version(self, scope: str, table: str, dts: Iterable[str]) -> str:
+        return fingerprint({dt: self.lake.manifest(scope, table, dt).data_version for dt in dts})
+
+
+def _model_of(details: dict[str, Any]) -> str:
+    return str(details.get("model_version", "none"))
