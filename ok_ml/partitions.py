@@ -1,0 +1,95 @@
+"""The calendar: which committed partitions a window, a label or a cut means.
+
+A partition is an ISO date string, so that strings sort as dates. A month-grained dataset uses each month's first day.
+Only committed partitions count: a calendar with a hole skips it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from ok_ml.errors import DataError
+
+
+@dataclass(frozen=True)
+class TrainingCalendar:
+    """Which partitions train, evaluate and serve.
+
+    Attributes
+    ----------
+    label_dts
+        Partitions whose events label the training rows; each row uses features of the partition before.
+    train_cut
+        The partition before the first label: embeddings of training rows learn up to its end.
+    eval_dts
+        The newest partitions, never trained on.
+    eval_cut
+        The partition before the first of them.
+    serve_cut
+        The newest partition.
+    """
+
+    label_dts: tuple[str, ...]
+    train_cut: str
+    eval_dts: tuple[str, ...]
+    eval_cut: str
+    serve_cut: str
+
+
+def minus_days(dt: str, days: int) -> str:
+    """The date `days` before `dt`."""
+    return (date.fromisoformat(dt) - timedelta(days=days)).isoformat()
+
+
+def window(dts: Sequence[str], end: str, days: int) -> list[str]:
+    """Partitions of the `days` days that end with `end`: end - days < dt <= end."""
+    start = minus_days(end, days)
+    return sorted(dt for dt in dts if start < dt <= end)
+
+
+def before(dts: Sequence[str], dt: str) -> str:
+    """The committed partition just before `dt`.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    earlier = [other for other in dts if other < dt]
+    if not earlier:
+        raise DataError(
+            f"no committed partition before {dt} (committed: {_span(dts)})",
+            why="a row labelled on a day needs the features of the day before it",
+            remedy="commit an earlier partition, or shorten training_set.label_days",
+        )
+    return max(earlier)
+
+
+def training_calendar(dts: Sequence[str], label_days: int, evaluation_days: int) -> TrainingCalendar:
+    """Split the newest days into labels and evaluation.
+
+    The evaluation partitions are those of the last `evaluation_days` days, the labels those of the `label_days` days
+    before them; every cut is the partition just before what it must not see.
+
+    Raises
+    ------
+    DataError
+        The history is too short.
+    """
+    ordered = sorted(dts)
+    if not ordered:
+        raise DataError(
+            "no committed partition at all",
+            why="there is nothing to learn from",
+            remedy="ingest some days first, e.g. `ok-ml run`",
+        )
+    serve_cut = ordered[-1]
+    eval_dts = window(ordered, serve_cut, evaluation_days)
+    eval_cut = before(ordered, eval_dts[0])
+    label_dts = window(ordered, eval_cut, label_days)
+    train_cut = before(ordered, label_dts[0])
+    return TrainingCalendar(tuple(label_dts), train_cut, tuple(eval_dts), eval_cut, serve_cut)
+
+
+def _span(dts: Sequence[str]) -> str:
+    return f"{min(dts)} .. {max(dts)}, {len(dts)} in all" if dts else "none"
