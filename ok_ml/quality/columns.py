@@ -19,7 +19,7 @@ BIN_COUNTS: Final = "bin_counts"
 
 PSI: Final = "psi"
 PSI_RAW: Final = "psi_raw"
-PSI_BIAS: Final = "psi_bias"
+PSI_NOISE: Final = "psi_noise"
 JS: Final = "js"
 MEAN_NOW: Final = "mean_now"
 MEAN_REFERENCE: Final = "mean_reference"
@@ -47,7 +47,7 @@ def drift_schema() -> "pa.Schema":
 
     return pa.schema(
         [(ENTITY, pa.string()), (FEATURE, pa.string()), (VERDICT, pa.string()), (PSI, pa.float64()),
-         (PSI_RAW, pa.float64()), (PSI_BIAS, pa.float64()), (JS, pa.float64()), (MEAN_NOW, pa.float64()),
+         (PSI_RAW, pa.float64()), (PSI_NOISE, pa.float64()), (JS, pa.float64()), (MEAN_NOW, pa.float64()),
          (MEAN_REFERENCE, pa.float64()), (NULL_SHARE, pa.float64()), (ROWS, pa.int64()),
          (ROWS_REFERENCE, pa.int64()), (MOVED, pa.string())]
     )  # fmt: skip
