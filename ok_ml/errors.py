@@ -60,9 +60,13 @@ class UsageError(PermanentError):
 
 
 class ConfigError(PermanentError):
-    """The configuration is wrong; carries every problem found."""
+    """The configuration is wrong; `problems` lists every one found, a line each."""
 
     exit_code = 2
+
+    def __init__(self, problem: str, *, why: str = "", remedy: str = "", problems: tuple[str, ...] = ()) -> None:
+        self.problems = problems
+        super().__init__(problem, why=why, remedy=remedy)
 
 
 class DataError(PermanentError):

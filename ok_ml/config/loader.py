@@ -1,0 +1,164 @@
+"""Reads configs/ into one `Project`, or says everything that is wrong with it at once.
+
+Layers, later ones win: defaults of the models; configs/base.yml and configs/environments/<name>.yml, or the dataset's
+or experiment's own file; the `sizes` overlay of that file; OK_ML_STATE; `overrides`.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ok_ml.config.files import ConfigFiles, list_environments, read_files
+from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
+from ok_ml.config.problems import Place, Problem, config_error, meant, one_of, problems_of
+from ok_ml.config.rules import broken_rules
+from ok_ml.errors import ConfigError, UsageError
+
+PROJECT_VARIABLE: Final = "OK_ML_PROJECT"
+SIZE_VARIABLE: Final = "OK_ML_SIZE"
+ENVIRONMENT_VARIABLE: Final = "OK_ML_ENV"
+DEFAULT_SIZE: Final = "default"
+DEFAULT_ENVIRONMENT: Final = "local"
+MARKER: Final = Path("configs") / "base.yml"
+
+
+class Loaded(NamedTuple):
+    """A project and the files it was read from, laid over one another for its size."""
+
+    project: Project
+    files: ConfigFiles
+
+
+def load_project(
+    root: Path | None = None, size: str | None = None, environment: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Project:  # fmt: skip
+    """Read the whole configuration.
+
+    Parameters
+    ----------
+    root
+        The folder that holds configs/; default: OK_ML_PROJECT, else the nearest one upwards from the working folder.
+    size
+        Which `sizes` overlay to apply; default: OK_ML_SIZE, else the one of the last `ok-ml run`, else "default".
+    environment
+        Which file of configs/environments; default: OK_ML_ENV, else "local".
+    overrides
+        dotted key -> value, from `environment.`, `datasets.<name>.` or `experiments.<name>.`, for example
+        ``{"experiments.prod_discovery.seed": 1}``.
+
+    Raises
+    ------
+    UsageError
+        There is no project here.
+    ConfigError
+        Something is wrong; lists every problem with its file, line and column.
+    """
+    return load(root, size, environment, overrides).project
+
+
+def load(
+    root: Path | None = None, size: str | None = None, environment: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Loaded:  # fmt: skip
+    """As `load_project`, with the files beside it, from which origins are told."""
+    folder = find_root(root)
+    name = environment or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
+    files = read_files(folder, name)
+    chosen, place = _size(files, folder, size)
+    problems = list(files.problems)
+    if chosen not in files.sizes:
+        problems.append(
+            Problem(place, (), f"expected {one_of(files.sizes)} as size, got {chosen!r}{meant(chosen, files.sizes)}")
+        )
+    for other in sorted(files.sizes - {chosen}):
+        problems += _validated(folder, files.at(other), other)[1]
+    at_size = files.at(chosen).overridden(overrides or {})
+    project, found = _validated(folder, at_size, chosen)
+    problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
+    if problems or project is None:
+        raise config_error(problems)
+    return Loaded(project, at_size)
+
+
+def find_problems(root: Path | None = None) -> list[str]:
+    """Every problem of every environment and every size, one line each; empty if all is well."""
+    folder = find_root(root)
+    found: list[str] = []
+    for environment in list_environments(folder) or [DEFAULT_ENVIRONMENT]:
+        try:
+            load(folder, DEFAULT_SIZE, environment)
+        except ConfigError as error:
+            found += [line for line in error.problems if line not in found]
+    return found
+
+
+def find_root(root: Path | None = None) -> Path:
+    """The project's folder: the one with configs/base.yml.
+
+    Raises
+    ------
+    UsageError
+        The named folder has none, or no folder upwards from here has one.
+    """
+    named = root or (Path(value) if (value := os.environ.get(PROJECT_VARIABLE)) else None)
+    here = Path.cwd()
+    for folder in [named.absolute()] if named is not None else [here, *here.parents]:
+        if (folder / MARKER).is_file():
+            return folder
+    where = f"{named} has no {MARKER}" if named is not None else f"no {MARKER} in {here} or in a folder above it"
+    raise UsageError(
+        where,
+        why="every command reads the project's configuration first",
+        remedy=f"go into the project's folder, or name it: ok-ml --project DIR, or {PROJECT_VARIABLE}=DIR",
+    )
+
+
+def remember_size(project: Project) -> None:
+    """Make the project's size the one that later commands use without being told."""
+    path = project.state_dir / "size"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".size.{os.getpid()}")
+    aside.write_text(project.size + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def _size(files: ConfigFiles, root: Path, asked: str | None) -> tuple[str, Place]:
+    """The size and who asked for it."""
+    if asked:
+        return asked, Place("--size", 0, 0)
+    if value := os.environ.get(SIZE_VARIABLE):
+        return value, Place(SIZE_VARIABLE, 0, 0)
+    path = root / str(files.environment.data.get("state_dir", ".ok_ml")) / "size"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if value := path.read_text(encoding="utf-8").strip():
+            return value, Place(os.path.relpath(path, root), 1, 1)
+    return DEFAULT_SIZE, Place("--size", 0, 0)
+
+
+def _validated(root: Path, files: ConfigFiles, size: str) -> tuple[Project | None, list[Problem]]:
+    from pydantic import ValidationError
+
+    problems: list[Problem] = []
+    models: dict[str, dict[str, Any]] = {}
+    kinds: dict[str, type[Frozen]] = {
+        "environment": EnvironmentConfig,
+        "datasets": DatasetConfig,
+        "experiments": ExperimentConfig,
+    }
+    for kind, model in kinds.items():
+        models[kind] = {}
+        for name, tree in files.trees(kind).items():
+            try:
+                models[kind][name] = model.model_validate(tree.data, strict=True)
+            except ValidationError as error:
+                problems += problems_of(error, model, tree)
+    problems += broken_rules(files, models["environment"], models["datasets"], models["experiments"])
+    if problems or not models["environment"]:
+        return None, problems
+    environment = next(iter(models["environment"].values()))
+    return Project(
+        root=root, size=size, environment=environment, datasets=models["datasets"], experiments=models["experiments"]
+    ), []

@@ -1,0 +1,215 @@
+"""What is wrong with a configuration, where, and what was probably meant."""
+
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from ok_ml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ok_ml.config.documents import KeyPath, Tree
+
+_SECRET_WORDS: Final = ("password", "secret", "token", "credential")
+_LONGEST_VALUE: Final = 40
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A spot in a file; `layer` names the overlay that it belongs to, if any."""
+
+    file: str
+    line: int
+    column: int
+    layer: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+    def within(self, layer: str) -> "Place":
+        """The same spot as a part of an overlay."""
+        return replace(self, layer=layer)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `file:line:col: key.path: text`."""
+
+    place: Place
+    path: "KeyPath"
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {dotted(self.path)}: {self.text}" if self.path else f"{self.place}: {self.text}"
+
+
+def dotted(path: "KeyPath") -> str:
+    """A path as people write it: `stages.model.num_trees`, `incidents[2].kind`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def config_error(problems: Iterable[Problem]) -> ConfigError:
+    """One error that lists every problem once, in the order of files and lines."""
+    lines = [str(problem) for problem in in_order(problems)]
+    count = f"{len(lines)} problem{'s' if len(lines) > 1 else ''} in the configuration"
+    return ConfigError(
+        "\n".join([f"{count}:", *(f"  {line}" for line in lines)]),
+        why="nothing was started: a run with a misread parameter costs more than this message",
+        remedy="mend these lines; `ok-ml validate` checks again",
+        problems=tuple(lines),
+    )
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once, sorted by file and line."""
+    unique = {
+        (problem.place.file, problem.place.line, problem.place.column, problem.path, problem.text): problem
+        for problem in problems
+    }
+    return [unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1], key[2], key[4]))]
+
+
+# -- words ---------------------------------------------------------------------------------------------------------
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest known word, or nothing."""
+    from difflib import get_close_matches
+
+    if not isinstance(word, str):
+        return ""
+    by_lower = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[found[0]]!r}?" if found else ""
+
+
+def one_of(words: Iterable[str]) -> str:
+    """`one of a, b, c`, or `nothing` for no word."""
+    listed = sorted(words)
+    return f"one of {', '.join(listed)}" if listed else "nothing"
+
+
+def is_secret(path: "KeyPath") -> bool:
+    """Whether a key looks as if its value must not be shown; keys that name a variable are no secret."""
+    last = str(path[-1]).lower() if path else ""
+    return any(word in last for word in _SECRET_WORDS) and not last.endswith("_env")
+
+
+def shown(value: object, path: "KeyPath" = ()) -> str:
+    """A value and its kind in words, cut short, secrets hidden."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return f"a section ({', '.join(list(map(str, value))[:4])})" if value else "an empty section"
+    if isinstance(value, tuple | list):
+        return f"a list of {len(value)}"
+    if is_secret(path):
+        return "a hidden value"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (true or false)"
+    if isinstance(value, int | float):
+        return str(value)
+    text = str(value)
+    return repr(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "...") + " (text)"
+
+
+class Expectation(NamedTuple):
+    """What a field takes: its type, the bounds beside it, and the words that it may be."""
+
+    annotation: Any
+    metadata: tuple[Any, ...] = ()
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The allowed words of a Literal, else nothing."""
+        plain = _without_none(self.annotation)
+        return tuple(map(str, get_args(plain))) if get_origin(plain) is Literal else ()
+
+    def __str__(self) -> str:
+        bounds = " and ".join(_bounds(self.metadata))
+        return _words(self.annotation) + (f" {bounds}" if bounds else "")
+
+
+def _words(annotation: Any) -> str:
+    plain = _without_none(annotation)
+    origin = get_origin(plain)
+    if origin is Literal:
+        return one_of(map(str, get_args(plain)))
+    if origin in (tuple, list):
+        return f"a list, each {_words(get_args(plain)[0])}"
+    if origin is dict or (isinstance(plain, type) and issubclass(plain, BaseModel)):
+        return "a section of keys and values"
+    simple = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return simple.get(plain, "a value")
+
+
+def _bounds(metadata: tuple[Any, ...]) -> Iterable[str]:
+    for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+        yield from (f"{sign} {getattr(item, name)}" for item in metadata if getattr(item, name, None) is not None)
+    yield from (
+        f"with at least {item.min_length}" for item in metadata if getattr(item, "min_length", None) is not None
+    )
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (types.UnionType, typing.Union):
+        rest = [part for part in get_args(annotation) if part is not type(None)]
+        return rest[0] if rest else annotation
+    return annotation
+
+
+def expectation_at(model: type[BaseModel], path: "KeyPath") -> Expectation:
+    """What the models say about the value at a path."""
+    found = Expectation(model)
+    for step in path:
+        plain = _without_none(found.annotation)
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            known = plain.model_fields.get(str(step))
+            if known is None:
+                return Expectation(Any)
+            found = Expectation(known.annotation, tuple(known.metadata))
+        elif get_origin(plain) is dict:
+            found = Expectation(get_args(plain)[1])
+        elif get_origin(plain) in (tuple, list):
+            found = Expectation(get_args(plain)[0])
+        else:
+            return Expectation(Any)
+    return found
+
+
+def known_keys(model: type[BaseModel], path: "KeyPath") -> list[str]:
+    """The keys that the section at a path may have; empty for sections with free keys."""
+    plain = _without_none(expectation_at(model, path).annotation)
+    return sorted(plain.model_fields) if isinstance(plain, type) and issubclass(plain, BaseModel) else []
+
+
+# -- pydantic's errors in our words ----------------------------------------------------------------------------------
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], tree: "Tree") -> list[Problem]:
+    """Every error of a validation as a problem with its place."""
+    return [_problem(dict(details), model, tree) for details in error.errors(include_url=False)]
+
+
+def _problem(details: dict[str, Any], model: type[BaseModel], tree: "Tree") -> Problem:
+    path: KeyPath = tuple(details["loc"])
+    kind, value = details["type"], details.get("input")
+    if kind == "extra_forbidden":
+        known = known_keys(model, path[:-1])
+        text = f"expected {one_of(known)}, got {str(path[-1])!r}{meant(str(path[-1]), known)}"
+        return Problem(_somewhere(tree.key_place(path)), path, text)
+    if kind == "missing":
+        return Problem(_somewhere(tree.key_place(path)), path, f"expected {expectation_at(model, path)}, got nothing")
+    if kind == "value_error":
+        return Problem(_somewhere(tree.place(path)), path, str(details["ctx"]["error"]))
+    expected = expectation_at(model, path)
+    text = f"expected {expected}, got {shown(value, path)}{meant(value, expected.choices)}"
+    return Problem(_somewhere(tree.place(path)), path, text)
+
+
+def _somewhere(place: Place | None) -> Place:
+    return place if place is not None else Place("(built in)", 0, 0)

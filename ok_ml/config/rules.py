@@ -1,0 +1,137 @@
+"""Rules between files and between sections, which no single field can check."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ok_ml import columns as c
+from ok_ml.config.documents import KeyPath, Tree
+from ok_ml.config.files import ConfigFiles
+from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConfig
+from ok_ml.config.problems import Place, Problem, is_secret, meant, one_of
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_CREDENTIALS: Final = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+
+
+def broken_rules(
+    files: ConfigFiles, environments: dict[str, Any], datasets: dict[str, Any], experiments: dict[str, Any]
+) -> list[Problem]:
+    """Every rule that the files break; models that did not validate are passed over."""
+    problems: list[Problem] = []
+    for environment in environments.values():
+        problems += _environment(files.environment, environment)
+    for name, dataset in datasets.items():
+        problems += _dataset(name, files.datasets[name], dataset)
+    for name, experiment in experiments.items():
+        problems += _experiment(name, files, experiment, datasets)
+    return problems
+
+
+def _at(tree: Tree, path: KeyPath, text: str) -> Problem:
+    return Problem(tree.place(path) or Place("(built in)", 0, 0), path, text)
+
+
+def _named(tree: Tree, kind: str, name: str, written: str) -> Iterator[Problem]:
+    if written != name:
+        yield _at(tree, (kind,), f"expected {name!r} as the file is named, got {written!r}")
+    elif not _NAME.fullmatch(name):
+        yield _at(tree, (kind,), f"expected lower-case letters, digits and _, got {name!r}")
+
+
+def _words(tree: Tree, path: KeyPath, words: Any, known: tuple[str, ...]) -> Iterator[Problem]:
+    for word in words:
+        if word not in known:
+            place = tree.keys.get((*path, word)) or tree.place(path) or Place("(built in)", 0, 0)
+            yield Problem(place, path, f"expected {one_of(known)}, got {word!r}{meant(word, known)}")
+
+
+# -- environment ---------------------------------------------------------------------------------------------------
+
+
+def _environment(tree: Tree, config: EnvironmentConfig) -> Iterator[Problem]:
+    top = tree.values.get(())
+    file = top.file.rsplit("/", 1)[-1].removesuffix(".yml") if top is not None else config.environment
+    yield from _named(tree, "environment", file, config.environment)
+    for key in config.kafka.client:
+        if is_secret((key,)):
+            text = (
+                "expected no secret in a file, got one: put it into an environment variable named by kafka.password_env"
+            )
+            yield _at(tree, ("kafka", "client", key), text)
+    for path, address in (
+        (("storage", "url"), config.storage.url),
+        (("mlflow", "tracking_uri"), config.mlflow.tracking_uri),
+    ):
+        if address and _CREDENTIALS.search(address):
+            yield _at(
+                tree, path, "expected an address without credentials, got one with: name a variable in *_env instead"
+            )
+
+
+# -- datasets ------------------------------------------------------------------------------------------------------
+
+
+def _dataset(name: str, tree: Tree, config: DatasetConfig) -> Iterator[Problem]:
+    yield from _named(tree, "dataset", name, config.dataset)
+    yield from _words(tree, ("weights",), config.weights, c.EVENT_TYPES)
+    yield from _words(tree, ("grades",), config.grades, c.EVENT_TYPES)
+    yield from _words(tree, ("subscription", "event_types"), config.subscription.event_types, c.EVENT_TYPES)
+    for raw, event_type in config.events.event_types.items():
+        yield from _words(tree, ("events", "event_types", raw), [event_type], c.EVENT_TYPES)
+    for event_type, grade in config.grades.items():
+        if not 0 <= grade <= 4:
+            yield _at(tree, ("grades", event_type), f"expected a whole number from 0 to 4, got {grade}")
+
+
+# -- experiments ---------------------------------------------------------------------------------------------------
+
+
+def _experiment(name: str, files: ConfigFiles, config: ExperimentConfig, datasets: dict[str, Any]) -> Iterator[Problem]:
+    tree = files.experiments[name]
+    yield from _named(tree, "experiment", name, config.experiment)
+    if name in files.datasets:
+        yield _at(
+            tree, ("experiment",), f"expected a name that no dataset has, got {name!r}: both would own the same tables"
+        )
+    wanted = config.datasets.events.name
+    if wanted not in files.datasets:
+        text = f"expected {one_of(files.datasets)}, got {wanted!r}{meant(wanted, files.datasets)}"
+        yield _at(tree, ("datasets", "events", "name"), text)
+    elif wanted in datasets:
+        yield from _against_dataset(tree, config, datasets[wanted])
+    yield from _stages(tree, config)
+
+
+def _against_dataset(tree: Tree, config: ExperimentConfig, dataset: DatasetConfig) -> Iterator[Problem]:
+    if config.delivery.partitions != dataset.parts:
+        yield _at(
+            tree, ("delivery", "partitions"),
+            f"expected {dataset.parts}, the parts of dataset {dataset.dataset}, got {config.delivery.partitions}",
+        )  # fmt: skip
+    if dataset.world is not None:
+        needed = config.stages.evaluation.days + config.stages.training_set.label_days + 2
+        if dataset.world.days < needed:
+            text = f"expected days that fit into the {dataset.world.days} of {dataset.dataset}, got a plan that needs {needed}"
+            yield _at(tree, ("stages", "evaluation", "days"), text)
+
+
+def _stages(tree: Tree, config: ExperimentConfig) -> Iterator[Problem]:
+    predictions, drift = config.stages.predictions, config.checks.drift
+    if predictions.top_n > predictions.candidates:
+        text = f"expected at most the {predictions.candidates} candidates, got {predictions.top_n}"
+        yield _at(tree, ("stages", "predictions", "top_n"), text)
+    if drift.psi_warn > drift.psi_block:
+        yield _at(
+            tree,
+            ("checks", "drift", "psi_warn"),
+            f"expected at most psi_block ({drift.psi_block}), got {drift.psi_warn}",
+        )
+    cut = config.gate.metric.partition("@")[2]
+    if cut and cut not in map(str, config.stages.evaluation.k):
+        known = ", ".join(map(str, config.stages.evaluation.k))
+        yield _at(
+            tree,
+            ("gate", "metric"),
+            f"expected a metric at one of stages.evaluation.k ({known}), got {config.gate.metric!r}",
+        )
