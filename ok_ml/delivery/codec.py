@@ -1,0 +1,299 @@
+"""The bytes of keys and values in topic and storage.
+
+Every value starts with the same 22 bytes, big-endian::
+
+    offset  size  field
+    0       1     schema version, 0xA1
+    1       1     kind: 1 prediction, 2 catalogue, 3 fallback, 4 control
+    2       8     generation, milliseconds since the epoch
+    10      8     attempt: the first 8 bytes of its uuid4 (the control record holds all 16)
+    18      4     model version
+
+A prediction, and the fallback list, go on with ``n`` and the flag ``is_fallback`` in 2 bytes (the flag is the top bit),
+then little-endian ``n`` int64 source ids, ``n`` float32 scores and ``n`` reasons of 2 bits, four in a byte, the first
+in the lowest bits: 24 + 12 n + ceil(n / 4) bytes, 1,249 for 100 sources. (All 16 bytes of the uuid in every value
+would be 1,257: more than a value may have; its version bits aside 60 random bits remain, and the control record's
+count and checksum refuse the generation should two attempts ever share them.)
+A catalogue value is a JSON object with ``name`` and ``topic``; a control value is described in `ok_ml.delivery.control`.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import orjson
+
+from ok_ml.errors import DataError
+from ok_ml.hashing import entity_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+SCHEMA_VERSION: Final = 0xA1
+MAX_SOURCES: Final = 0x7FFF
+FALLBACK_KEY: Final = b"fallback-list"
+CONTROL_KEY: Final = b"control-record"
+PREFIX_BYTES: Final = 22
+HEAD_BYTES: Final = 24
+TAG_BYTES: Final = 8
+
+_PREFIX: Final = struct.Struct(">BBQ8sI")
+_COUNT: Final = struct.Struct(">H")
+_FALLBACK_FLAG: Final = 0x8000
+
+
+class Kind(IntEnum):
+    """What a value holds."""
+
+    PREDICTION = 1
+    CATALOGUE = 2
+    FALLBACK = 3
+    CONTROL = 4
+
+
+class Prefix(NamedTuple):
+    """The start of a value.
+
+    Attributes
+    ----------
+    generation
+        Milliseconds since the epoch.
+    tag
+        First 8 bytes of the attempt's uuid.
+    """
+
+    kind: Kind
+    generation: int
+    tag: bytes
+    model_version: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """One stored list.
+
+    Attributes
+    ----------
+    source_ids
+        int64 array, shape (n,), best first.
+    scores
+        float32 array, shape (n,), descending.
+    reasons
+        int8 array, shape (n,): codes of `ok_ml.columns.REASON_NAMES`.
+    is_fallback
+        Whether it is the list for users without history.
+    """
+
+    source_ids: "NDArray[np.int64]"
+    scores: "NDArray[np.float32]"
+    reasons: "NDArray[np.int8]"
+    is_fallback: bool
+
+
+class Source(NamedTuple):
+    """What the catalogue says about a source."""
+
+    name: str
+    topic: str | None
+
+
+# -- keys ----------------------------------------------------------------------------------------------------
+
+
+def key_of(entity: int | str) -> bytes:
+    """The key of an entity id: 8 bytes big-endian of an int64, or UTF-8."""
+    return entity_key(entity) if isinstance(entity, int) else entity.encode()
+
+
+def keys_of(ids: "pa.Array | pa.ChunkedArray") -> list[bytes]:
+    """The keys of a column of int64 or string ids, in its order."""
+    import pyarrow as pa
+
+    if ids.null_count:
+        raise DataError(f"{ids.null_count} of {len(ids)} keys are null", why="a value without a key cannot be asked for")
+    if not pa.types.is_integer(ids.type):
+        return [text.encode() for text in ids.to_pylist()]
+    raw = ids.to_numpy().astype(">i8").tobytes()
+    return [raw[start : start + 8] for start in range(0, len(raw), 8)]
+
+
+def id_of(key: bytes) -> int | str:
+    """The entity id of a key."""
+    return int.from_bytes(key, "big", signed=True) if len(key) == 8 else key.decode()
+
+
+# -- prefix --------------------------------------------------------------------------------------------------
+
+
+def pack_prefix(prefix: Prefix) -> bytes:
+    """The 22 bytes that start a value."""
+    return _PREFIX.pack(SCHEMA_VERSION, prefix.kind, prefix.generation, prefix.tag, prefix.model_version)
+
+
+def unpack_prefix(value: bytes) -> Prefix:
+    """Read the start of a value.
+
+    Raises
+    ------
+    DataError
+        It is too short, of another schema version or of an unknown kind.
+    """
+    if len(value) < PREFIX_BYTES:
+        raise DataError(f"a value of {len(value)} bytes is shorter than its prefix of {PREFIX_BYTES} bytes", why=_FOREIGN)
+    version, kind, generation, tag, model_version = _PREFIX.unpack_from(value)
+    if version != SCHEMA_VERSION:
+        raise DataError(f"a value has schema version 0x{version:02x}, expected 0x{SCHEMA_VERSION:02x}", why=_FOREIGN)
+    if kind not in _KINDS:
+        raise DataError(f"a value has the unknown kind {kind}", why=_FOREIGN)
+    return Prefix(Kind(kind), generation, tag, model_version)
+
+
+_KINDS: Final = frozenset(int(kind) for kind in Kind)
+_FOREIGN: Final = "somebody else wrote it, or it was damaged: what it says cannot be trusted"
+
+
+# -- predictions ---------------------------------------------------------------------------------------------
+
+
+def prediction_bytes(sources: int) -> int:
+    """Size of a stored list, bytes."""
+    return HEAD_BYTES + 12 * sources + (sources + 3) // 4
+
+
+def encode_predictions(prefix: Prefix, rows: "pa.Table") -> list[bytes]:
+    """The values of many lists, in row order.
+
+    Parameters
+    ----------
+    rows
+        Columns source_ids list<int64>, scores list<float32>, reasons list<int8>, is_fallback bool.
+
+    Raises
+    ------
+    DataError
+        Lists of one row differ in length, are too long, or hold nulls or unknown reasons.
+    """
+    ids, lengths = _flat(rows, "source_ids", np.dtype("<i8"))
+    scores, score_lengths = _flat(rows, "scores", np.dtype("<f4"))
+    reasons, reason_lengths = _flat(rows, "reasons", np.dtype("u1"))
+    _check_lists(lengths, score_lengths, reason_lengths, reasons)
+    flags = rows["is_fallback"].to_numpy().astype(np.uint16) * np.uint16(_FALLBACK_FLAG)
+    head = np.frombuffer(pack_prefix(prefix), np.uint8)
+    starts = np.cumsum(lengths) - lengths
+    values: list[bytes] = [b""] * len(lengths)
+    for size in np.unique(lengths).tolist():
+        found = np.flatnonzero(lengths == size)
+        cells = starts[found][:, None] + np.arange(size)
+        counts = (flags[found] | np.uint16(size)).astype(">u2")
+        raw = _matrix(head, counts, ids[cells], scores[cells], reasons[cells])
+        width = prediction_bytes(size)
+        for place, row in enumerate(found.tolist()):
+            values[row] = raw[place * width : (place + 1) * width]
+    return values
+
+
+def decode_prediction(value: bytes) -> Prediction:
+    """Read a prediction or a fallback list.
+
+    Raises
+    ------
+    DataError
+        The bytes are of another kind, of another schema, or their length does not fit their count.
+    """
+    prefix = unpack_prefix(value)
+    if prefix.kind not in (Kind.PREDICTION, Kind.FALLBACK):
+        raise DataError(f"expected a list, received a value of kind {prefix.kind.name.lower()}", why=_FOREIGN)
+    check_list(value)
+    word = _COUNT.unpack_from(value, PREFIX_BYTES)[0]
+    count = word & MAX_SOURCES
+    scores_at = HEAD_BYTES + 8 * count
+    packed = np.frombuffer(value, np.uint8, -1, scores_at + 4 * count)
+    reasons = (packed[:, None] >> np.arange(0, 8, 2, dtype=np.uint8)) & np.uint8(3)
+    return Prediction(
+        source_ids=np.frombuffer(value, "<i8", count, HEAD_BYTES),
+        scores=np.frombuffer(value, "<f4", count, scores_at),
+        reasons=reasons.reshape(-1)[:count].astype(np.int8),
+        is_fallback=bool(word & _FALLBACK_FLAG),
+    )
+
+
+def check_list(value: bytes) -> None:
+    """Raise DataError unless the length of a list's bytes fits its count."""
+    count = _COUNT.unpack_from(value, PREFIX_BYTES)[0] & MAX_SOURCES if len(value) >= HEAD_BYTES else 0
+    if len(value) != prediction_bytes(count):
+        raise DataError(f"a list of {count} sources has {len(value)} bytes, expected {prediction_bytes(count)}", why=_FOREIGN)
+
+
+def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray[Any]", "NDArray[np.int64]"]:
+    """Values of a list column end to end, and the length of each list."""
+    import pyarrow.compute as pc
+
+    column = rows[name].combine_chunks()
+    flat = column.flatten()
+    if column.null_count or flat.null_count:
+        raise DataError(f"{name} holds nulls", why="a list with a hole cannot be served", remedy="mend the predictions")
+    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
+    return flat.to_numpy(zero_copy_only=False).astype(dtype, copy=False), lengths
+
+
+def _check_lists(
+    lengths: "NDArray[np.int64]", scores: "NDArray[np.int64]", reasons: "NDArray[np.int64]", codes: "NDArray[np.uint8]"
+) -> None:
+    unequal = int(((lengths != scores) | (lengths != reasons)).sum())
+    if unequal:
+        raise DataError(f"{unequal} rows have lists of unequal length", why="a score would belong to another source")
+    if lengths.size and int(lengths.max()) > MAX_SOURCES:
+        raise DataError(f"a list has {lengths.max()} sources, at most {MAX_SOURCES} can be stored")
+    if codes.size and int(codes.max()) > 3:
+        raise DataError(f"reason {codes.max()} is unknown, expected 0..3", why="reasons are stored in 2 bits")
+
+
+def _matrix(
+    head: "NDArray[np.uint8]", counts: "NDArray[Any]", ids: "NDArray[Any]", scores: "NDArray[Any]", reasons: "NDArray[np.uint8]"
+) -> bytes:
+    """Encoded rows of equal length, end to end. `ids`, `scores`, `reasons`: shape (rows, n)."""
+    rows, size = ids.shape
+    scores_at, reasons_at = HEAD_BYTES + 8 * size, HEAD_BYTES + 12 * size
+    out = np.empty((rows, prediction_bytes(size)), np.uint8)
+    out[:, :PREFIX_BYTES] = head
+    out[:, PREFIX_BYTES:HEAD_BYTES] = counts.view(np.uint8).reshape(rows, 2)
+    out[:, HEAD_BYTES:scores_at] = np.ascontiguousarray(ids).view(np.uint8).reshape(rows, 8 * size)
+    out[:, scores_at:reasons_at] = np.ascontiguousarray(scores).view(np.uint8).reshape(rows, 4 * size)
+    quads = np.zeros((rows, (size + 3) // 4, 4), np.uint8)
+    quads.reshape(rows, -1)[:, :size] = reasons
+    out[:, reasons_at:] = quads[..., 0] | quads[..., 1] << 2 | quads[..., 2] << 4 | quads[..., 3] << 6
+    return out.tobytes()
+
+
+# -- catalogue -----------------------------------------------------------------------------------------------
+
+
+def encode_catalogue(prefix: Prefix, names: "Sequence[str]", topics: "Sequence[str | None]") -> list[bytes]:
+    """The values of many sources, in order."""
+    head = pack_prefix(prefix)
+    return [head + orjson.dumps({"name": name, "topic": topic}) for name, topic in zip(names, topics, strict=True)]
+
+
+def decode_source(value: bytes) -> Source:
+    """Read a catalogue value. Raises DataError if it is not one."""
+    kind = unpack_prefix(value).kind
+    if kind is not Kind.CATALOGUE:
+        raise DataError(f"expected a source, received a value of kind {kind.name.lower()}", why=_FOREIGN)
+    try:
+        fields = orjson.loads(value[PREFIX_BYTES:])
+        return Source(str(fields["name"]), fields["topic"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError("a catalogue value is not a JSON object with name and topic", why=_FOREIGN) from error
+
+
+def check_payload(kind: Kind, value: bytes) -> None:
+    """Raise DataError unless what follows the prefix is well formed for its kind."""
+    if kind is Kind.CATALOGUE:
+        decode_source(value)
+    elif kind is not Kind.CONTROL:
+        check_list(value)
