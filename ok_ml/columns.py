@@ -30,8 +30,10 @@ HIDE: Final = "hide"
 SUBSCRIBE: Final = "subscribe"
 UNSUBSCRIBE: Final = "unsubscribe"
 FRIEND_REQUEST: Final = "friend_request"  # item_id holds the other user; source_id is 0
+PURCHASE: Final = "purchase"  # of a product: the source is its type, item_id the basket
+TAG: Final = "tag"  # a word that a user puts on a source; item_id is the word
 EVENT_TYPES: Final = (
-    IMPRESSION, LIKE, CLICK, COMMENT, SHARE, HIDE, SUBSCRIBE, UNSUBSCRIBE, FRIEND_REQUEST,
+    IMPRESSION, LIKE, CLICK, COMMENT, SHARE, HIDE, SUBSCRIBE, UNSUBSCRIBE, FRIEND_REQUEST, PURCHASE, TAG,
 )  # fmt: skip
 
 # -- snapshots ---------------------------------------------------------------
