@@ -1,0 +1,299 @@
+"""A real Apache Kafka on loopback: one KRaft node, started and stopped by the project.
+
+What was found to work (Kafka 4.1.1, Java 17, pyspark 4.3.0): ``java -cp <pyspark>/jars/ivy-2.5.3.jar org.apache.ivy.Main
+-dependency org.apache.kafka kafka_2.13 4.1.1 -retrieve "lib/[artifact]-[revision](-[classifier]).[ext]" -confs default
+-types jar bundle`` fetches 45 jars, 43 MB, in about 40 s; ``mvn dependency:copy-dependencies`` fetches the same 45.
+``kafka.tools.StorageTool format`` takes 1 s, once; after a start the broker answers within about 3 s.
+
+Its state is ``kafka/`` below the state folder: ``data`` (topics), ``server.properties``, ``log4j2.properties``, ``server.log``,
+``cluster_id``. Run as ``python -m ok_ml.delivery.broker --project DIR`` it stays in the foreground until SIGTERM.
+"""
+
+import base64
+import contextlib
+import fcntl
+import logging
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ok_ml.config.models import KafkaConfig
+from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.java import find_java
+from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
+from ok_ml.delivery.topics import RETENTION_MS, cluster_id, is_answering
+from ok_ml.errors import EnvironmentFault, ServiceUnavailable
+
+__all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS: Final = 90.0
+_SAY_SECONDS: Final = 5.0
+_LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
+
+_SERVER: Final = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+num.partitions=8
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+num.recovery.threads.per.data.dir=2
+log.cleaner.dedupe.buffer.size=4194304
+log.retention.ms={retention_ms}
+log.retention.check.interval.ms=60000
+log.segment.bytes=33554432
+log.segment.delete.delay.ms=10000
+metadata.log.segment.bytes=16777216
+metadata.max.retention.bytes=67108864
+"""
+_LOG4J: Final = """status=error
+rootLogger.level=warn
+rootLogger.appenderRef.file.ref=file
+appender.file.type=RollingFile
+appender.file.name=file
+appender.file.fileName={folder}/server.log
+appender.file.filePattern={folder}/server.log.%i
+appender.file.layout.type=PatternLayout
+appender.file.layout.pattern=%d{{yyyy-MM-dd HH:mm:ss,SSS}} %p %c{{1}} %m%n
+appender.file.policies.type=Policies
+appender.file.policies.size.type=SizeBasedTriggeringPolicy
+appender.file.policies.size.size=8MB
+appender.file.strategy.type=DefaultRolloverStrategy
+appender.file.strategy.max=2
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=info
+"""
+
+
+class EmbeddedBroker:
+    """One Kafka node below the state folder. It never outlives the process that started it.
+
+    Parameters
+    ----------
+    config
+        Mode embedded; `bootstrap_servers` is one host:port on loopback.
+    state_dir
+        The project's state folder.
+    """
+
+    def __init__(self, config: KafkaConfig, state_dir: str | Path) -> None:
+        self.config = config
+        self.folder = Path(state_dir).resolve() / "kafka"
+        host, _, port = config.bootstrap_servers.split(",")[0].strip().rpartition(":")
+        self.host, self.port = host, int(port)
+        self._process: GuardedProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the broker's guard, or None if it is not running."""
+        return self._process.pid if self._process and self._process.exit_code() is None else None
+
+    @property
+    def own_cluster_id(self) -> str:
+        """The id that the broker of this state folder answers with, made on first use."""
+        path = self.folder / "cluster_id"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        return path.read_text().strip()
+
+    def start(self, timeout_seconds: float = START_SECONDS) -> None:
+        """Start the broker and wait until it answers.
+
+        Raises
+        ------
+        EnvironmentFault
+            A port is taken, Java or the jars are missing, or the broker ended while starting.
+        ServiceUnavailable
+            It does not answer within the time.
+        """
+        started = time.monotonic()
+        for name, host, port in (("bootstrap_servers", self.host, self.port), ("controller_port", "127.0.0.1", self.config.controller_port)):
+            require_free(host, port, f"kafka.{name}")
+        java = find_java()
+        jars = find_jars(self.config.jars_dir, java=java)
+        self._write_settings()
+        if not (self.folder / "data" / "meta.properties").exists():
+            self._format(java, jars)
+        self._process = GuardedProcess(self._command(java, jars), self.folder / "console.log")
+        try:
+            self._wait(started, timeout_seconds)
+        except BaseException:
+            self.stop()
+            raise
+        logger.info("Kafka %s answers at %s after %.1f s", jars.version, self.config.bootstrap_servers, time.monotonic() - started)
+
+    def stop(self) -> None:
+        """End the broker: SIGTERM, a bounded wait, SIGKILL. Its data stay."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def wait(self, stopping: threading.Event) -> int:
+        """Block until the broker ends or `stopping` is set; returns its exit code, 0 if it was stopped."""
+        while not stopping.wait(0.5):
+            code = self._process.exit_code() if self._process else 0
+            if code is not None:
+                return code
+        return 0
+
+    def __enter__(self) -> "EmbeddedBroker":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- steps of the start ------------------------------------------------------------------------------------
+
+    def _write_settings(self) -> None:
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        settings = _SERVER.format(
+            host=self.host, port=self.port, controller_port=self.config.controller_port, data=self.folder / "data", retention_ms=RETENTION_MS,
+        )  # fmt: skip
+        (self.folder / "server.properties").write_text(settings)
+        (self.folder / "log4j2.properties").write_text(_LOG4J.format(folder=self.folder))
+        console = self.folder / "console.log"
+        if console.exists() and console.stat().st_size > _LOG_LIMIT_BYTES:
+            console.unlink()
+
+    def _java(self, java: str, jars: KafkaJars, heap_mb: int) -> list[str]:
+        return [
+            java, f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-cp", jars.class_path,
+        ]  # fmt: skip
+
+    def _command(self, java: str, jars: KafkaJars) -> list[str]:
+        return [*self._java(java, jars, self.config.heap_mb), "kafka.Kafka", str(self.folder / "server.properties")]
+
+    def _format(self, java: str, jars: KafkaJars) -> None:
+        command = [
+            *self._java(java, jars, 128), "kafka.tools.StorageTool", "format", "-t", self.own_cluster_id,
+            "-c", str(self.folder / "server.properties"),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode != 0:
+            raise EnvironmentFault(
+                f"Kafka cannot format {self.folder / 'data'}: {(done.stderr or done.stdout).strip()[-300:]}",
+                why="the embedded broker has nowhere to keep its topics", remedy="check that the disk is writable and has space",
+            )  # fmt: skip
+
+    def _wait(self, started: float, timeout_seconds: float) -> None:
+        said = started
+        while time.monotonic() - started < timeout_seconds:
+            code = self._process.exit_code() if self._process else 1
+            if code is not None:
+                raise EnvironmentFault(
+                    f"Kafka ended while starting (exit code {code}). The end of {self._log()}:\n{self._tail()}",
+                    why="predictions cannot be published", remedy="mend the cause named there and start again",
+                )  # fmt: skip
+            if cluster_id(self.config, 1.0) == self.own_cluster_id:
+                return
+            if time.monotonic() - said > _SAY_SECONDS:
+                said = time.monotonic()
+                logger.info("waiting for Kafka at %s, %.0f s", self.config.bootstrap_servers, said - started)
+            time.sleep(0.1)
+        raise ServiceUnavailable(
+            f"Kafka does not answer at {self.config.bootstrap_servers} after {timeout_seconds:.0f} s; the end of {self._log()}:\n{self._tail()}",
+            why="predictions cannot be published", remedy="try again on a less busy machine",
+        )  # fmt: skip
+
+    def _log(self) -> Path:
+        log = self.folder / "server.log"
+        return log if log.exists() and log.stat().st_size else self.folder / "console.log"
+
+    def _tail(self) -> str:
+        lines = self._log().read_text(errors="replace").splitlines() if self._log().exists() else []
+        return "\n".join(f"    {line[:240]}" for line in lines[-8:])
+
+
+@contextlib.contextmanager
+def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[EmbeddedBroker | None]:
+    """Within the block a broker answers: the one that is there, else one of our own, which ends with the block.
+
+    Yields
+    ------
+    The broker that was started, or None if one was there.
+
+    Raises
+    ------
+    ServiceUnavailable
+        Mode external, and nothing answers.
+    EnvironmentFault
+        See `EmbeddedBroker.start`; or the broker that answers belongs to another project.
+    """
+    broker = EmbeddedBroker(config, state_dir) if config.mode == "embedded" else None
+    with _one_starter(Path(state_dir)):
+        found = cluster_id(config)
+        if found is None and broker is None:
+            raise ServiceUnavailable(
+                f"no Kafka answers at {config.bootstrap_servers}", why="predictions cannot be published",
+                remedy="check kafka.bootstrap_servers, or set kafka.mode to embedded",
+            )  # fmt: skip
+        if found is not None and broker is not None and found != broker.own_cluster_id:
+            raise EnvironmentFault(
+                f"the Kafka that answers at {config.bootstrap_servers} is not the one of {broker.folder}",
+                why="its topics belong to another project or clone", remedy="stop it, or set another port: kafka.bootstrap_servers",
+            )  # fmt: skip
+        started = broker if found is None else None
+        if started is not None:
+            started.start()
+    try:
+        yield started
+    finally:
+        if started is not None:
+            started.stop()
+
+
+def require_free(host: str, port: int, key: str) -> None:
+    """Raise EnvironmentFault, naming the holder and the configuration key, if a port is taken."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((host, port))
+        except OSError as error:
+            raise EnvironmentFault(
+                f"port {port} of {host} is taken by {_holder(port)}", why="the embedded Kafka broker cannot listen there",
+                remedy=f"stop that process, or set another port: {key} in configs/environments/",
+            ) from error  # fmt: skip
+
+
+def _holder(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and port in tuple(connection.laddr) and connection.pid:
+                process = psutil.Process(connection.pid)
+                return f"pid {process.pid}, {' '.join(process.cmdline())[:80] or process.name()}"
+    return "a process that this user may not see"
+
+
+@contextlib.contextmanager
+def _one_starter(state_dir: Path) -> Iterator[None]:
+    """Of two runs that find no broker at the same moment, one starts it."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / ".broker.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

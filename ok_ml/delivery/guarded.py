@@ -1,0 +1,76 @@
+"""A child process that never outlives this one: broker and materialiser of a run."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_GUARD = Path(__file__).with_name("guard.py")
+_GUARD_GRACE_SECONDS = 12.0
+
+
+class GuardedProcess:
+    """A command under the guard, in a session of its own: Ctrl-C in the terminal does not reach it, our end does.
+
+    Parameters
+    ----------
+    command
+        Program and arguments, started without a shell.
+    log
+        File that its output is appended to.
+    env
+        Variables on top of this process's.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        read_end, self._write_end = os.pipe()
+        try:
+            with log.open("ab") as sink:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_GUARD), str(read_end), *command], stdin=subprocess.DEVNULL,
+                    stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, pass_fds=(read_end,),
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError:
+            self._release()
+            raise
+        finally:
+            os.close(read_end)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the guard, which leads the process group."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """The command's exit code (128 + signal if it was killed), or None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> int:
+        """SIGTERM, a bounded wait, SIGKILL; nothing of the group is left afterwards. Returns the exit code."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._release()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GUARD_GRACE_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self._process.wait()
+
+    def tail(self, lines: int = 12) -> str:
+        """The last lines of its log, for an error message."""
+        with contextlib.suppress(OSError), self.log.open("rb") as handle:
+            handle.seek(max(0, handle.seek(0, os.SEEK_END) - 8192))
+            found = [line for line in handle.read().decode("utf-8", "replace").splitlines() if line.strip()]
+            return "\n".join(f"    {line[:200]}" for line in found[-lines:])
+        return ""
+
+    def _release(self) -> None:
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
