@@ -51,7 +51,9 @@ class Lineage:
         """Names of the fields that are not known."""
         values = asdict(self)
         del values["machine"]
-        return [name for name, value in values.items() if value is None or value in ("", {}, "unknown")]
+        gaps = [name for name, value in values.items() if value is None or value in ("", {})]
+        unversioned = bool(self.dataset_versions) and not all(self.dataset_versions.values())
+        return [*gaps, *(["dataset_versions"] if unversioned else [])]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON can say them."""

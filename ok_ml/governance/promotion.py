@@ -207,7 +207,8 @@ def _over_popularity(gate: GateConfig, value: float, popularity: float) -> tuple
     facts = (
         f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor_over_popularity:g} x popularity's {popularity:.4f})"
     )
-    return value >= floor, f"{'kept' if value >= floor else 'refused'}: {facts}"
+    kept = value >= floor and value > 0
+    return kept, f"{'kept' if kept else 'refused'}: {facts}"
 
 
 def _against_champion(

@@ -112,7 +112,7 @@ def drift_table(
     limits = config or DriftConfig()
     now, then = (_by_feature(table, bins) for table in (current, reference))
     rows = [_judge(key, now.get(key), then.get(key), limits) for key in sorted(now.keys() | then.keys())]
-    rows.sort(key=lambda row: (_SEVERITY[row[q.VERDICT]], -(row[q.PSI] or 0.0), row[q.ENTITY], row[q.FEATURE]))
+    rows.sort(key=lambda row: (_SEVERITY[row[q.VERDICT]], -(row.get(q.PSI) or 0.0), row[q.ENTITY], row[q.FEATURE]))
     return pa.Table.from_pylist(rows, schema=q.drift_schema())
 
 

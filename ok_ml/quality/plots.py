@@ -193,7 +193,7 @@ def over_time(
     days: Sequence[str], series: Mapping[str, Sequence[float | None]], *, title: str, unit: str = "",
     lines: Mapping[str, float] | None = None, from_zero: bool = False, path: str | Path | None = None,
 ) -> bytes:  # fmt: skip
-    """Numbers by day, one line each; weekends are shaded, so that the weekly rhythm can be told from a trend.
+    """Numbers by day, one line each; weekends of daily data are shaded, so that the weekly rhythm can be told from a trend.
 
     Parameters
     ----------
@@ -206,9 +206,11 @@ def over_time(
     from_zero
         Whether the axis starts at zero: for counts.
     """
-    figure, (axis,) = s.new_figure(title, f"{days[0]} .. {days[-1]}; weekends shaded" if days else "no day yet")
-    places = np.array([date.fromisoformat(day).toordinal() for day in days])
-    for place in places[(places - 1) % 7 >= _SATURDAY]:
+    places = np.array([date.fromisoformat(day).toordinal() for day in days], dtype=np.int64)
+    daily = len(days) > 1 and bool(np.median(np.diff(places)) == 1)
+    subtitle = f"{days[0]} .. {days[-1]}{'; weekends shaded' if daily else ''}" if days else "no day yet"
+    figure, (axis,) = s.new_figure(title, subtitle)
+    for place in places[(places - 1) % 7 >= _SATURDAY] if daily else ():
         axis.axvspan(place - 0.5, place + 0.5, color=s.WEEKEND, linewidth=0, zorder=0.1)
     for index, (name, values) in enumerate(series.items()):
         colour, marker = s.PALETTE[index % len(s.PALETTE)], s.MARKERS[index % len(s.MARKERS)]
@@ -224,7 +226,7 @@ def over_time(
     _label_days(axis, days, places)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}")
     axis.set_ylabel(unit)
-    s.legend(axis, ncols=min(len(series), 4), loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
+    s.legend(axis, ncols=max(min(len(series), 4), 1), loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
     return s.to_png(figure, path)
 
 

@@ -1,0 +1,124 @@
+"""Great Expectations on the small table: which rules fail, and what the finding tells."""
+
+import os
+import socket
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ok_ml.config.models import ChecksConfig, Range
+from ok_ml.quality.bins import FrozenBins
+from ok_ml.quality.drift import drift_table
+from ok_ml.quality.expectations import FeatureRule, failures, summary, validate_statistics
+from ok_ml.quality.statistics import feature_statistics
+
+DAY = "2018-02-08"
+CALM = {"likes": np.arange(1000) % 7, "share": np.linspace(0, 1, 1000), "age": np.arange(1000.0)}
+RULES = [FeatureRule("user", "likes", 0, 6), FeatureRule("user", "share", 0.0, 1.0), FeatureRule("user", "age", min=0)]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a rule must not call home")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def judged(tmp_path):
+    def statistics(columns, name, bins=None):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({key: np.asarray(values, np.float32) for key, values in columns.items()}), path)
+        return feature_statistics({"user": [path]}, dt=DAY, bins=bins)
+
+    def validate(columns, rules=RULES, limits=None):
+        reference = statistics(CALM, "reference")
+        bins = FrozenBins.from_statistics(reference)
+        now = statistics(columns, "now", bins)
+        return validate_statistics(now, drift_table(now, reference, bins), rules, limits or ChecksConfig())
+
+    return validate
+
+
+def test_a_quiet_day_passes_every_rule(judged):
+    findings = judged(CALM)
+    assert failures(findings) == []
+    # rows, reference, min, max, two null shares and two PSI limits of three features
+    assert len(findings) == 24
+    assert all(finding.passed is True for finding in findings)
+    assert summary(findings) == "all 24 rules hold"
+
+
+def test_telemetry_is_off(judged, monkeypatch):
+    monkeypatch.setenv("GX_ANALYTICS_ENABLED", "true")
+    judged(CALM)
+    assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
+
+
+def test_a_value_out_of_range_names_feature_statistic_limit_and_next_step(judged):
+    likes = np.array(CALM["likes"])
+    likes[0] = 8
+    (finding,) = failures(judged(CALM | {"likes": likes}))
+    assert (finding.entity, finding.feature, finding.statistic) == ("user", "likes", "max")
+    assert (finding.expected, finding.seen, finding.severity) == ("<= 6", "8", "block")
+    assert finding.message == (
+        "user feature likes on 2018-02-08: max is 8, expected <= 6; see the plot of its distribution;"
+        " widen checks.ranges in the experiment's YAML only if the value is right"
+    )
+
+
+def test_the_yaml_replaces_a_declared_range(judged):
+    limits = ChecksConfig(ranges={"likes": Range(min=1, max=9)})
+    (finding,) = failures(judged(CALM, limits=limits))
+    assert (finding.statistic, finding.expected, finding.seen) == ("min", ">= 1", "0")
+
+
+@pytest.mark.parametrize(("nulls", "expected"), [(5, [("warn", "<= 0")]), (20, [("block", "<= 0.01")])])
+def test_nulls_warn_and_then_block(judged, nulls, expected):
+    age = np.array(CALM["age"])
+    age[:: 1000 // nulls] = np.nan
+    findings = failures(judged(CALM | {"age": age}))
+    assert [(f.severity, f.expected) for f in findings if f.statistic == "null_share"] == expected
+
+
+def test_a_feature_that_allows_nulls_may_have_them(judged):
+    age = np.array(CALM["age"])
+    age[::50] = np.nan
+    rules = [*RULES[:2], FeatureRule("user", "age", min=0, null_share=0.05)]
+    assert not [f for f in failures(judged(CALM | {"age": age}, rules)) if f.statistic == "null_share"]
+
+
+def test_drift_blocks_once_and_says_what_moved(judged):
+    findings = failures(judged(CALM | {"likes": np.zeros(1000)}))
+    assert [(f.feature, f.statistic, f.severity, f.expected) for f in findings] == [
+        ("likes", "psi", "block", "<= 0.25")
+    ]
+    assert "([0, 1): 14.3% -> 100.0%), expected <= 0.25; see `moved` in the drift table" in findings[0].message
+
+
+def test_what_is_missing_empty_or_infinite_blocks(judged):
+    columns = {"likes": CALM["likes"], "age": np.append(CALM["age"][1:], np.inf), "new": CALM["age"]}
+    found = {(f.feature, f.statistic): f for f in failures(judged(columns))}
+    assert found["share", "rows"].severity == "block"
+    assert (
+        "share on 2018-02-08: rows is 0, expected >= 1; see whether the feature table" in found["share", "rows"].message
+    )
+    assert found["age", "max"].expected == "a finite number"
+    assert found["new", "rows_reference"].severity == "warn"
+
+
+def test_rounding_of_float32_is_not_a_finding(judged):
+    assert failures(judged(CALM | {"share": np.linspace(0, np.nextafter(np.float32(1), np.float32(2)), 1000)})) == []
+
+
+def test_without_a_reference_only_the_rules_apply(tmp_path):
+    path = tmp_path / "now.parquet"
+    pq.write_table(pa.table({"likes": np.array([0, 9], np.float32)}), path)
+    findings = validate_statistics(feature_statistics({"user": [path]}, dt=DAY), None, RULES[:1], ChecksConfig())
+    assert [f.statistic for f in failures(findings)] == ["max"]
+    assert summary(findings).startswith(
+        "1 blocking and 0 warning of 5 rules: user feature likes on 2018-02-08: max is 9"
+    )

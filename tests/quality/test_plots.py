@@ -1,0 +1,110 @@
+"""Plots are made, also of the least that can be drawn; sparklines fit into a metadata field."""
+
+import struct
+import subprocess
+import sys
+from base64 import b64decode
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ok_ml.quality import columns as q
+from ok_ml.quality import plots
+from ok_ml.quality.evaluation import MODEL, POPULARITY, evaluate
+from ok_ml.quality.ranking_metrics import Relevance
+from ok_ml.quality.style import SPARKLINE_LIMIT, sparkline_svg
+
+
+def statistics(counts, edges):
+    return {q.ENTITY: "user", q.FEATURE: "likes", "dt": "2018-02-08", q.ROWS: sum(counts), q.NULL_SHARE: 0.0,
+            q.MEAN: 1.0 if sum(counts) else None, q.BIN_EDGES: edges, q.BIN_COUNTS: counts}  # fmt: skip
+
+
+def drift(values):
+    rows = [
+        {q.ENTITY: "user", q.FEATURE: f"f{i}", q.PSI: value, q.VERDICT: "block" if value > 0.25 else "ok"}
+        for i, value in enumerate(values)
+    ]
+    return pa.Table.from_pylist(rows, schema=q.drift_schema())
+
+
+@pytest.fixture(scope="module")
+def report():
+    truth = Relevance.from_rows(np.array([0, 1]), np.array([1, 2]), np.array([1, 2]), 2)
+    lists = {MODEL: np.array([[1], [2]]), POPULARITY: np.array([[1], [1]])}
+    return evaluate(lists, truth, ["a", None], (1,), seed=1, bootstrap=100, catalogue_size=2)
+
+
+CASES = {
+    "learning curve": lambda report, path: plots.learning_curve({"validation": [0.1, 0.2]}, metric="ndcg@10", best_iteration=2, path=path),
+    "evaluation": lambda report, path: plots.evaluation_bars(report, ["ndcg@1", "coverage@1"], path=path),
+    "segments": lambda report, path: plots.segment_chart(report, "ndcg@1", path=path),
+    "importance": lambda report, path: plots.feature_importance(["a", "b"], [3, 1], path=path),
+    "importance of nothing": lambda report, path: plots.feature_importance(["a"], [0], path=path),
+    "psi": lambda report, path: plots.psi_chart(drift([0.01, 4.0]), psi_warn=0.1, psi_block=0.25, path=path),
+    "psi of nothing": lambda report, path: plots.psi_chart(drift([]), psi_warn=0.1, psi_block=0.25, path=path),
+    "distribution": lambda report, path: plots.distribution(statistics([0, 3, 1, 0, 0], [0, 1, 2]), statistics([0, 2, 2, 0, 1], [0, 1, 2]), path=path),
+    "distribution of nothing": lambda report, path: plots.distribution(statistics([0, 0], []), statistics([0, 0], []), path=path),
+    "rows": lambda report, path: plots.rows_over_time(["2018-02-01", "2018-02-02"], {"events": [10, None]}, path=path),
+    "no day yet": lambda report, path: plots.rows_over_time([], {"events": []}, path=path),
+    "scores": lambda report, path: plots.score_distribution({"today": [0.1, 0.5], "yesterday": []}, path=path),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings("error")
+def test_a_plot_is_a_png_and_is_written(name, report, tmp_path):
+    image = CASES[name](report, tmp_path / "plots" / "plot.png")
+    assert (tmp_path / "plots" / "plot.png").read_bytes() == image
+    assert image[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", image[16:24])
+    assert 400 < width < 1600
+    assert 150 < height < 1600
+    assert len(image) > 5000
+
+
+def test_equal_numbers_make_equal_bytes(report):
+    assert CASES["segments"](report, None) == CASES["segments"](report, None)
+
+
+def drawn(uri):
+    root = ET.fromstring(b64decode(uri.removeprefix("data:image/svg+xml;base64,")))
+    return root[0].attrib["d"], root[1:]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 64, 1000])
+def test_a_sparkline_fits_whatever_its_numbers(n):
+    generator = np.random.default_rng(n)
+    uri = sparkline_svg(list(1e12 * generator.normal(size=n)))
+    assert len(uri) < SPARKLINE_LIMIT
+    path, dots = drawn(uri)
+    assert path.count("M") == min(n, 1)
+    assert len(dots) == min(n, 1)
+
+
+def test_a_sparkline_by_hand():
+    path, (dot,) = drawn(sparkline_svg([0, 6, None, 3, None]))
+    # five places from 2 to 156, heights from 21 (least) to 3 (most); a gap starts a new line
+    assert path == "M2 21l38-18M118 12"
+    assert (dot.attrib["cx"], dot.attrib["cy"]) == ("118", "12")
+
+
+def test_a_sparkline_rises_where_the_numbers_do():
+    path, _ = drawn(sparkline_svg(list(range(200))))
+    moves = [int(move.replace("-", " -").split()[1]) for move in path.split("l")[1:]]
+    assert len(moves) == 63
+    assert all(left <= 0 for left, _ in pairwise(moves))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = (
+        "import sys, ok_ml.quality.plots, ok_ml.quality.expectations, ok_ml.quality.statistics, ok_ml.governance.promotion,"
+        " ok_ml.governance.lineage; print([n for n in ('matplotlib', 'pandas', 'scipy', 'great_expectations', 'dagster', 'pyarrow')"
+        " if n in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
