@@ -1,0 +1,166 @@
+"""Candidates of a user: by taste (embeddings), by friends' subscriptions, by popularity; minus subscriptions."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml import columns as c
+from ok_ml.recommender.embeddings import Factors
+from ok_ml.recommender.ids import UNKNOWN, SourceSets
+from ok_ml.recommender.popularity import EVERYBODY, Popularity
+from ok_ml.recommender.retrieval import Retriever
+from ok_ml.recommender.snapshot import Catalogue, SourceCounts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
+POPULAR_SHARE: Final = 0.15
+
+
+@dataclass(frozen=True)
+class UserBlock:
+    """Some users of one part, and what is known of them.
+
+    Attributes
+    ----------
+    user_ids
+        int64 [n].
+    factor_rows
+        int64 [n]: row of each user's vector; -1 without history.
+    segment_rows
+        int64 [n]: row of the popularity orders.
+    excluded
+        Subscriptions, as sets of catalogue indices.
+    friends
+        How many friends are subscribed to each source.
+    """
+
+    user_ids: "NDArray[np.int64]"
+    factor_rows: "NDArray[np.int64]"
+    segment_rows: "NDArray[np.int64]"
+    excluded: SourceSets
+    friends: SourceCounts
+
+    @property
+    def size(self) -> int:
+        """Number of users n."""
+        return len(self.user_ids)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidates of a block of users.
+
+    Attributes
+    ----------
+    sources
+        int32 [n, width] catalogue indices, padded with -1.
+    reasons
+        int8 [n, width]: which pool named it first, a REASON_* of columns.
+    best_scores
+        float64 [n]: highest score of the embeddings among sources not subscribed to; 0 without one.
+    """
+
+    sources: "NDArray[np.int32]"
+    reasons: "NDArray[np.int8]"
+    best_scores: "NDArray[np.float64]"
+
+
+@dataclass(frozen=True)
+class CandidateIndex:
+    """Everything of one cut that candidates come from, for all parts."""
+
+    catalogue: Catalogue
+    factors: Factors
+    popularity: Popularity
+
+    @cached_property
+    def factor_rows(self) -> "NDArray[np.int64]":
+        """Row of each catalogue source's vector, int64 [m]; -1 without one."""
+        return self.factors.source_rows(self.catalogue.source_ids)
+
+    @cached_property
+    def orders(self) -> "NDArray[np.int32]":
+        """Catalogue indices by falling popularity, int32 [1 + segments, m]."""
+        return self.popularity.orders(self.catalogue.source_ids)
+
+    @cached_property
+    def popularity_rank(self) -> "NDArray[np.int64]":
+        """Rank of each catalogue source among everybody, int64 [m], 0 = most popular."""
+        ranks = np.empty(self.catalogue.size, np.int64)
+        ranks[self.orders[EVERYBODY]] = np.arange(self.catalogue.size)
+        return ranks
+
+    @cached_property
+    def _with_vector(self) -> "NDArray[np.int32]":
+        return np.flatnonzero(self.factor_rows >= 0).astype(np.int32)
+
+    @cached_property
+    def _retriever(self) -> Retriever:
+        return Retriever(np.ascontiguousarray(self.factors.source_factors[self.factor_rows[self._with_vector]]))
+
+    def by_taste(self, block: UserBlock, k: int) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+        """Exact top-k by the embeddings: catalogue indices int32 [n, k] padded with -1, scores float64 [n, k]."""
+        rows = np.full((block.size, k), UNKNOWN, np.int32)
+        scores = np.full((block.size, k), -np.inf)
+        known = np.flatnonzero(block.factor_rows >= 0)
+        if not len(known) or not len(self._with_vector):
+            return rows, scores
+        local = np.full(self.catalogue.size, UNKNOWN, np.int32)
+        local[self._with_vector] = np.arange(len(self._with_vector), dtype=np.int32)
+        mine = block.excluded.take(known)
+        barred = SourceSets.from_pairs(mine.rows, local[mine.indices].astype(np.int64), len(known))
+        vectors = self.factors.user_factors[block.factor_rows[known]]
+        found, scores[known] = self._retriever.top_k(vectors, barred, k)
+        rows[known] = np.where(found == UNKNOWN, UNKNOWN, self._with_vector[found])
+        return rows, scores
+
+    def by_friends(self, block: UserBlock) -> SourceSets:
+        """Sources of friends, most friends first, ties by popularity: rows are lists here, not ascending sets."""
+        sets, ranks = block.friends.sources, self.popularity_rank
+        order = np.lexsort((ranks[sets.indices], -block.friends.counts, sets.rows))
+        return SourceSets(sets.indptr, sets.indices[order])
+
+    def candidates(self, block: UserBlock, count: int) -> Candidates:
+        """At most `count` candidates of each user, the same whatever the block."""
+        from ok_ml.recommender.candidates_kernel import merge
+
+        taste, scores = self.by_taste(block, count)
+        friends = self.by_friends(block)
+        sources = np.full((block.size, count), UNKNOWN, np.int32)
+        reasons = np.zeros((block.size, count), np.int8)
+        merge(
+            taste, friends.indptr, friends.indices, self.orders[EVERYBODY], block.excluded.indptr, block.excluded.indices,
+            quotas(count), sources, reasons, self.catalogue.size,
+        )  # fmt: skip
+        best = scores[:, 0] if count else np.zeros(block.size)
+        return Candidates(sources, reasons, np.where(np.isfinite(best), best, 0.0))
+
+    def fallback(self, block: UserBlock, count: int) -> "NDArray[np.int32]":
+        """The list for users without history: the most popular of their segment, int32 [n, count] padded with -1."""
+        return take_allowed(self.orders, block.segment_rows, block.excluded, count)
+
+
+def quotas(count: int) -> "NDArray[np.int64]":
+    """First-round limits by REASON_*: taste, popular, friends."""
+    limits = np.zeros(3, np.int64)
+    limits[c.REASON_POPULAR] = int(count * POPULAR_SHARE)
+    limits[c.REASON_FRIENDS] = int(count * FRIENDS_SHARE)
+    limits[c.REASON_TASTE] = count - limits.sum()
+    return limits
+
+
+def take_allowed(
+    orders: "NDArray[np.int32]", order_rows: "NDArray[np.int64]", excluded: SourceSets, count: int
+) -> "NDArray[np.int32]":
+    """The first `count` of orders[order_rows[i]] that user i may see, int32 [n, count] padded with -1."""
+    lists = np.full((len(order_rows), count), UNKNOWN, np.int32)
+    for i, row in enumerate(order_rows):
+        barred = excluded.indices[excluded.indptr[i] : excluded.indptr[i + 1]]
+        head = orders[row, : count + len(barred)]
+        allowed = head[~np.isin(head, barred)][:count]
+        lists[i, : len(allowed)] = allowed
+    return lists

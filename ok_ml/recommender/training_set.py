@@ -1,0 +1,200 @@
+"""The training set of the ranker: labels of a day, features and candidates of the day before."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from ok_ml import columns as c
+from ok_ml.config.models import TrainingSetStage
+from ok_ml.errors import DataError
+from ok_ml.hashing import mix64
+from ok_ml.lake import Lake
+from ok_ml.recommender.candidates import UserBlock
+from ok_ml.recommender.cut import Cut, CutPart
+from ok_ml.recommender.embeddings import Factors
+from ok_ml.recommender.gather import FeatureLayout
+from ok_ml.recommender.ids import dense_index
+from ok_ml.recommender.interactions import parts_of
+from ok_ml.recommender.labels import GradedPairs, graded_pairs, not_subscribed
+from ok_ml.recommender.popularity import Popularity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GROUP: Final = "group_id"  # int64: one (label day, user); rows of a group are neighbours
+LABEL: Final = "label"  # int8: grade
+KEYS: Final = (c.DT, GROUP, c.PART, c.USER_ID, c.SOURCE_ID, LABEL)
+SORT_BY: Final = (GROUP, c.SOURCE_ID)  # for Lake.write
+
+
+@dataclass(frozen=True)
+class LabelDay:
+    """A day of labels and the committed day before it, which its features, snapshots and candidates are of."""
+
+    label_dt: str
+    feature_dt: str
+
+    def __post_init__(self) -> None:
+        if self.feature_dt >= self.label_dt:
+            raise DataError(
+                f"features of {self.feature_dt} for labels of {self.label_dt}, expected an earlier day",
+                why="the features would have seen the reactions that they are to predict",
+                remedy="pass the committed partition just before the label day",
+            )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of some groups before their features: user place in the block, catalogue index, grade; by user and source."""
+
+    users: "NDArray[np.int64]"
+    sources: "NDArray[np.int64]"
+    labels: "NDArray[np.int8]"
+
+
+def build_training_set(
+    lake: Lake, dataset_scope: str, scope: str, days: Sequence[LabelDay], *, factors: Factors,
+    popularity: Callable[[str], Popularity], layout: FeatureLayout, grades: Mapping[str, int], stage: TrainingSetStage,
+    candidates: int, seed: int,
+) -> pa.Table:  # fmt: skip
+    """One group a user and label day with at least one positive among sources not subscribed to before that day.
+
+    A group holds the sources shown to the user (graded) and `negatives_per_positive` candidates a positive that the user
+    did not meet that day, drawn by a hash of (seed, day, user, source): the same whatever the blocks and their order.
+
+    Parameters
+    ----------
+    factors
+        Fitted on events up to the day before the first label day.
+    popularity
+        Gives the popularity as of a feature day.
+    grades
+        event type -> label.
+    candidates
+        Candidates of a user from which negatives are drawn, as many as in production.
+
+    Returns
+    -------
+    Table with the columns KEYS and one float32 column a feature, ordered by SORT_BY.
+
+    Raises
+    ------
+    DataError
+        Not one group.
+    """
+    tables: list[pa.Table] = []
+    for day in days:
+        cut = Cut.load(
+            lake,
+            dataset_scope,
+            scope,
+            day.feature_dt,
+            factors=factors,
+            popularity=popularity(day.feature_dt),
+            layout=layout,
+        )
+        for part in parts_of(lake, dataset_scope, c.USERS, [day.feature_dt]):
+            tables += _part_tables(cut.part(part), day, grades, stage.negatives_per_positive, candidates, seed)
+    if not tables:
+        raise DataError(
+            f"no positive label on {', '.join(day.label_dt for day in days)} among sources not subscribed to",
+            why="there is nothing to learn from", remedy="check `grades` of the dataset, or raise `label_days`",
+        )  # fmt: skip
+    return _number_groups(pa.concat_tables(tables))
+
+
+def group_sizes(groups: "NDArray[np.int64]") -> "NDArray[np.int32]":
+    """LightGBM's `group`: how many rows each group has, in order of the rows. Not ids.
+
+    Raises
+    ------
+    DataError
+        Rows of a group are not neighbours.
+    """
+    starts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1)) if len(groups) else np.zeros(0, np.int64)
+    if len(np.unique(groups[starts])) != len(starts):
+        raise DataError(
+            "rows of one group are not neighbours", why="LightGBM would take rows of several users for one list",
+            remedy="sort the training set by its group column",
+        )  # fmt: skip
+    return np.diff(np.append(starts, len(groups))).astype(np.int32)
+
+
+def _part_tables(
+    part: CutPart, day: LabelDay, grades: Mapping[str, int], negatives: int, candidates: int, seed: int
+) -> Iterator[pa.Table]:
+    cut = part.cut
+    pairs = graded_pairs(cut.lake, cut.dataset_scope, [day.label_dt], grades, part.part)
+    pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
+    users = _users_with_positive(part, pairs)
+    salt = np.uint64((seed * 1_000_003 + date.fromisoformat(day.label_dt).toordinal()) % 2**64)
+    for block in part.blocks(users):
+        found = cut.index.candidates(block, candidates)
+        rows = _with_negatives(
+            block, _labelled(part, block, pairs), found.sources, negatives, salt, cut.index.catalogue.size
+        )
+        features = part.store.gather(block, rows.users, rows.sources, found.best_scores)
+        yield _table(part, day.label_dt, block, rows, features)
+
+
+def _users_with_positive(part: CutPart, pairs: GradedPairs) -> "NDArray[np.int64]":
+    """Places of the users that make a group: a positive, registered at the cut, and with a vector as in production."""
+    liked = np.unique(pairs.user_ids[pairs.grades > 0])
+    places = dense_index(part.users.user_ids, liked)
+    known = (places >= 0) & (part.cut.index.factors.user_rows(liked) >= 0)
+    return places[known]
+
+
+def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs) -> _Rows:
+    users = dense_index(block.user_ids, pairs.user_ids)
+    kept = users >= 0
+    return _Rows(users[kept], part.cut.index.catalogue.index(pairs.source_ids[kept]), pairs.grades[kept])
+
+
+def _with_negatives(
+    block: UserBlock, labelled: _Rows, candidates: "NDArray[np.int32]", per_positive: int, salt: np.uint64, size: int
+) -> _Rows:
+    """Add sampled candidates with label 0, ordered by user and source."""
+    users = np.repeat(np.arange(block.size), candidates.shape[1])
+    sources = candidates.ravel().astype(np.int64)
+    met = np.isin(users * size + sources, labelled.users * size + labelled.sources)
+    kept = (sources >= 0) & ~met
+    users, sources = users[kept], sources[kept]
+    drawn = mix64(mix64(block.user_ids.view(np.uint64) ^ salt)[users] ^ sources.astype(np.uint64))
+    order = np.lexsort((sources, drawn, users))
+    users, sources = users[order], sources[order]
+    firsts = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=block.size))))
+    positives = np.bincount(labelled.users[labelled.labels > 0], minlength=block.size)
+    chosen = np.arange(len(users)) - firsts[users] < per_positive * positives[users]
+    all_users = np.concatenate((labelled.users, users[chosen]))
+    all_sources = np.concatenate((labelled.sources, sources[chosen]))
+    labels = np.concatenate((labelled.labels, np.zeros(int(chosen.sum()), np.int8)))
+    final = np.lexsort((all_sources, all_users))
+    return _Rows(all_users[final], all_sources[final], labels[final])
+
+
+def _table(part: CutPart, label_dt: str, block: UserBlock, rows: _Rows, features: "NDArray[np.float32]") -> pa.Table:
+    count = len(rows.users)
+    keys = {
+        c.DT: pa.array([label_dt] * count, pa.string()),
+        GROUP: pa.array(rows.users),  # place in the block; numbered anew over all tables
+        c.PART: pa.array(np.full(count, part.part, np.int32)),
+        c.USER_ID: pa.array(block.user_ids[rows.users]),
+        c.SOURCE_ID: pa.array(part.cut.index.catalogue.source_ids[rows.sources]),
+        LABEL: pa.array(rows.labels),
+    }
+    columns = {name: pa.array(features[:, i]) for i, name in enumerate(part.store.feature_order())}
+    return pa.table({**keys, **columns})
+
+
+def _number_groups(table: pa.Table) -> pa.Table:
+    """Number the groups 0, 1, ... in row order: a new one wherever user or day changes."""
+    users = table[c.USER_ID].to_numpy()
+    days = table[c.DT].combine_chunks().dictionary_encode().indices.to_numpy()
+    changes = (np.diff(users, prepend=users[:1]) != 0) | (np.diff(days, prepend=days[:1]) != 0)
+    groups = np.cumsum(changes).astype(np.int64)
+    return table.set_column(table.column_names.index(GROUP), GROUP, pa.array(groups))
