@@ -72,7 +72,8 @@ class ConfigFiles:
             known = ["environment", *(f"{k}.{name}" for k in ("datasets", "experiments") for name in getattr(self, k))]
             text = f"expected a key that starts with {one_of(known)}, got {key!r}"
             return replace(self, problems=(*self.problems, Problem(place, (), text)))
-        return replace(self, **{kind: {**trees, rest[0]: laid_over(trees[rest[0]], _single(rest[1:], value, place))}})
+        changed = {**trees, rest[0]: laid_over(trees[rest[0]], _single(rest[1:], value, place))}
+        return replace(self, datasets=changed) if kind == "datasets" else replace(self, experiments=changed)
 
 
 def _single(steps: list[str], value: Any, place: Place) -> Tree:

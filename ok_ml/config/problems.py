@@ -101,14 +101,16 @@ def is_secret(path: "KeyPath") -> bool:
 
 def shown(value: object, path: "KeyPath" = ()) -> str:
     """A value and its kind in words, cut short, secrets hidden."""
-    if value is None:
-        return "nothing"
     if isinstance(value, dict):
         return f"a section ({', '.join(list(map(str, value))[:4])})" if value else "an empty section"
     if isinstance(value, tuple | list):
         return f"a list of {len(value)}"
-    if is_secret(path):
-        return "a hidden value"
+    if value is None:
+        return "nothing"
+    return "a hidden value" if is_secret(path) else _scalar(value)
+
+
+def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return f"{str(value).lower()} (true or false)"
     if isinstance(value, int | float):

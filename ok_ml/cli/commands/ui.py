@@ -1,0 +1,20 @@
+"""`ok-ml ui`: everything that goes on by itself, until Ctrl-C."""
+
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+
+from ok_ml.cli.context import Settings, command
+
+
+@command("ui", examples=["ok-ml ui", "ok-ml --size tiny ui --no-clock"])
+@click.option("--clock/--no-clock", default=True, help="Whether days go by in the simulated network.")
+@click.pass_context
+def ui(ctx: click.Context, settings: Settings, *, clock: bool, as_json: bool) -> None:
+    """Start Dagster with its daemon, the service, the broker and MLflow, and keep them alive until Ctrl-C.
+
+    With --json the addresses are printed as one JSON document once everything answers.
+    """
+    start: Any = import_module("ok_ml.cli.services").run_ui
+    ctx.exit(start(settings.project(), clock=clock, as_json=as_json))
