@@ -11,7 +11,7 @@ from ok_ml.columns import DT
 from ok_ml.quality import columns as q
 from ok_ml.quality import style as s
 from ok_ml.quality.drift import BLOCK, OK, WARN, bin_labels
-from ok_ml.quality.evaluation import MODEL, ORACLE, POPULARITY, EvaluationReport, Score
+from ok_ml.quality.evaluation import ORACLE, POPULARITY, EvaluationReport, Score
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _VERDICT_COLOURS = {OK: s.BLUE, WARN: s.ORANGE, BLOCK: s.RED}
-_MODEL_COLOURS = {MODEL: s.BLUE, POPULARITY: s.GREY, ORACLE: s.GREEN}
+_BASELINE_COLOURS = {POPULARITY: s.GREY, ORACLE: s.GREEN}
+_OTHER_COLOURS = (s.BLUE, s.SKY, s.ORANGE, s.PINK, s.RED)
 _MOST_BINS_LABELLED = 24
 _MOST_BLOCKS_DRAWN = 4  # a feature that is broken altogether must not flatten all others
 _MOST_DAYS_LABELLED = 10
@@ -64,13 +65,13 @@ def evaluation_bars(report: EvaluationReport, metrics: Sequence[str], *, path: s
     for axis, metric in zip(axes, metrics, strict=True):
         scores = [report.interval(metric, model) for model in models]
         estimates = np.array([score.estimate for score in scores])
-        errors = np.nan_to_num([[x.estimate - x.low for x in scores], [x.high - x.estimate for x in scores]])
-        colours = [_MODEL_COLOURS.get(model, s.SKY) for model in models]
-        axis.barh(models, estimates, color=colours, height=0.62)
+        errors = np.array([[x.estimate - x.low for x in scores], [x.high - x.estimate for x in scores]])
+        axis.barh(models, estimates, color=list(_colours(models).values()), height=0.62)
         axis.errorbar(estimates, range(len(models)), xerr=errors, fmt="none", ecolor=s.INK, elinewidth=1.2, capsize=3)
-        room = float(np.nanmax(estimates + errors[1])) or 1.0
-        for row, (estimate, error) in enumerate(zip(estimates, errors[1], strict=True)):
-            axis.text(estimate + error + 0.02 * room, row, f"{estimate:.3f}", va="center", fontsize=9, color=s.INK)
+        ends = estimates + np.nan_to_num(errors[1])
+        room = float(np.nanmax(ends)) or 1.0
+        for row, (estimate, end) in enumerate(zip(estimates, ends, strict=True)):
+            axis.text(end + 0.02 * room, row, f"{estimate:.3f}", va="center", fontsize=9, color=s.INK)
         axis.set_xlim(0, room * 1.22)
         s.panel_title(axis, metric)
         s.ticks_up_to(axis, x=room)
@@ -82,21 +83,24 @@ def evaluation_bars(report: EvaluationReport, metrics: Sequence[str], *, path: s
 def segment_chart(
     report: EvaluationReport,
     metric: str,
-    models: Sequence[str] = (MODEL, POPULARITY),
+    models: Sequence[str] | None = None,
     *,
     path: str | Path | None = None,
 ) -> bytes:
     """One metric in every segment: a marker and an interval a model; the number of users stands at the segment."""
+    models = report.models if models is None else models
     scores = [score for score in report.segments if score.metric == metric and score.model in models]
     segments = sorted({score.segment for score in scores})
     figure, (axis,) = s.new_figure(
         f"{metric} by segment", "95 % intervals; in brackets: users with a relevant source",
         height=1.7 + 0.5 * max(len(segments), 2),
     )  # fmt: skip
+    colours = _colours(models)
     for index, model in enumerate(models):
         mine = {score.segment: score for score in scores if score.model == model}
         offset = (index - (len(models) - 1) / 2) * 0.24
-        _segment_points(axis, [mine[name] for name in segments], offset, model, index)
+        look: dict[str, Any] = {"color": colours[model], "fmt": s.MARKERS[index % len(s.MARKERS)], "label": model}
+        _segment_points(axis, [mine[name] for name in segments], offset, look)
     users = {score.segment: score.value.users for score in scores}
     axis.set_yticks(range(len(segments)), [f"{name} ({users[name]:,})" for name in segments])
     axis.set_ylim(len(segments) - 0.5, -0.5)
@@ -260,14 +264,19 @@ def score_distribution(
     return s.to_png(figure, path)
 
 
-def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, model: str, index: int) -> None:
+def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, look: dict[str, Any]) -> None:
     estimates = np.array([score.value.estimate for score in scores])
     errors = [[x.value.estimate - x.value.low for x in scores], [x.value.high - x.value.estimate for x in scores]]
-    colour = _MODEL_COLOURS.get(model, s.PALETTE[index % len(s.PALETTE)])
     axis.errorbar(
-        estimates, np.arange(len(scores)) + offset, xerr=errors, fmt=s.MARKERS[index % len(s.MARKERS)], color=colour,
-        markersize=6.5, elinewidth=1.6, capsize=3, label=model,
+        estimates, np.arange(len(scores)) + offset, xerr=errors, markersize=6.5, elinewidth=1.6, capsize=3, **look
     )  # fmt: skip
+
+
+def _colours(models: Sequence[str]) -> dict[str, str]:
+    """The first model is blue, popularity grey and the oracle green, whatever the others are called."""
+    others = [model for model in models if model not in _BASELINE_COLOURS]
+    found = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
+    return {model: {**_BASELINE_COLOURS, **found}[model] for model in models}
 
 
 def _label_days(axis: "Axes", days: Sequence[str], places: "NDArray[np.int64]") -> None:
