@@ -20,20 +20,25 @@ USERS_PER_BLOCK: Final = 512  # bounds memory: 512 x 200 candidates x 50 feature
 
 
 @dataclass(frozen=True)
+class Tables:
+    """Where the tables of an experiment are: its own scope and its dataset's."""
+
+    lake: Lake
+    dataset_scope: str
+    scope: str
+
+
+@dataclass(frozen=True)
 class Cut:
     """One day as all parts see it: its catalogue, subscriptions, popularity and vectors fitted up to it or before.
 
     Attributes
     ----------
-    dataset_scope, scope
-        The dataset and the experiment.
     dt
         Snapshots and features are those of the end of this day.
     """
 
-    lake: Lake
-    dataset_scope: str
-    scope: str
+    tables: Tables
     dt: str
     layout: FeatureLayout
     index: CandidateIndex
@@ -42,20 +47,20 @@ class Cut:
 
     @classmethod
     def load(
-        cls, lake: Lake, dataset_scope: str, scope: str, dt: str, *, factors: Factors, popularity: Popularity,
-        layout: FeatureLayout,
+        cls, tables: Tables, dt: str, *, factors: Factors, popularity: Popularity, layout: FeatureLayout
     ) -> "Cut":  # fmt: skip
         """Read what the parts share."""
-        catalogue = Catalogue.load(lake, dataset_scope, dt)
-        subscriptions = Subscriptions.load(lake, dataset_scope, dt, catalogue)
-        sources = SourceTable.load(lake, scope, dt, layout, catalogue)
-        index = CandidateIndex(catalogue, factors, popularity)
-        return cls(lake, dataset_scope, scope, dt, layout, index, subscriptions, sources)
+        catalogue = Catalogue.load(tables.lake, tables.dataset_scope, dt)
+        subscriptions = Subscriptions.load(tables.lake, tables.dataset_scope, dt, catalogue)
+        sources = SourceTable.load(tables.lake, tables.scope, dt, layout, catalogue)
+        return cls(tables, dt, layout, CandidateIndex(catalogue, factors, popularity), subscriptions, sources)
 
     def part(self, part: int) -> "CutPart":
         """Read the users and features of one part."""
-        users = PartUsers.load(self.lake, self.dataset_scope, self.dt, part, self.subscriptions)
-        store = FeatureStore.load(self.lake, self.scope, self.dt, part, self.layout, self.index, self.sources)
+        users = PartUsers.load(self.tables.lake, self.tables.dataset_scope, self.dt, part, self.subscriptions)
+        store = FeatureStore.load(
+            self.tables.lake, self.tables.scope, self.dt, part, self.layout, self.index, self.sources
+        )
         return CutPart(self, part, users, store)
 
 

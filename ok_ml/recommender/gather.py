@@ -196,7 +196,9 @@ class FeatureStore:
         user, topic = dense_index(self.topic_user_ids, block.user_ids)[rows], self.sources.topics[sources]
         if not self.topic_shares.size:
             return np.zeros(len(rows), np.float32)
-        return np.where((user < 0) | (topic < 0), np.float32(0), self.topic_shares[user, topic])
+        shares: NDArray[np.float32] = self.topic_shares[user.clip(min=0), topic.clip(min=0)]
+        shares[(user < 0) | (topic < 0)] = 0
+        return shares
 
     def _friends(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int32]":
         size = self.index.catalogue.size

@@ -12,9 +12,8 @@ from ok_ml import columns as c
 from ok_ml.config.models import TrainingSetStage
 from ok_ml.errors import DataError
 from ok_ml.hashing import mix64
-from ok_ml.lake import Lake
 from ok_ml.recommender.candidates import UserBlock
-from ok_ml.recommender.cut import Cut, CutPart
+from ok_ml.recommender.cut import Cut, CutPart, Tables
 from ok_ml.recommender.embeddings import Factors
 from ok_ml.recommender.gather import FeatureLayout
 from ok_ml.recommender.ids import dense_index
@@ -57,7 +56,7 @@ class _Rows:
 
 
 def build_training_set(
-    lake: Lake, dataset_scope: str, scope: str, days: Sequence[LabelDay], *, factors: Factors,
+    tables: Tables, days: Sequence[LabelDay], *, factors: Factors,
     popularity: Callable[[str], Popularity], layout: FeatureLayout, grades: Mapping[str, int], stage: TrainingSetStage,
     candidates: int, seed: int,
 ) -> pa.Table:  # fmt: skip
@@ -86,25 +85,17 @@ def build_training_set(
     DataError
         Not one group.
     """
-    tables: list[pa.Table] = []
+    pieces: list[pa.Table] = []
     for day in days:
-        cut = Cut.load(
-            lake,
-            dataset_scope,
-            scope,
-            day.feature_dt,
-            factors=factors,
-            popularity=popularity(day.feature_dt),
-            layout=layout,
-        )
-        for part in parts_of(lake, dataset_scope, c.USERS, [day.feature_dt]):
-            tables += _part_tables(cut.part(part), day, grades, stage.negatives_per_positive, candidates, seed)
-    if not tables:
+        cut = Cut.load(tables, day.feature_dt, factors=factors, popularity=popularity(day.feature_dt), layout=layout)
+        for part in parts_of(tables.lake, tables.dataset_scope, c.USERS, [day.feature_dt]):
+            pieces += _part_tables(cut.part(part), day, grades, stage.negatives_per_positive, candidates, seed)
+    if not pieces:
         raise DataError(
             f"no positive label on {', '.join(day.label_dt for day in days)} among sources not subscribed to",
             why="there is nothing to learn from", remedy="check `grades` of the dataset, or raise `label_days`",
         )  # fmt: skip
-    return _number_groups(pa.concat_tables(tables))
+    return _number_groups(pa.concat_tables(pieces))
 
 
 def group_sizes(groups: "NDArray[np.int64]") -> "NDArray[np.int32]":
@@ -128,7 +119,7 @@ def _part_tables(
     part: CutPart, day: LabelDay, grades: Mapping[str, int], negatives: int, candidates: int, seed: int
 ) -> Iterator[pa.Table]:
     cut = part.cut
-    pairs = graded_pairs(cut.lake, cut.dataset_scope, [day.label_dt], grades, part.part)
+    pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, [day.label_dt], grades, part.part)
     pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
     users = _users_with_positive(part, pairs)
     salt = np.uint64((seed * 1_000_003 + date.fromisoformat(day.label_dt).toordinal()) % 2**64)

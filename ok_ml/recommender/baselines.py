@@ -1,0 +1,75 @@
+"""Ranked lists for the evaluation as of a cut: the model and what it has to beat."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml.hashing import part_of
+from ok_ml.recommender.candidates import UserBlock, take_allowed
+from ok_ml.recommender.cut import Cut, CutPart
+from ok_ml.recommender.ids import UNKNOWN, dense_index
+from ok_ml.recommender.popularity import EVERYBODY, Popularity
+from ok_ml.recommender.ranker import Ranker
+from ok_ml.recommender.ranking import rank_block
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+POPULARITY: Final = "popularity"
+RECENT_POPULARITY: Final = "recent_popularity"
+EMBEDDINGS_ALONE: Final = "embeddings"
+TWO_STAGE: Final = "two_stage"
+
+BlockLists = Callable[[CutPart, UserBlock], "NDArray[np.int32]"]
+
+
+def popularity_lists(
+    cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, popularity: Popularity
+) -> "NDArray[np.int64]":
+    """The most popular sources that each user is not subscribed to; which popularity is the caller's choice."""
+    orders = popularity.orders(cut.index.catalogue.source_ids)
+
+    def lists(_part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+        return take_allowed(orders, np.full(block.size, EVERYBODY), block.excluded, k)
+
+    return _lists(cut, parts, user_ids, k, lists)
+
+
+def embedding_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
+    """Exact top-k of the embeddings minus subscriptions; users without a vector get the fallback list."""
+
+    def lists(part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+        found, _ = part.cut.index.by_taste(block, k)
+        return np.where(block.factor_rows[:, None] < 0, part.cut.index.fallback(block, k), found)
+
+    return _lists(cut, parts, user_ids, k, lists)
+
+
+def two_stage_lists(
+    cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, ranker: Ranker, candidates: int
+) -> "NDArray[np.int64]":
+    """What scoring would serve: the code of `score_part`."""
+    ranker.require_features(cut.layout.feature_order())
+
+    def lists(part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+        return rank_block(part, block, ranker, candidates, k).sources
+
+    return _lists(cut, parts, user_ids, k, lists)
+
+
+def _lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, of_block: BlockLists) -> "NDArray[np.int64]":
+    """int64 [users, k] source ids in the order of `user_ids`, padded with -1; users unknown at the cut get only padding."""
+    lists = np.full((len(user_ids), k), UNKNOWN, np.int64)
+    ids = np.append(cut.index.catalogue.source_ids, UNKNOWN)  # index -1 stays -1
+    owner = part_of(user_ids, parts)
+    for number in np.unique(owner):
+        part = cut.part(int(number))
+        mine = np.flatnonzero(owner == number)
+        places = dense_index(part.users.user_ids, user_ids[mine])
+        known, places = mine[places >= 0], places[places >= 0]
+        done = 0
+        for block in part.blocks(places):
+            lists[known[done : done + block.size]] = ids[of_block(part, block)]
+            done += block.size
+    return lists
