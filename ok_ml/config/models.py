@@ -136,7 +136,7 @@ class JoinMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How its files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
-    on: dict[str, str] = Field(min_length=1, description="column of the row -> column there: equal values join.")
+    match: dict[str, str] = Field(min_length=1, description="column of the row -> column there: equal values join.")
     columns: tuple[str, ...] = Field(min_length=1, description="Columns taken from there, under their own names.")
     missing: str | None = Field(default=None, description="Reason to set aside a row without partner; none: nulls.")
 
@@ -234,7 +234,7 @@ class DatasetConfig(Frozen):
     users: TableMapping | None = None
     sources: TableMapping | None = None
     friends: TableMapping | None = None
-    subscriptions: TableMapping | None = Field(default=None, description="A raw snapshot; else derived by `subscription`.")
+    subscriptions: TableMapping | None = Field(default=None, description="Raw snapshots, one a partition; else derived by `subscription`.")
     subscription: SubscriptionRule = SubscriptionRule()
     has_impressions: bool = Field(description="Whether the log says what was shown and not reacted to.")
     weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
@@ -246,6 +246,13 @@ class DatasetConfig(Frozen):
         tables = (self.events, self.users, self.sources, self.friends, self.subscriptions)
         if self.world is None and any(table is not None and table.path.startswith("world:") for table in tables):
             raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
+        return self
+
+    @model_validator(mode="after")
+    def _subscriptions_have_a_time(self) -> "DatasetConfig":
+        raw = self.subscriptions
+        if raw is not None and not raw.path.startswith("world:") and "{dt}" not in raw.path:
+            raise ValueError("subscriptions: a raw snapshot without {dt} in its path knows the future; derive them from events")
         return self
 
     @model_validator(mode="after")

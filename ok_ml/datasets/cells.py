@@ -1,0 +1,158 @@
+"""Raw cells as canonical values, cell by cell: a cell is a value, a null, or bad."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from ok_ml.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_EXACT_FLOAT: Final = 2.0**53  # beyond it a double no longer names one integer
+_SAFE_DIGITS: Final = r"^[+-]?\d{1,18}$"
+_MANY_DIGITS: Final = r"^[+-]?\d{19,}$"
+_INT64: Final = np.iinfo(np.int64)
+_INT32: Final = np.iinfo(np.int32)
+_MASK_63: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Integers:
+    """One column of int64.
+
+    Attributes
+    ----------
+    values
+        int64; 0 where null or bad.
+    null, bad
+        bool masks: nothing there; something there that is no integer of the type.
+    """
+
+    values: "NDArray[np.int64]"
+    null: "NDArray[np.bool_]"
+    bad: "NDArray[np.bool_]"
+
+    def to_arrow(self, kind: pa.DataType) -> pa.Array:
+        """An Arrow array, null where null or bad."""
+        return pa.array(self.values, mask=self.null | self.bad).cast(kind)
+
+
+@dataclass(frozen=True)
+class Words:
+    """One column of text, dictionary encoded.
+
+    Attributes
+    ----------
+    codes
+        int32 index into `names`; -1 where null.
+    """
+
+    codes: "NDArray[np.int32]"
+    names: tuple[str, ...]
+
+    def to_arrow(self) -> pa.Array:
+        """An Arrow string array."""
+        index = pa.array(self.codes, mask=self.codes < 0)
+        return pa.DictionaryArray.from_arrays(index, pa.array(self.names, pa.string())).cast(pa.string())
+
+
+def integers(column: pa.ChunkedArray, *, bits: int = 64) -> Integers:
+    """Whole numbers: integers, integral doubles below 2^53, or their text; `bits` 32 or 64 bounds them."""
+    plain = flat(column)
+    null = np.asarray(plain.is_null())
+    if pa.types.is_integer(plain.type):
+        values, bad = _from_integers(plain)
+    elif pa.types.is_floating(plain.type):
+        values, bad = _from_floats(plain)
+    elif pa.types.is_boolean(plain.type):
+        values, bad = np.zeros(len(plain), np.int64), ~null
+    else:
+        values, bad = _from_text(_as_text(plain))
+    bad &= ~null
+    if bits == 32:
+        bad |= (values < _INT32.min) | (values > _INT32.max)
+    values[null | bad] = 0
+    return Integers(values, null, bad)
+
+
+def words(column: pa.ChunkedArray) -> Words:
+    """Text; other kinds of values as they are written. The empty text counts as null."""
+    encoded = _as_text(flat(column)).dictionary_encode()
+    names = tuple(encoded.dictionary.to_pylist())
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    if "" in names:
+        codes[codes == names.index("")] = -1
+    return Words(codes, names)
+
+
+def hashed(column: pa.ChunkedArray, key: str) -> Integers:
+    """The ids of texts: the low 63 bits of XXH3-64 of the UTF-8, so never negative and the same everywhere.
+
+    Raises
+    ------
+    DataError
+        Two texts share an id.
+    """
+    text = words(column)
+    ids = np.array([xxhash.xxh3_64_intdigest(name) & _MASK_63 for name in text.names] or [0], dtype=np.int64)
+    if text.names and len(np.unique(ids)) != len(text.names):
+        raise DataError(
+            f"{key}: two of {len(text.names):,} texts have the same 63-bit hash",
+            why="two entities would become one",
+            remedy="use a numeric id column instead of hash_ids",
+        )
+    null = text.codes < 0
+    values = np.where(null, 0, ids[np.maximum(text.codes, 0)])
+    return Integers(values, null, np.zeros(len(values), bool))
+
+
+def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One array out of chunks, dictionaries decoded."""
+    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(plain, pa.ChunkedArray):  # too long for one array of 32-bit offsets, or empty
+        plain = pa.concat_arrays(plain.chunks) if plain.num_chunks else pa.array([], plain.type)
+    return plain.dictionary_decode() if pa.types.is_dictionary(plain.type) else plain
+
+
+def numbers(column: pa.ChunkedArray) -> pa.Array:
+    """Doubles; null where a text is no number."""
+    plain = flat(column)
+    if not (pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type)):
+        return plain.cast(pa.float64())
+    trimmed = pc.utf8_trim_whitespace(plain)
+    good = pc.match_substring_regex(trimmed, r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$")
+    return pc.if_else(good, trimmed, pa.scalar(None, plain.type)).cast(pa.float64())
+
+
+def _as_text(plain: pa.Array) -> pa.Array:
+    return plain if pa.types.is_string(plain.type) else plain.cast(pa.string())
+
+
+def _from_integers(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    raw = plain.fill_null(0).to_numpy(zero_copy_only=False)
+    too_large = raw > np.uint64(_INT64.max) if raw.dtype == np.uint64 else np.zeros(len(raw), bool)
+    return np.where(too_large, 0, raw).astype(np.int64), too_large
+
+
+def _from_floats(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    raw = plain.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+    good = np.isfinite(raw) & (np.abs(raw) <= _EXACT_FLOAT) & (raw == np.floor(raw))
+    return np.where(good, raw, 0.0).astype(np.int64), ~good
+
+
+def _from_text(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    trimmed = pc.utf8_trim_whitespace(plain)
+    short = np.asarray(pc.match_substring_regex(trimmed, _SAFE_DIGITS).fill_null(False))
+    kept = pc.if_else(pa.array(short), pc.utf8_ltrim(trimmed, characters="+"), "0")
+    values = kept.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
+    good = short.copy()
+    for row in np.flatnonzero(np.asarray(pc.match_substring_regex(trimmed, _MANY_DIGITS).fill_null(False))):
+        value = int(trimmed[int(row)].as_py())
+        if _INT64.min <= value <= _INT64.max:
+            values[row], good[row] = value, True
+    return values, ~good

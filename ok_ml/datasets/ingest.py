@@ -1,0 +1,254 @@
+"""Raw logs to committed partitions of canonical events. A row that does not fit is set aside with its reason and counted."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig
+from ok_ml.datasets.mapping import Events, join_lookups, map_events, raw_columns
+from ok_ml.datasets.raw import RawTable, config_version, declared_range, partitions_of, time_bounds
+from ok_ml.datasets.readers import RawRows
+from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
+from ok_ml.datasets.snapshots import Snapshots
+from ok_ml.datasets.times import Times, partition_days, read_times
+from ok_ml.datasets.writing import Target, commit_pieces, part_pieces
+from ok_ml.errors import EmptyPartition, NotCommitted
+from ok_ml.lake import Lake, Manifest, fingerprint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CODE_VERSION: Final = "1"  # raise it when equal raw rows become other canonical rows
+REJECTED_SCHEMA: Final = pa.schema([("raw", pa.string()), ("reason", pa.string())])
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What happened to one partition of events.
+
+    Attributes
+    ----------
+    written
+        False if the committed partition was made from just this input already.
+    """
+
+    partition: str
+    manifest: Manifest
+    written: bool
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rows set aside, by reason."""
+        return dict(self.manifest.details["rejected"])
+
+
+@dataclass(frozen=True)
+class _Day:
+    """The canonical and the rejected rows of one partition."""
+
+    events: pa.Table
+    rejected: pa.Table
+
+
+def raw_version(config: DatasetConfig, lake: Lake, dt: str, *, root: Path) -> str:
+    """The version of the raw events of a partition: a hash of their content, lookups included."""
+    return RawTable(config, c.EVENTS, lake, root).version(dt)
+
+
+def ingest_events(
+    config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None
+) -> list[IngestReport]:
+    """Map the raw events of some partitions and commit them; partitions made from the same input are left alone.
+
+    Parameters
+    ----------
+    dts
+        ISO dates of partitions.
+    root
+        The project's folder: relative raw paths are below it.
+    progress
+        Called with a line of text now and then.
+
+    Returns
+    -------
+    One report a partition, ascending.
+
+    Raises
+    ------
+    EmptyPartition
+        A partition has no usable row. Nothing of it is committed; every other partition is.
+    """
+    raw = RawTable(config, c.EVENTS, lake, root)
+    wanted = sorted(set(dts))
+    inputs = {dt: _inputs(config, raw, dt) for dt in wanted}
+    todo = [dt for dt in wanted if not lake.is_current(config.dataset, c.EVENTS, dt, inputs[dt])]
+    empty: dict[str, dict[str, int]] = {}
+    for count, (dt, day) in enumerate(_days(config, raw, todo), 1):
+        if day.events.num_rows:
+            _commit(config, lake, dt, day, inputs[dt])
+        else:
+            empty[dt] = _reasons(day)
+        if progress and (count % 30 == 0 or count == len(todo)):
+            progress(f"{config.dataset}: {count} of {len(todo)} partitions of events mapped")
+    if empty:
+        raise _empty(config, empty)
+    return [IngestReport(dt, lake.manifest(config.dataset, c.EVENTS, dt), dt in todo) for dt in wanted]
+
+
+def stale_partitions(config: DatasetConfig, lake: Lake, *, root: Path) -> tuple[list[str], list[str]]:
+    """The partitions that should be committed, and those of them whose tables are missing or made from other input.
+
+    Of a simulated dataset the days of its plan should be there even before the world has written them. A snapshot that
+    builds on the one before is stale with it, so one changed day makes all later ones stale.
+    """
+    wanted = sorted({*partitions_of(config, lake, root=root), *_planned(config)})
+    raw, snapshots = RawTable(config, c.EVENTS, lake, root), Snapshots(config, lake, root)
+    stale: list[str] = []
+    for dt in wanted:
+        inherited = bool(stale) and bool(snapshots.chained)
+        if inherited or not _is_current(config, lake, raw, dt) or not snapshots.are_current(dt):
+            stale.append(dt)
+    return wanted, stale
+
+
+def raw_fingerprint(config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
+    """One version of the raw events of several partitions, of the code and of the mapping: the same work, the same text."""
+    raw = RawTable(config, c.EVENTS, lake, root)
+    versions: dict[str, object] = {}
+    for dt in dts:
+        try:
+            versions[dt] = _inputs(config, raw, dt)
+        except NotCommitted:
+            versions[dt] = "planned"
+    return fingerprint(versions)
+
+
+# -- one partition -----------------------------------------------------------------------------------------------
+
+
+def _inputs(config: DatasetConfig, raw: RawTable, dt: str) -> dict[str, str]:
+    return {"code": CODE_VERSION, "config": config_version(config, c.EVENTS), "raw": raw.version(dt)}
+
+
+def _is_current(config: DatasetConfig, lake: Lake, raw: RawTable, dt: str) -> bool:
+    try:
+        return lake.is_current(config.dataset, c.EVENTS, dt, _inputs(config, raw, dt))
+    except NotCommitted:
+        return False
+
+
+def _planned(config: DatasetConfig) -> list[str]:
+    if config.world is None:
+        return []
+    start = date.fromisoformat(config.world.start)
+    return [(start + timedelta(days=day)).isoformat() for day in range(config.world.days)]
+
+
+def _commit(config: DatasetConfig, lake: Lake, dt: str, day: _Day, inputs: dict[str, str]) -> None:
+    """Commit the rejected rows, then the events: the day is there when its events are."""
+    reasons = _reasons(day)
+    rejected = Target(lake, config.dataset, c.REJECTED, dt, inputs)
+    lake.write(
+        rejected.scope, rejected.table, dt, day.rejected, sort_by=["reason", "raw"], inputs=inputs, details={"rejected": reasons}
+    )
+    times = pc.min_max(day.events[c.EVENT_TIME])
+    types = pc.value_counts(day.events[c.EVENT_TYPE].combine_chunks()).to_pylist()
+    details: dict[str, Any] = {
+        "rows": day.events.num_rows,
+        "rejected": reasons,
+        "min_event_time": times["min"].as_py().isoformat(),
+        "max_event_time": times["max"].as_py().isoformat(),
+        "event_types": {pair["values"]: pair["counts"] for pair in sorted(types, key=lambda pair: str(pair["values"]))},
+        "users": len(pc.unique(day.events[c.USER_ID])),
+        "sources": len(pc.unique(day.events[c.SOURCE_ID])),
+    }
+    commit_pieces(Target(lake, config.dataset, c.EVENTS, dt, inputs), part_pieces(day.events), details)
+
+
+def _reasons(day: _Day) -> dict[str, int]:
+    return dict(sorted(Counter(day.rejected["reason"].to_pylist()).items()))
+
+
+def _empty(config: DatasetConfig, empty: dict[str, dict[str, int]]) -> EmptyPartition:
+    reasons = sum((Counter(found) for found in empty.values()), Counter[str]())
+    listed = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common()) or "no raw row at all"
+    names = ", ".join(sorted(empty)[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+    return EmptyPartition(
+        f"{config.dataset}/{c.EVENTS}: no usable row in {names} (set aside: {listed})",
+        why="an empty day would look like a day on which nobody did anything",
+        remedy=f"look at the raw log of {names}, or end the dataset before it by partition.end",
+    )
+
+
+# -- raw rows of many partitions ------------------------------------------------------------------------------------
+
+
+def _days(config: DatasetConfig, raw: RawTable, dts: list[str]) -> Iterator[tuple[str, _Day]]:
+    """The rows of each partition, ascending; undated files are read once for all of them."""
+    columns = raw_columns(config.events)
+    if raw.is_dated:
+        for dt in dts:
+            yield from _split(_map(config, raw, raw.read_all(columns, dt), [dt], [dt]), [dt])
+    elif dts:
+        known = partitions_of(config, raw.lake, root=raw.root) or dts
+        yield from _split(_map(config, raw, raw.read_all(columns), dts, known), dts)
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """Canonical and rejected rows of raw files, with the partition of each rejected one (days since 1970-01-01)."""
+
+    events: Events
+    rejected: pa.Table
+    rejected_days: "NDArray[np.int32]"
+
+
+def _map(config: DatasetConfig, raw: RawTable, rows: RawRows, dts: list[str], known: list[str]) -> _Mapped:
+    """Map the raw rows that belong to `dts`.
+
+    A row without a usable time, or outside of the `known` partitions, is counted with the partition that delivered it,
+    or else with the nearest one.
+    """
+    times = read_times(rows.table, config.events.time, raw.key)
+    first, last = partition_days(known[0], "day"), partition_days(known[-1], "day")
+    home = np.where(times.bad, first, np.clip(times.partitions(config.partition.grain), first, last)).astype(np.int32)
+    chosen = np.isin(home, [partition_days(dt, "day") for dt in dts])
+    table, times, home = rows.table.filter(pa.array(chosen)), times.where(chosen), home[chosen]
+    sieve = Sieve(table.num_rows)
+    _reject_times(config, times, sieve)
+    if raw.is_dated:
+        sieve.reject(times.partitions(config.partition.grain) != first, "late")
+    table = join_lookups(table, config.events, sieve, raw.root, raw.key)
+    events = map_events(config, table, times, sieve, raw.key)
+    aside, lines = sieve.rejected_rows(), rows.unreadable if known[0] in dts else ()
+    texts = [*raw_json(table, aside), *unreadable_json(lines)]
+    reasons = [*sieve.reasons_of(aside), *[UNREADABLE] * len(lines)]
+    rejected = pa.table([pa.array(texts, pa.string()), pa.array(reasons, pa.string())], schema=REJECTED_SCHEMA)
+    return _Mapped(events, rejected, np.concatenate([home[aside], np.full(len(lines), first, np.int32)]))
+
+
+def _reject_times(config: DatasetConfig, times: Times, sieve: Sieve) -> None:
+    lower, upper = time_bounds(config)
+    sieve.reject(times.bad, "bad_time")
+    sieve.reject(times.micros < lower, "before_min_date")
+    sieve.reject(times.micros >= upper, "from_max_date_on")
+    first, last = declared_range(config)
+    days = times.partitions(config.partition.grain)
+    sieve.reject((days < first) | (days > last), "outside_partitions")
+
+
+def _split(mapped: _Mapped, dts: list[str]) -> Iterator[tuple[str, _Day]]:
+    for dt in dts:
+        day = partition_days(dt, "day")
+        start, end = np.searchsorted(mapped.events.partition_days, [day, day + 1]).tolist()
+        rejected = mapped.rejected.filter(pa.array(mapped.rejected_days == day))
+        yield dt, _Day(mapped.events.table.slice(start, end - start), rejected)

