@@ -99,7 +99,7 @@ def hashed(column: pa.ChunkedArray, key: str) -> Integers:
         Two texts share an id.
     """
     text = words(column)
-    ids = np.array([xxhash.xxh3_64_intdigest(name) & _MASK_63 for name in text.names] or [0], dtype=np.int64)
+    ids = np.array([xxhash.xxh3_64_intdigest(name.encode()) & _MASK_63 for name in text.names] or [0], dtype=np.int64)
     if text.names and len(np.unique(ids)) != len(text.names):
         raise DataError(
             f"{key}: two of {len(text.names):,} texts have the same 63-bit hash",

@@ -52,7 +52,7 @@ class Target:
 
 def rows_hash(table: pa.Table) -> str:
     """Hash of rows in their order: equal rows, equal hash, whatever the chunks; 16 hex digits."""
-    digest = xxhash.xxh3_64(f"{table.num_rows}".encode())
+    digest = xxhash.xxh3_64(str(table.num_rows).encode())
     for name in sorted(table.column_names):
         digest.update(name.encode())
         column = table[name].combine_chunks()
