@@ -1,0 +1,169 @@
+"""Spark through dagster-pyspark: one quiet, local-first session a process, built from the YAML alone."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from ok_ml.config.models import Project, SparkConfig
+from ok_ml.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LEAST_JAVA: Final = 17
+ROWS_PER_BATCH: Final = 20_000  # rows of an Arrow batch between the JVM and a Python worker
+_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_LOG4J: Final = """\
+# Only what somebody has to act on; Spark's own progress is in the run's log.
+status = error
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = error
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+
+
+class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The session of a run, opened on first use and shared by everything in the process."""
+
+    settings: dict[str, str] = Field(description="Spark settings, as `spark_settings` makes them.")
+    state_dir: str = Field(description="The folder of all local state, absolute.")
+    _session: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, project: Project) -> "SparkResource":
+        """The resource of a project."""
+        settings = spark_settings(project.environment.spark, project.state_dir)
+        return cls(settings=settings, state_dir=str(project.state_dir))
+
+    def session(self) -> "SparkSession":
+        """The session; the first call starts the JVM.
+
+        Raises
+        ------
+        EnvironmentFault
+            There is no Java, or it is too old.
+        """
+        if self._session is None:
+            self._session = _open(self.settings, Path(self.state_dir))
+        return self._session
+
+
+def open_spark(config: SparkConfig, state_dir: Path) -> "SparkSession":
+    """A session outside Dagster, for tests and the command line.
+
+    Raises
+    ------
+    EnvironmentFault
+        There is no Java, or it is too old.
+    """
+    return _open(spark_settings(config, state_dir), state_dir)
+
+
+def spark_settings(config: SparkConfig, state_dir: Path) -> dict[str, str]:
+    """Every Spark setting of a session: what makes results reproducible, what keeps a laptop quiet, then `config.conf`.
+
+    Nothing is read or written. A master `sc://...` is a Spark Connect server, which has its own JVM settings.
+    """
+    settings = {
+        "spark.app.name": "ok-ml",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
+    }
+    if config.master.startswith("sc://"):
+        return {"spark.remote": config.master, **settings, **config.conf}
+    settings |= {
+        "spark.driver.memory": config.driver_memory,
+        "spark.python.worker.reuse": "true",
+        **{f"spark.executorEnv.{name}": "1" for name in _ONE_THREAD},
+        "spark.executorEnv.NUMBA_CACHE_DIR": str(state_dir / "numba"),
+    }
+    if config.master:
+        settings["spark.master"] = config.master
+    if config.master.startswith("local"):
+        settings |= _local_settings(state_dir)
+    return {**settings, **config.conf}
+
+
+def _local_settings(state_dir: Path) -> dict[str, str]:
+    folder = state_dir / "spark"
+    return {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.local.dir": str(folder / "local"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.checkpoint.dir": str(folder / "checkpoints"),
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_log4j_file(state_dir).as_uri()} -XX:+UseSerialGC",
+    }
+
+
+def _log4j_file(state_dir: Path) -> Path:
+    return state_dir.absolute() / "spark" / "log4j2.properties"
+
+
+def _open(settings: dict[str, str], state_dir: Path) -> "SparkSession":
+    if "spark.remote" not in settings:
+        require_java()
+    for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
+        os.environ[name] = sys.executable
+    log4j = _log4j_file(state_dir)
+    log4j.parent.mkdir(parents=True, exist_ok=True)
+    log4j.write_text(_LOG4J)
+    from dagster_pyspark import LazyPySparkResource
+
+    return LazyPySparkResource(spark_config=settings).spark_session
+
+
+def require_java() -> int:
+    """The major version of the Java that Spark will start.
+
+    Raises
+    ------
+    EnvironmentFault
+        There is none, it does not run, or it is older than Java 17.
+    """
+    home = os.environ.get("JAVA_HOME")
+    program = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
+    if program is None:
+        where = (
+            f"JAVA_HOME is {home}, which has no bin/java" if home else "JAVA_HOME is unset and no java is on the path"
+        )
+        raise _java_fault(f"Spark found no Java: {where}")
+    try:
+        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _java_fault(f"{program} does not run: {error}") from error
+    version = java_version(said)
+    if version is None or version < LEAST_JAVA:
+        raise _java_fault(f"{program} is Java {version or 'of an unknown version'}, expected {LEAST_JAVA} or newer")
+    return version
+
+
+def java_version(text: str) -> int | None:
+    """The major version in what `java -version` prints: 17 from "17.0.9", 8 from "1.8.0_392"."""
+    found = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else None
+
+
+def _java_fault(problem: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        problem,
+        why="features and batch inference run in Spark, which runs in Java",
+        remedy=f"install Java {LEAST_JAVA} or newer and set JAVA_HOME to it, or point spark.master at a server (sc://...)",
+    )
