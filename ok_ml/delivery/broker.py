@@ -9,16 +9,19 @@ Its state is ``kafka/`` below the state folder: ``data`` (topics), ``server.prop
 ``cluster_id``. Run as ``python -m ok_ml.delivery.broker --project DIR`` it stays in the foreground until SIGTERM.
 """
 
+import argparse
 import base64
 import contextlib
 import fcntl
 import logging
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +30,7 @@ from ok_ml.delivery.guarded import GuardedProcess
 from ok_ml.delivery.java import find_java
 from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
 from ok_ml.delivery.topics import RETENTION_MS, cluster_id, is_answering
-from ok_ml.errors import EnvironmentFault, ServiceUnavailable
+from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
 
 __all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
 
@@ -129,7 +132,10 @@ class EmbeddedBroker:
             It does not answer within the time.
         """
         started = time.monotonic()
-        for name, host, port in (("bootstrap_servers", self.host, self.port), ("controller_port", "127.0.0.1", self.config.controller_port)):
+        for name, host, port in (
+            ("bootstrap_servers", self.host, self.port),
+            ("controller_port", "127.0.0.1", self.config.controller_port),
+        ):
             require_free(host, port, f"kafka.{name}")
         java = find_java()
         jars = find_jars(self.config.jars_dir, java=java)
@@ -142,7 +148,12 @@ class EmbeddedBroker:
         except BaseException:
             self.stop()
             raise
-        logger.info("Kafka %s answers at %s after %.1f s", jars.version, self.config.bootstrap_servers, time.monotonic() - started)
+        logger.info(
+            "Kafka %s answers at %s after %.1f s",
+            jars.version,
+            self.config.bootstrap_servers,
+            time.monotonic() - started,
+        )
 
     def stop(self) -> None:
         """End the broker: SIGTERM, a bounded wait, SIGKILL. Its data stay."""
@@ -297,3 +308,27 @@ def _one_starter(state_dir: Path) -> Iterator[None]:
     with (state_dir / ".broker.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the broker of a project in the foreground until SIGTERM; returns the exit code."""
+    parser = argparse.ArgumentParser("ok_ml.delivery.broker", description="Run the embedded Kafka broker.")
+    parser.add_argument("--project", type=Path, help="project folder; default: found upwards from here")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stopping = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stopping.set())
+    try:
+        from ok_ml.config.loader import load_project
+
+        project = load_project(arguments.project, None)
+        with EmbeddedBroker(project.environment.kafka, project.state_dir) as broker:
+            return broker.wait(stopping)
+    except OkMlError as error:
+        logger.error("%s", error)  # noqa: TRY400 (the message says all; a trace would hide it)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

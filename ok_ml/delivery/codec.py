@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 0xA1
 MAX_SOURCES: Final = 0x7FFF
+MAX_KEY_BYTES: Final = 500  # LMDB's limit is 511
 FALLBACK_KEY: Final = b"fallback-list"
 CONTROL_KEY: Final = b"control-record"
 PREFIX_BYTES: Final = 22
@@ -115,9 +116,14 @@ def keys_of(ids: "pa.Array | pa.ChunkedArray") -> list[bytes]:
     import pyarrow as pa
 
     if ids.null_count:
-        raise DataError(f"{ids.null_count} of {len(ids)} keys are null", why="a value without a key cannot be asked for")
+        raise DataError(
+            f"{ids.null_count} of {len(ids)} keys are null", why="a value without a key cannot be asked for"
+        )
     if not pa.types.is_integer(ids.type):
-        return [text.encode() for text in ids.to_pylist()]
+        keys = [text.encode() for text in ids.to_pylist()]
+        if any(not 0 < len(key) <= MAX_KEY_BYTES for key in keys):
+            raise DataError(f"a key is empty or longer than {MAX_KEY_BYTES} bytes", why="the storage cannot hold it")
+        return keys
     raw = ids.to_numpy().astype(">i8").tobytes()
     return [raw[start : start + 8] for start in range(0, len(raw), 8)]
 
@@ -144,7 +150,9 @@ def unpack_prefix(value: bytes) -> Prefix:
         It is too short, of another schema version or of an unknown kind.
     """
     if len(value) < PREFIX_BYTES:
-        raise DataError(f"a value of {len(value)} bytes is shorter than its prefix of {PREFIX_BYTES} bytes", why=_FOREIGN)
+        raise DataError(
+            f"a value of {len(value)} bytes is shorter than its prefix of {PREFIX_BYTES} bytes", why=_FOREIGN
+        )
     version, kind, generation, tag, model_version = _PREFIX.unpack_from(value)
     if version != SCHEMA_VERSION:
         raise DataError(f"a value has schema version 0x{version:02x}, expected 0x{SCHEMA_VERSION:02x}", why=_FOREIGN)
@@ -226,7 +234,9 @@ def check_list(value: bytes) -> None:
     """Raise DataError unless the length of a list's bytes fits its count."""
     count = _COUNT.unpack_from(value, PREFIX_BYTES)[0] & MAX_SOURCES if len(value) >= HEAD_BYTES else 0
     if len(value) != prediction_bytes(count):
-        raise DataError(f"a list of {count} sources has {len(value)} bytes, expected {prediction_bytes(count)}", why=_FOREIGN)
+        raise DataError(
+            f"a list of {count} sources has {len(value)} bytes, expected {prediction_bytes(count)}", why=_FOREIGN
+        )
 
 
 def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray[Any]", "NDArray[np.int64]"]:
@@ -254,7 +264,11 @@ def _check_lists(
 
 
 def _matrix(
-    head: "NDArray[np.uint8]", counts: "NDArray[Any]", ids: "NDArray[Any]", scores: "NDArray[Any]", reasons: "NDArray[np.uint8]"
+    head: "NDArray[np.uint8]",
+    counts: "NDArray[Any]",
+    ids: "NDArray[Any]",
+    scores: "NDArray[Any]",
+    reasons: "NDArray[np.uint8]",
 ) -> bytes:
     """Encoded rows of equal length, end to end. `ids`, `scores`, `reasons`: shape (rows, n)."""
     rows, size = ids.shape

@@ -30,11 +30,15 @@ def find_java() -> str:
         raise _fault(f"{found} does not run: {error}") from error
     version = re.search(r'version "(\d+)', text)
     if version is None or int(version[1]) < MIN_VERSION:
-        raise _fault(f"{found} is {version[1] if version else 'of an unknown version'}, expected Java {MIN_VERSION} or newer")
+        raise _fault(
+            f"{found} is {version[1] if version else 'of an unknown version'}, expected Java {MIN_VERSION} or newer"
+        )
     return found
 
 
 def _fault(problem: str) -> EnvironmentFault:
     return EnvironmentFault(
-        problem, why="the embedded Kafka broker runs on it", remedy=f"install Java {MIN_VERSION} or newer, or set JAVA_HOME"
+        problem,
+        why="the embedded Kafka broker runs on it",
+        remedy=f"install Java {MIN_VERSION} or newer, or set JAVA_HOME",
     )

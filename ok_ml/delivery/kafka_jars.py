@@ -89,7 +89,9 @@ def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> Kafk
 def from_folder(folder: Path, origin: str) -> KafkaJars:
     """Jars that somebody else put there: verified if they are of our version, else used as they are, and said so."""
     found = sorted(folder.glob("*.jar"))
-    core = [path for path in found if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name]
+    core = [
+        path for path in found if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name
+    ]
     if not core:
         raise EnvironmentFault(
             f"{origin} says {folder}, which holds no kafka_2.*.jar", why="the embedded broker cannot be started",
@@ -97,7 +99,9 @@ def from_folder(folder: Path, origin: str) -> KafkaJars:
         )  # fmt: skip
     version = core[0].stem.split("-", 1)[1]
     if version != KAFKA_VERSION:
-        logger.warning("Kafka %s of %s is not verified: only %s has committed checksums", version, origin, KAFKA_VERSION)
+        logger.warning(
+            "Kafka %s of %s is not verified: only %s has committed checksums", version, origin, KAFKA_VERSION
+        )
         return KafkaJars(tuple(found), version, origin, verified=False)
     known = checksums()
     _verify([path for path in found if path.name in known])
@@ -130,7 +134,9 @@ def pyspark_jars() -> Path:
     """The jars inside the installed pyspark."""
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
-        raise EnvironmentFault("pyspark is not installed", why="its Ivy and its logging jars are used", remedy="pip install pyspark")
+        raise EnvironmentFault(
+            "pyspark is not installed", why="its Ivy and its logging jars are used", remedy="pip install pyspark"
+        )
     return Path(spec.origin).parent / "jars"
 
 

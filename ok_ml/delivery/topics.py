@@ -34,7 +34,11 @@ def client_settings(config: KafkaConfig) -> dict[str, Any]:
     ConfigError
         ``kafka.password_env`` names an unset variable.
     """
-    settings: dict[str, Any] = {"socket.connection.setup.timeout.ms": 5000, "reconnect.backoff.max.ms": 2000, "log_level": 0}
+    settings: dict[str, Any] = {
+        "socket.connection.setup.timeout.ms": 5000,
+        "reconnect.backoff.max.ms": 2000,
+        "log_level": 0,
+    }
     settings |= {**config.client, "bootstrap.servers": config.bootstrap_servers}
     if config.password_env:
         password = os.environ.get(config.password_env)
@@ -54,7 +58,9 @@ def unavailable(config: KafkaConfig, problem: str) -> ServiceUnavailable:
         else "check kafka.bootstrap_servers and the security settings, and that the cluster is up"
     )  # fmt: skip
     return ServiceUnavailable(
-        f"Kafka at {config.bootstrap_servers} {problem}", why="predictions cannot be published or taken into the storage", remedy=remedy
+        f"Kafka at {config.bootstrap_servers} {problem}",
+        why="predictions cannot be published or taken into the storage",
+        remedy=remedy,
     )
 
 
@@ -160,7 +166,11 @@ def _widen(config: KafkaConfig, topic: str, part_bytes: int, timeout_seconds: fl
 
     admin, name = _admin(config), "retention.bytes"
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    now = admin.describe_configs([resource], request_timeout=timeout_seconds)[resource].result(timeout_seconds)[name].value
+    now = (
+        admin.describe_configs([resource], request_timeout=timeout_seconds)[resource]
+        .result(timeout_seconds)[name]
+        .value
+    )
     if 0 <= int(now) < _GENERATIONS_KEPT * part_bytes:
         entry = ConfigEntry(name, str(_GENERATIONS_KEPT * part_bytes), incremental_operation=AlterConfigOpType.SET)
         change = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])

@@ -1,0 +1,109 @@
+"""Waiting until a generation is served."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.manifest import GenerationManifest
+from ok_ml.delivery.storage import PredictionStore
+from ok_ml.errors import IntegrityError, ServiceUnavailable, Stale
+
+HEARTBEAT_SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What the storage serves, as it verified it.
+
+    Attributes
+    ----------
+    counts
+        Records by part, control records aside.
+    checksum
+        Sum of the parts' checksums mod 2^64, 16 hex digits.
+    waited_seconds
+        From the call to the switch.
+    """
+
+    generation: int
+    generation_name: str
+    model_version: int
+    predictions: int
+    sources: int
+    count: int
+    counts: tuple[int, ...]
+    checksum: str
+    waited_seconds: float
+
+
+def wait_until_live(store: PredictionStore, experiment: str, generation: int, timeout_seconds: float) -> LiveReport:
+    """Block until the storage serves a generation.
+
+    Raises
+    ------
+    IntegrityError
+        The storage refused it; says why, at once.
+    Stale
+        It is not served within the time although the materialiser works, or a newer one is served.
+    ServiceUnavailable
+        No materialiser is at work.
+    """
+    started = time.monotonic()
+    while True:
+        manifest = _served(store, experiment, generation)
+        waited = time.monotonic() - started
+        if manifest is not None:
+            return _report(manifest, waited)
+        status = store.read_document(experiment, "status") or {}
+        _raise_refusal(experiment, generation, status)
+        if waited >= timeout_seconds:
+            raise _too_late(experiment, generation, status, waited)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _served(store: PredictionStore, experiment: str, generation: int) -> GenerationManifest | None:
+    current = store.current(experiment)
+    if current is None or current < generation:
+        return None
+    if current > generation:
+        raise Stale(
+            f"{experiment} serves {generation_name(current)}, newer than {generation_name(generation)}",
+            why="a publication that was overtaken never goes live", remedy="nothing, or publish again",
+        )  # fmt: skip
+    return next((manifest for manifest in store.sealed(experiment) if manifest.generation == generation), None)
+
+
+def _report(manifest: GenerationManifest, waited: float) -> LiveReport:
+    return LiveReport(
+        generation=manifest.generation, generation_name=manifest.name, model_version=manifest.model_version,
+        predictions=manifest.predictions, sources=manifest.sources, count=manifest.count,
+        counts=tuple(control.count for control in manifest.controls), checksum=manifest.checksum, waited_seconds=waited,
+    )  # fmt: skip
+
+
+def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> None:
+    for refusal in status.get("refused", []):
+        if refusal["generation"] == generation:
+            raise IntegrityError(
+                f"the storage refused generation {generation_name(generation)} of {experiment}: {refusal['reason']}",
+                why="the last good generation is still served", remedy="mend the cause named there, then publish again",
+            )  # fmt: skip
+
+
+def _too_late(experiment: str, generation: int, status: dict[str, Any], waited: float) -> Stale | ServiceUnavailable:
+    name, age = generation_name(generation), time.time() - float(status.get("updated_at", 0.0))
+    if not status or age > HEARTBEAT_SECONDS or status.get("stopped"):
+        last = f"its last heartbeat is {age:.0f} s old" if status else "it never wrote a heartbeat"
+        return ServiceUnavailable(
+            f"no materialiser works on {experiment} ({last}); generation {name} is not served after {waited:.0f} s",
+            why="predictions stay in the topic", remedy="start it: `make ui`, or `python -m ok_ml.delivery.materialiser --project .`",
+        )  # fmt: skip
+    done = next((one["parts_verified"] for one in status["loading"] if one["generation"] == generation), 0)
+    return Stale(
+        f"generation {name} of {experiment} is not served after {waited:.0f} s: {done} parts are verified, {status['lag']} records to come"
+        + (f"; {status['trouble']}" if status.get("trouble") else ""),
+        why="users are served the last good generation",
+        remedy="see the materialiser's status; raise storage.live_timeout_seconds if it only needs longer",
+    )

@@ -1,0 +1,199 @@
+"""Reading sealed LMDB generations.
+
+The rules that keep answers whole: CURRENT is looked at once a request; a generation is opened by its real path,
+read-only, without a lock file; one environment and one transaction a request; an environment is opened once a process
+(py-lmdb refuses a second time) and closed when nobody reads it any more; after a fork everything is opened anew.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+import orjson
+
+from ok_ml.delivery.codec import Kind, id_of
+from ok_ml.delivery.manifest import Answer, GenerationManifest
+from ok_ml.delivery.reading import GenerationGone, Reader, Snapshot
+from ok_ml.errors import IntegrityError
+
+DATA_FILE: Final = "data.mdb"
+MANIFEST_FILE: Final = "manifest.json"
+
+
+def database_name(part: int, tag: bytes) -> bytes:
+    """Name of the database of one attempt at one part."""
+    return b"%05d.%s" % (part, tag.hex().encode())
+
+
+class LmdbSnapshot(Snapshot):
+    """One opened generation. Counted: it is closed when the last user lets go."""
+
+    def __init__(self, folder: Path, *, verify: bool) -> None:
+        super().__init__(GenerationManifest.from_json(orjson.loads((folder / MANIFEST_FILE).read_bytes())))
+        data = folder / DATA_FILE
+        _check_file(data, self.manifest, verify=verify)
+        self.key = _identity(data)
+        self.users = 0
+        try:
+            self._env = lmdb.open(
+                str(folder), readonly=True, create=False, lock=False, max_dbs=self.manifest.parts + 1, readahead=False,
+                max_spare_txns=8,
+            )  # fmt: skip
+        except lmdb.Error as error:
+            raise GenerationGone from error
+        self._databases = [
+            self._env.open_db(database_name(c.part, c.tag), create=False) for c in self.manifest.controls
+        ]
+
+    def lookup(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes | None]:
+        """See `Snapshot`."""
+        databases = self._databases
+        with self._env.begin() as txn:
+            return [txn.get(key, db=databases[part]) for part, key in wanted]
+
+    def examples(self, limit: int) -> list[int | str]:
+        """The first ids of every part, at most `limit` in all."""
+        each = -(-limit // len(self._databases))
+        found: list[bytes] = []
+        with self._env.begin() as txn:
+            for database in self._databases:
+                keys = txn.cursor(db=database).iternext(values=False)
+                found += [key[1:] for key in itertools.islice(keys, each) if key[0] == Kind.PREDICTION]
+        return [id_of(key) for key in found[:limit]]
+
+    def close(self) -> None:
+        """Unmap the file; no transaction may be open."""
+        self._env.close()
+
+
+class _Registry:
+    """Opened generations of this process, by the identity of their file."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._opened: dict[tuple[int, int], LmdbSnapshot] = {}
+        self._pid = os.getpid()
+
+    def acquire(self, folder: Path, *, verify: bool) -> LmdbSnapshot:
+        with self._lock:
+            if os.getpid() != self._pid:  # a fork: what was inherited is neither used nor closed
+                self._opened, self._pid = {}, os.getpid()
+            snapshot = self._opened.get(_identity(folder / DATA_FILE))
+            if snapshot is None:
+                snapshot = LmdbSnapshot(folder, verify=verify)
+                self._opened[snapshot.key] = snapshot
+            snapshot.users += 1
+            return snapshot
+
+    def hold(self, snapshot: LmdbSnapshot) -> None:
+        with self._lock:
+            snapshot.users += 1
+
+    def release(self, snapshot: LmdbSnapshot) -> None:
+        with self._lock:
+            snapshot.users -= 1
+            if snapshot.users == 0 and self._opened.get(snapshot.key) is snapshot:
+                del self._opened[snapshot.key]
+                snapshot.close()
+
+
+_REGISTRY: Final = _Registry()
+
+
+class LmdbReader(Reader):
+    """Reads the generation that CURRENT names.
+
+    Parameters
+    ----------
+    folder
+        Folder of the experiment.
+    verify
+        Check the SHA-256 of a generation when it is opened; its size is checked always.
+    """
+
+    def __init__(self, folder: Path, experiment: str, *, verify: bool) -> None:
+        super().__init__(experiment)
+        self._folder, self._verify = folder, verify
+        self._pointer = str(folder / "CURRENT")
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._name = ""
+        self._held: LmdbSnapshot | None = None
+
+    def _read(self, entities: Sequence[int | str], *, with_names: bool) -> Answer | None:
+        with self._snapshot() as snapshot:
+            return None if snapshot is None else snapshot.answer(entities, with_names=with_names)
+
+    def _describe(self) -> GenerationManifest | None:
+        with self._snapshot() as snapshot:
+            return None if snapshot is None else snapshot.manifest
+
+    def _examples(self, limit: int) -> list[int | str]:
+        with self._snapshot() as snapshot:
+            return [] if snapshot is None else snapshot.examples(limit)
+
+    def close(self) -> None:
+        """See `Reader`."""
+        with self._lock:
+            self._let_go()
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[LmdbSnapshot | None]:
+        """The generation that is current now, kept open within the block."""
+        try:
+            name = os.readlink(self._pointer)  # noqa: PTH115 (a request has microseconds)
+        except FileNotFoundError:
+            yield None
+            return
+        with self._lock:
+            if name != self._name or self._pid != os.getpid():
+                self._reopen(name)
+            snapshot = self._held
+            assert snapshot is not None  # noqa: S101 (for the type checker)
+            _REGISTRY.hold(snapshot)
+        try:
+            yield snapshot
+        finally:
+            _REGISTRY.release(snapshot)
+
+    def _reopen(self, name: str) -> None:
+        if self._pid != os.getpid():
+            self._held, self._pid = None, os.getpid()
+        try:
+            opened = _REGISTRY.acquire(self._folder / name, verify=self._verify)
+        except FileNotFoundError as error:
+            raise GenerationGone from error
+        self._let_go()
+        self._held, self._name = opened, name
+
+    def _let_go(self) -> None:
+        if self._held is not None and self._pid == os.getpid():
+            _REGISTRY.release(self._held)
+        self._held, self._name = None, ""
+
+
+def _identity(data: Path) -> tuple[int, int]:
+    found = data.stat()
+    return found.st_dev, found.st_ino
+
+
+def _check_file(data: Path, manifest: GenerationManifest, *, verify: bool) -> None:
+    """A truncated file would kill the process at the first read beyond its end, so size and hash come first."""
+    expected: dict[str, Any] = manifest.files
+    size = data.stat().st_size
+    problem = f"{size} bytes, expected {expected['bytes']}" if size != expected["bytes"] else ""
+    if not problem and verify:
+        with data.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        problem = f"SHA-256 {digest[:16]}, expected {expected['sha256'][:16]}" if digest != expected["sha256"] else ""
+    if problem:
+        raise IntegrityError(
+            f"generation {manifest.name} of {manifest.experiment}: {data} has {problem}", why="it was changed after it was sealed",
+            remedy="roll back to another generation, then publish again",
+        )  # fmt: skip

@@ -1,0 +1,281 @@
+"""Publishing a generation of predictions: one part, one partition, one producer, one signed control record."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import xxhash
+
+from ok_ml import columns as c
+from ok_ml.config.models import KafkaConfig
+from ok_ml.delivery.codec import (
+    CONTROL_KEY, FALLBACK_KEY, Kind, encode_catalogue, encode_predictions, keys_of, prediction_bytes,
+)  # fmt: skip
+from ok_ml.delivery.control import Control, hex_checksum, seal_control
+from ok_ml.delivery.producer import PartitionProducer
+from ok_ml.delivery.topics import cluster_id, create_topic, topic_of, unavailable
+from ok_ml.errors import DataError
+from ok_ml.hashing import part_of, part_of_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_AT_ONCE: Final = 8192
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What all parts of one generation have in common. It can be pickled to a Spark task.
+
+    Attributes
+    ----------
+    generation
+        Milliseconds since the epoch; see `ok_ml.delivery.generations.next_generation`.
+    parts
+        Partitions of the topic.
+    model_version
+        Version of the champion that made the predictions.
+    details
+        Kept with the generation for readers, e.g. ``data_dt``.
+    timeout_seconds
+        How long the broker may leave a record unacknowledged.
+    """
+
+    kafka: KafkaConfig
+    experiment: str
+    generation: int
+    parts: int
+    model_version: int
+    signing_key: bytes = field(repr=False)
+    details: dict[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 30.0
+
+    @property
+    def topic(self) -> str:
+        """The experiment's topic."""
+        return topic_of(self.experiment)
+
+
+@dataclass(frozen=True)
+class PartReceipt:
+    """What was acknowledged for one part.
+
+    Attributes
+    ----------
+    count
+        Records: predictions, sources and the fallback list; the control record aside.
+    checksum
+        Sum mod 2^64 of xxh3_64(key || value), 16 hex digits.
+    attempt
+        uuid4, 32 hex digits.
+    bytes
+        Keys and values.
+    """
+
+    part: int
+    count: int
+    predictions: int
+    sources: int
+    checksum: str
+    attempt: str
+    bytes: int
+    seconds: float
+
+
+def publish_part(
+    publication: Publication, part: int, predictions: "pa.Table", catalogue: "pa.Table", fallback: "pa.Table",
+    *, attempt: str | None = None,
+) -> PartReceipt:  # fmt: skip
+    """Write one part: predictions and sources ascending by key, the fallback list, then the signed control record.
+
+    Parameters
+    ----------
+    predictions
+        Rows of this part alone: user_id int64 (or string), source_ids, scores, reasons, is_fallback.
+    catalogue
+        source_id int64, name, topic of all sources; those of this part are taken.
+    fallback
+        One row of source_ids, scores, reasons, is_fallback: the list for unknown users.
+    attempt
+        uuid4 hex; default: a fresh one. Never give the same one twice.
+
+    Raises
+    ------
+    DataError
+        A user belongs to another part or comes twice; a list is malformed.
+    ServiceUnavailable
+        The broker does not answer, or left a record unacknowledged. Publish again: a new attempt replaces this one.
+    """
+    started = time.monotonic()
+    if cluster_id(publication.kafka, min(5.0, publication.timeout_seconds)) is None:
+        raise unavailable(publication.kafka, "does not answer")
+    attempt = attempt or uuid.uuid4().hex
+    control = Control(publication.experiment, publication.generation, part, publication.parts, attempt, publication.model_version,
+                      0, 0, 0, hex_checksum(0), publication.details)  # fmt: skip
+    records = _Records()
+    producer = PartitionProducer(publication.kafka, publication.topic, part, publication.timeout_seconds)
+    try:
+        for keys, values in _batches(control, predictions, catalogue, fallback):
+            records.add(keys, values)
+            producer.send(keys, values)
+        producer.finish()
+        sources = records.count - predictions.num_rows - 1
+        control = Control(**{**asdict(control), "count": records.count, "predictions": predictions.num_rows,
+                             "sources": sources, "checksum": hex_checksum(records.total)})  # fmt: skip
+        producer.send([CONTROL_KEY], [seal_control(control, publication.signing_key)])
+        producer.finish()
+    finally:
+        producer.close()
+    return PartReceipt(part, records.count, predictions.num_rows, sources, control.checksum, attempt, records.bytes,
+                       time.monotonic() - started)  # fmt: skip
+
+
+def prepare_topic(publication: Publication, rows: int, top_n: int = 100) -> bool:
+    """Make the topic, or let it keep more if the parts have outgrown it; returns whether it was made.
+
+    Parameters
+    ----------
+    rows
+        Predictions of the whole generation.
+    top_n
+        Sources in the longest list.
+    """
+    part_bytes = (rows // publication.parts + 1) * (prediction_bytes(top_n) + 16)
+    return create_topic(publication.kafka, publication.topic, publication.parts, part_bytes=part_bytes)
+
+
+def publish_generation(
+    publication: Publication, load: "Callable[[int], pa.Table]", catalogue: "pa.Table", fallback: "pa.Table",
+    *, threads: int | None = None, progress: Callable[[int, int], None] | None = None,
+) -> list[PartReceipt]:  # fmt: skip
+    """Publish every part in this process, several at once.
+
+    Parameters
+    ----------
+    load
+        Part -> its predictions; called in a worker thread when the part's turn comes, so that few are in memory.
+    progress
+        Receives parts done and parts in all.
+    """
+    receipts: list[PartReceipt] = []
+    with ThreadPoolExecutor(threads or min(publication.parts, os.cpu_count() or 1, 4), "publish") as pool:
+        tasks = [
+            pool.submit(_load_and_publish, publication, part, load, catalogue, fallback)
+            for part in range(publication.parts)
+        ]
+        try:
+            for task in tasks:
+                receipts.append(task.result())
+                if progress is not None:
+                    progress(len(receipts), publication.parts)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return receipts
+
+
+def arrow_publisher(
+    publication: Publication, load: "Callable[[int], pa.Table]", catalogue: "pa.Table", fallback: "pa.Table"
+) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
+    """A function for Spark's `mapInArrow`: rows with a column ``part`` in, one receipt a row out.
+
+    ``spark.range(parts).withColumnRenamed("id", "part").repartition(parts, "part")`` gives one task a part. A task that
+    is tried again writes a new attempt, and the storage takes the first that verifies.
+    """
+
+    def publish(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        for batch in batches:
+            for part in batch.column(batch.schema.get_field_index(c.PART)).to_pylist():
+                receipt = _load_and_publish(publication, int(part), load, catalogue, fallback)
+                yield from receipts_table([receipt]).to_batches()
+
+    return publish
+
+
+RECEIPT_DDL: Final = "part int, count bigint, predictions bigint, sources bigint, checksum string, attempt string, bytes bigint, seconds double"
+
+
+def receipts_table(receipts: Sequence[PartReceipt]) -> "pa.Table":
+    """Receipts as an Arrow table of the columns of RECEIPT_DDL."""
+    import pyarrow as pa
+
+    schema = pa.schema({
+        "part": pa.int32(), "count": pa.int64(), "predictions": pa.int64(), "sources": pa.int64(), "checksum": pa.string(),
+        "attempt": pa.string(), "bytes": pa.int64(), "seconds": pa.float64(),
+    })  # fmt: skip
+    return pa.Table.from_pylist([asdict(receipt) for receipt in receipts], schema=schema)
+
+
+def total_checksum(checksums: Sequence[str]) -> str:
+    """The checksum of a whole generation: the sum of its parts', mod 2^64, 16 hex digits."""
+    return hex_checksum(sum(int(checksum, 16) for checksum in checksums))
+
+
+# -- records of a part ---------------------------------------------------------------------------------------
+
+
+class _Records:
+    """Count, size and sum of hashes of what an attempt sends."""
+
+    def __init__(self) -> None:
+        self.count = self.bytes = self.total = 0
+
+    def add(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        self.count += len(keys)
+        self.bytes += sum(map(len, keys)) + sum(map(len, values))
+        self.total += sum(xxhash.xxh3_64_intdigest(key + value) for key, value in zip(keys, values, strict=True))
+
+
+def _load_and_publish(
+    publication: Publication, part: int, load: "Callable[[int], pa.Table]", catalogue: "pa.Table", fallback: "pa.Table"
+) -> PartReceipt:
+    return publish_part(publication, part, load(part), catalogue, fallback)
+
+
+def _batches(
+    control: Control, predictions: "pa.Table", catalogue: "pa.Table", fallback: "pa.Table"
+) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    if fallback.num_rows != 1:
+        raise DataError(f"the fallback has {fallback.num_rows} rows, expected 1", why="unknown users would get no list")
+    keys, ordered = _ascending(predictions, c.USER_ID, control)
+    for start in range(0, len(keys), _ROWS_AT_ONCE):
+        rows = ordered.slice(start, _ROWS_AT_ONCE)
+        yield keys[start : start + _ROWS_AT_ONCE], encode_predictions(control.prefix(Kind.PREDICTION), rows)
+    mine = part_of(catalogue[c.SOURCE_ID].to_numpy(), control.parts) == control.part
+    keys, ordered = _ascending(catalogue.take(np.flatnonzero(mine)), c.SOURCE_ID, control)
+    names = [name or "" for name in ordered[c.NAME].to_pylist()]
+    yield keys, encode_catalogue(control.prefix(Kind.CATALOGUE), names, ordered[c.TOPIC].to_pylist())
+    yield [FALLBACK_KEY], encode_predictions(control.prefix(Kind.FALLBACK), fallback)
+
+
+def _ascending(rows: "pa.Table", column: str, control: Control) -> tuple[list[bytes], "pa.Table"]:
+    """Keys ascending, and the rows in their order; refuses strangers and doubles."""
+    keys = keys_of(rows[column])
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    ordered = [keys[place] for place in order]
+    doubles = sum(left == right for left, right in zip(ordered, ordered[1:], strict=False))
+    if doubles:
+        raise DataError(
+            f"{doubles} of {len(keys)} {column} come twice in part {control.part}",
+            why="one of the two lists would be lost",
+        )
+    strangers = _strangers(rows[column], keys, control)
+    if strangers:
+        raise DataError(
+            f"{strangers} of {len(keys)} {column} do not belong to part {control.part} of {control.parts}",
+            why="readers would look for them in another part", remedy="write the predictions with ok_ml.hashing.part_of",
+        )  # fmt: skip
+    return ordered, rows.take(order)
+
+
+def _strangers(ids: "pa.ChunkedArray", keys: list[bytes], control: Control) -> int:
+    import pyarrow as pa
+
+    if pa.types.is_integer(ids.type):
+        return int((part_of(ids.to_numpy(), control.parts) != control.part).sum())
+    return sum(part_of_key(key, control.parts) != control.part for key in keys)
