@@ -214,7 +214,7 @@ def filled(
     """Rows of `values` at `place`, `absent` where that is -1; float32 [place, columns]."""
     if not len(values):
         return np.tile(absent, (len(place), 1))
-    chosen = values[place.clip(min=0)]
+    chosen: NDArray[np.float32] = values[place.clip(min=0)]
     chosen[place < 0] = absent
     return chosen
 

@@ -1,0 +1,21 @@
+"""The tiny world and what is fitted on it, once a session."""
+
+import pytest
+from tests.recommender.tiny_world import DTS, LAYOUT, build_world, fit, popularity
+
+from ok_ml.recommender.cut import Cut
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    return build_world(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def train_factors(world):
+    return fit(world, DTS[5])
+
+
+@pytest.fixture(scope="session")
+def cut(world, train_factors):
+    return Cut.load(world.tables, DTS[7], factors=train_factors, popularity=popularity(world, DTS[7]), layout=LAYOUT)

@@ -1,0 +1,189 @@
+"""Training set, ranker, and how a model travels."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.recommender.tiny_world import DATASET, DTS, GRADES, LAYOUT, popularity
+
+from ok_ml import columns as c
+from ok_ml.config.models import ModelStage, TrainingSetStage
+from ok_ml.errors import DataError, IntegrityError, ModelError
+from ok_ml.recommender.labels import relevance
+from ok_ml.recommender.ranker import Ranker
+from ok_ml.recommender.ranker_training import train_ranker
+from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, group_sizes
+
+LABEL_DAYS = [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])]
+MODEL = ModelStage(num_leaves=7, num_trees=12, learning_rate=0.2, min_data_in_leaf=5, num_threads=2)
+
+
+def build(world, factors, seed=1, negatives=2):
+    return build_training_set(
+        world.tables, LABEL_DAYS, factors=factors, popularity=lambda dt: popularity(world, dt), layout=LAYOUT, grades=GRADES,
+        stage=TrainingSetStage(label_days=2, negatives_per_positive=negatives), candidates=30, seed=seed,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(world, train_factors):
+    return build(world, train_factors)
+
+
+@pytest.fixture(scope="module")
+def trained(table):
+    return train_ranker(table, LAYOUT.feature_order(), MODEL, seed=4)
+
+
+def subscribed_at(world, dt):
+    return {(row[c.USER_ID], row[c.SOURCE_ID]) for row in world.lake.read(DATASET, c.SUBSCRIPTIONS, [dt]).to_pylist()}
+
+
+def test_labels_are_the_highest_grade_of_the_day_among_what_was_not_subscribed(world, table):
+    for day in LABEL_DAYS:
+        best, barred = {}, subscribed_at(world, day.feature_dt)
+        for row in world.events[day.label_dt].to_pylist():
+            pair = (row[c.USER_ID], row[c.SOURCE_ID])
+            if pair not in barred:
+                best[pair] = max(best.get(pair, 0), GRADES.get(row[c.EVENT_TYPE], 0))
+        liking = {user for (user, _), grade in best.items() if grade}
+        rows = [row for row in table.to_pylist() if row[c.DT] == day.label_dt]
+        met = {(row[c.USER_ID], row[c.SOURCE_ID]): row[LABEL] for row in rows if (row[c.USER_ID], row[c.SOURCE_ID]) in best}
+        assert met == {pair: grade for pair, grade in best.items() if pair[0] in liking}
+        drawn = [row for row in rows if (row[c.USER_ID], row[c.SOURCE_ID]) not in best]
+        assert all(row[LABEL] == 0 for row in drawn)
+        assert not {(row[c.USER_ID], row[c.SOURCE_ID]) for row in rows} & barred
+        positives = sum(grade > 0 for grade in met.values())
+        assert 0.9 * 2 * positives < len(drawn) <= 2 * positives  # a user with few candidates left gives fewer
+
+
+def test_features_are_those_of_the_day_before_the_label(world, table):
+    """A leak would count the likes of the label day itself in likes_given."""
+    given = {
+        day.label_dt: {
+            (row[c.USER_ID], row[c.SOURCE_ID]): row["likes_given"]
+            for row in world.lake.read("tiny_experiment", c.PAIR_FEATURES, [day.feature_dt]).to_pylist()
+        }
+        for day in LABEL_DAYS
+    }
+    rows = table.to_pylist()
+    assert [row["likes_given"] for row in rows] == [given[row[c.DT]].get((row[c.USER_ID], row[c.SOURCE_ID]), 0.0) for row in rows]
+    first = [row for row in rows if row[LABEL] and row["likes_given"] == 0]
+    assert len(first) > 20  # the first like of a pair is not in its own features
+
+
+def test_features_of_the_label_day_are_refused():
+    with pytest.raises(DataError, match="features of 2026-03-09 for labels of 2026-03-09, expected an earlier day"):
+        LabelDay("2026-03-09", "2026-03-09")
+
+
+def test_group_sizes_count_neighbours_in_row_order(table):
+    assert group_sizes(np.array([7, 7, 2, 2, 2, 9])).tolist() == [2, 3, 1]
+    assert group_sizes(np.zeros(0, np.int64)).tolist() == []
+    sizes = group_sizes(table[GROUP].to_numpy())
+    keys = list(zip(table[c.DT].to_pylist(), table[c.USER_ID].to_pylist(), strict=True))
+    assert int(sizes.sum()) == table.num_rows
+    assert len(sizes) == len(set(keys))
+    ends = np.cumsum(sizes)
+    assert all(len(set(keys[end - size : end])) == 1 for size, end in zip(sizes, ends, strict=True))
+
+
+def test_scattered_groups_are_refused():
+    with pytest.raises(DataError, match="rows of one group are not neighbours"):
+        group_sizes(np.array([1, 2, 1]))
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_other_negatives(world, train_factors, table):
+    assert build(world, train_factors).equals(table)
+    other = build(world, train_factors, seed=2)
+    assert other.num_rows == table.num_rows
+    assert not other[c.SOURCE_ID].equals(table[c.SOURCE_ID])
+
+
+def test_no_positive_label_is_an_error(world, train_factors):
+    with pytest.raises(DataError, match="no positive label on 2026-03-08"):
+        build_training_set(
+            world.tables, LABEL_DAYS[:1], factors=train_factors, popularity=lambda dt: popularity(world, dt), layout=LAYOUT,
+            grades={c.COMMENT: 3}, stage=TrainingSetStage(), candidates=30, seed=1,
+        )  # fmt: skip
+
+
+def test_relevance_leaves_out_what_was_subscribed_at_the_cut(world):
+    found = relevance(world.lake, DATASET, DTS[8:], GRADES, DTS[7])
+    best, barred = {}, subscribed_at(world, DTS[7])
+    for dt in DTS[8:]:
+        for row in world.events[dt].to_pylist():
+            pair, grade = (row[c.USER_ID], row[c.SOURCE_ID]), GRADES.get(row[c.EVENT_TYPE], 0)
+            if grade and pair not in barred:
+                best[pair] = max(best.get(pair, 0), grade)
+    users = np.repeat(found.user_ids, np.diff(found.indptr)).tolist()
+    assert dict(zip(zip(users, found.source_ids.tolist(), strict=True), found.grades.tolist(), strict=True)) == best
+    assert list(zip(users, found.source_ids.tolist(), strict=True)) == sorted(best)
+
+
+def test_training_twice_gives_the_same_model_and_a_rising_curve(table, trained):
+    again = train_ranker(table, LAYOUT.feature_order(), MODEL, seed=4)
+    assert again.ranker.sha256 == trained.ranker.sha256
+    curve = trained.curve["ndcg@10"]
+    assert len(curve) == 12
+    assert curve[-1] > curve[0]
+    assert trained.importance["topic_affinity"] + trained.importance["als_score_relative"] > 0.3 * sum(trained.importance.values())
+    assert f"[  12] held-out ndcg@10 {curve[-1]:.6f}" in trained.log
+
+
+def test_the_ranker_comes_back_from_disk(trained, table, tmp_path):
+    trained.ranker.save(tmp_path, trained.sample)
+    again = Ranker.load(tmp_path, expected_sha256=trained.ranker.sha256)
+    features = np.column_stack([table[name].to_numpy() for name in LAYOUT.feature_order()]).astype(np.float32)
+    assert np.array_equal(again.predict(features), trained.ranker.predict(features, num_threads=2))
+    assert again.feature_names == tuple(LAYOUT.feature_order())
+
+
+def test_a_changed_model_file_is_refused_before_it_is_parsed(trained, tmp_path):
+    trained.ranker.save(tmp_path, trained.sample)
+    (tmp_path / "model.txt").write_bytes(b"tree\n" + b"\xff" * 100)  # LightGBM would die of it, not raise
+    with pytest.raises(IntegrityError, match="has SHA-256 .*, expected"):
+        Ranker.load(tmp_path)
+
+
+def test_a_model_other_than_the_signed_one_is_refused(trained, tmp_path):
+    trained.ranker.save(tmp_path, trained.sample)
+    with pytest.raises(IntegrityError, match=r"expected 0000000000000000\.\.\."):
+        Ranker.load(tmp_path, expected_sha256="0" * 64)
+
+
+def test_a_model_that_predicts_something_else_is_refused(trained, tmp_path):
+    trained.ranker.save(tmp_path, trained.sample)
+    np.save(tmp_path / "sample_predictions.npy", np.load(tmp_path / "sample_predictions.npy") + 1e-9)
+    with pytest.raises(IntegrityError, match="does not predict what it predicted"):
+        Ranker.load(tmp_path)
+
+
+def test_recorded_features_that_are_not_the_models_are_refused(trained, tmp_path):
+    trained.ranker.save(tmp_path, trained.sample)
+    described = json.loads((tmp_path / "features.json").read_text())
+    (tmp_path / "features.json").write_text(json.dumps([*described[1:], described[0]]))
+    with pytest.raises(ModelError, match="the order differs"):
+        Ranker.load(tmp_path)
+
+
+def test_features_at_hand_that_are_not_the_models_are_refused(trained):
+    names = LAYOUT.feature_order()
+    with pytest.raises(ModelError, match=f"missing {names[0]}; unknown novelty"):
+        trained.ranker.require_features(["novelty", *names[1:]])
+    with pytest.raises(ModelError, match=r"features of shape \(2, 3\) for a ranker of 8 columns"):
+        trained.ranker.predict(np.zeros((2, 3), np.float32))
+
+
+def test_a_training_set_of_held_out_users_only_is_refused(table):
+    user = next(u for u in sorted(set(table[c.USER_ID].to_pylist())) if _is_held_out(table, u))
+    with pytest.raises(DataError, match="all 1 users of the training set fall into the held-out slice"):
+        train_ranker(table.filter(pa.compute.equal(table[c.USER_ID], user)), LAYOUT.feature_order(), MODEL, seed=4)
+
+
+def _is_held_out(table, user):
+    from ok_ml.recommender.ranker_training import _held_out
+
+    ids = table[c.USER_ID].to_numpy()
+    return bool(_held_out(ids, 4)[ids == user][0])

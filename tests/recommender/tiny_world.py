@@ -1,0 +1,120 @@
+"""A small network with planted tastes: every user likes the sources of two topics, and little else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from ok_ml import columns as c
+from ok_ml.config.models import EmbeddingsStage
+from ok_ml.hashing import part_of
+from ok_ml.lake import Lake
+from ok_ml.recommender.cut import Tables
+from ok_ml.recommender.embeddings import create_engine
+from ok_ml.recommender.gather import FeatureLayout
+from ok_ml.recommender.interactions import interactions_from_events
+from ok_ml.recommender.popularity import popularity_from_events
+
+PARTS, USERS, SOURCES, TOPICS = 3, 150, 60, 6
+DTS = [f"2026-03-{day:02d}" for day in range(2, 12)]
+DATASET, EXPERIMENT = "tiny", "tiny_experiment"
+WEIGHTS = {c.LIKE: 1.0, c.SHARE: 3.0}
+GRADES = {c.LIKE: 2, c.SHARE: 4}
+LAYOUT = FeatureLayout(("impressions_seen",), ("likes_got",), ("likes_given",),
+                       {"impressions_seen": 0.0, "likes_got": -1.0, "likes_given": 0.0})  # fmt: skip
+STAGE = EmbeddingsStage(factors=8, iterations=6, regularization=0.5, alpha=5.0)
+USER_IDS = np.arange(USERS, dtype=np.int64) * 7919 + 10_000_000_000
+SOURCE_IDS = np.arange(SOURCES, dtype=np.int64) * 31 + 5
+COLD = set(USER_IDS[-12:].tolist())  # registered, never active
+
+
+def topics_of(user: int) -> tuple[int, int]:
+    return user % TOPICS, (user * 5 + 1) % TOPICS
+
+
+@dataclass
+class TinyWorld:
+    lake: Lake
+    events: dict[str, pa.Table]
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.lake, DATASET, EXPERIMENT)
+
+
+def with_part(table: pa.Table) -> pa.Table:
+    return table.append_column(c.PART, pa.array(part_of(table[c.USER_ID].to_numpy(), PARTS)))
+
+
+def day_events(day: int, rng: np.random.Generator) -> pa.Table:
+    users, sources, kinds = [], [], []
+    for user in range(USERS - len(COLD)):
+        for source in rng.choice(SOURCES, 10, replace=False):
+            liked = rng.random() < (0.75 if source % TOPICS in topics_of(user) else 0.04)
+            kind = (c.SHARE if rng.random() < 0.2 else c.LIKE) if liked else None
+            for name in [c.IMPRESSION, *([kind] if kind else [])]:
+                users.append(USER_IDS[user])
+                sources.append(SOURCE_IDS[source])
+                kinds.append(name)
+    return with_part(pa.table({c.USER_ID: pa.array(users, pa.int64()), c.SOURCE_ID: pa.array(sources, pa.int64()),
+                               c.EVENT_TYPE: kinds}))  # fmt: skip
+
+
+def write_snapshots(lake: Lake, dt: str) -> None:
+    segments = ["young" if user % 2 else "old" for user in range(USERS)]
+    users = with_part(pa.table({c.USER_ID: USER_IDS, c.SEGMENT: segments}))
+    topics = [f"topic {source % TOPICS}" if source else None for source in range(SOURCES)]
+    friends = [(user, (user + step) % USERS) for user in range(USERS) for step in (TOPICS, USERS - TOPICS)]
+    own = [(user, source) for user in range(USERS) for source in (topics_of(user)[0], topics_of(user)[0] + 2 * TOPICS)]
+    tables = {
+        c.USERS: users,
+        c.FRIENDS: with_part(pa.table({c.USER_ID: USER_IDS[[a for a, _ in friends]], c.FRIEND_ID: USER_IDS[[b for _, b in friends]]})),
+        c.SUBSCRIPTIONS: with_part(pa.table({c.USER_ID: USER_IDS[[a for a, _ in own]], c.SOURCE_ID: SOURCE_IDS[[b for _, b in own]]})),
+    }
+    for name, table in tables.items():
+        lake.write(DATASET, name, dt, table, sort_by=table.column_names[:2], by_part=True)
+    lake.write(DATASET, c.SOURCES, dt, pa.table({c.SOURCE_ID: SOURCE_IDS, c.TOPIC: topics}), sort_by=[c.SOURCE_ID])
+
+
+def write_features(lake: Lake, dt: str, events: list[pa.Table]) -> None:
+    """Counts over everything up to `dt`; `likes_given` of a pair is what a leak would show."""
+    rows = pa.concat_tables(events)
+    liked = rows.filter(pa.compute.not_equal(rows[c.EVENT_TYPE], c.IMPRESSION))
+
+    def count(table: pa.Table, by: list[str], name: str) -> pa.Table:
+        found = table.group_by(by).aggregate([([], "count_all")])
+        return found.set_column(len(by), name, found["count_all"].cast(pa.float32()))
+
+    users = with_part(count(rows, [c.USER_ID], "impressions_seen"))
+    pairs = with_part(count(liked, [c.USER_ID, c.SOURCE_ID], "likes_given"))
+    pairs_topics = pairs.append_column(c.TOPIC, pa.array([f"topic {(s - 5) // 31 % TOPICS}" for s in pairs[c.SOURCE_ID].to_pylist()]))
+    shares = pairs_topics.group_by([c.USER_ID, c.TOPIC]).aggregate([("likes_given", "sum")])
+    total = dict(zip(*(pairs.group_by(c.USER_ID).aggregate([("likes_given", "sum")])[n].to_pylist() for n in (c.USER_ID, "likes_given_sum")), strict=True))
+    share = [n / total[u] for u, n in zip(shares[c.USER_ID].to_pylist(), shares["likes_given_sum"].to_pylist(), strict=True)]
+    topics = with_part(shares.drop_columns("likes_given_sum").append_column("share", pa.array(share, pa.float32())))
+    lake.write(EXPERIMENT, c.USER_FEATURES, dt, users, sort_by=[c.USER_ID], by_part=True)
+    lake.write(EXPERIMENT, c.SOURCE_FEATURES, dt, count(liked, [c.SOURCE_ID], "likes_got"), sort_by=[c.SOURCE_ID])
+    lake.write(EXPERIMENT, c.PAIR_FEATURES, dt, pairs, sort_by=[c.USER_ID, c.SOURCE_ID], by_part=True)
+    lake.write(EXPERIMENT, c.USER_TOPICS, dt, topics, sort_by=[c.USER_ID, c.TOPIC], by_part=True)
+
+
+def fit(world, cut_dt):
+    dts = [dt for dt in DTS if dt <= cut_dt]
+    return create_engine("implicit").fit(interactions_from_events(world.lake, DATASET, dts, WEIGHTS, cut_dt), STAGE, 11)
+
+
+def popularity(world, cut_dt):
+    dts = [dt for dt in DTS if dt <= cut_dt]
+    return popularity_from_events(world.lake, DATASET, dts, WEIGHTS, cut_dt, 5.0)
+
+
+def build_world(folder) -> TinyWorld:
+    lake = Lake(folder / "lake")
+    rng = np.random.default_rng(3)
+    events = {dt: day_events(i, rng) for i, dt in enumerate(DTS)}
+    for dt, table in events.items():
+        lake.write(DATASET, c.EVENTS, dt, table, sort_by=[c.USER_ID, c.SOURCE_ID, c.EVENT_TYPE], by_part=True)
+    for i in range(5, len(DTS)):
+        write_snapshots(lake, DTS[i])
+        write_features(lake, DTS[i], [events[dt] for dt in DTS[: i + 1]])
+    return TinyWorld(lake, events)
