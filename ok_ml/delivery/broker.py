@@ -15,7 +15,6 @@ import contextlib
 import fcntl
 import logging
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,10 +25,11 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.config.models import KafkaConfig
+from ok_ml.delivery.broker_files import require_free, write_settings
 from ok_ml.delivery.guarded import GuardedProcess
 from ok_ml.delivery.java import find_java
 from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
-from ok_ml.delivery.topics import RETENTION_MS, cluster_id, is_answering
+from ok_ml.delivery.topics import cluster_id, is_answering
 from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
 
 __all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
@@ -38,55 +38,6 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 90.0
 _SAY_SECONDS: Final = 5.0
-_LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
-
-_SERVER: Final = """process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-controller.listener.names=CONTROLLER
-log.dirs={data}
-auto.create.topics.enable=false
-num.partitions=8
-default.replication.factor=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-num.network.threads=2
-num.io.threads=4
-background.threads=2
-num.recovery.threads.per.data.dir=2
-log.cleaner.dedupe.buffer.size=4194304
-log.retention.ms={retention_ms}
-log.retention.check.interval.ms=60000
-log.segment.bytes=33554432
-log.segment.delete.delay.ms=10000
-metadata.log.segment.bytes=16777216
-metadata.max.retention.bytes=67108864
-"""
-_LOG4J: Final = """status=error
-rootLogger.level=warn
-rootLogger.appenderRef.file.ref=file
-appender.file.type=RollingFile
-appender.file.name=file
-appender.file.fileName={folder}/server.log
-appender.file.filePattern={folder}/server.log.%i
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=%d{{yyyy-MM-dd HH:mm:ss,SSS}} %p %c{{1}} %m%n
-appender.file.policies.type=Policies
-appender.file.policies.size.type=SizeBasedTriggeringPolicy
-appender.file.policies.size.size=8MB
-appender.file.strategy.type=DefaultRolloverStrategy
-appender.file.strategy.max=2
-logger.server.name=kafka.server.KafkaRaftServer
-logger.server.level=info
-"""
 
 
 class EmbeddedBroker:
@@ -139,7 +90,7 @@ class EmbeddedBroker:
             require_free(host, port, f"kafka.{name}")
         java = find_java()
         jars = find_jars(self.config.jars_dir, java=java)
-        self._write_settings()
+        write_settings(self.folder, self.config)
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(java, jars)
         self._process = GuardedProcess(self._command(java, jars), self.folder / "console.log")
@@ -177,17 +128,6 @@ class EmbeddedBroker:
         self.stop()
 
     # -- steps of the start ------------------------------------------------------------------------------------
-
-    def _write_settings(self) -> None:
-        (self.folder / "data").mkdir(parents=True, exist_ok=True)
-        settings = _SERVER.format(
-            host=self.host, port=self.port, controller_port=self.config.controller_port, data=self.folder / "data", retention_ms=RETENTION_MS,
-        )  # fmt: skip
-        (self.folder / "server.properties").write_text(settings)
-        (self.folder / "log4j2.properties").write_text(_LOG4J.format(folder=self.folder))
-        console = self.folder / "console.log"
-        if console.exists() and console.stat().st_size > _LOG_LIMIT_BYTES:
-            console.unlink()
 
     def _java(self, java: str, jars: KafkaJars, heap_mb: int) -> list[str]:
         return [
@@ -277,30 +217,6 @@ def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[Embedd
             started.stop()
 
 
-def require_free(host: str, port: int, key: str) -> None:
-    """Raise EnvironmentFault, naming the holder and the configuration key, if a port is taken."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((host, port))
-        except OSError as error:
-            raise EnvironmentFault(
-                f"port {port} of {host} is taken by {_holder(port)}", why="the embedded Kafka broker cannot listen there",
-                remedy=f"stop that process, or set another port: {key} in configs/environments/",
-            ) from error  # fmt: skip
-
-
-def _holder(port: int) -> str:
-    import psutil
-
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and port in tuple(connection.laddr) and connection.pid:
-                process = psutil.Process(connection.pid)
-                return f"pid {process.pid}, {' '.join(process.cmdline())[:80] or process.name()}"
-    return "a process that this user may not see"
-
-
 @contextlib.contextmanager
 def _one_starter(state_dir: Path) -> Iterator[None]:
     """Of two runs that find no broker at the same moment, one starts it."""
@@ -326,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with EmbeddedBroker(project.environment.kafka, project.state_dir) as broker:
             return broker.wait(stopping)
     except OkMlError as error:
-        logger.error("%s", error)  # noqa: TRY400 (the message says all; a trace would hide it)
+        logger.error("%s", error)
         return error.exit_code
 
 

@@ -46,6 +46,7 @@ TAG_BYTES: Final = 8
 _PREFIX: Final = struct.Struct(">BBQ8sI")
 _COUNT: Final = struct.Struct(">H")
 _FALLBACK_FLAG: Final = 0x8000
+_UNPACKED: Final = ((np.arange(256)[:, None] >> np.array([0, 2, 4, 6])) & 3).astype(np.int8)  # byte -> its four reasons
 
 
 class Kind(IntEnum):
@@ -221,11 +222,10 @@ def decode_prediction(value: bytes) -> Prediction:
     count = word & MAX_SOURCES
     scores_at = HEAD_BYTES + 8 * count
     packed = np.frombuffer(value, np.uint8, -1, scores_at + 4 * count)
-    reasons = (packed[:, None] >> np.arange(0, 8, 2, dtype=np.uint8)) & np.uint8(3)
     return Prediction(
         source_ids=np.frombuffer(value, "<i8", count, HEAD_BYTES),
         scores=np.frombuffer(value, "<f4", count, scores_at),
-        reasons=reasons.reshape(-1)[:count].astype(np.int8),
+        reasons=_UNPACKED[packed].reshape(-1)[:count],
         is_fallback=bool(word & _FALLBACK_FLAG),
     )
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.loading import Record
+from ok_ml.delivery.attempts import Record
 from ok_ml.delivery.topics import client_settings
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class TopicConsumer:
         }  # fmt: skip
         self._consumer = Consumer(settings, logger=_SILENT, error_cb=self._on_error)
         self.trouble = ""
-        self.lost: list[tuple[str, int]] = []
+        self._lost: list[tuple[str, int]] = []
 
     def assign(self, topic: str, positions: dict[int, int], partitions: int) -> None:
         """Read a topic's partitions from these offsets; the earliest one where there is none."""
@@ -58,6 +58,30 @@ class TopicConsumer:
         from confluent_kafka import TopicPartition
 
         self._consumer.incremental_unassign([TopicPartition(topic, part) for part in range(partitions)])
+
+    def restart(self, topic: str, partition: int) -> None:
+        """Read a partition from the earliest record that is left."""
+        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+        self._consumer.incremental_unassign([TopicPartition(topic, partition)])
+        self._consumer.incremental_assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+
+    def partitions(self, timeout_seconds: float) -> dict[str, int] | None:
+        """Topic -> number of partitions, or None while no broker answers."""
+        from confluent_kafka import KafkaException
+
+        try:
+            found = self._consumer.list_topics(timeout=timeout_seconds)
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            return None
+        self.trouble = ""
+        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+
+    def take_lost(self) -> list[tuple[str, int]]:
+        """Partitions whose offset was gone, since the last call: whoever reads them has to `restart`."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def poll(self, timeout_seconds: float) -> Iterator[Batch]:
         """What has come, by partition, in the order of the log."""
@@ -91,17 +115,10 @@ class TopicConsumer:
 
         code = message.error().code()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            self._restart_at_earliest(message.topic(), message.partition(), message.error().str())
+            logger.warning("%s [%d]: %s", message.topic(), message.partition(), message.error().str())
+            self._lost.append((message.topic(), message.partition()))
         else:
             self._on_error(message.error())
-
-    def _restart_at_earliest(self, topic: str, partition: int, reason: str) -> None:
-        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
-
-        logger.warning("%s [%d]: %s; going on at the earliest record that is left", topic, partition, reason)
-        self.lost.append((topic, partition))
-        self._consumer.incremental_unassign([TopicPartition(topic, partition)])
-        self._consumer.incremental_assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
 
     def _on_error(self, error: Any) -> None:
         text = f"{error.name()}: {error.str()}"

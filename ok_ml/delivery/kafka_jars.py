@@ -125,7 +125,7 @@ def cache_root() -> Path:
 
 
 def logging_jars() -> list[Path]:
-    """pyspark's logging backend, which Kafka's own jars lack."""
+    """Pyspark's logging backend, which Kafka's own jars lack."""
     jars = pyspark_jars()
     return [path for start in _LOGGING_JARS for path in sorted(jars.glob(f"{start}*.jar"))]
 

@@ -58,7 +58,7 @@ def wait_until_live(store: PredictionStore, experiment: str, generation: int, ti
             return _report(manifest, waited)
         status = store.read_document(experiment, "status") or {}
         _raise_refusal(experiment, generation, status)
-        if waited >= timeout_seconds:
+        if waited >= timeout_seconds or (waited >= HEARTBEAT_SECONDS and _is_silent(status)):
             raise _too_late(experiment, generation, status, waited)
         time.sleep(_PAUSE_SECONDS)
 
@@ -94,7 +94,7 @@ def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> 
 
 def _too_late(experiment: str, generation: int, status: dict[str, Any], waited: float) -> Stale | ServiceUnavailable:
     name, age = generation_name(generation), time.time() - float(status.get("updated_at", 0.0))
-    if not status or age > HEARTBEAT_SECONDS or status.get("stopped"):
+    if _is_silent(status):
         last = f"its last heartbeat is {age:.0f} s old" if status else "it never wrote a heartbeat"
         return ServiceUnavailable(
             f"no materialiser works on {experiment} ({last}); generation {name} is not served after {waited:.0f} s",
@@ -107,3 +107,8 @@ def _too_late(experiment: str, generation: int, status: dict[str, Any], waited: 
         why="users are served the last good generation",
         remedy="see the materialiser's status; raise storage.live_timeout_seconds if it only needs longer",
     )
+
+
+def _is_silent(status: dict[str, Any]) -> bool:
+    """Whether no materialiser writes the heartbeat."""
+    return bool(status.get("stopped")) or time.time() - float(status.get("updated_at", 0.0)) > HEARTBEAT_SECONDS

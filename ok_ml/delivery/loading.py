@@ -9,99 +9,22 @@ nor takes one twice: on the way back records before that offset are skipped.
 import base64
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from ok_ml.delivery.codec import MAX_KEY_BYTES, PREFIX_BYTES, Kind, Prefix, check_payload, unpack_prefix
+from ok_ml.delivery.attempts import PartState, Record, Stage, Tally, problem_of, runs_of
+from ok_ml.delivery.codec import Kind, Prefix, unpack_prefix
 from ok_ml.delivery.control import Control, hex_checksum, open_control
 from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import stored_value
-from ok_ml.delivery.storage import PredictionStore, StagedGeneration
+from ok_ml.delivery.storage import PredictionStore
 from ok_ml.errors import DataError, EnvironmentFault, IntegrityError
 
 logger = logging.getLogger(__name__)
 
 _SET_ASIDE_LIMIT: Final = 100
 _REFUSALS_KEPT: Final = 20
-
-
-class Record(NamedTuple):
-    """One record of a partition."""
-
-    offset: int
-    key: bytes
-    value: bytes
-
-
-@dataclass
-class Tally:
-    """What was received of one attempt. `total` is the sum of hashes, `problem` why it can never verify."""
-
-    count: int = 0
-    total: int = 0
-    last_key: str = ""
-    problem: str = ""
-
-
-@dataclass
-class PartState:
-    """How far one part of one generation is; stored with its data.
-
-    Attributes
-    ----------
-    next_offset
-        Everything before it is applied.
-    tallies
-        By attempt tag in hex.
-    winner
-        The control record of the attempt that verified.
-    """
-
-    next_offset: int = 0
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    winner: Control | None = None
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "PartState":
-        """Read it again."""
-        winner = document["winner"]
-        tallies = {
-            tag: Tally(**{**tally, "total": int(tally["total"], 16)}) for tag, tally in document["tallies"].items()
-        }
-        return cls(document["next_offset"], tallies, Control(**winner) if winner else None)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON can say it: sums of 64 bits are hex."""
-        document = asdict(self)
-        for tally in document["tallies"].values():
-            tally["total"] = hex_checksum(tally["total"])
-        return document
-
-
-class Stage:
-    """A generation being filled: the backend's part and the states."""
-
-    def __init__(self, staged: StagedGeneration) -> None:
-        self.staged = staged
-        self.parts = {part: PartState.from_json(state) for part, state in staged.states().items()}
-        self.problems: dict[int, str] = {}
-
-    def part(self, part: int) -> PartState:
-        """The state of a part."""
-        return self.parts.setdefault(part, PartState())
-
-    @property
-    def winners(self) -> list[Control]:
-        """Verified control records, by part."""
-        return [state.winner for _, state in sorted(self.parts.items()) if state.winner is not None]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every part has a winner."""
-        winners = self.winners
-        return bool(winners) and len(winners) == winners[0].parts
 
 
 class Refusal(NamedTuple):
@@ -152,7 +75,7 @@ class ExperimentLoader:
         ServiceUnavailable
             The storage does not answer: make a new loader, which goes on from the last checkpoint.
         """
-        for head, run in _runs(records):
+        for head, run in runs_of(records):
             self._apply_run(part, head, run)
         if records:
             self.positions[part] = records[-1].offset + 1
@@ -186,7 +109,7 @@ class ExperimentLoader:
         try:
             prefix = unpack_prefix(head)
         except DataError as error:
-            self._put_aside(part, run, str(error))
+            self._put_aside(part, run, error.problem)
             return
         if self._is_ignored(prefix.generation):
             return
@@ -211,7 +134,7 @@ class ExperimentLoader:
         kind, last, stored = bytes([prefix.kind]), bytes.fromhex(tally.last_key), []
         for record in records:
             key = kind + record.key
-            problem = _problem_of(prefix.kind, record, ascending=key > last)
+            problem = problem_of(prefix.kind, record, ascending=key > last)
             if problem:
                 tally.problem = f"record at offset {record.offset}: {problem}"
                 self._put_aside(part, [record], tally.problem)
@@ -377,33 +300,6 @@ class _Refusing:
             self._loader.refuse(self._generation, error.problem, final=True)
             return True
         return False
-
-
-def _runs(records: Sequence[Record]) -> Iterator[tuple[bytes, list[Record]]]:
-    """Consecutive records with the same prefix."""
-    run: list[Record] = []
-    head = b""
-    for record in records:
-        start = record.value[:PREFIX_BYTES]
-        if start != head and run:
-            yield head, run
-            run = []
-        head = start
-        run.append(record)
-    if run:
-        yield head, run
-
-
-def _problem_of(kind: Kind, record: Record, *, ascending: bool) -> str:
-    if not 0 < len(record.key) <= MAX_KEY_BYTES:
-        return f"its key has {len(record.key)} bytes"
-    if not ascending:
-        return "its key is not greater than the one before"
-    try:
-        check_payload(kind, record.value)
-    except DataError as error:
-        return error.problem
-    return ""
 
 
 def _base64(content: bytes) -> str:

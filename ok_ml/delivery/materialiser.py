@@ -16,7 +16,7 @@ from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.loading import ExperimentLoader
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.storage import PredictionStore
-from ok_ml.delivery.topics import experiment_of, list_partitions, topic_ids, topic_of
+from ok_ml.delivery.topics import experiment_of, topic_ids, topic_of
 from ok_ml.errors import ServiceUnavailable
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class Followed:
         self.loader, self.topic, self.partitions = loader, topic, partitions
         self.since_checkpoint = self.since_status = 0
         self.rate = 0.0
+        self.restarted: list[int] = []
 
 
 class Materialiser:
@@ -53,7 +54,6 @@ class Materialiser:
         self._key = settings.signing_key()
         self._consumer = TopicConsumer(settings.kafka)
         self._followed: dict[str, Followed] = {}
-        self._trouble = ""
         self._retry_at: dict[str, tuple[float, float]] = {}
         self._next_discovery = self._next_status = self._next_checkpoint = 0.0
         self._status_at = time.monotonic()
@@ -80,6 +80,8 @@ class Materialiser:
             followed = self._followed.get(batch.topic)
             if followed is not None:
                 self._guarded(followed, lambda one=followed, b=batch: self._apply(one, b.partition, b.records))
+        for topic, partition in self._consumer.take_lost():
+            self._go_on_at_earliest(topic, partition)
         if time.monotonic() >= self._next_checkpoint:
             self._checkpoint_all()
         if time.monotonic() >= self._next_status:
@@ -105,16 +107,32 @@ class Materialiser:
 
     def _discover(self) -> None:
         """Follow topics that are new, or whose storage answers again."""
+        found = self._consumer.partitions(5.0)
+        wanted = {topic: partitions for topic, partitions in (found or {}).items() if self._is_wanted(topic)}
         try:
-            found = list_partitions(self.settings.kafka, 5.0)
-            wanted = {topic: partitions for topic, partitions in found.items() if self._is_wanted(topic)}
             ids = topic_ids(self.settings.kafka, list(wanted)) if wanted else {}
         except ServiceUnavailable as error:
-            self._say_trouble(error.problem)
+            logger.warning("%s", error.problem)
             return
-        self._say_trouble("")
-        for topic, partitions in wanted.items():
-            self._follow(topic, partitions, ids[topic])
+        for topic, log_id in ids.items():
+            self._follow(topic, wanted[topic], log_id)
+
+    def _go_on_at_earliest(self, topic: str, partition: int) -> None:
+        """The next record of a partition is gone: retention cut it off, or the topic was made again."""
+        followed = self._followed.get(topic)
+        if followed is None:
+            return
+        try:
+            same_log = topic_ids(self.settings.kafka, [topic])[topic] == followed.loader.log_id
+        except ServiceUnavailable:
+            same_log = True
+        if same_log:
+            logger.warning("%s [%d] goes on at the earliest record that is left", topic, partition)
+            followed.restarted.append(partition)
+            self._consumer.restart(topic, partition)
+        else:
+            logger.warning("%s was made again: reading it from its beginning", topic)
+            self._let_go(followed)
 
     def _is_wanted(self, topic: str) -> bool:
         experiment = experiment_of(topic)
@@ -145,9 +163,7 @@ class Materialiser:
         try:
             action()
         except ServiceUnavailable as error:
-            del self._followed[followed.topic]
-            self._consumer.unassign(followed.topic, followed.partitions)
-            followed.loader.close()
+            self._let_go(followed)
             self._back_off(followed.topic, error)
 
     def _back_off(self, topic: str, error: ServiceUnavailable) -> None:
@@ -155,10 +171,10 @@ class Materialiser:
         self._retry_at[topic] = (time.monotonic() + pause, pause)
         logger.warning("%s: %s; trying again in %.0f s", topic, error.problem, pause)
 
-    def _say_trouble(self, text: str) -> None:
-        if text != self._trouble:
-            logger.warning("%s", text or "Kafka answers again")
-        self._trouble = text
+    def _let_go(self, followed: Followed) -> None:
+        del self._followed[followed.topic]
+        self._consumer.unassign(followed.topic, followed.partitions)
+        followed.loader.close()
 
     # -- heartbeat -----------------------------------------------------------------------------------------------
 
@@ -179,13 +195,12 @@ class Materialiser:
     def _status_of(self, followed: Followed, *, stopped: bool) -> dict[str, Any]:
         loader = followed.loader
         positions = [loader.positions.get(part, 0) for part in range(followed.partitions)]
-        lost = [partition for topic, partition in self._consumer.lost if topic == followed.topic]
         return {
             "pid": os.getpid(), "host": socket.gethostname(), "updated_at": time.time(), "stopped": stopped,
             "topic": topic_of(loader.experiment), "lag": sum(self._consumer.lag(followed.topic, p, o) for p, o in enumerate(positions)),
-            "records_per_second": round(followed.rate, 1), "positions": positions, "trouble": self._trouble or self._consumer.trouble,
+            "records_per_second": round(followed.rate, 1), "positions": positions, "trouble": self._consumer.trouble,
             "current": self.store.current(loader.experiment), "last_switch": loader.last_switch, "set_aside": loader.set_aside,
-            "restarted_at_earliest": lost, "refused": [refusal._asdict() for refusal in loader.refusals.values()],
+            "restarted_at_earliest": followed.restarted, "refused": [refusal._asdict() for refusal in loader.refusals.values()],
             "loading": [{"generation": g, "name": generation_name(g), "parts_verified": len(stage.winners),
                          "records": sum(t.count for s in stage.parts.values() for t in s.tallies.values())}
                         for g, stage in sorted(loader.stages.items())],

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,7 +15,13 @@ import xxhash
 from ok_ml import columns as c
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.codec import (
-    CONTROL_KEY, FALLBACK_KEY, Kind, encode_catalogue, encode_predictions, keys_of, prediction_bytes,
+    CONTROL_KEY,
+    FALLBACK_KEY,
+    Kind,
+    encode_catalogue,
+    encode_predictions,
+    keys_of,
+    prediction_bytes,
 )  # fmt: skip
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
 from ok_ml.delivery.producer import PartitionProducer
@@ -258,7 +265,7 @@ def _ascending(rows: "pa.Table", column: str, control: Control) -> tuple[list[by
     keys = keys_of(rows[column])
     order = sorted(range(len(keys)), key=keys.__getitem__)
     ordered = [keys[place] for place in order]
-    doubles = sum(left == right for left, right in zip(ordered, ordered[1:], strict=False))
+    doubles = sum(left == right for left, right in pairwise(ordered))
     if doubles:
         raise DataError(
             f"{doubles} of {len(keys)} {column} come twice in part {control.part}",

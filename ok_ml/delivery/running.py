@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run_materialiser(_settings(arguments.project, arguments.settings, arguments.size))
     except OkMlError as error:
-        logger.error("%s", error)  # noqa: TRY400 (the message says all; a trace would hide it)
+        logger.error("%s", error)
         return error.exit_code
     return 0
 
