@@ -113,17 +113,15 @@ class ExperimentLoader:
             return
         if self._is_ignored(prefix.generation):
             return
-        stage = self._stage(prefix.generation)
-        state = stage.part(part)
-        fresh = [record for record in run if record.offset >= state.next_offset]
-        if not fresh:
-            return
-        state.next_offset = fresh[-1].offset + 1
         with _Refusing(self, prefix.generation):
+            stage = self._stage(prefix.generation)
+            state = stage.part(part)
+            fresh = [record for record in run if record.offset >= state.next_offset]
+            state.next_offset = max(state.next_offset, run[-1].offset + 1)
             if prefix.kind is Kind.CONTROL:
                 for record in fresh:
                     self._take_control(stage, part, prefix, record)
-            elif state.winner is None:
+            elif fresh and state.winner is None:
                 self._take_values(stage, part, prefix, fresh)
 
     def _take_values(self, stage: Stage, part: int, prefix: Prefix, records: list[Record]) -> None:
@@ -235,6 +233,7 @@ class ExperimentLoader:
         before = self.store.current(self.experiment)
         self.store.switch(self.experiment, generation)
         self.newest = generation
+        self.refusals.pop(generation, None)
         self.last_switch = {"generation": generation, "from": before, "at": self.clock()}
         logger.info("%s serves generation %s", self.experiment, generation_name(generation))
         for old in [g for g in self.stages if g < generation]:

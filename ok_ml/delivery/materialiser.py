@@ -17,7 +17,7 @@ from ok_ml.delivery.loading import ExperimentLoader
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.storage import PredictionStore
 from ok_ml.delivery.topics import experiment_of, topic_ids, topic_of
-from ok_ml.errors import ServiceUnavailable
+from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Materialiser:
             loader = ExperimentLoader(
                 self.store, experiment, signing_key=self._key, keep=self.settings.keep(experiment), log_id=log_id
             )
-        except ServiceUnavailable as error:
+        except (ServiceUnavailable, EnvironmentFault) as error:
             self._back_off(topic, error)
             return
         self._retry_at.pop(topic, None)
@@ -162,11 +162,11 @@ class Materialiser:
             return
         try:
             action()
-        except ServiceUnavailable as error:
+        except (ServiceUnavailable, EnvironmentFault) as error:
             self._let_go(followed)
             self._back_off(followed.topic, error)
 
-    def _back_off(self, topic: str, error: ServiceUnavailable) -> None:
+    def _back_off(self, topic: str, error: OkMlError) -> None:
         pause = min(MAX_BACKOFF_SECONDS, 2 * self._retry_at.get(topic, (0.0, 0.5))[1])
         self._retry_at[topic] = (time.monotonic() + pause, pause)
         logger.warning("%s: %s; trying again in %.0f s", topic, error.problem, pause)
