@@ -168,8 +168,9 @@ class Lake:
             scope=scope, table=table, partition=partition, version=folder.name, data_version=data_version, rows=rows,
             files=tuple(names), inputs=inputs or {}, details=details or {}, committed_at=datetime.now(UTC).isoformat(),
         )  # fmt: skip
-        for name in names:
-            _fsync(folder / name)
+        for path in [folder / name for name in names]:
+            if path.stat().st_nlink == 1:  # a file shared with another partition was synced when that was committed
+                _fsync(path)
         _fsync(folder)
         path = self._manifest_path(scope, table, partition)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-
+"""Raw logs, simulated or real, as committed canonical partitions."""

@@ -64,10 +64,10 @@ class Words:
 def integers(column: pa.ChunkedArray, *, bits: int = 64) -> Integers:
     """Whole numbers: integers, integral doubles below 2^53, or their text; `bits` 32 or 64 bounds them."""
     plain = flat(column)
-    null = np.asarray(plain.is_null())
+    null = mask_of(plain.is_null())
     if pa.types.is_integer(plain.type):
         values, bad = _from_integers(plain)
-    elif pa.types.is_floating(plain.type):
+    elif pa.types.is_floating(plain.type) or pa.types.is_decimal(plain.type):
         values, bad = _from_floats(plain)
     elif pa.types.is_boolean(plain.type):
         values, bad = np.zeros(len(plain), np.int64), ~null
@@ -111,6 +111,11 @@ def hashed(column: pa.ChunkedArray, key: str) -> Integers:
     return Integers(values, null, np.zeros(len(values), bool))
 
 
+def mask_of(column: pa.Array) -> "NDArray[np.bool_]":
+    """A bool array as a mask, null as False."""
+    return np.asarray(column.fill_null(False), dtype=bool)
+
+
 def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """One array out of chunks, dictionaries decoded."""
     plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -147,11 +152,11 @@ def _from_floats(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]
 
 def _from_text(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
     trimmed = pc.utf8_trim_whitespace(plain)
-    short = np.asarray(pc.match_substring_regex(trimmed, _SAFE_DIGITS).fill_null(False))
+    short = mask_of(pc.match_substring_regex(trimmed, _SAFE_DIGITS))
     kept = pc.if_else(pa.array(short), pc.utf8_ltrim(trimmed, characters="+"), "0")
     values = kept.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
     good = short.copy()
-    for row in np.flatnonzero(np.asarray(pc.match_substring_regex(trimmed, _MANY_DIGITS).fill_null(False))):
+    for row in np.flatnonzero(mask_of(pc.match_substring_regex(trimmed, _MANY_DIGITS))):
         value = int(trimmed[int(row)].as_py())
         if _INT64.min <= value <= _INT64.max:
             values[row], good[row] = value, True

@@ -42,7 +42,9 @@ def one_row_an_id(table: pa.Table, id_column: str) -> pa.Table:
     """
     if len(pc.unique(table[id_column])) == table.num_rows:
         return table.sort_by(id_column)
-    counted = table.group_by(table.column_names).aggregate([([], "count_all")]).rename_columns([*table.column_names, _COUNT])
+    counted = (
+        table.group_by(table.column_names).aggregate([([], "count_all")]).rename_columns([*table.column_names, _COUNT])
+    )
     rest = [(name, "ascending") for name in table.column_names if name != id_column]
     ordered = counted.sort_by([(id_column, "ascending"), (_COUNT, "descending"), *rest]).combine_chunks()
     ids = ordered[id_column].to_numpy()

@@ -33,7 +33,7 @@ class EventRows:
     kinds
         int8 index into EVENT_TYPES.
     days
-        int32, the partition of each event: days since 1970-01-01.
+        int32, ascending: the partition of each event, days since 1970-01-01.
     """
 
     users: "Ids"
@@ -42,12 +42,12 @@ class EventRows:
     kinds: "NDArray[np.int8]"
     days: "NDArray[np.int32]"
 
-    def where(self, mask: "NDArray[np.bool_]") -> "EventRows":
+    def where(self, mask: "NDArray[np.bool_] | slice") -> "EventRows":
         """Some of the rows."""
         return EventRows(self.users[mask], self.sources[mask], self.micros[mask], self.kinds[mask], self.days[mask])
 
     def of_kinds(self, names: tuple[str, ...]) -> "NDArray[np.bool_]":
-        """bool mask of the rows with one of these event types."""
+        """Mask of the rows with one of these event types."""
         return np.isin(self.kinds, [c.EVENT_TYPES.index(name) for name in names])
 
     def last_of_each_pair(self, first_kinds: tuple[str, ...]) -> "EventRows":
@@ -73,13 +73,15 @@ class EventDays:
     def __init__(self, config: DatasetConfig, lake: Lake, committed: list[str]) -> None:
         self._config, self._lake, self._committed = config, lake, committed
         self._loaded: frozenset[str] = frozenset()
-        self.chunk = EventRows(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.int64, np.int8, np.int32)))
+        nothing = np.empty(0, np.int64)
+        self.chunk = EventRows(nothing, nothing, nothing, nothing.astype(np.int8), nothing.astype(np.int32))
 
     def of(self, dt: str) -> EventRows:
         """The events of one partition."""
         if dt not in self._loaded:
             self._load(dt)
-        return self.chunk.where(self.chunk.days == partition_days(dt, "day"))
+        day = partition_days(dt, "day")
+        return self.chunk.where(slice(*np.searchsorted(self.chunk.days, np.array([day, day + 1], np.int32))))
 
     def _load(self, dt: str) -> None:
         chosen, rows = [dt], self._lake.manifest(self._config.dataset, c.EVENTS, dt).rows

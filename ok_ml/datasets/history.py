@@ -52,7 +52,9 @@ class History:
         if state is not None and state[0] == previous:
             return state[1]
         id_column = c.USER_ID if table == c.USERS else c.SOURCE_ID
-        return np.unique(self._lake.read(self._config.dataset, table, [previous], columns=[id_column])[id_column].to_numpy())
+        return np.unique(
+            self._lake.read(self._config.dataset, table, [previous], columns=[id_column])[id_column].to_numpy()
+        )
 
     def subscriptions(self, dt: str) -> list[Piece]:
         """Subscriptions at the end of `dt`, one piece a part; of several events of a pair the last one counts."""

@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
+from ok_ml.datasets.calendar import declared_range, partitions_of, time_bounds
 from ok_ml.datasets.mapping import Events, join_lookups, map_events, raw_columns
-from ok_ml.datasets.raw import RawTable, config_version, declared_range, partitions_of, time_bounds
+from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.readers import RawRows
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
 from ok_ml.datasets.snapshots import Snapshots
 from ok_ml.datasets.times import Times, partition_days, read_times
-from ok_ml.datasets.writing import Target, commit_pieces, part_pieces
+from ok_ml.datasets.writing import Target, commit_pieces, part_pieces, single_piece
 from ok_ml.errors import EmptyPartition, NotCommitted
 from ok_ml.lake import Lake, Manifest, fingerprint
 
@@ -156,10 +157,8 @@ def _planned(config: DatasetConfig) -> list[str]:
 def _commit(config: DatasetConfig, lake: Lake, dt: str, day: _Day, inputs: dict[str, str]) -> None:
     """Commit the rejected rows, then the events: the day is there when its events are."""
     reasons = _reasons(day)
-    rejected = Target(lake, config.dataset, c.REJECTED, dt, inputs)
-    lake.write(
-        rejected.scope, rejected.table, dt, day.rejected, sort_by=["reason", "raw"], inputs=inputs, details={"rejected": reasons}
-    )
+    rejected = day.rejected.sort_by([("reason", "ascending"), ("raw", "ascending")])
+    commit_pieces(Target(lake, config.dataset, c.REJECTED, dt, inputs), [single_piece(rejected)], {"rejected": reasons})
     times = pc.min_max(day.events[c.EVENT_TIME])
     types = pc.value_counts(day.events[c.EVENT_TYPE].combine_chunks()).to_pylist()
     details: dict[str, Any] = {

@@ -72,7 +72,7 @@ def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Pat
     """
     full = expand(path, root, key)
     pattern = full.replace(_DT, dt) if dt is not None else full.replace(_DT, "*")
-    found = sorted(Path(name) for name in glob(pattern, recursive=True)) if has_magic(pattern) else [Path(pattern)]
+    found = _matches(pattern) if has_magic(pattern) else [Path(pattern)]
     files = [name for name in found if name.is_file()]
     if not files:
         raise DataError(
@@ -88,7 +88,7 @@ def dates_of(path: str, root: Path, key: str) -> list[str]:
     full = expand(path, root, key)
     before, _, after = full.partition(_DT)
     shape = re.compile(_glob_shape(before) + r"(?P<dt>\d{4}-\d\d-\d\d)" + _glob_shape(after.replace(_DT, "*")))
-    found = (shape.fullmatch(name) for name in glob(full.replace(_DT, "*"), recursive=True))
+    found = (shape.fullmatch(str(path)) for path in _matches(full.replace(_DT, "*")))
     return sorted({match["dt"] for match in found if match})
 
 
@@ -134,6 +134,10 @@ def _in_package(rest: str, key: str) -> str:
             remedy=f'pip install "ok-ml[{extra}]"' if extra else f"install {name}",
         )
     return str(Path(spec.submodule_search_locations[0]) / inner)
+
+
+def _matches(pattern: str) -> list[Path]:
+    return sorted(Path(name) for name in glob(pattern, recursive=True))  # noqa: PTH207  the pattern may be absolute
 
 
 def _glob_shape(pattern: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, EventsMapping, JoinMapping, TableMapping
-from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, words
+from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, mask_of, words
 from ok_ml.datasets.locations import files_of
 from ok_ml.datasets.readers import read_raw
 from ok_ml.datasets.sieve import Sieve, condition_columns, drop_conditions
@@ -67,7 +67,7 @@ def join_lookups(table: pa.Table, mapping: TableMapping, sieve: Sieve, root: Pat
         place = f"{key}.joins[{number}]"
         index = _partners(table, join, root, place)
         if join.missing is not None:
-            sieve.reject(np.asarray(index[0].is_null()), join.missing)
+            sieve.reject(mask_of(index[0].is_null()), join.missing)
         for name in join.columns:
             table = table.append_column(name, index[1][name].take(index[0]))
     return table
@@ -171,7 +171,9 @@ def _in_order(
     users, sources, items = (ids[name].values[kept] for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
     partitions, micros = times.partitions(config.partition.grain)[kept], times.micros[kept]
     parts = part_of(users, config.parts)
-    position, duration = (small[name].to_arrow(pa.int32()).filter(pa.array(kept)) for name in (c.POSITION, c.DURATION_MS))
+    position, duration = (
+        small[name].to_arrow(pa.int32()).filter(pa.array(kept)) for name in (c.POSITION, c.DURATION_MS)
+    )
     texts = Words(content.codes[kept], content.names)
     numbers = [np.where(cells.null, np.iinfo(np.int64).min, cells.values)[kept] for cells in small.values()]
     rest = [*numbers, _ranks(texts), kinds[kept], items]
@@ -192,7 +194,7 @@ def _ranks(text: Words) -> "NDArray[np.int64]":
     return np.array([*ranks, -1], np.int64)[text.codes]
 
 
-def _order(first: "list[NDArray[np.int64]]", rest: "list[NDArray[np.int64]]") -> "NDArray[np.int64]":
+def _order(first: "list[NDArray[Any]]", rest: "list[NDArray[Any]]") -> "NDArray[np.int64]":
     """Row order by `first`, most significant first; only ties are looked at in `rest` (least significant first)."""
     order = np.lexsort(first[::-1])
     same = np.ones(max(len(order) - 1, 0), bool)
@@ -211,9 +213,7 @@ def _order(first: "list[NDArray[np.int64]]", rest: "list[NDArray[np.int64]]") ->
 # -- snapshots -------------------------------------------------------------------------------------------------
 
 
-def map_snapshot(
-    mapping: TableMapping, raw: pa.Table, names: list[str], sieve: Sieve, key: str
-) -> pa.Table:
+def map_snapshot(mapping: TableMapping, raw: pa.Table, names: list[str], sieve: Sieve, key: str) -> pa.Table:
     """Canonical rows of a snapshot table, in raw order; rows without a usable id are set aside.
 
     Parameters

@@ -81,4 +81,4 @@ class PairSet:
         if not len(self._keys):
             return np.zeros(len(keys), bool)
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return self._keys[at] == keys
+        return np.equal(self._keys[at], keys)

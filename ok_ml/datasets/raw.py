@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from ok_ml.config.models import DatasetConfig, TableMapping
 from ok_ml.datasets.locations import content_version, dates_of, files_of, is_dated, is_world, world_table
 from ok_ml.datasets.readers import RawRows, read_raw
-from ok_ml.datasets.times import iso_of, partition_days, read_times
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake, fingerprint
 
@@ -81,7 +78,9 @@ class RawTable:
         pieces = list(self.read(columns, dt))
         unreadable = tuple(line for piece in pieces for line in piece.unreadable)
         try:
-            return RawRows(pa.concat_tables([piece.table for piece in pieces], promote_options="permissive"), unreadable)
+            return RawRows(
+                pa.concat_tables([piece.table for piece in pieces], promote_options="permissive"), unreadable
+            )
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
             raise DataError(
                 f"{self.key}: the files of {self.mapping.path} disagree about their columns: {error}",
@@ -105,61 +104,3 @@ def config_version(config: DatasetConfig, *sections: str) -> str:
 def _plain(value: object) -> object:
     dump = getattr(value, "model_dump", None)
     return dump(mode="json") if dump else value
-
-
-def declared_range(config: DatasetConfig) -> tuple[int, int]:
-    """First and last partition that the configuration admits, as days since 1970-01-01, inclusive."""
-    grain, section = config.partition.grain, config.partition
-    first = partition_days(section.start, grain) if section.start else np.iinfo(np.int32).min
-    last = partition_days(section.end, grain) if section.end else np.iinfo(np.int32).max
-    return int(first), int(last)
-
-
-def partitions_of(config: DatasetConfig, lake: Lake, *, root: Path) -> list[str]:
-    """The partitions that the raw events hold, ascending.
-
-    The simulated log and ``{dt}`` paths have one raw delivery a partition. Any other path is one body of rows, whose
-    event times say which partitions there are; that is read once in a process for each version of the files.
-    """
-    raw = RawTable(config, "events", lake, root)
-    first, last = declared_range(config)
-    if raw.is_dated:
-        days = {dt: partition_days(dt, config.partition.grain) for dt in raw.dates()}
-        return [dt for dt, day in days.items() if first <= day <= last]
-    return list(_partitions_in_files(_Hashed(raw, f"{raw.version()} {config_version(config, 'events')}")))
-
-
-@dataclass(frozen=True)
-class _Hashed:
-    """A raw table that a cache can key by its version."""
-
-    raw: RawTable
-    version: str
-
-    def __hash__(self) -> int:
-        return hash(self.version)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and other.version == self.version
-
-
-@lru_cache(maxsize=16)
-def _partitions_in_files(hashed: _Hashed) -> tuple[str, ...]:
-    config, found = hashed.raw.config, np.empty(0, np.int32)
-    first, last = declared_range(config)
-    for piece in hashed.raw.read(sorted(config.events.time.columns)):
-        times = read_times(piece.table, config.events.time, hashed.raw.key)
-        lower, upper = time_bounds(config)
-        good = ~times.bad & (times.micros >= lower) & (times.micros < upper)
-        found = np.union1d(found, times.partitions(config.partition.grain)[good])
-    return tuple(iso_of(day) for day in found if first <= day <= last)
-
-
-def time_bounds(config: DatasetConfig) -> tuple[int, int]:
-    """Least event time and the bound that it must stay below, in microseconds since 1970-01-01 UTC."""
-    time, limits = config.events.time, np.iinfo(np.int64)
-    lower = int(np.datetime64(time.min_date, "us").astype(np.int64)) if time.min_date else limits.min
-    upper = int(np.datetime64(time.max_date, "us").astype(np.int64)) if time.max_date else limits.max
-    return int(lower), int(upper)
-
-

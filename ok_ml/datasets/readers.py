@@ -102,7 +102,10 @@ def _delimited(path: Path, shape: FileShape, columns: list[str], key: str) -> Ra
         read_options=pacsv.ReadOptions(encoding=shape.encoding, use_threads=False),
         parse_options=parse,
         convert_options=pacsv.ConvertOptions(
-            include_columns=columns, column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=True, null_values=[""]
+            include_columns=columns,
+            column_types=dict.fromkeys(columns, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
         ),
     )
     return RawRows(table, tuple(unreadable))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml.config.row_conditions import Comparison, parse_condition
-from ok_ml.datasets.cells import flat, numbers
+from ok_ml.datasets.cells import flat, mask_of, numbers
 from ok_ml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Sieve:
 
     @property
     def kept(self) -> "NDArray[np.bool_]":
-        """bool mask of the rows without a reason."""
-        return self._codes == 0
+        """Mask of the rows without a reason."""
+        return np.equal(self._codes, 0)
 
     def counts(self) -> dict[str, int]:
         """How many rows were set aside, by reason."""
@@ -102,18 +102,19 @@ def unreadable_json(lines: Iterable[str]) -> list[str]:
 
 def _jsonable(column: pa.ChunkedArray) -> list[Any]:
     plain = flat(column)
-    return (plain.cast(pa.string()) if pa.types.is_temporal(plain.type) else plain).to_pylist()
+    values: list[Any] = (plain.cast(pa.string()) if pa.types.is_temporal(plain.type) else plain).to_pylist()
+    return values
 
 
 def _met(column: pa.Array, comparison: Comparison, key: str) -> "NDArray[np.bool_]":
     if comparison.operator in ("is null", "is not null"):
-        null = np.asarray(column.is_null())
+        null = mask_of(column.is_null())
         return null if comparison.operator == "is null" else ~null
     operator = "==" if comparison.operator == "in" else comparison.operator
     met = np.zeros(len(column), bool)
     for value in comparison.values:
         left, right = _alike(column, value, key)
-        met |= np.asarray(_COMPARE[operator](left, right).fill_null(False))
+        met |= mask_of(_COMPARE[operator](left, right))
     return met
 
 

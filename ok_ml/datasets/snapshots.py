@@ -81,6 +81,27 @@ def build_snapshots(
     return reports
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The canonical rows of a raw snapshot table, one an id where it describes entities; what was set aside."""
+
+    table: pa.Table | None
+    details: dict[str, Any]
+
+    @classmethod
+    def read(cls, raw: RawTable, dt: str | None) -> "_Rows":
+        rows, reasons = read_snapshot(raw, dt)
+        if raw.name not in (c.USERS, c.SOURCES):
+            return cls(rows, {"rejected": reasons})
+        unique = one_row_an_id(rows, c.USER_ID if raw.name == c.USERS else c.SOURCE_ID)
+        return cls(unique, {"rejected": reasons, "repeated": rows.num_rows - unique.num_rows})
+
+    def ids(self, left: str, right: str) -> "tuple[Ids, Ids]":
+        if self.table is None:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return self.table[left].to_numpy(), self.table[right].to_numpy()
+
+
 class Snapshots:
     """The snapshot tables of one dataset, built in ascending order of their partitions.
 
@@ -96,7 +117,7 @@ class Snapshots:
         self._config, self._lake = config, lake
         present = [table for table in SNAPSHOTS if getattr(config, table) is not None]
         self._raw = {table: RawTable(config, table, lake, root) for table in present}
-        self._raw_rows: dict[str, tuple[pa.Table, dict[str, int]]] = {}
+        self._undated: dict[str, _Rows] = {}
         self.chained = tuple(table for table in _CHAINABLE if not self._is_dated(table))
         self.committed = lake.partitions(config.dataset, c.EVENTS)
         self._history = History(config, lake, self.committed)
@@ -104,7 +125,9 @@ class Snapshots:
     def are_current(self, dt: str) -> bool:
         """Whether every snapshot of a partition was made from what is there now."""
         try:
-            return all(self._lake.is_current(self._config.dataset, table, dt, self._inputs(table, dt)) for table in SNAPSHOTS)
+            return all(
+                self._lake.is_current(self._config.dataset, table, dt, self._inputs(table, dt)) for table in SNAPSHOTS
+            )
         except NotCommitted:
             return False
 
@@ -142,50 +165,46 @@ class Snapshots:
     def _is_dated(self, table: str) -> bool:
         return table in self._raw and self._raw[table].is_dated
 
-    def _rows(self, table: str, dt: str) -> tuple[pa.Table, dict[str, int]]:
-        """Canonical rows of a raw table and its rejected rows by reason; undated tables are read once."""
+    def _rows(self, table: str, dt: str) -> _Rows:
+        """Canonical rows of a raw table; undated tables are read once."""
         raw = self._raw[table]
         if raw.is_dated:
-            return read_snapshot(raw, dt)
-        if table not in self._raw_rows:
-            self._raw_rows[table] = read_snapshot(raw, None)
-        return self._raw_rows[table]
+            return _Rows.read(raw, dt)
+        if table not in self._undated:
+            self._undated[table] = _Rows.read(raw, None)
+        return self._undated[table]
 
     # -- the tables ------------------------------------------------------------------------------------------------
 
     def _entities(self, table: str, dt: str) -> tuple[list[Piece], dict[str, Any]]:
-        id_column = c.USER_ID if table == c.USERS else c.SOURCE_ID
-        attributes, reasons = self._rows(table, dt) if table in self._raw else (None, {})
-        unique = None if attributes is None else one_row_an_id(attributes, id_column)
+        raw = self._rows(table, dt) if table in self._raw else _Rows(None, {"rejected": {}})
         ids = self._history.seen(table, dt) if table in self.chained else None
-        rows = entity_table(table, ids, unique, getattr(self._config, table), self._config.parts)
-        repeated = attributes.num_rows - unique.num_rows if attributes is not None and unique is not None else 0
-        details = {"rejected": reasons, "repeated": repeated}
-        return (part_pieces(rows) if table == c.USERS else [single_piece(rows)]), details
+        rows = entity_table(table, ids, raw.table, getattr(self._config, table), self._config.parts)
+        return (part_pieces(rows) if table == c.USERS else [single_piece(rows)]), raw.details
 
     def _subscriptions(self, dt: str) -> tuple[list[Piece], dict[str, Any]]:
         if c.SUBSCRIPTIONS not in self._raw:
             return self._history.subscriptions(dt), {"rejected": {}}
-        rows, reasons = self._rows(c.SUBSCRIPTIONS, dt)
-        users, sources = (rows[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
-        return self._pair_pieces(users, sources, c.SOURCE_ID), {"rejected": reasons}
+        raw = self._rows(c.SUBSCRIPTIONS, dt)
+        return self._pair_pieces(*raw.ids(c.USER_ID, c.SOURCE_ID), c.SOURCE_ID), raw.details
 
     def _friends(self, dt: str) -> tuple[list[Piece], dict[str, Any]]:
         """Both directions of every friendship, nobody their own friend."""
-        if c.FRIENDS not in self._raw:
-            return self._pair_pieces(np.empty(0, np.int64), np.empty(0, np.int64), c.FRIEND_ID), {"rejected": {}}
-        rows, reasons = self._rows(c.FRIENDS, dt)
-        users, friends = (rows[name].to_numpy() for name in (c.USER_ID, c.FRIEND_ID))
+        raw = self._rows(c.FRIENDS, dt) if c.FRIENDS in self._raw else _Rows(None, {"rejected": {}})
+        users, friends = raw.ids(c.USER_ID, c.FRIEND_ID)
         kept = users != friends
-        if not self._is_dated(c.FRIENDS):
+        if raw.table is not None and not self._is_dated(c.FRIENDS):
             known = self._lake.read(self._config.dataset, c.USERS, [dt], columns=[c.USER_ID])[c.USER_ID].to_numpy()
             kept &= np.isin(users, known) & np.isin(friends, known)
         users, friends = users[kept], friends[kept]
         both = np.concatenate([users, friends]), np.concatenate([friends, users])
-        return self._pair_pieces(*both, c.FRIEND_ID), {"rejected": reasons}
+        return self._pair_pieces(*both, c.FRIEND_ID), raw.details
 
     def _pair_pieces(self, users: "Ids", others: "Ids", other_column: str) -> list[Piece]:
         """Distinct pairs, one piece a part, ascending."""
         part = part_of(users, self._config.parts)
-        pieces = [pair_piece(int(p), *unique_pairs(users[part == p], others[part == p]), other_column) for p in np.unique(part)]
+        pieces = [
+            pair_piece(int(p), *unique_pairs(users[part == p], others[part == p]), other_column)
+            for p in np.unique(part)
+        ]
         return pieces or [pair_piece(0, users, others, other_column)]

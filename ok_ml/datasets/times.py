@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml.config.models import TimeMapping
-from ok_ml.datasets.cells import flat, integers
+from ok_ml.datasets.cells import flat, integers, mask_of
 from ok_ml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def partition_days(dt: str, grain: str) -> int:
     return (start - date(1970, 1, 1)).days
 
 
-def iso_of(days: int) -> str:
+def iso_of(days: "int | np.int32") -> str:
     """Days since 1970-01-01 as an ISO date."""
     return str(np.datetime64(int(days), "D"))
 
@@ -129,10 +129,7 @@ def _from_text(column: pa.Array, mapping: TimeMapping, key: str) -> Times:
 def _parse(text: str, form: str, zone: ZoneInfo) -> int | None:
     word = text.strip()
     try:
-        if form == "auto":
-            moment = datetime.fromisoformat(word)
-        else:
-            moment = datetime.strptime(word, form)  # noqa: DTZ007  the zone is added below
+        moment = datetime.fromisoformat(word) if form == "auto" else datetime.strptime(word, form)  # noqa: DTZ007
     except ValueError:
         return None
     aware = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
@@ -157,7 +154,7 @@ def _zone(name: str, key: str) -> ZoneInfo:
 
 
 def _times(column: pa.Array) -> Times:
-    bad = np.asarray(column.is_null())
+    bad = mask_of(column.is_null())
     micros = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     bad = bad | (micros > _LATEST) | (micros < _EARLIEST)
     return Times(np.where(bad, 0, micros), bad)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -64,15 +63,15 @@ def rows_hash(table: pa.Table) -> str:
 def _buffers(column: pa.Array) -> Iterable[bytes | memoryview]:
     if column.null_count:
         yield np.packbits(np.asarray(column.is_null())).tobytes()
+        column = column.fill_null("" if pa.types.is_string(column.type) else 0)
     if pa.types.is_string(column.type):
-        filled = column.fill_null("")
-        yield np.ascontiguousarray(pc.binary_length(filled).to_numpy(zero_copy_only=False)).data
-        offsets = np.frombuffer(filled.buffers()[1], np.int32)[filled.offset : filled.offset + len(filled) + 1]
-        data = filled.buffers()[2]
-        yield memoryview(data)[offsets[0] : offsets[-1]] if data is not None and len(filled) else b""
-        return
-    plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-    yield np.ascontiguousarray(plain.fill_null(0).to_numpy(zero_copy_only=False)).data
+        offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+        data = column.buffers()[2]
+        yield np.diff(offsets).tobytes()
+        yield memoryview(data)[offsets[0] : offsets[-1]] if data is not None and len(column) else b""
+    else:
+        plain = column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        yield np.ascontiguousarray(plain.to_numpy()).data
 
 
 def part_pieces(table: pa.Table) -> list[Piece]:
