@@ -16,6 +16,8 @@ STAMP := .venv/.stamp
 # A tree that was copied or moved has a .venv whose scripts point to the old place.
 $(shell [ -f $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ] && rm -rf .venv)
 
+# Some containers forbid Python to keep its bytecode, which makes every command several times slower to start.
+unexport PYTHONDONTWRITEBYTECODE
 ifdef LASTFM_DIR
 export LASTFM_DIR
 endif

@@ -44,7 +44,8 @@ def command(
 
     def declare(function: Callable[..., Any]) -> click.RichCommand:
         text = f"{inspect.cleandoc(function.__doc__ or '')}\n\n\b\n{shown}"
-        made: click.RichCommand = click.command(name, help=text, **settings)(click.pass_obj(json_option(function)))
+        make: Any = click.command(name, help=text, **settings)
+        made: click.RichCommand = make(click.pass_obj(json_option(function)))
         return made
 
     return declare

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import rich_click as click
-from click.exceptions import NoArgsIsHelpError, NoSuchCommand
+from click.exceptions import NoSuchCommand
 
 from ok_ml.cli.context import Settings
 from ok_ml.cli.failures import hide_tracebacks, report, report_interrupt, report_usage
-from ok_ml.cli.output import colour_wanted
+from ok_ml.cli.output import ReaderLeft, colour_wanted, say
 from ok_ml.errors import OkMlError
 
 # name -> where it is; in the order in which a newcomer meets them
@@ -28,6 +28,15 @@ COMMANDS: Final = {
     "doctor": "ok_ml.cli.commands.doctor:doctor",
     "clean": "ok_ml.cli.commands.clean:clean",
 }
+
+_HELP: Final = """Machine learning for a social network, from the log to what is served.
+
+\b
+Examples:
+  ok-ml run --size tiny
+  ok-ml get prod_discovery 42
+  ok-ml status
+"""
 
 
 class LazyGroup(click.RichGroup):
@@ -69,6 +78,8 @@ def _help_settings() -> dict[str, object]:
 
 @click.group(
     cls=LazyGroup,
+    help=_HELP,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": _help_settings()},
 )
 @click.option(
@@ -82,16 +93,12 @@ def _help_settings() -> dict[str, object]:
 def main(
     ctx: click.RichContext, /, *, root: Path | None, environment: str | None, size: str | None, **_read_before: bool
 ) -> None:
-    r"""Machine learning for a social network, from the log to what is served.
-
-    \b
-    Examples:
-      ok-ml run --size tiny
-      ok-ml get prod_discovery 42
-      ok-ml status
-    """
+    """Read the options that stand before the command."""
     ctx.obj = Settings(root, environment, size)
     ctx.color = colour_wanted()
+    if ctx.invoked_subcommand is None:
+        say(ctx.get_help())
+        ctx.exit(2)
 
 
 def entry() -> None:
@@ -108,14 +115,11 @@ def run(arguments: list[str]) -> int:
         code = main.main(arguments, prog_name="ok-ml", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except NoArgsIsHelpError as error:
-        sys.stderr.write(error.format_message() + "\n")
-        return int(error.exit_code)
     except click.ClickException as error:
         return report_usage(error)
     except (click.Abort, KeyboardInterrupt):
         return report_interrupt()
-    except BrokenPipeError:
+    except (ReaderLeft, BrokenPipeError):
         # Whoever read us, e.g. `head`, has enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

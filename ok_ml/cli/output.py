@@ -8,6 +8,10 @@ from typing import Any, Final, TextIO
 _STYLES: Final = {"ok": "32", "warn": "33", "fail": "31;1", "unknown": "36", "bold": "1", "dim": "2"}
 
 
+class ReaderLeft(Exception):  # noqa: N818 - no error: whoever read our output, e.g. `head`, has enough
+    """Nobody reads standard output any more."""
+
+
 def colour_wanted(stream: TextIO | None = None) -> bool:
     """Whether escape codes may go to a stream: only a terminal gets them, and not under NO_COLOR or TERM=dumb."""
     chosen = stream or sys.stdout
@@ -27,14 +31,17 @@ def say(text: str) -> None:
 
 def write_line(text: str) -> None:
     """One line of data, on standard output."""
-    sys.stdout.write(text + "\n")
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError as error:
+        raise ReaderLeft from error
 
 
 def write_json(value: Any) -> None:
     """A JSON document on standard output, indented, keys in the order given."""
     import orjson
 
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    write_line(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
 def write_table(

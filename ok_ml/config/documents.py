@@ -174,6 +174,8 @@ class _Reader:
             seen[key] = key_node
             self.tree.keys[(*path, key)] = self._place(key_node)
             yield key, value
+            if value.value == "":  # YAML has an empty value begin at the next word, lines below
+                self.tree.values[(*path, key)] = self._place(key_node)
 
     def _scalar(self, node: Node, path: KeyPath) -> Any:
         kind, text = str(node.tag).removeprefix(_TAG), str(node.value)

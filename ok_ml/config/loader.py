@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
 from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
-from ok_ml.config.problems import Place, Problem, config_error, meant, one_of, problems_of
+from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
 from ok_ml.config.rules import broken_rules
-from ok_ml.errors import ConfigError, UsageError
+from ok_ml.errors import UsageError
 
 PROJECT_VARIABLE: Final = "OK_ML_PROJECT"
 SIZE_VARIABLE: Final = "OK_ML_SIZE"
@@ -64,35 +64,38 @@ def load(
     overrides: Mapping[str, Any] | None = None,
 ) -> Loaded:  # fmt: skip
     """As `load_project`, with the files beside it, from which origins are told."""
-    folder = find_root(root)
     name = environment or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
-    files = read_files(folder, name)
-    chosen, place = _size(files, folder, size)
-    problems = list(files.problems)
-    if chosen not in files.sizes:
-        problems.append(
-            Problem(place, (), f"expected {one_of(files.sizes)} as size, got {chosen!r}{meant(chosen, files.sizes)}")
-        )
-    for other in sorted(files.sizes - {chosen}):
-        problems += _validated(folder, files.at(other), other)[1]
-    at_size = files.at(chosen).overridden(overrides or {})
-    project, found = _validated(folder, at_size, chosen)
-    problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
-    if problems or project is None:
+    loaded, problems = _examined(find_root(root), size, name, overrides or {})
+    if problems or loaded is None:
         raise config_error(problems)
-    return Loaded(project, at_size)
+    return loaded
 
 
 def find_problems(root: Path | None = None) -> list[str]:
     """Every problem of every environment and every size, one line each; empty if all is well."""
     folder = find_root(root)
-    found: list[str] = []
+    found: list[Problem] = []
     for environment in list_environments(folder) or [DEFAULT_ENVIRONMENT]:
-        try:
-            load(folder, DEFAULT_SIZE, environment)
-        except ConfigError as error:
-            found += [line for line in error.problems if line not in found]
-    return found
+        found += _examined(folder, DEFAULT_SIZE, environment, {})[1]
+    return [str(problem) for problem in in_order(found)]
+
+
+def _examined(
+    root: Path, size: str | None, environment: str, overrides: Mapping[str, Any]
+) -> tuple[Loaded | None, list[Problem]]:
+    """The project of one environment and size, and the problems of every size."""
+    files = read_files(root, environment)
+    chosen, place = _size(files, root, size)
+    problems = list(files.problems)
+    if chosen not in files.sizes:
+        text = f"expected {one_of(files.sizes)} as size, got {chosen!r}{meant(chosen, files.sizes)}"
+        problems.append(Problem(place, (), text))
+    for other in sorted(files.sizes - {chosen}):
+        problems += _validated(root, files.at(other), other)[1]
+    at_size = files.at(chosen).overridden(overrides)
+    project, found = _validated(root, at_size, chosen)
+    problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
+    return (Loaded(project, at_size) if project is not None else None), problems
 
 
 def find_root(root: Path | None = None) -> Path:

@@ -1,8 +1,9 @@
 """What is wrong with a configuration, where, and what was probably meant."""
 
+import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -207,10 +208,30 @@ def _problem(details: dict[str, Any], model: type[BaseModel], tree: "Tree") -> P
     if kind == "missing":
         return Problem(_somewhere(tree.key_place(path)), path, f"expected {expectation_at(model, path)}, got nothing")
     if kind == "value_error":
-        return Problem(_somewhere(tree.place(path)), path, str(details["ctx"]["error"]))
+        return _of_validator(str(details["ctx"]["error"]), path, tree)
     expected = expectation_at(model, path)
     text = f"expected {expected}, got {shown(value, path)}{meant(value, expected.choices)}"
     return Problem(_somewhere(tree.place(path)), path, text)
+
+
+def _of_validator(text: str, path: "KeyPath", tree: "Tree") -> Problem:
+    """A model's own check speaks of a whole section: point at the word that it quotes, if that stands there once."""
+    quoted = re.findall(r"'([^']+)'", text)[:1]
+    known = text.partition("one of ")[2].split(", ")
+    text += meant(quoted[0], known) if quoted else ""
+    found = [place for below, place in tree.keys.items() if below[: len(path)] == path and [below[-1]] == quoted]
+    if not found and quoted:
+        found = [tree.values[below] for below in _paths_of(tree.data, quoted[0]) if below[: len(path)] == path]
+    section = tree.place((*path, text.split(":", 1)[0])) if ":" in text else tree.place(path)
+    return Problem(_somewhere(found[0] if len(found) == 1 else section), path, text)
+
+
+def _paths_of(data: object, word: str, path: "KeyPath" = ()) -> Iterator["KeyPath"]:
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, tuple) else ()
+    for key, value in items:
+        if value == word:
+            yield (*path, key)
+        yield from _paths_of(value, word, (*path, key))
 
 
 def _somewhere(place: Place | None) -> Place:

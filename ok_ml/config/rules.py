@@ -77,8 +77,6 @@ def _dataset(name: str, tree: Tree, config: DatasetConfig) -> Iterator[Problem]:
     yield from _words(tree, ("weights",), config.weights, c.EVENT_TYPES)
     yield from _words(tree, ("grades",), config.grades, c.EVENT_TYPES)
     yield from _words(tree, ("subscription", "event_types"), config.subscription.event_types, c.EVENT_TYPES)
-    for raw, event_type in config.events.event_types.items():
-        yield from _words(tree, ("events", "event_types", raw), [event_type], c.EVENT_TYPES)
     for event_type, grade in config.grades.items():
         if not 0 <= grade <= 4:
             yield _at(tree, ("grades", event_type), f"expected a whole number from 0 to 4, got {grade}")
@@ -90,10 +88,6 @@ def _dataset(name: str, tree: Tree, config: DatasetConfig) -> Iterator[Problem]:
 def _experiment(name: str, files: ConfigFiles, config: ExperimentConfig, datasets: dict[str, Any]) -> Iterator[Problem]:
     tree = files.experiments[name]
     yield from _named(tree, "experiment", name, config.experiment)
-    if name in files.datasets:
-        yield _at(
-            tree, ("experiment",), f"expected a name that no dataset has, got {name!r}: both would own the same tables"
-        )
     wanted = config.datasets.events.name
     if wanted not in files.datasets:
         text = f"expected {one_of(files.datasets)}, got {wanted!r}{meant(wanted, files.datasets)}"

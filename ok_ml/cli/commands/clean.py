@@ -14,22 +14,23 @@ from ok_ml.errors import EnvironmentFault, UsageError
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def clean(settings: Settings, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove the state folder: lake, topics, storage, models and the history of runs on this machine.
+    """Remove the state folder of this project.
 
-    Nothing outside of it is touched: neither the configuration, nor a cluster, nor the cache of downloads.
+    That is the local lake, topics, storage, models and history of runs. Nothing outside of it is touched: neither the configuration, nor a cluster, nor the cache of downloads.
     """
     project = settings.project()
     folder = project.state_dir
+    _refuse_if_precious(folder, project.root)
     size = _bytes_below(folder)
-    if not dry_run and folder.exists():
+    there = folder.is_dir() and any(folder.iterdir())
+    if there and not dry_run:
         _refuse_if_running(folder)
         if not yes and not click.confirm(f"Remove {folder} ({size / 1e6:,.0f} MB)?", default=False, err=True):
             raise UsageError("nothing was removed", remedy="answer y, or run `ok-ml clean --yes`")
         shutil.rmtree(folder)
-    removed = folder.exists() if dry_run else size > 0
     if as_json:
-        write_json({"folder": str(folder), "bytes": size, "removed": bool(removed and not dry_run)})
-    elif not size:
+        write_json({"folder": str(folder), "bytes": size, "removed": there and not dry_run})
+    elif not there:
         say(f"Nothing to remove: {folder} does not exist or is empty.")
     else:
         write_line(f"{'would remove' if dry_run else 'removed'} {folder} ({size / 1e6:,.0f} MB)")
@@ -39,15 +40,27 @@ def _bytes_below(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
+def _refuse_if_precious(folder: Path, root: Path) -> None:
+    """Raise UsageError for a state folder that holds more than state: a home, the project, the root of a disk."""
+    resolved = folder.resolve()
+    if resolved in (Path("/"), Path.home().resolve(), root.resolve()) or resolved in root.resolve().parents:
+        raise UsageError(
+            f"{folder} holds more than the state of this project",
+            why="the whole folder would be removed, the project with it",
+            remedy="set state_dir, or OK_ML_STATE, to a folder of its own",
+        )
+
+
 def _refuse_if_running(folder: Path) -> None:
     """Raise EnvironmentFault while a process works in the folder: it would go on writing into the void."""
     import psutil
 
+    own = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
     for process in psutil.process_iter(["pid", "cmdline"]):
-        command_line = " ".join(process.info["cmdline"] or [])
-        if str(folder) in command_line:
+        words = process.info["cmdline"] or []
+        if process.pid not in own and any(str(folder) in word for word in words):
             raise EnvironmentFault(
-                f"process {process.pid} works in {folder}: {command_line[:80]}",
+                f"process {process.pid} works in {folder}: {' '.join(words)[:80]}",
                 why="removing files under a running process loses what it writes next",
                 remedy=f"stop it first: Ctrl-C in its terminal, or `kill {process.pid}`",
             )

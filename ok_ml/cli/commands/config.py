@@ -1,12 +1,15 @@
 """`ok-ml config` and `ok-ml validate`: what the YAML says, and what is wrong with it."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, styled, write_json, write_line, write_table
-from ok_ml.config.origins import Resolved
+
+if TYPE_CHECKING:
+    from ok_ml.config.origins import Resolved
 
 
 @command(
@@ -19,7 +22,7 @@ from ok_ml.config.origins import Resolved
 )
 @click.argument("experiment", required=False)
 def config(settings: Settings, *, experiment: str | None, as_json: bool) -> None:
-    """Show every value that an experiment runs with and where each comes from.
+    """Show every value of an experiment and where it comes from.
 
     Without EXPERIMENT only the environment is shown.
     """
@@ -41,7 +44,7 @@ def config(settings: Settings, *, experiment: str | None, as_json: bool) -> None
         write_line("")
 
 
-def _rows(values: list[Resolved]) -> Iterator[list[str]]:
+def _rows(values: "list[Resolved]") -> Iterator[list[str]]:
     for value in values:
         yield [value.key, value.as_yaml(), value.origin]
 
@@ -49,7 +52,10 @@ def _rows(values: list[Resolved]) -> Iterator[list[str]]:
 @command("validate", examples=["ok-ml validate", "ok-ml --project ~/ok-ml validate --json"])
 @click.pass_context
 def validate(ctx: click.Context, settings: Settings, *, as_json: bool) -> None:
-    """Check every environment, dataset, experiment and size; lists all problems as file:line:column."""
+    """Check the whole configuration and list every problem.
+
+    Every environment, dataset, experiment and size is read; a problem is a line file:line:column: key: what is wrong.
+    """
     from ok_ml.config.loader import find_problems
 
     problems = find_problems(settings.root)

@@ -11,9 +11,9 @@ from ok_ml.cli.output import say, styled, write_json, write_line
 @command("doctor", examples=["ok-ml doctor", "ok-ml --env cluster doctor", "ok-ml doctor --json"])
 @click.pass_context
 def doctor(ctx: click.Context, settings: Settings, *, as_json: bool) -> None:
-    """Look for everything that a run needs; exit code 3 if something is missing.
+    """Look for everything that a run needs, and name what mends it.
 
-    Nothing has to run yet: a machine where everything can be started is healthy.
+    Exit code 3 if something is missing. Nothing has to run yet: a machine where everything can be started is healthy.
     """
     from ok_ml.cli.doctor import examine
     from ok_ml.cli.machine import this_machine

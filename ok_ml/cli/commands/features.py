@@ -11,7 +11,7 @@ from ok_ml.cli.output import write_json, write_table
 @command("features", examples=["ok-ml features prod_discovery", "ok-ml features prod_discovery --json"])
 @click.argument("experiment", required=False)
 def features(settings: Settings, *, experiment: str | None, as_json: bool) -> None:
-    """List the features of an experiment: entity, name, window, allowed range, meaning."""
+    """List the features of an experiment with their meaning."""
     from ok_ml.cli.feature_list import list_features
 
     project = settings.project()

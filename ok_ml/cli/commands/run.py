@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def run(
     settings: Settings, *, experiment: str | None, size: str | None, force: bool, quiet: bool, as_json: bool
 ) -> None:
-    """Run an experiment from its log to what is served; what is current is skipped.
+    """Run an experiment from its log to what is served.
 
-    Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
+    What is current is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
     """
     from ok_ml.config.loader import remember_size
 

@@ -17,7 +17,10 @@ _FIXED_COLUMNS: Final = 44  # everything beside name, owner and message
 @click.option("--all", "everything", is_flag=True, help="Every asset, however many lines it takes.")
 @click.pass_context
 def status(ctx: click.Context, settings: Settings, *, everything: bool, as_json: bool) -> None:
-    """Show every asset's age, checks and owner, worst first. Exit code 5 if something is stale or fails."""
+    """Show every asset's age, checks and owner, worst first.
+
+    Exit code 5 if something is stale or fails. The health page shows the same.
+    """
     from ok_ml.cli.status import collect, on_one_screen
     from ok_ml.serving.health import in_words, worst
 

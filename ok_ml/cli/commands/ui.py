@@ -12,8 +12,9 @@ from ok_ml.cli.context import Settings, command
 @click.option("--clock/--no-clock", default=True, help="Whether days go by in the simulated network.")
 @click.pass_context
 def ui(ctx: click.Context, settings: Settings, *, clock: bool, as_json: bool) -> None:
-    """Start Dagster with its daemon, the service, the broker and MLflow, and keep them alive until Ctrl-C.
+    """Start everything that goes on by itself, until Ctrl-C.
 
+    Dagster with its daemon, the HTTP service, the broker, the materialiser and MLflow; what dies is started again.
     With --json the addresses are printed as one JSON document once everything answers.
     """
     start: Any = import_module("ok_ml.cli.services").run_ui
