@@ -3,9 +3,11 @@
 Every check runs in a thread of its own; one that does not answer in time is a finding itself.
 """
 
-import concurrent.futures
+import contextlib
+import queue
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,31 +38,26 @@ class Diagnosis:
 def examine(machine: Machine, *, limit_seconds: float = LIMIT_SECONDS) -> Diagnosis:
     """Run every check at once, for at most `limit_seconds`."""
     started = time.monotonic()
-    checks: dict[str, Check] = {**MACHINE_CHECKS, **PROJECT_CHECKS}
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="doctor")
-    running = {name: pool.submit(_all, check, machine) for name, check in checks.items()}
-    concurrent.futures.wait(running.values(), timeout=limit_seconds)
-    pool.shutdown(wait=False, cancel_futures=True)
-    found = [finding for name, future in running.items() for finding in _result(name, future, limit_seconds)]
-    ordered = sorted(found, key=lambda finding: _ORDER.index(finding.state))
+    results: queue.SimpleQueue[tuple[str, list[Finding]]] = queue.SimpleQueue()
+    waiting = {**MACHINE_CHECKS, **PROJECT_CHECKS}
+    for name, check in waiting.items():
+        # Daemon threads: a check that hangs, e.g. on a dead network disk, must not keep the command from ending.
+        threading.Thread(target=_run, args=(name, check, machine, results), daemon=True, name=f"doctor-{name}").start()
+    found: list[Finding] = []
+    while waiting and (left := started + limit_seconds - time.monotonic()) > 0:
+        with contextlib.suppress(queue.Empty):
+            name, findings = results.get(timeout=left)
+            del waiting[name]
+            found += findings
+    remedy = "run `ok-ml doctor` again when the machine is less busy"
+    found += [Finding(name, "warn", f"no answer within {limit_seconds:g} s", remedy) for name in waiting]
+    ordered = sorted(found, key=lambda finding: (_ORDER.index(finding.state), finding.name))
     return Diagnosis(tuple(ordered), time.monotonic() - started)
 
 
-def _all(check: Check, machine: Machine) -> list[Finding]:
-    return list(check(machine))
-
-
-def _result(name: str, future: "concurrent.futures.Future[list[Finding]]", limit_seconds: float) -> Iterator[Finding]:
-    if not future.done():
-        yield Finding(
-            name,
-            "warn",
-            f"no answer within {limit_seconds:g} s",
-            "run `ok-ml doctor` again when the machine is less busy",
-        )
-        return
-    error = future.exception()
-    if error is not None:
-        yield Finding(name, "warn", f"could not be checked: {error}", "run `ok-ml --debug doctor`")
-        return
-    yield from future.result()
+def _run(name: str, check: Check, machine: Machine, results: "queue.SimpleQueue[tuple[str, list[Finding]]]") -> None:
+    try:
+        findings = list(check(machine))
+    except Exception as error:  # noqa: BLE001 - not swallowed: a check that breaks is a finding like any other
+        findings = [Finding(name, "warn", f"could not be checked: {error!r}", "report it with `ok-ml doctor --json`")]
+    results.put((name, findings))
