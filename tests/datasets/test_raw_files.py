@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ok_ml.config.models import TableMapping
+from ok_ml.datasets.locations import content_version, dates_of
+from ok_ml.datasets.readers import RawRows, read_raw
+from ok_ml.datasets.sieve import Sieve, drop_conditions
+from ok_ml.errors import ConfigError, DataError
+
+
+def read(path: Path, columns: list[str], **shape: object) -> RawRows:
+    return read_raw(
+        path, TableMapping.model_validate({"path": str(path), "columns": {}, **shape}), columns, "tiny.sources"
+    )
+
+
+def test_text_in_the_declared_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "tags.dat"
+    path.write_bytes("tagID\ttagValue\n1\tchanson fran\xe7aise\n".encode("latin-1"))
+    assert read(path, ["tagValue"], format="tsv", encoding="latin-1").table["tagValue"].to_pylist() == [
+        "chanson française"
+    ]
+    with pytest.raises(DataError, match=r"tiny\.sources: .*tags\.dat cannot be read as tsv in utf-8"):
+        read(path, ["tagValue"], format="tsv")
+
+
+def test_quotes_mean_nothing_with_quoting_off(tmp_path: Path) -> None:
+    path = tmp_path / "artists.dat"
+    path.write_text('id\tname\n1\t"Weird Al" Yankovic\n2\t"unclosed\n3\tplain\n')
+    names = read(path, ["name"], format="tsv", quoting=False).table["name"].to_pylist()
+    assert names == ['"Weird Al" Yankovic', '"unclosed', "plain"]
+
+
+def test_quoted_fields_may_hold_the_delimiter_and_a_bom_is_no_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes('\ufeffid,name\n1,"a, b"\n2,\n'.encode())
+    assert read(path, ["id", "name"], format="csv").table.to_pylist() == [
+        {"id": "1", "name": "a, b"},
+        {"id": "2", "name": None},
+    ]
+
+
+def test_lines_that_are_no_rows_are_kept_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n3\n4,5,6\n7,8\n")
+    rows = read(path, ["a", "b"], format="csv")
+    assert rows.table["a"].to_pylist() == ["1", "7"]
+    assert rows.unreadable == ("3", "4,5,6")
+
+
+def test_json_lines_of_mixed_kinds_become_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1, "b": [1, 2]}\n[3]\n{"a": "x"}\n')
+    rows = read(path, ["a", "b"], format="jsonl")
+    assert rows.table.to_pylist() == [{"a": "1", "b": "[1,2]"}, {"a": "x", "b": None}]
+    assert rows.unreadable == ("[3]",)
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    table = pa.table({"a": [2**60], "b": [1.5], "c": ["x"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet", ["c", "a"]).table.to_pylist() == [{"c": "x", "a": 2**60}]
+    with pytest.raises(ConfigError, match=r"has no column 'bb'; the closest is 'b'"):
+        read(tmp_path / "a.parquet", ["bb"])
+
+
+def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"(?s)cannot be read as parquet.*correct `format`"):
+        read(tmp_path / "a.parquet", ["a"])
+
+
+def test_dates_of_a_dated_path(tmp_path: Path) -> None:
+    for name in (
+        "dt=2024-03-02/a.csv",
+        "dt=2024-03-01/x/b.csv",
+        "dt=2024-03-01/a.csv",
+        "dt=latest/a.csv",
+        "dt=2024-03-03/readme",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert dates_of("dt={dt}/*.csv", tmp_path, "x") == ["2024-03-01", "2024-03-02"]
+
+
+def test_a_version_is_of_the_content(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a").write_text("same")
+    one, two = tmp_path / "one" / "a", tmp_path / "two" / "a"
+    assert content_version([one]) == content_version([two])
+    two.write_text("also")
+    assert content_version([one]) != content_version([two])
+
+
+def dropped(condition: str, **columns: object) -> list[int]:
+    table = pa.table(columns)
+    sieve = Sieve(table.num_rows)
+    drop_conditions(sieve, table, {"dirty": condition}, "tiny.events")
+    return sieve.rejected_rows().tolist()
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("x <= 0", [0, 1]),
+        ("x > 1.5", [3]),
+        ("x != 1", [0, 1, 3]),
+        ("x in (0, 7)", [1, 3]),
+        ("x is null", [2]),
+        ("x is not null and name == 'a'", [0]),
+        ("`odd name` == true", [1]),
+        ("text < 10", [0, 3]),
+        ("when < '2024-01-01'", [0]),
+    ],
+)
+def test_conditions(condition: str, expected: list[int]) -> None:
+    columns = {
+        "x": pa.array([-1, 0, None, 7]), "name": ["a", "b", "a", None], "odd name": [False, True, None, False],
+        "text": ["9", "10", "many", "-3.5"], "when": pa.array([0, 10**12 * 2, None, 10**12 * 2], pa.timestamp("ms")),
+    }  # fmt: skip
+    assert dropped(condition, **columns) == expected
+
+
+def test_a_condition_that_does_not_fit_its_column_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"tiny\.events\.drop_if\.dirty: 'zero' cannot be compared with a column of int64"
+    ):
+        dropped("x <= 'zero'", x=[1])
