@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 KAFKA_VERSION: Final = "4.1.1"
 _ARTIFACT: Final = "kafka_2.13"
 _FETCH_SECONDS: Final = 600.0
+_SAY_SECONDS: Final = 5.0
 _LOGGING_JARS: Final = ("log4j-slf4j2-impl-", "slf4j-api-2", "log4j-api-", "log4j-core-")
 _POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>ok-ml</groupId><artifactId>kafka-jars</artifactId><version>1</version><dependencies><dependency>
@@ -225,21 +226,29 @@ def _run(name: str, command: list[str], work: Path) -> str | None:
     log, started = work / f"{name}.log", time.monotonic()
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
-        while time.monotonic() - started < _FETCH_SECONDS:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5.0)
-                break
-            here = len(list((work / "lib").glob("*.jar")))
-            logger.info("still fetching Kafka, %.0f s, %d jars are here", time.monotonic() - started, here)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+        try:
+            _watch(process, work, started)
+        finally:
+            timed_out = process.poll() is None
+            process.kill()
+            process.wait()
+    if timed_out:
         return f"no end after {_FETCH_SECONDS:.0f} s"
     present = len(list((work / "lib").glob("*.jar")))
     if process.returncode == 0 and present >= len(checksums()):
         return None
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return f"exit code {process.returncode}, {present} jars; {' | '.join(lines[-2:])[:300]}"
+
+
+def _watch(process: "subprocess.Popen[bytes]", work: Path, started: float) -> None:
+    """Wait for the end, a bounded time, saying now and then how far it is."""
+    while time.monotonic() - started < _FETCH_SECONDS:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_SAY_SECONDS)
+            return
+        here = {path.name for path in work.rglob("*.jar")}
+        logger.info("still fetching Kafka, %.0f s, %d jars are here", time.monotonic() - started, len(here))
 
 
 @contextlib.contextmanager
