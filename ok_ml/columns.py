@@ -36,6 +36,10 @@ EVENT_TYPES: Final = (
     IMPRESSION, LIKE, CLICK, COMMENT, SHARE, HIDE, SUBSCRIBE, UNSUBSCRIBE, FRIEND_REQUEST, PURCHASE, TAG,
 )  # fmt: skip
 
+VIDEO: Final = "video"  # content types that features tell apart; a log may have others
+PHOTO: Final = "photo"
+TEXT: Final = "text"
+
 # -- snapshots ---------------------------------------------------------------
 NAME: Final = "name"
 TOPIC: Final = "topic"  # string, nullable

@@ -1,0 +1,195 @@
+"""Compute and commit the feature tables of several days in two Spark passes over their parts.
+
+Spark gives every part to one task; a task reads its own event files once, whatever the number of target days, and writes
+its own files. Nothing is shuffled but the parts' sums by source. Counting goes in whole numbers, so the rows are the same
+however many tasks there are.
+"""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig, FeaturesStage
+from ok_ml.datasets.writing import rows_hash
+from ok_ml.features.feature import Feature
+from ok_ml.features.measures import ALL
+from ok_ml.features.part_tables import part_tables
+from ok_ml.features.plan import TABLES, Plan, make_plan
+from ok_ml.features.registry import FEATURES
+from ok_ml.features.snapshots import read_links
+from ok_ml.features.social import Social
+from ok_ml.features.source_tables import (
+    DAY, ID, USER_TARGET, WHAT, of_kind, part_share, share_columns, share_schema, source_tables,
+)  # fmt: skip
+from ok_ml.lake import Lake, Manifest, part_prefix
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Inputs = Callable[[str, str], dict[str, str]]
+DAYS_AT_ONCE: Final = 31  # target days of one pass: bounds the memory of a backfill
+_WRITTEN: Final = pa.schema([("dt", pa.string()), ("table", pa.string()), ("rows", pa.int64()), ("content", pa.string())])
+
+
+def compute_features(
+    spark: "SparkSession | None", lake: Lake, *, dataset_scope: str, scope: str, dataset: DatasetConfig,
+    stage: FeaturesStage, dts: Sequence[str], inputs_for: Inputs, tables: Sequence[str] = TABLES,
+    features: tuple[Feature, ...] = FEATURES,
+) -> dict[str, list[Manifest]]:  # fmt: skip
+    """Compute the features of some days and commit them, every table of a day by its own manifest.
+
+    Features of day D use events of partitions up to D and the snapshots of D, nothing else.
+
+    Parameters
+    ----------
+    spark
+        Runs the parts; None runs them in this process, one after the other, with the same rows as the result.
+    dataset_scope, scope
+        Scopes of the lake that are read (the dataset) and written (the experiment).
+    inputs_for
+        (dt, table) -> the record of what the partition is made from.
+    tables
+        Which tables; computing them together reads the events once for all.
+
+    Returns
+    -------
+    table -> manifests in the order of `dts`.
+
+    Raises
+    ------
+    NotCommitted
+        The events or a snapshot of one of the days are not committed.
+    DataError
+        The events break their contract.
+    """
+    ordered = sorted(set(dts))
+    done: dict[str, dict[str, Manifest]] = {table: {} for table in tables}
+    for start in range(0, len(ordered), DAYS_AT_ONCE):
+        chunk = ordered[start : start + DAYS_AT_ONCE]
+        with ExitStack() as stack:
+            folders = {
+                dt: {table: str(stack.enter_context(lake.staged(scope, table, dt))) for table in tables} for dt in chunk
+            }
+            plan = make_plan(lake, dataset_scope, dataset, stage, folders, features)
+            written = _write_tables(spark, lake, plan)
+            for dt, table, rows, version in _totals(written):
+                done[table][dt] = lake.commit(
+                    Path(folders[dt][table]), rows=rows, data_version=version, inputs=inputs_for(dt, table)
+                )
+    return {table: [done[table][dt] for dt in dts] for table in tables}
+
+
+def _one(table: str, spark: "SparkSession | None", lake: Lake, **settings: Any) -> list[Manifest]:
+    return compute_features(spark, lake, tables=(table,), **settings)[table]
+
+
+compute_user_features = partial(_one, c.USER_FEATURES)
+compute_source_features = partial(_one, c.SOURCE_FEATURES)
+compute_pair_features = partial(_one, c.PAIR_FEATURES)
+compute_user_topics = partial(_one, c.USER_TOPICS)
+
+
+def _write_tables(spark: "SparkSession | None", lake: Lake, plan: Plan) -> pa.Table:
+    """Write every file of every staged folder; returns one row a file, as `_WRITTEN`."""
+    wanted = {table for target in plan.targets for table in target.folders}
+    written = [_WRITTEN.empty_table()]
+    friends = any(target.snapshots[c.FRIENDS] for target in plan.targets)
+    needs_friends = friends and wanted & {c.USER_FEATURES, c.PAIR_FEATURES}
+    with _scratch(lake) as scratch:
+        if c.SOURCE_FEATURES in wanted or needs_friends:
+            total = _total_share(spark, plan)
+            if c.SOURCE_FEATURES in wanted:
+                written += [_write(Path(target.folders[c.SOURCE_FEATURES]), "all.parquet", target.dt, c.SOURCE_FEATURES, rows)
+                            for target, rows in source_tables(plan, total)]  # fmt: skip
+            if needs_friends:
+                plan = _with_social(plan, total, scratch)
+        if wanted - {c.SOURCE_FEATURES}:
+            written.append(_run_parts(spark, plan, _write_part, _WRITTEN))
+    return pa.concat_tables(written)
+
+
+@contextmanager
+def _scratch(lake: Lake) -> Iterator[Path]:
+    folder = lake.root / "_scratch" / f"features-{uuid.uuid4().hex[:12]}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_social(plan: Plan, total: pa.Table, scratch: Path) -> Plan:
+    for target in plan.targets:
+        active = of_kind(total, USER_TARGET, target.day)
+        subscriptions = read_links(target.snapshots[c.SUBSCRIPTIONS], c.SOURCE_ID)
+        Social.of(subscriptions, active[ID], active[ALL.name]).save(scratch / target.dt)
+    return replace(plan, social=str(scratch))
+
+
+def _write_part(plan: Plan, part: int) -> pa.Table:
+    name = f"{part_prefix(part)}.parquet"
+    written = [_write(Path(target.folders[table]), name, target.dt, table, rows) for target, table, rows in part_tables(plan, part)]
+    return pa.concat_tables([_WRITTEN.empty_table(), *written])
+
+
+def _write(folder: Path, name: str, dt: str, table: str, rows: pa.Table) -> pa.Table:
+    aside = folder / f".{name}.{uuid.uuid4().hex[:8]}"  # a task that is tried again leaves whole files only
+    pq.write_table(rows, aside)
+    aside.replace(folder / name)
+    return pa.table([[dt], [table], [rows.num_rows], [f"{name}:{rows_hash(rows)}"]], schema=_WRITTEN)
+
+
+def _totals(written: pa.Table) -> Iterator[tuple[str, str, int, str]]:
+    """(dt, table, rows, data version) of every partition."""
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for row in written.to_pylist():
+        found.setdefault((row["dt"], row["table"]), []).append((row["content"], row["rows"]))
+    for (dt, table), files in sorted(found.items()):
+        text = ";".join(content for content, _ in sorted(files))
+        yield dt, table, sum(rows for _, rows in files), str(xxhash.xxh3_64_hexdigest(text.encode()))
+
+
+# -- running parts ---------------------------------------------------------------------------------------------------
+
+
+def _run_parts(
+    spark: "SparkSession | None", plan: Plan, task: Callable[[Plan, int], pa.Table], schema: pa.Schema
+) -> pa.Table:
+    """The rows of `task` for every part, in one Spark job with one task a part."""
+    if spark is None:
+        return pa.concat_tables([task(plan, part) for part in range(plan.parts)])
+    return _on_parts(spark, plan, task, schema).toArrow().cast(schema)
+
+
+def _on_parts(spark: "SparkSession", plan: Plan, task: Callable[[Plan, int], pa.Table], schema: pa.Schema) -> Any:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for part in batch.column(0).to_pylist():
+                yield from task(plan, part).to_batches()
+
+    parts = spark.range(0, plan.parts, 1, plan.parts)
+    return parts.mapInArrow(run, from_arrow_schema(schema))
+
+
+def _total_share(spark: "SparkSession | None", plan: Plan) -> pa.Table:
+    """The parts' shares added up, one row a key."""
+    keys, sums, schema = [WHAT, ID, DAY], share_columns(plan), share_schema(plan)
+    if spark is None:
+        shares = pa.concat_tables([part_share(plan, part) for part in range(plan.parts)])
+        added = shares.group_by(keys).aggregate([(name, "sum") for name in sums])
+        return pa.table([added[name] for name in (*keys, *(f"{name}_sum" for name in sums))], schema=schema)
+    from pyspark.sql import functions as F  # noqa: N812
+
+    shares = _on_parts(spark, plan, part_share, schema)
+    return shares.groupBy(*keys).agg(*(F.sum(name).alias(name) for name in sums)).toArrow().cast(schema)

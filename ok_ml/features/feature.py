@@ -1,0 +1,58 @@
+"""What a feature is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ok_ml.features.frames import Frame
+
+Entity: TypeAlias = Literal["user", "source", "pair"]
+Family: TypeAlias = Literal["activity", "affinity", "popularity", "recency", "social", "content"]
+Window: TypeAlias = Literal["activity_days", "affinity_days", "popularity_days"]
+
+OWNER: Final = "discovery@example.org"
+NEVER: Final = 999.0  # days since something that did not happen in the window
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number for each user, source or pair on each day, with everything that anybody needs to know of it.
+
+    Attributes
+    ----------
+    name
+        Unique, begins with the entity; the column of the table and of the model.
+    description
+        One sentence.
+    unit
+        What 1.0 means.
+    window
+        The field of FeaturesStage that says how many days it looks back; None for a snapshot.
+    absent
+        Value of an entity without a row, and where the computation has nothing to tell (NaN).
+    range
+        Least and largest value that checks allow; None does not limit.
+    value
+        Frame of n entities -> float64 [n]; frames.py lists what a frame offers.
+    """
+
+    name: str
+    entity: Entity
+    family: Family
+    description: str
+    unit: str
+    window: Window | None
+    absent: float
+    range: tuple[float | None, float | None]
+    value: "Callable[[Any], NDArray[np.float64]]"
+    owner: str = OWNER
+
+    def compute(self, frame: "Frame") -> "NDArray[np.float32]":
+        """The values of a frame's entities, float32 [n], without NaN."""
+        values = self.value(frame.over(self.window))
+        return np.where(np.isnan(values), self.absent, values).astype(np.float32)
