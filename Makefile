@@ -54,7 +54,7 @@ check: $(STAMP)  ## Lint, types, layers, configuration
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Error: some files are not formatted; mend it with .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/ok-ml validate
 
 bench: $(STAMP)  ## Measure (TARGET names one; default: all)
@@ -64,7 +64,7 @@ screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots
 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
-	@command -v uv >/dev/null || { echo "Error: uv is needed: see https://docs.astral.sh/uv" >&2; exit 3; }
+	@command -v uv >/dev/null || { echo "Error: uv is needed, e.g. pipx install uv" >&2; exit 3; }
 	@uv pip compile pyproject.toml --all-extras --python-version 3.11 --no-emit-index-url --generate-hashes --quiet -o requirements.lock
 
 clean:  ## Remove what runs left (.ok_ml) and the tools' caches; .venv stays

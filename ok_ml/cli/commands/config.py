@@ -1,15 +1,17 @@
 """`ok-ml config` and `ok-ml validate`: what the YAML says, and what is wrong with it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
 from ok_ml.cli.context import Settings, command, known_experiment
-from ok_ml.cli.output import say, styled, write_json, write_line, write_table
+from ok_ml.cli.output import cut, say, styled, write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from ok_ml.config.origins import Resolved
+
+_WIDEST_VALUE: Final = 60  # --json has every value whole
 
 
 @command(
@@ -46,7 +48,7 @@ def config(settings: Settings, *, experiment: str | None, as_json: bool) -> None
 
 def _rows(values: "list[Resolved]") -> Iterator[list[str]]:
     for value in values:
-        yield [value.key, value.as_yaml(), value.origin]
+        yield [value.key, cut(value.as_yaml(), _WIDEST_VALUE), value.origin]
 
 
 @command("validate", examples=["ok-ml validate", "ok-ml --project ~/ok-ml validate --json"])
