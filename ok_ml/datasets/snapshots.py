@@ -20,7 +20,7 @@ from ok_ml.datasets.history import History
 from ok_ml.datasets.pairs import unique_pairs
 from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.writing import Piece, Target, commit_pieces, pair_piece, part_pieces, single_piece
-from ok_ml.errors import NotCommitted
+from ok_ml.errors import DataError
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake, Manifest
 
@@ -123,12 +123,12 @@ class Snapshots:
         self._history = History(config, lake, self.committed)
 
     def are_current(self, dt: str) -> bool:
-        """Whether every snapshot of a partition was made from what is there now."""
+        """Whether every snapshot of a partition was made from what is there now; False where something is missing."""
         try:
             return all(
                 self._lake.is_current(self._config.dataset, table, dt, self._inputs(table, dt)) for table in SNAPSHOTS
             )
-        except NotCommitted:
+        except DataError:
             return False
 
     def build(self, table: str, dt: str) -> SnapshotReport:
