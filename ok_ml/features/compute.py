@@ -1,8 +1,8 @@
 """Compute and commit the feature tables of several days in two Spark passes over their parts.
 
-Spark gives every part to one task; a task reads its own event files once, whatever the number of target days, and writes
-its own files. Nothing is shuffled but the parts' sums by source. Counting goes in whole numbers, so the rows are the same
-however many tasks there are.
+Spark gives every part to one task; a task reads its own event files, whatever the number of target days, and writes its
+own files. So no event is ever shuffled: the first pass leaves each part's sums by source, which are added up, the second
+writes the features of users and pairs. Counting goes in whole numbers, so the rows are the same however many tasks run.
 """
 
 import shutil
@@ -22,15 +22,12 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, FeaturesStage
 from ok_ml.datasets.writing import rows_hash
 from ok_ml.features.feature import Feature
-from ok_ml.features.measures import ALL
 from ok_ml.features.part_tables import part_tables
 from ok_ml.features.plan import TABLES, Plan, make_plan
 from ok_ml.features.registry import FEATURES
 from ok_ml.features.snapshots import read_links
 from ok_ml.features.social import Social
-from ok_ml.features.source_tables import (
-    DAY, ID, USER_TARGET, WHAT, of_kind, part_share, share_columns, share_schema, source_tables,
-)  # fmt: skip
+from ok_ml.features.source_tables import Share, part_share, source_tables, total_share
 from ok_ml.lake import Lake, Manifest, part_prefix
 
 if TYPE_CHECKING:
@@ -107,7 +104,7 @@ def _write_tables(spark: "SparkSession | None", lake: Lake, plan: Plan) -> pa.Ta
     needs_friends = friends and wanted & {c.USER_FEATURES, c.PAIR_FEATURES}
     with _scratch(lake) as scratch:
         if c.SOURCE_FEATURES in wanted or needs_friends:
-            total = _total_share(spark, plan)
+            total = _total_share(spark, plan, scratch)
             if c.SOURCE_FEATURES in wanted:
                 written += [_write(Path(target.folders[c.SOURCE_FEATURES]), "all.parquet", target.dt, c.SOURCE_FEATURES, rows)
                             for target, rows in source_tables(plan, total)]  # fmt: skip
@@ -121,17 +118,34 @@ def _write_tables(spark: "SparkSession | None", lake: Lake, plan: Plan) -> pa.Ta
 @contextmanager
 def _scratch(lake: Lake) -> Iterator[Path]:
     folder = lake.root / "_scratch" / f"features-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _with_social(plan: Plan, total: pa.Table, scratch: Path) -> Plan:
+def _total_share(spark: "SparkSession | None", plan: Plan, scratch: Path) -> Share:
+    _run_parts(spark, plan, partial(_save_share, scratch), _WRITTEN)
+    return total_share([Share.load(_share_path(scratch, part)) for part in range(plan.parts)])
+
+
+def _save_share(scratch: Path, plan: Plan, part: int) -> pa.Table:
+    aside = scratch / f"{part}-{uuid.uuid4().hex[:8]}.npz"  # a task may run twice: whole files only
+    part_share(plan, part).save(aside)
+    aside.replace(_share_path(scratch, part))
+    return _WRITTEN.empty_table()
+
+
+def _share_path(scratch: Path, part: int) -> Path:
+    return scratch / f"{part_prefix(part)}.npz"
+
+
+def _with_social(plan: Plan, total: Share, scratch: Path) -> Plan:
     for target in plan.targets:
-        active = of_kind(total, USER_TARGET, target.day)
+        active = total.activity.of_day(target.day)
         subscriptions = read_links(target.snapshots[c.SUBSCRIPTIONS], c.SOURCE_ID)
-        Social.of(subscriptions, active[ID], active[ALL.name]).save(scratch / target.dt)
+        Social.of(subscriptions, active.ids, active.values[:, 0]).save(scratch / target.dt)
     return replace(plan, social=str(scratch))
 
 
@@ -167,10 +181,6 @@ def _run_parts(
     """The rows of `task` for every part, in one Spark job with one task a part."""
     if spark is None:
         return pa.concat_tables([task(plan, part) for part in range(plan.parts)])
-    return _on_parts(spark, plan, task, schema).toArrow().cast(schema)
-
-
-def _on_parts(spark: "SparkSession", plan: Plan, task: Callable[[Plan, int], pa.Table], schema: pa.Schema) -> Any:
     from pyspark.sql.pandas.types import from_arrow_schema
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -179,17 +189,4 @@ def _on_parts(spark: "SparkSession", plan: Plan, task: Callable[[Plan, int], pa.
                 yield from task(plan, part).to_batches()
 
     parts = spark.range(0, plan.parts, 1, plan.parts)
-    return parts.mapInArrow(run, from_arrow_schema(schema))
-
-
-def _total_share(spark: "SparkSession | None", plan: Plan) -> pa.Table:
-    """The parts' shares added up, one row a key."""
-    keys, sums, schema = [WHAT, ID, DAY], share_columns(plan), share_schema(plan)
-    if spark is None:
-        shares = pa.concat_tables([part_share(plan, part) for part in range(plan.parts)])
-        added = shares.group_by(keys).aggregate([(name, "sum") for name in sums])
-        return pa.table([added[name] for name in (*keys, *(f"{name}_sum" for name in sums))], schema=schema)
-    from pyspark.sql import functions as F  # noqa: N812
-
-    shares = _on_parts(spark, plan, part_share, schema)
-    return shares.groupBy(*keys).agg(*(F.sum(name).alias(name) for name in sums)).toArrow().cast(schema)
+    return parts.mapInArrow(run, from_arrow_schema(schema)).toArrow().cast(schema)

@@ -13,6 +13,7 @@ import numpy as np
 from ok_ml.errors import ConfigError
 from ok_ml.features.log import EventLog, window_of
 from ok_ml.features.measures import Measure
+from ok_ml.features.snapshots import ascending
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,8 +189,9 @@ class UserFrame(Frame):
         """The largest sum of a measure over the window on a single source."""
         inside = self._window(self.days)
         span = int(self.source.max(initial=0)) + 1
-        pairs, place = np.unique(self.group[inside] * span + self.source[inside], return_inverse=True)
-        sums = np.bincount(place, self.cells.values(measure)[inside], len(pairs))
+        key = self.group[inside] * span + self.source[inside]
+        pairs = ascending(key)
+        sums = np.bincount(np.searchsorted(pairs, key), self.cells.values(measure)[inside], len(pairs))
         out = np.zeros(self.size)
         np.maximum.at(out, pairs // span, sums)
         return out
@@ -201,5 +203,5 @@ def distinct_by(
     """How many different values of `attribute` the chosen places of each group have: float64 [size]."""
     values = attribute[places].astype(np.int64)
     low, span = int(values.min(initial=0)), int(values.max(initial=0)) - int(values.min(initial=0)) + 1
-    found = np.unique(group[places] * span + (values - low))
+    found = ascending(group[places] * span + (values - low))
     return np.bincount(found // span, minlength=size).astype(np.float64)

@@ -72,6 +72,12 @@ class NumberedLog:
         """Source id of each pair."""
         return self.source_ids[self.pair_keys % max(len(self.source_ids), 1)]
 
+    def linked(self, links: Links) -> "NDArray[np.bool_]":
+        """Whether the user and the source of each event are one of some links."""
+        user, source = place_of(self.user_ids, links.user_ids), place_of(self.source_ids, links.other_ids)
+        keys = (user * len(self.source_ids) + source)[(user != NONE) & (source != NONE)]  # ascending, as links are
+        return (place_of(keys, self.pair_keys) != NONE)[self.pair]
+
     def present(self, number: "NDArray[np.int64]", count: int, target: TargetDay, days: int) -> "NDArray[np.int64]":
         """Which of `count` users or pairs have an event in the `days` days that end with the target, ascending."""
         seen = np.zeros(count, bool)
@@ -127,7 +133,7 @@ def user_frame(plan: Plan, day: PartDay, log: NumberedLog) -> "tuple[NDArray[np.
     frame = UserFrame(
         log.cells, row[log.user], len(ids), day.target.day, plan.windows, columns=_user_columns(day, ids),
         source=log.source, hour=log.log.hour, topic=day.sources.topic_of(log.source_ids)[log.source],
-        subscribed=day.subscriptions.contains(log.pair_users, log.pair_sources)[log.pair], topics=len(day.sources.topics),
+        subscribed=log.linked(day.subscriptions), topics=len(day.sources.topics),
     )  # fmt: skip
     return ids, frame
 

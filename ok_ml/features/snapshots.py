@@ -25,6 +25,14 @@ def place_of(known: "Ids", wanted: "Ids") -> "Ids":
     return np.where(known[place] == wanted, place, NONE)
 
 
+def ascending(values: "Ids") -> "Ids":
+    """The different values, ascending. Unlike np.unique it sorts, which is several times faster than hashing here."""
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first]
+
+
 @dataclass(frozen=True)
 class Dated:
     """Entities of a snapshot.
@@ -78,14 +86,6 @@ class Links:
     user_ids: "Ids"
     other_ids: "Ids"
 
-    def contains(self, users: "Ids", others: "Ids") -> "NDArray[np.bool_]":
-        """Whether each of some pairs is one of these."""
-        known_users, known_others = np.unique(self.user_ids), np.unique(self.other_ids)
-        own = place_of(known_users, self.user_ids) * len(known_others) + place_of(known_others, self.other_ids)
-        user, other = place_of(known_users, users), place_of(known_others, others)
-        found = place_of(own, user * len(known_others) + other) != NONE
-        return found & (user != NONE) & (other != NONE)
-
     def count(self, ids: "Ids") -> "NDArray[np.float64]":
         """Number of links of some users."""
         bounds = np.searchsorted(self.user_ids, ids), np.searchsorted(self.user_ids, ids, side="right")
@@ -113,8 +113,12 @@ def read_links(files: Sequence[str], other: str) -> Links:
     """Subscriptions (`other` = source_id) or friendships (`other` = friend_id) of a snapshot's files."""
     rows = read_files(files, {c.USER_ID: pa.int64(), other: pa.int64()})
     users, others = _ids(rows, c.USER_ID), _ids(rows, other)
-    order = np.lexsort((others, users))
+    order = np.argsort(users, kind="stable")  # quick on what is sorted already, part by part
     users, others = users[order], others[order]
+    same = users[1:] == users[:-1]
+    if (same & (others[1:] <= others[:-1])).any():
+        order = np.lexsort((others, users))
+        users, others = users[order], others[order]
     first = np.ones(len(users), bool)
     first[1:] = (users[1:] != users[:-1]) | (others[1:] != others[:-1])
     return Links(users[first], others[first])
