@@ -1,6 +1,5 @@
 """Publishing a generation of predictions: one part, one partition, one producer, one signed control record."""
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from ok_ml.delivery.codec import (
 )  # fmt: skip
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
 from ok_ml.delivery.producer import PartitionProducer
-from ok_ml.delivery.topics import cluster_id, create_topic, topic_of, unavailable
+from ok_ml.delivery.topics import create_topic, require_listening, topic_of
 from ok_ml.errors import DataError
 from ok_ml.hashing import part_of, part_of_key
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_ONCE: Final = 8192
+_THREADS: Final = 4  # a new idempotent producer waits half a second for its id: parts wait side by side
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,7 @@ def publish_part(
         The broker does not answer, or left a record unacknowledged. Publish again: a new attempt replaces this one.
     """
     started = time.monotonic()
-    if cluster_id(publication.kafka, min(5.0, publication.timeout_seconds)) is None:
-        raise unavailable(publication.kafka, "does not answer")
+    require_listening(publication.kafka)
     attempt = attempt or uuid.uuid4().hex
     control = Control(publication.experiment, publication.generation, part, publication.parts, attempt, publication.model_version,
                       0, 0, 0, hex_checksum(0), publication.details)  # fmt: skip
@@ -170,7 +169,7 @@ def publish_generation(
         Receives parts done and parts in all.
     """
     receipts: list[PartReceipt] = []
-    with ThreadPoolExecutor(threads or min(publication.parts, os.cpu_count() or 1, 4), "publish") as pool:
+    with ThreadPoolExecutor(threads or min(publication.parts, _THREADS), "publish") as pool:
         tasks = [
             pool.submit(_load_and_publish, publication, part, load, catalogue, fallback)
             for part in range(publication.parts)

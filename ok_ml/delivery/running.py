@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 30.0
 _LOCK: Final = "lock"
-_LOCK_SECONDS: Final = 2.0  # whoever asks `is_running` holds the lock for a moment
+_LOCK_SECONDS: Final = 1.0  # whoever asks `is_running` holds the lock for a moment
 _SETTINGS: Final = "settings.json"
 
 

@@ -64,6 +64,12 @@ def unavailable(config: KafkaConfig, problem: str) -> ServiceUnavailable:
     )
 
 
+def require_listening(config: KafkaConfig, timeout_seconds: float = 5.0) -> None:
+    """Raise ServiceUnavailable, at once, if nothing accepts connections: librdkafka would take its whole timeout."""
+    if not _connects(config.bootstrap_servers, timeout_seconds):
+        raise unavailable(config, "does not answer")
+
+
 def is_answering(bootstrap_servers: str, timeout_seconds: float = 2.0) -> bool:
     """Whether a Kafka broker answers a metadata request."""
     return cluster_id(KafkaConfig(mode="external", bootstrap_servers=bootstrap_servers), timeout_seconds) is not None
@@ -86,6 +92,7 @@ def list_partitions(config: KafkaConfig, timeout_seconds: float = 10.0) -> dict[
     """Topic -> number of partitions. Raises ServiceUnavailable."""
     from confluent_kafka import KafkaException
 
+    require_listening(config, timeout_seconds)
     try:
         found = _admin(config).list_topics(timeout=timeout_seconds)
     except KafkaException as error:
