@@ -44,7 +44,6 @@ HEAD_BYTES: Final = 24
 TAG_BYTES: Final = 8
 
 _PREFIX: Final = struct.Struct(">BBQ8sI")
-_COUNT: Final = struct.Struct(">H")
 _FALLBACK_FLAG: Final = 0x8000
 _UNPACKED: Final = ((np.arange(256)[:, None] >> np.array([0, 2, 4, 6])) & 3).astype(np.int8)  # byte -> its four reasons
 
@@ -157,12 +156,14 @@ def unpack_prefix(value: bytes) -> Prefix:
     version, kind, generation, tag, model_version = _PREFIX.unpack_from(value)
     if version != SCHEMA_VERSION:
         raise DataError(f"a value has schema version 0x{version:02x}, expected 0x{SCHEMA_VERSION:02x}", why=_FOREIGN)
-    if kind not in _KINDS:
+    known = _KINDS.get(kind)
+    if known is None:
         raise DataError(f"a value has the unknown kind {kind}", why=_FOREIGN)
-    return Prefix(Kind(kind), generation, tag, model_version)
+    return Prefix(known, generation, tag, model_version)
 
 
-_KINDS: Final = frozenset(int(kind) for kind in Kind)
+_KINDS: Final = {int(kind): kind for kind in Kind}
+_LIST_KINDS: Final = (int(Kind.PREDICTION), int(Kind.FALLBACK))
 _FOREIGN: Final = "somebody else wrote it, or it was damaged: what it says cannot be trusted"
 
 
@@ -214,11 +215,11 @@ def decode_prediction(value: bytes) -> Prediction:
     DataError
         The bytes are of another kind, of another schema, or their length does not fit their count.
     """
-    prefix = unpack_prefix(value)
-    if prefix.kind not in (Kind.PREDICTION, Kind.FALLBACK):
-        raise DataError(f"expected a list, received a value of kind {prefix.kind.name.lower()}", why=_FOREIGN)
+    if len(value) < HEAD_BYTES or value[0] != SCHEMA_VERSION or value[1] not in _LIST_KINDS:
+        kind = unpack_prefix(value).kind
+        raise DataError(f"expected a list, received a value of kind {kind.name.lower()} and {len(value)} bytes", why=_FOREIGN)
     check_list(value)
-    word = _COUNT.unpack_from(value, PREFIX_BYTES)[0]
+    word = value[PREFIX_BYTES] << 8 | value[PREFIX_BYTES + 1]
     count = word & MAX_SOURCES
     scores_at = HEAD_BYTES + 8 * count
     packed = np.frombuffer(value, np.uint8, -1, scores_at + 4 * count)
@@ -232,7 +233,7 @@ def decode_prediction(value: bytes) -> Prediction:
 
 def check_list(value: bytes) -> None:
     """Raise DataError unless the length of a list's bytes fits its count."""
-    count = _COUNT.unpack_from(value, PREFIX_BYTES)[0] & MAX_SOURCES if len(value) >= HEAD_BYTES else 0
+    count = (value[PREFIX_BYTES] << 8 | value[PREFIX_BYTES + 1]) & MAX_SOURCES if len(value) >= HEAD_BYTES else 0
     if len(value) != prediction_bytes(count):
         raise DataError(
             f"a list of {count} sources has {len(value)} bytes, expected {prediction_bytes(count)}", why=_FOREIGN
