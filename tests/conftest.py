@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
-    """A small local session with two tasks at once, stopped at the end. Mark its tests with `@pytest.mark.spark`."""
+    """A small local session: two tasks at once, each tried once. Mark its tests with `@pytest.mark.spark`."""
     from ok_ml.config.models import SparkConfig
     from ok_ml.resources.spark import open_spark
 
-    config = SparkConfig(master="local[2,4]", driver_memory="768m", shuffle_partitions=2)
+    config = SparkConfig(master="local[2]", driver_memory="768m", shuffle_partitions=2)
     session = open_spark(config, tmp_path_factory.mktemp("spark-state"))
     yield session
     session.stop()

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 Inputs = Callable[[str, str], dict[str, str]]
 DAYS_AT_ONCE: Final = 31  # target days of one pass: bounds the memory of a backfill
-_WRITTEN: Final = pa.schema([("dt", pa.string()), ("table", pa.string()), ("rows", pa.int64()), ("content", pa.string())])
+_WRITTEN: Final = pa.schema(
+    [("dt", pa.string()), ("table", pa.string()), ("rows", pa.int64()), ("content", pa.string())]
+)
 
 
 def compute_features(
@@ -151,7 +153,10 @@ def _with_social(plan: Plan, total: Share, scratch: Path) -> Plan:
 
 def _write_part(plan: Plan, part: int) -> pa.Table:
     name = f"{part_prefix(part)}.parquet"
-    written = [_write(Path(target.folders[table]), name, target.dt, table, rows) for target, table, rows in part_tables(plan, part)]
+    written = [
+        _write(Path(target.folders[table]), name, target.dt, table, rows)
+        for target, table, rows in part_tables(plan, part)
+    ]
     return pa.concat_tables([_WRITTEN.empty_table(), *written])
 
 

@@ -14,9 +14,10 @@ PRIOR_STRENGTH: Final = 20.0  # impressions that the prior counts for
 
 
 def ratio(above: "Values", below: "Values") -> "Values":
-    """above / below; NaN where below is 0."""
+    """Above / below; NaN where below is 0."""
     out = np.full(np.shape(below), np.nan)
-    return np.divide(above, below, out=out, where=below > 0)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
 
 
 def smoothed(hits: "Values", shown: "Values") -> "Values":

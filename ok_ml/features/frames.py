@@ -6,7 +6,7 @@ a row, NaN where there is nothing to tell (a feature's `absent` value is put the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Frame:
     columns: "Mapping[str, Values]" = field(default_factory=dict)
     _totals: "dict[tuple[str, int], Values]" = field(default_factory=dict, repr=False)
 
-    def over(self, window: str | None) -> "Frame":
+    def over(self, window: str | None) -> Self:
         """The same frame with another window."""
         return replace(self, window=window)
 
@@ -142,7 +142,8 @@ class Frame:
 
     def _places(self, measure: Measure) -> "NDArray[np.int64]":
         inside = self._window(self.days)
-        return np.flatnonzero(self.cells.values(measure)[inside] > 0) + inside.start
+        places: NDArray[np.int64] = np.flatnonzero(self.cells.values(measure)[inside] > 0) + inside.start
+        return places
 
     def _window(self, days: int) -> slice:
         return window_of(self.cells.day, self.day, days)

@@ -149,5 +149,7 @@ def _differences(lakes: dict[str, Lake], table: str, dt: str, features: tuple[Fe
             places = np.flatnonzero(left != right)
             if len(places) and name not in found:
                 example = {key: both[key][int(places[0])].as_py() for key in keys}
-                found[name] = Leak(table, name, len(places), when, example, float(left[places[0]]), float(right[places[0]]))
+                found[name] = Leak(
+                    table, name, len(places), when, example, float(left[places[0]]), float(right[places[0]])
+                )
     return list(found.values())

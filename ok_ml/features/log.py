@@ -63,11 +63,13 @@ class EventLog:
         """Whether each event is of one of some types."""
         wanted = np.zeros(len(c.EVENT_TYPES) + 1, bool)
         wanted[[c.EVENT_TYPES.index(name) for name in event_types]] = True
-        return wanted[self.event_type]
+        found: NDArray[np.bool_] = wanted[self.event_type]
+        return found
 
     def is_content(self, content_type: str) -> "NDArray[np.bool_]":
         """Whether each event is about content of a type."""
-        return self.content_type == CONTENT_TYPES.index(content_type)
+        found: NDArray[np.bool_] = self.content_type == CONTENT_TYPES.index(content_type)
+        return found
 
     def window(self, last: int, days: int) -> slice:
         """Places of the events of `days` days that end with day `last`."""
@@ -117,7 +119,11 @@ def _joined(arrays: "list[NDArray[Any]]", kind: Any) -> "NDArray[Any]":
 
 def _read_day(dt: str, path: str) -> "dict[str, NDArray[Any]]":
     rows = pq.read_table(
-        path, columns=list(_COLUMNS), read_dictionary=[c.EVENT_TYPE, c.CONTENT_TYPE], use_threads=False, partitioning=None
+        path,
+        columns=list(_COLUMNS),
+        read_dictionary=[c.EVENT_TYPE, c.CONTENT_TYPE],
+        use_threads=False,
+        partitioning=None,
     )
     event_type = _codes(rows[c.EVENT_TYPE], c.EVENT_TYPES)
     if (event_type == NONE).any():
@@ -139,8 +145,11 @@ def _read_day(dt: str, path: str) -> "dict[str, NDArray[Any]]":
 
 
 def _codes(column: pa.ChunkedArray, words: Sequence[str]) -> "NDArray[np.int8]":
-    coded = column.combine_chunks() if pa.types.is_dictionary(column.type) else column.dictionary_encode().combine_chunks()
+    coded = (
+        column.combine_chunks() if pa.types.is_dictionary(column.type) else column.dictionary_encode().combine_chunks()
+    )
     coded = coded if isinstance(coded, pa.Array) else coded.chunk(0)
     place = {word: code for code, word in enumerate(words)}
     table = np.array([*(place.get(word, NONE) for word in coded.dictionary.to_pylist()), NONE], np.int8)
-    return table[coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False)]
+    codes: NDArray[np.int8] = table[coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False)]
+    return codes

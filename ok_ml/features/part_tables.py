@@ -76,7 +76,8 @@ class NumberedLog:
         """Whether the user and the source of each event are one of some links."""
         user, source = place_of(self.user_ids, links.user_ids), place_of(self.source_ids, links.other_ids)
         keys = (user * len(self.source_ids) + source)[(user != NONE) & (source != NONE)]  # ascending, as links are
-        return (place_of(keys, self.pair_keys) != NONE)[self.pair]
+        found: NDArray[np.bool_] = (place_of(keys, self.pair_keys) != NONE)[self.pair]
+        return found
 
     def present(self, number: "NDArray[np.int64]", count: int, target: TargetDay, days: int) -> "NDArray[np.int64]":
         """Which of `count` users or pairs have an event in the `days` days that end with the target, ascending."""
@@ -116,10 +117,13 @@ def part_tables(plan: Plan, part: int) -> Iterator[tuple[TargetDay, str, pa.Tabl
         if c.USER_FEATURES in target.folders or c.USER_TOPICS in target.folders:
             user_ids, frame = user_frame(plan, day, everything)
             if c.USER_FEATURES in target.folders:
-                keys = {c.USER_ID: user_ids, c.PART: _constant(part, len(user_ids))}
-                yield target, c.USER_FEATURES, feature_table(keys, plan.features_of("user"), frame)
+                yield target, c.USER_FEATURES, user_table(plan, part, user_ids, frame)
             if c.USER_TOPICS in target.folders:
-                yield target, c.USER_TOPICS, topic_table(part, user_ids, frame.over("affinity_days"), day.sources.topics)
+                yield (
+                    target,
+                    c.USER_TOPICS,
+                    topic_table(part, user_ids, frame.over("affinity_days"), day.sources.topics),
+                )
         if c.PAIR_FEATURES in target.folders:
             yield target, c.PAIR_FEATURES, pair_table(plan, day, met, part)
 
@@ -145,8 +149,10 @@ def _user_columns(day: PartDay, ids: "NDArray[np.int64]") -> "dict[str, NDArray[
     if social is not None:
         known, others = row[row != NONE], friends.other_ids[row != NONE]
         of_friends = {
-            frames.FRIENDS_EVENTS: np.bincount(known, social.events_of(others), len(ids)),
-            frames.FRIENDS_SUBSCRIPTIONS: np.bincount(known, social.subscriptions_of(others), len(ids)),
+            frames.FRIENDS_EVENTS: np.bincount(known, social.events_of(others), len(ids)).astype(np.float64),
+            frames.FRIENDS_SUBSCRIPTIONS: np.bincount(known, social.subscriptions_of(others), len(ids)).astype(
+                np.float64
+            ),
         }
     return {
         frames.FRIENDS: friends.count(ids), frames.SUBSCRIPTIONS: day.subscriptions.count(ids),
@@ -154,9 +160,13 @@ def _user_columns(day: PartDay, ids: "NDArray[np.int64]") -> "dict[str, NDArray[
     }  # fmt: skip
 
 
-def topic_table(part: int, user_ids: "NDArray[np.int64]", frame: Frame, topics: tuple[str, ...]) -> pa.Table:
+def user_table(plan: Plan, part: int, user_ids: "NDArray[np.int64]", frame: UserFrame) -> pa.Table:
+    """The features of users."""
+    return feature_table({c.USER_ID: user_ids, c.PART: _constant(part, len(user_ids))}, plan.features_of("user"), frame)
+
+
+def topic_table(part: int, user_ids: "NDArray[np.int64]", frame: UserFrame, topics: tuple[str, ...]) -> pa.Table:
     """Share of each topic in the user's weighted reactions on sources with a topic; only shares above 0."""
-    assert isinstance(frame, UserFrame)
     weights = frame.by_topic(WEIGHT)
     user, topic = np.nonzero(weights)
     shares = weights[user, topic] / weights.sum(axis=1)[user]

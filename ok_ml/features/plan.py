@@ -120,7 +120,8 @@ def make_plan(
     days = sorted({dt for target in folders for dt in window(committed, target, max(windows.values()))} | set(folders))
     events = tuple((dt, tuple(lake.files(dataset_scope, c.EVENTS, [dt]))) for dt in days)
     targets = tuple(
-        TargetDay(dt, day_number(dt), _snapshots(lake, dataset_scope, dataset, dt), folders[dt]) for dt in sorted(folders)
+        TargetDay(dt, day_number(dt), _snapshots(lake, dataset_scope, dataset, dt), folders[dt])
+        for dt in sorted(folders)
     )
     return Plan(events, targets, windows, dict(dataset.weights), dataset.parts, features)
 

@@ -79,7 +79,9 @@ class Social:
         counts = self._friends_matrix(friends, rows) @ self._matrix()
         span = len(self.source_ids)
         keys = np.repeat(np.arange(len(rows)), np.diff(counts.indptr)) * span + counts.indices
-        packed = np.sort((keys << _COUNT_BITS) | counts.data)  # one sort of whole numbers beats sorting rows with values
+        packed = np.sort(
+            (keys << _COUNT_BITS) | counts.data
+        )  # one sort of whole numbers beats sorting rows with values
         wanted = np.where((row == NONE) | (place == NONE), NONE, row * span + place)
         found = np.append(packed, NONE)[np.searchsorted(packed, wanted << _COUNT_BITS)]
         return np.where(found >> _COUNT_BITS == wanted, found & ((1 << _COUNT_BITS) - 1), 0).astype(np.float64)

@@ -46,7 +46,9 @@ class Share:
 
     def save(self, path: Path) -> None:
         """Write it to an .npz file."""
-        arrays = {f"{name}.{field}": values for name, sums in vars(self).items() for field, values in vars(sums).items()}
+        arrays = {
+            f"{name}.{field}": values for name, sums in vars(self).items() for field, values in vars(sums).items()
+        }
         np.savez(path, **arrays)
 
     @classmethod

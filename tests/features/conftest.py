@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.features.hand_made import random_lake
 
 from ok_ml.lake import Lake
+from tests.features.hand_made import random_lake
 
 
 @pytest.fixture(scope="package")

@@ -79,8 +79,15 @@ def _commit_links(lake: Lake, dt: str, table: str, other: str, links: list[tuple
     lake.write(DATASET, table, dt, rows, sort_by=[c.USER_ID, other], by_part=True)
 
 
-def compute(lake: Lake, dts: list[str], dataset: DatasetConfig, spark: Any = None, **more: Any) -> dict[str, list[Manifest]]:
-    settings = {"dataset_scope": DATASET, "scope": EXPERIMENT, "stage": STAGE, "inputs_for": lambda dt, table: {"of": f"{table} {dt}"}}
+def compute(
+    lake: Lake, dts: list[str], dataset: DatasetConfig, spark: Any = None, **more: Any
+) -> dict[str, list[Manifest]]:
+    settings = {
+        "dataset_scope": DATASET,
+        "scope": EXPERIMENT,
+        "stage": STAGE,
+        "inputs_for": lambda dt, table: {"of": f"{table} {dt}"},
+    }
     return compute_features(spark, lake, dataset=dataset, dts=dts, **{**settings, **more})
 
 
@@ -98,15 +105,20 @@ def random_lake(root: Path, days: int = 7, users: int = 60, sources: int = 25, p
         dt = f"2026-03-{day + 1:02d}"
         rows: list[Event] = []
         for _ in range(400):
-            user, kind = int(generator.integers(1, users)), types[int(generator.choice(len(types), p=_SHARES))]
+            user, kind = (
+                1 + int((users - 1) * generator.random() ** 3),
+                types[int(generator.choice(len(types), p=_SHARES))],
+            )
             source = 0 if kind == c.FRIEND_REQUEST else 1000 + int(generator.integers(sources) ** 2 // sources)
             content = [c.VIDEO, c.PHOTO, c.TEXT, "link", None][int(generator.integers(5))]
             rows.append((user, source, kind, content, int(generator.integers(60_000)), int(generator.integers(24))))
         pairs = {tuple(sorted(pair)) for pair in generator.integers(1, users, (150, 2)).tolist() if pair[0] != pair[1]}
         snapshots = Snapshots(
             users=[(user, f"2025-12-{user % 28 + 1:02d}") for user in range(1, users, 1 + day % 2)],
-            sources=[(1000 + i, topics[i % 4], "2025-11-11") for i in range(sources)],
-            subscriptions=sorted({(int(u), 1000 + int(s)) for u, s in generator.integers(1, [users, sources], (300, 2))}),
+            sources=[(1000 + i, topics[i % 4], f"2025-11-{i % 28 + 1:02d}") for i in range(sources)],
+            subscriptions=sorted(
+                {(int(u), 1000 + int(s)) for u, s in generator.integers(1, [users, sources], (300, 2))}
+            ),
             friends=sorted({(a, b) for pair in pairs for a, b in (pair, pair[::-1])}),
         )
         commit_day(lake, dt, rows, snapshots, parts)

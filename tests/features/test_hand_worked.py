@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.features.hand_made import Snapshots, commit_day, compute, dataset_config, rows_by_key
 
 from ok_ml import columns as c
 from ok_ml.features.registry import feature_names
 from ok_ml.lake import Lake
+from tests.features.hand_made import Snapshots, commit_day, compute, dataset_config, rows_by_key
 
 DAY = "2026-01-05"
 SNAPSHOTS = Snapshots(
@@ -144,9 +144,7 @@ def test_source_features(computed: Lake, source: int) -> None:
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_pair_features(computed: Lake, pair: tuple[int, int]) -> None:
-    rows = _shown(
-        rows_by_key(computed, c.PAIR_FEATURES, DAY, c.USER_ID, c.SOURCE_ID), c.USER_ID, c.SOURCE_ID, c.PART
-    )
+    rows = _shown(rows_by_key(computed, c.PAIR_FEATURES, DAY, c.USER_ID, c.SOURCE_ID), c.USER_ID, c.SOURCE_ID, c.PART)
     assert tuple(f"pair_{name}" for name in _PAIR) == feature_names("pair")
     assert set(rows) == set(PAIRS)
     assert tuple(rows[pair].values()) == pytest.approx(PAIRS[pair], rel=1e-6)

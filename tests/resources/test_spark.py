@@ -1,0 +1,126 @@
+"""The Spark session: its settings, and what is said when there is no Java for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ok_ml.config.models import SparkConfig
+from ok_ml.errors import EnvironmentFault
+from ok_ml.resources.spark import SparkResource, java_version, open_spark, require_java, spark_settings
+
+
+def test_local_settings_keep_everything_below_the_state_folder(tmp_path: Path) -> None:
+    settings = spark_settings(SparkConfig(master="local[2,4]", driver_memory="3g", shuffle_partitions=5), tmp_path)
+    assert settings["spark.master"] == "local[2,4]"
+    assert settings["spark.driver.memory"] == "3g"
+    assert settings["spark.sql.shuffle.partitions"] == "5"
+    assert settings["spark.sql.session.timeZone"] == "UTC"
+    assert settings["spark.ui.enabled"] == "false"
+    assert settings["spark.driver.bindAddress"] == "127.0.0.1"
+    for name in (
+        "spark.local.dir",
+        "spark.sql.warehouse.dir",
+        "spark.checkpoint.dir",
+        "spark.executorEnv.NUMBA_CACHE_DIR",
+    ):
+        assert Path(settings[name]).is_relative_to(tmp_path)
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        assert settings[f"spark.executorEnv.{name}_NUM_THREADS"] == "1"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cluster_gets_nothing_that_is_of_one_machine(tmp_path: Path) -> None:
+    settings = spark_settings(SparkConfig(master=""), tmp_path)
+    assert "spark.master" not in settings
+    assert not any("dir" in name.lower().split(".") or "bindAddress" in name for name in settings)
+    assert "spark.driver.extraJavaOptions" not in settings
+
+
+def test_a_connect_server_gets_no_jvm_settings(tmp_path: Path) -> None:
+    settings = spark_settings(SparkConfig(master="sc://127.0.0.1:15002"), tmp_path)
+    assert settings["spark.remote"] == "sc://127.0.0.1:15002"
+    assert not {name for name in settings if name.startswith(("spark.driver", "spark.executorEnv", "spark.master"))}
+
+
+def test_conf_of_the_yaml_has_the_last_word(tmp_path: Path) -> None:
+    config = SparkConfig(master="local[1]", conf={"spark.ui.enabled": "true", "spark.extra": "x"})
+    settings = spark_settings(config, tmp_path)
+    assert (settings["spark.ui.enabled"], settings["spark.extra"]) == ("true", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', 17),
+        ('java version "1.8.0_392"', 8),
+        ('openjdk version "21"', 21),
+        ("no", None),
+    ],
+)
+def test_java_version(text: str, version: int | None) -> None:
+    assert java_version(text) == version
+
+
+def _fake_java(folder: Path, script: str) -> None:
+    (folder / "bin").mkdir(parents=True)
+    program = folder / "bin" / "java"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match=r"(?s)no java is on the path.*install Java 17 or newer"):
+        open_spark(SparkConfig(master="local[1]"), tmp_path)
+
+
+def test_java_home_without_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
+    with pytest.raises(EnvironmentFault, match=r"JAVA_HOME is .*gone, which has no bin/java"):
+        require_java()
+
+
+def test_java_that_is_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _fake_java(tmp_path / "jdk", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    with pytest.raises(EnvironmentFault, match=r"is Java 11, expected 17 or newer"):
+        require_java()
+
+
+def test_java_that_does_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _fake_java(tmp_path / "jdk", "exit 3")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    with pytest.raises(EnvironmentFault, match=r"bin/java does not run: .*exit status 3"):
+        require_java()
+
+
+def test_importing_starts_nothing() -> None:
+    code = "import sys, ok_ml.resources.spark; print('pyspark' in sys.modules, 'dagster_pyspark' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "False"]
+
+
+@pytest.mark.spark
+def test_workers_are_this_python_on_one_thread(spark: Any) -> None:
+    def seen(batches: Any) -> Any:
+        import pyarrow as pa
+
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict(
+                {"python": [sys.executable], "threads": [os.environ["OPENBLAS_NUM_THREADS"]]}
+            )
+
+    [row] = spark.range(0, 1, 1, 1).mapInArrow(seen, "python string, threads string").toArrow().to_pylist()
+    assert row == {"python": sys.executable, "threads": "1"}
+    assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+
+
+@pytest.mark.spark
+def test_the_resource_gives_one_session(spark: Any, tmp_path: Path) -> None:
+    resource = SparkResource(settings=spark_settings(SparkConfig(master="local[2]"), tmp_path), state_dir=str(tmp_path))
+    assert resource.session() is resource.session()
+    assert resource.session().range(3).count() == 3
