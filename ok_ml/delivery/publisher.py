@@ -190,8 +190,8 @@ def arrow_publisher(
 ) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
     """A function for Spark's `mapInArrow`: rows with a column ``part`` in, one receipt a row out.
 
-    ``spark.range(parts).withColumnRenamed("id", "part").repartition(parts, "part")`` gives one task a part. A task that
-    is tried again writes a new attempt, and the storage takes the first that verifies.
+    ``spark.range(0, parts, 1, parts).withColumnRenamed("id", "part")`` gives one task a part. A task that is tried again
+    writes a new attempt, and the storage takes the first that verifies.
     """
 
     def publish(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
