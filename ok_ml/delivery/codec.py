@@ -217,7 +217,9 @@ def decode_prediction(value: bytes) -> Prediction:
     """
     if len(value) < HEAD_BYTES or value[0] != SCHEMA_VERSION or value[1] not in _LIST_KINDS:
         kind = unpack_prefix(value).kind
-        raise DataError(f"expected a list, received a value of kind {kind.name.lower()} and {len(value)} bytes", why=_FOREIGN)
+        raise DataError(
+            f"expected a list, received a value of kind {kind.name.lower()} and {len(value)} bytes", why=_FOREIGN
+        )
     check_list(value)
     word = value[PREFIX_BYTES] << 8 | value[PREFIX_BYTES + 1]
     count = word & MAX_SOURCES
