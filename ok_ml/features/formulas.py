@@ -30,7 +30,7 @@ def entropy_bits(weights: "Values") -> "Values":
     """Shannon entropy of the rows of weights [n, k] in bits, 0 (one kind) to log2 k; NaN for a row of zeros."""
     shares = ratio(weights, weights.sum(axis=1, keepdims=True) + np.zeros_like(weights))
     logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
-    return -(shares * logs).sum(axis=1) if weights.shape[1] else np.full(len(weights), np.nan)
+    return 0.0 - (shares * logs).sum(axis=1) if weights.shape[1] else np.full(len(weights), np.nan)
 
 
 def largest_share(weights: "Values") -> "Values":

@@ -84,7 +84,8 @@ class Social:
         )  # one sort of whole numbers beats sorting rows with values
         wanted = np.where((row == NONE) | (place == NONE), NONE, row * span + place)
         found = np.append(packed, NONE)[np.searchsorted(packed, wanted << _COUNT_BITS)]
-        return np.where(found >> _COUNT_BITS == wanted, found & ((1 << _COUNT_BITS) - 1), 0).astype(np.float64)
+        known = (wanted != NONE) & (found >> _COUNT_BITS == wanted)
+        return np.where(known, found & ((1 << _COUNT_BITS) - 1), 0).astype(np.float64)
 
     def _matrix(self) -> Any:
         from scipy.sparse import csr_matrix

@@ -87,6 +87,19 @@ def test_without_impressions_topics_friends_and_users(lake: Lake) -> None:
         assert all(column.null_count == 0 for column in lake.read("tried", table, [DAY]).columns)
 
 
+def test_a_friends_table_without_rows_and_friends_without_subscriptions(lake: Lake) -> None:
+    commit_day(lake, DAY, [(1, 10, c.LIKE), (2, 10, c.LIKE)], NOBODY)
+    compute(lake, [DAY], dataset_config())
+    pairs = rows_by_key(lake, c.PAIR_FEATURES, DAY, c.USER_ID, c.SOURCE_ID)
+    assert [pair["pair_friends_subscribed"] for pair in pairs.values()] == [0, 0]
+    friends = Snapshots(sources=NOBODY.sources, friends=[(1, 2), (2, 1)])
+    commit_day(lake, DAY, [(1, 10, c.LIKE), (2, 10, c.LIKE)], friends)
+    compute(lake, [DAY], dataset_config())
+    pairs = rows_by_key(lake, c.PAIR_FEATURES, DAY, c.USER_ID, c.SOURCE_ID)
+    assert [pair["pair_friends_subscribed"] for pair in pairs.values()] == [0, 0]
+    assert rows_by_key(lake, c.USER_FEATURES, DAY, c.USER_ID)[1]["user_friends_events"] == 1
+
+
 def test_an_empty_day_gives_absent_values(lake: Lake) -> None:
     commit_day(lake, DAY, [], Snapshots(users=[(1, None)], sources=[(10, "art", None)]))
     compute(lake, [DAY], dataset_config())
