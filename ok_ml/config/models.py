@@ -294,6 +294,7 @@ class EmbeddingsStage(Frozen):
     regularization: float = Field(default=10.0, ge=0)
     alpha: float = Field(default=5.0, gt=0, description="Confidence of an interaction: 1 + alpha * weight.")
     half_life_days: float | None = Field(default=None, gt=0, description="Decay of an interaction's weight; none: no decay.")
+    impression_weight: float = Field(default=0.0, ge=0, description="Weight of being shown a source; 0: only reactions count.")
 
 
 class TrainingSetStage(Frozen):

@@ -139,9 +139,9 @@ class CandidateIndex:
         best = scores[:, 0] if count else np.zeros(block.size)
         return Candidates(sources, reasons, np.where(np.isfinite(best), best, 0.0))
 
-    def fallback(self, block: UserBlock, count: int) -> "NDArray[np.int32]":
-        """The list for users without history: the most popular of their segment, int32 [n, count] padded with -1."""
-        return take_allowed(self.orders, block.segment_rows, block.excluded, count)
+    def fallback(self, block: UserBlock, rows: "NDArray[np.int64]", count: int) -> "NDArray[np.int32]":
+        """The list for users without history: the most popular of their segment, int32 [rows, count] padded with -1."""
+        return take_allowed(self.orders, block.segment_rows[rows], block.excluded.take(rows), count)
 
 
 def quotas(count: int) -> "NDArray[np.int64]":

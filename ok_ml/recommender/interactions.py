@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
+from ok_ml.config.models import EmbeddingsStage
 from ok_ml.lake import Lake
 from ok_ml.recommender.embeddings import Interactions
 from ok_ml.recommender.ids import require_int32
@@ -69,6 +70,11 @@ def decayed_weights(
     age_days = (date.fromisoformat(end_dt) - date.fromisoformat(dt)).days
     decay = 1.0 if half_life_days is None else 0.5 ** (age_days / half_life_days)
     return np.array([round(weight * decay * FIXED_POINT) for weight in weights.values()], np.int64)
+
+
+def embedding_weights(weights: Mapping[str, float], stage: EmbeddingsStage) -> dict[str, float]:
+    """What the embeddings learn from: the dataset's weights, and being shown a source as a weak sign of interest."""
+    return {**weights, c.IMPRESSION: stage.impression_weight}
 
 
 def interactions_from_events(

@@ -25,7 +25,7 @@ class GradedPairs:
     user_ids, source_ids
         int64 [pairs].
     grades
-        int8 [pairs]: 0 for a pair that was shown and no more.
+        int8 [pairs], above 0.
     """
 
     user_ids: "NDArray[np.int64]"
@@ -40,10 +40,10 @@ class GradedPairs:
 def graded_pairs(
     lake: Lake, dataset_scope: str, dts: Sequence[str], grades: Mapping[str, int], part: int
 ) -> GradedPairs:
-    """The highest grade of each pair of one part over the partitions `dts`; impressions count with grade 0."""
-    levels = {c.IMPRESSION: 0, **{name: grade for name, grade in grades.items() if grade >= 0}}
-    by_type = np.array(list(levels.values()), np.int8)
-    days = list(read_events(lake, dataset_scope, dts, list(levels), part))
+    """The highest grade of each pair of one part over the partitions `dts`, pairs without a grade left out."""
+    positive = {name: grade for name, grade in grades.items() if grade > 0}
+    by_type = np.array(list(positive.values()), np.int8)
+    days = list(read_events(lake, dataset_scope, dts, list(positive), part))
     users = np.concatenate([day.user_ids for day in days])
     sources = np.concatenate([day.source_ids for day in days])
     values = np.concatenate([by_type[day.types] for day in days])
@@ -101,7 +101,7 @@ def relevance(
     kept = []
     for part in parts_of(lake, dataset_scope, c.EVENTS, dts):
         pairs = graded_pairs(lake, dataset_scope, dts, grades, part)
-        kept.append(not_subscribed(pairs.only(pairs.grades > 0), catalogue, subscriptions))
+        kept.append(not_subscribed(pairs, catalogue, subscriptions))
     users, sources, values = (
         np.concatenate([getattr(pairs, name) for pairs in kept]) for name in ("user_ids", "source_ids", "grades")
     )

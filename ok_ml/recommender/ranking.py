@@ -47,7 +47,7 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
     is_fallback = block.factor_rows < 0
     lists = _best(found, _scores(part, block, ranker, found, ~is_fallback), top_n)
     cold = np.flatnonzero(is_fallback)
-    sources = index.fallback(block, top_n)[cold]
+    sources = index.fallback(block, cold, top_n)
     lists.sources[cold] = sources
     lists.scores[cold] = np.where(sources == UNKNOWN, -np.inf, 1.0 / (1.0 + np.arange(top_n)))
     lists.reasons[cold] = c.REASON_FALLBACK

@@ -1,9 +1,9 @@
 """The tiny world and what is fitted on it, once a session."""
 
 import pytest
-from tests.recommender.tiny_world import DTS, LAYOUT, build_world, fit, popularity
 
 from ok_ml.recommender.cut import Cut
+from tests.recommender.tiny_world import DTS, LAYOUT, build_world, fit, popularity
 
 
 @pytest.fixture(scope="session")

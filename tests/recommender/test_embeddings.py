@@ -11,7 +11,7 @@ from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.lake import Lake
 from ok_ml.recommender.embeddings import Factors, Interactions, create_engine
 from ok_ml.recommender.ids import SourceSets, dense_index, require_int32
-from ok_ml.recommender.interactions import interactions_from_events
+from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
 
 STAGE = EmbeddingsStage(factors=6, iterations=8, regularization=0.3, alpha=8.0)
 
@@ -47,7 +47,9 @@ class EngineContract:
         assert first.source_factors.tobytes() == second.source_factors.tobytes()
 
     def test_nothing_to_learn_from_is_an_error(self, request):
-        empty = Interactions(np.arange(2, dtype=np.int64), np.arange(3, dtype=np.int64), csr_matrix((2, 3), dtype=np.float32))
+        empty = Interactions(
+            np.arange(2, dtype=np.int64), np.arange(3, dtype=np.int64), csr_matrix((2, 3), dtype=np.float32)
+        )
         with pytest.raises(DataError, match="no interaction above weight 0"):
             self.engine(request).fit(empty, STAGE, seed=5)
 
@@ -113,13 +115,19 @@ def test_interactions_add_weights_that_halve_with_age(tmp_path):
     assert found.user_sources.toarray().tolist() == [[(1 + 3) / 2 + 1, 0], [0, 1]]
 
 
+def test_an_impression_counts_as_much_as_the_stage_says():
+    assert embedding_weights({c.LIKE: 2.0}, EmbeddingsStage(impression_weight=0.1)) == {c.LIKE: 2.0, c.IMPRESSION: 0.1}
+
+
 def test_interactions_do_not_depend_on_the_order_of_rows(tmp_path):
     rng = np.random.default_rng(2)
     rows = [(int(u), int(s), c.LIKE if k else c.SHARE) for u, s, k in rng.integers(0, (9, 5, 2), (200, 3))]
     weights = {c.LIKE: 0.1, c.SHARE: 0.7}
     shuffled = [rows[i] for i in rng.permutation(len(rows))]
     first, second = (
-        interactions_from_events(events_lake(tmp_path / name, {"2026-03-01": order}), "d", ["2026-03-01"], weights, "2026-03-05", 3.0)
+        interactions_from_events(
+            events_lake(tmp_path / name, {"2026-03-01": order}), "d", ["2026-03-01"], weights, "2026-03-05", 3.0
+        )
         for name, order in (("a", rows), ("b", shuffled))
     )
     assert (first.user_sources != second.user_sources).nnz == 0
@@ -139,7 +147,9 @@ def test_ids_out_of_order_are_refused():
 
 def test_factors_come_back_from_disk_mapped(tmp_path):
     rng = np.random.default_rng(0)
-    factors = Factors(np.array([2, 5, 9]), np.array([4, 8]), rng.random((3, 4), np.float32), rng.random((2, 4), np.float32))
+    factors = Factors(
+        np.array([2, 5, 9]), np.array([4, 8]), rng.random((3, 4), np.float32), rng.random((2, 4), np.float32)
+    )
     factors.save(tmp_path / "f")
     again = Factors.load(tmp_path / "f")
     assert isinstance(again.user_factors, np.memmap)

@@ -1,9 +1,14 @@
-"""A small network with planted tastes: every user likes the sources of two topics, and little else."""
+"""A small network with planted tastes: every user likes the sources of two topics, and little else.
+
+What a user runs into on a day is half of the time what they ran into the days before, whether they like it or not:
+the features of pairs know it, the embeddings do not.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
@@ -15,13 +20,15 @@ from ok_ml.recommender.gather import FeatureLayout
 from ok_ml.recommender.interactions import interactions_from_events
 from ok_ml.recommender.popularity import popularity_from_events
 
-PARTS, USERS, SOURCES, TOPICS = 3, 150, 60, 6
+PARTS, USERS, SOURCES, TOPICS = 3, 240, 60, 6
 DTS = [f"2026-03-{day:02d}" for day in range(2, 12)]
 DATASET, EXPERIMENT = "tiny", "tiny_experiment"
 WEIGHTS = {c.LIKE: 1.0, c.SHARE: 3.0}
 GRADES = {c.LIKE: 2, c.SHARE: 4}
-LAYOUT = FeatureLayout(("impressions_seen",), ("likes_got",), ("likes_given",),
-                       {"impressions_seen": 0.0, "likes_got": -1.0, "likes_given": 0.0})  # fmt: skip
+LAYOUT = FeatureLayout(
+    user=("impressions_seen",), source=("likes_got",), pair=("likes_given", "times_seen"),
+    absent={"impressions_seen": 0.0, "likes_got": -1.0, "likes_given": 0.0, "times_seen": 0.0},
+)  # fmt: skip
 STAGE = EmbeddingsStage(factors=8, iterations=6, regularization=0.5, alpha=5.0)
 USER_IDS = np.arange(USERS, dtype=np.int64) * 7919 + 10_000_000_000
 SOURCE_IDS = np.arange(SOURCES, dtype=np.int64) * 31 + 5
@@ -46,11 +53,12 @@ def with_part(table: pa.Table) -> pa.Table:
     return table.append_column(c.PART, pa.array(part_of(table[c.USER_ID].to_numpy(), PARTS)))
 
 
-def day_events(day: int, rng: np.random.Generator) -> pa.Table:
+def day_events(rng: np.random.Generator) -> pa.Table:
     users, sources, kinds = [], [], []
     for user in range(USERS - len(COLD)):
-        for source in rng.choice(SOURCES, 10, replace=False):
-            liked = rng.random() < (0.75 if source % TOPICS in topics_of(user) else 0.04)
+        finds = (user * 7 + 11 * np.arange(8)) % SOURCES
+        for source in {*rng.choice(SOURCES, 4, replace=False).tolist(), *rng.choice(finds, 4, replace=False).tolist()}:
+            liked = rng.random() < (0.75 if source % TOPICS in topics_of(user) else 0.1)
             kind = (c.SHARE if rng.random() < 0.2 else c.LIKE) if liked else None
             for name in [c.IMPRESSION, *([kind] if kind else [])]:
                 users.append(USER_IDS[user])
@@ -68,34 +76,41 @@ def write_snapshots(lake: Lake, dt: str) -> None:
     own = [(user, source) for user in range(USERS) for source in (topics_of(user)[0], topics_of(user)[0] + 2 * TOPICS)]
     tables = {
         c.USERS: users,
-        c.FRIENDS: with_part(pa.table({c.USER_ID: USER_IDS[[a for a, _ in friends]], c.FRIEND_ID: USER_IDS[[b for _, b in friends]]})),
-        c.SUBSCRIPTIONS: with_part(pa.table({c.USER_ID: USER_IDS[[a for a, _ in own]], c.SOURCE_ID: SOURCE_IDS[[b for _, b in own]]})),
+        c.FRIENDS: with_part(
+            pa.table({c.USER_ID: USER_IDS[[a for a, _ in friends]], c.FRIEND_ID: USER_IDS[[b for _, b in friends]]})
+        ),
+        c.SUBSCRIPTIONS: with_part(
+            pa.table({c.USER_ID: USER_IDS[[a for a, _ in own]], c.SOURCE_ID: SOURCE_IDS[[b for _, b in own]]})
+        ),
     }
     for name, table in tables.items():
         lake.write(DATASET, name, dt, table, sort_by=table.column_names[:2], by_part=True)
     lake.write(DATASET, c.SOURCES, dt, pa.table({c.SOURCE_ID: SOURCE_IDS, c.TOPIC: topics}), sort_by=[c.SOURCE_ID])
 
 
+def count(rows: pa.Table, by: list[str], name: str) -> pa.Table:
+    """Rows of each key."""
+    found = rows.group_by(by).aggregate([([], "count_all")])
+    return found.select(by).append_column(name, found["count_all"].cast(pa.float32()))
+
+
 def write_features(lake: Lake, dt: str, events: list[pa.Table]) -> None:
     """Counts over everything up to `dt`; `likes_given` of a pair is what a leak would show."""
     rows = pa.concat_tables(events)
-    liked = rows.filter(pa.compute.not_equal(rows[c.EVENT_TYPE], c.IMPRESSION))
-
-    def count(table: pa.Table, by: list[str], name: str) -> pa.Table:
-        found = table.group_by(by).aggregate([([], "count_all")])
-        return found.set_column(len(by), name, found["count_all"].cast(pa.float32()))
-
-    users = with_part(count(rows, [c.USER_ID], "impressions_seen"))
-    pairs = with_part(count(liked, [c.USER_ID, c.SOURCE_ID], "likes_given"))
-    pairs_topics = pairs.append_column(c.TOPIC, pa.array([f"topic {(s - 5) // 31 % TOPICS}" for s in pairs[c.SOURCE_ID].to_pylist()]))
-    shares = pairs_topics.group_by([c.USER_ID, c.TOPIC]).aggregate([("likes_given", "sum")])
-    total = dict(zip(*(pairs.group_by(c.USER_ID).aggregate([("likes_given", "sum")])[n].to_pylist() for n in (c.USER_ID, "likes_given_sum")), strict=True))
-    share = [n / total[u] for u, n in zip(shares[c.USER_ID].to_pylist(), shares["likes_given_sum"].to_pylist(), strict=True)]
-    topics = with_part(shares.drop_columns("likes_given_sum").append_column("share", pa.array(share, pa.float32())))
-    lake.write(EXPERIMENT, c.USER_FEATURES, dt, users, sort_by=[c.USER_ID], by_part=True)
+    seen = rows.filter(pc.equal(rows[c.EVENT_TYPE], c.IMPRESSION))
+    liked = rows.filter(pc.not_equal(rows[c.EVENT_TYPE], c.IMPRESSION))
+    pair = [c.USER_ID, c.SOURCE_ID]
+    pairs = count(seen, pair, "times_seen").join(count(liked, pair, "likes_given"), pair)
+    pairs = pairs.set_column(3, "likes_given", pc.fill_null(pairs["likes_given"], 0.0))
+    topics = [f"topic {source}" for source in ((liked[c.SOURCE_ID].to_numpy() - 5) // 31 % TOPICS).tolist()]
+    shares = count(liked.append_column(c.TOPIC, pa.array(topics)), [c.USER_ID, c.TOPIC], "likes")
+    shares = shares.join(count(liked, [c.USER_ID], "total"), c.USER_ID)
+    shares = shares.append_column("share", pc.divide(shares["likes"], shares["total"])).drop_columns(["likes", "total"])
+    users = count(rows, [c.USER_ID], "impressions_seen")
+    lake.write(EXPERIMENT, c.USER_FEATURES, dt, with_part(users), sort_by=[c.USER_ID], by_part=True)
     lake.write(EXPERIMENT, c.SOURCE_FEATURES, dt, count(liked, [c.SOURCE_ID], "likes_got"), sort_by=[c.SOURCE_ID])
-    lake.write(EXPERIMENT, c.PAIR_FEATURES, dt, pairs, sort_by=[c.USER_ID, c.SOURCE_ID], by_part=True)
-    lake.write(EXPERIMENT, c.USER_TOPICS, dt, topics, sort_by=[c.USER_ID, c.TOPIC], by_part=True)
+    lake.write(EXPERIMENT, c.PAIR_FEATURES, dt, with_part(pairs), sort_by=pair, by_part=True)
+    lake.write(EXPERIMENT, c.USER_TOPICS, dt, with_part(shares), sort_by=[c.USER_ID, c.TOPIC], by_part=True)
 
 
 def fit(world, cut_dt):
@@ -111,7 +126,7 @@ def popularity(world, cut_dt):
 def build_world(folder) -> TinyWorld:
     lake = Lake(folder / "lake")
     rng = np.random.default_rng(3)
-    events = {dt: day_events(i, rng) for i, dt in enumerate(DTS)}
+    events = {dt: day_events(rng) for dt in DTS}
     for dt, table in events.items():
         lake.write(DATASET, c.EVENTS, dt, table, sort_by=[c.USER_ID, c.SOURCE_ID, c.EVENT_TYPE], by_part=True)
     for i in range(5, len(DTS)):
