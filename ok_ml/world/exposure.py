@@ -39,10 +39,13 @@ class ServedLists:
         int64 [n], ascending.
     source_ids
         int64 [n, k], best first, padded with -1.
+    generation
+        Its name for the record; empty: a hash of the lists stands in.
     """
 
     user_ids: "NDArray[np.int64]"
     source_ids: "NDArray[np.int64]"
+    generation: str = ""
 
     def __post_init__(self) -> None:
         if self.source_ids.ndim != 2 or len(self.user_ids) != len(self.source_ids):
@@ -114,8 +117,9 @@ def show(
 
 def served_weights(world: World, k: int) -> "NDArray[np.float64]":
     """How much each rank of a served list is looked at, float64 [k], sums to 1."""
-    weight = np.power(1.0 + np.arange(k), -world.behaviour.served_position_decay)
-    return weight / float(weight.sum())
+    weight = np.exp(-world.behaviour.served_position_decay * np.log1p(np.arange(k)))
+    shares: NDArray[np.float64] = weight / weight.sum()
+    return shares
 
 
 def _posts(world: World, block: Block, day: int, rng: np.random.Generator) -> "NDArray[np.int64]":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _EPOCH = date(1970, 1, 1)
+_BLOCKS_IN_MEMORY = 128  # about 3 MB each with 2,500 users
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class World:
 
     def block(self, number: int) -> Block:
         """The static truth about one block."""
-        return self._remember(("block", number), 32, lambda: self._make_block(number))
+        return self._remember(("block", number), _BLOCKS_IN_MEMORY, lambda: self._make_block(number))
 
     def sources(self, day: int) -> Sources:
         """The sources born in or before the 28 days of `day`; the index of a source never changes."""
@@ -101,6 +102,11 @@ class World:
     def day_table(self, day: int) -> DayTable:
         """What can be shown on a day."""
         return self._remember(("day", day), 64, lambda: self._make_day_table(day))
+
+    def user_ids(self, day: int) -> "NDArray[np.int64]":
+        """Ids of the users registered by the end of a day, by index."""
+        blocks = (self.block(number).users for number in self.blocks(day))
+        return USER_IDS.encode(np.concatenate([users.index[users.registered <= day] for users in blocks]))
 
     # -- snapshots -----------------------------------------------------------------------------------------
 

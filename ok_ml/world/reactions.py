@@ -43,7 +43,7 @@ def match_of_all(
 
 def utility(
     world: World, users: BlockUsers, sources: Sources, rows: "NDArray[np.int64]", source: "NDArray[np.int64]",
-    match: "NDArray[np.float32]", mates: "NDArray[np.integer]", subscribed: "NDArray[np.bool_]",
+    match: "NDArray[np.float32]", mates: "NDArray[np.number]", subscribed: "NDArray[np.bool_]",
 ) -> "NDArray[np.float32]":  # fmt: skip
     """Log odds of a positive reaction of who pays attention; all arguments broadcast against each other.
 
