@@ -73,37 +73,51 @@ class LmdbSnapshot(Snapshot):
 
 
 class _Registry:
-    """Opened generations of this process, by the identity of their file."""
+    """Opened generations of this process, by the identity of their file.
+
+    Attributes
+    ----------
+    epoch
+        Counts forks: what was opened in another epoch is gone.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock, self._opening = threading.RLock(), threading.Lock()
+        self.epoch = 0
         self._opened: dict[tuple[int, int], LmdbSnapshot] = {}
-        self._pid = os.getpid()
 
     def acquire(self, folder: Path, *, verify: bool) -> LmdbSnapshot:
-        with self._lock:
-            if os.getpid() != self._pid:  # a fork: what was inherited is neither used nor closed
-                self._opened, self._pid = {}, os.getpid()
-            snapshot = self._opened.get(_identity(folder / DATA_FILE))
-            if snapshot is None:
-                snapshot = LmdbSnapshot(folder, verify=verify)
+        """Open a generation, or share it. Verifying takes long: meanwhile only those who want a new one wait."""
+        with self._opening:
+            with self.lock:
+                found = self._opened.get(_identity(folder / DATA_FILE))
+                if found is not None:
+                    found.users += 1
+                    return found
+            snapshot = LmdbSnapshot(folder, verify=verify)
+            with self.lock:
                 self._opened[snapshot.key] = snapshot
-            snapshot.users += 1
-            return snapshot
-
-    def hold(self, snapshot: LmdbSnapshot) -> None:
-        with self._lock:
-            snapshot.users += 1
+                snapshot.users = 1
+                return snapshot
 
     def release(self, snapshot: LmdbSnapshot) -> None:
-        with self._lock:
+        with self.lock:
             snapshot.users -= 1
             if snapshot.users == 0 and self._opened.get(snapshot.key) is snapshot:
                 del self._opened[snapshot.key]
                 snapshot.close()
 
+    def after_fork(self) -> None:
+        """Close the child's copies, which py-lmdb would not open again; the lock may have been held by another thread."""
+        self.lock, self._opening = threading.RLock(), threading.Lock()
+        self.epoch += 1
+        inherited, self._opened = list(self._opened.values()), {}
+        for snapshot in inherited:
+            snapshot.close()
+
 
 _REGISTRY: Final = _Registry()
+os.register_at_fork(after_in_child=_REGISTRY.after_fork)
 
 
 class LmdbReader(Reader):
@@ -121,8 +135,7 @@ class LmdbReader(Reader):
         super().__init__(experiment)
         self._folder, self._verify = folder, verify
         self._pointer = str(folder / "CURRENT")
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._epoch = _REGISTRY.epoch
         self._name = ""
         self._held: LmdbSnapshot | None = None
 
@@ -140,7 +153,7 @@ class LmdbReader(Reader):
 
     def close(self) -> None:
         """See `Reader`."""
-        with self._lock:
+        with _REGISTRY.lock:
             self._let_go()
 
     @contextlib.contextmanager
@@ -151,29 +164,31 @@ class LmdbReader(Reader):
         except FileNotFoundError:
             yield None
             return
-        with self._lock:
-            if name != self._name or self._pid != os.getpid():
-                self._reopen(name)
-            snapshot = self._held
-            assert snapshot is not None  # noqa: S101 (for the type checker)
-            _REGISTRY.hold(snapshot)
+        snapshot = self._hold(name)
         try:
             yield snapshot
         finally:
             _REGISTRY.release(snapshot)
 
-    def _reopen(self, name: str) -> None:
-        if self._pid != os.getpid():
-            self._held, self._pid = None, os.getpid()
+    def _hold(self, name: str) -> LmdbSnapshot:
+        """The opened generation, counted for one request."""
+        with _REGISTRY.lock:
+            held = self._held
+            if held is not None and name == self._name and self._epoch == _REGISTRY.epoch:
+                held.users += 1
+                return held
         try:
             opened = _REGISTRY.acquire(self._folder / name, verify=self._verify)
         except FileNotFoundError as error:
             raise GenerationGone from error
-        self._let_go()
-        self._held, self._name = opened, name
+        with _REGISTRY.lock:
+            self._let_go()
+            self._held, self._name, self._epoch = opened, name, _REGISTRY.epoch
+            opened.users += 1
+            return opened
 
     def _let_go(self) -> None:
-        if self._held is not None and self._pid == os.getpid():
+        if self._held is not None and self._epoch == _REGISTRY.epoch:
             _REGISTRY.release(self._held)
         self._held, self._name = None, ""
 

