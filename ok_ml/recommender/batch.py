@@ -93,17 +93,18 @@ def warm_kernels() -> None:
     """Compile the kernels once in this process, so that workers find the machine code on disk."""
     import numpy as np
 
-    from ok_ml.recommender.candidates_kernel import merge
+    from ok_ml.recommender.candidates import CandidateIndex, UserBlock
+    from ok_ml.recommender.embeddings import Factors
     from ok_ml.recommender.ids import SourceSets
-    from ok_ml.recommender.retrieval import Retriever
+    from ok_ml.recommender.popularity import Popularity
     from ok_ml.recommender.retrieval_kernel import pair_scores
+    from ok_ml.recommender.snapshot import Catalogue, SourceCounts
 
-    factors, none = np.ones((3, 2), np.float32), SourceSets.empty(1)
-    rows, _ = Retriever(factors).top_k(factors[:1], none, 2)
-    popular = np.arange(3, dtype=np.int32)
-    merge(rows, none.indptr, none.indices, popular, none.indptr, none.indices, np.ones(3, np.int64), rows,
-          np.zeros(rows.shape, np.int8), 3)  # fmt: skip
-    pair_scores(factors, factors, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    ids, vectors, none = np.arange(1, dtype=np.int64), np.ones((1, 2), np.float32), SourceSets.empty(1)
+    popularity = Popularity(ids, (), np.ones((1, 1), np.int64))
+    index = CandidateIndex(Catalogue(ids, (None,)), Factors(ids, ids, vectors, vectors), popularity)
+    index.candidates(UserBlock(ids, ids, ids, none, SourceCounts(none, np.zeros(0, np.int32))), 1)
+    pair_scores(vectors, vectors, ids, ids)
 
 
 def _require_all(reports: list[dict[str, Any]], parts: int) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
 POPULAR_SHARE: Final = 0.15
+_ORDER: Final = (c.REASON_TASTE, c.REASON_FRIENDS, c.REASON_POPULAR)
+Pool = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.int64]"]
 
 
 @dataclass(frozen=True)
@@ -125,19 +127,34 @@ class CandidateIndex:
         return SourceSets(sets.indptr, sets.indices[order])
 
     def candidates(self, block: UserBlock, count: int) -> Candidates:
-        """At most `count` candidates of each user, the same whatever the block."""
-        from ok_ml.recommender.candidates_kernel import merge
+        """At most `count` candidates of each user, the same whatever the block.
+
+        A first round takes each pool's quota in the order taste, friends, popular; a second one fills what is left in
+        the same order. A source belongs to the pool that named it first.
+        """
+        from ok_ml.recommender.candidates_kernel import fill
 
         taste, scores = self.by_taste(block, count)
-        friends = self.by_friends(block)
+        pools = self._pools(block, taste)
+        taken = np.zeros((block.size, self.catalogue.size), np.bool_)
+        taken[block.excluded.rows, block.excluded.indices] = True
         sources = np.full((block.size, count), UNKNOWN, np.int32)
-        reasons = np.zeros((block.size, count), np.int8)
-        merge(
-            taste, friends.indptr, friends.indices, self.orders[EVERYBODY], block.excluded.indptr, block.excluded.indices,
-            quotas(count), sources, reasons, self.catalogue.size,
-        )  # fmt: skip
+        reasons, sizes = np.zeros((block.size, count), np.int8), np.zeros(block.size, np.int64)
+        for limits in (quotas(count), np.full(len(pools), count, np.int64)):
+            for reason in _ORDER:
+                fill(pools[reason], int(limits[reason]), reason, taken, sources, reasons, sizes)
         best = scores[:, 0] if count else np.zeros(block.size)
         return Candidates(sources, reasons, np.where(np.isfinite(best), best, 0.0))
+
+    def _pools(self, block: UserBlock, taste: "NDArray[np.int32]") -> dict[int, Pool]:
+        """Values, begins and ends of each pool by REASON_*."""
+        friends, popular = self.by_friends(block), self.orders[EVERYBODY]
+        taste_ends = np.arange(1, block.size + 1) * taste.shape[1]
+        return {
+            c.REASON_TASTE: (taste.ravel(), taste_ends - taste.shape[1], taste_ends),
+            c.REASON_POPULAR: (popular, np.zeros(block.size, np.int64), np.full(block.size, len(popular))),
+            c.REASON_FRIENDS: (friends.indices, friends.indptr[:-1].copy(), friends.indptr[1:]),
+        }
 
     def fallback(self, block: UserBlock, rows: "NDArray[np.int64]", count: int) -> "NDArray[np.int32]":
         """The list for users without history: the most popular of their segment, int32 [rows, count] padded with -1."""

@@ -1,6 +1,6 @@
 """The compiled merge of candidates. Import this module inside functions only: numba is heavy."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,44 +11,25 @@ if TYPE_CHECKING:
 
 
 @compiled
-def _add(
-    pool: Any, begin: int, limit: int, reason: int, taken: Any, mark: int, out: Any, reasons: Any, size: int
-) -> Any:
-    """Append up to `limit` sources of pool[begin:] that are not taken; returns the new size and where the pool stands."""
-    width, added = out.shape[0], 0
-    while begin < len(pool) and size < width and added < limit:
-        source = pool[begin]
-        begin += 1
-        if source < 0 or taken[source] == mark:
-            continue
-        taken[source] = mark
-        out[size], reasons[size] = source, reason
-        size += 1
-        added += 1
-    return size, begin
-
-
-@compiled
-def merge(
-    taste: "NDArray[np.int32]", friends_indptr: "NDArray[np.int64]", friends: "NDArray[np.int32]",
-    popular: "NDArray[np.int32]", excluded_indptr: "NDArray[np.int64]", excluded: "NDArray[np.int32]",
-    quotas: "NDArray[np.int64]", out: "NDArray[np.int32]", reasons: "NDArray[np.int8]", catalogue_size: int,
+def fill(
+    pool: "tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]", limit: int, reason: int,
+    taken: "NDArray[np.bool_]", sources: "NDArray[np.int32]", reasons: "NDArray[np.int8]", sizes: "NDArray[np.int64]",
 ) -> None:  # fmt: skip
-    """Merge three pools of catalogue indices per user, each best first, into `out` [n, width], padded with -1.
+    """Append to each user's candidates up to `limit` sources of a pool that are not taken.
 
-    A first round takes up to quotas[i] of pool i (taste 0, popular 1, friends 2, the numbers of REASON_*), in the order
-    taste, friends, popular; a second round fills what is left in the same order. A source belongs to the pool that
-    named it first.
+    A pool is (values, begins, ends): user i may get values[begins[i]:ends[i]], best first, negatives are padding. `begins`
+    moves on, so that a later call goes on where this one stopped; `taken` [n, catalogue] and `sizes` [n] are kept up.
     """
-    taken = np.full(catalogue_size, -1, np.int64)
-    width = out.shape[1]
-    for u in range(len(out)):
-        for i in range(excluded_indptr[u], excluded_indptr[u + 1]):
-            taken[excluded[i]] = u
-        mine = friends[friends_indptr[u] : friends_indptr[u + 1]]
-        size, at_taste = _add(taste[u], 0, quotas[0], 0, taken, u, out[u], reasons[u], 0)
-        size, at_friends = _add(mine, 0, quotas[2], 2, taken, u, out[u], reasons[u], size)
-        size, at_popular = _add(popular, 0, quotas[1], 1, taken, u, out[u], reasons[u], size)
-        size, at_taste = _add(taste[u], at_taste, width, 0, taken, u, out[u], reasons[u], size)
-        size, at_friends = _add(mine, at_friends, width, 2, taken, u, out[u], reasons[u], size)
-        size, at_popular = _add(popular, at_popular, width, 1, taken, u, out[u], reasons[u], size)
+    values, begins, ends = pool
+    width = sources.shape[1]
+    for u in range(len(sources)):
+        at, size, last = begins[u], sizes[u], min(width, sizes[u] + limit)
+        while at < ends[u] and size < last:
+            source = values[at]
+            at += 1
+            if source < 0 or taken[u, source]:
+                continue
+            taken[u, source] = True
+            sources[u, size], reasons[u, size] = source, reason
+            size += 1
+        begins[u], sizes[u] = at, size

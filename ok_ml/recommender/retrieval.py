@@ -118,15 +118,27 @@ class Retriever:
                 mine, norms * (1.0 + self._slack), self._tiles, bounds, self._order, barred.indptr, barred.indices,
                 (heap_scores, heap_rows, sizes), block,
             )  # fmt: skip
-        best_rows = np.full((len(mine), rows.shape[1]), UNKNOWN, np.int32)
-        best_scores = np.full(best_rows.shape, -np.inf)
-        rescore(mine, np.ascontiguousarray(self.source_factors), heap_rows, sizes, best_rows, best_scores)
+        exact = np.full(heap_rows.shape, -np.inf)
+        rescore(mine, np.ascontiguousarray(self.source_factors), heap_rows, sizes, exact)
+        best_rows, best_scores = _leading(heap_rows, exact, rows.shape[1])
         rows[chosen], scores[chosen] = best_rows, best_scores
         if keep == len(self.source_factors):
             return np.ones(len(mine), bool)
         error = norms * self._norms.max(initial=0.0) * self._slack
         proven: NDArray[np.bool_] = (sizes < keep) | (best_scores[:, -1] > heap_scores[:, 0] + error)
         return proven
+
+
+def _leading(
+    rows: "NDArray[np.int32]", scores: "NDArray[np.float64]", k: int
+) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+    """The first k of each line by falling score, ties by row; padded with -1 and -inf."""
+    order = np.lexsort((rows, -scores), axis=1)[:, :k]
+    width, missing = order.shape[1], ((0, 0), (0, k - order.shape[1]))
+    best = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    if width == k:
+        return best
+    return np.pad(best[0], missing, constant_values=UNKNOWN), np.pad(best[1], missing, constant_values=-np.inf)
 
 
 def row_norms(factors: "NDArray[np.float32]") -> "NDArray[np.float64]":

@@ -140,19 +140,12 @@ def _dot(user: Any, source: Any) -> float:
 @compiled
 def rescore(
     users: "NDArray[np.float32]", sources: "NDArray[np.float32]", heap_rows: "NDArray[np.int32]",
-    sizes: "NDArray[np.int64]", out_rows: "NDArray[np.int32]", out_scores: "NDArray[np.float64]",
+    sizes: "NDArray[np.int64]", scores: "NDArray[np.float64]",
 ) -> None:  # fmt: skip
-    """Exact scores of the heaps' sources, best first, ties by row; fills the leading columns of `out_*`."""
+    """Exact scores of the heaps' sources, float64 [n, keep]; beyond a heap's size nothing is written."""
     for u in range(len(users)):
-        size = min(sizes[u], heap_rows.shape[1])
-        rows = np.sort(heap_rows[u, :size])
-        exact = np.empty(size, np.float64)
-        for i in range(size):
-            exact[i] = -_dot(users[u], sources[rows[i]])
-        order = np.argsort(exact, kind="mergesort")  # stable: rows ascend among equals
-        for i in range(min(size, out_rows.shape[1])):
-            out_rows[u, i] = rows[order[i]]
-            out_scores[u, i] = -exact[order[i]]
+        for i in range(sizes[u]):
+            scores[u, i] = _dot(users[u], sources[heap_rows[u, i]])
 
 
 @compiled

@@ -1,5 +1,7 @@
 """Engines behind one contract; interactions; factors on disk."""
 
+from typing import ClassVar
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +15,7 @@ from ok_ml.recommender.embeddings import Factors, Interactions, create_engine
 from ok_ml.recommender.ids import SourceSets, dense_index, require_int32
 from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
 
-STAGE = EmbeddingsStage(factors=6, iterations=8, regularization=0.3, alpha=8.0)
+STAGE = EmbeddingsStage(factors=6, iterations=4, regularization=0.3, alpha=8.0)
 
 
 def planted(rng):
@@ -26,12 +28,20 @@ def planted(rng):
 
 
 class EngineContract:
+    fitted: ClassVar[Factors | None] = None
+
     def engine(self, request):
         raise NotImplementedError
 
+    def fit(self, request):
+        """Of the same interactions every time; the first one is kept for the other tests of the class."""
+        found = self.engine(request).fit(planted(np.random.default_rng(0))[0], STAGE, seed=5)
+        type(self).fitted = type(self).fitted or found
+        return found
+
     def test_unseen_pairs_of_the_own_camp_score_above_the_others(self, request):
         interactions, camp, dense = planted(np.random.default_rng(0))
-        factors = self.engine(request).fit(interactions, STAGE, seed=5)
+        factors = self.fit(request)
         scores = factors.user_factors @ factors.source_factors.T
         unseen = dense == 0
         assert scores[unseen & camp].mean() > 0.5
@@ -41,8 +51,7 @@ class EngineContract:
         assert factors.user_factors.dtype == factors.source_factors.dtype == np.float32
 
     def test_equal_input_gives_equal_bytes(self, request):
-        interactions, _, _ = planted(np.random.default_rng(1))
-        first, second = (self.engine(request).fit(interactions, STAGE, seed=5) for _ in range(2))
+        first, second = type(self).fitted or self.fit(request), self.fit(request)
         assert first.user_factors.tobytes() == second.user_factors.tobytes()
         assert first.source_factors.tobytes() == second.source_factors.tobytes()
 
@@ -67,20 +76,24 @@ class TestImplicit(EngineContract):
 @pytest.mark.spark
 class TestSpark(EngineContract):
     @pytest.fixture(autouse=True)
-    def _session(self, spark, tmp_path):
+    def _session(self, spark):
         self.spark = spark
-        spark.conf.set("spark.checkpoint.dir", str(tmp_path))
-        yield
-        spark.conf.unset("spark.checkpoint.dir")
 
     def engine(self, request):
         return create_engine("spark", session=lambda: self.spark)
 
-    def test_it_refuses_to_start_without_a_checkpoint_folder(self):
-        self.spark.conf.unset("spark.checkpoint.dir")
-        with pytest.raises(ConfigError, match=r"spark\.checkpoint\.dir is not set"):
-            self.engine(None).fit(planted(np.random.default_rng(0))[0], STAGE, seed=5)
-        self.spark.conf.set("spark.checkpoint.dir", "x")
+
+class SessionWithoutFolder:
+    class conf:  # noqa: N801
+        @staticmethod
+        def get(_key, default):
+            return default
+
+
+def test_spark_refuses_to_start_without_a_checkpoint_folder():
+    engine = create_engine("spark", session=SessionWithoutFolder)
+    with pytest.raises(ConfigError, match=r"spark\.checkpoint\.dir is not set"):
+        engine.fit(planted(np.random.default_rng(0))[0], STAGE, seed=5)
 
 
 def test_an_unknown_engine_lists_the_known_ones():
