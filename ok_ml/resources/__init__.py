@@ -1,1 +1,1 @@
-
+"""What is outside: Spark, MLflow and the like, as resources of the graph."""

@@ -10,7 +10,7 @@ import pytest
 
 from ok_ml.config.models import SparkConfig
 from ok_ml.errors import EnvironmentFault
-from ok_ml.resources.spark import SparkResource, java_version, open_spark, require_java, spark_settings
+from ok_ml.resources.spark import SparkResource, java_says, java_version, open_spark, spark_settings
 
 
 def test_local_settings_keep_everything_below_the_state_folder(tmp_path: Path) -> None:
@@ -82,21 +82,21 @@ def test_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_java_home_without_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
     with pytest.raises(EnvironmentFault, match=r"JAVA_HOME is .*gone, which has no bin/java"):
-        require_java()
+        java_says()
 
 
 def test_java_that_is_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _fake_java(tmp_path / "jdk", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     with pytest.raises(EnvironmentFault, match=r"is Java 11, expected 17 or newer"):
-        require_java()
+        java_says()
 
 
 def test_java_that_does_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _fake_java(tmp_path / "jdk", "exit 3")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     with pytest.raises(EnvironmentFault, match=r"bin/java does not run: .*exit status 3"):
-        require_java()
+        java_says()
 
 
 def test_importing_starts_nothing() -> None:
