@@ -93,14 +93,16 @@ def load_layout(path: Path) -> FeatureLayout:
 def score_part(bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, part: int) -> pa.Table:
     """Predictions of every user of one part as of `dt`, ordered by user.
 
-    What the parts share is loaded once a process and day.
+    What the parts share is loaded once a process, and again when the bundle or a table of the day has another version:
+    Spark's workers outlive a job.
 
     Returns
     -------
     Table of PREDICTIONS_SCHEMA: one row for every user of the snapshot; lists are shorter than `top_n` only if the
     user is subscribed to nearly everything.
     """
-    bundle, cut = _shared(bundle_path, lake_root, dataset_scope, scope, dt)
+    tables = Tables(Lake(lake_root), dataset_scope, scope)
+    bundle, cut = _shared(bundle_path, lake_root, dataset_scope, scope, dt, _versions(Path(bundle_path), tables, dt))
     return score_cut_part(cut.part(part), bundle.ranker, bundle.stage)
 
 
@@ -115,11 +117,24 @@ def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage) -> pa
 
 
 @lru_cache(maxsize=1)
-def _shared(bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str) -> tuple[ScoringBundle, Cut]:
+def _shared(
+    bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, _versions: tuple[str, ...]
+) -> tuple[ScoringBundle, Cut]:
     bundle = ScoringBundle.load(Path(bundle_path))
     tables = Tables(Lake(lake_root), dataset_scope, scope)
     cut = Cut.load(tables, dt, factors=bundle.factors, popularity=bundle.popularity, layout=bundle.layout)
     return bundle, cut
+
+
+def _versions(bundle: Path, tables: Tables, dt: str) -> tuple[str, ...]:
+    """Changes whenever `_shared` would load something else."""
+    files = [f"{path.name} {path.stat().st_mtime_ns}" for path in sorted(bundle.rglob("*")) if path.is_file()]
+    shared = (
+        (tables.dataset_scope, c.SOURCES),
+        (tables.dataset_scope, c.SUBSCRIPTIONS),
+        (tables.scope, c.SOURCE_FEATURES),
+    )
+    return (*files, *(tables.lake.manifest(scope, table, dt).version for scope, table in shared))
 
 
 def _predictions(part: CutPart, user_ids: "NDArray[np.int64]", lists: RankedLists) -> pa.Table:

@@ -78,6 +78,19 @@ def test_users_without_history_are_marked_and_get_the_fallback(predictions):
     assert c.REASON_FALLBACK not in {reason for row in rows if not row[c.IS_FALLBACK] for reason in row[c.REASONS]}
 
 
+def test_a_bundle_written_again_at_the_same_path_is_loaded_again(world, trained, bundle, tmp_path):
+    loaded, lists = ScoringBundle.load(bundle), []
+    for top_n in (10, 3):
+        write_bundle(
+            tmp_path, factors=loaded.factors, ranker=trained.ranker, sample=trained.sample, popularity=loaded.popularity,
+            layout=LAYOUT, stage=PredictionsStage(candidates=30, top_n=top_n),
+        )  # fmt: skip
+        lists.append(
+            score_part(str(tmp_path), str(world.lake.root), DATASET, EXPERIMENT, DT, 0)[c.SOURCE_IDS].to_pylist()
+        )
+    assert [row[:3] for row in lists[0]] == lists[1]
+
+
 def test_block_size_changes_no_byte(world, bundle, predictions, monkeypatch):
     loaded = ScoringBundle.load(bundle)
     cut = cuts.Cut.load(world.tables, DT, factors=loaded.factors, popularity=loaded.popularity, layout=loaded.layout)
