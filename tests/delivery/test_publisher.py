@@ -1,3 +1,4 @@
+import contextlib
 import pickle
 import time
 import uuid
@@ -41,16 +42,27 @@ def consumed(config: KafkaConfig, topic: str, part: int) -> list[tuple[bytes, by
     consumer = Consumer(
         {"bootstrap.servers": config.bootstrap_servers, "group.id": "test", "enable.auto.commit": False}
     )
-    consumer.assign([TopicPartition(topic, part, OFFSET_BEGINNING)])
-    _, high = consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)
-    found: list[tuple[bytes, bytes]] = []
-    deadline = time.monotonic() + 15
-    while len(found) < high and time.monotonic() < deadline:
-        found += [
-            (message.key(), message.value()) for message in consumer.consume(1000, 0.2) if message.error() is None
-        ]
-    consumer.close()
-    return found
+    try:
+        high = _end_of(consumer, topic, part)
+        consumer.assign([TopicPartition(topic, part, OFFSET_BEGINNING)])
+        found: list[tuple[bytes, bytes]] = []
+        deadline = time.monotonic() + 15
+        while len(found) < high and time.monotonic() < deadline:
+            found += [(m.key(), m.value()) for m in consumer.consume(1000, 0.2) if m.error() is None]
+        return found
+    finally:
+        consumer.close()
+
+
+def _end_of(consumer, topic: str, part: int) -> int:
+    """The end of a partition; a topic that was just made has no leader for a moment."""
+    from confluent_kafka import KafkaException, TopicPartition
+
+    for _ in range(50):
+        with contextlib.suppress(KafkaException):
+            return consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1]
+        time.sleep(0.1)
+    raise AssertionError(f"{topic} [{part}] has no leader")
 
 
 @pytest.mark.kafka
