@@ -1,0 +1,94 @@
+"""The health of everything on one page: what needs attention first, what is fine below, in one screen."""
+
+from collections import defaultdict
+from typing import Final
+
+from ok_ml.serving.health import STATES, State, StatusItem, in_words, worst, worst_first
+from ok_ml.serving.html import Markup, join, tag
+from ok_ml.serving.layout import Neighbours, notice, page
+
+STATE_WORDS: Final[dict[State, str]] = {"ok": "fine", "warn": "warning", "fail": "failing", "unknown": "unknown"}
+_KIND_WORDS: Final = {
+    "generation": "Served generations",
+    "materialiser": "Materialiser",
+    "service": "Services",
+    "asset": "Assets",
+    "check": "Checks",
+    "collector": "Collectors",
+}
+
+
+def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
+    """The whole page."""
+    ordered = worst_first(items)
+    trouble = [item for item in ordered if item.state != "ok"]
+    fine = [item for item in ordered if item.state == "ok"]
+    content = [tag("div", tag("h1", "Health"), _tally(ordered)), _headline(ordered)]
+    if trouble:
+        content.append(tag("section", tag("h2", "Needs attention", id="attention"), _table(trouble), class_="card"))
+    if fine:
+        content.append(tag("section", tag("h2", "Fine"), *_fine(fine), class_="card"))
+    return page("Health", *content, current="/health", neighbours=neighbours)
+
+
+def _tally(items: list[StatusItem]) -> Markup:
+    counts = {state: sum(item.state == state for item in items) for state in STATES}
+    pills = [
+        tag("li", tag("span", f"{count} {STATE_WORDS[state]}", class_=f"state s-{state}"))
+        for state, count in counts.items()
+        if count
+    ]
+    return tag("ul", *pills, class_="tally", aria_label="How many are in which state")
+
+
+def _headline(items: list[StatusItem]) -> Markup:
+    state = worst(items)
+    first = worst_first(items)[:1]
+    if state == "ok":
+        return notice("ok", f"All {len(items)} parts that are watched are fine.")
+    if not first:
+        return notice("", "Nothing is watched yet.", "Start everything with `make ui`, or run `ok-ml status`.")
+    item = first[0]
+    return notice(state, f"{item.name} is {STATE_WORDS[state]}: {item.message or 'no reason was given'}")
+
+
+def _table(items: list[StatusItem]) -> Markup:
+    names = ("State", "What", "Kind", "Age", "Reason and next step", "Owner")
+    head = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names]))
+    return tag("div", tag("table", head, tag("tbody", *[_row(item) for item in items])), class_="table", tabindex=0, role="region", aria_labelledby="attention")  # fmt: skip
+
+
+def _row(item: StatusItem) -> Markup:
+    name = tag("a", item.name, href=item.link) if item.link else item.name
+    return tag(
+        "tr",
+        tag("td", tag("span", STATE_WORDS[item.state], class_=f"state s-{item.state}")),
+        tag("td", name, class_="name"),
+        tag("td", item.kind, class_="kind-cell muted"),
+        tag("td", _age(item), class_="age"),
+        tag("td", item.message, class_="message"),
+        tag("td", item.owner, class_="owner muted small"),
+    )
+
+
+def _fine(items: list[StatusItem]) -> list[Markup]:
+    groups: dict[str, list[StatusItem]] = defaultdict(list)
+    for item in sorted(items, key=lambda found: found.name):
+        groups[item.kind].append(item)
+    found = []
+    for kind in sorted(groups, key=lambda name: list(_KIND_WORDS).index(name) if name in _KIND_WORDS else 99):
+        rows = [
+            tag("li", tag("span", _link(item), title=item.message or None), tag("span", _age(item)))
+            for item in groups[kind]
+        ]
+        title = tag("h3", f"{_KIND_WORDS.get(kind, kind)} ({len(rows)})", class_="kind")
+        found.append(join(title, tag("ul", *rows, class_="fine")))
+    return found
+
+
+def _link(item: StatusItem) -> str | Markup:
+    return tag("a", item.name, href=item.link) if item.link else item.name
+
+
+def _age(item: StatusItem) -> str:
+    return "" if item.age_seconds is None else in_words(item.age_seconds)

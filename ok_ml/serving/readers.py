@@ -1,0 +1,92 @@
+"""One reader an experiment, opened on first use: after the fork, in the process that answers."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from ok_ml.delivery.manifest import Answer
+from ok_ml.delivery.reading import Reader
+from ok_ml.delivery.storage import PredictionStore
+from ok_ml.errors import IntegrityError, OkMlError
+from ok_ml.serving.http import Problem
+
+_T = TypeVar("_T")
+_RETRY_AFTER: Final = [("retry-after", "5")]
+
+
+class Readers:
+    """The storage as requests see it: every trouble becomes a Problem with a remedy.
+
+    Parameters
+    ----------
+    experiments
+        Names that are served.
+    open_store
+        Called once, on first use.
+    """
+
+    def __init__(self, experiments: Sequence[str], open_store: Callable[[], PredictionStore]) -> None:
+        self.experiments = tuple(experiments)
+        self._open_store, self._opening = open_store, threading.Lock()
+        self._store: PredictionStore | None = None
+        self._readers: dict[str, Reader] = {}
+
+    def store(self) -> PredictionStore:
+        """The storage itself. Raises as `open_store`."""
+        with self._opening:
+            if self._store is None:
+                self._store = self._open_store()
+            return self._store
+
+    def reader(self, experiment: str) -> Reader:
+        """The reader of an experiment. Raises Problem 404 for an unknown one and 503 if its storage does not answer."""
+        found = self._readers.get(experiment)
+        if found is not None:
+            return found
+        if experiment not in self.experiments:
+            raise Problem(
+                404,
+                f"there is no experiment {experiment[:60]!r}; known: {', '.join(self.experiments) or 'none'}",
+                remedy="use one of the known names, or add configs/experiments/<name>.yml and start the service again",
+                known=list(self.experiments),
+            )
+        opened = answered(lambda: self.store().reader(experiment))
+        return self._readers.setdefault(experiment, opened)
+
+    def get_many(self, experiment: str, entity_ids: Sequence[int]) -> Answer:
+        """The lists of some entities, whole from one generation. Raises Problem 404 or 503."""
+        reader = self.reader(experiment)
+        answer = answered(lambda: reader.get_many(entity_ids, with_names=True))
+        if answer is None:
+            raise nothing_published(experiment)
+        return answer
+
+    def close(self) -> None:
+        """Close every reader and the storage."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def answered(ask: Callable[[], _T]) -> _T:
+    """What the storage answers; its deliberate errors become Problems."""
+    try:
+        return ask()
+    except OkMlError as error:
+        status = 500 if isinstance(error, IntegrityError) else 503
+        headers = _RETRY_AFTER if status == 503 else None
+        raise Problem(status, error.problem, why=error.why, remedy=error.remedy, headers=headers) from error
+
+
+def nothing_published(experiment: str) -> Problem:
+    """The answer while an experiment has no generation."""
+    return Problem(
+        503,
+        f"{experiment} has no generation yet",
+        why="predictions are served from the last generation that was published and verified, and there is none",
+        remedy=f"run `ok-ml run {experiment}`, or materialise its live_predictions in the Dagster UI",
+        headers=_RETRY_AFTER,
+    )

@@ -1,0 +1,113 @@
+"""Starting the service: ``python -m ok_ml.serving.server --project DIR`` runs it until SIGTERM or Ctrl-C."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from ok_ml.config.models import Project, ServiceConfig
+from ok_ml.delivery.storage import open_store
+from ok_ml.errors import OkMlError
+from ok_ml.serving.app import Deployment, Service
+from ok_ml.serving.layout import Neighbours
+from ok_ml.serving.port import require_free
+from ok_ml.serving.watch import look
+
+logger = logging.getLogger(__name__)
+
+# A header block beyond 16 KiB is refused with 431, a peer that does not finish its headers is hung up on.
+HEADER_BYTES: Final = 16 * 1024
+HEADER_SECONDS: Final = 10
+STOP_SECONDS: Final = 5
+
+
+def deployment_of(project: Project) -> Deployment:
+    """What the service of a project serves. Opens nothing."""
+    local = {"Dagster": project.environment.dagster.port, "MLflow": project.environment.mlflow.port}
+    links = (
+        {name: f"http://127.0.0.1:{port}/" for name, port in local.items()} if project.environment.dagster.home else {}
+    )
+    return Deployment(
+        experiments=_in_order(project),
+        plots=project.state_dir / "plots",
+        open_store=partial(open_store, project.environment.storage, project.root),
+        watch=partial(look, project),
+        first_examples=partial(example_of_last_run, project.state_dir),
+        neighbours=Neighbours(links),
+    )
+
+
+def _in_order(project: Project) -> tuple[str, ...]:
+    """Experiments with the automatic ones first: the page opens with the first."""
+    names = sorted(project.experiments)
+    return tuple(sorted(names, key=lambda name: project.experiments[name].release.cycle != "automatic"))
+
+
+def example_of_last_run(state_dir: Path, experiment: str) -> list[int]:
+    """The example user that the last run of an experiment recorded, if there is one."""
+    try:
+        found = orjson.loads((state_dir / "runs" / "last.json").read_bytes())
+        return [int(found["example_user"])] if found.get("experiment") == experiment else []
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return []
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Hands the application to granian's worker without another import."""
+
+    service: Service
+
+    def __call__(self, *_ignored: Any) -> Service:
+        return self.service
+
+
+def serve(config: ServiceConfig, deployment: Deployment, *, say: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Workers are forked before anything is opened.
+
+    Raises
+    ------
+    EnvironmentFault
+        The port is taken: granian would share it with the other server instead of saying so.
+    """
+    require_free(config.host, config.port)
+    server = Granian(
+        "ok_ml.serving.server:serve", config.host, config.port, interface=Interfaces.RSGI, workers=config.workers,
+        http=HTTPModes.http1, websockets=False, log_access=False, respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS, backlog=1024, backpressure=512,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
+    )  # fmt: skip
+    if say is not None:
+        say(f"serving {', '.join(deployment.experiments)} at http://{config.host}:{config.port}/")
+    server.serve(target_loader=_Loader(Service(deployment)), wrap_loader=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the project that the arguments name; returns the exit code."""
+    parser = argparse.ArgumentParser("ok_ml.serving.server", description="Serve predictions over HTTP.")
+    parser.add_argument("--project", type=Path, help="project folder; default: found upwards from here")
+    parser.add_argument("--size", default=None, help="size of the configuration")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    from ok_ml.config.loader import load_project
+
+    try:
+        project = load_project(arguments.project, arguments.size)
+        serve(project.environment.service, deployment_of(project), say=logger.info)
+    except OkMlError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
