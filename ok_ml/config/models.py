@@ -112,7 +112,7 @@ class Incident(Frozen):
 
     day: int = Field(ge=0, description="Day index from the world's start.")
     kind: Literal["shift", "nulls", "late", "half", "doubled"]
-    size: float = Field(default=1.0, description="Strength: seconds or factor for shift, share of rows for nulls.")
+    size: float = Field(default=1.0, description="Factor of the time spent for shift, share of rows for nulls and late; unused otherwise.")
 
 
 class WorldConfig(Frozen):
@@ -121,12 +121,12 @@ class WorldConfig(Frozen):
     seed: int = 7
     start: str = Field(description="First day, ISO date; a Monday keeps the weekly rhythm readable.")
     days: int = Field(ge=8, description="Days that `make run` commits.")
-    users: int = Field(ge=100, description="Registered users at the end of `days`.")
-    sources: int = Field(ge=50, description="Groups and authors ever alive within `days`.")
+    users: int = Field(ge=100, description="Users registered within the first 28 days; growth goes on at their rate.")
+    sources: int = Field(ge=50, description="Groups and authors ever alive within the first 28 days; births go on.")
     topics: int = Field(default=24, ge=4)
     users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
     incidents: tuple[Incident, ...] = ()
-    behaviour: dict[str, float] = Field(default_factory=dict, description="Overrides of ok_world.parameters.Behaviour.")
+    behaviour: dict[str, float] = Field(default_factory=dict, description="Overrides of ok_ml.world.parameters.Behaviour.")
 
 
 class JoinMapping(Frozen):

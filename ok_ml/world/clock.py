@@ -42,7 +42,8 @@ def run_clock(
     """
     due = time.monotonic() + day_seconds
     while not stop.wait(max(due - time.monotonic(), 0.0)):
-        due = max(due + day_seconds, time.monotonic())
+        late = time.monotonic() - due > day_seconds
+        due = (time.monotonic() if late else due) + day_seconds
         dt = next_date(world, lake, scope)
         if dt is None:
             _LOG.info("%s: the clock waits for the first %d days", scope, world.config.days)

@@ -47,12 +47,12 @@ class Behaviour:
     session_posts: int = 8  # posts of one session; the position starts again at 0 with the next
 
     # -- what is shown (organic channels; they sum to 1 with served_share) ---------------------------------
-    subscribed_share: float = 0.33  # posts of subscribed sources
+    subscribed_share: float = 0.30  # posts of subscribed sources
     friends_share: float = 0.12  # sources that the circle subscribes to
     trends_share: float = 0.08  # what the circle talks about these days
-    finds_share: float = 0.17  # what the user keeps running into these days
-    taste_share: float = 0.15  # sources of the user's niches by their size
-    served_share: float = 0.15  # what the storage serves; without a list: popular and exploration
+    finds_share: float = 0.16  # what the user keeps running into these days
+    taste_share: float = 0.14  # sources of the user's niches by their size
+    served_share: float = 0.20  # what the storage serves; without a list: popular and exploration
     unserved_exploration_share: float = 0.3  # of served_share without a list: any source; the rest is popular
     served_position_decay: float = 0.7  # a list's rank r is looked at with weight (1 + r)^-decay
     finds: int = 5  # sources of a user's finds

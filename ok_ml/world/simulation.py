@@ -188,10 +188,14 @@ def _rows(
 
 
 def _friend_requests(world: World, whole: Block, day: int, rng: np.random.Generator) -> "tuple[NDArray[np.int64], ...]":
-    """The requests of friendships that begin today, and some that lead nowhere; source 0, the other user as object."""
+    """The requests of friendships that begin today, and some that lead nowhere; source 0, the other user as object.
+
+    A silent user asks nobody: their friendships begin without a request in the log.
+    """
     edges, users = whole.friendships, whole.users
-    begins = (edges.since == day) & edges.asks & (day > 0)
-    stray = np.flatnonzero((rng.random(len(users)) < world.behaviour.stray_requests) & (users.registered <= day))
+    able = (users.active > 0) & (users.registered <= day)
+    begins = (edges.since == day) & edges.asks & (day > 0) & able[edges.user - users.index[0]]
+    stray = np.flatnonzero((rng.random(len(users)) < world.behaviour.stray_requests) & able)
     asks = np.concatenate([edges.user[begins], users.index[stray]])
     asked = np.concatenate([edges.friend[begins], rng.integers(0, world.config.users, len(stray))])
     n, none = len(asks), np.full(len(asks), -1)
