@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from ok_ml.delivery.storage import PredictionStore
-from ok_ml.serving.answers import many_answers, one_answer
 from ok_ml.serving.files import picture, style_sheet
 from ok_ml.serving.health import StatusItem, report
 from ok_ml.serving.health_page import health_page
@@ -101,15 +102,13 @@ class Service:
         )
         query(scope.query_string, ())
         entity_ids, n = batch(await _body(scope, protocol))
-        served = self.readers.get_many(experiment, entity_ids)
-        return json_response(many_answers(experiment, entity_ids, served, n))
+        return json_response(self.readers.many(experiment, entity_ids, n))
 
     def _one(self, experiment: str, entity: str, query_string: str) -> Response:
         self.readers.reader(experiment)
         wanted = entity_id(entity)
         n = list_length(query(query_string, ("n",)).get("n")) if query_string else None
-        served = self.readers.get_many(experiment, (wanted,))
-        return json_response(one_answer(experiment, wanted, served, n))
+        return json_response(self.readers.one(experiment, wanted, n))
 
     # -- everything else -----------------------------------------------------------------------------------------
 
@@ -139,8 +138,7 @@ class Service:
             view["details"] = manifest.details
             view["examples"] = self._examples(experiment, answered(lambda: reader.example_ids(_EXAMPLES)))
             if user:
-                wanted = entity_id(user)
-                view["answer"] = one_answer(experiment, wanted, self.readers.get_many(experiment, (wanted,)), None)
+                view["answer"] = orjson.loads(self.readers.one(experiment, entity_id(user), None))
         except Problem as problem:
             view["problem"] = problem
         return HomeView(**view, neighbours=self.deployment.neighbours)
@@ -153,13 +151,13 @@ class Service:
         return page_response(health_page(await self._board.items(), neighbours=self.deployment.neighbours))
 
     async def _health_json(self, _scope: Any) -> Response:
-        return json_response(report(await self._board.items()))
+        return json_response(orjson.dumps(report(await self._board.items())))
 
     async def _live(self, _scope: Any) -> Response:
         return Response(200, PLAIN, b"alive\n", [("cache-control", "no-store")])
 
     async def _openapi(self, _scope: Any) -> Response:
-        return json_response(document(self.deployment.experiments))
+        return json_response(orjson.dumps(document(self.deployment.experiments)))
 
     async def _style(self, _scope: Any) -> Response:
         return style_sheet()

@@ -16,6 +16,7 @@ PLAIN: Final = "text/plain; charset=utf-8"
 # Nothing from outside, no script, no frame around us: the pages need only their own style sheet and pictures.
 PAGE_POLICY: Final = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _COMMON: Final[Headers] = [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")]
+_UNCACHED: Final[Headers] = [("cache-control", "no-store")]
 _TITLES: Final = {
     400: "The request cannot be understood",
     401: "The caller is not known",
@@ -83,9 +84,9 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
         )
 
 
-def json_response(value: Any, *, status: int = 200) -> Response:
+def json_response(body: bytes) -> Response:
     """A JSON answer that nobody may cache: the next request may see another generation."""
-    return Response(status, JSON, orjson.dumps(value), [("cache-control", "no-store")])
+    return Response(200, JSON, body, _UNCACHED)
 
 
 def page_response(html: str, *, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:

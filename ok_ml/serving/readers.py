@@ -8,6 +8,7 @@ from ok_ml.delivery.manifest import Answer
 from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.storage import PredictionStore
 from ok_ml.errors import IntegrityError, OkMlError
+from ok_ml.serving.encoding import GenerationJson
 from ok_ml.serving.http import Problem
 
 _T = TypeVar("_T")
@@ -30,6 +31,7 @@ class Readers:
         self._open_store, self._opening = open_store, threading.Lock()
         self._store: PredictionStore | None = None
         self._readers: dict[str, Reader] = {}
+        self._encoders: dict[str, GenerationJson] = {}
 
     def store(self) -> PredictionStore:
         """The storage itself. Raises as `open_store`."""
@@ -53,13 +55,43 @@ class Readers:
         opened = answered(lambda: self.store().reader(experiment))
         return self._readers.setdefault(experiment, opened)
 
-    def get_many(self, experiment: str, entity_ids: Sequence[int]) -> Answer:
-        """The lists of some entities, whole from one generation. Raises Problem 404 or 503."""
+    def one(self, experiment: str, entity_id: int, n: int | None) -> bytes:
+        """The JSON document for one entity. Raises Problem 404 or 503."""
+        return self._document(experiment, (entity_id,), lambda made, answer: made.one(entity_id, answer, n))
+
+    def many(self, experiment: str, entity_ids: Sequence[int], n: int | None) -> bytes:
+        """The JSON document for a batch, whole from one generation. Raises Problem 404 or 503."""
+        return self._document(experiment, entity_ids, lambda made, answer: made.many(entity_ids, answer, n))
+
+    def _document(
+        self, experiment: str, entity_ids: Sequence[int], encode: Callable[[GenerationJson, Answer], bytes]
+    ) -> bytes:
+        """Encode from what is known of the generation; only if a source is new, read again with names."""
         reader = self.reader(experiment)
-        answer = answered(lambda: reader.get_many(entity_ids, with_names=True))
+        answer = self._read(reader, entity_ids, with_names=False)
+        try:
+            return encode(self._encoder(experiment, answer), answer)
+        except KeyError:
+            named = self._read(reader, entity_ids, with_names=True)
+            encoder = self._encoder(experiment, named)
+            encoder.learn(named)
+            return encode(encoder, named)
+
+    def _read(self, reader: Reader, entity_ids: Sequence[int], *, with_names: bool) -> Answer:
+        try:
+            answer = reader.get_many(entity_ids, with_names=with_names)
+        except OkMlError as error:
+            raise refused(error) from error
         if answer is None:
-            raise nothing_published(experiment)
+            raise nothing_published(reader.experiment)
         return answer
+
+    def _encoder(self, experiment: str, answer: Answer) -> GenerationJson:
+        """What was encoded of this generation; that of the one before is let go."""
+        made = self._encoders.get(experiment)
+        if made is None or made.generation != answer.generation:
+            made = self._encoders[experiment] = GenerationJson(experiment, answer.manifest)
+        return made
 
     def close(self) -> None:
         """Close every reader and the storage."""
@@ -76,9 +108,14 @@ def answered(ask: Callable[[], _T]) -> _T:
     try:
         return ask()
     except OkMlError as error:
-        status = 500 if isinstance(error, IntegrityError) else 503
-        headers = _RETRY_AFTER if status == 503 else None
-        raise Problem(status, error.problem, why=error.why, remedy=error.remedy, headers=headers) from error
+        raise refused(error) from error
+
+
+def refused(error: OkMlError) -> Problem:
+    """A deliberate error of the storage as an answer."""
+    status = 500 if isinstance(error, IntegrityError) else 503
+    headers = _RETRY_AFTER if status == 503 else None
+    return Problem(status, error.problem, why=error.why, remedy=error.remedy, headers=headers)
 
 
 def nothing_published(experiment: str) -> Problem:
