@@ -63,6 +63,18 @@ def test_tastes_are_distributions_that_move_for_some_and_stay_for_others():
     assert np.array_equal(users.taste(9)[0], World(SMALL, 4).block(0).users.taste(9)[0])
 
 
+def test_age_groups_lean_towards_different_topics(tiny):
+    users = tiny.world.block(0).users
+    topic = users.taste(0)[0][:, 0] // tiny.world.topics.niches_a_topic
+
+    def unevenness(age):
+        table = np.bincount(age.astype(np.int64) * 24 + topic, minlength=6 * 24).reshape(6, 24)
+        expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+        return ((table - expected) ** 2 / np.maximum(expected, 1e-9)).sum()  # chi squared
+
+    assert unevenness(users.age) > 2 * unevenness(np.random.default_rng(0).permutation(users.age))
+
+
 def test_friends_go_both_ways_and_share_tastes(small):
     table = small.world.friends_table(5)
     pairs = set(zip(column(table, "userId").tolist(), column(table, "friendId").tolist(), strict=True))
