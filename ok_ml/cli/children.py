@@ -47,6 +47,8 @@ class Child:
         Whether everything stops when it gives up before it was ever ready.
     signal_group
         Whether SIGTERM goes to its whole process group instead of to the leader alone.
+    once
+        Whether it is a step that ends by itself: ready when it ends with 0, given up at any other end.
     stop_seconds
         How long it may take to end after SIGTERM before it is killed.
     """
@@ -62,6 +64,7 @@ class Child:
     ready_timeout_seconds: float = 60.0
     required: bool = False
     signal_group: bool = False
+    once: bool = False
     stop_seconds: float = 8.0
 
 

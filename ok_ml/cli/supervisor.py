@@ -27,6 +27,7 @@ FIRST_BACKOFF_SECONDS: Final = 0.3
 DEATHS_BEFORE_GIVING_UP: Final = 5
 DEATHS_WINDOW_SECONDS: Final = 60.0
 _TAIL_LINES: Final = 5
+_STEP_TAIL_LINES: Final = 6
 HOUSEKEEPING_SECONDS: Final = 2.0
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,8 +80,8 @@ class Supervisor:
 
     @property
     def settled(self) -> bool:
-        """Whether every child is ready or given up."""
-        return all(slot.state in (State.READY, State.DOWN) for slot in self.slots.values())
+        """Whether every child is ready, given up, or so late that the terminal has said so."""
+        return all(slot.state in (State.READY, State.DOWN) or slot.complained for slot in self.slots.values())
 
     def _is_due(self, slot: Slot) -> bool:
         if slot.state is State.BACKOFF:
@@ -101,7 +102,9 @@ class Supervisor:
         if running is None:
             return
         code = running.exit_code()
-        if code is not None:
+        if slot.child.once:
+            self._watch_step(slot, running, code)
+        elif code is not None:
             self._report_death(slot, running, code)
             running.sweep()
             self._after_death(slot)
@@ -111,6 +114,18 @@ class Supervisor:
             slot.state, slot.was_ready = State.READY, True
         elif slot.state is State.STARTING:
             self._complain_if_late(slot)
+
+    def _watch_step(self, slot: Slot, running: Running, code: int | None) -> None:
+        if code is None:
+            self._complain_if_late(slot)
+        elif slot.state is State.STARTING and code == 0:
+            slot.state, slot.was_ready = State.READY, True
+        elif slot.state is State.STARTING:
+            slot.state = State.DOWN
+            self.say(f"{slot.child.name} ended ({exit_in_words(code)}):")
+            for line in running.tail(_STEP_TAIL_LINES):
+                self.say(line)
+            self._let_dependants_down(slot)
 
     def _answers(self, slot: Slot) -> bool:
         if slot.child.ready is None:
@@ -147,15 +162,22 @@ class Supervisor:
             f"{slot.child.name} died {DEATHS_BEFORE_GIVING_UP} times within a minute and stays down.\n"
             f"  what to do:     read {self._log(slot)}, mend the cause, then stop this (Ctrl-C) and start it again"
         )
-        waiting = [other.child.name for other in self.slots.values() if slot.child.name in other.child.after]
-        for name in waiting:
-            if self.slots[name].state is State.WAITING:
-                self.slots[name].state = State.DOWN
-                self.say(f"{name} is not started: it needs {slot.child.name}.")
-        if slot.child.required and not slot.was_ready:
+        self._let_dependants_down(slot)
+
+    def _let_dependants_down(self, slot: Slot) -> None:
+        """What happens to the others when a child will not come up."""
+        if slot.was_ready:
+            return
+        if slot.child.required:
             self.say(f"Nothing works without {slot.child.name}: stopping everything.")
             self.failed = True
             self.stop_requested.set()
+            return
+        for other in self.slots.values():
+            if slot.child.name in other.child.after and other.state is State.WAITING:
+                other.state = State.DOWN
+                self.say(f"{other.child.name} is not started: it needs {slot.child.name}.")
+                self._let_dependants_down(other)
 
     def trim_logs(self) -> None:
         """Keep every log below its limit."""
@@ -197,7 +219,7 @@ class Supervisor:
 
 def run_supervisor(
     children: Sequence[Child], *, logs: Path, say: Say | None = None, on_ready: Callable[[Supervisor], None] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    on_change: Callable[[Supervisor], None] | None = None, clock: Callable[[], float] = time.monotonic,
 ) -> int:  # fmt: skip
     """Run children until SIGINT, SIGTERM or SIGHUP, or until a required one cannot be started.
 
@@ -211,7 +233,9 @@ def run_supervisor(
     say
         Receives every line for the terminal; default: standard error.
     on_ready
-        Called once, when every child is ready or given up.
+        Called once, when every child is ready, given up, or late.
+    on_change
+        Called whenever a child was started or ended.
 
     Returns
     -------
@@ -223,17 +247,26 @@ def run_supervisor(
     before = descendants()
     with _signals(supervisor), adopting_orphans():
         try:
-            _loop(supervisor, on_ready)
+            _loop(supervisor, on_ready, on_change)
         finally:
             supervisor.stop()
             kill_descendants(except_for=before)
     return 1 if supervisor.failed else 0
 
 
-def _loop(supervisor: Supervisor, on_ready: Callable[[Supervisor], None] | None) -> None:
+def _loop(
+    supervisor: Supervisor,
+    on_ready: Callable[[Supervisor], None] | None,
+    on_change: Callable[[Supervisor], None] | None,
+) -> None:
     housekeeping_at = supervisor.clock() + HOUSEKEEPING_SECONDS
+    seen: list[int | None] = []
     while not supervisor.stop_requested.wait(TICK_SECONDS):
         supervisor.tick()
+        pids = [slot.running.pid if slot.running else None for slot in supervisor.slots.values()]
+        if on_change is not None and pids != seen:
+            seen = pids
+            on_change(supervisor)
         if on_ready is not None and supervisor.settled:
             on_ready(supervisor)
             on_ready = None

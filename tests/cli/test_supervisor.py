@@ -197,7 +197,39 @@ def test_a_required_child_that_never_lives_stops_everything(tmp_path: Path) -> N
     output, _ = script.process.communicate(timeout=20)
     assert script.process.returncode == 1
     assert "Nothing works without needed" in output
-    assert "after is not started: it needs needed." in output
+
+
+def test_a_step_that_fails_is_not_tried_again_and_says_what_it_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    step = Child("check", (sys.executable, "-c", "raise SystemExit('line 3 is wrong')"), once=True)
+    children = [step, Child("next", ("sleep", "60"), after=("check",)), Child("last", ("sleep", "60"), after=("next",))]
+    supervisor = Supervisor(children, logs=tmp_path, say=said.append, clock=time.monotonic)
+
+    def settled() -> bool:
+        supervisor.tick()
+        return supervisor.settled
+
+    until(settled)
+    assert said == [
+        "check ended (exit code 1):", "line 3 is wrong",
+        "next is not started: it needs check.", "last is not started: it needs next.",
+    ]  # fmt: skip
+    assert all(slot.state is State.DOWN for slot in supervisor.slots.values())
+
+
+def test_what_follows_a_step_starts_after_it_ended_well(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        children = [
+            Child("step", (python, "-c", "import time; time.sleep(0.3)"), once=True),
+            Child("next", ("sleep", "60"), after=("step",)),
+        ]
+        """,
+    )
+    names = [process.name() for process in script.wait_ready()]
+    assert names == ["sleep"]
+    assert script.end() == 0
 
 
 def test_a_program_that_does_not_exist_is_a_death_like_any_other(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""The process in which days go by: ``python -m ok_ml.cli.clock --project DIR``.
+
+It joins the world with the storage: what is served to a user is what the simulated user is shown, so a better model
+earns more likes and a broken one costs them.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml.config.loader import load_project
+from ok_ml.delivery.reading import Reader
+from ok_ml.delivery.storage import open_store
+from ok_ml.errors import OkMlError, UsageError
+from ok_ml.lake import Lake
+from ok_ml.world.clock import run_clock
+from ok_ml.world.exposure import ServedLists
+from ok_ml.world.network import World
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ok_ml.config.models import Project
+
+logger = logging.getLogger(__name__)
+
+_BATCH: Final = 2_000
+_PAD: Final = -1
+
+
+def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists | None:
+    """What the storage serves to these users now, the fallback list included; None while it serves nothing.
+
+    A day is simulated from one look at the storage. If the generation changes between two batches, the look starts
+    again, a bounded number of times; after that the day is drawn from both.
+
+    Parameters
+    ----------
+    user_ids
+        int64 [n], ascending.
+    """
+    for _attempt in range(3):
+        answers = [reader.get_many(user_ids[at : at + _BATCH].tolist()) for at in range(0, len(user_ids), _BATCH)]
+        known = [answer for answer in answers if answer is not None]
+        if not known or len(known) < len(answers):
+            return None
+        if len({answer.generation for answer in known}) == 1:
+            break
+    lists = [(found or answer.fallback).source_ids for answer in known for found in answer.lists]
+    padded = np.full((len(lists), max(map(len, lists))), _PAD, dtype=np.int64)
+    for row, source_ids in zip(padded, lists, strict=True):
+        row[: len(source_ids)] = source_ids
+    return ServedLists(user_ids, padded, known[-1].generation_name)
+
+
+def experiment_of(project: "Project", dataset: str) -> str | None:
+    """Whose lists the users of a dataset see: its automatic experiment, else any; the first by name."""
+    found = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]
+    automatic = [name for name in found if project.experiments[name].release.cycle == "automatic"]
+    return next(iter([*automatic, *found]), None)
+
+
+def run(project: "Project", stop: threading.Event) -> None:
+    """Commit a day every `world_clock.day_seconds` until `stop` is set.
+
+    Raises
+    ------
+    UsageError
+        The clock's dataset is not a simulated one.
+    """
+    clock = project.environment.world_clock
+    dataset = project.datasets.get(clock.dataset)
+    if dataset is None or dataset.world is None:
+        raise UsageError(
+            f"world_clock.dataset is {clock.dataset!r}, which is not a simulated dataset",
+            why="days go by only in a simulated network; a real log brings its own",
+            remedy="name a dataset with a `world` section in configs/base.yml, or start with --no-clock",
+        )
+    experiment = experiment_of(project, clock.dataset)
+    store = open_store(project.environment.storage, project.root)
+    try:
+        reader = store.reader(experiment) if experiment else None
+        read = partial(served_lists, reader) if reader is not None else lambda _users: None
+        world = World(dataset.world, dataset.parts)
+        run_clock(world, Lake(project.lake_root), dataset.dataset, clock.day_seconds, read, stop)
+    finally:
+        store.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the clock as the command line says; returns the exit code."""
+    parser = argparse.ArgumentParser("ok_ml.cli.clock", description="Let days go by in the simulated network.")
+    parser.add_argument("--project", type=Path, help="project folder; default: found upwards from here")
+    parser.add_argument("--size", default=None, help="size of the configuration")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    try:
+        run(load_project(arguments.project, arguments.size), stop)
+    except OkMlError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

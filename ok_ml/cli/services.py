@@ -1,0 +1,280 @@
+"""`ok-ml ui`: which processes belong together, what they need, and where they are found."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from ok_ml.cli.children import Child, http_answers, socket_answers, tcp_answers
+from ok_ml.cli.instance import DAGSTER_HOME, prepare_instance
+from ok_ml.cli.output import say, write_json, write_line
+from ok_ml.cli.ports import PortNeed, require_free
+from ok_ml.cli.single import alone, record_children
+from ok_ml.cli.supervisor import State, Supervisor, run_supervisor
+
+if TYPE_CHECKING:
+    from ok_ml.config.models import Project
+
+LOCATION: Final = "ok_ml"
+_LOCAL: Final = "127.0.0.1"
+_LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
+
+
+@dataclass(frozen=True)
+class Address:
+    """Something to open in a browser."""
+
+    name: str
+    url: str
+    what: str
+    child: str
+
+
+def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> int:
+    """Start everything that goes on by itself and keep it going until Ctrl-C.
+
+    Returns
+    -------
+    The exit code: 0 after Ctrl-C or SIGTERM, 1 if Dagster's definitions do not load or it cannot be started.
+
+    Raises
+    ------
+    EnvironmentFault
+        A port is taken, or another supervisor works on the same state; nothing was started.
+    """
+    with alone(project.state_dir, say):
+        require_free(port_needs(project))
+        children = ui_children(project, clock=clock)
+        say(f"Starting {len(children)} processes; logs are in {_shown(project, project.state_dir / 'logs')}")
+
+        def announce(supervisor: Supervisor) -> None:
+            found = [address for address in addresses(project) if _is_up(supervisor, address)]
+            _announce(project, found, as_json=as_json)
+
+        return run_supervisor(
+            children, logs=project.state_dir / "logs", say=say, on_ready=announce,
+            on_change=lambda supervisor: record_children(project.state_dir, supervisor),
+        )  # fmt: skip
+
+
+# -- children ----------------------------------------------------------------------------------------------------
+
+
+def port_needs(project: "Project") -> list[PortNeed]:
+    """Every TCP port that the children will bind."""
+    environment = project.environment
+    needs = [PortNeed(environment.service.host, environment.service.port, "HTTP service", "service.port")]
+    if environment.dagster.home is not None:
+        needs.append(PortNeed(_LOCAL, environment.dagster.port, "Dagster", "dagster.port"))
+    if _serves_mlflow(project):
+        needs.append(PortNeed(_LOCAL, environment.mlflow.port, "MLflow", "mlflow.port"))
+    if environment.kafka.mode == "embedded":
+        host, port = _broker(project)
+        needs.append(PortNeed(host, port, "Kafka", "kafka.bootstrap_servers"))
+        needs.append(PortNeed(_LOCAL, environment.kafka.controller_port, "Kafka controller", "kafka.controller_port"))
+    return needs
+
+
+def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
+    """The processes of a local deployment; what the configuration places elsewhere is left out.
+
+    Writes `dagster.yaml` and `workspace.yaml` of the Dagster instance.
+    """
+    children = [_service(project)]
+    if project.environment.kafka.mode == "embedded":
+        children.append(_kafka(project))
+    children.append(_materialiser(project))
+    if project.environment.dagster.home is not None:
+        children += _dagster(project)
+    if _serves_mlflow(project):
+        children.append(_mlflow(project))
+    dataset = project.datasets.get(project.environment.world_clock.dataset)
+    if clock and dataset is not None and dataset.world is not None:
+        children.append(_clock(project))
+    return children
+
+
+def _module(project: "Project", name: str, module: str, *arguments: str) -> dict[str, object]:
+    command = (sys.executable, "-m", module, *arguments)
+    return {"name": name, "command": command, "cwd": project.root, "env": environment_of(project)}
+
+
+def environment_of(project: "Project") -> dict[str, str]:
+    """Variables that every child gets: the same project, size and state; no telemetry; one interpreter for Spark."""
+    return {
+        "OK_ML_PROJECT": str(project.root), "OK_ML_SIZE": project.size, "OK_ML_ENV": project.environment.environment,
+        "OK_ML_STATE": str(project.state_dir), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1",
+        "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }  # fmt: skip
+
+
+def _service(project: "Project") -> Child:
+    config = project.environment.service
+    host = _LOCAL if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104 - compared with, not bound
+    made = _module(project, "service", "ok_ml.serving.server", "--project", str(project.root))
+    return _child(made, ready=http_answers(host, config.port, "/livez"), ports=(config.port,))
+
+
+def _kafka(project: "Project") -> Child:
+    host, port = _broker(project)
+    made = _module(project, "kafka", "ok_ml.delivery.broker", "--project", str(project.root))
+    ports = (port, project.environment.kafka.controller_port)
+    return _child(made, ready=tcp_answers(host, port), ports=ports, stop_seconds=15.0)
+
+
+def _materialiser(project: "Project") -> Child:
+    after = ("kafka",) if project.environment.kafka.mode == "embedded" else ()
+    made = _module(project, "materialiser", "ok_ml.delivery.materialiser", "--project", str(project.root))
+    return _child(made, after=after)
+
+
+def _clock(project: "Project") -> Child:
+    after = ("code",) if project.environment.dagster.home is not None else ()
+    return _child(_module(project, "clock", "ok_ml.cli.clock", "--project", str(project.root)), after=after)
+
+
+def _dagster(project: "Project") -> list[Child]:
+    """Check, then one code server for both webserver and daemon, so that the definitions are loaded once."""
+    home = prepare_instance(project).parent
+    socket = _code_socket(home)
+    workspace = _write_workspace(home, socket)
+    port = project.environment.dagster.port
+    own = {DAGSTER_HOME: str(home)}
+    check = _module(project, "definitions", "ok_ml.cli.preflight", "--project", str(project.root))
+    code = _module(
+        project, "code", "dagster", "code-server", "start", "-s", str(socket), "-m", "ok_ml.definitions",
+        "-d", str(project.root), "--location-name", LOCATION, "--log-level", "warning",
+    )  # fmt: skip
+    web = _module(project, "dagster", "dagster_webserver", "-h", _LOCAL, "-p", str(port), "-w", str(workspace))
+    daemon = _module(project, "daemon", "dagster._daemon", "run", "-w", str(workspace))
+    return [
+        _child(check, own, once=True, required=True),
+        _child(code, own, after=("definitions",), ready=socket_answers(socket), required=True, signal_group=True, stop_seconds=15.0),
+        _child(web, own, after=("code",), ready=http_answers(_LOCAL, port, "/server_info"), ports=(port,), required=True),
+        _child(daemon, own, after=("code",)),
+    ]  # fmt: skip
+
+
+def _mlflow(project: "Project") -> Child:
+    config = project.environment.mlflow
+    artifacts = ("--default-artifact-root", config.artifact_root) if config.artifact_root else ()
+    made = _module(
+        project, "mlflow", "mlflow", "server", "--backend-store-uri", config.tracking_uri, *artifacts, "--no-serve-artifacts",
+        "--host", _LOCAL, "--port", str(config.port), "--workers", "1",
+    )  # fmt: skip
+    # The job runner of MLflow's assistant would be three more processes.
+    more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return _child(
+        made, more, ready=http_answers(_LOCAL, config.port, "/health"), ports=(config.port,), signal_group=True
+    )
+
+
+def _child(made: Mapping[str, object], more: Mapping[str, str] | None = None, **settings: object) -> Child:
+    env = {**made["env"], **(more or {})}  # type: ignore[dict-item]
+    return Child(**{**made, "env": env, **settings})  # type: ignore[arg-type]
+
+
+def _serves_mlflow(project: "Project") -> bool:
+    return project.environment.mlflow.tracking_uri.startswith("sqlite:")
+
+
+def _broker(project: "Project") -> tuple[str, int]:
+    host, _, port = project.environment.kafka.bootstrap_servers.split(",")[0].strip().rpartition(":")
+    return host, int(port)
+
+
+# -- Dagster's workspace -----------------------------------------------------------------------------------------
+
+
+def _code_socket(home: Path) -> Path:
+    """Where the code server listens: a Unix socket that only this user may use, not a port that anybody may."""
+    path = home / "code.sock"
+    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        import hashlib
+        import tempfile
+
+        folder = (
+            Path(tempfile.gettempdir()) / f"ok-ml-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
+        )
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / "code.sock"
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _write_workspace(home: Path, socket: Path) -> Path:
+    path = home / "workspace.yaml"
+    text = f"# Written by ok-ml at every start.\nload_from:\n  - grpc_server: {{socket: '{socket}', location_name: {LOCATION}}}\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------
+
+
+def addresses(project: "Project") -> list[Address]:
+    """Where a person goes, the likeliest first."""
+    environment = project.environment
+    service = f"http://{environment.service.host}:{environment.service.port}"
+    found = [
+        Address("Recommendations", f"{service}/", "what a user is served, and why", "service"),
+        Address("Health", f"{service}/health", "every part with its age, worst first", "service"),
+        Address("API", f"{service}/openapi.json", "for programs", "service"),
+    ]
+    if environment.dagster.home is not None:
+        base = f"http://{_LOCAL}:{environment.dagster.port}"
+        found.append(Address("Dagster", f"{base}/asset-groups", "the whole graph", "dagster"))
+        found += [
+            Address(f"  {name}", f"{base}{graph_path(name)}", "the assets of this experiment", "dagster")
+            for name, config in sorted(project.experiments.items())
+            if config.release.cycle == "automatic"
+        ]
+        found.append(Address("  Runs", f"{base}/runs", "what ran, runs and waits", "dagster"))
+        found.append(
+            Address("  Automation", f"{base}/automation", "sensors and conditions, and what they asked for", "dagster")
+        )
+    if _serves_mlflow(project):
+        found.append(
+            Address("MLflow", f"http://{_LOCAL}:{environment.mlflow.port}/", "parameters, metrics, models", "mlflow")
+        )
+    return found
+
+
+def graph_path(experiment: str) -> str:
+    """Path of the asset graph of one experiment in the Dagster UI."""
+    selection = f'tag:"experiment"="{experiment}"'
+    return f"/selection/{quote(selection, safe='')}/lineage"
+
+
+def _is_up(supervisor: Supervisor, address: Address) -> bool:
+    slot = supervisor.slots.get(address.child)
+    return slot is not None and slot.state is State.READY
+
+
+def _announce(project: "Project", found: list[Address], *, as_json: bool) -> None:
+    if as_json:
+        write_json({
+            "pid": os.getpid(), "logs": str(project.state_dir / "logs"),
+            "addresses": [{"name": one.name.strip(), "url": one.url, "what": one.what} for one in found],
+        })  # fmt: skip
+        sys.stdout.flush()
+        return
+    names, urls = (
+        max((len(text) for text in texts), default=0) for texts in zip(*((a.name, a.url) for a in found), strict=True)
+    )
+    write_line("")
+    for one in found:
+        write_line(f"{one.name:<{names}}  {one.url:<{urls}}  {one.what}")
+    write_line("")
+    sys.stdout.flush()
+    clock = project.environment.world_clock
+    say(f"Ready. One day of {clock.dataset} goes by every {clock.day_seconds:.0f} s. Ctrl-C stops everything.")
+
+
+def _shown(project: "Project", path: Path) -> str:
+    return str(path.relative_to(project.root)) if path.is_relative_to(project.root) else str(path)
