@@ -7,6 +7,7 @@ the child's group reaches everything that the child started.
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ Probe = Callable[[], bool]
 
 PROBE_TIMEOUT_SECONDS: Final = 2.0
 _LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,11 @@ class Running:
 
 
 def last_lines(path: Path, lines: int, *, window_bytes: int = 16_384) -> list[str]:
-    """The last non-empty lines of a text file, without reading all of it."""
+    """The last non-empty lines of a text file, without reading all of it; colour codes are taken out."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as handle:
         handle.seek(0, os.SEEK_END)
         handle.seek(max(0, handle.tell() - window_bytes))
-        text = handle.read().decode("utf-8", errors="replace")
+        text = _ESCAPES.sub("", handle.read().decode("utf-8", errors="replace"))
         return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
     return []
 

@@ -235,9 +235,7 @@ def addresses(project: "Project") -> list[Address]:
             if config.release.cycle == "automatic"
         ]
         found.append(Address("  Runs", f"{base}/runs", "what ran, runs and waits", "dagster"))
-        found.append(
-            Address("  Automation", f"{base}/automation", "sensors and conditions, and what they asked for", "dagster")
-        )
+        found.append(Address("  Automation", f"{base}/automation", "sensors and what they asked for", "dagster"))
     if _serves_mlflow(project):
         found.append(
             Address("MLflow", f"http://{_LOCAL}:{environment.mlflow.port}/", "parameters, metrics, models", "mlflow")
@@ -248,7 +246,7 @@ def addresses(project: "Project") -> list[Address]:
 def graph_path(experiment: str) -> str:
     """Path of the asset graph of one experiment in the Dagster UI."""
     selection = f'tag:"experiment"="{experiment}"'
-    return f"/selection/{quote(selection, safe='')}/lineage"
+    return f"/asset-groups~{quote(selection, safe='')}/"
 
 
 def _is_up(supervisor: Supervisor, address: Address) -> bool:

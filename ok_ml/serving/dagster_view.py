@@ -26,30 +26,37 @@ query Health {
   }
 }
 """
+_RUNS: Final = """
+query Runs { runsOrError(limit: 30) { ... on Runs { results { id jobName status startTime endTime } } } }
+"""
+_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that nobody put into a job
 _FRESHNESS: Final = {"UNHEALTHY": "fail", "WARNING": "warn", "HEALTHY": "ok", "UNKNOWN": "ok", "NOT_APPLICABLE": "ok"}
 
 
 def dagster_items(project: Project) -> list[StatusItem]:
-    """One item for each asset and for each of its checks; empty while no Dagster answers."""
+    """Items of assets, their checks, and the last run of each job; empty while no Dagster answers."""
     if project.environment.dagster.home is None:
         return []
-    port = project.environment.dagster.port
+    port, now = project.environment.dagster.port, time.time()
+    base = f"http://127.0.0.1:{port}"
     try:
-        found = orjson.loads(_ask("127.0.0.1", port, orjson.dumps({"query": _QUERY})))
-        nodes = found["data"]["assetNodes"]
-        return [item for node in nodes for item in node_items(node, f"http://127.0.0.1:{port}", time.time())]
+        nodes = _ask(port, _QUERY)["assetNodes"]
+        runs = _ask(port, _RUNS)["runsOrError"]["results"]
+        return [*(item for node in nodes for item in node_items(node, base, now)), *run_items(runs, base, now)]
     except (OSError, http.client.HTTPException, orjson.JSONDecodeError, KeyError, TypeError):
         return []
 
 
 def node_items(node: dict[str, Any], base: str, now: float) -> Iterator[StatusItem]:
-    """Items of one asset node of the answer."""
+    """An asset and its checks; the checks of an asset that was never made say nothing."""
     path = node["assetKey"]["path"]
     name, link = "/".join(path), f"{base}/assets/{'/'.join(path)}"
     owner = next((found.get("email") or found.get("team") for found in node["owners"]), None)
     made = node["assetMaterializations"]
     age = max(0.0, now - float(made[0]["timestamp"]) / 1000.0) if made else None
     yield _asset(name, age, owner, link, (node["freshnessStatusInfo"] or {}).get("freshnessStatus"))
+    if age is None:
+        return
     for check in (node["assetChecksOrError"] or {}).get("checks", []):
         yield _check(
             f"{name}: {check['name']}", owner, f"{link}?view=checks", check["executionForLatestMaterialization"]
@@ -76,10 +83,30 @@ def _check(name: str, owner: str | None, link: str, execution: dict[str, Any] | 
     return StatusItem(name, "check", state, None, owner, evaluation["description"] or "failed", link)
 
 
-def _ask(host: str, port: int, body: bytes) -> bytes:
-    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
+def run_items(runs: list[dict[str, Any]], base: str, now: float) -> Iterator[StatusItem]:
+    """The last finished run of each job, newest runs first in `runs`; a run that was cancelled says nothing."""
+    seen = set()
+    for run in runs:
+        job = run["jobName"]
+        if run["status"] not in ("SUCCESS", "FAILURE") or job in seen:
+            continue
+        seen.add(job)
+        age = max(0.0, now - float(run["endTime"] or now))
+        failed = run["status"] == "FAILURE"
+        message = (
+            f"the last run failed {in_words(age)} ago; its page says at which step"
+            if failed
+            else "the last run ended well"
+        )
+        name = "assets outside of jobs" if job == _ASSET_JOB else job
+        yield StatusItem(name, "run", "fail" if failed else "ok", age, None, message, f"{base}/runs/{run['id']}")
+
+
+def _ask(port: int, query: str) -> dict[str, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
     try:
-        connection.request("POST", "/graphql", body, {"content-type": "application/json"})
-        return connection.getresponse().read()
+        connection.request("POST", "/graphql", orjson.dumps({"query": query}), {"content-type": "application/json"})
+        answer: dict[str, Any] = orjson.loads(connection.getresponse().read())["data"]
+        return answer
     finally:
         connection.close()

@@ -35,7 +35,7 @@ class StatusItem:
     Attributes
     ----------
     kind
-        generation, materialiser, service, asset, check or collector.
+        generation, materialiser, service, run, asset, check or collector.
     age_seconds
         Seconds since it last did what it is there for; None if that is not known.
     message

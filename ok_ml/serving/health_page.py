@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Final
 
 from ok_ml.serving.health import STATES, State, StatusItem, in_words, worst, worst_first
-from ok_ml.serving.html import Markup, join, tag
+from ok_ml.serving.html import Markup, breakable, join, tag
 from ok_ml.serving.layout import Neighbours, notice, page
 
 STATE_WORDS: Final[dict[State, str]] = {"ok": "fine", "warn": "warning", "fail": "failing", "unknown": "unknown"}
@@ -12,6 +12,7 @@ _KIND_WORDS: Final = {
     "generation": "Served generations",
     "materialiser": "Materialiser",
     "service": "Services",
+    "run": "Last runs",
     "asset": "Assets",
     "check": "Checks",
     "collector": "Collectors",
@@ -21,7 +22,7 @@ _KIND_WORDS: Final = {
 def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
     """The whole page."""
     ordered = worst_first(items)
-    trouble = [item for item in ordered if item.state != "ok"]
+    trouble = worst_first(folded([item for item in ordered if item.state != "ok"]))
     fine = [item for item in ordered if item.state == "ok"]
     content = [tag("div", tag("h1", "Health"), _tally(ordered)), _headline(ordered)]
     if trouble:
@@ -29,6 +30,24 @@ def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
     if fine:
         content.append(tag("section", tag("h2", "Fine"), *_fine(fine), class_="card"))
     return page("Health", *content, current="/health", neighbours=neighbours)
+
+
+def folded(items: list[StatusItem]) -> list[StatusItem]:
+    """Assets that were never made, one line a dataset or experiment: they wait for their first run, no more."""
+    never, rest = defaultdict[str, list[StatusItem]](list), []
+    for item in items:
+        if item.kind == "asset" and item.state == "unknown" and item.age_seconds is None:
+            never[item.name.partition("/")[0]].append(item)
+        else:
+            rest.append(item)
+    for scope, found in never.items():
+        text = f"{len(found)} assets wait for their first run" if len(found) > 1 else found[0].message
+        rest.append(
+            StatusItem(
+                f"{scope}/*" if len(found) > 1 else found[0].name, "asset", "unknown", None, found[0].owner, text
+            )
+        )
+    return rest
 
 
 def _tally(items: list[StatusItem]) -> Markup:
@@ -59,11 +78,10 @@ def _table(items: list[StatusItem]) -> Markup:
 
 
 def _row(item: StatusItem) -> Markup:
-    name = tag("a", item.name, href=item.link) if item.link else item.name
     return tag(
         "tr",
         tag("td", tag("span", STATE_WORDS[item.state], class_=f"state s-{item.state}")),
-        tag("td", name, class_="name"),
+        tag("td", _link(item), class_="name"),
         tag("td", item.kind, class_="kind-cell muted"),
         tag("td", _age(item), class_="age"),
         tag("td", item.message, class_="message"),
@@ -86,8 +104,9 @@ def _fine(items: list[StatusItem]) -> list[Markup]:
     return found
 
 
-def _link(item: StatusItem) -> str | Markup:
-    return tag("a", item.name, href=item.link) if item.link else item.name
+def _link(item: StatusItem) -> Markup:
+    name = breakable(item.name)
+    return tag("a", name, href=item.link) if item.link else name
 
 
 def _age(item: StatusItem) -> str:

@@ -126,9 +126,9 @@ def _summary(view: HomeView, answer: dict[str, Any]) -> Markup:
 
 
 def _why(predictions: list[dict[str, Any]]) -> Markup | None:
-    if not predictions:
-        return None
     counts = Counter(str(found["reason"]) for found in predictions)
+    if set(counts) <= {"fallback"}:
+        return None
     bars, words, start = [], [], 0.0
     for reason, count in counts.most_common():
         width = 100.0 * count / len(predictions)

@@ -1,9 +1,10 @@
 """HTML from nested calls. Text and attribute values are always escaped; only what `tag` made is taken as it is."""
 
+import re
 from html import escape
 from typing import Final
 
-_VOID: Final = frozenset({"input", "link", "meta", "img", "br"})
+_VOID: Final = frozenset({"input", "link", "meta", "img", "br", "wbr"})
 
 
 class Markup(str):
@@ -32,3 +33,9 @@ def join(*children: Content) -> Markup:
     return Markup(
         "".join(child if isinstance(child, Markup) else escape(str(child)) for child in children if child is not None)
     )
+
+
+def breakable(text: str) -> Markup:
+    """A long name that may break after slashes, colons and underscores, and nowhere else."""
+    pieces = re.split(r"(?<=[/:_])(?=.)", text)
+    return join(*[part for piece in pieces for part in (piece, tag("wbr"))][:-1])
