@@ -263,7 +263,7 @@ def test_nothing_is_left_behind(tmp_path: Path, background: bool, signum: int) -
         tmp_path,
         f"""
         children = [
-            Child("family", (python, "-c", {FAMILY!r}), stop_seconds=2),
+            Child("family", (python, "-c", {FAMILY!r}), stop_seconds=0.5),
             Child("stubborn", (python, "-c", {STUBBORN!r}), stop_seconds=0.5),
         ]
         """,
