@@ -11,7 +11,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 import psutil
 
 from ok_ml.cli.process_tree import group_is_empty, signal_group
+from ok_ml.errors import EnvironmentFault
 
 Probe = Callable[[], bool]
 
@@ -68,6 +69,33 @@ class Child:
     signal_group: bool = False
     once: bool = False
     stop_seconds: float = 8.0
+
+
+def waves(children: Sequence[Child]) -> list[list[Child]]:
+    """Children by depth of their dependencies: the first wave needs nothing.
+
+    Raises
+    ------
+    EnvironmentFault
+        A dependency is unknown, or dependencies go round in a circle.
+    """
+    left, done, found = list(children), set[str](), list[list[Child]]()
+    while left:
+        wave = [child for child in left if set(child.after) <= done]
+        if not wave:
+            raise EnvironmentFault(
+                f"these processes wait for one another or for an unknown one: {', '.join(child.name for child in left)}",
+                remedy="mend `after` of these children",
+            )
+        found.append(wave)
+        done.update(child.name for child in wave)
+        left = [child for child in left if child not in wave]
+    return found
+
+
+def in_order(children: Sequence[Child]) -> list[Child]:
+    """Children sorted so that each comes after what it needs."""
+    return [child for wave in waves(children) for child in wave]
 
 
 def tcp_answers(host: str, port: int) -> Probe:

@@ -15,9 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from ok_ml.cli.children import Child, Running, exit_in_words
+from ok_ml.cli.children import Child, Running, exit_in_words, in_order, waves
 from ok_ml.cli.process_tree import adopting_orphans, collect_ended, descendants, kill_descendants
-from ok_ml.errors import EnvironmentFault
 
 Say = Callable[[str], None]
 
@@ -280,36 +279,6 @@ def to_stderr(line: str) -> None:
     """Write one line to standard error, at once."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-# -- order -------------------------------------------------------------------------------------------------------
-
-
-def waves(children: Sequence[Child]) -> list[list[Child]]:
-    """Children by depth of their dependencies: the first wave needs nothing.
-
-    Raises
-    ------
-    EnvironmentFault
-        A dependency is unknown, or dependencies go round in a circle.
-    """
-    left, done, found = list(children), set[str](), list[list[Child]]()
-    while left:
-        wave = [child for child in left if set(child.after) <= done]
-        if not wave:
-            raise EnvironmentFault(
-                f"these processes wait for one another or for an unknown one: {', '.join(child.name for child in left)}",
-                remedy="mend `after` of these children",
-            )
-        found.append(wave)
-        done.update(child.name for child in wave)
-        left = [child for child in left if child not in wave]
-    return found
-
-
-def in_order(children: Sequence[Child]) -> list[Child]:
-    """Children sorted so that each comes after what it needs."""
-    return [child for wave in waves(children) for child in wave]
 
 
 # -- signals and processes ---------------------------------------------------------------------------------------

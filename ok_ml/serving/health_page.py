@@ -1,10 +1,10 @@
 """The health of everything on one page: what needs attention first, what is fine below, in one screen."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Final
 
 from ok_ml.serving.health import STATES, State, StatusItem, in_words, worst, worst_first
-from ok_ml.serving.html import Markup, breakable, join, tag
+from ok_ml.serving.html import Markup, breakable, tag
 from ok_ml.serving.layout import Neighbours, notice, page
 
 STATE_WORDS: Final[dict[State, str]] = {"ok": "fine", "warn": "warning", "fail": "failing", "unknown": "unknown"}
@@ -13,7 +13,6 @@ _KIND_WORDS: Final = {
     "materialiser": "Materialiser",
     "service": "Services",
     "run": "Last runs",
-    "asset": "Assets",
     "check": "Checks",
     "collector": "Collectors",
 }
@@ -28,8 +27,8 @@ def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
     if trouble:
         content.append(tag("section", tag("h2", "Needs attention", id="attention"), _table(trouble), class_="card"))
     if fine:
-        content.append(tag("section", tag("h2", "Fine"), *_fine(fine), class_="card"))
-    return page("Health", *content, current="/health", neighbours=neighbours)
+        content.append(tag("section", tag("h2", "Fine"), _fine(fine), class_="card"))
+    return page("Health", *content, current="/health", neighbours=neighbours, wide=True)
 
 
 def folded(items: list[StatusItem]) -> list[StatusItem]:
@@ -89,23 +88,40 @@ def _row(item: StatusItem) -> Markup:
     )
 
 
-def _fine(items: list[StatusItem]) -> list[Markup]:
-    groups: dict[str, list[StatusItem]] = defaultdict(list)
+def _fine(items: list[StatusItem]) -> Markup:
+    """What is fine, in few words: assets by dataset or experiment with their owner, passed checks only as a count."""
+    assets = {item.name for item in items if item.kind == "asset"}
+    checks = Counter(item.name.partition(": ")[0] for item in items if item.kind == "check")
+    groups = defaultdict[str, list[StatusItem]](list)
     for item in sorted(items, key=lambda found: found.name):
-        groups[item.kind].append(item)
-    found = []
-    for kind in sorted(groups, key=lambda name: list(_KIND_WORDS).index(name) if name in _KIND_WORDS else 99):
-        rows = [
-            tag("li", tag("span", _link(item), title=item.message or None), tag("span", _age(item)))
-            for item in groups[kind]
-        ]
-        title = tag("h3", f"{_KIND_WORDS.get(kind, kind)} ({len(rows)})", class_="kind")
-        found.append(join(title, tag("ul", *rows, class_="fine")))
-    return found
+        if item.kind == "asset":
+            groups[item.name.partition("/")[0]].append(item)
+        elif item.kind != "check" or item.name.partition(": ")[0] not in assets:
+            groups[_KIND_WORDS.get(item.kind, item.kind)].append(item)
+    return tag("div", *[_group(name, found, checks) for name, found in groups.items()], class_="groups")
 
 
-def _link(item: StatusItem) -> Markup:
-    name = breakable(item.name)
+def _group(name: str, items: list[StatusItem], checks: Counter[str]) -> Markup:
+    owners = ", ".join(sorted({item.owner for item in items if item.owner and item.kind == "asset"}))
+    title = tag("h3", name, tag("span", owners, class_="small") if owners else None)
+    rows = [
+        tag(
+            "li",
+            tag("span", _link(item, name), title=item.message or None),
+            tag("span", _short(item, checks[item.name])),
+        )
+        for item in items
+    ]
+    return tag("section", title, tag("ul", *rows))
+
+
+def _short(item: StatusItem, checks: int) -> str:
+    passed = f"{checks} check{'s' if checks > 1 else ''}" if item.kind == "asset" and checks else ""
+    return ", ".join(text for text in (passed, _age(item)) if text)
+
+
+def _link(item: StatusItem, scope: str = "") -> Markup:
+    name = breakable(item.name.removeprefix(f"{scope}/") if scope else item.name)
     return tag("a", name, href=item.link) if item.link else name
 
 

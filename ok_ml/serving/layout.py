@@ -24,7 +24,7 @@ class Neighbours:
     links: dict[str, str] = field(default_factory=dict)
 
 
-def page(title: str, *content: Markup, current: str, neighbours: Neighbours) -> str:
+def page(title: str, *content: Markup, current: str, neighbours: Neighbours, wide: bool = False) -> str:
     """A whole HTML document around `content`; `current` is the path of this page in the navigation."""
     head = tag(
         "head",
@@ -40,6 +40,7 @@ def page(title: str, *content: Markup, current: str, neighbours: Neighbours) -> 
         _header(current, neighbours),
         tag("main", *content, id="content"),
         tag("footer", "This page loads nothing from anywhere else."),
+        class_="wide" if wide else None,
     )
     return f"<!doctype html>{tag('html', head, body, lang='en')}"
 

@@ -15,13 +15,13 @@ import psutil
 import pytest
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from ok_ml.cli.children import Child
+from ok_ml.cli.children import Child, in_order
 from ok_ml.cli.clock import experiment_of, run, served_lists
 from ok_ml.cli.instance import instance_home, instance_yaml, prepare_instance
 from ok_ml.cli.preflight import in_few_lines, settle_orphans
 from ok_ml.cli.services import addresses, graph_path, port_needs, ui_children
 from ok_ml.cli.single import alone, record_children
-from ok_ml.cli.supervisor import Supervisor, in_order
+from ok_ml.cli.supervisor import Supervisor
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import ConfigError, EnvironmentFault, UsageError
