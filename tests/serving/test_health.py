@@ -209,11 +209,14 @@ def test_the_last_finished_run_of_each_job_counts() -> None:
 
 def test_trouble_stands_before_what_is_fine_and_what_waits_is_folded() -> None:
     items = [item("w/a", "unknown"), item("w/b", "unknown"), item("w/c", "fail", 3.0), item("fine/one", "ok", 5.0)]
+    items.append(item("fine/one: parity", "ok", kind="check"))
     assert [(one.name, one.message) for one in folded(items)][-1] == ("w/*", "2 assets wait for their first run")
     text = health_page(items, neighbours=Neighbours()).replace("<wbr>", "")
-    assert text.index("w/c") < text.index("w/*") < text.index("fine/one")
+    assert text.index("w/c") < text.index("w/*") < text.index("<span>one</span>")
     assert "w/c is failing" in text
     assert "w/a" not in text
+    assert "1 check, 5 s" in text
+    assert "parity" not in text
 
 
 def test_a_calm_page_says_so() -> None:
