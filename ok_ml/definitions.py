@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml import keys
 from ok_ml.assets.datasets import dataset_assets
@@ -53,7 +54,7 @@ def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator
         yield from prediction_checks(pipeline)
 
 
-def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.UnresolvedAssetJobDefinition]:
+def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
         raw = (keys.RAW_LOG,) if dataset.world else ()
         tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES)]
@@ -73,7 +74,7 @@ def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[d
 
 
 def _sensors(
-    project: Project, pipelines: list[SourceRecommendation], jobs: list[dg.UnresolvedAssetJobDefinition]
+    project: Project, pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
 ) -> Iterator[dg.SensorDefinition]:
     by_name = {job.name: job for job in jobs}
     automatic = {pipeline.dataset_scope for pipeline in pipelines if pipeline.config.release.cycle == "automatic"}

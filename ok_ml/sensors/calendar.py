@@ -1,6 +1,7 @@
 """New days: when the raw log has grown, tell Dagster and bring the day up to checked features."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml import keys
 from ok_ml.config.models import Project
@@ -9,7 +10,7 @@ from ok_ml.errors import OkMlError
 _TICK_SECONDS = 10
 
 
-def calendar_sensor(project: Project, dataset: str, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     """A sensor that adds the partitions which the raw log holds and requests one run for those not yet committed.
 
     One run covers all consecutive missing days, so that a fresh start loads four weeks at once. The run key names

@@ -1,0 +1,145 @@
+"""The gate, in the pipeline: decide, sign, move the alias, and keep the champion's bundle where serving reads it."""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from ok_ml import columns as c
+from ok_ml.errors import GateRefused
+from ok_ml.governance.lineage import collect_lineage, hash_of
+from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
+from ok_ml.governance.promotion import promote as sign_promotion
+from ok_ml.governance.signing import load_key
+from ok_ml.lake import WHOLE, Manifest
+from ok_ml.pipelines.evaluating import CHAMPION_NAME, POPULARITY, TWO_STAGE, Evaluated, load_evaluation
+from ok_ml.pipelines.source_recommendation import CHAMPION, MODEL, SourceRecommendation
+
+RECORD_FILE: Final = "promotion.json"
+ALIAS: Final = "champion"
+
+
+def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: str) -> Manifest:
+    """Compare the newest model with the present champion and commit who is champion from now on.
+
+    Parameters
+    ----------
+    registry
+        An MlflowClient of the model registry; its alias moves before the lake's champion is committed, so that the
+        lake never names a version that the registry does not call champion.
+
+    Returns
+    -------
+    The manifest of the champion: a new bundle, or the old one with the reasons why it stayed.
+    """
+    evaluated = load_evaluation(pipeline)
+    challenger = pipeline.lake.manifest(pipeline.name, MODEL)
+    decision = _decide(pipeline, evaluated)
+    present = pipeline.lake.find(pipeline.name, CHAMPION)
+    if not decision.promote:
+        return _keep(pipeline, present, decision)
+    record = _signed(pipeline, challenger, present, evaluated, decision, dagster_run_id)
+    registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
+    return _commit(pipeline, pipeline.lake.folder(challenger), record, decision)
+
+
+def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
+    """The champion's folder and its promotion record, verified by signature and by the model's own bytes.
+
+    Raises
+    ------
+    GateRefused
+        There is no champion.
+    IntegrityError
+        The record or the model was changed after it was signed.
+    """
+    manifest = pipeline.lake.find(pipeline.name, CHAMPION)
+    if manifest is None:
+        raise GateRefused(
+            f"{pipeline.name} has no champion", why="production serves only a model that passed the gate with its lineage recorded",
+            remedy=f"materialise {pipeline.name}/{CHAMPION}, e.g. by `ok-ml run {pipeline.name}`",
+        )  # fmt: skip
+    folder = pipeline.lake.folder(manifest)
+    record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
+    key = load_key(pipeline.project.state_dir, pipeline.project.environment.signing_key_env)
+    verify(record, key, _model_sha(folder), experiment=pipeline.name)
+    return folder, record
+
+
+def _decide(pipeline: SourceRecommendation, evaluated: Evaluated) -> Decision:
+    metric = pipeline.config.gate.metric
+    return decide(
+        pipeline.config.gate,
+        evaluated.metrics(TWO_STAGE),
+        evaluated.metrics(CHAMPION_NAME) or None,
+        evaluated.metrics(POPULARITY),
+        difference=evaluated.difference(metric, TWO_STAGE, CHAMPION_NAME),
+    )
+
+
+def _signed(
+    pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, evaluated: Evaluated,
+    decision: Decision, dagster_run_id: str,
+) -> PromotionRecord:  # fmt: skip
+    lineage = collect_lineage(
+        pipeline.project.root,
+        config_hash=hash_of({
+            "experiment": pipeline.config.model_dump(mode="json"), "dataset": pipeline.dataset.model_dump(mode="json"),
+        }),
+        dataset_versions=_dataset_versions(pipeline),
+        dagster_run_id=str(challenger.details.get("dagster_run_id") or dagster_run_id),
+        seed=pipeline.config.seed,
+        threads=pipeline.config.stages.model.num_threads,
+    )  # fmt: skip
+    record = PromotionRecord(
+        experiment=pipeline.name,
+        model_version=str(challenger.details["model_version"]),
+        model_sha256=_model_sha(pipeline.lake.folder(challenger)),
+        metrics=evaluated.metrics(TWO_STAGE),
+        champion_metrics=evaluated.metrics(CHAMPION_NAME) or None,
+        popularity_metrics=evaluated.metrics(POPULARITY),
+        decision=decision,
+        lineage=lineage,
+        previous_version=str(present.details.get("model_version", "")) if present else "",
+    )
+    environment = pipeline.project.environment
+    key = load_key(pipeline.project.state_dir, environment.signing_key_env)
+    # A checkout under development has uncommitted files; everywhere else a commit must say what code ran.
+    return sign_promotion(record, key, require_clean_tree=environment.environment != "local")
+
+
+def _dataset_versions(pipeline: SourceRecommendation) -> dict[str, str]:
+    lake, scope = pipeline.lake, pipeline.dataset_scope
+    days = pipeline.interaction_dts(pipeline.calendar().serve_cut)
+    return {f"{scope}/{c.EVENTS}/{dt}": lake.manifest(scope, c.EVENTS, dt).data_version for dt in days}
+
+
+def _keep(pipeline: SourceRecommendation, present: Manifest | None, decision: Decision) -> Manifest:
+    if present is None:
+        raise GateRefused(
+            f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
+            why="there is no older champion to keep serving", remedy="look at the evaluation; change the model or the gate in the YAML",
+        )  # fmt: skip
+    folder = pipeline.lake.folder(present)
+    record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
+    return _commit(pipeline, folder, record, decision)
+
+
+def _commit(pipeline: SourceRecommendation, bundle: Path, record: PromotionRecord, decision: Decision) -> Manifest:
+    inputs = pipeline.champion_inputs()
+    with pipeline.lake.staged(pipeline.name, CHAMPION, WHOLE) as folder:
+        shutil.copytree(bundle, folder, dirs_exist_ok=True)
+        (folder / RECORD_FILE).write_text(record.to_json())
+        return pipeline.lake.commit(
+            folder, rows=1, data_version=record.model_sha256[:16], inputs=inputs,
+            details={
+                "model_version": record.model_version, "promoted": decision.promote, "reasons": list(decision.reasons),
+                "promoted_at": record.promoted_at,
+            },
+        )  # fmt: skip
+
+
+def _model_sha(folder: Path) -> str:
+    from ok_ml.pipelines.training import model_file
+    from ok_ml.governance.signing import sha256_of_file
+
+    return sha256_of_file(model_file(folder))

@@ -1,0 +1,64 @@
+"""What a run says at its end: metrics against the baselines, a user with a served list, content hashes."""
+
+from typing import Any, Protocol
+
+from ok_ml import columns as c
+from ok_ml.lake import WHOLE
+from ok_ml.pipelines.source_recommendation import CHAMPION, EVALUATION, FEATURE_TABLES, PUBLICATION, SourceRecommendation
+
+
+class Summary(Protocol):
+    """The fields of a run's summary that the pipeline fills."""
+
+    metrics: list[dict[str, Any]]
+    example_user: str | None
+    generation: str | None
+    model_version: int | None
+    content: dict[str, str]
+
+
+def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
+    """Fill metrics, example user, generation, model version and content hashes from what is committed."""
+    lake, name = pipeline.lake, pipeline.name
+    if lake.find(name, EVALUATION):
+        summary.metrics = metric_rows(pipeline)
+    champion, publication = lake.find(name, CHAMPION), lake.find(name, PUBLICATION)
+    summary.model_version = int(champion.details["model_version"]) if champion else None
+    summary.generation = str(publication.details["generation_name"]) if publication else None
+    latest = pipeline.calendar().serve_cut
+    if lake.find(name, c.PREDICTIONS, latest):
+        summary.example_user = example_user(pipeline, latest)
+    tables = {table: latest for table in (*FEATURE_TABLES, c.PREDICTIONS)} | {c.TRAINING_SET: WHOLE, c.EMBEDDINGS: WHOLE}
+    summary.content = {
+        f"{name}/{table}": found.data_version for table, dt in tables.items() if (found := lake.find(name, table, dt))
+    }
+    events = {dt: lake.manifest(pipeline.dataset_scope, c.EVENTS, dt).data_version for dt in pipeline.committed()}
+    summary.content[f"{pipeline.dataset_scope}/{c.EVENTS}/{latest}"] = events[latest]
+
+
+def metric_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:
+    """Each metric of the two-stage model beside the best baseline's, as name, value, unit, peer, peer_value, ratio."""
+    from ok_ml.pipelines.evaluating import load_evaluation
+
+    evaluated = load_evaluation(pipeline)
+    rows = []
+    for metric, value in evaluated.metrics("two_stage").items():
+        for peer in ("popularity", "embeddings", "oracle"):
+            other = evaluated.metrics(peer).get(metric)
+            if other is None or value is None:
+                continue
+            ratio = round(value / other, 4) if other else None
+            rows.append({
+                "name": f"two_stage {metric}", "value": value, "unit": "share", "peer": peer, "peer_value": other, "ratio": ratio,
+            })  # fmt: skip
+    return rows
+
+
+def example_user(pipeline: SourceRecommendation, dt: str) -> str:
+    """The first user, in order of id, whose list is their own and not the fallback; else the first user."""
+    import pyarrow.compute as pc
+
+    table = pipeline.lake.read(pipeline.name, c.PREDICTIONS, [dt], columns=[c.USER_ID, c.IS_FALLBACK])
+    own = table.filter(pc.invert(table[c.IS_FALLBACK]))
+    users = (own if own.num_rows else table)[c.USER_ID]
+    return str(pc.min(users).as_py())
