@@ -59,7 +59,14 @@ def content_hash(table: "pa.Table", sort_by: list[str]) -> str:
     sink = pa.BufferOutputStream()
     combined = ordered.replace_schema_metadata(None).combine_chunks()
     with pa.ipc.new_stream(sink, combined.schema) as writer:
-        writer.write_table(pa.table({name: pa.concat_arrays(combined[name].chunks) if combined.num_rows else combined[name]
-                                     for name in combined.column_names}, schema=combined.schema))
+        writer.write_table(
+            pa.table(
+                {
+                    name: pa.concat_arrays(combined[name].chunks) if combined.num_rows else combined[name]
+                    for name in combined.column_names
+                },
+                schema=combined.schema,
+            )
+        )
     digest.update(sink.getvalue())
     return str(digest.hexdigest())

@@ -128,8 +128,8 @@ class Lake:
         part: int | None = None,
     ) -> "pa.Table":  # fmt: skip
         """Rows of committed partitions as one Arrow table; `part` keeps only the files of one part."""
-        import pyarrow.parquet as pq
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
         names = self.files(scope, table, partitions)
         if part is not None:
@@ -163,7 +163,9 @@ class Lake:
         The newest `keep` versions stay on disk, for readers that resolved an older one.
         """
         scope, table, partition = folder.parts[-4:-1]
-        names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(("_", ".")))
+        names = sorted(
+            path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(("_", "."))
+        )
         manifest = Manifest(
             scope=scope, table=table, partition=partition, version=folder.name, data_version=data_version, rows=rows,
             files=tuple(names), inputs=inputs or {}, details=details or {}, committed_at=datetime.now(UTC).isoformat(),
@@ -201,11 +203,17 @@ class Lake:
 
                 present = sorted(pc.unique(ordered[PART]).to_pylist()) or [0]
                 for part in present:
-                    pq.write_table(ordered.filter(pc.equal(ordered[PART], part)), folder / f"{part_prefix(part)}.parquet")
+                    pq.write_table(
+                        ordered.filter(pc.equal(ordered[PART], part)), folder / f"{part_prefix(part)}.parquet"
+                    )
             else:
                 pq.write_table(ordered, folder / "all.parquet")
             return self.commit(
-                folder, rows=ordered.num_rows, data_version=content_hash(ordered, sort_by), inputs=inputs, details=details
+                folder,
+                rows=ordered.num_rows,
+                data_version=content_hash(ordered, sort_by),
+                inputs=inputs,
+                details=details,
             )
 
     def is_current(self, scope: str, table: str, partition: str, inputs: dict[str, str]) -> bool:
@@ -238,5 +246,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-

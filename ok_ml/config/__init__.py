@@ -1,1 +1,1 @@
-
+"""The YAML as one checked, frozen tree."""

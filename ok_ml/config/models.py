@@ -26,10 +26,14 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class LakeConfig(Frozen):
+    """Where committed partitions are kept."""
+
     uri: str = Field(description="Folder or URI of the lake (hdfs://, s3a://); relative paths are below the project.")
 
 
 class SparkConfig(Frozen):
+    """The Spark session that feature building and the spark engine run on."""
+
     master: str = Field(description="Spark master, or empty for what spark-defaults says.")
     driver_memory: str = Field(default="3g", description="Heap of the driver's JVM, as Spark writes it.")
     shuffle_partitions: int = Field(default=8, ge=1, description="spark.sql.shuffle.partitions.")
@@ -37,42 +41,60 @@ class SparkConfig(Frozen):
 
 
 class KafkaConfig(Frozen):
-    mode: Literal["embedded", "external"] = Field(description="embedded: the project starts one KRaft node on loopback.")
+    """The broker that predictions are published to."""
+
+    mode: Literal["embedded", "external"] = Field(
+        description="embedded: the project starts one KRaft node on loopback."
+    )
     bootstrap_servers: str = Field(description="host:port, comma separated.")
     controller_port: Port = Field(default=19093, description="Controller port of the embedded broker.")
     heap_mb: int = Field(default=384, ge=128, description="Heap of the embedded broker, MiB.")
     jars_dir: str | None = Field(default=None, description="Folder with Kafka's jars; else KAFKA_HOME, else fetched.")
     replication_factor: int = Field(default=1, ge=1, description="Replicas of each prediction topic.")
-    client: dict[str, str] = Field(default_factory=dict, description="Further librdkafka settings, verbatim (security).")
+    client: dict[str, str] = Field(
+        default_factory=dict, description="Further librdkafka settings, verbatim (security)."
+    )
     password_env: str | None = Field(default=None, description="Environment variable with the SASL password.")
 
 
 class StorageConfig(Frozen):
+    """The key-value store that predictions are served from."""
+
     backend: str = Field(description="Short name of the storage backend: lmdb, redis.")
     path: str | None = Field(default=None, description="Folder of an embedded backend, relative to the project.")
     url: str | None = Field(default=None, description="Address of a server backend, without credentials.")
     password_env: str | None = Field(default=None, description="Environment variable with the server's password.")
-    live_timeout_seconds: float = Field(default=120.0, gt=0, description="How long live_predictions waits for the switch.")
+    live_timeout_seconds: float = Field(
+        default=120.0, gt=0, description="How long live_predictions waits for the switch."
+    )
 
 
 class MlflowConfig(Frozen):
+    """Where runs are tracked and models registered."""
+
     tracking_uri: str = Field(description="sqlite:///relative/path or a server's address.")
     artifact_root: str | None = Field(default=None, description="Folder or URI for artifacts of new experiments.")
     port: Port = Field(default=5000, description="Port of the MLflow UI under `make ui`.")
 
 
 class DagsterConfig(Frozen):
+    """The local Dagster instance."""
+
     home: str | None = Field(default=".ok_ml/dagster", description="DAGSTER_HOME of a local instance.")
     port: Port = Field(default=3000, description="Port of the Dagster UI under `make ui`.")
 
 
 class ServiceConfig(Frozen):
+    """The HTTP service."""
+
     host: str = Field(default="127.0.0.1", description="Address the HTTP service binds.")
     port: Port = Field(default=8642, description="Port of the HTTP service.")
     workers: int = Field(default=1, ge=1, description="Worker processes.")
 
 
 class WorldClockConfig(Frozen):
+    """How fast simulated days go by."""
+
     dataset: str = Field(default="ok_world", description="The simulated dataset whose days go by under `make ui`.")
     day_seconds: float = Field(default=120.0, gt=0, description="Wall seconds of one simulated day.")
 
@@ -90,7 +112,9 @@ class EnvironmentConfig(Frozen):
     dagster: DagsterConfig = DagsterConfig()
     service: ServiceConfig = ServiceConfig()
     world_clock: WorldClockConfig = WorldClockConfig()
-    signing_key_env: str | None = Field(default=None, description="Variable with the signing key; else a local key file.")
+    signing_key_env: str | None = Field(
+        default=None, description="Variable with the signing key; else a local key file."
+    )
 
 
 # -- datasets: configs/datasets/<name>.yml ---------------------------------------------------------------------
@@ -112,7 +136,10 @@ class Incident(Frozen):
 
     day: int = Field(ge=0, description="Day index from the world's start.")
     kind: Literal["shift", "nulls", "late", "half", "doubled"]
-    size: float = Field(default=1.0, description="Factor of the time spent for shift, share of rows for nulls and late; unused otherwise.")
+    size: float = Field(
+        default=1.0,
+        description="Factor of the time spent for shift, share of rows for nulls and late; unused otherwise.",
+    )
 
 
 class WorldConfig(Frozen):
@@ -126,7 +153,9 @@ class WorldConfig(Frozen):
     topics: int = Field(default=24, ge=4)
     users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
     incidents: tuple[Incident, ...] = ()
-    behaviour: dict[str, float] = Field(default_factory=dict, description="Overrides of ok_ml.world.parameters.Behaviour.")
+    behaviour: dict[str, float] = Field(
+        default_factory=dict, description="Overrides of ok_ml.world.parameters.Behaviour."
+    )
 
 
 class JoinMapping(Frozen):
@@ -211,13 +240,19 @@ class EventsMapping(TableMapping):
 class SubscriptionRule(Frozen):
     """What "subscribed" means in this dataset."""
 
-    event_types: tuple[str, ...] = Field(default=("subscribe",), description="Events that subscribe a user to a source.")
+    event_types: tuple[str, ...] = Field(
+        default=("subscribe",), description="Events that subscribe a user to a source."
+    )
     ended_by: tuple[str, ...] = Field(default=("unsubscribe",), description="Events that end a subscription.")
 
 
 class PartitionConfig(Frozen):
+    """How a dataset is cut into partitions, and which of them count."""
+
     grain: Literal["day", "month"] = Field(default="day", description="Length of a partition; days are UTC days.")
-    start: str | None = Field(default=None, description="First partition, ISO date; default: the first one in the data.")
+    start: str | None = Field(
+        default=None, description="First partition, ISO date; default: the first one in the data."
+    )
     end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
 
 
@@ -229,12 +264,16 @@ class DatasetConfig(Frozen):
     owners: tuple[str, ...] = Field(min_length=1)
     parts: int = Field(default=8, ge=1, le=4096, description="Parts of the entity hash.")
     partition: PartitionConfig = PartitionConfig()
-    world: WorldConfig | None = Field(default=None, description="Set for the simulated network, whose raw log is world:TABLE.")
+    world: WorldConfig | None = Field(
+        default=None, description="Set for the simulated network, whose raw log is world:TABLE."
+    )
     events: EventsMapping
     users: TableMapping | None = None
     sources: TableMapping | None = None
     friends: TableMapping | None = None
-    subscriptions: TableMapping | None = Field(default=None, description="Raw snapshots, one a partition; else derived by `subscription`.")
+    subscriptions: TableMapping | None = Field(
+        default=None, description="Raw snapshots, one a partition; else derived by `subscription`."
+    )
     subscription: SubscriptionRule = SubscriptionRule()
     has_impressions: bool = Field(description="Whether the log says what was shown and not reacted to.")
     weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
@@ -252,7 +291,9 @@ class DatasetConfig(Frozen):
     def _subscriptions_have_a_time(self) -> "DatasetConfig":
         raw = self.subscriptions
         if raw is not None and not raw.path.startswith("world:") and "{dt}" not in raw.path:
-            raise ValueError("subscriptions: a raw snapshot without {dt} in its path knows the future; derive them from events")
+            raise ValueError(
+                "subscriptions: a raw snapshot without {dt} in its path knows the future; derive them from events"
+            )
         return self
 
     @model_validator(mode="after")
@@ -263,7 +304,9 @@ class DatasetConfig(Frozen):
                 continue
             given = {*mapping.columns, *mapping.constants}
             if unknown := sorted((given | set(mapping.hash_ids)) - {*needed, *optional}):
-                raise ValueError(f"{table}: {unknown[0]!r} is not a canonical column: one of {', '.join((*needed, *optional))}")
+                raise ValueError(
+                    f"{table}: {unknown[0]!r} is not a canonical column: one of {', '.join((*needed, *optional))}"
+                )
             if missing := [name for name in needed if name not in given]:
                 raise ValueError(f"{table}: columns or constants must name {missing[0]!r}")
         return self
@@ -273,36 +316,52 @@ class DatasetConfig(Frozen):
 
 
 class EventsInput(Frozen):
+    """The log that an experiment learns from."""
+
     name: str = Field(description="A dataset of configs/datasets.")
     window_days: int = Field(ge=1, description="History that embeddings learn from, days.")
 
 
 class DatasetsInput(Frozen):
+    """Everything that an experiment reads."""
+
     events: EventsInput
 
 
 class FeaturesStage(Frozen):
+    """Windows of the feature families."""
+
     activity_days: int = Field(ge=1, description="Window of the activity family, days.")
     affinity_days: int = Field(ge=1, description="Window of the affinity, recency and content families, days.")
     popularity_days: int = Field(ge=1, description="Window of the popularity and social families, days.")
 
 
 class EmbeddingsStage(Frozen):
+    """The ALS fit of user and source vectors."""
+
     engine: str = Field(default="implicit", description="Short name of the ALS engine: implicit, spark.")
     factors: int = Field(default=64, ge=2, le=1024)
     iterations: int = Field(default=12, ge=1)
     regularization: float = Field(default=10.0, ge=0)
     alpha: float = Field(default=5.0, gt=0, description="Confidence of an interaction: 1 + alpha * weight.")
-    half_life_days: float | None = Field(default=None, gt=0, description="Decay of an interaction's weight; none: no decay.")
-    impression_weight: float = Field(default=0.0, ge=0, description="Weight of being shown a source; 0: only reactions count.")
+    half_life_days: float | None = Field(
+        default=None, gt=0, description="Decay of an interaction's weight; none: no decay."
+    )
+    impression_weight: float = Field(
+        default=0.0, ge=0, description="Weight of being shown a source; 0: only reactions count."
+    )
 
 
 class TrainingSetStage(Frozen):
+    """Which rows the ranker learns from."""
+
     label_days: int = Field(default=3, ge=1, description="Days of labels before the evaluation days.")
     negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
 
 
 class ModelStage(Frozen):
+    """The LightGBM ranker."""
+
     objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
     num_leaves: int = Field(default=31, ge=2)
     num_trees: int = Field(default=150, ge=1)
@@ -312,12 +371,16 @@ class ModelStage(Frozen):
 
 
 class EvaluationStage(Frozen):
+    """What a model is judged on."""
+
     days: int = Field(default=3, ge=1, description="The newest days, never trained on.")
     k: tuple[int, ...] = (10, 50)
     bootstrap: int = Field(default=1000, ge=100, description="Bootstrap resamples of users for the intervals.")
 
 
 class PredictionsStage(Frozen):
+    """How many sources are weighed and how many are served."""
+
     candidates: int = Field(default=200, ge=10)
     top_n: int = Field(default=50, ge=1, le=100)
 
@@ -334,17 +397,23 @@ class Stages(Frozen):
 
 
 class GateConfig(Frozen):
+    """What a challenger must reach to be promoted."""
+
     metric: str = Field(default="ndcg@10", description="The metric that decides.")
     not_worse_than_champion: bool = True
     floor_over_popularity: float = Field(default=1.0, ge=0, description="Least ratio of the metric to popularity's.")
 
 
 class FreshnessConfig(Frozen):
+    """Ages at which what is served counts as stale."""
+
     model_days: float = Field(default=7.0, gt=0, description="Data days after which a model is stale.")
     predictions_hours: float = Field(default=26.0, gt=0, description="Data hours after which predictions are stale.")
 
 
 class DriftConfig(Frozen):
+    """Population stability index (PSI) of a feature that warns, and that blocks."""
+
     psi_warn: float = Field(default=0.1, gt=0)
     psi_block: float = Field(default=0.25, gt=0)
 
@@ -358,17 +427,25 @@ class Range(Frozen):
 
 
 class ChecksConfig(Frozen):
+    """Limits of the checks on features."""
+
     drift: DriftConfig = DriftConfig()
     null_share_block: Share = Field(default=0.01, description="Share of nulls of any feature that blocks.")
-    ranges: dict[str, Range] = Field(default_factory=dict, description="feature name -> allowed range; replaces the default.")
+    ranges: dict[str, Range] = Field(
+        default_factory=dict, description="feature name -> allowed range; replaces the default."
+    )
 
 
 class DeliveryConfig(Frozen):
+    """How predictions travel, and how many generations stay readable."""
+
     partitions: int = Field(default=8, ge=1, description="Kafka partitions; must equal the dataset's parts.")
     keep_generations: int = Field(default=3, ge=1)
 
 
 class ReleaseConfig(Frozen):
+    """Who starts a release: the daemon or a person."""
+
     cycle: Literal["automatic", "manual"] = Field(description="automatic: the daemon retrains and publishes by itself.")
 
 
