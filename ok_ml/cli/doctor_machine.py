@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.cli.machine import Finding, Machine, normalised
+from ok_ml.java import LEAST_JAVA, java_version
 
 LEAST_PYTHON: Final = (3, 11)
-LEAST_JAVA: Final = 17
 GIB: Final = 1024**3
 _DISK_GIB: Final = (2, 5)  # fail below, warn below
 _MEMORY_GIB: Final = (1.5, 3.0)
@@ -87,12 +87,6 @@ def java(machine: Machine) -> Iterator[Finding]:
         yield Finding("java", "fail", f"{program} is Java {version}, expected {LEAST_JAVA} or newer", install)
     else:
         yield Finding("java", "ok", f"Java {version} ({program})")
-
-
-def java_version(text: str) -> int | None:
-    """The feature release in what `java -version` prints: 17 of "17.0.15", 8 of "1.8.0_392"; None if there is none."""
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    return int(found[1]) if found else None
 
 
 def git(machine: Machine) -> Iterator[Finding]:

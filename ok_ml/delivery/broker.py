@@ -27,10 +27,10 @@ from typing import Final
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.broker_files import require_free, write_settings
 from ok_ml.delivery.guarded import GuardedProcess
-from ok_ml.delivery.java import find_java
 from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
 from ok_ml.delivery.topics import cluster_id, is_answering
 from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
+from ok_ml.java import find_java
 
 __all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
 
@@ -88,7 +88,7 @@ class EmbeddedBroker:
             ("controller_port", "127.0.0.1", self.config.controller_port),
         ):
             require_free(host, port, f"kafka.{name}")
-        java = find_java()
+        java = find_java(why="the embedded Kafka broker runs on it").program
         jars = find_jars(self.config.jars_dir, java=java)
         write_settings(self.folder, self.config)
         if not (self.folder / "data" / "meta.properties").exists():

@@ -1,9 +1,6 @@
 """Spark through dagster-pyspark: one quiet, local-first session a process, built from the YAML alone."""
 
 import os
-import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,13 +10,12 @@ from pydantic import Field, PrivateAttr
 
 from ok_ml.config.models import Project, SparkConfig
 from ok_ml.delivery.kafka_jars import cache_root
-from ok_ml.errors import EnvironmentFault
+from ok_ml.java import find_java
 from ok_ml.resources.class_archive import find_archive, java_options
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-LEAST_JAVA: Final = 17
 ROWS_PER_BATCH: Final = 20_000  # rows of an Arrow batch between the JVM and a Python worker
 _JAVA_OPTIONS: Final = "spark.driver.extraJavaOptions"
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -149,32 +145,5 @@ def java_says() -> str:
     EnvironmentFault
         There is none, it does not run, or it is older than Java 17.
     """
-    home = os.environ.get("JAVA_HOME")
-    program = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
-    if program is None:
-        where = (
-            f"JAVA_HOME is {home}, which has no bin/java" if home else "JAVA_HOME is unset and no java is on the path"
-        )
-        raise _java_fault(f"Spark found no Java: {where}")
-    try:
-        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
-    except (OSError, subprocess.SubprocessError) as error:
-        raise _java_fault(f"{program} does not run: {error}") from error
-    version = java_version(said)
-    if version is None or version < LEAST_JAVA:
-        raise _java_fault(f"{program} is Java {version or 'of an unknown version'}, expected {LEAST_JAVA} or newer")
-    return said
-
-
-def java_version(text: str) -> int | None:
-    """The major version in what `java -version` prints: 17 from "17.0.9", 8 from "1.8.0_392"."""
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    return int(found[1]) if found else None
-
-
-def _java_fault(problem: str) -> EnvironmentFault:
-    return EnvironmentFault(
-        problem,
-        why="features and batch inference run in Spark, which runs in Java",
-        remedy=f"install Java {LEAST_JAVA} or newer and set JAVA_HOME to it, or point spark.master at a server (sc://...)",
-    )
+    why = "features and batch inference run in Spark, which runs in Java"
+    return find_java(why=why, otherwise=", or point spark.master at a server (sc://...)").says

@@ -12,7 +12,7 @@ import pytest
 
 from ok_ml.cli import doctor
 from ok_ml.cli.doctor import examine
-from ok_ml.cli.doctor_machine import java_version, pinned
+from ok_ml.cli.doctor_machine import pinned
 from ok_ml.cli.doctor_project import port_needs
 from ok_ml.cli.machine import Finding, Machine, this_machine
 from ok_ml.config.loader import load_project
@@ -236,20 +236,6 @@ def test_a_check_that_hangs_or_breaks_is_itself_a_finding(machine: Machine, monk
     findings = {finding.name: finding for finding in examine(machine, limit_seconds=0.3).findings}
     assert "no answer within 0.3 s" in findings["slow"].message
     assert "could not be checked: RuntimeError('odd')" in findings["odd"].message
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('openjdk version "17.0.15" 2025-04-15', 17),
-        ('java version "1.8.0_392"', 8),
-        ('openjdk version "21" 2023-09-19', 21),
-        ('openjdk version "24-ea" 2025-03-18', 24),
-        ("zsh: command not found: java", None),
-    ],
-)
-def test_java_s_version_is_read_in_all_its_spellings(text: str, expected: int | None) -> None:
-    assert java_version(text) == expected
 
 
 def test_a_lock_file_is_read_with_its_markers() -> None:

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from ok_ml.delivery import java, kafka_jars
+from ok_ml.delivery import kafka_jars
 from ok_ml.errors import EnvironmentFault, IntegrityError
 
 CORE = "kafka_2.13-4.1.1.jar"
@@ -113,15 +113,3 @@ def test_what_is_fetched_is_verified_before_it_is_put_into_the_cache(known, cach
     assert not cache.exists()
     monkeypatch.setattr(kafka_jars, "_ivy", lambda work, _: ["sh", "-c", script.format(CORE, "a codec"), str(work)])
     assert kafka_jars.find_jars().verified
-
-
-def test_java_that_is_missing_or_too_old(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(EnvironmentFault, match="no java: JAVA_HOME is"):
-        java.find_java()
-    fake = tmp_path / "bin" / "java"
-    fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
-    fake.chmod(0o755)
-    with pytest.raises(EnvironmentFault, match="is 11, expected Java 17 or newer"):
-        java.find_java()

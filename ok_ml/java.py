@@ -1,0 +1,59 @@
+"""The Java that Spark and Kafka run on."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ok_ml.errors import EnvironmentFault
+
+LEAST_JAVA: Final = 17
+
+
+@dataclass(frozen=True)
+class Java:
+    """A program that was tried, and what it says of its version."""
+
+    program: str
+    says: str
+
+
+def find_java(*, why: str, otherwise: str = "") -> Java:
+    """The `java` of JAVA_HOME, else of the path.
+
+    Parameters
+    ----------
+    why
+        What cannot go on without it.
+    otherwise
+        What else would help, continuing the remedy.
+
+    Raises
+    ------
+    EnvironmentFault
+        There is none, it does not run, or it is older than Java 17.
+    """
+    remedy = f"install Java {LEAST_JAVA} or newer and set JAVA_HOME to it{otherwise}"
+    home = os.environ.get("JAVA_HOME")
+    program = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
+    if program is None:
+        where = f"JAVA_HOME is {home}, which has no bin/java" if home else "JAVA_HOME is unset, the path has none"
+        raise EnvironmentFault(f"no Java was found: {where}", why=why, remedy=remedy)
+    try:
+        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EnvironmentFault(f"{program} does not run: {error}", why=why, remedy=remedy) from error
+    version = java_version(said)
+    if version is None or version < LEAST_JAVA:
+        found = f"{program} is Java {version or 'of an unknown version'}"
+        raise EnvironmentFault(f"{found}, expected {LEAST_JAVA} or newer", why=why, remedy=remedy)
+    return Java(program, said)
+
+
+def java_version(text: str) -> int | None:
+    """The feature release in what `java -version` prints: 17 of "17.0.15", 8 of "1.8.0_392"; None if there is none."""
+    found = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else None
