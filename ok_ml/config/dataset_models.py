@@ -1,0 +1,202 @@
+"""What the raw data are and how they become canonical: configs/datasets/<name>.yml."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ok_ml import columns as c
+from ok_ml.config.frozen import Frozen
+from ok_ml.config.row_conditions import parse_condition
+
+RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
+
+# table -> canonical columns that a mapping must name, and those that it may name; the event time has its own section
+CANONICAL_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    c.EVENTS: ((c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE), (c.POSITION, c.CONTENT_TYPE, c.DURATION_MS)),
+    c.USERS: ((c.USER_ID,), (c.NAME, c.SEGMENT, c.REGISTERED_DT)),
+    c.SOURCES: ((c.SOURCE_ID,), (c.NAME, c.TOPIC, c.KIND, c.CREATED_DT)),
+    c.SUBSCRIPTIONS: ((c.USER_ID, c.SOURCE_ID), ()),
+    c.FRIENDS: ((c.USER_ID, c.FRIEND_ID), ()),
+}
+
+
+class Incident(Frozen):
+    """Something that goes wrong in the simulated log on one day."""
+
+    day: int = Field(ge=0, description="Day index from the world's start.")
+    kind: Literal["shift", "nulls", "late", "half", "doubled"]
+    size: float = Field(
+        default=1.0,
+        description="Factor of the time spent for shift, share of rows for nulls and late; unused otherwise.",
+    )
+
+
+class WorldConfig(Frozen):
+    """Scale and parameters of the simulated social network."""
+
+    seed: int = 7
+    start: str = Field(description="First day, ISO date; a Monday keeps the weekly rhythm readable.")
+    days: int = Field(ge=8, description="Days that `make run` commits.")
+    users: int = Field(ge=100, description="Users registered within the first 28 days; growth goes on at their rate.")
+    sources: int = Field(ge=50, description="Groups and authors ever alive within the first 28 days; births go on.")
+    topics: int = Field(default=24, ge=4)
+    users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
+    incidents: tuple[Incident, ...] = ()
+    behaviour: dict[str, float] = Field(
+        default_factory=dict, description="Overrides of ok_ml.world.parameters.Behaviour."
+    )
+
+
+class JoinMapping(Frozen):
+    """Columns looked up in another raw table, row by row."""
+
+    path: str = Field(description="Raw table, as in TableMapping.path; its join columns must be unique.")
+    format: RawFormat = Field(default="parquet", description="How its files are written.")
+    encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
+    quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
+    match: dict[str, str] = Field(min_length=1, description="column of the row -> column there: equal values join.")
+    columns: tuple[str, ...] = Field(min_length=1, description="Columns taken from there, under their own names.")
+    missing: str | None = Field(default=None, description="Reason to set aside a row without partner; none: nulls.")
+
+
+class TableMapping(Frozen):
+    """How one raw table becomes a canonical table."""
+
+    path: str = Field(
+        description="Path, glob, package:NAME/FILE or world:TABLE; ${VARIABLE} is taken from the environment, {dt} "
+        "stands for the partition if each has files of its own; relative paths are below the project."
+    )
+    format: RawFormat = Field(default="parquet", description="How the files are written.")
+    encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
+    quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
+    columns: dict[str, str] = Field(description="canonical column -> raw column.")
+    constants: dict[str, str] = Field(default_factory=dict, description="canonical column -> fixed value.")
+    drop_if: dict[str, str] = Field(
+        default_factory=dict, description="reason -> condition that sets a row aside: see ok_ml.config.row_conditions."
+    )
+    joins: tuple[JoinMapping, ...] = Field(default=(), description="Lookups in other raw tables, before anything else.")
+    hash_ids: tuple[str, ...] = Field(
+        default=(), description="Canonical id columns whose raw values are texts: the id is 63 bits of their XXH3 hash."
+    )
+
+    @field_validator("drop_if")
+    @classmethod
+    def _conditions_parse(cls, value: dict[str, str]) -> dict[str, str]:
+        for reason, condition in value.items():
+            try:
+                parse_condition(condition)
+            except ValueError as error:
+                raise ValueError(f"{reason}: {error}") from error
+        return value
+
+
+class TimeMapping(Frozen):
+    """How the event time is read."""
+
+    columns: tuple[str, ...] = Field(description="One raw column, or year, month, day columns in this order.")
+    format: str = Field(
+        default="auto", description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, or a strptime format."
+    )
+    timezone: str = Field(default="UTC", description="Zone of times that do not name their own; days are always UTC.")
+    min_date: str | None = Field(default=None, description="Rows before it are set aside.")
+    max_date: str | None = Field(default=None, description="Rows from it on are set aside.")
+
+    @model_validator(mode="after")
+    def _one_column_or_three(self) -> "TimeMapping":
+        if len(self.columns) not in (1, 3):
+            raise ValueError(f"columns: expected one column, or year, month, day; received {len(self.columns)}")
+        for day in (self.min_date, self.max_date):
+            if day is not None:
+                date.fromisoformat(day)
+        return self
+
+
+class EventsMapping(TableMapping):
+    """How the raw log becomes events."""
+
+    time: TimeMapping
+    event_types: dict[str, str] = Field(default_factory=dict, description="raw event type -> canonical event type.")
+
+    @model_validator(mode="after")
+    def _event_types_are_canonical(self) -> "EventsMapping":
+        constant = self.constants.get(c.EVENT_TYPE)
+        for name in (*self.event_types.values(), *([constant] if constant is not None else [])):
+            if name not in c.EVENT_TYPES:
+                raise ValueError(f"event type {name!r} is not canonical: one of {', '.join(c.EVENT_TYPES)}")
+        return self
+
+
+class SubscriptionRule(Frozen):
+    """What "subscribed" means in this dataset."""
+
+    event_types: tuple[str, ...] = Field(
+        default=("subscribe",), description="Events that subscribe a user to a source."
+    )
+    ended_by: tuple[str, ...] = Field(default=("unsubscribe",), description="Events that end a subscription.")
+
+
+class PartitionConfig(Frozen):
+    """How a dataset is cut into partitions, and which of them count."""
+
+    grain: Literal["day", "month"] = Field(default="day", description="Length of a partition; days are UTC days.")
+    start: str | None = Field(
+        default=None, description="First partition, ISO date; default: the first one in the data."
+    )
+    end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
+
+
+class DatasetConfig(Frozen):
+    """One log and its snapshots, simulated or real."""
+
+    dataset: str
+    description: str
+    owners: tuple[str, ...] = Field(min_length=1)
+    parts: int = Field(default=8, ge=1, le=4096, description="Parts of the entity hash.")
+    partition: PartitionConfig = PartitionConfig()
+    world: WorldConfig | None = Field(
+        default=None, description="Set for the simulated network, whose raw log is world:TABLE."
+    )
+    events: EventsMapping
+    users: TableMapping | None = None
+    sources: TableMapping | None = None
+    friends: TableMapping | None = None
+    subscriptions: TableMapping | None = Field(
+        default=None, description="Raw snapshots, one a partition; else derived by `subscription`."
+    )
+    subscription: SubscriptionRule = SubscriptionRule()
+    has_impressions: bool = Field(description="Whether the log says what was shown and not reacted to.")
+    weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
+    grades: dict[str, int] = Field(description="event type -> relevance grade (0 none .. 4) of labels and metrics.")
+    freshness_hours: float = Field(default=26.0, gt=0, description="Age at which the newest partition is stale, hours.")
+
+    @model_validator(mode="after")
+    def _world_paths_need_a_world(self) -> "DatasetConfig":
+        tables = (self.events, self.users, self.sources, self.friends, self.subscriptions)
+        if self.world is None and any(table is not None and table.path.startswith("world:") for table in tables):
+            raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
+        return self
+
+    @model_validator(mode="after")
+    def _subscriptions_have_a_time(self) -> "DatasetConfig":
+        raw = self.subscriptions
+        if raw is not None and not raw.path.startswith("world:") and "{dt}" not in raw.path:
+            raise ValueError(
+                "subscriptions: a raw snapshot without {dt} in its path knows the future; derive them from events"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tables_name_canonical_columns(self) -> "DatasetConfig":
+        for table, (needed, optional) in CANONICAL_COLUMNS.items():
+            mapping: TableMapping | None = getattr(self, table)
+            if mapping is None:
+                continue
+            given = {*mapping.columns, *mapping.constants}
+            if unknown := sorted((given | set(mapping.hash_ids)) - {*needed, *optional}):
+                raise ValueError(
+                    f"{table}: {unknown[0]!r} is not a canonical column: one of {', '.join((*needed, *optional))}"
+                )
+            if missing := [name for name in needed if name not in given]:
+                raise ValueError(f"{table}: columns or constants must name {missing[0]!r}")
+        return self

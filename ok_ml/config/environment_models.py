@@ -1,0 +1,116 @@
+"""Where things run: configs/base.yml overlaid by configs/environments/<name>.yml."""
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from ok_ml.config.frozen import Frozen, Port
+
+KAFKA_PORT: Final = 9092
+
+
+class LakeConfig(Frozen):
+    """Where committed partitions are kept."""
+
+    uri: str = Field(description="Folder or URI of the lake (hdfs://, s3a://); relative paths are below the project.")
+
+
+class SparkConfig(Frozen):
+    """The Spark session that feature building and the spark engine run on."""
+
+    master: str = Field(description="Spark master, or empty for what spark-defaults says.")
+    driver_memory: str = Field(default="3g", description="Heap of the driver's JVM, as Spark writes it.")
+    shuffle_partitions: int = Field(default=8, ge=1, description="spark.sql.shuffle.partitions.")
+    conf: dict[str, str] = Field(default_factory=dict, description="Further Spark settings, verbatim.")
+
+
+class KafkaConfig(Frozen):
+    """The broker that predictions are published to."""
+
+    mode: Literal["embedded", "external"] = Field(
+        description="embedded: the project starts one KRaft node on loopback."
+    )
+    bootstrap_servers: str = Field(description="host:port, comma separated.")
+    controller_port: Port = Field(default=19093, description="Controller port of the embedded broker.")
+    heap_mb: int = Field(default=384, ge=128, description="Heap of the embedded broker, MiB.")
+    jars_dir: str | None = Field(default=None, description="Folder with Kafka's jars; else KAFKA_HOME, else fetched.")
+    replication_factor: int = Field(default=1, ge=1, description="Replicas of each prediction topic.")
+    client: dict[str, str] = Field(
+        default_factory=dict, description="Further librdkafka settings, verbatim (security)."
+    )
+    password_env: str | None = Field(default=None, description="Environment variable with the SASL password.")
+
+    @property
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each bootstrap server, in order; Kafka's usual port where none is said."""
+        return tuple(_host_and_port(address.strip()) for address in self.bootstrap_servers.split(","))
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdigit() else (address.strip("[]"), KAFKA_PORT)
+
+
+class StorageConfig(Frozen):
+    """The key-value store that predictions are served from."""
+
+    backend: str = Field(description="Short name of the storage backend: lmdb, redis.")
+    path: str | None = Field(default=None, description="Folder of an embedded backend, relative to the project.")
+    url: str | None = Field(default=None, description="Address of a server backend, without credentials.")
+    password_env: str | None = Field(default=None, description="Environment variable with the server's password.")
+    live_timeout_seconds: float = Field(
+        default=120.0, gt=0, description="How long live_predictions waits for the switch."
+    )
+
+
+class MlflowConfig(Frozen):
+    """Where runs are tracked and models registered."""
+
+    tracking_uri: str = Field(description="sqlite:///relative/path or a server's address.")
+    artifact_root: str | None = Field(default=None, description="Folder or URI for artifacts of new experiments.")
+    port: Port = Field(default=5000, description="Port of the MLflow UI under `make ui`.")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its database is a file, so that `ok-ml ui` serves its pages."""
+        return self.tracking_uri.startswith("sqlite:")
+
+
+class DagsterConfig(Frozen):
+    """The local Dagster instance."""
+
+    home: str | None = Field(default=".ok_ml/dagster", description="DAGSTER_HOME of a local instance.")
+    port: Port = Field(default=3000, description="Port of the Dagster UI under `make ui`.")
+
+
+class ServiceConfig(Frozen):
+    """The HTTP service."""
+
+    host: str = Field(default="127.0.0.1", description="Address the HTTP service binds.")
+    port: Port = Field(default=8642, description="Port of the HTTP service.")
+    workers: int = Field(default=1, ge=1, description="Worker processes.")
+
+
+class WorldClockConfig(Frozen):
+    """How fast simulated days go by."""
+
+    dataset: str = Field(default="ok_world", description="The simulated dataset whose days go by under `make ui`.")
+    day_seconds: float = Field(default=120.0, gt=0, description="Wall seconds of one simulated day.")
+
+
+class EnvironmentConfig(Frozen):
+    """Where things run. Deployments differ by this alone."""
+
+    environment: str
+    state_dir: str = Field(default=".ok_ml", description="The one folder of all local state, relative to the project.")
+    lake: LakeConfig
+    spark: SparkConfig
+    kafka: KafkaConfig
+    storage: StorageConfig
+    mlflow: MlflowConfig
+    dagster: DagsterConfig = DagsterConfig()
+    service: ServiceConfig = ServiceConfig()
+    world_clock: WorldClockConfig = WorldClockConfig()
+    signing_key_env: str | None = Field(
+        default=None, description="Variable with the signing key; else a local key file."
+    )

@@ -1,0 +1,158 @@
+"""One pipeline instance from features to release: configs/experiments/<name>.yml."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ok_ml.config.frozen import Frozen, Share
+
+
+class EventsInput(Frozen):
+    """The log that an experiment learns from."""
+
+    name: str = Field(description="A dataset of configs/datasets.")
+    window_days: int = Field(ge=1, description="History that embeddings learn from, days.")
+
+
+class DatasetsInput(Frozen):
+    """Everything that an experiment reads."""
+
+    events: EventsInput
+
+
+class FeaturesStage(Frozen):
+    """Windows of the feature families."""
+
+    activity_days: int = Field(ge=1, description="Window of the activity family, days.")
+    affinity_days: int = Field(ge=1, description="Window of the affinity, recency and content families, days.")
+    popularity_days: int = Field(ge=1, description="Window of the popularity and social families, days.")
+
+
+class EmbeddingsStage(Frozen):
+    """The ALS fit of user and source vectors."""
+
+    engine: str = Field(default="implicit", description="Short name of the ALS engine: implicit, spark.")
+    factors: int = Field(default=64, ge=2, le=1024)
+    iterations: int = Field(default=12, ge=1)
+    regularization: float = Field(default=10.0, ge=0)
+    alpha: float = Field(default=5.0, gt=0, description="Confidence of an interaction: 1 + alpha * weight.")
+    half_life_days: float | None = Field(
+        default=None, gt=0, description="Decay of an interaction's weight; none: no decay."
+    )
+    impression_weight: float = Field(
+        default=0.0, ge=0, description="Weight of being shown a source; 0: only reactions count."
+    )
+
+
+class TrainingSetStage(Frozen):
+    """Which rows the ranker learns from."""
+
+    label_days: int = Field(default=3, ge=1, description="Days of labels before the evaluation days.")
+    negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
+
+
+class ModelStage(Frozen):
+    """The LightGBM ranker."""
+
+    objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
+    num_leaves: int = Field(default=31, ge=2)
+    num_trees: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.07, gt=0)
+    min_data_in_leaf: int = Field(default=50, ge=1)
+    num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
+
+
+class EvaluationStage(Frozen):
+    """What a model is judged on."""
+
+    days: int = Field(default=3, ge=1, description="The newest days, never trained on.")
+    k: tuple[int, ...] = (10, 50)
+    bootstrap: int = Field(default=1000, ge=100, description="Bootstrap resamples of users for the intervals.")
+
+
+class PredictionsStage(Frozen):
+    """How many sources are weighed and how many are served."""
+
+    candidates: int = Field(default=200, ge=10)
+    top_n: int = Field(default=50, ge=1, le=100)
+
+
+class Stages(Frozen):
+    """Stages of pipeline type source_recommendation."""
+
+    features: FeaturesStage
+    embeddings: EmbeddingsStage = EmbeddingsStage()
+    training_set: TrainingSetStage = TrainingSetStage()
+    model: ModelStage = ModelStage()
+    evaluation: EvaluationStage = EvaluationStage()
+    predictions: PredictionsStage = PredictionsStage()
+
+
+class GateConfig(Frozen):
+    """What a challenger must reach to be promoted."""
+
+    metric: str = Field(default="ndcg@10", description="The metric that decides.")
+    not_worse_than_champion: bool = True
+    floor_over_popularity: float = Field(default=1.0, ge=0, description="Least ratio of the metric to popularity's.")
+
+
+class FreshnessConfig(Frozen):
+    """Ages at which what is served counts as stale."""
+
+    model_days: float = Field(default=7.0, gt=0, description="Data days after which a model is stale.")
+    predictions_hours: float = Field(default=26.0, gt=0, description="Data hours after which predictions are stale.")
+
+
+class DriftConfig(Frozen):
+    """Population stability index (PSI) of a feature that warns, and that blocks."""
+
+    psi_warn: float = Field(default=0.1, gt=0)
+    psi_block: float = Field(default=0.25, gt=0)
+
+
+class Range(Frozen):
+    """What a feature's statistics must stay within."""
+
+    min: float | None = None
+    max: float | None = None
+    null_share: Share = 0.0
+
+
+class ChecksConfig(Frozen):
+    """Limits of the checks on features."""
+
+    drift: DriftConfig = DriftConfig()
+    null_share_block: Share = Field(default=0.01, description="Share of nulls of any feature that blocks.")
+    ranges: dict[str, Range] = Field(
+        default_factory=dict, description="feature name -> allowed range; replaces the default."
+    )
+
+
+class DeliveryConfig(Frozen):
+    """How predictions travel, and how many generations stay readable."""
+
+    partitions: int = Field(default=8, ge=1, description="Kafka partitions; must equal the dataset's parts.")
+    keep_generations: int = Field(default=3, ge=1)
+
+
+class ReleaseConfig(Frozen):
+    """Who starts a release: the daemon or a person."""
+
+    cycle: Literal["automatic", "manual"] = Field(description="automatic: the daemon retrains and publishes by itself.")
+
+
+class ExperimentConfig(Frozen):
+    """One YAML file = one pipeline instance."""
+
+    experiment: str
+    pipeline_type: Literal["source_recommendation"]
+    description: str = ""
+    owners: tuple[str, ...] = Field(min_length=1)
+    datasets: DatasetsInput
+    stages: Stages
+    gate: GateConfig = GateConfig()
+    freshness: FreshnessConfig = FreshnessConfig()
+    checks: ChecksConfig = ChecksConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    release: ReleaseConfig = ReleaseConfig(cycle="manual")
+    seed: int = 20201
