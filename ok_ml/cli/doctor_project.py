@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ok_ml.cli.machine import Finding, Machine
-from ok_ml.cli.ports import PortNeed, is_free
+from ok_ml.cli.ports import port_needs
+from ok_ml.ports import is_free, listener
 
 if TYPE_CHECKING:
     import psutil
@@ -51,7 +52,7 @@ def ports(machine: Machine) -> Iterator[Finding]:
         return
     taken = [need for need in port_needs(machine.project.environment) if not is_free(need.host, need.port)]
     for need in taken:
-        process = _listener(need.port)
+        process = listener(need.port)
         if process is not None and _is_ours(process, machine):
             yield Finding(f"port {need.port}", "ok", f"{need.name}: held by this project (pid {process.pid})")
             continue
@@ -64,20 +65,6 @@ def ports(machine: Machine) -> Iterator[Finding]:
     if not taken:
         needs = ", ".join(str(need.port) for need in port_needs(machine.project.environment))
         yield Finding("ports", "ok", f"free: {needs}")
-
-
-def port_needs(environment: "EnvironmentConfig") -> list[PortNeed]:
-    """What `make ui` binds on this machine."""
-    local = "127.0.0.1"
-    needs = [PortNeed(local, environment.dagster.port, "Dagster UI", "dagster.port")]
-    needs.append(PortNeed(environment.service.host, environment.service.port, "HTTP service", "service.port"))
-    if environment.mlflow.tracking_uri.startswith("sqlite:"):
-        needs.append(PortNeed(local, environment.mlflow.port, "MLflow UI", "mlflow.port"))
-    if environment.kafka.mode == "embedded":
-        host, port = _host_port(environment.kafka.bootstrap_servers.split(",")[0], 9092)
-        needs.append(PortNeed(host, port, "Kafka", "kafka.bootstrap_servers"))
-        needs.append(PortNeed(local, environment.kafka.controller_port, "Kafka controller", "kafka.controller_port"))
-    return needs
 
 
 def services(machine: Machine) -> Iterator[Finding]:
@@ -100,8 +87,8 @@ def services(machine: Machine) -> Iterator[Finding]:
 
 def _addresses(environment: "EnvironmentConfig") -> Iterator[tuple[str, tuple[str, int]]]:
     if environment.kafka.mode == "external":
-        for server in environment.kafka.bootstrap_servers.split(","):
-            yield "kafka.bootstrap_servers", _host_port(server, 9092)
+        for server in environment.kafka.servers:
+            yield "kafka.bootstrap_servers", server
     for key, uri in (
         ("storage.url", environment.storage.url),
         ("mlflow.tracking_uri", environment.mlflow.tracking_uri),
@@ -169,23 +156,6 @@ def data(machine: Machine) -> Iterator[Finding]:
                 )
             else:
                 yield Finding(f"dataset {name}", "ok", value)
-
-
-def _host_port(address: str, default: int) -> tuple[str, int]:
-    host, _, port = address.strip().rpartition(":")
-    return (host, int(port)) if host and port.isdigit() else (address.strip(), default)
-
-
-def _listener(port: int) -> "psutil.Process | None":
-    import psutil
-
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and port in tuple(connection.laddr) and connection.pid:
-                return psutil.Process(connection.pid)
-    except psutil.Error:
-        return None
-    return None
 
 
 def _is_ours(process: "psutil.Process", machine: Machine) -> bool:

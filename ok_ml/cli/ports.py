@@ -1,13 +1,16 @@
-"""TCP ports: whether one is free, and who holds it if not."""
+"""The ports that `ok-ml ui` binds, and what is said if one is taken."""
 
-import contextlib
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import psutil
+from typing import TYPE_CHECKING, Final
 
 from ok_ml.errors import EnvironmentFault
+from ok_ml.ports import holder, is_free
+
+if TYPE_CHECKING:
+    from ok_ml.config.models import EnvironmentConfig
+
+LOCAL: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -20,28 +23,18 @@ class PortNeed:
     key: str
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether `host:port` can be bound now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((host, port))
-        except OSError:
-            return False
-        return True
-
-
-def holder(port: int) -> str:
-    """Who listens on a port, in words: name, pid and the start of the command; or that it cannot be seen."""
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and port in tuple(connection.laddr)
-            if listens and connection.pid:
-                with contextlib.suppress(psutil.Error):
-                    process = psutil.Process(connection.pid)
-                    return f"pid {process.pid}, {' '.join(process.cmdline())[:80] or process.name()}"
-    return "a process that this user may not see"
+def port_needs(environment: "EnvironmentConfig") -> list[PortNeed]:
+    """Every TCP port that `ok-ml ui` binds on this machine."""
+    needs = [PortNeed(environment.service.host, environment.service.port, "HTTP service", "service.port")]
+    if environment.dagster.home is not None:
+        needs.append(PortNeed(LOCAL, environment.dagster.port, "Dagster", "dagster.port"))
+    if environment.mlflow.is_local:
+        needs.append(PortNeed(LOCAL, environment.mlflow.port, "MLflow", "mlflow.port"))
+    if environment.kafka.mode == "embedded":
+        host, port = environment.kafka.servers[0]
+        needs.append(PortNeed(host, port, "Kafka", "kafka.bootstrap_servers"))
+        needs.append(PortNeed(LOCAL, environment.kafka.controller_port, "Kafka controller", "kafka.controller_port"))
+    return needs
 
 
 def require_free(needs: Iterable[PortNeed]) -> None:

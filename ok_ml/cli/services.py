@@ -3,15 +3,15 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ok_ml.cli.children import Child, http_answers, socket_answers, tcp_answers
 from ok_ml.cli.instance import DAGSTER_HOME, prepare_instance
 from ok_ml.cli.output import say, write_json, write_line
-from ok_ml.cli.ports import PortNeed, require_free
+from ok_ml.cli.ports import LOCAL, port_needs, require_free
 from ok_ml.cli.single import alone, record_children
 from ok_ml.cli.supervisor import State, Supervisor, run_supervisor
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
 LOCATION: Final = "ok_ml"
-_LOCAL: Final = "127.0.0.1"
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
 
 
@@ -46,7 +45,7 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
         A port is taken, or another supervisor works on the same state; nothing was started.
     """
     with alone(project.state_dir, say):
-        require_free(port_needs(project))
+        require_free(port_needs(project.environment))
         children = ui_children(project, clock=clock)
         say(f"Starting {len(children)} processes; logs are in {_shown(project, project.state_dir / 'logs')}")
 
@@ -63,21 +62,6 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
 # -- children ----------------------------------------------------------------------------------------------------
 
 
-def port_needs(project: "Project") -> list[PortNeed]:
-    """Every TCP port that the children will bind."""
-    environment = project.environment
-    needs = [PortNeed(environment.service.host, environment.service.port, "HTTP service", "service.port")]
-    if environment.dagster.home is not None:
-        needs.append(PortNeed(_LOCAL, environment.dagster.port, "Dagster", "dagster.port"))
-    if _serves_mlflow(project):
-        needs.append(PortNeed(_LOCAL, environment.mlflow.port, "MLflow", "mlflow.port"))
-    if environment.kafka.mode == "embedded":
-        host, port = _broker(project)
-        needs.append(PortNeed(host, port, "Kafka", "kafka.bootstrap_servers"))
-        needs.append(PortNeed(_LOCAL, environment.kafka.controller_port, "Kafka controller", "kafka.controller_port"))
-    return needs
-
-
 def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
     """The processes of a local deployment; what the configuration places elsewhere is left out.
 
@@ -89,7 +73,7 @@ def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
     children.append(_materialiser(project))
     if project.environment.dagster.home is not None:
         children += _dagster(project)
-    if _serves_mlflow(project):
+    if project.environment.mlflow.is_local:
         children.append(_mlflow(project))
     dataset = project.datasets.get(project.environment.world_clock.dataset)
     if clock and dataset is not None and dataset.world is not None:
@@ -97,9 +81,9 @@ def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
     return children
 
 
-def _module(project: "Project", name: str, module: str, *arguments: str) -> dict[str, object]:
+def _module(project: "Project", name: str, module: str, *arguments: str) -> Child:
     command = (sys.executable, "-m", module, *arguments)
-    return {"name": name, "command": command, "cwd": project.root, "env": environment_of(project)}
+    return Child(name, command, cwd=project.root, env=environment_of(project))
 
 
 def environment_of(project: "Project") -> dict[str, str]:
@@ -115,13 +99,13 @@ def environment_of(project: "Project") -> dict[str, str]:
 
 def _service(project: "Project") -> Child:
     config = project.environment.service
-    host = _LOCAL if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104 - compared with, not bound
+    host = LOCAL if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104 - compared with, not bound
     made = _module(project, "service", "ok_ml.serving.server", "--project", str(project.root))
     return _child(made, ready=http_answers(host, config.port, "/livez"), ports=(config.port,))
 
 
 def _kafka(project: "Project") -> Child:
-    host, port = _broker(project)
+    host, port = project.environment.kafka.servers[0]
     made = _module(project, "kafka", "ok_ml.delivery.broker", "--project", str(project.root))
     ports = (port, project.environment.kafka.controller_port)
     return _child(made, ready=tcp_answers(host, port), ports=ports, stop_seconds=15.0)
@@ -150,12 +134,12 @@ def _dagster(project: "Project") -> list[Child]:
         project, "code", "dagster", "code-server", "start", "-s", str(socket), "-m", "ok_ml.definitions",
         "-d", str(project.root), "--location-name", LOCATION, "--log-level", "warning",
     )  # fmt: skip
-    web = _module(project, "dagster", "dagster_webserver", "-h", _LOCAL, "-p", str(port), "-w", str(workspace))
+    web = _module(project, "dagster", "dagster_webserver", "-h", LOCAL, "-p", str(port), "-w", str(workspace))
     daemon = _module(project, "daemon", "dagster._daemon", "run", "-w", str(workspace))
     return [
         _child(check, own, once=True, required=True),
         _child(code, own, after=("definitions",), ready=socket_answers(socket), required=True, signal_group=True, stop_seconds=15.0),
-        _child(web, own, after=("code",), ready=http_answers(_LOCAL, port, "/server_info"), ports=(port,), required=True),
+        _child(web, own, after=("code",), ready=http_answers(LOCAL, port, "/server_info"), ports=(port,), required=True),
         _child(daemon, own, after=("code",)),
     ]  # fmt: skip
 
@@ -165,27 +149,17 @@ def _mlflow(project: "Project") -> Child:
     artifacts = ("--default-artifact-root", config.artifact_root) if config.artifact_root else ()
     made = _module(
         project, "mlflow", "mlflow", "server", "--backend-store-uri", config.tracking_uri, *artifacts, "--no-serve-artifacts",
-        "--host", _LOCAL, "--port", str(config.port), "--workers", "1",
+        "--host", LOCAL, "--port", str(config.port), "--workers", "1",
     )  # fmt: skip
     # The job runner of MLflow's assistant would be three more processes.
     more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return _child(
-        made, more, ready=http_answers(_LOCAL, config.port, "/health"), ports=(config.port,), signal_group=True
+        made, more, ready=http_answers(LOCAL, config.port, "/health"), ports=(config.port,), signal_group=True
     )
 
 
-def _child(made: Mapping[str, object], more: Mapping[str, str] | None = None, **settings: object) -> Child:
-    env = {**made["env"], **(more or {})}  # type: ignore[dict-item]
-    return Child(**{**made, "env": env, **settings})  # type: ignore[arg-type]
-
-
-def _serves_mlflow(project: "Project") -> bool:
-    return project.environment.mlflow.tracking_uri.startswith("sqlite:")
-
-
-def _broker(project: "Project") -> tuple[str, int]:
-    host, _, port = project.environment.kafka.bootstrap_servers.split(",")[0].strip().rpartition(":")
-    return host, int(port)
+def _child(made: Child, more: Mapping[str, str] | None = None, **settings: Any) -> Child:
+    return replace(made, env={**made.env, **(more or {})}, **settings)
 
 
 # -- Dagster's workspace -----------------------------------------------------------------------------------------
@@ -227,7 +201,7 @@ def addresses(project: "Project") -> list[Address]:
         Address("API", f"{service}/openapi.json", "for programs", "service"),
     ]
     if environment.dagster.home is not None:
-        base = f"http://{_LOCAL}:{environment.dagster.port}"
+        base = f"http://{LOCAL}:{environment.dagster.port}"
         found.append(Address("Dagster", f"{base}/asset-groups", "the whole graph", "dagster"))
         found += [
             Address(f"  {name}", f"{base}{graph_path(name)}", "the assets of this experiment", "dagster")
@@ -236,9 +210,9 @@ def addresses(project: "Project") -> list[Address]:
         ]
         found.append(Address("  Runs", f"{base}/runs", "what ran, runs and waits", "dagster"))
         found.append(Address("  Automation", f"{base}/automation", "sensors and what they asked for", "dagster"))
-    if _serves_mlflow(project):
+    if project.environment.mlflow.is_local:
         found.append(
-            Address("MLflow", f"http://{_LOCAL}:{environment.mlflow.port}/", "parameters, metrics, models", "mlflow")
+            Address("MLflow", f"http://{LOCAL}:{environment.mlflow.port}/", "parameters, metrics, models", "mlflow")
         )
     return found
 

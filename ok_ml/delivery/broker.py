@@ -54,8 +54,7 @@ class EmbeddedBroker:
     def __init__(self, config: KafkaConfig, state_dir: str | Path) -> None:
         self.config = config
         self.folder = Path(state_dir).resolve() / "kafka"
-        host, _, port = config.bootstrap_servers.split(",")[0].strip().rpartition(":")
-        self.host, self.port = host, int(port)
+        self.host, self.port = config.servers[0]
         self._process: GuardedProcess | None = None
 
     @property

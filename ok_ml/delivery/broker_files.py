@@ -1,13 +1,12 @@
 """What the embedded broker is told, and the ports that it needs."""
 
-import contextlib
-import socket
 from pathlib import Path
 from typing import Final
 
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.topics import RETENTION_MS
 from ok_ml.errors import EnvironmentFault
+from ok_ml.ports import bind_error, holder
 
 _CONSOLE_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
@@ -63,7 +62,7 @@ logger.server.level=info
 def write_settings(folder: Path, config: KafkaConfig) -> None:
     """Write server.properties and log4j2.properties into the broker's folder; a console log that grew large goes."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    host, _, port = config.bootstrap_servers.split(",")[0].strip().rpartition(":")
+    host, port = config.servers[0]
     settings = _SERVER.format(
         host=host, port=port, controller_port=config.controller_port, data=folder / "data", retention_ms=RETENTION_MS
     )
@@ -76,23 +75,8 @@ def write_settings(folder: Path, config: KafkaConfig) -> None:
 
 def require_free(host: str, port: int, key: str) -> None:
     """Raise EnvironmentFault, naming the holder and the configuration key, if a port is taken."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((host, port))
-        except OSError as error:
-            raise EnvironmentFault(
-                f"port {port} of {host} is taken by {_holder(port)}", why="the embedded Kafka broker cannot listen there",
-                remedy=f"stop that process, or set another port: {key} in configs/environments/",
-            ) from error  # fmt: skip
-
-
-def _holder(port: int) -> str:
-    import psutil
-
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and port in tuple(connection.laddr) and connection.pid:
-                process = psutil.Process(connection.pid)
-                return f"pid {process.pid}, {' '.join(process.cmdline())[:80] or process.name()}"
-    return "a process that this user may not see"
+    if (error := bind_error(host, port)) is not None:
+        raise EnvironmentFault(
+            f"port {port} of {host} is taken by {holder(port)}", why="the embedded Kafka broker cannot listen there",
+            remedy=f"stop that process, or set another port: {key} in configs/environments/",
+        ) from error  # fmt: skip

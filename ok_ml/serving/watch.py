@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from ok_ml.config.models import ExperimentConfig, Project
 from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.delivery.manifest import GenerationManifest
+from ok_ml.delivery.storage import Document
 from ok_ml.lake import Lake
 from ok_ml.serving.dagster_view import dagster_items
 from ok_ml.serving.health import StatusItem, in_words, merged, read_status
@@ -37,13 +39,17 @@ def _experiments(project: Project, readers: Readers) -> Iterator[StatusItem]:
         owner = config.owners[0]
         try:
             manifest = answered(readers.reader(name).describe)
-            status = answered(lambda one=name: readers.store().read_document(one, "status"))  # type: ignore[misc]
+            status = answered(partial(_status, readers, name))
         except Problem as problem:
             yield StatusItem(name, "generation", "fail", None, owner, f"{problem.detail}; {problem.remedy}")
             continue
         yield generation_item(config, manifest, _newest_day(project, name))
         if status is not None:
             yield materialiser_item(name, owner, status, time.time())
+
+
+def _status(readers: Readers, experiment: str) -> Document | None:
+    return readers.store().read_document(experiment, "status")
 
 
 def generation_item(config: ExperimentConfig, manifest: GenerationManifest | None, newest_dt: str | None) -> StatusItem:
@@ -109,10 +115,9 @@ def _days_between(first: str | None, last: str | None) -> int | None:
 
 def _services(project: Project) -> Iterator[StatusItem]:
     environment = project.environment
-    for server in environment.kafka.bootstrap_servers.split(","):
-        address, _, number = server.strip().rpartition(":")
+    for host, port in environment.kafka.servers:
         remedy = "`make ui` starts one" if environment.kafka.mode == "embedded" else "check kafka.bootstrap_servers"
-        yield _answering("Kafka", address, int(number), f"nothing can be published; {remedy}")
+        yield _answering("Kafka", host, port, f"nothing can be published; {remedy}")
     if environment.dagster.home is not None:
         url = f"http://127.0.0.1:{environment.dagster.port}"
         yield _answering(

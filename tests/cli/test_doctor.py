@@ -13,8 +13,8 @@ import pytest
 from ok_ml.cli import doctor
 from ok_ml.cli.doctor import examine
 from ok_ml.cli.doctor_machine import pinned
-from ok_ml.cli.doctor_project import port_needs
 from ok_ml.cli.machine import Finding, Machine, this_machine
+from ok_ml.cli.ports import port_needs
 from ok_ml.config.loader import load_project
 from tests.small_project import ROOT, edit, write
 
@@ -245,9 +245,9 @@ def test_a_lock_file_is_read_with_its_markers() -> None:
     assert "dagster" in ours
 
 
-def test_a_cluster_binds_no_broker_and_no_tracking_server_here() -> None:
+def test_a_cluster_binds_nothing_but_the_service_here() -> None:
     environment = load_project(ROOT, size="default", environment="cluster").environment
-    assert {need.key for need in port_needs(environment)} == {"dagster.port", "service.port"}
+    assert {need.key for need in port_needs(environment)} == {"service.port"}
 
 
 def test_the_command_prints_what_mends_each_and_exits_with_3(ok: Ok, root: Path) -> None:

@@ -18,8 +18,9 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from ok_ml.cli.children import Child, in_order
 from ok_ml.cli.clock import experiment_of, run, served_lists
 from ok_ml.cli.instance import instance_home, instance_yaml, prepare_instance
+from ok_ml.cli.ports import port_needs
 from ok_ml.cli.preflight import in_few_lines, settle_orphans
-from ok_ml.cli.services import addresses, graph_path, port_needs, ui_children
+from ok_ml.cli.services import addresses, graph_path, ui_children
 from ok_ml.cli.single import alone, record_children
 from ok_ml.cli.supervisor import Supervisor
 from ok_ml.config.loader import load_project
@@ -50,7 +51,7 @@ def test_the_definitions_are_checked_before_dagster_starts_and_loaded_once(root:
         assert child.env["OK_ML_PROJECT"] == str(root)
         assert child.cwd == root
     bound = {port for child in children.values() for port in child.ports}
-    assert bound == {need.port for need in port_needs(load_project(root))}
+    assert bound == {need.port for need in port_needs(load_project(root).environment)}
 
 
 def test_what_the_configuration_places_elsewhere_is_not_started(root: Path) -> None:
@@ -59,7 +60,7 @@ def test_what_the_configuration_places_elsewhere_is_not_started(root: Path) -> N
     edit(root, "configs/base.yml", 'home: "${state}/dagster"', "home: null")
     project = load_project(root)
     assert [child.name for child in ui_children(project)] == ["service", "materialiser"]
-    assert [need.key for need in port_needs(project)] == ["service.port"]
+    assert [need.key for need in port_needs(project.environment)] == ["service.port"]
     assert {address.child for address in addresses(project)} == {"service"}
 
 
