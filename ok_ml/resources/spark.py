@@ -34,7 +34,7 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
 
-class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class SparkResource(dg.ConfigurableResource["SparkResource"]):
     """The session of a run, opened on first use and shared by everything in the process."""
 
     settings: dict[str, str] = Field(description="Spark settings, as `spark_settings` makes them.")
