@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,6 +12,8 @@ from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError
 from ok_ml.lake import Lake, Manifest, fingerprint
 
+if TYPE_CHECKING:
+    from ok_ml.resources.spark import SparkResource
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def _of(manifest: Manifest) -> dict[str, Any]:
 def progress(context: dg.AssetExecutionContext) -> Callable[[str], None]:
     """A function that pure code may call with a line about how far it is."""
     return lambda text: context.log.info(text)
+
+
+def started(context: dg.AssetExecutionContext, spark: "SparkResource") -> Any:
+    """The run's Spark session; the first one of a process takes some seconds, which is said."""
+    context.log.info("Spark: starting, or joining the session of this process")
+    return spark.session()
 
 
 def plot_metadata(project: Project, path: Path) -> dg.MetadataValue:

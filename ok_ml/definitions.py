@@ -1,5 +1,6 @@
 """The only place that builds Definitions."""
 
+import warnings
 from collections.abc import Iterator
 
 import dagster as dg
@@ -22,6 +23,10 @@ from ok_ml.resources.spark import SparkResource
 from ok_ml.sensors.automation import automation_sensor
 from ok_ml.sensors.calendar import calendar_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
+
+# What is beta in Dagster and used here on purpose: freshness policies, the sensor over observable sources, dagster-mlflow.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 
 def build_definitions(project: Project) -> dg.Definitions:

@@ -44,7 +44,7 @@ class Manifest:
     data_version
         Content hash of the rows: equal rows, equal data version.
     files
-        File names below the version folder, sorted.
+        Paths below the version folder, sorted.
     details
         Whatever else readers need: counts by reason, bounds of time.
     """
@@ -173,7 +173,8 @@ class Lake:
         for path in [folder / name for name in names]:
             if path.stat().st_nlink == 1:  # a file shared with another partition was synced when that was committed
                 _fsync(path)
-        _fsync(folder)
+        for inner in {folder, *((folder / name).parent for name in names)}:
+            _fsync(inner)
         path = self._manifest_path(scope, table, partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
@@ -238,6 +239,16 @@ def part_prefix(part: int) -> str:
 def fingerprint(parts: dict[str, object]) -> str:
     """A short hash of anything JSON can say, key order aside: 16 hex digits of SHA-256."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def tree_fingerprint(folder: Path) -> str:
+    """A short hash of every file below a folder, names included; for artefacts whose bytes are deterministic."""
+    return fingerprint({name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _data_files(folder)})
+
+
+def _data_files(folder: Path) -> list[str]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if not any(name.startswith(("_", ".")) for name in path.parts))
 
 
 def _fsync(path: Path) -> None:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import Workbench, committed, failures, plot_metadata, progress
+from ok_ml.dagster_io import Workbench, committed, failures, plot_metadata, progress, started
 from ok_ml.conditions import day_seconds, follow, freshness
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 from ok_ml.resources.spark import SparkResource
@@ -57,11 +57,25 @@ def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
         from ok_ml.pipelines.predicting import plot_scores, predict
 
         with failures():
-            manifest = predict(pipeline, spark.session(), progress=progress(context))
+            _settle(context, pipeline)
+            manifest = predict(pipeline, started(context, spark), progress=progress(context))
             picture = plot_scores(pipeline, manifest.partition)
         return committed(context, context.asset_key, [manifest], scores=plot_metadata(bench.project, picture))
 
     return predictions
+
+
+def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -> None:
+    """Judge the day's features again where a new champion brought a new reference, and say so on their asset."""
+    from ok_ml.pipelines.watching import settle_verdict
+
+    verdict = settle_verdict(pipeline, pipeline.calendar().serve_cut)
+    if verdict is None:
+        return
+    key = keys.asset_key(pipeline.name, c.FEATURE_STATISTICS)
+    rows = pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, verdict.dt).rows
+    context.log.info(f"features judged against the present champion: {verdict.headline}")
+    context.log_event(dg.AssetMaterialization(key, partition=verdict.dt, metadata={"dagster/row_count": rows}))
 
 
 def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:

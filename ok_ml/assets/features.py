@@ -6,7 +6,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, table_metadata
+from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, started, table_metadata
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, FEATURE_TABLES, SourceRecommendation
 from ok_ml.resources.spark import SparkResource
@@ -59,7 +59,7 @@ def _features(bench: Workbench, pipeline: SourceRecommendation, partitions: dg.P
         from ok_ml.pipelines.featuring import build_features, describe_features
 
         with failures():
-            manifests = build_features(pipeline, spark.session(), days_of(context), progress=progress(context))
+            manifests = build_features(pipeline, started(context, spark), days_of(context), progress=progress(context))
         for spec in specs:
             table = spec.key.path[-1]
             shown = {"features": table_metadata(describe_features(table))} if describe_features(table) else {}

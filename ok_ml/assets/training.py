@@ -1,5 +1,6 @@
 """Training of an experiment: embeddings, training set, model, evaluation, promotion."""
 
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -68,7 +69,7 @@ def _data(pipeline: SourceRecommendation, *tables: str) -> list[dg.AssetKey]:
 def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     @dg.asset(**_arguments(bench, pipeline, c.EMBEDDINGS, _data(pipeline, c.EVENTS)))
     def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult:
-        from ok_ml.pipelines.training import fit_cuts
+        from ok_ml.pipelines.fitting import fit_cuts
 
         with failures():
             manifest = fit_cuts(pipeline, spark.session, progress=progress(context))
@@ -98,7 +99,9 @@ def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinit
         from ok_ml.pipelines.training import train_model
 
         with failures(), mlflow.tracked(context, pipeline.name) as tracked:
-            manifest, trained = train_model(pipeline, lambda t: log_model(tracked, mlflow, pipeline, t), progress=progress(context))
+            manifest, trained = train_model(
+                pipeline, partial(log_model, tracked, pipeline), dagster_run_id=context.run_id, progress=progress(context)
+            )
             plots = {name: plot_metadata(bench.project, path) for name, path in trained.plots.items()}
         return committed(context, context.asset_key, [manifest], **plots)
 
@@ -117,10 +120,11 @@ def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
             manifest, found = evaluate_model(pipeline, progress=progress(context))
             log_evaluation(tracked, found)
             plots = {name: plot_metadata(bench.project, path) for name, path in found.plots.items()}
-        headline = {f"{row['model']}_{row['metric']}": row["value"] for row in found.rows if row["segment"] == "all"}
+        headline = {f"two_stage {metric}": value for metric, value in found.metrics("two_stage").items()}
         return committed(
-            context, context.asset_key, [manifest], comparison=table_metadata(found.rows),
-            paired_differences=table_metadata(found.differences), **headline, **plots,
+            context, context.asset_key, [manifest], comparison=table_metadata(found.shown("score")),
+            paired_differences=table_metadata(found.shown("difference")), by_segment=table_metadata(found.shown("segment")),
+            share_of_the_way_to_the_oracle=table_metadata(found.shown("attainable")), **headline, **plots,
         )  # fmt: skip
 
     return evaluation

@@ -8,6 +8,8 @@ from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.config.models import Project
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
+_SHOWN = ("severity", "entity", "feature", "statistic", "seen", "expected", "message")
+
 
 def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
     """Ranges, null shares and drift of every feature of the newest checked day; blocks what follows."""
@@ -25,7 +27,7 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
         context.log.info(verdict.headline)
         metadata: dict[str, dg.MetadataValue | float | int] = {"expectations": len(verdict.findings), "failed": len(verdict.failed)}
         if verdict.failed:
-            metadata["findings"] = table_metadata([finding.as_row() for finding in verdict.failed])
+            metadata["findings"] = table_metadata([{name: getattr(finding, name) for name in _SHOWN} for finding in verdict.failed])
         if verdict.plot is not None:
             metadata["plot"] = plot_metadata(project, verdict.plot)
         return dg.AssetCheckResult(

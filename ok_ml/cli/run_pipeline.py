@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ok_ml import columns as c
-from ok_ml import keys
+from ok_ml import errors, keys
 from ok_ml.cli.run_report import MemoryWatch, Reporter, RunSummary, StageRow
 from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, PermanentError
@@ -99,7 +99,7 @@ class PipelineRun:
     def _serving(self) -> Iterator[Work]:
         latest = self.pipeline.calendar().serve_cut
         for run in self.pipeline.feature_runs():
-            todo = [dt for dt in run if self.force or not self._current(c.FEATURE_STATISTICS, dt)]
+            todo = [dt for dt in run if self.force or not self._is_watched(dt, latest)]
             self._note(todo, run, f"feature statistics of {run[0]} .. {run[-1]}")
             if todo:
                 yield Work(self.experiment, (c.FEATURE_STATISTICS,), tuple(todo))
@@ -115,6 +115,12 @@ class PipelineRun:
 
     def _current(self, table: str, partition: str = WHOLE) -> bool:
         return self.pipeline.is_current(table, partition)
+
+    def _is_watched(self, dt: str, latest: str) -> bool:
+        """Statistics are current; of the newest day also the verdict, which predictions ask for."""
+        from ok_ml.pipelines.watching import is_judged
+
+        return is_judged(self.pipeline, dt) if dt == latest else self._current(c.FEATURE_STATISTICS, dt)
 
     def _is_live(self) -> bool:
         from ok_ml.pipelines.publishing import live_generation
@@ -186,7 +192,7 @@ class _Graph:
         from ok_ml.cli.instance import prepare_instance
         from ok_ml.definitions import build_definitions
 
-        os.environ["DAGSTER_HOME"] = str(prepare_instance(project))
+        os.environ["DAGSTER_HOME"] = str(prepare_instance(project).parent)
         self.instance = DagsterInstance.get()
         self.job = build_definitions(project).resolve_implicit_global_asset_job_def()
 
@@ -272,18 +278,25 @@ class _Watcher:
 
 
 def _first_failure(result: Any) -> OkMlError:
+    """What stopped a run, as the error that the step raised, so that the exit code is its own."""
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE":
             data = event.step_failure_data
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
-            return StepFailed(f"{(event.step_key or '').replace('__', '/', 1)} failed: {text}")
+            kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepFailed)
+            return cast("OkMlError", kind(f"{(event.step_key or '').replace('__', '/', 1)}: {text}"))
     return StepFailed("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
 
 
-def _innermost(error: Any) -> str:
+def _cause(error: Any) -> Any:
     while error is not None and error.cause is not None:
         error = error.cause
-    return str(error.message).strip() if error is not None else "no message"
+    return error
+
+
+def _innermost(error: Any) -> str:
+    cause = _cause(error)
+    return str(cause.message).strip() if cause is not None else "no message"
 
 
 class StepFailed(PermanentError):

@@ -37,6 +37,9 @@ class Feature:
         Value of an entity without a row, and where the computation has nothing to tell (NaN).
     range
         Least and largest value that checks allow; None does not limit.
+    drifts
+        Whether its distribution is judged against the reference. Not where everything of a topic shares one value: there
+        are as many independent values as topics, too few to tell drift from chance.
     value
         Frame of n entities -> float64 [n]; frames.py lists what a frame offers.
     """
@@ -51,6 +54,7 @@ class Feature:
     range: tuple[float | None, float | None]
     value: "Callable[[Any], NDArray[np.float64]]"
     owner: str = OWNER
+    drifts: bool = True
 
     def compute(self, frame: "Frame") -> "NDArray[np.float32]":
         """The values of a frame's entities, float32 [n], without NaN."""

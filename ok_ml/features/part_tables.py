@@ -16,8 +16,9 @@ from ok_ml.features.frames import Cells, Frame, UserFrame
 from ok_ml.features.log import NONE, EventLog, read_log
 from ok_ml.features.measures import WEIGHT
 from ok_ml.features.plan import Plan, TargetDay, files_of_part
-from ok_ml.features.snapshots import Dated, Links, SourceSnapshot, place_of, read_links, read_sources, read_users
+from ok_ml.features.snapshots import Dated, Links, SourceSnapshot, read_links, read_sources, read_users
 from ok_ml.features.social import Social
+from ok_ml.places import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

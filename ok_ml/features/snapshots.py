@@ -10,19 +10,12 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.features.log import NONE
 from ok_ml.features.plan import read_files
+from ok_ml.places import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ids: TypeAlias = NDArray[np.int64]
-
-
-def place_of(known: "Ids", wanted: "Ids") -> "Ids":
-    """Place of each wanted id in an ascending array; -1 where it is not there."""
-    if not len(known):
-        return np.full(len(wanted), NONE, np.int64)
-    place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-    return np.where(known[place] == wanted, place, NONE)
 
 
 def ascending(values: "Ids") -> "Ids":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ok_ml.features.log import NONE
-from ok_ml.features.snapshots import Links, ascending, place_of
+from ok_ml.features.snapshots import Links, ascending
+from ok_ml.places import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -91,7 +91,7 @@ SOURCE: Final = (
     # -- content -----------------------------------------------------------------------------------------------
     Feature(
         "source_topic_popularity", "source", "content", "Share of everybody's reactions that its topic got.", "share",
-        window="affinity_days", absent=0, range=(0, 1), value=_topic_popularity,
+        window="affinity_days", absent=0, range=(0, 1), value=_topic_popularity, drifts=False,
     ),
     Feature(
         "source_video_share", "source", "content", "Share of its events that are about videos.", "share",

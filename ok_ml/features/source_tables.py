@@ -16,8 +16,9 @@ from ok_ml.features.log import read_log
 from ok_ml.features.measures import ALL, REACTIONS, Measure
 from ok_ml.features.part_tables import NumberedLog, feature_table
 from ok_ml.features.plan import Plan, TargetDay, files_of_part
-from ok_ml.features.snapshots import ascending, place_of, read_links, read_sources
+from ok_ml.features.snapshots import ascending, read_links, read_sources
 from ok_ml.features.sums import Sums, added, joined
+from ok_ml.places import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ok_ml.features.snapshots import ascending, place_of
+from ok_ml.features.snapshots import ascending
+from ok_ml.places import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.lake import WHOLE, Manifest
+from ok_ml.lake import WHOLE, Manifest, fingerprint
+from ok_ml.pipelines.fitting import EVAL, candidate_popularity, factors_of, plain_popularity, recent_popularity
+from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import CHAMPION, EVALUATION, MODEL, SourceRecommendation
-from ok_ml.pipelines.watching import plot_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from ok_ml.quality.bootstrap import Interval
     from ok_ml.quality.evaluation import EvaluationReport
     from ok_ml.quality.ranking_metrics import Relevance
+    from ok_ml.recommender.cut import Cut
+    from ok_ml.recommender.embeddings import Factors
+    from ok_ml.recommender.gather import FeatureLayout
+    from ok_ml.recommender.popularity import Popularity
+    from ok_ml.recommender.scoring import ScoringBundle
 
 TWO_STAGE: Final = "two_stage"
 EMBEDDINGS: Final = "embeddings"
@@ -52,6 +58,11 @@ class Evaluated:
         """The rows of one kind."""
         return [row for row in self.rows if row["kind"] == kind]
 
+    def shown(self, kind: str) -> list[dict[str, Any]]:
+        """The rows of one kind with only the columns that say something, for a table."""
+        columns = {"difference": ("model", "baseline"), "segment": ("model", "segment")}.get(kind, ("model",))
+        return [{name: row[name] for name in (*columns, "metric", "estimate", "low", "high", "users")} for row in self.of(kind)]
+
     def difference(self, metric: str, model: str, baseline: str) -> "Interval | None":
         """A paired difference with its interval, or None where it was not computed."""
         from ok_ml.quality.bootstrap import Interval
@@ -81,10 +92,10 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     inputs = pipeline.evaluation_inputs()
     with pipeline.lake.staged(pipeline.name, EVALUATION, WHOLE) as folder:
         (folder / _FILE).write_text(json.dumps(rows, indent=1))
-        version = str(hash_rows(rows))
         manifest = pipeline.lake.commit(
-            folder, rows=len(users), data_version=version, inputs=inputs, details={"users": len(users), "days": _days(pipeline)}
-        )
+            folder, rows=len(users), data_version=fingerprint({"rows": rows}), inputs=inputs,
+            details={"users": len(users), "days": _days(pipeline)},
+        )  # fmt: skip
     return manifest, Evaluated(rows, plots)
 
 
@@ -99,36 +110,110 @@ def metric_of(pipeline: SourceRecommendation, model: str, metric: str) -> float:
     return load_evaluation(pipeline).metrics(model)[metric]
 
 
-def hash_rows(rows: list[dict[str, Any]]) -> str:
-    """A short hash of the rows of an evaluation."""
-    from ok_ml.lake import fingerprint
-
-    return fingerprint({"rows": rows})
-
-
 def ranked_lists(
     pipeline: SourceRecommendation, users: "NDArray[np.int64]", *, progress: Callable[[str], None]
 ) -> "dict[str, NDArray[np.int64]]":
-    """model -> int64 [users, max k], padded with -1: baselines, the new model, the champion, and the oracle if there is one."""
-    from ok_ml.recommender.baselines import Baselines
+    """model -> int64 [users, max k], padded with -1: the new model, the champion, the baselines, and the oracle if there is one."""
+    from ok_ml.recommender import baselines
 
-    plan, k = pipeline.calendar(), max(pipeline.config.stages.evaluation.k)
-    baselines = Baselines.open(pipeline, plan.eval_cut)
-    lists = {POPULARITY: baselines.popularity(users, k), RECENT: baselines.recent_popularity(users, k)}
-    lists[EMBEDDINGS] = baselines.embeddings(users, k)
-    for name, table in ((TWO_STAGE, MODEL), (CHAMPION_NAME, CHAMPION)):
-        found = pipeline.lake.find(pipeline.name, table)
-        if found is not None:
-            progress(f"ranking with {name}")
-            lists[name] = baselines.two_stage(users, k, pipeline.lake.folder(found))
+    plan, parts, k = pipeline.calendar(), pipeline.dataset.parts, max(pipeline.config.stages.evaluation.k)
+    cut = _cut(pipeline, factors_of(pipeline, EVAL), candidate_popularity(pipeline, plan.eval_cut), pipeline.layout())
+    progress("ranking with the new model")
+    ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, MODEL)).ranker
+    candidates = pipeline.config.stages.predictions.candidates
+    lists = {TWO_STAGE: baselines.two_stage_lists(cut, parts, users, k, ranker, candidates)}
+    champion = _champion_lists(pipeline, users, k, cut)
+    if champion is not None:
+        lists[CHAMPION_NAME] = champion
+    progress("ranking with the baselines")
+    lists[EMBEDDINGS] = baselines.embedding_lists(cut, parts, users, k)
+    for name, popularity in ((RECENT, recent_popularity), (POPULARITY, plain_popularity)):
+        lists[name] = baselines.popularity_lists(cut, parts, users, k, popularity(pipeline, plan.eval_cut))
     if pipeline.dataset.world is not None:
         progress("asking the oracle of the simulated network")
-        lists[ORACLE] = baselines.oracle(users, k)
+        lists[ORACLE] = _oracle_lists(pipeline, users, k)
     return lists
 
 
+def _cut(pipeline: SourceRecommendation, factors: "Factors", popularity: "Popularity", layout: "FeatureLayout") -> "Cut":
+    from ok_ml.recommender.cut import Cut
+
+    return Cut.load(pipeline.tables, pipeline.calendar().eval_cut, factors=factors, popularity=popularity, layout=layout)
+
+
+def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundle":
+    from ok_ml.recommender.scoring import ScoringBundle
+
+    return ScoringBundle.load(pipeline.lake.folder(manifest))
+
+
+def _champion_lists(
+    pipeline: SourceRecommendation, users: "NDArray[np.int64]", k: int, eval_cut: "Cut"
+) -> "NDArray[np.int64] | None":
+    """The champion as it serves: with its own vectors, unless they have already seen the evaluation days.
+
+    A champion that knows features which are not computed any more cannot be ranked with; it is left out.
+    """
+    from ok_ml.recommender.baselines import two_stage_lists
+
+    manifest = pipeline.lake.find(pipeline.name, CHAMPION)
+    if manifest is None:
+        return None
+    bundle = _bundle(pipeline, manifest)
+    if not set(bundle.layout.feature_order()) <= set(pipeline.layout().feature_order()):
+        return None
+    saw_the_days = str(manifest.details["serve_cut"]) > pipeline.calendar().eval_cut
+    factors, popularity = (
+        (eval_cut.index.factors, eval_cut.index.popularity) if saw_the_days else (bundle.factors, bundle.popularity)
+    )
+    cut = _cut(pipeline, factors, popularity, bundle.layout)
+    return two_stage_lists(cut, pipeline.dataset.parts, users, k, bundle.ranker, bundle.stage.candidates)
+
+
+def _oracle_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
+    from ok_ml.world.commit import SUBSCRIPTIONS as RAW_SUBSCRIPTIONS
+    from ok_ml.world.network import World
+    from ok_ml.world.oracle import oracle_top
+
+    plan, dataset = pipeline.calendar(), pipeline.dataset
+    assert dataset.world is not None  # noqa: S101  the caller asks only where there is one
+    world = World(dataset.world, dataset.parts)
+    raw = pipeline.lake.read(pipeline.dataset_scope, RAW_SUBSCRIPTIONS, [plan.eval_cut])
+    return oracle_top(world, users, world.day_of(plan.eval_cut), len(plan.eval_dts), _subscribed(pipeline, users), k, raw)
+
+
+def _subscribed(pipeline: SourceRecommendation, users: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """What each of `users` (ascending) is subscribed to at the cut: indptr int64 [n + 1], source ids."""
+    rows = pipeline.lake.read(pipeline.dataset_scope, c.SUBSCRIPTIONS, [pipeline.calendar().eval_cut])
+    owners, sources = rows[c.USER_ID].to_numpy(), rows[c.SOURCE_ID].to_numpy()
+    order = np.argsort(owners, kind="stable")
+    owners, sources = owners[order], sources[order]
+    kept = np.isin(owners, users)
+    owners, sources = owners[kept], sources[kept]
+    return np.concatenate(([0], np.searchsorted(owners, users, side="right"))).astype(np.int64), sources
+
+
 def _question(pipeline: SourceRecommendation) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
-    raise NotImplementedError
+    """Users registered at the cut who found something new on the evaluation days, what it was, and their segments."""
+    from ok_ml.quality.ranking_metrics import Relevance
+    from ok_ml.recommender.labels import relevance
+
+    plan = pipeline.calendar()
+    found = relevance(pipeline.lake, pipeline.dataset_scope, plan.eval_dts, pipeline.dataset.grades, plan.eval_cut)
+    segments = _segments(pipeline, plan.eval_cut)
+    kept = np.isin(found.user_ids, np.fromiter(segments, np.int64, len(segments)))
+    counts = np.diff(found.indptr)
+    entries = np.repeat(kept, counts)
+    users = found.user_ids[kept]
+    indptr = np.concatenate(([0], np.cumsum(counts[kept]))).astype(np.int64)
+    judged = Relevance(indptr, found.source_ids[entries], found.grades[entries])
+    return users, judged, [segments[user] for user in users.tolist()]
+
+
+def _segments(pipeline: SourceRecommendation, dt: str) -> dict[int, str | None]:
+    rows = pipeline.lake.read(pipeline.dataset_scope, c.USERS, [dt])
+    names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * rows.num_rows
+    return dict(zip(rows[c.USER_ID].to_pylist(), names, strict=True))
 
 
 def _pairs(lists: "dict[str, NDArray[np.int64]]") -> list[tuple[str, str]]:
@@ -144,7 +229,9 @@ def _days(pipeline: SourceRecommendation) -> str:
 def _draw(pipeline: SourceRecommendation, report: "EvaluationReport") -> dict[str, Path]:
     from ok_ml.quality import plots
 
-    metric = pipeline.config.gate.metric
-    path = plot_path(pipeline, "evaluation.png")
-    plots.evaluation_bars(report, metric, path)
-    return {"evaluation": path}
+    metric, stage = pipeline.config.gate.metric, pipeline.config.stages.evaluation
+    paths = {"evaluation": plot_path(pipeline, "evaluation.png"), "segments": plot_path(pipeline, "segments.png")}
+    plots.evaluation_bars(report, [metric, f"recall@{min(stage.k)}"], path=paths["evaluation"])
+    shown = [name for name in (TWO_STAGE, EMBEDDINGS, POPULARITY) if name in report.models]
+    plots.segment_chart(report, metric, shown, path=paths["segments"])
+    return paths

@@ -9,10 +9,11 @@ from ok_ml.errors import GateRefused
 from ok_ml.governance.lineage import collect_lineage, hash_of
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
-from ok_ml.governance.signing import load_key
+from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.lake import WHOLE, Manifest
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, POPULARITY, TWO_STAGE, Evaluated, load_evaluation
 from ok_ml.pipelines.source_recommendation import CHAMPION, MODEL, SourceRecommendation
+from ok_ml.pipelines.training import model_file
 
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
@@ -39,7 +40,7 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
         return _keep(pipeline, present, decision)
     record = _signed(pipeline, challenger, present, evaluated, decision, dagster_run_id)
     registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
-    return _commit(pipeline, pipeline.lake.folder(challenger), record, decision)
+    return _commit(pipeline, challenger, record, decision)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -119,27 +120,25 @@ def _keep(pipeline: SourceRecommendation, present: Manifest | None, decision: De
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
             why="there is no older champion to keep serving", remedy="look at the evaluation; change the model or the gate in the YAML",
         )  # fmt: skip
-    folder = pipeline.lake.folder(present)
-    record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
-    return _commit(pipeline, folder, record, decision)
+    record = PromotionRecord.from_json((pipeline.lake.folder(present) / RECORD_FILE).read_bytes())
+    return _commit(pipeline, present, record, decision)
 
 
-def _commit(pipeline: SourceRecommendation, bundle: Path, record: PromotionRecord, decision: Decision) -> Manifest:
+def _commit(pipeline: SourceRecommendation, bundle: Manifest, record: PromotionRecord, decision: Decision) -> Manifest:
+    """Copy a bundle, the challenger's or the present champion's own, beside its signed record."""
     inputs = pipeline.champion_inputs()
     with pipeline.lake.staged(pipeline.name, CHAMPION, WHOLE) as folder:
-        shutil.copytree(bundle, folder, dirs_exist_ok=True)
+        shutil.copytree(pipeline.lake.folder(bundle), folder, dirs_exist_ok=True)
         (folder / RECORD_FILE).write_text(record.to_json())
         return pipeline.lake.commit(
-            folder, rows=1, data_version=record.model_sha256[:16], inputs=inputs,
+            folder, rows=1, data_version=bundle.data_version, inputs=inputs,
             details={
                 "model_version": record.model_version, "promoted": decision.promote, "reasons": list(decision.reasons),
-                "promoted_at": record.promoted_at,
+                "promoted_at": record.promoted_at, "bins": bundle.details["bins"], "serve_cut": bundle.details["serve_cut"],
+                "mlflow_run_id": bundle.details["mlflow_run_id"],
             },
         )  # fmt: skip
 
 
 def _model_sha(folder: Path) -> str:
-    from ok_ml.pipelines.training import model_file
-    from ok_ml.governance.signing import sha256_of_file
-
     return sha256_of_file(model_file(folder))

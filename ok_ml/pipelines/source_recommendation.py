@@ -7,7 +7,7 @@ A committed partition with the same record is current; nothing else decides what
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
@@ -16,6 +16,10 @@ from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
+
+if TYPE_CHECKING:
+    from ok_ml.recommender.cut import Tables
+    from ok_ml.recommender.gather import FeatureLayout
 
 MODEL: Final = "model"
 EVALUATION: Final = "evaluation"
@@ -66,6 +70,20 @@ class SourceRecommendation:
         """Scope of the dataset's tables."""
         return self.dataset.dataset
 
+    @property
+    def tables(self) -> "Tables":
+        """Where the recommender finds this experiment's tables."""
+        from ok_ml.recommender.cut import Tables
+
+        return Tables(self.lake, self.dataset_scope, self.name)
+
+    def layout(self) -> "FeatureLayout":
+        """The features of the ranker, in order, and what stands where there is no row."""
+        from ok_ml.features.registry import absent_values, feature_names
+        from ok_ml.recommender.gather import FeatureLayout
+
+        return FeatureLayout(feature_names("user"), feature_names("source"), feature_names("pair"), absent_values())
+
     # -- days ----------------------------------------------------------------------------------------------
 
     def committed(self) -> list[str]:
@@ -109,7 +127,7 @@ class SourceRecommendation:
         """Record of one partition of feature_statistics: the features and the champion whose bins it uses."""
         found = self.lake.find(self.name, CHAMPION)
         tables: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES[:3]}
-        return self._record(c.FEATURE_STATISTICS, [], tables, reference=_model_of(found.details) if found else "none")
+        return self._record(c.FEATURE_STATISTICS, [], tables, bins=str(found.details["bins"]) if found else "none")
 
     def embeddings_inputs(self) -> dict[str, str]:
         """Record of the embeddings: every event of every cut's window."""
@@ -150,9 +168,8 @@ class SourceRecommendation:
         """Record of one day's predictions."""
         upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES}
         upstream |= {(self.dataset_scope, table): [dt] for table in SNAPSHOTS}
-        upstream |= {(self.name, c.EMBEDDINGS): [WHOLE]}
-        champion = self.lake.manifest(self.name, CHAMPION)
-        return self._record(c.PREDICTIONS, [self.config.stages.predictions], upstream, model=_model_of(champion.details))
+        champion = self.lake.manifest(self.name, CHAMPION)  # its bundle holds vectors, popularity and parameters
+        return self._record(c.PREDICTIONS, [], upstream, champion=champion.data_version)
 
     def publication_inputs(self, dt: str) -> dict[str, str]:
         """Record of a publication."""
@@ -197,7 +214,3 @@ class SourceRecommendation:
 
     def _version(self, scope: str, table: str, dts: Iterable[str]) -> str:
         return fingerprint({dt: self.lake.manifest(scope, table, dt).data_version for dt in dts})
-
-
-def _model_of(details: dict[str, Any]) -> str:
-    return str(details.get("model_version", "none"))

@@ -1,46 +1,19 @@
-"""What a training leaves in MLflow: parameters, metrics per step, plots, the resolved configuration, a registered version."""
+"""What a training leaves in MLflow: parameters, metrics by iteration, plots, the resolved configuration, a registered version."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml.config.models import Project
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.training import Registered, Trained, model_file
 
-MODEL_NAME_TAG = "ok_ml.experiment"
+if TYPE_CHECKING:
+    from ok_ml.pipelines.evaluating import Evaluated
 
-
-@dataclass
-class Trained:
-    """A model as `train_model` hands it to tracking.
-
-    Attributes
-    ----------
-    bundle
-        Folder with everything that scoring loads.
-    model_file
-        LightGBM's text model inside the bundle.
-    feature_names
-        In the order of the model's columns; all are float32.
-    curve
-        metric name -> value after each iteration on the validation slice.
-    sample
-        A few rows of features, float32 [rows, features], for the registry's signature.
-    """
-
-    bundle: Path
-    model_file: Path
-    sha256: str
-    feature_names: list[str]
-    params: dict[str, Any]
-    metrics: dict[str, float]
-    curve: dict[str, list[float]]
-    sample: Any
-    plots: dict[str, Path] = field(default_factory=dict)
-    log_text: str = ""
+EXPERIMENT_TAG: Final = "ok_ml.experiment"
+_POINTS_AT_ONCE: Final = 500
 
 
-def log_model(tracked: Any, project: Project, pipeline: SourceRecommendation, trained: Trained) -> tuple[int, str]:
+def log_model(tracked: Any, pipeline: SourceRecommendation, trained: Trained) -> Registered:
     """Log a training into the active MLflow run and register it.
 
     Parameters
@@ -50,25 +23,48 @@ def log_model(tracked: Any, project: Project, pipeline: SourceRecommendation, tr
 
     Returns
     -------
-    The registered version and the MLflow run id. The logged model carries feature names, order and dtypes as its signature.
+    The registered version. The logged model carries feature names, order and dtypes as its signature.
     """
+    run_id = tracked.active_run().info.run_id
+    tracked.log_params(_params(pipeline, trained))
+    tracked.log_metrics({_name(name): value for name, value in trained.metrics.items()})
+    _log_curve(tracked, run_id, trained.ranker.curve)
+    tracked.log_dict(pipeline.config.model_dump(mode="json"), "config/experiment.json")
+    tracked.log_dict(pipeline.dataset.model_dump(mode="json"), "config/dataset.json")
+    tracked.log_text(trained.ranker.log, "training.log")
+    for path in trained.plots.values():
+        tracked.log_artifact(str(path), "plots")
+    tracked.log_artifacts(str(trained.bundle), "bundle")
+    tags = {EXPERIMENT_TAG: pipeline.name, "ok_ml.sha256": trained.ranker.ranker.sha256, "ok_ml.size": pipeline.project.size}
+    tracked.set_tags(tags)
+    return Registered(_register(pipeline, trained), str(run_id))
+
+
+def log_evaluation(tracked: Any, evaluated: "Evaluated") -> None:
+    """Log the comparison with the baselines into the active MLflow run, names as `model.metric`."""
+    values = {_name(f"{row['model']}.{row['metric']}"): row["estimate"] for row in evaluated.of("score")}
+    tracked.log_metrics({name: value for name, value in values.items() if value is not None})
+    tracked.log_dict({"rows": evaluated.rows}, "evaluation.json")
+    for path in evaluated.plots.values():
+        tracked.log_artifact(str(path), "plots")
+
+
+def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
+    stages = pipeline.config.stages
+    own = {f"model.{name}": value for name, value in trained.ranker.params.items()}
+    for stage in ("features", "embeddings", "training_set", "predictions"):
+        own |= {f"{stage}.{name}": value for name, value in getattr(stages, stage).model_dump(mode="json").items()}
+    return {name: str(value) for name, value in own.items()}
+
+
+def _register(pipeline: SourceRecommendation, trained: Trained) -> int:
     import lightgbm
     import mlflow
     import pandas as pd
     from mlflow.models import infer_signature
 
-    tracked.log_params({name: str(value) for name, value in trained.params.items()})
-    tracked.log_metrics(trained.metrics)
-    _log_curve(tracked, trained.curve)
-    tracked.log_dict(pipeline.config.model_dump(mode="json"), "config/experiment.json")
-    tracked.log_dict(pipeline.dataset.model_dump(mode="json"), "config/dataset.json")
-    tracked.log_text(trained.log_text or "(the ranker printed nothing)", "training.log")
-    for path in trained.plots.values():
-        tracked.log_artifact(str(path), "plots")
-    tracked.log_artifacts(str(trained.bundle), "bundle")
-    tracked.set_tags({MODEL_NAME_TAG: pipeline.name, "sha256": trained.sha256, "size": project.size})
-    booster = lightgbm.Booster(model_file=str(trained.model_file))
-    frame = pd.DataFrame(trained.sample, columns=trained.feature_names)
+    booster = lightgbm.Booster(model_file=str(model_file(trained.bundle)))
+    frame = pd.DataFrame(trained.ranker.sample, columns=list(trained.ranker.ranker.feature_names))
     logged = mlflow.lightgbm.log_model(
         booster,
         name="ranker",
@@ -76,36 +72,21 @@ def log_model(tracked: Any, project: Project, pipeline: SourceRecommendation, tr
         pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
         registered_model_name=pipeline.name,
     )
-    run_id = tracked.active_run().info.run_id
-    return int(logged.registered_model_version), str(run_id)
+    return int(logged.registered_model_version)
 
 
-def log_evaluation(tracked: Any, rows: list[dict[str, Any]], plots: dict[str, Path]) -> None:
-    """Log the comparison with the baselines into the active MLflow run, names as `model.metric.segment`."""
-    values = {_metric_name(row): float(row["value"]) for row in rows}
-    tracked.log_metrics(values)
-    tracked.log_dict({"rows": rows}, "evaluation.json")
-    for path in plots.values():
-        tracked.log_artifact(str(path), "plots")
-
-
-def _metric_name(row: dict[str, Any]) -> str:
-    segment = "" if row.get("segment") in {None, "all"} else f".{row['segment']}"
-    return f"{row['model']}.{row['metric']}{segment}".replace("@", "_at_").replace("+", "_plus")
-
-
-def _log_curve(tracked: Any, curve: dict[str, list[float]]) -> None:
+def _log_curve(tracked: Any, run_id: str, curve: dict[str, list[float]]) -> None:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    import time
-
-    run_id = tracked.active_run().info.run_id
     stamp = int(time.time() * 1000)
     points = [
-        Metric(name.replace("@", "_at_"), value, stamp, step)
-        for name, values in curve.items()
-        for step, value in enumerate(values)
+        Metric(_name(f"curve.{name}"), value, stamp, step) for name, values in curve.items() for step, value in enumerate(values, 1)
     ]
-    for start in range(0, len(points), 500):
-        MlflowClient(tracking_uri=tracked.tracking_uri).log_batch(run_id, metrics=points[start : start + 500])
+    client = MlflowClient(tracking_uri=tracked.tracking_uri)
+    for start in range(0, len(points), _POINTS_AT_ONCE):
+        client.log_batch(run_id, metrics=points[start : start + _POINTS_AT_ONCE])
+
+
+def _name(name: str) -> str:
+    return name.replace("@", "_at_").replace("+", "_plus")

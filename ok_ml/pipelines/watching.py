@@ -1,5 +1,6 @@
 """Statistics of the features, drift against the champion's reference, and the verdict that publication asks for."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
-from ok_ml.lake import Manifest
+from ok_ml.lake import Manifest, fingerprint
+from ok_ml.pipelines.featuring import ENTITY_OF
+from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import CHAMPION, FEATURE_TABLES, SourceRecommendation
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 VERDICT: Final = "feature_verdict"
 REFERENCE_FILE: Final = "reference.parquet"
 BINS_FILE: Final = "bins.json"
-_ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
+_WEEK: Final = 7
+_JUDGE_VERSION: Final = "2"  # raise it when the same statistics may get another verdict
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,40 @@ def build_statistics(
 def feature_files(pipeline: SourceRecommendation, dts: list[str]) -> dict[str, list[str]]:
     """Entity -> Parquet files of some days' features."""
     return {
-        _ENTITY_OF[table]: pipeline.lake.files(pipeline.name, table, dts)
+        ENTITY_OF[table]: pipeline.lake.files(pipeline.name, table, dts)
         for table in FEATURE_TABLES
-        if table in _ENTITY_OF and any(pipeline.lake.manifest(pipeline.name, table, dt).files for dt in dts)
+        if table in ENTITY_OF and any(pipeline.lake.manifest(pipeline.name, table, dt).files for dt in dts)
     }
 
 
-def freeze_reference(pipeline: SourceRecommendation, dts: list[str], folder: Path) -> None:
-    """Write bins and pooled statistics of the training days next to the model: what drift is judged against."""
+def freeze_reference(pipeline: SourceRecommendation, folder: Path) -> str:
+    """Write bins and pooled statistics of the newest feature days next to the model: what drift is judged against.
+
+    Whole weeks of days where there are so many, since the weekly rhythm is no drift.
+
+    Returns
+    -------
+    A hash of the bins: statistics that were counted on others have to be counted again.
+    """
     import pyarrow.parquet as pq
 
     from ok_ml.quality.bins import FrozenBins
     from ok_ml.quality.statistics import feature_statistics
 
+    dts = reference_dts(pipeline)
     table = feature_statistics(feature_files(pipeline, dts), dt=dts[-1])
-    FrozenBins.from_statistics(table).save(folder / BINS_FILE)
+    bins = FrozenBins.from_statistics(table)
+    bins.save(folder / BINS_FILE)
     pq.write_table(table, folder / REFERENCE_FILE)
+    return hashlib.sha256(bins.to_json()).hexdigest()[:16]
+
+
+def reference_dts(pipeline: SourceRecommendation) -> list[str]:
+    """The newest days with current features, as many whole weeks as there are, four at most; all if less than one."""
+    dts = [dt for run in pipeline.feature_runs() for dt in run]
+    dts = [dt for dt in dts if all(pipeline.lake.find(pipeline.name, table, dt) for table in FEATURE_TABLES[:3])]
+    whole = min(len(dts) - len(dts) % _WEEK, 4 * _WEEK)
+    return dts[-whole:] if whole and pipeline.dataset.partition.grain == "day" else dts
 
 
 def reference_bins(pipeline: SourceRecommendation) -> "FrozenBins | None":
@@ -94,37 +116,42 @@ def drift_of(pipeline: SourceRecommendation, dt: str) -> pa.Table | None:
         return None
     current = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
     reference = pq.read_table(pipeline.lake.folder(champion) / REFERENCE_FILE)
-    return drift_table(current, reference, bins, pipeline.config.checks.drift)
+    return drift_table(_judged_features(current), _judged_features(reference), bins, pipeline.config.checks.drift)
+
+
+def _judged_features(statistics: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
+    from ok_ml.features.registry import FEATURES
+
+    unjudged = pa.array([feature.name for feature in FEATURES if not feature.drifts], pa.string())
+    return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=unjudged)))
 
 
 def drift_rows(pipeline: SourceRecommendation, dt: str) -> list[dict[str, Any]]:
     """The drift table, worst first, for people."""
     table = drift_of(pipeline, dt)
-    if table is None:
-        return []
-    shown = ("entity", "feature", "psi", "js", "mean_now", "mean_reference", "null_share", "verdict")
-    rows = [{name: row[name] for name in shown} for row in table.to_pylist()]
-    return sorted(rows, key=lambda row: -(row["psi"] or 0.0))
+    shown = ("entity", "feature", "verdict", "psi", "js", "mean_now", "mean_reference", "null_share", "moved")
+    return [{name: row[name] for name in shown} for row in table.to_pylist()] if table is not None else []
 
 
 def plot_drift(pipeline: SourceRecommendation, dt: str) -> Path | None:
     """A chart of the most drifted features with the limits; None before there is a champion."""
     from ok_ml.quality.plots import psi_chart
 
-    rows = drift_rows(pipeline, dt)
-    if not rows:
+    table = drift_of(pipeline, dt)
+    if table is None:
         return None
-    limits = pipeline.config.checks.drift
-    path = plot_path(pipeline, f"drift-{dt}.png")
-    psi_chart([(row["feature"], row["psi"] or 0.0) for row in rows[:15]], warn=limits.psi_warn, block=limits.psi_block, path=path)
+    limits, path = pipeline.config.checks.drift, plot_path(pipeline, f"drift-{dt}.png")
+    psi_chart(table, psi_warn=limits.psi_warn, psi_block=limits.psi_block, path=path)
     return path
 
 
-def judge_features(pipeline: SourceRecommendation) -> Verdict:
-    """Judge the newest day with statistics and commit the verdict that predictions and publication ask for."""
+def judge_features(pipeline: SourceRecommendation, dt: str | None = None) -> Verdict:
+    """Judge a day, by default the newest with statistics; commit the verdict that predictions and publication ask for."""
     from ok_ml.quality.expectations import failures, summary
 
-    dt = pipeline.lake.latest(pipeline.name, c.FEATURE_STATISTICS)
+    dt = dt or pipeline.lake.latest(pipeline.name, c.FEATURE_STATISTICS)
     manifest = pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt)
     findings = _findings(pipeline, dt)
     failed = failures(findings)
@@ -132,10 +159,30 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
     verdict = Verdict(dt, findings, failed, blocks, f"{dt}: {summary(findings)}", plot_drift(pipeline, dt))
     rows = pa.table({"message": pa.array([finding.message for finding in failed], pa.string())})
     pipeline.lake.write(
-        pipeline.name, VERDICT, dt, rows, sort_by=["message"], inputs={"statistics": manifest.data_version},
+        pipeline.name, VERDICT, dt, rows, sort_by=["message"], inputs=_judged(pipeline, manifest),
         details={"blocks": blocks, "headline": verdict.headline},
     )  # fmt: skip
     return verdict
+
+
+def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
+    """Whether a day's features have a verdict on their current statistics, champion and limits."""
+    if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
+        return False
+    found = pipeline.lake.find(pipeline.name, VERDICT, dt)
+    return found is not None and found.inputs == _judged(pipeline, pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt))
+
+
+def settle_verdict(pipeline: SourceRecommendation, dt: str) -> Verdict | None:
+    """Judge a day again if its statistics or its verdict are not those of the present champion; None if they are.
+
+    A new champion brings a reference of its own, and a day that was judged against the old one has not been judged.
+    """
+    if is_judged(pipeline, dt):
+        return None
+    if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
+        build_statistics(pipeline, [dt])
+    return judge_features(pipeline, dt)
 
 
 def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
@@ -144,11 +191,12 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
     Raises
     ------
     GateRefused
-        The features of that day were never judged, were judged in another version, or are blocked.
+        The features of that day were never judged, were judged in another version or against another champion, or are
+        blocked.
     """
     found = pipeline.lake.find(pipeline.name, VERDICT, dt)
     statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
-    judged = found is not None and statistics is not None and found.inputs["statistics"] == statistics.data_version
+    judged = found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
     if found is None or not judged:
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} have no verdict for their current version",
@@ -164,11 +212,13 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
     return found
 
 
-def plot_path(pipeline: SourceRecommendation, name: str) -> Path:
-    """Where a picture of this experiment goes; the HTTP service shows it."""
-    path = pipeline.project.state_dir / "plots" / pipeline.name / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, str]:
+    """What a verdict hangs on: the statistics, the champion's reference, the limits."""
+    champion = pipeline.lake.find(pipeline.name, CHAMPION)
+    return {
+        "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
+        "limits": fingerprint(pipeline.config.checks.model_dump(mode="json")), "code": _JUDGE_VERSION,
+    }  # fmt: skip
 
 
 def _findings(pipeline: SourceRecommendation, dt: str) -> list["Finding"]:
@@ -176,6 +226,6 @@ def _findings(pipeline: SourceRecommendation, dt: str) -> list["Finding"]:
     from ok_ml.quality.expectations import FeatureRule, validate_statistics
 
     checks = pipeline.config.checks
-    rules = [FeatureRule(f.entity, f.name, *f.range, checks.null_share_block) for f in FEATURES]
+    rules = [FeatureRule(f.entity, f.name, *f.range) for f in FEATURES]
     statistics = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
     return validate_statistics(statistics, drift_of(pipeline, dt), rules, checks)

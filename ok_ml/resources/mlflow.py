@@ -1,5 +1,6 @@
 """MLflow through dagster-mlflow: one MLflow run a Dagster run, never left RUNNING."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,8 +81,13 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def quiet() -> None:
-    """Keep MLflow from calling home and from chattering."""
+    """Keep MLflow from calling home, and its notes on tables and versions out of a run's progress."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    from mlflow.utils.logging_utils import disable_logging
+
+    disable_logging()

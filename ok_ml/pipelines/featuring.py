@@ -1,0 +1,32 @@
+"""The feature tables of an experiment's days."""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from ok_ml import columns as c
+from ok_ml.features.feature import Entity
+from ok_ml.lake import Manifest
+from ok_ml.pipelines.source_recommendation import FEATURE_TABLES, SourceRecommendation
+
+ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
+
+
+def build_features(
+    pipeline: SourceRecommendation, session: Any, dts: list[str], *, progress: Callable[[str], None]
+) -> dict[str, list[Manifest]]:
+    """Compute and commit every feature table of some days in one pass over the events; table -> manifests by day."""
+    from ok_ml.features.compute import compute_features
+
+    progress(f"features of {len(dts)} days, {dts[0]} .. {dts[-1]}")
+    return compute_features(
+        session, pipeline.lake, dataset_scope=pipeline.dataset_scope, scope=pipeline.name, dataset=pipeline.dataset,
+        stage=pipeline.config.stages.features, dts=dts, inputs_for=pipeline.feature_inputs, tables=FEATURE_TABLES,
+    )  # fmt: skip
+
+
+def describe_features(table: str) -> list[dict[str, Any]]:
+    """One row a feature of a table: family, unit, window, owner; none for a table that is not features by name."""
+    from ok_ml.features.registry import describe
+
+    entity = ENTITY_OF.get(table)
+    return [dict(row) for row in describe(cast("Entity", entity))] if entity else []

@@ -1,0 +1,109 @@
+"""Embeddings and popularity of an experiment: one fit a cut, so that nothing that is judged has seen its own future."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ok_ml import columns as c
+from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
+from ok_ml.partitions import window
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+if TYPE_CHECKING:
+    from ok_ml.recommender.embeddings import Factors
+    from ok_ml.recommender.popularity import Popularity
+
+TRAIN: Final = "train"
+EVAL: Final = "eval"
+SERVE: Final = "serve"
+# Half-lives in popularity windows: what candidates come from forgets slower than the baseline "what is hot just now".
+_CANDIDATE_HALF_LIFE: Final = 1 / 3
+_RECENT_HALF_LIFE: Final = 1 / 7
+
+
+def fit_cuts(
+    pipeline: SourceRecommendation, session: Callable[[], Any], *, progress: Callable[[str], None]
+) -> Manifest:
+    """Fit vectors for training rows, for the evaluation and for serving, and commit them together.
+
+    Parameters
+    ----------
+    session
+        Gives a Spark session; called only if the engine needs one.
+    """
+    plan, inputs = pipeline.calendar(), pipeline.embeddings_inputs()
+    cuts = {TRAIN: plan.train_cut, EVAL: plan.eval_cut, SERVE: plan.serve_cut}
+    with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
+        shapes: dict[str, Any] = {}
+        for number, (name, dt) in enumerate(cuts.items(), 1):
+            twin = next((other for other in list(cuts)[: number - 1] if cuts[other] == dt), None)
+            progress(f"embeddings {number} of {len(cuts)}: {name}, events up to {dt}")
+            if twin:
+                shutil.copytree(folder / twin, folder / name)
+            else:
+                _fit(pipeline, dt, session).save(folder / name)
+            shapes[name] = load_factors(folder / name)
+        served = shapes[SERVE]
+        return pipeline.lake.commit(
+            folder, rows=len(served.user_ids) + len(served.source_ids), inputs=inputs,
+            data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
+            details={
+                **{f"{name}_cut": dt for name, dt in cuts.items()}, "users": len(served.user_ids),
+                "sources": len(served.source_ids), "factors": served.width, "engine": pipeline.config.stages.embeddings.engine,
+            },
+        )  # fmt: skip
+
+
+def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -> "Factors":
+    from ok_ml.recommender.embeddings import create_engine
+    from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
+
+    stage = pipeline.config.stages.embeddings
+    interactions = interactions_from_events(
+        pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(cut),
+        embedding_weights(pipeline.dataset.weights, stage), cut, stage.half_life_days,
+    )  # fmt: skip
+    return create_engine(stage.engine, session=session).fit(interactions, stage, pipeline.config.seed)
+
+
+def load_factors(folder: Path) -> "Factors":
+    """Vectors of one folder, mapped into memory."""
+    from ok_ml.recommender.embeddings import Factors
+
+    return Factors.load(folder)
+
+
+def factors_of(pipeline: SourceRecommendation, cut: str) -> "Factors":
+    """The committed vectors of a cut: TRAIN, EVAL or SERVE."""
+    manifest = pipeline.lake.manifest(pipeline.name, c.EMBEDDINGS)
+    return load_factors(pipeline.lake.folder(manifest) / cut)
+
+
+def candidate_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
+    """What popular candidates, the fallback list and the popularity features come from, as of `dt`."""
+    return _popularity(pipeline, dt, _CANDIDATE_HALF_LIFE)
+
+
+def recent_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
+    """The baseline of what is hot just now."""
+    return _popularity(pipeline, dt, _RECENT_HALF_LIFE)
+
+
+def plain_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
+    """The classic baseline: everything in the window of the embeddings, without decay."""
+    from ok_ml.recommender.popularity import popularity_from_events
+
+    return popularity_from_events(
+        pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(dt), pipeline.dataset.weights, dt
+    )
+
+
+def _popularity(pipeline: SourceRecommendation, dt: str, half_lives: float) -> "Popularity":
+    from ok_ml.recommender.popularity import popularity_from_events
+
+    days = pipeline.config.stages.features.popularity_days
+    return popularity_from_events(
+        pipeline.lake, pipeline.dataset_scope, window(pipeline.committed(), dt, days), pipeline.dataset.weights, dt,
+        days * half_lives,
+    )  # fmt: skip

@@ -1,0 +1,138 @@
+"""Predictions for every user by the champion, and what they must look like before anybody sees them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ok_ml import columns as c
+from ok_ml.lake import Manifest
+from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.promoting import champion_bundle
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.watching import require_verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether something holds, in words and numbers."""
+
+    passed: bool
+    message: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
+    """Rank for every user of the newest day with the champion's bundle, verified; commit.
+
+    Raises
+    ------
+    GateRefused
+        There is no champion, or the day's features are not judged or blocked.
+    IntegrityError
+        The champion's record or bytes were changed.
+    """
+    from ok_ml.recommender.batch import score_all, warm_kernels
+
+    dt = pipeline.calendar().serve_cut
+    verdict = require_verdict(pipeline, dt)
+    bundle, record = champion_bundle(pipeline)
+    inputs = pipeline.predictions_inputs(dt)
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(pipeline.project.state_dir / "numba"))
+    warm_kernels()
+    progress(f"predictions of {dt} with model version {record.model_version}")
+    return score_all(
+        session, str(bundle), str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt, pipeline.dataset.parts,
+        inputs=inputs, details={"model_version": record.model_version, "data_dt": dt, "verdict": verdict.data_version},
+    )  # fmt: skip
+
+
+def plot_scores(pipeline: SourceRecommendation, dt: str) -> Path:
+    """Histogram of the best and of all scores of a day."""
+    from ok_ml.quality.plots import score_distribution
+
+    lists = _lists(pipeline, dt)
+    scores = {"best of each list": lists.scores[lists.starts[lists.lengths > 0]], "all": lists.scores}
+    path = plot_path(pipeline, "scores.png")
+    score_distribution(scores, title=f"Scores of the predictions of {dt}", path=path)
+    return path
+
+
+def judge_predictions(pipeline: SourceRecommendation) -> Judgement:
+    """Nobody forgotten, full lists, finite descending scores, no source twice, nothing that a user is subscribed to."""
+    dt = pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
+    lists, top_n = _lists(pipeline, dt), pipeline.config.stages.predictions.top_n
+    users = pipeline.lake.manifest(pipeline.dataset_scope, c.USERS, dt).rows
+    faults = {
+        "users without a row": users - len(lists.user_ids),
+        "empty lists": int((lists.lengths == 0).sum()),
+        "scores that are not finite": int((~np.isfinite(lists.scores)).sum()),
+        "lists not in order": lists.unordered(),
+        "sources twice in a list": lists.repeated(),
+        "sources already subscribed to": lists.also_in(_pairs(pipeline, dt)),
+    }
+    wrong = {name: count for name, count in faults.items() if count}
+    short = int((lists.lengths < top_n).sum())
+    facts = f"{len(lists.user_ids):,} users on {dt}, {short:,} lists shorter than {top_n}"
+    message = f"{facts}: nothing wrong" if not wrong else f"{facts}: " + ", ".join(f"{n:,} {name}" for name, n in wrong.items())
+    if wrong:
+        message += ". The last good generation stays; look at the scoring of that day before publishing."
+    numbers = {"users": len(lists.user_ids), "short_lists": short, **{name.replace(" ", "_"): n for name, n in faults.items()}}
+    return Judgement(not wrong, message, numbers)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Flat lists: user i owns the entries starts[i] .. starts[i] + lengths[i]."""
+
+    user_ids: "np.ndarray[Any, np.dtype[np.int64]]"
+    starts: "np.ndarray[Any, np.dtype[np.int64]]"
+    lengths: "np.ndarray[Any, np.dtype[np.int64]]"
+    sources: "np.ndarray[Any, np.dtype[np.int64]]"
+    scores: "np.ndarray[Any, np.dtype[np.float32]]"
+
+    @property
+    def owners(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        return np.repeat(np.arange(len(self.user_ids)), self.lengths)
+
+    def unordered(self) -> int:
+        same = np.diff(self.owners) == 0
+        return len(np.unique(self.owners[1:][same & (np.diff(self.scores) > 0)]))
+
+    def repeated(self) -> int:
+        order = np.lexsort((self.sources, self.owners))
+        owners, sources = self.owners[order], self.sources[order]
+        return int(((np.diff(owners) == 0) & (np.diff(sources) == 0)).sum())
+
+    def also_in(self, pairs: "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]") -> int:
+        """How many (user, source) of the lists are among other pairs."""
+        users = np.concatenate((self.user_ids[self.owners], pairs[0]))
+        sources = np.concatenate((self.sources, pairs[1]))
+        order = np.lexsort((np.arange(len(users)) >= len(self.sources), sources, users))
+        users, sources, served = users[order], sources[order], order < len(self.sources)
+        return int(((np.diff(users) == 0) & (np.diff(sources) == 0) & served[:-1] & ~served[1:]).sum())
+
+
+def _lists(pipeline: SourceRecommendation, dt: str) -> _Lists:
+    rows = pipeline.lake.read(pipeline.name, c.PREDICTIONS, [dt], columns=[c.USER_ID, c.SOURCE_IDS, c.SCORES]).combine_chunks()
+    lengths = _flat_lengths(rows[c.SOURCE_IDS])
+    starts = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
+    sources, scores = (rows[name].combine_chunks().flatten().to_numpy() for name in (c.SOURCE_IDS, c.SCORES))
+    return _Lists(rows[c.USER_ID].to_numpy(), starts, lengths, sources, scores)
+
+
+def _flat_lengths(column: "pa.ChunkedArray") -> "np.ndarray[Any, np.dtype[np.int64]]":
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.list_value_length(column).to_numpy(), dtype=np.int64)
+
+
+def _pairs(pipeline: SourceRecommendation, dt: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+    rows = pipeline.lake.read(pipeline.dataset_scope, c.SUBSCRIPTIONS, [dt], columns=[c.USER_ID, c.SOURCE_ID])
+    return rows[c.USER_ID].to_numpy(), rows[c.SOURCE_ID].to_numpy()

@@ -1,0 +1,132 @@
+"""Training set and ranker of an experiment, and the bundle that scoring loads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ok_ml import columns as c
+from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
+from ok_ml.partitions import before
+from ok_ml.pipelines.fitting import SERVE, TRAIN, candidate_popularity, factors_of
+from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.source_recommendation import MODEL, SourceRecommendation
+from ok_ml.pipelines.watching import freeze_reference
+
+if TYPE_CHECKING:
+    from ok_ml.recommender.ranker_training import TrainedRanker
+
+_RANKER: Final = "ranker"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the registry answered: the model's version and the MLflow run that holds it."""
+
+    version: int
+    mlflow_run_id: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training on its way into the registry.
+
+    Attributes
+    ----------
+    bundle
+        Folder with everything that scoring loads.
+    metrics
+        name -> last value on the held-out users, and counts of the training set.
+    plots
+        name -> picture.
+    """
+
+    bundle: Path
+    ranker: "TrainedRanker"
+    metrics: dict[str, float]
+    plots: dict[str, Path] = field(default_factory=dict)
+
+
+def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
+    """Label the candidates of the days before the evaluation, with the features of the day before each; commit."""
+    from ok_ml.recommender.training_set import GROUP, LABEL, SORT_BY, LabelDay, build_training_set
+
+    plan, dts, inputs = pipeline.calendar(), pipeline.committed(), pipeline.training_set_inputs()
+    days = [LabelDay(dt, before(dts, dt)) for dt in plan.label_dts]
+    progress(f"labels of {days[0].label_dt} .. {days[-1].label_dt}")
+    stages = pipeline.config.stages
+    table = build_training_set(
+        pipeline.tables, days, factors=factors_of(pipeline, TRAIN), layout=pipeline.layout(),
+        popularity=lambda dt: candidate_popularity(pipeline, dt), grades=pipeline.dataset.grades,
+        stage=stages.training_set, candidates=stages.predictions.candidates, seed=pipeline.config.seed,
+    )  # fmt: skip
+    labels = table[LABEL].to_numpy()
+    return pipeline.lake.write(
+        pipeline.name, c.TRAINING_SET, WHOLE, table, sort_by=list(SORT_BY), inputs=inputs,
+        details={
+            "positives": int((labels > 0).sum()), "lists": int(table[GROUP].to_numpy().max()) + 1,
+            "features": len(pipeline.layout().feature_order()), "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}",
+        },
+    )  # fmt: skip
+
+
+def train_model(
+    pipeline: SourceRecommendation, register: Callable[[Trained], Registered], *, dagster_run_id: str,
+    progress: Callable[[str], None],
+) -> tuple[Manifest, Trained]:  # fmt: skip
+    """Fit the ranker, write the bundle with the reference that drift is judged against, register and commit it."""
+    inputs = pipeline.model_inputs()
+    table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
+    ranker = _fit(pipeline, table)
+    progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v[-1]:.4f}" for k, v in ranker.curve.items()))
+    with pipeline.lake.staged(pipeline.name, MODEL, WHOLE) as folder:
+        _write_bundle(pipeline, ranker, folder)
+        bins = freeze_reference(pipeline, folder)
+        trained = Trained(folder, ranker, _metrics(ranker, table.num_rows), _draw(pipeline, ranker))
+        registered = register(trained)
+        manifest = pipeline.lake.commit(
+            folder, rows=table.num_rows, data_version=tree_fingerprint(folder), inputs=inputs,
+            details={
+                "model_version": registered.version, "mlflow_run_id": registered.mlflow_run_id, "bins": bins,
+                "dagster_run_id": dagster_run_id, "sha256": ranker.ranker.sha256, "serve_cut": pipeline.calendar().serve_cut,
+            },
+        )  # fmt: skip
+    return manifest, trained
+
+
+def model_file(bundle: Path) -> Path:
+    """LightGBM's text model inside a bundle."""
+    from ok_ml.recommender.ranker import MODEL_FILE
+
+    return bundle / _RANKER / MODEL_FILE
+
+
+def _fit(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
+    from ok_ml.recommender.ranker_training import train_ranker
+
+    return train_ranker(table, pipeline.layout().feature_order(), pipeline.config.stages.model, pipeline.config.seed)
+
+
+def _write_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", folder: Path) -> None:
+    from ok_ml.recommender.scoring import write_bundle
+
+    write_bundle(
+        folder, factors=factors_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
+        popularity=candidate_popularity(pipeline, pipeline.calendar().serve_cut), layout=pipeline.layout(),
+        stage=pipeline.config.stages.predictions,
+    )  # fmt: skip
+
+
+def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:
+    return {f"held_out.{name}": values[-1] for name, values in ranker.curve.items() if values} | {"training_rows": float(rows)}
+
+
+def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str, Path]:
+    from ok_ml.quality import plots
+
+    paths = {name: plot_path(pipeline, f"{name}.png") for name in ("learning_curve", "feature_importance")}
+    curves = {name: values for name, values in trained.curve.items() if values}
+    for metric, values in list(curves.items())[:1]:
+        plots.learning_curve({"held-out users": values}, metric=metric, path=paths["learning_curve"])
+    plots.feature_importance(list(trained.importance), list(trained.importance.values()), path=paths["feature_importance"])
+    return {name: path for name, path in paths.items() if path.exists()}
