@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml.hashing import part_of
+from ok_ml.places import place_of
 from ok_ml.recommender.candidates import UserBlock, take_allowed
 from ok_ml.recommender.cut import Cut, CutPart
-from ok_ml.recommender.ids import UNKNOWN, dense_index
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.ranking import rank_block
@@ -68,7 +69,7 @@ def _lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, of_block
     for number in np.unique(owner):
         part = cut.part(int(number))
         mine = np.flatnonzero(owner == number)
-        places = dense_index(part.users.user_ids, user_ids[mine])
+        places = place_of(part.users.user_ids, user_ids[mine])
         known, places = mine[places >= 0], places[places >= 0]
         done = 0
         for block in part.blocks(places):

@@ -11,7 +11,8 @@ import numpy as np
 
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.errors import ConfigError, DataError, IntegrityError
-from ok_ml.recommender.ids import dense_index, require_ascending, require_int32
+from ok_ml.places import place_of
+from ok_ml.recommender.ids import require_ascending, require_int32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,11 +87,11 @@ class Factors:
 
     def user_rows(self, user_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """Row of each user, int64; -1 for a user without a vector."""
-        return dense_index(self.user_ids, user_ids)
+        return place_of(self.user_ids, user_ids)
 
     def source_rows(self, source_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """Row of each source, int64; -1 for a source without a vector."""
-        return dense_index(self.source_ids, source_ids)
+        return place_of(self.source_ids, source_ids)
 
     def save(self, folder: Path) -> None:
         """Write four .npy files into `folder`, made if need be."""

@@ -9,8 +9,9 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.errors import ConfigError, ModelError
 from ok_ml.lake import Lake
+from ok_ml.places import place_of
 from ok_ml.recommender.candidates import CandidateIndex, UserBlock
-from ok_ml.recommender.ids import UNKNOWN, dense_index
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.snapshot import Catalogue
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class SourceTable:
         """Source features of experiment `scope` at `dt`."""
         rows = lake.read(scope, c.SOURCE_FEATURES, [dt]).sort_by(c.SOURCE_ID)
         stored = matrix_of(rows, layout.source, f"{scope}/{c.SOURCE_FEATURES} of {dt}")
-        place = dense_index(rows[c.SOURCE_ID].to_numpy(), catalogue.source_ids)
+        place = place_of(rows[c.SOURCE_ID].to_numpy(), catalogue.source_ids)
         names = tuple(sorted({topic for topic in catalogue.topics if topic is not None}))
         number = {name: i for i, name in enumerate(names)}
         topics = [number[topic] if topic is not None else UNKNOWN for topic in catalogue.topics]
@@ -154,7 +155,7 @@ class FeatureStore:
         """
         out = np.empty((len(rows), len(self.feature_order())), np.float32)
         wide = len(self.layout.user)
-        users = filled(self.users, dense_index(self.user_ids, block.user_ids), self.layout.absent_row(self.layout.user))
+        users = filled(self.users, place_of(self.user_ids, block.user_ids), self.layout.absent_row(self.layout.user))
         out[:, :wide] = users[rows]
         out[:, wide : wide + len(self.layout.source)] = self.sources.values[sources]
         wide += len(self.layout.source)
@@ -179,9 +180,9 @@ class FeatureStore:
         }
 
     def _pair_places(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int64]":
-        user = dense_index(self.pair_user_ids, block.user_ids)[rows]
+        user = place_of(self.pair_user_ids, block.user_ids)[rows]
         keys = user * self.index.catalogue.size + sources
-        return np.where(user == UNKNOWN, UNKNOWN, dense_index(self.pair_keys, keys))
+        return np.where(user == UNKNOWN, UNKNOWN, place_of(self.pair_keys, keys))
 
     def _als_scores(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.float64]":
         from ok_ml.recommender.retrieval_kernel import pair_scores
@@ -193,7 +194,7 @@ class FeatureStore:
         )
 
     def _topic_affinity(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.float32]":
-        user, topic = dense_index(self.topic_user_ids, block.user_ids)[rows], self.sources.topics[sources]
+        user, topic = place_of(self.topic_user_ids, block.user_ids)[rows], self.sources.topics[sources]
         if not self.topic_shares.size:
             return np.zeros(len(rows), np.float32)
         shares: NDArray[np.float32] = self.topic_shares[user.clip(min=0), topic.clip(min=0)]
@@ -203,7 +204,7 @@ class FeatureStore:
     def _friends(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int32]":
         size = self.index.catalogue.size
         known = block.friends.sources.rows * size + block.friends.sources.indices
-        place = dense_index(known, rows * size + sources)
+        place = place_of(known, rows * size + sources)
         counts: NDArray[np.int32] = np.append(block.friends.counts, np.int32(0))[place]
         return counts
 

@@ -69,14 +69,6 @@ class SourceSets:
         return cls(np.zeros(count + 1, np.int64), np.zeros(0, np.int32))
 
 
-def dense_index(ids: "NDArray[np.int64]", wanted: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """Index of each wanted id in the ascending `ids`, int64; UNKNOWN where it is not there."""
-    if not len(ids):
-        return np.full(len(wanted), UNKNOWN, np.int64)
-    place = np.searchsorted(ids, wanted).clip(max=len(ids) - 1)
-    return np.where(ids[place] == wanted, place, UNKNOWN)
-
-
 def require_int32(count: int, what: str) -> None:
     """Refuse more entities than a dense int32 index can name.
 

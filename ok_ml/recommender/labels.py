@@ -8,7 +8,7 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake
-from ok_ml.recommender.ids import dense_index
+from ok_ml.places import place_of
 from ok_ml.recommender.interactions import pair_starts, parts_of, read_events
 from ok_ml.recommender.snapshot import Catalogue, Subscriptions
 
@@ -57,10 +57,10 @@ def graded_pairs(
 def not_subscribed(pairs: GradedPairs, catalogue: Catalogue, subscriptions: Subscriptions) -> GradedPairs:
     """The pairs whose source is in the catalogue and not among the user's subscriptions at the cut."""
     sources = catalogue.index(pairs.source_ids)
-    users = dense_index(subscriptions.user_ids, pairs.user_ids)
+    users = place_of(subscriptions.user_ids, pairs.user_ids)
     barred = subscriptions.sources
     known = barred.rows * catalogue.size + barred.indices
-    found = dense_index(known, users * catalogue.size + sources)
+    found = place_of(known, users * catalogue.size + sources)
     return pairs.only((sources >= 0) & ((users < 0) | (found < 0)))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake
-from ok_ml.recommender.ids import UNKNOWN, dense_index
+from ok_ml.places import place_of
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.interactions import decayed_weights, parts_of, read_events
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Popularity:
 
     def orders(self, catalogue_ids: "NDArray[np.int64]") -> "NDArray[np.int32]":
         """Indices of a catalogue, most popular first, int32 [1 + s, catalogue]: by segment, then everybody, then id."""
-        known = dense_index(self.source_ids, catalogue_ids)
+        known = place_of(self.source_ids, catalogue_ids)
         scores = np.where(known == UNKNOWN, 0, self.scores[:, known])
         order = [np.lexsort((np.arange(len(catalogue_ids)), -scores[EVERYBODY], -row)) for row in scores]
         return np.array(order, np.int32).reshape(len(self.scores), len(catalogue_ids))
@@ -95,7 +96,7 @@ class _Segments:
         self._user_ids, self._names = user_ids[order], names[order]
 
     def __call__(self, user_ids: "NDArray[np.int64]") -> "NDArray[np.str_]":
-        place = dense_index(self._user_ids, user_ids)
+        place = place_of(self._user_ids, user_ids)
         if not len(self._names):
             return np.full(len(user_ids), "", np.str_)
         return np.where(place == UNKNOWN, "", self._names[place])

@@ -9,7 +9,8 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
-from ok_ml.recommender.ids import SourceSets, dense_index, require_int32
+from ok_ml.places import place_of
+from ok_ml.recommender.ids import SourceSets, require_int32
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +53,7 @@ class Catalogue:
 
     def index(self, source_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """Dense index of each source; -1 for one that is not in the catalogue."""
-        return dense_index(self.source_ids, source_ids)
+        return place_of(self.source_ids, source_ids)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Subscriptions:
 
     def of(self, user_ids: "NDArray[np.int64]") -> SourceSets:
         """The subscriptions of some users, in their order."""
-        return self.sources.take(dense_index(self.user_ids, user_ids))
+        return self.sources.take(place_of(self.user_ids, user_ids))
 
     @cached_property
     def matrix(self) -> Any:
@@ -153,8 +154,6 @@ def _friends(
         rows = lake.read(dataset_scope, c.FRIENDS, [dt], columns=[c.USER_ID, c.FRIEND_ID], part=part)
     ids = rows[c.USER_ID].to_numpy() if rows is not None else np.zeros(0, np.int64)
     friends = rows[c.FRIEND_ID].to_numpy() if rows is not None else np.zeros(0, np.int64)
-    sets = SourceSets.from_pairs(
-        dense_index(user_ids, ids), dense_index(subscriptions.user_ids, friends), len(user_ids)
-    )
+    sets = SourceSets.from_pairs(place_of(user_ids, ids), place_of(subscriptions.user_ids, friends), len(user_ids))
     ones = np.ones(len(sets.indices), np.int32)
     return csr_matrix((ones, sets.indices, sets.indptr), shape=(len(user_ids), len(subscriptions.user_ids)))

@@ -12,11 +12,11 @@ from ok_ml import columns as c
 from ok_ml.config.models import TrainingSetStage
 from ok_ml.errors import DataError
 from ok_ml.hashing import mix64
+from ok_ml.places import place_of
 from ok_ml.recommender.candidates import UserBlock
 from ok_ml.recommender.cut import Cut, CutPart, Tables
 from ok_ml.recommender.embeddings import Factors
 from ok_ml.recommender.gather import FeatureLayout
-from ok_ml.recommender.ids import dense_index
 from ok_ml.recommender.interactions import parts_of
 from ok_ml.recommender.labels import GradedPairs, graded_pairs, not_subscribed
 from ok_ml.recommender.popularity import Popularity
@@ -135,7 +135,7 @@ def _part_tables(
 def _users_with_label(part: CutPart, pairs: GradedPairs) -> "NDArray[np.int64]":
     """Places of the users with a grade, registered at the cut, and with a vector: others are not ranked in production."""
     liked = np.unique(pairs.user_ids)
-    places = dense_index(part.users.user_ids, liked)
+    places = place_of(part.users.user_ids, liked)
     known = (places >= 0) & (part.cut.index.factors.user_rows(liked) >= 0)
     return places[known]
 
@@ -146,8 +146,8 @@ def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: "
     users = np.repeat(np.arange(block.size), candidates.shape[1])
     sources = candidates.ravel().astype(np.int64)
     keys = np.sort((users * size + sources)[sources >= 0])
-    graded = dense_index(block.user_ids, pairs.user_ids) * size + part.cut.index.catalogue.index(pairs.source_ids)
-    place = dense_index(keys, graded)
+    graded = place_of(block.user_ids, pairs.user_ids) * size + part.cut.index.catalogue.index(pairs.source_ids)
+    place = place_of(keys, graded)
     labels = np.zeros(len(keys), np.int8)
     labels[place[place >= 0]] = pairs.grades[place >= 0]
     return _Rows(keys // size, keys % size, labels)

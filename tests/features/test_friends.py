@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.features.snapshots import Links, place_of, read_links
+from ok_ml.features.snapshots import Links, read_links
 from ok_ml.features.social import Social
 from ok_ml.features.sums import Sums, added
 from ok_ml.lake import Lake
@@ -70,12 +70,6 @@ def test_saved_arrays_are_mapped_back(lake: Lake) -> None:
     friends = Links(np.array([2, 2, 3]), np.array([1, 5, 9]))
     counts = social.friends_subscribed(friends, np.array([2, 2, 2, 3, 4]), np.array([80, 70, 99, 80, 80]))
     assert counts.tolist() == [2, 1, 0, 0, 0]
-
-
-def test_place_of() -> None:
-    known = np.array([2, 4, 8])
-    assert place_of(known, np.array([8, 3, 2, 9, 1])).tolist() == [2, -1, 0, -1, -1]
-    assert place_of(known[:0], np.array([8])).tolist() == [-1]
 
 
 def test_sums_add_up_in_any_order() -> None:

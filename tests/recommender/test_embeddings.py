@@ -12,7 +12,7 @@ from ok_ml.config.models import EmbeddingsStage
 from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.lake import Lake
 from ok_ml.recommender.embeddings import Factors, Interactions, create_engine
-from ok_ml.recommender.ids import SourceSets, dense_index, require_int32
+from ok_ml.recommender.ids import SourceSets, require_int32
 from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
 
 STAGE = EmbeddingsStage(factors=6, iterations=4, regularization=0.3, alpha=8.0)
@@ -182,7 +182,3 @@ def test_source_sets_are_sorted_without_repeats_and_drop_the_unknown():
     assert sets.indices.tolist() == [3, 2, 7]
     picked = sets.take(np.array([1, -1, 1]))
     assert (picked.indptr.tolist(), picked.indices.tolist()) == ([0, 2, 2, 4], [2, 7, 2, 7])
-
-
-def test_dense_index_of_nothing_knows_nobody():
-    assert dense_index(np.zeros(0, np.int64), np.array([1, 2])).tolist() == [-1, -1]
