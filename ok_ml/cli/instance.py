@@ -1,7 +1,6 @@
 """The local Dagster instance: one folder, one `dagster.yaml` that is written from the project's configuration."""
 
 import os
-import uuid
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +8,7 @@ import orjson
 
 from ok_ml.config.models import Project
 from ok_ml.errors import EnvironmentFault
+from ok_ml.whole_files import replace_file
 
 DAGSTER_HOME: Final = "DAGSTER_HOME"
 
@@ -97,9 +97,7 @@ def prepare_instance(project: Project) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     text = instance_yaml(home, cores=os.cpu_count() or 1)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        aside = path.with_name(f".dagster.{uuid.uuid4().hex[:8]}.yaml")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        replace_file(path, text.encode())
     return path
 
 

@@ -5,7 +5,6 @@ import fcntl
 import os
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import psutil
 
 from ok_ml.cli.process_tree import signal_group
 from ok_ml.errors import EnvironmentFault
+from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from ok_ml.cli.supervisor import Supervisor
@@ -63,9 +63,7 @@ def record_children(state_dir: Path, supervisor: "Supervisor") -> None:
         if slot.running is not None
     ]
     path = state_dir / RECORD_FILE
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    aside.write_bytes(orjson.dumps({"pid": os.getpid(), "children": children}, option=orjson.OPT_INDENT_2))
-    aside.replace(path)
+    replace_file(path, orjson.dumps({"pid": os.getpid(), "children": children}, option=orjson.OPT_INDENT_2))
 
 
 def _end_leftovers(state_dir: Path, say: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConf
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
 from ok_ml.config.rules import broken_rules
 from ok_ml.errors import UsageError
+from ok_ml.whole_files import replace_file
 
 PROJECT_VARIABLE: Final = "OK_ML_PROJECT"
 SIZE_VARIABLE: Final = "OK_ML_SIZE"
@@ -123,9 +124,7 @@ def remember_size(project: Project) -> None:
     """Make the project's size the one that later commands use without being told."""
     path = project.state_dir / "size"
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".size.{os.getpid()}")
-    aside.write_text(project.size + "\n", encoding="utf-8")
-    aside.replace(path)
+    replace_file(path, f"{project.size}\n".encode())
 
 
 def _size(files: ConfigFiles, root: Path, asked: str | None) -> tuple[str, Place]:

@@ -11,7 +11,6 @@ Layout, below the storage folder::
 import contextlib
 import fcntl
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.storage import Document, PredictionStore, StagedGeneration
 from ok_ml.errors import ConfigError, EnvironmentFault, IntegrityError
+from ok_ml.whole_files import fsync, replace_file
 
 _MAP_BYTES: Final = 1 << 40  # address space, not disk
 _MAX_DATABASES: Final = 65_536
@@ -96,11 +96,11 @@ class LmdbStaged(StagedGeneration):
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         document = manifest.to_json() | {"files": {"bytes": data.stat().st_size, "sha256": digest}}
         data.chmod(0o444)
-        _replace(self.folder / MANIFEST_FILE, orjson.dumps(document))
+        replace_file(self.folder / MANIFEST_FILE, orjson.dumps(document), durable=True)
         self.sealed_folder.parent.mkdir(exist_ok=True)
         self.folder.rename(self.sealed_folder)
-        _fsync(self.sealed_folder.parent)
-        _fsync(self.folder.parent)
+        fsync(self.sealed_folder.parent)
+        fsync(self.folder.parent)
 
     def close(self) -> None:
         """See `StagedGeneration`."""
@@ -152,7 +152,7 @@ class LmdbStore(PredictionStore):
         folder = self._folder(experiment)
         folder.mkdir(parents=True, exist_ok=True)
         with _space(folder):
-            _replace(folder / f"{name}.json", orjson.dumps(document, option=orjson.OPT_INDENT_2), durable=durable)
+            replace_file(folder / f"{name}.json", orjson.dumps(document, option=orjson.OPT_INDENT_2), durable=durable)
 
     def stage(self, experiment: str, generation: int) -> StagedGeneration:
         """See `PredictionStore`."""
@@ -199,7 +199,7 @@ class LmdbStore(PredictionStore):
         aside = folder / f".CURRENT.{uuid.uuid4().hex[:8]}"
         aside.symlink_to(Path("generations") / generation_name(generation))
         aside.replace(folder / "CURRENT")
-        _fsync(folder)
+        fsync(folder)
 
     def _remove(self, experiment: str, generation: int) -> None:
         folder = self._sealed_folder(experiment, generation)
@@ -227,23 +227,3 @@ def _space(folder: Path) -> Iterator[None]:
             why="a generation that is not whole on disk is never served; the last good one still is",
             remedy="free some space or raise the limit, then publish again",
         ) from error
-
-
-def _replace(path: Path, content: bytes, *, durable: bool = True) -> None:
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with aside.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        if durable:
-            os.fsync(handle.fileno())
-    aside.replace(path)
-    if durable:
-        _fsync(path.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

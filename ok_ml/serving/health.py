@@ -12,7 +12,6 @@ watches arrives as `<state>/status.json`, written by `write_status`, for example
 
 import contextlib
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import orjson
+
+from ok_ml.whole_files import replace_file
 
 State = Literal["ok", "warn", "fail", "unknown"]
 
@@ -79,9 +80,7 @@ def write_status(state_dir: Path, items: Iterable[StatusItem]) -> Path:
     """Replace `<state>/status.json` in one rename; returns its path."""
     state_dir.mkdir(parents=True, exist_ok=True)
     path = state_dir / STATUS_FILE
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    aside.write_bytes(orjson.dumps(report(items), option=orjson.OPT_INDENT_2))
-    aside.replace(path)
+    replace_file(path, orjson.dumps(report(items), option=orjson.OPT_INDENT_2))
     return path
 
 
