@@ -15,7 +15,6 @@ Braces mark what hashes to one slot of a cluster::
 """
 
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ import redis
 from redis.cluster import RedisCluster
 
 from ok_ml.config.models import StorageConfig
+from ok_ml.delivery.credentials import password_of
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.redis_reader import RedisReader, answering, data_key
@@ -128,7 +128,7 @@ class RedisStore(PredictionStore):
         if not config.url:
             raise ConfigError("storage.url is not set", why="backend redis needs an address", remedy="set storage.url")
         self._url = config.url
-        self.client = _connect(config.url, _password(config))
+        self.client = _connect(config.url, password_of("storage", config.password_env))
         self._is_checked = False
 
     # -- contract --------------------------------------------------------------------------------------------------
@@ -261,15 +261,3 @@ def _connect(url: str, password: str | None) -> Any:
             return client
         client.close()
         return RedisCluster.from_url(url, **options)
-
-
-def _password(config: StorageConfig) -> str | None:
-    if config.password_env is None:
-        return None
-    found = os.environ.get(config.password_env)
-    if not found:
-        raise ConfigError(
-            f"storage.password_env names {config.password_env}, which is not set", why="the storage refuses whoever has no password",
-            remedy=f"export {config.password_env}=...",
-        )  # fmt: skip
-    return found

@@ -2,12 +2,12 @@
 
 import contextlib
 import logging
-import os
 import socket
 from typing import Any, Final
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.errors import ConfigError, EnvironmentFault, ServiceUnavailable
+from ok_ml.delivery.credentials import password_of
+from ok_ml.errors import EnvironmentFault, ServiceUnavailable
 
 SUFFIX: Final = ".predictions"
 RETENTION_MS: Final = 7 * 24 * 3600 * 1000
@@ -41,13 +41,8 @@ def client_settings(config: KafkaConfig) -> dict[str, Any]:
         "log_level": 0,
     }
     settings |= {**config.client, "bootstrap.servers": config.bootstrap_servers}
-    if config.password_env:
-        password = os.environ.get(config.password_env)
-        if not password:
-            raise ConfigError(
-                f"kafka.password_env names {config.password_env}, which is not set", why="the broker refuses whoever has no password",
-                remedy=f"export {config.password_env}=...",
-            )  # fmt: skip
+    password = password_of("kafka", config.password_env)
+    if password is not None:
         settings["sasl.password"] = password
     return settings
 
