@@ -14,7 +14,6 @@ Layout, below the root::
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ok_ml.errors import NotCommitted
+from ok_ml.whole_files import fsync, replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,18 +172,13 @@ class Lake:
         )  # fmt: skip
         for path in [folder / name for name in names]:
             if path.stat().st_nlink == 1:  # a file shared with another partition was synced when that was committed
-                _fsync(path)
+                fsync(path)
         for inner in {folder, *((folder / name).parent for name in names)}:
-            _fsync(inner)
+            fsync(inner)
         path = self._manifest_path(scope, table, partition)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        with aside.open("w") as handle:
-            json.dump(asdict(manifest), handle, indent=1, sort_keys=True, default=str)
-            handle.flush()
-            os.fsync(handle.fileno())
-        aside.replace(path)
-        _fsync(path.parent)
+        text = json.dumps(asdict(manifest), indent=1, sort_keys=True, default=str)
+        replace_file(path, text.encode(), durable=True)
         self._collect(folder, keep)
         return manifest
 
@@ -249,11 +244,3 @@ def tree_fingerprint(folder: Path) -> str:
 def _data_files(folder: Path) -> list[str]:
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in found if not any(name.startswith(("_", ".")) for name in path.parts))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
