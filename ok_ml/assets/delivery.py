@@ -69,7 +69,7 @@ def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -
     """Judge the day's features again where a new champion brought a new reference, and say so on their asset."""
     from ok_ml.pipelines.watching import settle_verdict
 
-    verdict = settle_verdict(pipeline, pipeline.calendar().serve_cut)
+    verdict = settle_verdict(pipeline)
     if verdict is None:
         return
     key = keys.asset_key(pipeline.name, c.FEATURE_STATISTICS)

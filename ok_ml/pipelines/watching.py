@@ -147,12 +147,17 @@ def plot_drift(pipeline: SourceRecommendation, dt: str) -> Path | None:
     return path
 
 
-def judge_features(pipeline: SourceRecommendation, dt: str | None = None) -> Verdict:
-    """Judge a day, by default the newest with statistics; commit the verdict that predictions and publication ask for."""
+def judge_features(pipeline: SourceRecommendation) -> Verdict:
+    """Judge the newest day; commit the verdict that predictions and publication ask for.
+
+    Older days are counted for their history only: what is served next comes from the newest one.
+    """
     from ok_ml.quality.expectations import failures, summary
 
-    dt = dt or pipeline.lake.latest(pipeline.name, c.FEATURE_STATISTICS)
-    manifest = pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt)
+    dt = pipeline.calendar().serve_cut
+    manifest = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
+    if manifest is None:
+        return Verdict(dt, [], [], False, f"{dt}, the newest day, has no statistics yet: nothing to judge", None)
     findings = _findings(pipeline, dt)
     failed = failures(findings)
     blocks = bool(failures(findings, "block"))
@@ -173,16 +178,17 @@ def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
     return found is not None and found.inputs == _judged(pipeline, pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt))
 
 
-def settle_verdict(pipeline: SourceRecommendation, dt: str) -> Verdict | None:
-    """Judge a day again if its statistics or its verdict are not those of the present champion; None if they are.
+def settle_verdict(pipeline: SourceRecommendation) -> Verdict | None:
+    """Judge the newest day again if its statistics or its verdict are not those of the present champion; None if they are.
 
     A new champion brings a reference of its own, and a day that was judged against the old one has not been judged.
     """
+    dt = pipeline.calendar().serve_cut
     if is_judged(pipeline, dt):
         return None
     if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
         build_statistics(pipeline, [dt])
-    return judge_features(pipeline, dt)
+    return judge_features(pipeline)
 
 
 def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
