@@ -17,7 +17,7 @@ from ok_ml import columns as c
 from ok_ml import errors, keys
 from ok_ml.cli.run_report import MemoryWatch, Reporter, RunSummary, StageRow
 from ok_ml.config.models import Project
-from ok_ml.errors import OkMlError, PermanentError
+from ok_ml.errors import GateRefused, OkMlError, PermanentError
 from ok_ml.lake import WHOLE
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.3
 _REMIND_SECONDS = 15.0
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
 
 
 @dataclass(frozen=True)
@@ -282,10 +283,26 @@ def _first_failure(result: Any) -> OkMlError:
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE":
             data = event.step_failure_data
+            if getattr(_cause(data.error), "cls_name", "") == _CHECK_FAILED:
+                return _refusal(result, event.step_key or "")
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
             kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepFailed)
             return cast("OkMlError", kind(f"{(event.step_key or '').replace('__', '/', 1)}: {text}"))
     return StepFailed("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
+
+
+def _refusal(result: Any, step: str) -> GateRefused:
+    """What a blocking check said; Dagster itself names only the check."""
+    said = [
+        f"{found.asset_key.to_user_string()}, check {found.check_name}: {found.description or 'failed'}"
+        for found in result.get_asset_check_evaluations()
+        if not found.passed and found.severity.name == "ERROR"
+    ]
+    return GateRefused(
+        "; ".join(said) or f"{step.replace('__', '/', 1)}: a blocking check failed",
+        why="what hangs on it was not made; the last good generation is still served",
+        remedy="mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
+    )
 
 
 def _cause(error: Any) -> Any:
