@@ -1,6 +1,5 @@
 """Predictions for every user by the champion, and what they must look like before anybody sees them."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +43,6 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     verdict = require_verdict(pipeline, dt)
     bundle, record = champion_bundle(pipeline)
     inputs = pipeline.predictions_inputs(dt)
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(pipeline.project.state_dir / "numba"))
     warm_kernels()
     progress(f"predictions of {dt} with model version {record.model_version}")
     return score_all(

@@ -1,5 +1,6 @@
 """Pipeline types: short name of `pipeline_type` in the YAML -> the class that knows its stages."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,8 @@ def open_pipeline(project: "Project", experiment: str) -> "SourceRecommendation"
             why="the pipeline type decides which stages an experiment has",
             remedy=f"correct pipeline_type in configs/experiments/{experiment}.yml",
         )
+    # Numba reads this once, when the first kernel is imported; Spark's workers look for machine code in the same place.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(project.state_dir / "numba"))
     module, _, name = path.partition(":")
     made: SourceRecommendation = getattr(import_module(module), name)(project, experiment, Lake(project.lake_root))
     return made
