@@ -116,16 +116,19 @@ def drift_of(pipeline: SourceRecommendation, dt: str) -> pa.Table | None:
         return None
     current = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
     reference = pq.read_table(pipeline.lake.folder(champion) / REFERENCE_FILE)
-    return drift_table(_judged_features(current), _judged_features(reference), bins, pipeline.config.checks.drift)
+    now, then = (_judged_features(pipeline, table) for table in (current, reference))
+    return drift_table(now, then, bins, pipeline.config.checks.drift)
 
 
-def _judged_features(statistics: pa.Table) -> pa.Table:
+def _judged_features(pipeline: SourceRecommendation, statistics: pa.Table) -> pa.Table:
+    """The rows of the features whose drift means something."""
     import pyarrow.compute as pc
 
-    from ok_ml.features.registry import FEATURES
+    from ok_ml.features.registry import FEATURES, by_name
 
-    unjudged = pa.array([feature.name for feature in FEATURES if not feature.drifts], pa.string())
-    return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=unjudged)))
+    unjudged = [by_name(name).name for name in pipeline.config.checks.drift.not_judged]
+    unjudged += [feature.name for feature in FEATURES if not feature.drifts]
+    return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=pa.array(unjudged, pa.string()))))
 
 
 def drift_rows(pipeline: SourceRecommendation, dt: str) -> list[dict[str, Any]]:
