@@ -51,10 +51,11 @@ def oracle_scores(
     out = np.zeros((len(rows), len(world.sources(cut_day))), np.float32)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]
-        log_none = sum(
-            _log_no_reaction(world, block, day, subscriptions, some) for day in range(cut_day + 1, cut_day + days + 1)
+        log_none = sum(  # sources born within the days widen the later ones
+            _log_no_reaction(world, block, day, subscriptions, some)[:, : out.shape[1]]
+            for day in range(cut_day + 1, cut_day + days + 1)
         )
-        out[start : start + _ROWS_AT_ONCE] = -np.expm1(log_none)[:, : out.shape[1]]
+        out[start : start + _ROWS_AT_ONCE] = -np.expm1(log_none)
     out[:, world.day_table(cut_day).weight <= 0] = 0
     return out
 

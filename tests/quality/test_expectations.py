@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -122,3 +124,15 @@ def test_without_a_reference_only_the_rules_apply(tmp_path):
     assert summary(findings).startswith(
         "1 blocking and 0 warning of 5 rules: user feature likes on 2018-02-08: max is 9"
     )
+
+
+def test_a_process_without_a_main_module_survives_the_import():
+    """As Dagster's runs are: Spark Connect, if Great Expectations reached for it, would end them with exit code 0."""
+    code = """
+from ok_ml.quality.expectations import _without_spark_connect
+with _without_spark_connect():
+    import great_expectations
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "alive\n", done.stderr

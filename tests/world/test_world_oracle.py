@@ -89,6 +89,16 @@ def test_top_lists_are_the_best_scores_without_what_is_excluded(tiny, scores):
     assert everything[0, -1] == -1
 
 
+def test_days_on_which_sources_are_born_are_as_wide_as_the_cut(tiny):
+    """On day 28 the next chunk of sources joins: the scores are still those of what is alive at the cut."""
+    state, some = tiny.states[26][0], np.arange(20)
+    one, three = (oracle_scores(tiny.world, 0, 26, days, state, some) for days in (1, 3))
+    assert one.shape == three.shape == (20, 400)
+    assert len(tiny.world.sources(28)) > 400
+    assert np.all(three >= one)
+    assert three.sum() > 1.5 * one.sum()
+
+
 def test_a_stranger_has_no_oracle(tiny):
     subscriptions = tiny.states[CUT][0].table(tiny.world.block(0).users)
     with pytest.raises(DataError, match="1 user ids are not of this world"):
