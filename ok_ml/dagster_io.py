@@ -1,6 +1,6 @@
 """What every asset module needs: the project behind the graph, and how errors become Dagster failures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ok_ml import keys
+from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.resources.spark import SparkResource
@@ -37,6 +40,44 @@ def failures() -> Iterator[None]:
         raise dg.Failure(description=str(error), allow_retries=error.retryable) from error
 
 
+def experiment_asset(
+    bench: Workbench, pipeline: SourceRecommendation, table: str, *, deps: Iterable[dg.AssetKey], about: "About",
+    fresh_days: float, condition: dg.AutomationCondition[dg.AssetKey], pool: str | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # fmt: skip
+    """The decorator of an unpartitioned asset of an experiment; its condition holds only where releases are automatic.
+
+    Parameters
+    ----------
+    fresh_days
+        Data days after which it is stale.
+    pool
+        Name of the pool that bounds how many such steps run at once.
+    """
+    automatic = pipeline.config.release.cycle == "automatic"
+    decorate: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        key=keys.asset_key(pipeline.name, table),
+        deps=list(deps),
+        description=about.description,
+        group_name=keys.group(pipeline.name, table),
+        owners=list(pipeline.config.owners),
+        kinds=about.kinds,
+        tags={"experiment": pipeline.name},
+        code_version=CODE_VERSIONS[table],
+        freshness_policy=freshness(fresh_days, day_seconds(bench.project, pipeline.dataset_scope)),
+        automation_condition=condition if automatic else None,
+        pool=pool,
+    )
+    return decorate
+
+
+@dataclass(frozen=True)
+class About:
+    """What the UI says of a table: first one plain sentence of at most 60 characters, then the rest; kinds are icons."""
+
+    description: str
+    kinds: set[str]
+
+
 def days_of(context: dg.AssetExecutionContext) -> list[str]:
     """The partitions of this run, ascending."""
     return sorted(context.partition_keys)
@@ -52,18 +93,31 @@ def committed(
         shown: dict[str, Any] = {}
     else:
         shown = _of(manifests[0]) if manifests else {}
-    version = fingerprint({m.partition: m.data_version for m in manifests}) if len(manifests) != 1 else manifests[0].data_version
+    version = (
+        fingerprint({m.partition: m.data_version for m in manifests})
+        if len(manifests) != 1
+        else manifests[0].data_version
+    )
     return dg.MaterializeResult(asset_key=key, metadata={**shown, **metadata}, data_version=dg.DataVersion(version))
 
 
 def _of(manifest: Manifest) -> dict[str, Any]:
     simple = {name: value for name, value in manifest.details.items() if isinstance(value, int | float | str)}
-    return {"dagster/row_count": manifest.rows, "version": manifest.version, "content_hash": manifest.data_version, **simple}
+    return {
+        "dagster/row_count": manifest.rows,
+        "version": manifest.version,
+        "content_hash": manifest.data_version,
+        **simple,
+    }
 
 
 def progress(context: dg.AssetExecutionContext) -> Callable[[str], None]:
     """A function that pure code may call with a line about how far it is."""
-    return lambda text: context.log.info(text)
+
+    def say(text: str) -> None:
+        context.log.info(text)
+
+    return say
 
 
 def started(context: dg.AssetExecutionContext, spark: "SparkResource") -> Any:
@@ -82,7 +136,9 @@ def plot_metadata(project: Project, path: Path) -> dg.MetadataValue:
 def table_metadata(rows: list[dict[str, Any]]) -> dg.MetadataValue:
     """Rows as a real table on the asset page; every row has the keys of the first."""
     kinds = {float: "float", int: "int", bool: "bool"}
-    columns = [dg.TableColumn(name, kinds.get(type(value), "string")) for name, value in rows[0].items()] if rows else []
+    columns = (
+        [dg.TableColumn(name, kinds.get(type(value), "string")) for name, value in rows[0].items()] if rows else []
+    )
     records = [dg.TableRecord(data={name: _cell(row[name]) for name in rows[0]}) for row in rows]
     return dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns=columns))
 

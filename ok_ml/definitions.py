@@ -66,15 +66,21 @@ def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[U
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
                 tables += [keys.asset_key(pipeline.name, table) for table in keys.DAILY_TABLES]
-        yield dg.define_asset_job(keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}.")
+        yield dg.define_asset_job(
+            keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}."
+        )
     for pipeline in pipelines:
         training = [keys.asset_key(pipeline.name, table) for table in keys.TRAINING_TABLES]
         serving = [keys.asset_key(pipeline.name, table) for table in keys.SERVING_TABLES]
         yield dg.define_asset_job(
-            keys.train_job(pipeline.name), dg.AssetSelection.assets(*training), description="Train, evaluate and promote."
+            keys.train_job(pipeline.name),
+            dg.AssetSelection.assets(*training),
+            description="Train, evaluate and promote.",
         )
         yield dg.define_asset_job(
-            keys.batch_job(pipeline.name), dg.AssetSelection.assets(*serving), description="Predict, publish and go live."
+            keys.batch_job(pipeline.name),
+            dg.AssetSelection.assets(*serving),
+            description="Predict, publish and go live.",
         )
 
 

@@ -1,14 +1,15 @@
 """Datasets: the raw log of the simulated network, and the canonical tables of every dataset."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import Workbench, committed, days_of, failures, progress
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
+from ok_ml.dagster_io import Workbench, committed, days_of, failures, progress
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
 
 _SNAPSHOTS = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
@@ -29,7 +30,9 @@ def dataset_assets(bench: Workbench, dataset: DatasetConfig) -> list[dg.AssetsDe
     return [*raw, _events(bench, dataset, partitions), _snapshots(bench, dataset, partitions)]
 
 
-def _spec(bench: Workbench, dataset: DatasetConfig, table: str, deps: list[dg.AssetKey], kinds: set[str]) -> dg.AssetSpec:
+def _spec(
+    bench: Workbench, dataset: DatasetConfig, table: str, deps: list[dg.AssetKey], kinds: set[str]
+) -> dg.AssetSpec:
     seconds = day_seconds(bench.project, dataset.dataset)
     return dg.AssetSpec(
         keys.asset_key(dataset.dataset, table),
@@ -54,7 +57,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )  # fmt: skip
-    def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.world.log import ensure_days
 
         with failures():
@@ -74,7 +77,7 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.datasets.ingest import ingest_events
 
         with failures():
@@ -96,7 +99,7 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.datasets.snapshots import build_snapshots
 
         with failures():

@@ -1,25 +1,34 @@
 """Serving of an experiment: predictions, their publication, and the storage that answers with them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import Workbench, committed, failures, plot_metadata, progress, started
-from ok_ml.conditions import day_seconds, follow, freshness
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.conditions import follow
+from ok_ml.dagster_io import About, Workbench, committed, experiment_asset, failures, plot_metadata, progress, started
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.spark import SparkResource
 
-_DESCRIPTIONS = {
-    c.PREDICTIONS: "Top sources for every user, newest day.\n\nOne Spark pass, one task a part: vectors, exact top candidates, "
-    "features, ranker, top n. Users without history get the stated fallback.",
-    keys.PUBLICATION: "One generation of predictions in the Kafka topic.\n\nIt ends when every record and every control "
-    "record is acknowledged and counted.",
-    keys.LIVE_PREDICTIONS: "The generation that the storage serves.\n\nIt ends when the storage has verified the "
-    "generation by count and checksum and switched to it.",
+_ABOUT = {
+    c.PREDICTIONS: About(
+        "Top sources for every user, newest day.\n\nOne Spark pass, one task a part: vectors, exact top candidates, features, "
+        "ranker, top n. Users without history get the stated fallback.",
+        {"spark", "lightgbm"},
+    ),
+    keys.PUBLICATION: About(
+        "One generation of predictions in the Kafka topic.\n\nIt ends when every record and every control record is "
+        "acknowledged and counted.",
+        {"kafka"},
+    ),
+    keys.LIVE_PREDICTIONS: About(
+        "The generation that the storage serves.\n\nIt ends when the storage has verified the generation by count and "
+        "checksum and switched to it.",
+        {"python"},
+    ),
 }
-_KINDS = {c.PREDICTIONS: {"spark", "lightgbm"}, keys.PUBLICATION: {"kafka"}, keys.LIVE_PREDICTIONS: {"python"}}
 
 
 def delivery_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
@@ -27,23 +36,15 @@ def delivery_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg
     return [_predictions(bench, pipeline), _publication(bench, pipeline), _live(bench, pipeline)]
 
 
-def _arguments(
-    bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey], follows: tuple[str, ...]
-) -> dict[str, Any]:
-    automatic = pipeline.config.release.cycle == "automatic"
+def _asset(
+    bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey], follows: tuple[str, ...],
+    pool: str | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # fmt: skip
     days = pipeline.config.freshness.predictions_hours / 24
-    return {
-        "key": keys.asset_key(pipeline.name, table),
-        "deps": deps,
-        "description": _DESCRIPTIONS[table],
-        "group_name": keys.group(pipeline.name, table),
-        "owners": list(pipeline.config.owners),
-        "kinds": _KINDS[table],
-        "tags": {"experiment": pipeline.name},
-        "code_version": CODE_VERSIONS[table],
-        "freshness_policy": freshness(days, day_seconds(bench.project, pipeline.dataset_scope)),
-        "automation_condition": follow(pipeline.name, *follows) if automatic else None,
-    }
+    condition = follow(pipeline.name, *follows)
+    return experiment_asset(
+        bench, pipeline, table, deps=deps, about=_ABOUT[table], fresh_days=days, condition=condition, pool=pool
+    )
 
 
 def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
@@ -52,8 +53,8 @@ def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
     deps = [keys.asset_key(pipeline.name, table) for table in own]
     deps += [keys.asset_key(pipeline.dataset_scope, table) for table in data]
 
-    @dg.asset(**_arguments(bench, pipeline, c.PREDICTIONS, deps, (c.FEATURE_STATISTICS, keys.CHAMPION)), pool="spark")
-    def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, c.PREDICTIONS, deps, (c.FEATURE_STATISTICS, keys.CHAMPION), pool="spark")
+    def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.predicting import plot_scores, predict
 
         with failures():
@@ -81,8 +82,8 @@ def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -
 def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.name, c.PREDICTIONS)]
 
-    @dg.asset(**_arguments(bench, pipeline, keys.PUBLICATION, deps, (c.PREDICTIONS,)))
-    def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, keys.PUBLICATION, deps, (c.PREDICTIONS,))
+    def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import publish
 
         with failures():
@@ -95,8 +96,8 @@ def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
 def _live(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.name, keys.PUBLICATION)]
 
-    @dg.asset(**_arguments(bench, pipeline, keys.LIVE_PREDICTIONS, deps, (keys.PUBLICATION,)))
-    def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, keys.LIVE_PREDICTIONS, deps, (keys.PUBLICATION,))
+    def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import wait_live
 
         with failures():

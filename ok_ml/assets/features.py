@@ -1,13 +1,14 @@
 """Features of an experiment, and their statistics."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, started, table_metadata
 from ok_ml.conditions import day_seconds, freshness
+from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, started, table_metadata
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, FEATURE_TABLES, SourceRecommendation
 from ok_ml.resources.spark import SparkResource
 
@@ -44,7 +45,9 @@ def _spec(
     )
 
 
-def _features(bench: Workbench, pipeline: SourceRecommendation, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _features(
+    bench: Workbench, pipeline: SourceRecommendation, partitions: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.dataset_scope, table) for table in keys.DATASET_TABLES]
     specs = [_spec(bench, pipeline, table, deps, {"spark", "parquet"}) for table in FEATURE_TABLES]
 
@@ -55,7 +58,7 @@ def _features(bench: Workbench, pipeline: SourceRecommendation, partitions: dg.P
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool="spark",
     )
-    def features(context: dg.AssetExecutionContext, spark: SparkResource) -> Iterator[dg.MaterializeResult]:
+    def features(context: dg.AssetExecutionContext, spark: SparkResource) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.featuring import build_features, describe_features
 
         with failures():
@@ -68,7 +71,9 @@ def _features(bench: Workbench, pipeline: SourceRecommendation, partitions: dg.P
     return features
 
 
-def _statistics(bench: Workbench, pipeline: SourceRecommendation, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _statistics(
+    bench: Workbench, pipeline: SourceRecommendation, partitions: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.name, table) for table in FEATURE_TABLES[:3]]
     spec = _spec(bench, pipeline, c.FEATURE_STATISTICS, deps, {"python", "numpy", "parquet"})
 
@@ -78,7 +83,7 @@ def _statistics(bench: Workbench, pipeline: SourceRecommendation, partitions: dg
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def feature_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    def feature_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.watching import build_statistics, drift_rows, plot_drift
 
         with failures():
@@ -92,4 +97,3 @@ def _statistics(bench: Workbench, pipeline: SourceRecommendation, partitions: dg
         yield committed(context, spec.key, manifests, **shown)
 
     return feature_statistics
-

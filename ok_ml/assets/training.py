@@ -1,5 +1,6 @@
 """Training of an experiment: embeddings, training set, model, evaluation, promotion."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,27 +8,41 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import Workbench, committed, failures, plot_metadata, progress, table_metadata
-from ok_ml.conditions import TRAINING_ORDER, day_seconds, follow, freshness, retrain_when_stale
+from ok_ml.conditions import TRAINING_ORDER, follow, retrain_when_stale
+from ok_ml.dagster_io import (
+    About,
+    Workbench,
+    committed,
+    experiment_asset,
+    failures,
+    plot_metadata,
+    progress,
+    table_metadata,
+)
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
 
-_DESCRIPTIONS = {
-    c.EMBEDDINGS: "Vectors of users and sources, three fits.\n\nOne fit each for training rows, evaluation and serving, "
-    "each on the events up to its own cut, so that no row sees its own future.",
-    c.TRAINING_SET: "Labelled rows with the features of the day before.",
-    keys.MODEL: "The ranker, trained and registered in MLflow.",
-    keys.EVALUATION: "The model against its baselines on unseen days.\n\nPopularity, embeddings alone, two-stage; with paired "
-    "bootstrap intervals over users and per segment.",
-    keys.CHAMPION: "The model that production reads.\n\nMoved only here, after the gate and with complete lineage; the "
-    "promotion record is signed, and publication verifies it again.",
+_ABOUT = {
+    c.EMBEDDINGS: About(
+        "Vectors of users and sources, three fits.\n\nOne fit each for training rows, evaluation and serving, each on the "
+        "events up to its own cut, so that no row sees its own future.",
+        {"python", "numpy"},
+    ),
+    c.TRAINING_SET: About("Labelled rows with the features of the day before.", {"numpy", "parquet"}),
+    keys.MODEL: About("The ranker, trained and registered in MLflow.", {"lightgbm", "mlflow"}),
+    keys.EVALUATION: About(
+        "The model against its baselines on unseen days.\n\nPopularity, embeddings alone, two-stage, the champion; with "
+        "paired bootstrap intervals over users and per segment.",
+        {"python", "mlflow"},
+    ),
+    keys.CHAMPION: About(
+        "The model that production reads.\n\nMoved only here, after the gate and with complete lineage; the promotion record "
+        "is signed, and publication verifies it again.",
+        {"mlflow"},
+    ),
 }
-_KINDS = {
-    c.EMBEDDINGS: {"python", "numpy"}, c.TRAINING_SET: {"numpy", "parquet"}, keys.MODEL: {"lightgbm", "mlflow"},
-    keys.EVALUATION: {"python", "mlflow"}, keys.CHAMPION: {"mlflow"},
-}  # fmt: skip
 
 
 def training_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
@@ -41,21 +56,15 @@ def training_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg
     ]
 
 
-def _arguments(bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey]) -> dict[str, Any]:
-    automatic = pipeline.config.release.cycle == "automatic"
-    condition = follow(pipeline.name, *TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain_when_stale(pipeline.name)
-    return {
-        "key": keys.asset_key(pipeline.name, table),
-        "deps": deps,
-        "description": _DESCRIPTIONS[table],
-        "group_name": keys.group(pipeline.name, table),
-        "owners": list(pipeline.config.owners),
-        "kinds": _KINDS[table],
-        "tags": {"experiment": pipeline.name},
-        "code_version": CODE_VERSIONS[table],
-        "freshness_policy": freshness(pipeline.config.freshness.model_days, day_seconds(bench.project, pipeline.dataset_scope)),
-        "automation_condition": condition if automatic else None,
-    }
+def _asset(
+    bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey]
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    name = pipeline.name
+    condition = follow(name, *TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain_when_stale(name)
+    days = pipeline.config.freshness.model_days
+    return experiment_asset(
+        bench, pipeline, table, deps=deps, about=_ABOUT[table], fresh_days=days, condition=condition
+    )
 
 
 def _own(pipeline: SourceRecommendation, *tables: str) -> list[dg.AssetKey]:
@@ -67,8 +76,8 @@ def _data(pipeline: SourceRecommendation, *tables: str) -> list[dg.AssetKey]:
 
 
 def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    @dg.asset(**_arguments(bench, pipeline, c.EMBEDDINGS, _data(pipeline, c.EVENTS)))
-    def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, c.EMBEDDINGS, _data(pipeline, c.EVENTS))
+    def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.fitting import fit_cuts
 
         with failures():
@@ -81,8 +90,8 @@ def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
 def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [*_own(pipeline, *keys.FEATURE_TABLES, c.EMBEDDINGS), *_data(pipeline, c.EVENTS)]
 
-    @dg.asset(**_arguments(bench, pipeline, c.TRAINING_SET, deps))
-    def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, c.TRAINING_SET, deps)
+    def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.training import assemble_training_set
 
         with failures():
@@ -93,14 +102,17 @@ def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.Assets
 
 
 def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    @dg.asset(**_arguments(bench, pipeline, keys.MODEL, _own(pipeline, c.TRAINING_SET)))
-    def model(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, keys.MODEL, _own(pipeline, c.TRAINING_SET))
+    def model(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.tracking import log_model
         from ok_ml.pipelines.training import train_model
 
         with failures(), mlflow.tracked(context, pipeline.name) as tracked:
             manifest, trained = train_model(
-                pipeline, partial(log_model, tracked, pipeline), dagster_run_id=context.run_id, progress=progress(context)
+                pipeline,
+                partial(log_model, tracked, pipeline),
+                dagster_run_id=context.run_id,
+                progress=progress(context),
             )
             plots = {name: plot_metadata(bench.project, path) for name, path in trained.plots.items()}
         return committed(context, context.asset_key, [manifest], **plots)
@@ -111,8 +123,8 @@ def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinit
 def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [*_own(pipeline, keys.MODEL, c.EMBEDDINGS, *keys.FEATURE_TABLES), *_data(pipeline, c.EVENTS)]
 
-    @dg.asset(**_arguments(bench, pipeline, keys.EVALUATION, deps))
-    def evaluation(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, keys.EVALUATION, deps)
+    def evaluation(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.evaluating import evaluate_model
         from ok_ml.pipelines.tracking import log_evaluation
 
@@ -131,8 +143,8 @@ def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
 
 
 def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    @dg.asset(**_arguments(bench, pipeline, keys.CHAMPION, _own(pipeline, keys.EVALUATION, keys.MODEL)))
-    def champion(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult:
+    @_asset(bench, pipeline, keys.CHAMPION, _own(pipeline, keys.EVALUATION, keys.MODEL))
+    def champion(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.promoting import promote
 
         with failures(), mlflow.tracked(context, pipeline.name):
@@ -144,4 +156,3 @@ def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefi
 
 def _decision(manifest: Manifest) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(f"- {reason}" for reason in manifest.details.get("reasons", [])) or "-")
-

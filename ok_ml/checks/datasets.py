@@ -17,14 +17,18 @@ def dataset_checks(project: Project, dataset: DatasetConfig) -> Iterator[dg.Asse
     """The checks of one dataset's events: both warn, none blocks, since features have blocking checks of their own."""
     key = keys.asset_key(dataset.dataset, c.EVENTS)
 
-    @dg.asset_check(asset=key, name="rejected_rows", description=f"At most {_REJECTED_WARN:.0%} of the newest day's rows set aside.")
+    @dg.asset_check(
+        asset=key, name="rejected_rows", description=f"At most {_REJECTED_WARN:.0%} of the newest day's rows set aside."
+    )
     def rejected_rows() -> dg.AssetCheckResult:
         lake = Lake(project.lake_root)
         manifest = lake.manifest(dataset.dataset, c.EVENTS, lake.latest(dataset.dataset, c.EVENTS))
         reasons = manifest.details.get("rejected", {})
         rejected = sum(reasons.values())
         share = rejected / max(rejected + manifest.rows, 1)
-        worst = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:3])
+        worst = ", ".join(
+            f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:3]
+        )
         return dg.AssetCheckResult(
             passed=share <= _REJECTED_WARN,
             severity=dg.AssetCheckSeverity.WARN,

@@ -4,8 +4,8 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.config.models import Project
+from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 _SHOWN = ("severity", "entity", "feature", "statistic", "seen", "expected", "message")
@@ -25,9 +25,14 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
 
         verdict = judge_features(pipeline)
         context.log.info(verdict.headline)
-        metadata: dict[str, dg.MetadataValue | float | int] = {"expectations": len(verdict.findings), "failed": len(verdict.failed)}
+        metadata: dict[str, dg.MetadataValue | float | int] = {
+            "expectations": len(verdict.findings),
+            "failed": len(verdict.failed),
+        }
         if verdict.failed:
-            metadata["findings"] = table_metadata([{name: getattr(finding, name) for name in _SHOWN} for finding in verdict.failed])
+            metadata["findings"] = table_metadata(
+                [{name: getattr(finding, name) for name in _SHOWN} for finding in verdict.failed]
+            )
         if verdict.plot is not None:
             metadata["plot"] = plot_metadata(project, verdict.plot)
         return dg.AssetCheckResult(

@@ -89,7 +89,9 @@ class PipelineRun:
             todo = [dt for dt in run if self.force or not all(self._current(t, dt) for t in keys.FEATURE_TABLES)]
             self._note(todo, run, f"features of {run[0]} .. {run[-1]}")
             if todo:
-                yield Work(self.experiment, keys.FEATURE_TABLES, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1]))
+                yield Work(
+                    self.experiment, keys.FEATURE_TABLES, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1])
+                )
 
     def _training(self) -> Iterator[Work]:
         todo = [table for table in keys.TRAINING_TABLES if self.force or not self._current(table)]
@@ -104,7 +106,11 @@ class PipelineRun:
             self._note(todo, run, f"feature statistics of {run[0]} .. {run[-1]}")
             if todo:
                 yield Work(self.experiment, (c.FEATURE_STATISTICS,), tuple(todo))
-        tables = [table for table in keys.SERVING_TABLES if self.force or not self._current(table, self._partition(table, latest))]
+        tables = [
+            table
+            for table in keys.SERVING_TABLES
+            if self.force or not self._current(table, self._partition(table, latest))
+        ]
         if not tables and not self._is_live():
             tables = [keys.PUBLICATION]
         self._note(tables, list(keys.SERVING_TABLES), f"predictions of {latest}, published and live")
@@ -210,7 +216,11 @@ class _Watcher:
     """Reads a run's events while it goes on and reports each asset once."""
 
     def __init__(
-        self, instance: "dg.DagsterInstance", run_id: str, done: Callable[[str, int | None, float], None], reporter: Reporter
+        self,
+        instance: "dg.DagsterInstance",
+        run_id: str,
+        done: Callable[[str, int | None, float], None],
+        reporter: Reporter,
     ) -> None:
         self._instance, self._run_id, self._done, self._reporter = instance, run_id, done, reporter
         self._stop = threading.Event()
@@ -286,9 +296,9 @@ def _first_failure(result: Any) -> OkMlError:
             if getattr(_cause(data.error), "cls_name", "") == _CHECK_FAILED:
                 return _refusal(result, event.step_key or "")
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
-            kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepFailed)
+            kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepError)
             return cast("OkMlError", kind(f"{(event.step_key or '').replace('__', '/', 1)}: {text}"))
-    return StepFailed("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
+    return StepError("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
 
 
 def _refusal(result: Any, step: str) -> GateRefused:
@@ -316,7 +326,7 @@ def _innermost(error: Any) -> str:
     return str(cause.message).strip() if cause is not None else "no message"
 
 
-class StepFailed(PermanentError):
+class StepError(PermanentError):
     """A step of the run failed; the message is the step's own."""
 
 

@@ -51,8 +51,12 @@ class Evaluated:
     plots: dict[str, Path] = field(default_factory=dict)
 
     def metrics(self, model: str) -> dict[str, float]:
-        """metric -> estimate of one model over all users; empty for a model that was not evaluated."""
-        return {row["metric"]: row["estimate"] for row in self.of("score") if row["model"] == model and row["estimate"] is not None}
+        """Metric -> estimate of one model over all users; empty for a model that was not evaluated."""
+        return {
+            row["metric"]: row["estimate"]
+            for row in self.of("score")
+            if row["model"] == model and row["estimate"] is not None
+        }
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The rows of one kind."""
@@ -61,7 +65,10 @@ class Evaluated:
     def shown(self, kind: str) -> list[dict[str, Any]]:
         """The rows of one kind with only the columns that say something, for a table."""
         columns = {"difference": ("model", "baseline"), "segment": ("model", "segment")}.get(kind, ("model",))
-        return [{name: row[name] for name in (*columns, "metric", "estimate", "low", "high", "users")} for row in self.of(kind)]
+        return [
+            {name: row[name] for name in (*columns, "metric", "estimate", "low", "high", "users")}
+            for row in self.of(kind)
+        ]
 
     def difference(self, metric: str, model: str, baseline: str) -> "Interval | None":
         """A paired difference with its interval, or None where it was not computed."""
@@ -113,7 +120,7 @@ def metric_of(pipeline: SourceRecommendation, model: str, metric: str) -> float:
 def ranked_lists(
     pipeline: SourceRecommendation, users: "NDArray[np.int64]", *, progress: Callable[[str], None]
 ) -> "dict[str, NDArray[np.int64]]":
-    """model -> int64 [users, max k], padded with -1: the new model, the champion, the baselines, and the oracle if there is one."""
+    """Model -> int64 [users, max k], padded with -1: the new model, the champion, the baselines, and the oracle if there is one."""
     from ok_ml.recommender import baselines
 
     plan, parts, k = pipeline.calendar(), pipeline.dataset.parts, max(pipeline.config.stages.evaluation.k)
@@ -135,10 +142,14 @@ def ranked_lists(
     return lists
 
 
-def _cut(pipeline: SourceRecommendation, factors: "Factors", popularity: "Popularity", layout: "FeatureLayout") -> "Cut":
+def _cut(
+    pipeline: SourceRecommendation, factors: "Factors", popularity: "Popularity", layout: "FeatureLayout"
+) -> "Cut":
     from ok_ml.recommender.cut import Cut
 
-    return Cut.load(pipeline.tables, pipeline.calendar().eval_cut, factors=factors, popularity=popularity, layout=layout)
+    return Cut.load(
+        pipeline.tables, pipeline.calendar().eval_cut, factors=factors, popularity=popularity, layout=layout
+    )
 
 
 def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundle":
@@ -179,10 +190,14 @@ def _oracle_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", k:
     assert dataset.world is not None  # noqa: S101  the caller asks only where there is one
     world = World(dataset.world, dataset.parts)
     raw = pipeline.lake.read(pipeline.dataset_scope, RAW_SUBSCRIPTIONS, [plan.eval_cut])
-    return oracle_top(world, users, world.day_of(plan.eval_cut), len(plan.eval_dts), _subscribed(pipeline, users), k, raw)
+    return oracle_top(
+        world, users, world.day_of(plan.eval_cut), len(plan.eval_dts), _subscribed(pipeline, users), k, raw
+    )
 
 
-def _subscribed(pipeline: SourceRecommendation, users: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+def _subscribed(
+    pipeline: SourceRecommendation, users: "NDArray[np.int64]"
+) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
     """What each of `users` (ascending) is subscribed to at the cut: indptr int64 [n + 1], source ids."""
     rows = pipeline.lake.read(pipeline.dataset_scope, c.SUBSCRIPTIONS, [pipeline.calendar().eval_cut])
     owners, sources = rows[c.USER_ID].to_numpy(), rows[c.SOURCE_ID].to_numpy()

@@ -78,10 +78,18 @@ def judge_predictions(pipeline: SourceRecommendation) -> Judgement:
     wrong = {name: count for name, count in faults.items() if count}
     short = int((lists.lengths < top_n).sum())
     facts = f"{len(lists.user_ids):,} users on {dt}, {short:,} lists shorter than {top_n}"
-    message = f"{facts}: nothing wrong" if not wrong else f"{facts}: " + ", ".join(f"{n:,} {name}" for name, n in wrong.items())
+    message = (
+        f"{facts}: nothing wrong"
+        if not wrong
+        else f"{facts}: " + ", ".join(f"{n:,} {name}" for name, n in wrong.items())
+    )
     if wrong:
         message += ". The last good generation stays; look at the scoring of that day before publishing."
-    numbers = {"users": len(lists.user_ids), "short_lists": short, **{name.replace(" ", "_"): n for name, n in faults.items()}}
+    numbers = {
+        "users": len(lists.user_ids),
+        "short_lists": short,
+        **{name.replace(" ", "_"): n for name, n in faults.items()},
+    }
     return Judgement(not wrong, message, numbers)
 
 
@@ -118,7 +126,9 @@ class _Lists:
 
 
 def _lists(pipeline: SourceRecommendation, dt: str) -> _Lists:
-    rows = pipeline.lake.read(pipeline.name, c.PREDICTIONS, [dt], columns=[c.USER_ID, c.SOURCE_IDS, c.SCORES]).combine_chunks()
+    rows = pipeline.lake.read(
+        pipeline.name, c.PREDICTIONS, [dt], columns=[c.USER_ID, c.SOURCE_IDS, c.SCORES]
+    ).combine_chunks()
     lengths = _flat_lengths(rows[c.SOURCE_IDS])
     starts = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
     sources, scores = (rows[name].combine_chunks().flatten().to_numpy() for name in (c.SOURCE_IDS, c.SCORES))

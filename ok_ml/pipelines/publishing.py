@@ -39,7 +39,9 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
     publication = _publication(pipeline, predictions)
     prepare_topic(publication, predictions.rows, pipeline.config.stages.predictions.top_n)
     catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [predictions.partition])
-    progress(f"generation {generation_name(publication.generation)}: {predictions.rows:,} predictions to {publication.topic}")
+    progress(
+        f"generation {generation_name(publication.generation)}: {predictions.rows:,} predictions to {publication.topic}"
+    )
     receipts = publish_generation(
         publication,
         lambda part: pipeline.lake.read(pipeline.name, c.PREDICTIONS, [predictions.partition], part=part),
@@ -90,7 +92,9 @@ def judge_parity(pipeline: SourceRecommendation) -> Judgement:
 
 def _allowed(pipeline: SourceRecommendation) -> Manifest:
     """The newest predictions, if the present champion made them from features that passed."""
-    predictions = pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, pipeline.lake.latest(pipeline.name, c.PREDICTIONS))
+    predictions = pipeline.lake.manifest(
+        pipeline.name, c.PREDICTIONS, pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
+    )
     _, record = champion_bundle(pipeline)
     require_verdict(pipeline, predictions.partition)
     if str(predictions.details.get("model_version")) != record.model_version:
@@ -116,7 +120,11 @@ def _publication(pipeline: SourceRecommendation, predictions: Manifest) -> "Publ
 
 
 def _commit(
-    pipeline: SourceRecommendation, publication: "Publication", receipts: "list[PartReceipt]", inputs: dict[str, str], checksum: str
+    pipeline: SourceRecommendation,
+    publication: "Publication",
+    receipts: "list[PartReceipt]",
+    inputs: dict[str, str],
+    checksum: str,
 ) -> Manifest:
     seconds = sum(receipt.seconds for receipt in receipts)
     with pipeline.lake.staged(pipeline.name, PUBLICATION, WHOLE) as folder:

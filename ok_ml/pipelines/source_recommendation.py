@@ -132,7 +132,9 @@ class SourceRecommendation:
     def embeddings_inputs(self) -> dict[str, str]:
         """Record of the embeddings: every event of every cut's window."""
         plan = self.calendar()
-        days = sorted({dt for cut in (plan.train_cut, plan.eval_cut, plan.serve_cut) for dt in self.interaction_dts(cut)})
+        days = sorted(
+            {dt for cut in (plan.train_cut, plan.eval_cut, plan.serve_cut) for dt in self.interaction_dts(cut)}
+        )
         return self._record(c.EMBEDDINGS, [self.config.stages.embeddings, self.config.datasets],
                             {(self.dataset_scope, c.EVENTS): days},
                             cuts=f"{plan.train_cut} {plan.eval_cut} {plan.serve_cut}", seed=str(self.config.seed),
@@ -150,19 +152,25 @@ class SourceRecommendation:
 
     def model_inputs(self) -> dict[str, str]:
         """Record of the model."""
-        return self._record(MODEL, [self.config.stages.model], {(self.name, c.TRAINING_SET): [WHOLE]}, seed=str(self.config.seed))
+        return self._record(
+            MODEL, [self.config.stages.model], {(self.name, c.TRAINING_SET): [WHOLE]}, seed=str(self.config.seed)
+        )
 
     def evaluation_inputs(self) -> dict[str, str]:
         """Record of the evaluation: the model, the embeddings and the days that it was never trained on."""
         plan = self.calendar()
-        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [plan.eval_cut] for table in FEATURE_TABLES}
+        upstream: dict[tuple[str, str], Iterable[str]] = {
+            (self.name, table): [plan.eval_cut] for table in FEATURE_TABLES
+        }
         upstream |= {(self.name, MODEL): [WHOLE], (self.name, c.EMBEDDINGS): [WHOLE]}
         upstream |= {(self.dataset_scope, c.EVENTS): plan.eval_dts}
         return self._record(EVALUATION, [self.config.stages.evaluation, self.config.stages.predictions], upstream)
 
     def champion_inputs(self) -> dict[str, str]:
         """Record of a promotion decision."""
-        return self._record(CHAMPION, [self.config.gate], {(self.name, EVALUATION): [WHOLE], (self.name, MODEL): [WHOLE]})
+        return self._record(
+            CHAMPION, [self.config.gate], {(self.name, EVALUATION): [WHOLE], (self.name, MODEL): [WHOLE]}
+        )
 
     def predictions_inputs(self, dt: str) -> dict[str, str]:
         """Record of one day's predictions."""

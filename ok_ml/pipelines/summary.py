@@ -4,7 +4,13 @@ from typing import Any, Protocol
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE
-from ok_ml.pipelines.source_recommendation import CHAMPION, EVALUATION, FEATURE_TABLES, PUBLICATION, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import (
+    CHAMPION,
+    EVALUATION,
+    FEATURE_TABLES,
+    PUBLICATION,
+    SourceRecommendation,
+)
 
 
 class Summary(Protocol):
@@ -28,7 +34,7 @@ def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
     latest = pipeline.calendar().serve_cut
     if lake.find(name, c.PREDICTIONS, latest):
         summary.example_user = example_user(pipeline, latest)
-    tables = {table: latest for table in (*FEATURE_TABLES, c.PREDICTIONS)} | {c.TRAINING_SET: WHOLE, c.EMBEDDINGS: WHOLE}
+    tables = dict.fromkeys((*FEATURE_TABLES, c.PREDICTIONS), latest) | {c.TRAINING_SET: WHOLE, c.EMBEDDINGS: WHOLE}
     summary.content = {
         f"{name}/{table}": found.data_version for table, dt in tables.items() if (found := lake.find(name, table, dt))
     }

@@ -35,7 +35,11 @@ def log_model(tracked: Any, pipeline: SourceRecommendation, trained: Trained) ->
     for path in trained.plots.values():
         tracked.log_artifact(str(path), "plots")
     tracked.log_artifacts(str(trained.bundle), "bundle")
-    tags = {EXPERIMENT_TAG: pipeline.name, "ok_ml.sha256": trained.ranker.ranker.sha256, "ok_ml.size": pipeline.project.size}
+    tags = {
+        EXPERIMENT_TAG: pipeline.name,
+        "ok_ml.sha256": trained.ranker.ranker.sha256,
+        "ok_ml.size": pipeline.project.size,
+    }
     tracked.set_tags(tags)
     return Registered(_register(pipeline, trained), str(run_id))
 
@@ -81,7 +85,9 @@ def _log_curve(tracked: Any, run_id: str, curve: dict[str, list[float]]) -> None
 
     stamp = int(time.time() * 1000)
     points = [
-        Metric(_name(f"curve.{name}"), value, stamp, step) for name, values in curve.items() for step, value in enumerate(values, 1)
+        Metric(_name(f"curve.{name}"), value, stamp, step)
+        for name, values in curve.items()
+        for step, value in enumerate(values, 1)
     ]
     client = MlflowClient(tracking_uri=tracked.tracking_uri)
     for start in range(0, len(points), _POINTS_AT_ONCE):

@@ -118,7 +118,9 @@ def _write_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", fold
 
 
 def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:
-    return {f"held_out.{name}": values[-1] for name, values in ranker.curve.items() if values} | {"training_rows": float(rows)}
+    return {f"held_out.{name}": values[-1] for name, values in ranker.curve.items() if values} | {
+        "training_rows": float(rows)
+    }
 
 
 def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str, Path]:
@@ -128,5 +130,7 @@ def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str,
     curves = {name: values for name, values in trained.curve.items() if values}
     for metric, values in list(curves.items())[:1]:
         plots.learning_curve({"held-out users": values}, metric=metric, path=paths["learning_curve"])
-    plots.feature_importance(list(trained.importance), list(trained.importance.values()), path=paths["feature_importance"])
+    plots.feature_importance(
+        list(trained.importance), list(trained.importance.values()), path=paths["feature_importance"]
+    )
     return {name: path for name, path in paths.items() if path.exists()}

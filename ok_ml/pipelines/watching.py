@@ -50,7 +50,9 @@ def build_statistics(
         table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=bins)
         inputs = pipeline.statistics_inputs(dt)
         manifests.append(
-            pipeline.lake.write(pipeline.name, c.FEATURE_STATISTICS, dt, table, sort_by=["entity", "feature"], inputs=inputs)
+            pipeline.lake.write(
+                pipeline.name, c.FEATURE_STATISTICS, dt, table, sort_by=["entity", "feature"], inputs=inputs
+            )
         )
         if progress:
             progress(f"statistics of {table.num_rows} features on {dt}")
@@ -178,7 +180,9 @@ def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
     if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
         return False
     found = pipeline.lake.find(pipeline.name, VERDICT, dt)
-    return found is not None and found.inputs == _judged(pipeline, pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt))
+    return found is not None and found.inputs == _judged(
+        pipeline, pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt)
+    )
 
 
 def settle_verdict(pipeline: SourceRecommendation) -> Verdict | None:

@@ -1,1 +1,1 @@
-
+"""Sensors: new days, conditions, leftovers."""
