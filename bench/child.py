@@ -32,6 +32,8 @@ def main() -> int:
     except OkMlError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -40,7 +42,7 @@ def main() -> int:
 def result(target: Target, settings: Settings) -> dict[str, Any]:
     """The rows of a target with all that is needed to read them."""
     started = time.monotonic()
-    with MemoryWatch(0.1) as watch:
+    with MemoryWatch(0.25) as watch:
         rows = target.measure(settings)
     return {
         "target": target.name, "what": target.what, "quick": settings.quick, "seed": settings.seed,
