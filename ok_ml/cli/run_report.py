@@ -39,6 +39,7 @@ class RunSummary:
     seed: int
     stages: list[StageRow] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    comparison: list[dict[str, Any]] = field(default_factory=list)
     example_user: str | None = None
     generation: str | None = None
     model_version: int | None = None
@@ -58,6 +59,16 @@ class RunSummary:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
             "machine": {"cpus": os.cpu_count(), "memory_mib": psutil.virtual_memory().total // _MIB, "arch": platform.machine()},
         }  # fmt: skip
+
+    def add(self, row: StageRow) -> None:
+        """Add a stage; one that ran in pieces stays one line."""
+        for index, known in enumerate(self.stages):
+            if known.stage == row.stage:
+                counted = None if known.rows is None and row.rows is None else (known.rows or 0) + (row.rows or 0)
+                peak = max(known.peak_memory_mib, row.peak_memory_mib)
+                self.stages[index] = StageRow(row.stage, counted, known.seconds + row.seconds, peak, row.note)
+                return
+        self.stages.append(row)
 
     def write(self, state_dir: Path, run_id: str) -> Path:
         """Write `.ok_ml/runs/<run>.json` and make `last.json` the same, in one rename."""
@@ -114,6 +125,7 @@ class MemoryWatch:
     def __exit__(self, *_exc: object) -> None:
         self._stop.set()
         self._thread.join(timeout=2)
+        self._sample()  # a run that has nothing to do ends before the first interval
 
     def take_window(self) -> float:
         """Peak since the last call, MiB."""

@@ -54,10 +54,11 @@ def log_evaluation(tracked: Any, evaluated: "Evaluated") -> None:
 
 
 def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
-    stages = pipeline.config.stages
-    own = {f"model.{name}": value for name, value in trained.ranker.params.items()}
-    for stage in ("features", "embeddings", "training_set", "predictions"):
-        own |= {f"{stage}.{name}": value for name, value in getattr(stages, stage).model_dump(mode="json").items()}
+    """The YAML's stages, number of trees included, and then what LightGBM was really given."""
+    own: dict[str, Any] = {"seed": pipeline.config.seed}
+    for stage, values in pipeline.config.stages.model_dump(mode="json").items():
+        own |= {f"{stage}.{name}": value for name, value in values.items()}
+    own |= {f"model.{name}": value for name, value in trained.ranker.params.items()}
     return {name: str(value) for name, value in own.items()}
 
 
