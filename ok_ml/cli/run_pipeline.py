@@ -48,7 +48,10 @@ class Work:
 class PipelineRun:
     """One `ok-ml run` of one experiment."""
 
-    def __init__(self, project: Project, experiment: str, *, force: bool, reporter: Reporter) -> None:
+    def __init__(
+        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True
+    ) -> None:
+        self.publish = publish
         self.pipeline = open_pipeline(project, experiment)
         self.project, self.experiment, self.force, self.reporter = project, experiment, force, reporter
         self.summary = RunSummary(experiment, project.size, self.pipeline.config.seed)
@@ -64,7 +67,7 @@ class PipelineRun:
             for phase in (self._data, self._features, self._training):
                 for work in phase():
                     self._execute(work)
-            for work in self._serving():
+            for work in self._serving() if self.publish else ():
                 services()
                 self._execute(work)
         self._finish(time.monotonic() - started)
@@ -162,7 +165,7 @@ class PipelineRun:
 
     def _stage_done(self, stage: str, rows: int | None, seconds: float) -> None:
         row = StageRow(stage, rows, seconds, self.memory.take_window())
-        self.summary.stages.append(row)
+        self.summary.add(row)
         counted = f", {rows:,} rows" if rows is not None else ""
         self.reporter.say(f"done       {stage}: {seconds:.1f} s{counted}")
 
@@ -330,7 +333,9 @@ class StepError(PermanentError):
     """A step of the run failed; the message is the step's own."""
 
 
-def run(project: Project, experiment: str, *, force: bool = False, quiet: bool = False) -> RunSummary:
+def run(
+    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True
+) -> RunSummary:
     """Run one experiment from its log to what is served.
 
     Parameters
@@ -343,10 +348,12 @@ def run(project: Project, experiment: str, *, force: bool = False, quiet: bool =
         Do everything again, also what is current.
     quiet
         No progress on standard error.
+    publish
+        False ends with the promotion: no predictions, no services.
     """
     reporter = Reporter(quiet=quiet)
     try:
-        summary = PipelineRun(project, experiment, force=force, reporter=reporter).run()
+        summary = PipelineRun(project, experiment, force=force, reporter=reporter, publish=publish).run()
         summary.write(project.state_dir, time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + experiment)
         return summary
     finally:

@@ -27,7 +27,6 @@ class StageRow:
     rows: int | None
     seconds: float
     peak_memory_mib: float
-    note: str = ""
 
 
 @dataclass
@@ -66,7 +65,7 @@ class RunSummary:
             if known.stage == row.stage:
                 counted = None if known.rows is None and row.rows is None else (known.rows or 0) + (row.rows or 0)
                 peak = max(known.peak_memory_mib, row.peak_memory_mib)
-                self.stages[index] = StageRow(row.stage, counted, known.seconds + row.seconds, peak, row.note)
+                self.stages[index] = StageRow(row.stage, counted, known.seconds + row.seconds, peak)
                 return
         self.stages.append(row)
 

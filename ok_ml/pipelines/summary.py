@@ -17,6 +17,7 @@ class Summary(Protocol):
     """The fields of a run's summary that the pipeline fills."""
 
     metrics: list[dict[str, Any]]
+    comparison: list[dict[str, Any]]
     example_user: str | None
     generation: str | None
     model_version: int | None
@@ -28,6 +29,7 @@ def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
     lake, name = pipeline.lake, pipeline.name
     if lake.find(name, EVALUATION):
         summary.metrics = metric_rows(pipeline)
+        summary.comparison = comparison_rows(pipeline)
     champion, publication = lake.find(name, CHAMPION), lake.find(name, PUBLICATION)
     summary.model_version = int(champion.details["model_version"]) if champion else None
     summary.generation = str(publication.details["generation_name"]) if publication else None
@@ -58,6 +60,13 @@ def metric_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:
                 "name": f"two_stage {metric}", "value": value, "unit": "share", "peer": peer, "peer_value": other, "ratio": ratio,
             })  # fmt: skip
     return rows
+
+
+def comparison_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:
+    """Every model's metrics, the paired differences with their intervals, and shares of the way to the oracle."""
+    from ok_ml.pipelines.evaluating import load_evaluation
+
+    return [row for row in load_evaluation(pipeline).rows if row["kind"] != "segment"]
 
 
 def example_user(pipeline: SourceRecommendation, dt: str) -> str:

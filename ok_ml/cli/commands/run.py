@@ -1,6 +1,6 @@
 """`ok-ml run`: an experiment from its log to what is served."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 
@@ -9,6 +9,8 @@ from ok_ml.cli.output import say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from ok_ml.cli.run_report import RunSummary
+
+_DECISIVE: Final = ("recall@10", "ndcg@10")
 
 
 @command(
@@ -52,19 +54,45 @@ def _print(summary: "RunSummary") -> None:
     for line in summary.unchanged:
         write_line(f"unchanged  {line}")
     if summary.stages:
-        rows = [
-            [row.stage, row.rows, round(row.seconds, 1), round(row.peak_memory_mib), row.note] for row in summary.stages
-        ]
-        shown = [[stage, count, f"{seconds:.1f}", memory, note] for stage, count, seconds, memory, note in rows]
-        write_table(["stage", "rows", "seconds", "peak MiB", "note"], shown, right=["rows", "seconds", "peak MiB"])
-    if summary.metrics:
-        write_line("")
-        metrics = [
-            [row["name"], row["value"], row["unit"], row["peer"], row["peer_value"], row["ratio"]]
-            for row in summary.metrics
-        ]
-        numbers = ["value", "peer value", "ratio"]
-        write_table(["metric", "value", "unit", "peer", "peer value", "ratio"], metrics, right=numbers)
+        shown = [[row.stage, row.rows, f"{row.seconds:.1f}", round(row.peak_memory_mib)] for row in summary.stages]
+        write_table(["stage", "rows", "seconds", "peak MiB"], shown, right=["rows", "seconds", "peak MiB"])
+    print_comparison(summary.comparison)
     write_line(f"\n{summary.experiment} ({summary.size}, seed {summary.seed}): generation {summary.generation or 'none'}, "
                f"model version {summary.model_version or 'none'}, {summary.seconds:.1f} s, "
                f"peak memory {summary.peak_memory_mib:,.0f} MiB")  # fmt: skip
+
+
+def print_comparison(rows: list[dict[str, Any]]) -> None:
+    """A line a metric with every model beside it, then the differences that decide, with their intervals."""
+    scores = {(row["metric"], row["model"]): row["estimate"] for row in rows if row["kind"] == "score"}
+    if not scores:
+        return
+    models = list(dict.fromkeys(model for _, model in scores))
+    shares = {
+        row["metric"]: row["estimate"] for row in rows if (row["kind"], row["model"]) == ("attainable", "two_stage")
+    }
+    headers = ["metric", *models, *(["of the way"] if shares else [])]
+    lines = []
+    for metric in dict.fromkeys(metric for metric, _ in scores):
+        way = [f"{shares[metric]:.0%}" if shares.get(metric) is not None else "-"] if shares else []
+        lines.append([metric, *(scores.get((metric, model)) for model in models), *way])
+    write_line("")
+    write_table(headers, lines, right=headers[1:])
+    if shares:
+        write_line("of the way: from popularity (0 %) to the oracle, which knows the planted tastes (100 %)")
+    _print_differences([row for row in rows if row["kind"] == "difference"])
+
+
+def _print_differences(rows: list[dict[str, Any]]) -> None:
+    shown = [row for row in rows if row["metric"] in _DECISIVE and row["low"] is not None]
+    if not shown:
+        return
+    write_line("")
+    lines = [
+        [f"{row['model']} - {row['baseline']}", row["metric"], f"{row['estimate']:+.4f}",
+         f"{row['low']:+.4f} .. {row['high']:+.4f}", "yes" if row["low"] > 0 else "worse" if row["high"] < 0 else "no"]
+        for row in shown
+    ]  # fmt: skip
+    write_table(
+        ["difference", "metric", "estimate", "95 % interval", "better"], lines, right=["estimate", "95 % interval"]
+    )
