@@ -20,7 +20,8 @@
 Every message says four things: what and where, expected and received, why it matters, what to do.
 """
 
-from typing import ClassVar
+import errno
+from typing import ClassVar, Final
 
 
 class OkMlError(Exception):
@@ -117,3 +118,17 @@ class Stale(TransientError):
     """What was asked for exists, but is too old."""
 
     exit_code = 5
+
+
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def no_room(error: OSError) -> EnvironmentFault | None:
+    """The fault behind an error of writing, if the disk is full or a limit on size is reached; else None."""
+    if error.errno not in _NO_ROOM and " requested and " not in str(error):  # numpy's own words, which carry no number
+        return None
+    return EnvironmentFault(
+        f"no room on the disk: {' '.join(str(error).split())}",
+        why="what was being written is not committed; everything committed before it is whole and still served",
+        remedy="free some space (`df -h` tells where, `ok-ml doctor` how much is needed); the same command goes on from there",
+    )

@@ -12,7 +12,7 @@ from click.exceptions import NoSuchCommand
 from ok_ml.cli.context import Settings
 from ok_ml.cli.failures import hide_tracebacks, report, report_interrupt, report_usage
 from ok_ml.cli.output import ReaderLeft, colour_wanted, say
-from ok_ml.errors import OkMlError
+from ok_ml.errors import OkMlError, no_room
 
 # name -> where it is; in the order in which a newcomer meets them
 COMMANDS: Final = {
@@ -127,3 +127,8 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return report(error)
+    except OSError as error:
+        fault = no_room(error)
+        if debug or fault is None:
+            raise
+        return report(fault)
