@@ -4,7 +4,7 @@ Nothing here hangs on the wall clock's latest time window: days are data, and a 
 """
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
@@ -13,6 +13,8 @@ from ok_ml.keys import CHAMPION, EVALUATION, MODEL, asset_key
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
+
+Condition: TypeAlias = dg.AutomationCondition[Any]
 
 _SECONDS_A_DAY = 86_400.0
 _LEAST_SECONDS = 60.0  # Dagster refuses shorter freshness windows
@@ -31,27 +33,48 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
     return dg.FreshnessPolicy.time_window(fail_window=timedelta(seconds=fail), warn_window=timedelta(seconds=warn))
 
 
-def _idle() -> dg.AutomationCondition:
+def _idle() -> Condition:
     return ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_deps_in_progress()
 
 
-def retrain_when_stale(experiment: str) -> dg.AutomationCondition:
-    """Start a training: there is no model yet, or the model has just gone stale, or it is still stale on a new day.
+def _of(experiment: str, table: str, condition: Condition) -> Condition:
+    return dg.AutomationCondition.asset_matches(asset_key(experiment, table), condition)
 
-    `freshness_failed` is a state, not an event: alone it would request a run at every tick. `newly_true` fires once;
-    the retry after a failed training waits for the next committed day, which bounds retries to one a day. A model
-    that was never trained is UNKNOWN, never FAIL, so the first training has a clause of its own.
+
+def retrain_when_stale(experiment: str) -> Condition:
+    """Start a training: nothing was ever promoted, or the last decision about the champion has just gone stale, or it
+    is still stale on a new day.
+
+    The champion is judged, not the model: its decision ends a training, so a training that failed anywhere leaves it
+    stale. `freshness_failed` is a state, not an event: alone it would request a run at every tick. `newly_true` fires
+    once; the retry after a failed training waits for the next committed day, which bounds retries to one a day. What
+    was never decided is UNKNOWN, never FAIL, so the first training has a clause of its own. Freshness is judged every
+    half minute, so a champion of a moment ago is still called stale: that is not listened to until it has been judged
+    again. Nothing is learnt from a day whose features are blocked.
     """
-    stale = dg.AutomationCondition.asset_matches(asset_key(experiment, MODEL), dg.AutomationCondition.freshness_failed())
-    absent = dg.AutomationCondition.asset_matches(asset_key(experiment, CHAMPION), dg.AutomationCondition.missing())
-    new_day = dg.AutomationCondition.asset_matches(
-        asset_key(experiment, FEATURE_STATISTICS), dg.AutomationCondition.newly_updated()
-    )
-    wanted = stale.newly_true() | ((stale | absent) & new_day)
-    return (wanted.since_last_handled() & _idle()).with_label("the model is stale or absent")
+    decided = _of(experiment, CHAMPION, dg.AutomationCondition.newly_updated())
+    fresh = _of(experiment, CHAMPION, dg.AutomationCondition.freshness_passed())
+    stale = _of(experiment, CHAMPION, dg.AutomationCondition.freshness_failed()) & ~decided.since(fresh)
+    absent = _of(experiment, CHAMPION, dg.AutomationCondition.missing())
+    new_day = _of(experiment, FEATURE_STATISTICS, dg.AutomationCondition.newly_updated())
+    passed = dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
+    training = _of(experiment, CHAMPION, dg.AutomationCondition.in_progress())
+    wanted: Condition = stale.newly_true() | ((stale | absent) & new_day)
+    safe = _of(experiment, FEATURE_STATISTICS, passed)
+    return (wanted.since_last_handled() & safe & ~training & _idle()).with_label("the model is stale or absent")
 
 
-def follow(experiment: str, *tables: str) -> dg.AutomationCondition:
+def join(experiment: str, table: str) -> Condition:
+    """Run where `table` of this experiment is about to run, in the same run, and at no other time.
+
+    The steps of a training: one that failed is tried again with the whole training, not by itself at once.
+    """
+    upstream = dg.AssetSelection.assets(asset_key(experiment, table))
+    joined = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested()).allow(upstream)
+    return joined.with_label(f"joins {table}")
+
+
+def follow(experiment: str, *tables: str) -> Condition:
     """Run after any of `tables` of this experiment, in the same run where they are about to run.
 
     Blocking checks of everything upstream must have passed. Missing partitions upstream do not matter: features are
@@ -65,4 +88,5 @@ def follow(experiment: str, *tables: str) -> dg.AutomationCondition:
     return (moved.since_last_handled() & safe & _idle()).with_label(f"follows {', '.join(tables)}")
 
 
-TRAINING_ORDER = {TRAINING_SET: (EMBEDDINGS,), MODEL: (TRAINING_SET,), EVALUATION: (MODEL,), CHAMPION: (EVALUATION,)}
+# Each step of a training and the step that it joins; the first starts it.
+TRAINING_ORDER = {TRAINING_SET: EMBEDDINGS, MODEL: TRAINING_SET, EVALUATION: MODEL, CHAMPION: EVALUATION}

@@ -76,7 +76,8 @@ def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -
     key = keys.asset_key(pipeline.name, c.FEATURE_STATISTICS)
     rows = pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, verdict.dt).rows
     context.log.info(f"features judged against the present champion: {verdict.headline}")
-    context.log_event(dg.AssetMaterialization(key, partition=verdict.dt, metadata={"dagster/row_count": rows}))
+    # An observation: the automation conditions would take a materialisation for a new day.
+    context.log_event(dg.AssetObservation(key, partition=verdict.dt, metadata={"dagster/row_count": rows}))
 
 
 def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:

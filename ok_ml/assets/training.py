@@ -8,7 +8,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.conditions import TRAINING_ORDER, follow, retrain_when_stale
+from ok_ml.conditions import TRAINING_ORDER, join, retrain_when_stale
 from ok_ml.dagster_io import (
     About,
     Workbench,
@@ -60,7 +60,7 @@ def _asset(
     bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey]
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     name = pipeline.name
-    condition = follow(name, *TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain_when_stale(name)
+    condition = join(name, TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain_when_stale(name)
     days = pipeline.config.freshness.model_days
     return experiment_asset(
         bench, pipeline, table, deps=deps, about=_ABOUT[table], fresh_days=days, condition=condition

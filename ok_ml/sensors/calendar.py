@@ -1,20 +1,100 @@
 """New days: when the raw log has grown, tell Dagster and bring the day up to checked features."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml import keys
-from ok_ml.config.models import Project
-from ok_ml.errors import OkMlError
+from ok_ml.columns import FEATURE_STATISTICS
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.errors import DataError, NotCommitted, OkMlError
+
+if TYPE_CHECKING:
+    from ok_ml.lake import Lake
+    from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 _TICK_SECONDS = 10
+# Two ticks of the automation sensor and some: its conditions wait until nothing upstream is in progress, and days that
+# follow one another faster than they can be worked off would never let them see that.
+_BREATH_SECONDS = 25.0
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a dataset's job has to do.
+
+    Attributes
+    ----------
+    wanted
+        Every day that the raw log holds or will hold, ascending.
+    stale
+        Those whose tables are missing or made from other input, ascending.
+    version
+        Changes with everything that the stale days are made from: the same work has the same text.
+    """
+
+    wanted: list[str]
+    stale: list[str]
+    version: str
+
+
+def backlog(project: Project, dataset: str) -> Backlog:
+    """Days whose dataset tables are not current, and days whose features an automatic experiment lacks."""
+    from ok_ml.datasets.ingest import raw_fingerprint, stale_partitions
+    from ok_ml.lake import Lake, fingerprint
+
+    config, lake = project.datasets[dataset], Lake(project.lake_root)
+    wanted, stale = stale_partitions(config, lake, root=project.root)
+    lacking = _days_without_features(project, config, lake)
+    days = sorted({*stale, *lacking})
+    raw = raw_fingerprint(config, lake, days, root=project.root) if days else ""
+    return Backlog(wanted, days, fingerprint({"raw": raw, "features": lacking}))
+
+
+def _days_without_features(project: Project, config: DatasetConfig, lake: "Lake") -> dict[str, str]:
+    """Day -> what its features would be made from; a run may have failed between a day's events and its features."""
+    from ok_ml.lake import fingerprint
+    from ok_ml.pipelines.registry import open_pipeline
+
+    found: dict[str, str] = {}
+    for name, experiment in sorted(project.experiments.items()):
+        if experiment.release.cycle != "automatic" or project.dataset_of(name).dataset != config.dataset:
+            continue
+        pipeline = open_pipeline(project, name)
+        for dt in _days_needed(pipeline):
+            current = all(pipeline.is_current(table, dt) for table in keys.FEATURE_TABLES)
+            if not (current and lake.find(name, FEATURE_STATISTICS, dt)):
+                inputs = {table: _inputs_of(pipeline, table, dt) for table in keys.FEATURE_TABLES}
+                found[dt] = fingerprint({"before": found.get(dt, ""), name: inputs})
+    return found
+
+
+def _days_needed(pipeline: "SourceRecommendation") -> Iterator[str]:
+    """Committed days whose features a training or a batch needs; none while the history is too short for either."""
+    try:
+        runs = pipeline.feature_runs()
+    except DataError:
+        return
+    for run in runs:
+        yield from run
+
+
+def _inputs_of(pipeline: "SourceRecommendation", table: str, dt: str) -> dict[str, str]:
+    try:
+        return pipeline.inputs_of(table, dt)
+    except NotCommitted:
+        return {"not": "committed"}
 
 
 def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """A sensor that adds the partitions which the raw log holds and requests one run for those not yet committed.
+    """A sensor that adds the partitions which the raw log holds and requests one run for those not yet worked off.
 
-    One run covers all consecutive missing days, so that a fresh start loads four weeks at once. The run key names
-    the raw versions: the same days with the same content are requested once, a day delivered again is ingested again.
+    One run covers everything from the first to the last such day, so that a fresh start loads four weeks at once and a
+    machine slower than its days catches up instead of queueing. One such run at a time. The run key names the input:
+    the same days from the same input are requested once, a day delivered again is ingested again.
     """
 
     @dg.sensor(
@@ -25,22 +105,37 @@ def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefin
         description=f"Ingest the days that appear in the raw log of {dataset}.",
     )
     def new_days(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from ok_ml.datasets.ingest import raw_fingerprint, stale_partitions
-        from ok_ml.lake import Lake
-
-        config = project.datasets[dataset]
         try:
-            wanted, stale = stale_partitions(config, Lake(project.lake_root), root=project.root)
+            work = backlog(project, dataset)
         except OkMlError as error:
             return dg.SkipReason(str(error))
         name = keys.partitions_name(dataset)
         known = set(context.instance.get_dynamic_partitions(name))
-        fresh = [dt for dt in wanted if dt not in known]
-        requests = [dg.DynamicPartitionsDefinition(name=name).build_add_request(fresh)] if fresh else []
-        if not stale:
-            return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason=None) if requests else dg.SkipReason("no new day")
-        run_key = raw_fingerprint(config, Lake(project.lake_root), stale, root=project.root)
-        tags = {"dagster/asset_partition_range_start": stale[0], "dagster/asset_partition_range_end": stale[-1]}
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key, tags=tags)], dynamic_partitions_requests=requests)
+        fresh = [dt for dt in work.wanted if dt not in known]
+        added = [dg.DynamicPartitionsDefinition(name=name).build_add_request(fresh)] if fresh else []
+        wait = _reason_to_wait(context.instance, job.name) if work.stale else "no new day"
+        if wait:
+            return dg.SensorResult(skip_reason=wait, dynamic_partitions_requests=added)
+        tags = {
+            "dagster/asset_partition_range_start": work.stale[0],
+            "dagster/asset_partition_range_end": work.stale[-1],
+        }
+        request = dg.RunRequest(run_key=work.version, tags=tags)
+        return dg.SensorResult(run_requests=[request], dynamic_partitions_requests=added)
 
     return new_days
+
+
+def _reason_to_wait(instance: dg.DagsterInstance, job: str) -> str | None:
+    """Why no run may be requested now: the last one is not finished, or has only just finished."""
+    from time import time
+
+    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+    if not records:
+        return None
+    run, ended = records[0].dagster_run, records[0].end_time
+    if not run.is_finished:
+        return f"run {run.run_id[:8]} of {job} is {run.status.value.lower()}; what is new meanwhile comes in one run after it"
+    if ended is not None and time() - ended < _BREATH_SECONDS:
+        return f"run {run.run_id[:8]} of {job} has just ended; what follows from it goes first"
+    return None
