@@ -133,8 +133,23 @@ class Runs:
             "peer_value": 0.2,
             "ratio": 1.55,
         }
+        score = {"kind": "score", "metric": "ndcg@10", "low": 0.3, "high": 0.32}
+        comparison = [
+            {**score, "model": "two_stage", "estimate": 0.31},
+            {**score, "model": "popularity", "estimate": 0.2},
+            {**score, "model": "two_stage", "kind": "attainable", "estimate": 0.44},
+            {
+                **score,
+                "model": "two_stage",
+                "kind": "difference",
+                "baseline": "popularity",
+                "estimate": 0.11,
+                "low": 0.1,
+                "high": 0.12,
+            },
+        ]
         return RunSummary(
-            experiment, project.size, 7, stages=[StageRow("toy/events", 1234, 2.25, 310.0)], metrics=[metric], example_user="42",
+            experiment, project.size, 7, comparison=comparison, stages=[StageRow("toy/events", 1234, 2.25, 310.0)], metrics=[metric], example_user="42",
             generation="g", model_version=3, seconds=12.5, peak_memory_mib=900.0, unchanged=["features"],
         )  # fmt: skip
 
@@ -156,7 +171,9 @@ def test_run_passes_its_options_on_and_remembers_the_size(ok: Ok, runs: Runs, ro
 def test_run_prints_tables_and_the_next_command(ok: Ok, runs: Runs) -> None:
     shown = ok("run", "toy_sources")
     assert "toy/events  1,234" in shown.out
-    assert "two_stage ndcg@10  0.3100" in shown.out
+    assert "METRIC   TWO_STAGE  POPULARITY  OF THE WAY" in shown.out
+    assert "ndcg@10     0.3100      0.2000         44%" in shown.out
+    assert "two_stage - popularity  ndcg@10   +0.1100  +0.1000 .. +0.1200  yes" in shown.out
     assert "unchanged  features" in shown.out
     assert "toy_sources (default, seed 7): generation g, model version 3, 12.5 s, peak memory 900 MiB" in shown.out
     assert "ok-ml get toy_sources 42" in shown.err
