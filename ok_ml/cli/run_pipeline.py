@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ok_ml import columns as c
 from ok_ml import errors, keys
 from ok_ml.cli.run_report import MemoryWatch, Reporter, RunSummary, StageRow
-from ok_ml.config.models import Project
-from ok_ml.errors import GateRefused, OkMlError, PermanentError
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.errors import DataError, GateRefused, OkMlError, PermanentError
 from ok_ml.lake import WHOLE
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -80,6 +80,8 @@ class PipelineRun:
 
         dataset, lake = self.pipeline.dataset, self.pipeline.lake
         wanted, stale = stale_partitions(dataset, lake, root=self.project.root)
+        if not wanted:
+            raise _no_days(dataset)
         todo = wanted if self.force else stale
         self._note(todo, wanted, f"{dataset.dataset}: {len(wanted)} committed partitions")
         if todo:
@@ -289,6 +291,14 @@ class _Watcher:
         value = materialization.metadata.get("dagster/row_count")
         name = f"{materialization.asset_key.to_user_string()} {materialization.partition}"
         self._rows.setdefault(step, {})[name] = int(value.value) if value is not None else None
+
+
+def _no_days(dataset: DatasetConfig) -> DataError:
+    return DataError(
+        f"{dataset.dataset} has no day at all: nothing matches {dataset.events.path}",
+        why="there is nothing to learn from",
+        remedy=f"put the files there, or correct events.path in configs/datasets/{dataset.dataset}.yml",
+    )
 
 
 def _first_failure(result: Any) -> OkMlError:
