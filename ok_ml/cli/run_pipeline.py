@@ -310,7 +310,8 @@ def _first_failure(result: Any) -> OkMlError:
                 return _refusal(result, event.step_key or "")
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
             kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepError)
-            return cast("OkMlError", kind(f"{(event.step_key or '').replace('__', '/', 1)}: {text}"))
+            step = (event.step_key or "").replace("__", "/", 1)
+            return cast("OkMlError", kind(text if text.startswith(step) else f"{step}: {text}"))
     return StepError("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
 
 
