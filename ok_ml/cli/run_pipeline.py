@@ -148,6 +148,8 @@ class PipelineRun:
     # -- running ---------------------------------------------------------------------------------------------
 
     def _execute(self, work: Work) -> None:
+        if self._graph is None:
+            self._require_machine()
         graph = self._graph or _Graph(self.project)
         self._graph = graph
         graph.register(self.pipeline, work)
@@ -164,6 +166,16 @@ class PipelineRun:
             )
         if not result.success:
             raise _first_failure(result)
+
+    def _require_machine(self) -> None:
+        """Before the first work: what only Spark and the broker, minutes later, would find missing."""
+        from ok_ml.delivery.broker import require_broker_startable
+        from ok_ml.java import find_java
+
+        environment = self.project.environment
+        if not environment.spark.master.startswith("sc://"):
+            find_java(why="features and batch inference run in Spark, which runs in Java")
+        require_broker_startable(environment.kafka, self.project.state_dir)
 
     def _stage_done(self, stage: str, rows: int | None, seconds: float) -> None:
         row = StageRow(stage, rows, seconds, self.memory.take_window())

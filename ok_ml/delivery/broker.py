@@ -82,12 +82,7 @@ class EmbeddedBroker:
             It does not answer within the time.
         """
         started = time.monotonic()
-        for name, host, port in (
-            ("bootstrap_servers", self.host, self.port),
-            ("controller_port", "127.0.0.1", self.config.controller_port),
-        ):
-            require_free(host, port, f"kafka.{name}")
-        java = find_java(why="the embedded Kafka broker runs on it").program
+        java = self.require_startable()
         jars = find_jars(self.config.jars_dir, java=java)
         write_settings(self.folder, self.config)
         if not (self.folder / "data" / "meta.properties").exists():
@@ -104,6 +99,21 @@ class EmbeddedBroker:
             self.config.bootstrap_servers,
             time.monotonic() - started,
         )
+
+    def require_startable(self) -> str:
+        """The Java that it would run on.
+
+        Raises
+        ------
+        EnvironmentFault
+            A port is taken, or Java is missing.
+        """
+        for name, host, port in (
+            ("bootstrap_servers", self.host, self.port),
+            ("controller_port", "127.0.0.1", self.config.controller_port),
+        ):
+            require_free(host, port, f"kafka.{name}")
+        return find_java(why="the embedded Kafka broker runs on it").program
 
     def stop(self) -> None:
         """End the broker: SIGTERM, a bounded wait, SIGKILL. Its data stay."""
@@ -214,6 +224,20 @@ def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[Embedd
     finally:
         if started is not None:
             started.stop()
+
+
+def require_broker_startable(config: KafkaConfig, state_dir: str | Path) -> None:
+    """Say now what `ensure_broker` would say after the work of minutes: a taken port, no Java.
+
+    An external broker is not asked: it may answer by then, and what was done before stays.
+
+    Raises
+    ------
+    EnvironmentFault
+        See `EmbeddedBroker.require_startable`.
+    """
+    if config.mode == "embedded" and cluster_id(config, 1.0) is None:
+        EmbeddedBroker(config, state_dir).require_startable()
 
 
 @contextlib.contextmanager
