@@ -37,6 +37,11 @@ def _idle() -> Condition:
     return ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_deps_in_progress()
 
 
+def _passed() -> Condition:
+    """The newest results of all blocking checks of an asset are good; an asset that was never checked is not."""
+    return dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
+
+
 def _of(experiment: str, table: str, condition: Condition) -> Condition:
     return dg.AutomationCondition.asset_matches(asset_key(experiment, table), condition)
 
@@ -57,10 +62,9 @@ def retrain_when_stale(experiment: str) -> Condition:
     stale = _of(experiment, CHAMPION, dg.AutomationCondition.freshness_failed()) & ~decided.since(fresh)
     absent = _of(experiment, CHAMPION, dg.AutomationCondition.missing())
     new_day = _of(experiment, FEATURE_STATISTICS, dg.AutomationCondition.newly_updated())
-    passed = dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
     training = _of(experiment, CHAMPION, dg.AutomationCondition.in_progress())
     wanted: Condition = stale.newly_true() | ((stale | absent) & new_day)
-    safe = _of(experiment, FEATURE_STATISTICS, passed)
+    safe = _of(experiment, FEATURE_STATISTICS, _passed())
     return (wanted.since_last_handled() & safe & ~training & _idle()).with_label("the model is stale or absent")
 
 
@@ -77,15 +81,32 @@ def join(experiment: str, table: str) -> Condition:
 def follow(experiment: str, *tables: str) -> Condition:
     """Run after any of `tables` of this experiment, in the same run where they are about to run.
 
-    Blocking checks of everything upstream must have passed. Missing partitions upstream do not matter: features are
-    committed only for the days that somebody needs, and what is really missing is an error of the step itself.
+    Blocking checks of everything upstream must have passed; of what is about to run in the same run they will be, or
+    that run ends there.
     """
+    moved = dg.AutomationCondition.newly_updated() | dg.AutomationCondition.will_be_requested()
+    safe = dg.AutomationCondition.all_deps_match(dg.AutomationCondition.will_be_requested() | _passed())
+    wanted = _any_of(experiment, tables, moved).since_last_handled()
+    return (wanted & safe & _idle()).with_label(f"follows {', '.join(tables)}")
+
+
+def follow_apart(experiment: str, *tables: str) -> Condition:
+    """Run after any of `tables` of this experiment, never in their run: if that fails, this one goes on without it.
+
+    So a training that fails does not keep a new day from its predictions by the present champion, and one that ends
+    well is waited for. Blocking checks of everything upstream must have passed. Missing partitions upstream do not
+    matter: features are committed only for the days that somebody needs, and what is really missing is an error of the
+    step itself.
+    """
+    wanted = _any_of(experiment, tables, dg.AutomationCondition.newly_updated()).since_last_handled()
+    apart = ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+    safe = dg.AutomationCondition.all_deps_match(_passed())
+    return (wanted & apart & safe & _idle()).with_label(f"follows {', '.join(tables)} in a run of its own")
+
+
+def _any_of(experiment: str, tables: tuple[str, ...], condition: Condition) -> Condition:
     upstream = dg.AssetSelection.assets(*(asset_key(experiment, table) for table in tables))
-    moved = dg.AutomationCondition.any_deps_match(
-        dg.AutomationCondition.newly_updated() | dg.AutomationCondition.will_be_requested()
-    ).allow(upstream)
-    safe = dg.AutomationCondition.all_deps_blocking_checks_passed()
-    return (moved.since_last_handled() & safe & _idle()).with_label(f"follows {', '.join(tables)}")
+    return dg.AutomationCondition.any_deps_match(condition).allow(upstream)
 
 
 # Each step of a training and the step that it joins; the first starts it.

@@ -7,7 +7,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.conditions import follow
+from ok_ml.conditions import Condition, follow, follow_apart
 from ok_ml.dagster_io import About, Workbench, committed, experiment_asset, failures, plot_metadata, progress, started
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.spark import SparkResource
@@ -37,11 +37,10 @@ def delivery_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg
 
 
 def _asset(
-    bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey], follows: tuple[str, ...],
+    bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey], condition: Condition,
     pool: str | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # fmt: skip
     days = pipeline.config.freshness.predictions_hours / 24
-    condition = follow(pipeline.name, *follows)
     return experiment_asset(
         bench, pipeline, table, deps=deps, about=_ABOUT[table], fresh_days=days, condition=condition, pool=pool
     )
@@ -53,7 +52,9 @@ def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
     deps = [keys.asset_key(pipeline.name, table) for table in own]
     deps += [keys.asset_key(pipeline.dataset_scope, table) for table in data]
 
-    @_asset(bench, pipeline, c.PREDICTIONS, deps, (c.FEATURE_STATISTICS, keys.CHAMPION), pool="spark")
+    condition = follow_apart(pipeline.name, c.FEATURE_STATISTICS, keys.CHAMPION)
+
+    @_asset(bench, pipeline, c.PREDICTIONS, deps, condition, pool="spark")
     def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.predicting import plot_scores, predict
 
@@ -83,7 +84,7 @@ def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -
 def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.name, c.PREDICTIONS)]
 
-    @_asset(bench, pipeline, keys.PUBLICATION, deps, (c.PREDICTIONS,))
+    @_asset(bench, pipeline, keys.PUBLICATION, deps, follow(pipeline.name, c.PREDICTIONS))
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import publish
 
@@ -97,7 +98,7 @@ def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
 def _live(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.name, keys.PUBLICATION)]
 
-    @_asset(bench, pipeline, keys.LIVE_PREDICTIONS, deps, (keys.PUBLICATION,))
+    @_asset(bench, pipeline, keys.LIVE_PREDICTIONS, deps, follow(pipeline.name, keys.PUBLICATION))
     def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import wait_live
 
