@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.3
 _REMIND_SECONDS = 15.0
-_CHECK_FAILED = "DagsterAssetCheckFailedError"
+_CHECK_FAILED, _INTERRUPTED = "DagsterAssetCheckFailedError", "DagsterExecutionInterruptedError"
 
 
 @dataclass(frozen=True)
@@ -316,8 +316,12 @@ def _no_days(dataset: DatasetConfig) -> DataError:
 def _first_failure(result: Any) -> OkMlError:
     """What stopped a run, as the error that the step raised, so that the exit code is its own."""
     for event in result.all_events:
+        if event.event_type_value == "PIPELINE_CANCELED":
+            raise KeyboardInterrupt
         if event.event_type_value == "STEP_FAILURE":
             data = event.step_failure_data
+            if getattr(_cause(data.error), "cls_name", "") == _INTERRUPTED:  # by Ctrl-C, which Dagster takes for itself
+                raise KeyboardInterrupt
             if getattr(_cause(data.error), "cls_name", "") == _CHECK_FAILED:
                 return _refusal(result, event.step_key or "")
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
