@@ -1,0 +1,165 @@
+"""Days go by and nobody acts: the real daemon ingests, predicts, publishes, retrains, and holds back what is broken.
+
+One story on one project, in the order of the file; each test goes on where the one before ended.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from tests.daemon.living import DATASET, DATASET_FILE, DAYS, EXPERIMENT, SERVING, TRAINING, Living, Run
+from tests.small_project import edit
+
+pytestmark = [pytest.mark.daemon, pytest.mark.timeout(420)]
+
+DAY_SECONDS, MODEL_DAYS = 20.0, 5.0
+CHECK = "feature_statistics_feature_distributions"
+
+
+@pytest.fixture(scope="module")
+def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
+    """Started on an empty state."""
+    base = tmp_path_factory.mktemp("living")
+    found = Living(base, day_seconds=DAY_SECONDS, model_days=MODEL_DAYS, first_port=29700)
+    try:
+        found.start()
+        yield found
+    finally:
+        if found.is_running:
+            found.stop()
+
+
+def test_an_empty_project_comes_to_serve_by_itself(living: Living) -> None:
+    assert living.served() is None
+    generation = living.wait("something is served", 300, living.generation)
+    live = living.wait("it is recorded as live", 60, lambda: living.live()[0])
+    first = living.days()[DAYS - 1]
+    assert live >= first
+    assert living.manifest("live_predictions")["details"]["generation_name"] == generation
+    assert living.manifest("champion")["details"]["promoted"] is True
+    assert len(living.served()["predictions"]) == 20
+
+
+def test_a_new_day_is_served_and_what_is_served_is_seen(living: Living) -> None:
+    generation, (day, _) = living.generation(), living.live()
+    newer = living.wait("a later day is live", 240, lambda: living.live()[0] > day and living.live()[0])
+    assert living.generation() > generation
+    assert newer in living.days("user_features", EXPERIMENT)
+    # The users of the days to come are shown what the storage serves.
+    shown = living.wait("a day that saw it", 60, lambda: _generations_seen(living))
+    assert shown <= {str(name) for name in _generations_published(living)} | {generation, living.generation()}
+
+
+def test_a_stale_model_is_trained_judged_and_served_anew(living: Living) -> None:
+    version = living.live()[1]
+    living.wait("another model was decided upon", 300, lambda: _trainings(living, "SUCCESS") > 1)
+    decided = living.manifest("champion")["details"]
+    assert decided["reasons"]
+    if decided["promoted"]:
+        assert int(decided["model_version"]) > int(version)
+    living.wait("the champion is served", 200, lambda: living.live()[1] == str(decided["model_version"]))
+    for run in living.runs():
+        if run.trains:
+            assert run.tables == TRAINING
+            assert run.tags.get("dagster/from_automation_condition") == "true"
+
+
+def test_a_broken_day_is_not_served_and_the_last_good_generation_stays(living: Living) -> None:
+    broken = _break_the_day_after_next(living)
+    living.sabotage.touch()  # from now on no training comes to an end, which must not hold back anything
+    _wait_for_check(living, broken, passed=False)
+    before = living.generation()
+    assert before is not None
+    verdict = living.manifest("feature_verdict", _blocked(living)[-1])["details"]
+    assert verdict["blocks"] is True
+    assert "user_minutes_a_day" in verdict["headline"] or "max" in verdict["headline"]
+    good = living.wait("a good day is live again", 300, lambda: living.live()[0] > broken and living.live()[0])
+    assert not {broken, *_blocked(living)} & set(living.days("predictions", EXPERIMENT))
+    assert good in living.days("predictions", EXPERIMENT)
+    assert living.generation() > before
+
+
+def test_a_training_that_fails_is_tried_once_a_new_day_and_days_are_served_all_the_same(living: Living) -> None:
+    living.wait("a training fails", 240, lambda: _trainings(living, "FAILURE") > 0)
+    day = living.live()[0]
+    living.wait("a later day is live", 240, lambda: living.live()[0] > day)
+    failed = [run for run in living.runs() if run.trains and run.status == "FAILURE"]
+    assert {step for run in failed for step in run.failed_steps} == {"model"}
+    ingests = [run for run in living.runs() if run.is_ingest]
+    for one, other in pairwise(failed):
+        assert any(one.created < run.created < other.created for run in ingests), living.story()
+
+
+def test_no_more_runs_than_days_call_for_and_no_error_in_any_log(living: Living) -> None:
+    living.stop()
+    runs = living.runs()
+    kinds = Counter(_kind(run) for run in runs)
+    assert kinds["other"] == 0, living.story()
+    days = len(living.days()) - DAYS + 1  # all days of the beginning come in one run
+    for kind in ("ingest", "train", "predict"):
+        assert kinds[kind] <= days, living.story()
+    assert kinds["predict"] <= kinds["ingest"] + kinds["train"], living.story()
+    assert kinds["ingest"] <= days
+    failed = [run for run in runs if run.status == "FAILURE" and "supervisor" not in str(run.failed_steps)]
+    assert {step for run in failed for step in run.failed_steps} <= {CHECK.removeprefix("x"), "model"}
+    _no_errors(living)
+
+
+# -- looking ------------------------------------------------------------------------------------------------------
+
+
+def _kind(run: Run) -> str:
+    if run.is_ingest:
+        return "ingest"
+    return {frozenset(TRAINING): "train", frozenset(SERVING): "predict"}.get(frozenset(run.tables), "other")
+
+
+def _trainings(living: Living, status: str) -> int:
+    return sum(run.trains and run.status == status for run in living.runs())
+
+
+def _generations_seen(living: Living) -> set[str]:
+    manifests = [living.manifest("raw_events", day, DATASET) for day in living.days()]
+    return {found["inputs"]["served"] for found in manifests if found} - {"none"}
+
+
+def _generations_published(living: Living) -> set[str]:
+    return set(re.findall(r"\d{8}-\d{6}-\d{3}", living.log("materialiser")))
+
+
+def _break_the_day_after_next(living: Living) -> str:
+    """Tell the world that time spent is exported in another unit on a day to come; returns the day."""
+    from datetime import date, timedelta
+
+    newest = living.days()[-1]
+    start = date.fromisoformat(living.days()[0])
+    day = (date.fromisoformat(newest) - start).days + 2
+    incident = f"world: {{incidents: [{{day: {day}, kind: shift, size: 100000}}], "
+    edit(living.root, DATASET_FILE, "world: {users: 300", incident + "users: 300")
+    living.restart("clock")
+    return (start + timedelta(days=day)).isoformat()
+
+
+def _wait_for_check(living: Living, day: str, *, passed: bool) -> None:
+    living.wait(f"{day} is there", 120, lambda: day in living.days())
+    living.wait(f"the check on {day} says {passed}", 200, lambda: bool(_blocked(living)) is not passed)
+
+
+def _blocked(living: Living) -> list[str]:
+    days = living.days("feature_verdict", EXPERIMENT)
+    return [day for day in days if living.manifest("feature_verdict", day)["details"]["blocks"]]
+
+
+def _no_errors(living: Living) -> None:
+    """Neither a sensor nor a daemon has complained."""
+    from dagster import TickStatus
+
+    for state in living.instance.all_instigator_state():
+        ticks = living.instance.get_ticks(state.instigator_origin_id, state.selector_id, statuses=[TickStatus.FAILURE])
+        assert ticks == [], ticks[0].error
+    for child in ("daemon", "clock", "materialiser", "service"):
+        wrong = [line for line in living.log(child).splitlines() if re.search(r"\bERROR\b|Traceback", line)]
+        assert wrong == [], (child, wrong[:5])
