@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ok_ml.config.frozen import Frozen, Port
 
@@ -12,7 +12,17 @@ KAFKA_PORT: Final = 9092
 class LakeConfig(Frozen):
     """Where committed partitions are kept."""
 
-    uri: str = Field(description="Folder or URI of the lake (hdfs://, s3a://); relative paths are below the project.")
+    uri: str = Field(
+        description="Folder of the lake, relative to the project; on a cluster a file system mounted at the same absolute "
+        "path on every machine."
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _is_a_folder(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("expected a folder: object stores and HDFS are read through a mount, not by an address")
+        return value
 
 
 class SparkConfig(Frozen):

@@ -108,9 +108,8 @@ class Project(Frozen):
 
     @property
     def lake_root(self) -> str:
-        """Folder (absolute) or URI of the lake."""
-        uri = self.environment.lake.uri
-        return uri if "://" in uri else str(self.root / uri)
+        """Folder of the lake, absolute."""
+        return str(self.root / self.environment.lake.uri)
 
     def dataset_of(self, experiment: str) -> DatasetConfig:
         """The dataset that an experiment reads."""

@@ -168,6 +168,10 @@ FAULTS = {
         BASE, '"${state}/lake"', '"${sate}/lake"',
         f"{BASE}:2:13: lake.uri: expected no placeholder but ${{state}}, got '${{sate}}'",
     ),
+    "lake by address": (
+        BASE, '"${state}/lake"', "s3a://bucket/lake",
+        f"{BASE}:2:13: lake.uri: expected a folder: object stores and HDFS are read through a mount, not by an address",
+    ),
     "wrong size overlay": (
         EXPERIMENT, "      model: {num_trees: 60}\n", "      model: {num_tree: 60}\n",
         f"{EXPERIMENT}:18:15: stages.model.num_tree: expected one of learning_rate",
