@@ -1,0 +1,341 @@
+"""A run that fails, is refused or interrupted: what it says, what stays, and that the next run goes on from there."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.errors import GateRefused, IntegrityError, OkMlError
+from ok_ml.pipelines.promoting import RECORD_FILE, champion_bundle
+from ok_ml.pipelines.publishing import publish
+from ok_ml.pipelines.training import model_file
+from tests.pipelines.conftest import World
+from tests.pipelines.world_project import (
+    BROKER_PORT,
+    CONTROLLER_PORT,
+    EXPERIMENT,
+    EXPERIMENT_FILE,
+    OK_ML,
+    Done,
+    environment,
+)
+from tests.small_project import edit
+
+# LightGBM refuses more than 131,072 leaves; the configuration does not know that, so the training itself fails.
+TOO_MANY_LEAVES = "num_leaves: 200000"
+
+
+def mlflow_runs(state: Path) -> Counter[str]:
+    with closing(sqlite3.connect(state / "mlflow.db")) as database:
+        return Counter(status for (status,) in database.execute("select status from runs"))
+
+
+def served(world: World) -> dict:
+    return world.ok("get", EXPERIMENT, world.first.json["example_user"], "--json").json
+
+
+def error_lines(done: Done) -> list[str]:
+    """What is said after the last line of progress: the error."""
+    lines = done.err.splitlines()
+    start = max(index for index, line in enumerate(lines) if line.startswith("Error: "))
+    assert "Traceback" not in done.err
+    assert len(lines) - start <= 6
+    return lines[start:]
+
+
+# -- a model that is not the promoted one -------------------------------------------------------------------------------
+
+
+def longer_model(bundle: Path) -> None:
+    with model_file(bundle).open("a") as file:
+        file.write("\n")
+
+
+def better_metrics(bundle: Path) -> None:
+    record = json.loads((bundle / RECORD_FILE).read_text())
+    record["metrics"]["ndcg@10"] = 0.99
+    (bundle / RECORD_FILE).write_text(json.dumps(record))
+
+
+def another_record(bundle: Path) -> None:
+    (bundle / RECORD_FILE).write_text("{}")
+
+
+def no_champion(bundle: Path) -> None:
+    shutil.rmtree(bundle.parents[1] / "_committed")
+
+
+TAMPERINGS = [
+    (longer_model, IntegrityError, "its promotion record says"),
+    (better_metrics, IntegrityError, "signature"),
+    (another_record, IntegrityError, "this is not a promotion record"),
+    (no_champion, GateRefused, "has no champion"),
+]
+
+
+@pytest.mark.parametrize(("tamper", "error", "message"), TAMPERINGS, ids=[tamper.__name__ for tamper, *_ in TAMPERINGS])
+def test_publication_refuses_what_was_not_promoted(
+    spare_world: World, tamper, error: type[OkMlError], message: str
+) -> None:
+    """No broker runs here: the refusal comes before anything is sent."""
+    before = served(spare_world)
+    tamper(champion_bundle(spare_world.pipeline)[0])
+    with pytest.raises(error, match=message):
+        publish(spare_world.pipeline, progress=lambda _text: None)
+    assert served(spare_world) == before
+
+
+# -- a gate ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_blocking_check_stops_the_run_with_its_own_words(spare_world: World) -> None:
+    before = served(spare_world)
+    edit(spare_world.root, EXPERIMENT_FILE, "{psi_warn: 1, psi_block: 10}", "{psi_warn: 0.0001, psi_block: 0.0001}")
+    done = spare_world.ok("run")
+    assert (done.code, done.out) == (4, "")
+    lines = error_lines(done)
+    assert lines[0].startswith(f"Error: {EXPERIMENT}/feature_statistics, check feature_distributions: ")
+    assert "psi is" in lines[0]
+    assert "expected <= 0.0001" in lines[0]
+    assert "the last good generation is still served" in lines[1]
+    assert served(spare_world) == before
+    with pytest.raises(GateRefused, match="are blocked"):  # nor by a run of the publication alone
+        publish(spare_world.pipeline, progress=lambda _text: None)
+
+
+# -- a training that fails -----------------------------------------------------------------------------------------------
+
+
+def test_a_failed_training_changes_nothing_and_leaves_nothing_running(spare_world: World) -> None:
+    before = served(spare_world)
+    edit(spare_world.root, EXPERIMENT_FILE, "num_leaves: 31", TOO_MANY_LEAVES)
+    done = spare_world.ok("run")
+    assert (done.code, done.out) == (1, "")
+    assert error_lines(done)[0].startswith(f"Error: {EXPERIMENT}/model: ")
+    assert "num_leaves" in error_lines(done)[0]
+    assert mlflow_runs(spare_world.state) == {"FINISHED": 1, "FAILED": 1}
+    assert served(spare_world) == before
+    edit(spare_world.root, EXPERIMENT_FILE, TOO_MANY_LEAVES, "num_leaves: 31")
+    again = spare_world.ok("run", "--json")
+    assert (again.code, again.json["stages"]) == (0, [])
+
+
+@pytest.mark.full
+def test_after_a_failed_training_the_next_run_goes_on_where_it_was(spare_world: World) -> None:
+    edit(spare_world.root, EXPERIMENT_FILE, "num_leaves: 31", TOO_MANY_LEAVES)
+    assert spare_world.ok("run", "--quiet").code == 1
+    edit(spare_world.root, EXPERIMENT_FILE, TOO_MANY_LEAVES, "num_leaves: 15")
+    done = spare_world.ok("run", "--json")
+    assert done.code == 0, done.err
+    assert [row["stage"].split("/")[1] for row in done.json["stages"]][:3] == ["model", "evaluation", "champion"]
+    assert mlflow_runs(spare_world.state) == {"FINISHED": 2, "FAILED": 1}
+
+
+# -- Ctrl-C --------------------------------------------------------------------------------------------------------------
+
+
+class Interrupted:
+    """A run that gets SIGINT, as from a terminal, when its progress first matches a text."""
+
+    def __init__(self, world: World, text: str, *arguments: str) -> None:
+        self.seen: list[str] = []
+        command = [OK_ML, "run", *arguments]
+        with subprocess.Popen(
+            command, cwd=world.root, env=environment(world.state), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        ) as child:  # fmt: skip
+            self._interrupt_at(child, text)
+            self.code = child.wait(timeout=60)
+            self.left = psutil.Process(child.pid).children(recursive=True) if psutil.pid_exists(child.pid) else []
+
+    def _interrupt_at(self, child: subprocess.Popen[str], text: str) -> None:
+        for line in self._lines(child):
+            if text in line:
+                time.sleep(0.5)
+                self.family = psutil.Process(child.pid).children(recursive=True)
+                child.send_signal(signal.SIGINT)
+                text = "\0"
+
+    def _lines(self, child: subprocess.Popen[str]) -> Iterator[str]:
+        for line in child.stderr:
+            self.seen.append(line)
+            yield line
+
+
+@pytest.mark.full
+def test_ctrl_c_in_the_training_ends_tidily_and_the_next_run_finishes(spare_world: World) -> None:
+    before = served(spare_world)
+    edit(spare_world.root, EXPERIMENT_FILE, "model: {num_trees: 60}", "model: {num_trees: 61}")
+    stopped = Interrupted(spare_world, "Starting a new mlflow run")
+    assert stopped.code == 130, "".join(stopped.seen)
+    assert "Interrupted. What was committed stays" in "".join(stopped.seen)
+    assert "Traceback" not in "".join(stopped.seen)
+    assert mlflow_runs(spare_world.state) == {"FINISHED": 1, "KILLED": 1}
+    assert [
+        process for process in stopped.family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ] == []
+    assert served(spare_world) == before
+    done = spare_world.ok("run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["model_version"] == 2
+    assert mlflow_runs(spare_world.state) == {"FINISHED": 2, "KILLED": 1}
+
+
+# -- what the machine does not offer ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unserved_world(spare_world: World) -> World:
+    """The storage was lost, so the next run has to publish again, and needs a broker for it."""
+    shutil.rmtree(spare_world.state / "storage")
+    return spare_world
+
+
+def test_no_broker_at_an_external_address(unserved_world: World) -> None:
+    edit(unserved_world.root, "configs/base.yml", "mode: embedded ", "mode: external ")
+    done = unserved_world.ok("run", "--quiet")
+    assert (done.code, done.out) == (3, "")
+    lines = error_lines(done)
+    assert lines[0] == f"Error: no Kafka answers at 127.0.0.1:{BROKER_PORT}"
+    assert "what to do:" in lines[-1]
+
+
+def test_a_port_of_the_broker_is_taken(unserved_world: World) -> None:
+    with socket.create_server(("127.0.0.1", BROKER_PORT)):
+        done = unserved_world.ok("run", "--quiet")
+    assert (done.code, done.out) == (3, "")
+    lines = error_lines(done)
+    assert f"port {BROKER_PORT} of 127.0.0.1 is taken by pid {os.getpid()}" in lines[0]
+    assert "kafka.bootstrap_servers" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "variables", [{"JAVA_HOME": "/nowhere"}, {"PATH": "/nowhere", "JAVA_HOME": ""}], ids=["home", "path"]
+)
+def test_no_java_for_the_broker(unserved_world: World, variables: dict[str, str]) -> None:
+    done = unserved_world.ok("run", "--quiet", **variables)
+    assert (done.code, done.out) == (3, "")
+    lines = error_lines(done)
+    assert lines[0].startswith("Error: no Java was found: ")
+    assert "install Java 17 or newer" in lines[-1]
+
+
+def test_what_only_later_steps_need_is_asked_for_before_any_work(spare_world: World) -> None:
+    """Features come first here; Java would be missed seconds later, the port only by the publication."""
+    edit(spare_world.root, EXPERIMENT_FILE, "affinity_days: 9", "affinity_days: 8")
+    done = spare_world.ok("run", JAVA_HOME="/nowhere")
+    assert (done.code, done.out) == (3, "")
+    assert error_lines(done)[0] == "Error: no Java was found: JAVA_HOME is /nowhere, which has no bin/java"
+    assert "working" not in done.err
+    with socket.create_server(("127.0.0.1", CONTROLLER_PORT)):
+        done = spare_world.ok("run")
+    assert (done.code, done.out) == (3, "")
+    assert f"port {CONTROLLER_PORT} of 127.0.0.1 is taken by pid {os.getpid()}" in error_lines(done)[0]
+    assert "working" not in done.err
+
+
+# -- a full disk -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A function that mounts a disk of so many KiB, or gives the mounted one that size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(kib: int) -> Path:
+        how = "remount," if folder.is_mount() else ""
+        command = ["mount", "-t", "tmpfs", "-o", f"{how}size={kib}k", "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"a disk can be mounted by root only: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # its files may still be mapped here
+
+
+@pytest.mark.full
+def test_a_full_disk_costs_nothing_that_was_committed(spare_world: World, small_disk: Callable[[int], Path]) -> None:
+    lake = spare_world.lake.root
+    disk = small_disk(65536)
+    shutil.copytree(lake, disk / "lake", symlinks=True)
+    small_disk(shutil.disk_usage(disk).used // 1024 + 64)
+    edit(spare_world.root, "configs/base.yml", 'lake: {uri: "${state}/lake"}', f'lake: {{uri: "{disk}/lake"}}')
+    edit(spare_world.root, EXPERIMENT_FILE, "model: {num_trees: 60}", "model: {num_trees: 61}")
+    before, rows = served(spare_world), contents(spare_world)
+    done = spare_world.ok("run")
+    assert (done.code, done.out) == (3, "")
+    lines = error_lines(done)
+    assert lines[0].startswith(f"Error: {EXPERIMENT}/model: no room on the disk: ")
+    assert "the same command goes on from there" in lines[-1]
+    assert contents(spare_world) == rows
+    assert served(spare_world) == before
+    small_disk(65536)
+    assert spare_world.pipeline.is_current(c.EMBEDDINGS)
+    assert not spare_world.pipeline.is_current(keys.MODEL)
+
+
+def contents(world: World) -> dict[str, int]:
+    """Rows really read of everything that is committed, whatever the configuration would make anew."""
+    lake = world.lake
+    found = {}
+    for manifest in sorted(lake.root.glob("*/*/_committed/*.json")):
+        scope, table, dt = manifest.parts[-4], manifest.parts[-3], manifest.stem
+        files = [name for name in lake.files(scope, table, [dt]) if name.endswith(".parquet")]
+        found[f"{scope}/{table}/{dt}"] = sum(pq.read_table(name, partitioning=None).num_rows for name in files)
+    return found
+
+
+def test_a_file_that_does_not_fit_is_not_committed(tmp_path: Path) -> None:
+    """The same without a mount: the kernel refuses files of more than 64 KiB."""
+    program = (
+        "import resource, sys; import pyarrow as pa; from ok_ml.lake import Lake; from ok_ml.errors import no_room\n"
+        "lake = Lake(sys.argv[1]); small = pa.table({'x': pa.array(range(100), pa.int64())})\n"
+        "lake.write('s', 't', '2026-01-01', small, sort_by=['x'])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "big = pa.table({'x': pa.array([n * 2654435761 % 2**40 for n in range(50_000)], pa.int64())})\n"
+        "try:\n    lake.write('s', 't', '2026-01-01', big, sort_by=['x'])\n"
+        "except OSError as error:\n    print(no_room(error).problem)\n"
+        "print(lake.read('s', 't', ['2026-01-01']).num_rows, len(list((lake.root / 's/t/2026-01-01').iterdir())))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    problem, left = done.stdout.splitlines()
+    assert problem.startswith("no room on the disk: ")
+    assert left == "100 1"  # the old rows, and no folder but theirs
+
+
+# -- everything again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.full
+def test_everything_again_gives_the_same_rows(spare_world: World) -> None:
+    again = spare_world.ok("run", "--force", "--json")
+    assert again.code == 0, again.err
+    assert again.json["content"] == spare_world.first.json["content"]
+    assert again.json["metrics"] == spare_world.first.json["metrics"]
+    assert again.json["generation"] > spare_world.first.json["generation"]
+    assert spare_world.lake.manifest(EXPERIMENT, keys.MODEL).details["sha256"] == sha_in_mlflow(spare_world)
+
+
+def sha_in_mlflow(world: World) -> str:
+    """Of the first run's model."""
+    with closing(sqlite3.connect(world.state / "mlflow.db")) as database:
+        query = "select value from tags join runs using (run_uuid) where key = 'ok_ml.sha256' order by start_time"
+        return database.execute(query).fetchone()[0]
