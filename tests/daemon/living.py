@@ -103,8 +103,8 @@ class Living:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(dropped) or name == "OK_ML_CACHE"
         }
-        mine = {"OK_ML_STATE": str(self.state), "SABOTAGE": str(self.sabotage), "PYTHONPATH": str(self.root.parent)}
-        return kept | mine
+        path = os.pathsep.join(filter(None, [str(self.root.parent), os.environ.get("PYTHONPATH", "")]))
+        return kept | {"OK_ML_STATE": str(self.state), "SABOTAGE": str(self.sabotage), "PYTHONPATH": path}
 
     def ok(self, *arguments: str, seconds: float = 200) -> str:
         """Call `ok-ml ...` and return what it printed."""
