@@ -238,7 +238,18 @@ def fingerprint(parts: dict[str, object]) -> str:
 
 def tree_fingerprint(folder: Path) -> str:
     """A short hash of every file below a folder, names included; for artefacts whose bytes are deterministic."""
-    return fingerprint({name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _data_files(folder)})
+    return tree_sha256(folder)[:16]
+
+
+def tree_sha256(folder: Path, *, without: tuple[str, ...] = ()) -> str:
+    """SHA-256, hex, over the names and SHA-256 of every file below a folder, except those of some names."""
+    total = hashlib.sha256()
+    for name in _data_files(folder):
+        if name not in without:
+            with (folder / name).open("rb") as handle:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            total.update(f"{name}\0{digest}\n".encode())
+    return total.hexdigest()
 
 
 def _data_files(folder: Path) -> list[str]:

@@ -108,7 +108,9 @@ class DriftConfig(Frozen):
 
     psi_warn: float = Field(default=0.1, gt=0)
     psi_block: float = Field(default=0.25, gt=0)
-    not_judged: tuple[str, ...] = Field(default=(), description="Features whose distribution follows the calendar; ranges still hold.")
+    not_judged: tuple[str, ...] = Field(
+        default=(), description="Features whose distribution follows the calendar; ranges still hold."
+    )
 
 
 class Range(Frozen):

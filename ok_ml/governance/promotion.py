@@ -45,7 +45,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class PromotionRecord:
-    """What was promoted, on what grounds and from what. Immutable; `signature` covers everything else."""
+    """What was promoted, on what grounds and from what. Immutable; `signature` covers everything else.
+
+    `bundle_sha256` is over every file that scoring loads, vectors and popularity too, not the ranker alone.
+    """
 
     experiment: str
     model_version: str
@@ -55,6 +58,7 @@ class PromotionRecord:
     popularity_metrics: Mapping[str, float | None]
     decision: Decision
     lineage: Lineage
+    bundle_sha256: str = ""
     previous_version: str = ""
     notes: tuple[str, ...] = ()
     promoted_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ok_ml import columns as c
-from ok_ml.errors import GateRefused
+from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.governance.lineage import collect_lineage, hash_of
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
-from ok_ml.lake import WHOLE, Manifest
+from ok_ml.lake import WHOLE, Manifest, tree_sha256
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, POPULARITY, TWO_STAGE, Evaluated, load_evaluation
 from ok_ml.pipelines.source_recommendation import CHAMPION, MODEL, SourceRecommendation
 from ok_ml.pipelines.training import model_file
@@ -63,6 +63,14 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
     key = load_key(pipeline.project.state_dir, pipeline.project.environment.signing_key_env)
     verify(record, key, _model_sha(folder), experiment=pipeline.name)
+    found = tree_sha256(folder, without=(RECORD_FILE,))
+    if found != record.bundle_sha256:
+        raise IntegrityError(
+            f"{pipeline.name}: the champion's files have SHA-256 {found[:16]}..., its promotion record says"
+            f" {record.bundle_sha256[:16] or 'nothing'}...",
+            why="changed vectors or popularity would be served to everybody without an error",
+            remedy=f"materialise {pipeline.name}/{MODEL} and what follows, which writes the bundle again",
+        )
     return folder, record
 
 
@@ -95,6 +103,7 @@ def _signed(
         experiment=pipeline.name,
         model_version=str(challenger.details["model_version"]),
         model_sha256=_model_sha(pipeline.lake.folder(challenger)),
+        bundle_sha256=tree_sha256(pipeline.lake.folder(challenger), without=(RECORD_FILE,)),
         metrics=evaluated.metrics(TWO_STAGE),
         champion_metrics=evaluated.metrics(CHAMPION_NAME) or None,
         popularity_metrics=evaluated.metrics(POPULARITY),

@@ -66,6 +66,13 @@ def longer_model(bundle: Path) -> None:
         file.write("\n")
 
 
+def other_vectors(bundle: Path) -> None:
+    path = bundle / "factors" / "source_factors.npy"
+    raw = bytearray(path.read_bytes())
+    raw[-64:] = bytes(64)
+    path.write_bytes(raw)
+
+
 def better_metrics(bundle: Path) -> None:
     record = json.loads((bundle / RECORD_FILE).read_text())
     record["metrics"]["ndcg@10"] = 0.99
@@ -82,6 +89,7 @@ def no_champion(bundle: Path) -> None:
 
 TAMPERINGS = [
     (longer_model, IntegrityError, "its promotion record says"),
+    (other_vectors, IntegrityError, "changed vectors or popularity"),
     (better_metrics, IntegrityError, "signature"),
     (another_record, IntegrityError, "this is not a promotion record"),
     (no_champion, GateRefused, "has no champion"),
