@@ -77,9 +77,11 @@ class PipelineRun:
 
     def _data(self) -> Iterator[Work]:
         from ok_ml.datasets.ingest import stale_partitions
+        from ok_ml.world.log import days_of_another_world
 
         dataset, lake = self.pipeline.dataset, self.pipeline.lake
         wanted, stale = stale_partitions(dataset, lake, root=self.project.root)
+        stale = sorted({*stale, *days_of_another_world(dataset, lake, wanted)})
         if not wanted:
             raise _no_days(dataset)
         todo = wanted if self.force else stale

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
-from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
+from ok_ml.config.models import DEFAULT_SIZE, DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
 from ok_ml.config.rules import broken_rules
 from ok_ml.errors import UsageError
@@ -20,7 +20,6 @@ from ok_ml.whole_files import replace_file
 PROJECT_VARIABLE: Final = "OK_ML_PROJECT"
 SIZE_VARIABLE: Final = "OK_ML_SIZE"
 ENVIRONMENT_VARIABLE: Final = "OK_ML_ENV"
-DEFAULT_SIZE: Final = "default"
 DEFAULT_ENVIRONMENT: Final = "local"
 MARKER: Final = Path("configs") / "base.yml"
 

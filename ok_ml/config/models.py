@@ -5,6 +5,7 @@ All models can be imported from here; they are written down by kind of file.
 """
 
 from pathlib import Path
+from typing import Final
 
 from ok_ml.config.dataset_models import (
     CANONICAL_COLUMNS,
@@ -92,11 +93,14 @@ __all__ = [
 ]
 
 
+DEFAULT_SIZE: Final = "default"
+
+
 class Project(Frozen):
     """Everything that the YAML says, resolved for one environment and one size."""
 
     root: Path
-    size: str = "default"
+    size: str = DEFAULT_SIZE
     environment: EnvironmentConfig
     datasets: dict[str, DatasetConfig]
     experiments: dict[str, ExperimentConfig]
@@ -108,8 +112,9 @@ class Project(Frozen):
 
     @property
     def lake_root(self) -> str:
-        """Folder of the lake, absolute."""
-        return str(self.root / self.environment.lake.uri)
+        """Folder of the lake, absolute; every size but the default has its own, so that no run mixes two scales."""
+        suffix = "" if self.size == DEFAULT_SIZE else f"-{self.size}"
+        return f"{self.root / self.environment.lake.uri}{suffix}"
 
     def dataset_of(self, experiment: str) -> DatasetConfig:
         """The dataset that an experiment reads."""

@@ -45,11 +45,12 @@ def backlog(project: Project, dataset: str) -> Backlog:
     """Days whose dataset tables are not current, and days whose features an automatic experiment lacks."""
     from ok_ml.datasets.ingest import raw_fingerprint, stale_partitions
     from ok_ml.lake import Lake, fingerprint
+    from ok_ml.world.log import days_of_another_world
 
     config, lake = project.datasets[dataset], Lake(project.lake_root)
     wanted, stale = stale_partitions(config, lake, root=project.root)
     lacking = _days_without_features(project, config, lake)
-    days = sorted({*stale, *lacking})
+    days = sorted({*stale, *lacking, *days_of_another_world(config, lake, wanted)})
     raw = raw_fingerprint(config, lake, days, root=project.root) if days else ""
     return Backlog(wanted, days, fingerprint({"raw": raw, "features": lacking}))
 

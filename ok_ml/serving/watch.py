@@ -95,9 +95,7 @@ def materialiser_item(experiment: str, owner: str, status: dict[str, Any], now: 
 
 
 def _newest_day(project: Project, experiment: str) -> str | None:
-    """The newest committed day of an experiment's events; None without one, or where the lake is not a folder."""
-    if "://" in project.lake_root:
-        return None
+    """The newest committed day of an experiment's events; None without one."""
     days = Lake(project.lake_root).partitions(project.dataset_of(experiment).dataset, EVENTS)
     return days[-1] if days else None
 

@@ -40,10 +40,17 @@ def ensure_days(
             remedy="provide the files that its mapping names",
         )
     world, scope = World(dataset.world, dataset.parts), dataset.dataset
-    missing = [dt for dt in sorted(dts) if not _stays(world, lake, scope, dt)]
-    for run in _runs(world, missing):
+    for run in _runs(world, days_of_another_world(dataset, lake, dts)):
         export_days(world, lake, scope, run, workers=workers, progress=progress)
     return [lake.manifest(scope, EVENTS, dt) for dt in sorted(dts)]
+
+
+def days_of_another_world(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]) -> list[str]:
+    """Those of some days whose raw log was written by other code or another configuration, or not at all, ascending."""
+    if dataset.world is None:
+        return []
+    world = World(dataset.world, dataset.parts)
+    return [dt for dt in sorted(dts) if not _stays(world, lake, dataset.dataset, dt)]
 
 
 def export_days(

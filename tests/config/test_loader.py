@@ -32,6 +32,12 @@ def test_a_size_overlays_only_what_it_names(root: Path) -> None:
     assert default.datasets["toy"].freshness_hours == 26
 
 
+def test_sizes_share_no_data(root: Path) -> None:
+    default, tiny = (Path(load_project(root, size=size).lake_root) for size in ("default", "tiny"))
+    assert (default.name, tiny.name) == ("lake", "lake-tiny")
+    assert default.parent == tiny.parent
+
+
 def test_the_size_comes_from_argument_then_variable_then_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_project(root).size == "default"
     remember_size(load_project(root, size="tiny"))

@@ -189,12 +189,12 @@ class Living:
 
     def manifest(self, table: str, partition: str = "all", scope: str = EXPERIMENT) -> dict[str, Any] | None:
         """What the lake says about a partition; None where nothing is committed."""
-        path = self.state / "lake" / scope / table / "_committed" / f"{partition}.json"
+        path = self.state / "lake-tiny" / scope / table / "_committed" / f"{partition}.json"
         return json.loads(path.read_bytes()) if path.exists() else None
 
     def days(self, table: str = "raw_events", scope: str = DATASET) -> list[str]:
         """Committed days of a table, ascending."""
-        return sorted(path.stem for path in (self.state / "lake" / scope / table / "_committed").glob("*.json"))
+        return sorted(path.stem for path in (self.state / "lake-tiny" / scope / table / "_committed").glob("*.json"))
 
     def live(self) -> tuple[str, str]:
         """(day, model version) of what went live last; empty before."""

@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ok_ml.config.models import Incident, WorldConfig
+from ok_ml.config.models import DatasetConfig, Incident, WorldConfig
 from ok_ml.errors import DataError, ServiceUnavailable
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
 from ok_ml.world.clock import next_date, run_clock
 from ok_ml.world.commit import EVENTS, FRIENDS, SOURCES, SUBSCRIPTIONS, TABLES, USERS
 from ok_ml.world.contents import row_hashes, sum_of_rows
-from ok_ml.world.log import ensure_days, export_days
+from ok_ml.world.log import days_of_another_world, ensure_days, export_days
 from ok_ml.world.scale import block_mapper
 from ok_ml.world.simulation import RAW_EVENTS, ServedLists, World, simulate_block
 from tests.world.conftest import SMALL, column
@@ -33,6 +33,22 @@ def exported(tmp_path_factory):
 
 def versions(lake, dts):
     return [[lake.manifest(SCOPE, table, dt).data_version for table in TABLES] for dt in dts]
+
+
+def test_days_of_another_configuration_are_named(exported):
+    lake, world = exported
+    dts = [*world.dates(), world.date_of(8)]
+
+    def named(**changes):
+        config = CONFIG.model_copy(update=changes)
+        return days_of_another_world(DatasetConfig.model_construct(dataset=SCOPE, parts=PARTS, world=config), lake, dts)
+
+    assert named() == [world.date_of(8)]
+    assert named(days=20) == [world.date_of(8)]
+    assert named(seed=CONFIG.seed + 1) == dts
+    assert named(users=500) == dts
+    incident = Incident(day=5, kind="half")
+    assert named(incidents=(incident,)) == [world.date_of(5), world.date_of(8)]
 
 
 def test_three_processes_write_the_same_rows(exported, tmp_path):
