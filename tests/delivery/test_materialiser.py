@@ -203,14 +203,14 @@ def test_a_storage_that_fails_for_a_while_costs_nothing(deployment, in_process, 
     turn(lambda: store.current(name) == 10)
     failing, calls = [True], []
 
-    def refuse(path, content, *, durable=True):
+    def refuse(path, content, *, durable=False):
         if failing[0] and path.name == "positions.json":
             calls.append(path)
             raise OSError(28, "No space left on device")
         return genuine(path, content, durable=durable)
 
-    genuine = lmdb_store._replace
-    monkeypatch.setattr(lmdb_store, "_replace", refuse)
+    genuine = lmdb_store.replace_file
+    monkeypatch.setattr(lmdb_store, "replace_file", refuse)
     publish(deployment, 11)
     turn(lambda: calls)
     failing[0] = False
