@@ -283,7 +283,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 def test_a_full_disk_costs_nothing_that_was_committed(spare_world: World, small_disk: Callable[[int], Path]) -> None:
     lake = spare_world.lake.root
     disk = small_disk(65536)
-    shutil.copytree(lake, disk / "lake", symlinks=True)
+    shutil.copytree(lake, disk / lake.name, symlinks=True)
     small_disk(shutil.disk_usage(disk).used // 1024 + 64)
     edit(spare_world.root, "configs/base.yml", 'lake: {uri: "${state}/lake"}', f'lake: {{uri: "{disk}/lake"}}')
     edit(spare_world.root, EXPERIMENT_FILE, "model: {num_trees: 60}", "model: {num_trees: 61}")
