@@ -1,0 +1,110 @@
+"""What an experiment has committed, for notebooks: read-only, as Arrow tables (`.to_pandas()` makes frames of them).
+
+>>> import ok_ml
+>>> discovery = ok_ml.open("prod_discovery")
+>>> discovery.features("user").to_pandas()
+>>> discovery.predictions("2026-02-01")
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ok_ml import columns as c
+from ok_ml.errors import UsageError
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FEATURES: Final = {"user": c.USER_FEATURES, "source": c.SOURCE_FEATURES, "pair": c.PAIR_FEATURES}
+_DATA: Final = (c.EVENTS, c.REJECTED, c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
+_CUTS: Final = ("train", "eval", "serve")
+
+
+@dataclass(frozen=True)
+class OpenExperiment:
+    """One experiment's tables. Nothing here writes; every table is read through its manifest, so it is whole."""
+
+    pipeline: SourceRecommendation
+
+    @property
+    def days(self) -> list[str]:
+        """Partitions with features, ascending."""
+        return self.pipeline.lake.partitions(self.pipeline.name, c.USER_FEATURES)
+
+    def features(self, entity: str, dt: str | None = None) -> "pa.Table":
+        """Features of all users, sources or pairs at the end of a day, by default the newest.
+
+        Raises
+        ------
+        UsageError
+            `entity` is none of user, source, pair.
+        NotCommitted
+            That day has no features.
+        """
+        return self._read(self.pipeline.name, _one_of(_FEATURES, entity, "entity"), dt)
+
+    def statistics(self, dt: str | None = None) -> "pa.Table":
+        """One row a feature: counts, moments, quantiles, histogram."""
+        return self._read(self.pipeline.name, c.FEATURE_STATISTICS, dt)
+
+    def predictions(self, dt: str | None = None) -> "pa.Table":
+        """One row a user: source_ids and scores, best first, and why each source is there."""
+        return self._read(self.pipeline.name, c.PREDICTIONS, dt)
+
+    def data(self, table: str, dt: str | None = None) -> "pa.Table":
+        """A table of the dataset: events, rejected_events, users, sources, subscriptions, friends."""
+        return self._read(
+            self.pipeline.dataset_scope, _one_of(dict(zip(_DATA, _DATA, strict=True)), table, "table"), dt
+        )
+
+    def embeddings(self, cut: str = "serve") -> "tuple[pa.Table, pa.Table]":
+        """Vectors of users and of sources, float32 lists: of the cut that serves, or of train or eval."""
+        import pyarrow as pa
+
+        from ok_ml.pipelines.fitting import factors_of
+
+        factors = factors_of(self.pipeline, _one_of(dict(zip(_CUTS, _CUTS, strict=True)), cut, "cut"))
+
+        def table(key: str, ids: Any, vectors: Any) -> pa.Table:
+            flat = pa.array(vectors.reshape(-1))
+            return pa.table({key: pa.array(ids), "vector": pa.FixedSizeListArray.from_arrays(flat, factors.width)})
+
+        return (
+            table(c.USER_ID, factors.user_ids, factors.user_factors),
+            table(c.SOURCE_ID, factors.source_ids, factors.source_factors),
+        )
+
+    def training_set(self) -> "pa.Table":
+        """The rows that the newest model learnt from."""
+        return self.pipeline.lake.read(self.pipeline.name, c.TRAINING_SET)
+
+    def metrics(self) -> "pa.Table":
+        """The newest evaluation: scores, differences, segments and shares of the way to the oracle, with intervals."""
+        import pyarrow as pa
+
+        from ok_ml.pipelines.evaluating import load_evaluation
+
+        return pa.Table.from_pylist(load_evaluation(self.pipeline).rows)
+
+    def _read(self, scope: str, table: str, dt: str | None) -> "pa.Table":
+        lake = self.pipeline.lake
+        return lake.read(scope, table, [dt or lake.latest(scope, table)])
+
+
+def open_experiment(experiment: str, *, root: Path | None = None, size: str | None = None) -> OpenExperiment:
+    """See `ok_ml.open`."""
+    from ok_ml.config.loader import load_project
+    from ok_ml.pipelines.registry import open_pipeline
+
+    return OpenExperiment(open_pipeline(load_project(root, size), experiment))
+
+
+def _one_of(known: dict[str, str], given: str, what: str) -> str:
+    if given not in known:
+        raise UsageError(
+            f"no {what} named {given!r}; known: {', '.join(known)}", why="nothing of that name is kept",
+            remedy="take one of these names",
+        )  # fmt: skip
+    return known[given]
