@@ -30,7 +30,10 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
     """Stale (FAIL) `days` of data time after the last materialisation; a warning at three quarters of it."""
     fail = max(days * seconds_a_day, _LEAST_SECONDS + 15)
     warn = max(fail * 0.75, _LEAST_SECONDS)
-    return dg.FreshnessPolicy.time_window(fail_window=timedelta(seconds=fail), warn_window=timedelta(seconds=warn))
+    # Whole seconds: the webserver has an integer for them and fails on anything else.
+    return dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(seconds=round(fail)), warn_window=timedelta(seconds=round(warn))
+    )
 
 
 def _idle() -> Condition:

@@ -84,8 +84,15 @@ class About:
 
 
 def days_of(context: dg.AssetExecutionContext) -> list[str]:
-    """The partitions of this run, ascending."""
-    return sorted(context.partition_keys)
+    """The partitions of this run, ascending; a run without any would do nothing and say that it succeeded."""
+    days = sorted(context.partition_keys)
+    if not days:
+        raise dg.Failure(
+            "the partition range of this run holds no partition\n  why it matters: nothing would be made\n  what to do:     "
+            "choose a range whose first day is not after its last one",
+            allow_retries=False,
+        )
+    return days
 
 
 def committed(

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WHOLE = "all"
+_COMMITTED_MARK = "_committed"  # in every version folder that a manifest has named
+_ORPHAN_NS = 24 * 3600 * 10**9  # a staged folder of this age was left by a process that was killed
 
 
 @dataclass(frozen=True)
@@ -163,9 +166,7 @@ class Lake:
         The newest `keep` versions stay on disk, for readers that resolved an older one.
         """
         scope, table, partition = folder.parts[-4:-1]
-        names = sorted(
-            path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(("_", "."))
-        )
+        names, before = _data_files(folder), self.find(scope, table, partition)
         manifest = Manifest(
             scope=scope, table=table, partition=partition, version=folder.name, data_version=data_version, rows=rows,
             files=tuple(names), inputs=inputs or {}, details=details or {}, committed_at=datetime.now(UTC).isoformat(),
@@ -175,11 +176,12 @@ class Lake:
                 fsync(path)
         for inner in {folder, *((folder / name).parent for name in names)}:
             fsync(inner)
+        (folder / _COMMITTED_MARK).touch()
         path = self._manifest_path(scope, table, partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, default=str)
         replace_file(path, text.encode(), durable=True)
-        self._collect(folder, keep)
+        self._collect(folder, keep, before.version if before else None)
         return manifest
 
     def write(
@@ -220,9 +222,18 @@ class Lake:
     def _manifest_path(self, scope: str, table: str, partition: str) -> Path:
         return self.root / scope / table / "_committed" / f"{partition}.json"
 
-    def _collect(self, current: Path, keep: int) -> None:
-        versions = sorted(current.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in [path for path in versions if path != current][max(keep - 1, 0) :]:
+    def _collect(self, current: Path, keep: int, before: str | None) -> None:
+        """Remove old versions: neither the newest, nor the one that was current until now, nor what is being staged."""
+        moments = {}
+        for path in current.parent.iterdir():
+            marker = path / _COMMITTED_MARK
+            with contextlib.suppress(FileNotFoundError):
+                moments[path] = marker.stat().st_mtime_ns if marker.exists() else -path.stat().st_mtime_ns
+        versions = sorted((path for path, moment in moments.items() if moment > 0), key=lambda path: -moments[path])
+        kept = {current, current.parent / before if before else current, *versions[: max(keep, 1)]}
+        orphaned = time.time_ns() - _ORPHAN_NS
+        left = [path for path, moment in moments.items() if moment < 0 and -moment < orphaned]
+        for old in [*(path for path in versions if path not in kept), *left]:
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -91,5 +91,22 @@ def training_calendar(dts: Sequence[str], label_days: int, evaluation_days: int)
     return TrainingCalendar(tuple(label_dts), train_cut, tuple(eval_dts), eval_cut, serve_cut)
 
 
+def partitions_to_add(known: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What to add to a list of partitions that keeps the order of insertion, so that it stays ascending.
+
+    A range of partitions is a slice of that list: a day that was appended after later ones would fall out of every
+    range without a word. So a late day takes all known ones out first.
+
+    Returns
+    -------
+    Partitions to add, in order; partitions to remove before.
+    """
+    fresh = sorted(set(wanted) - set(known))
+    if not fresh:
+        return [], []
+    in_order = list(known) == sorted(known) and (not known or fresh[0] > known[-1])
+    return (fresh, []) if in_order else (sorted({*known, *fresh}), list(known))
+
+
 def _span(dts: Sequence[str]) -> str:
     return f"{min(dts)} .. {max(dts)}, {len(dts)} in all" if dts else "none"

@@ -1,7 +1,7 @@
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.partitions import before, training_calendar, window
+from ok_ml.partitions import before, partitions_to_add, training_calendar, window
 
 DAYS = [f"2024-03-{day:02}" for day in range(1, 11)]
 MONTHS = ["2009-11-01", "2009-12-01", "2010-01-01", "2010-02-01", "2010-03-01"]
@@ -46,3 +46,11 @@ def test_a_calendar_of_months() -> None:
 def test_too_short_a_history_is_an_error(days: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         training_calendar(days, label_days=3, evaluation_days=3)
+
+
+def test_a_late_day_takes_the_known_ones_out_first() -> None:
+    assert partitions_to_add([], ["b", "a"]) == (["a", "b"], [])
+    assert partitions_to_add(["a", "b"], ["b", "c"]) == (["c"], [])
+    assert partitions_to_add(["a", "c"], ["a", "b", "c"]) == (["a", "b", "c"], ["a", "c"])
+    assert partitions_to_add(["a", "c"], ["a"]) == ([], [])
+    assert partitions_to_add(["b", "a"], ["c"]) == (["a", "b", "c"], ["b", "a"])

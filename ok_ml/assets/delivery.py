@@ -59,8 +59,9 @@ def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
         from ok_ml.pipelines.predicting import plot_scores, predict
 
         with failures():
-            _settle(context, pipeline)
-            manifest = predict(pipeline, started(context, spark), progress=progress(context))
+            pinned = pipeline.pinned()
+            _settle(context, pinned)
+            manifest = predict(pinned, started(context, spark), progress=progress(context))
             picture = plot_scores(pipeline, manifest.partition)
         return committed(context, context.asset_key, [manifest], scores=plot_metadata(bench.project, picture))
 

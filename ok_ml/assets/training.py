@@ -81,7 +81,7 @@ def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
         from ok_ml.pipelines.fitting import fit_cuts
 
         with failures():
-            manifest = fit_cuts(pipeline, spark.session, progress=progress(context))
+            manifest = fit_cuts(pipeline.pinned(), spark.session, progress=progress(context))
         return committed(context, context.asset_key, [manifest])
 
     return embeddings
@@ -95,7 +95,7 @@ def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.Assets
         from ok_ml.pipelines.training import assemble_training_set
 
         with failures():
-            manifest = assemble_training_set(pipeline, progress=progress(context))
+            manifest = assemble_training_set(pipeline.pinned(), progress=progress(context))
         return committed(context, context.asset_key, [manifest])
 
     return training_set
@@ -109,7 +109,7 @@ def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinit
 
         with failures(), mlflow.tracked(context, pipeline.name) as tracked:
             manifest, trained = train_model(
-                pipeline,
+                pipeline.pinned(),
                 partial(log_model, tracked, pipeline),
                 dagster_run_id=context.run_id,
                 progress=progress(context),
@@ -129,7 +129,7 @@ def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
         from ok_ml.pipelines.tracking import log_evaluation
 
         with failures(), mlflow.tracked(context, pipeline.name) as tracked:
-            manifest, found = evaluate_model(pipeline, progress=progress(context))
+            manifest, found = evaluate_model(pipeline.pinned(), progress=progress(context))
             log_evaluation(tracked, found)
             plots = {name: plot_metadata(bench.project, path) for name, path in found.plots.items()}
         headline = {f"two_stage {metric}": value for metric, value in found.metrics("two_stage").items()}
@@ -148,7 +148,7 @@ def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefi
         from ok_ml.pipelines.promoting import promote
 
         with failures(), mlflow.tracked(context, pipeline.name):
-            manifest = promote(pipeline, mlflow.client(), dagster_run_id=context.run_id)
+            manifest = promote(pipeline.pinned(), mlflow.client(), dagster_run_id=context.run_id)
         return committed(context, context.asset_key, [manifest], decision=_decision(manifest))
 
     return champion

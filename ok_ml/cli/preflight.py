@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ok_ml.cli.orphans import close_mlflow, settle_killed
 from ok_ml.errors import OkMlError
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def settle_orphans(instance: "dg.DagsterInstance") -> list[str]:
     """Fail the runs whose worker went away with the last code server; returns their ids.
 
     Such a run would stay STARTED for ever and hold a slot of the queue. Runs of `ok-ml run`, which live in a process of
-    their own, carry no code server's address and are left alone. To be called while no code server of this instance runs.
+    their own, carry no code server's address: of them those whose process is gone. To be called while no code server of
+    this instance runs.
     """
     import dagster as dg
     from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -46,7 +48,7 @@ def settle_orphans(instance: "dg.DagsterInstance") -> list[str]:
     found = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)) if GRPC_INFO_TAG in run.tags]
     for run in found:
         instance.report_run_failed(run, "The process of this run ended with the supervisor that had started it.")
-    return [run.run_id for run in found]
+    return [*(run.run_id for run in found), *settle_killed(instance)]
 
 
 def in_few_lines(error: BaseException) -> list[str]:
@@ -88,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         count = check_definitions(project)
         with DagsterInstance.from_config(str(prepare_instance(project).parent)) as instance:
             orphans = settle_orphans(instance)
+        close_mlflow(project, orphans)
     except Exception as error:  # noqa: BLE001 - user code is imported here: whatever it raises is the finding
         sys.stderr.write("\n".join(in_few_lines(error)) + "\n")
         return error.exit_code if isinstance(error, OkMlError) else 1

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ok_ml import columns as c
 from ok_ml import errors, keys
+from ok_ml.cli.orphans import close_mlflow, own_process, settle_killed
 from ok_ml.cli.run_report import MemoryWatch, Reporter, RunSummary, StageRow
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError, GateRefused, OkMlError, PermanentError
 from ok_ml.lake import WHOLE
+from ok_ml.partitions import partitions_to_add
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
@@ -64,7 +66,7 @@ class PipelineRun:
         with ExitStack() as stack:
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
-            for phase in (self._data, self._features, self._training):
+            for phase in (self._data, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
@@ -99,6 +101,17 @@ class PipelineRun:
                 yield Work(
                     self.experiment, keys.FEATURE_TABLES, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1])
                 )
+
+    def _watch(self) -> Iterator[Work]:
+        """Judge the newest day against the present champion before anything learns from it."""
+        from ok_ml.pipelines.watching import is_judged, require_verdict
+
+        latest = self.pipeline.calendar().serve_cut
+        if self.pipeline.lake.find(self.experiment, keys.CHAMPION) is None:
+            return
+        if self.force or not is_judged(self.pipeline, latest):
+            yield Work(self.experiment, (c.FEATURE_STATISTICS,), (latest,))
+        require_verdict(self.pipeline, latest)
 
     def _training(self) -> Iterator[Work]:
         todo = [table for table in keys.TRAINING_TABLES if self.force or not self._current(table)]
@@ -161,7 +174,7 @@ class PipelineRun:
             result = graph.job.execute_in_process(
                 instance=graph.instance,
                 asset_selection=[keys.asset_key(work.scope, table) for table in work.tables],
-                tags={**work.tags(), "ok_ml/command": "run"},
+                tags={**work.tags(), **own_process()},
                 run_id=run_id,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
@@ -220,15 +233,18 @@ class _Graph:
 
         os.environ["DAGSTER_HOME"] = str(prepare_instance(project).parent)
         self.instance = DagsterInstance.get()
+        close_mlflow(project, settle_killed(self.instance))
         self.job = build_definitions(project).resolve_implicit_global_asset_job_def()
 
     def register(self, pipeline: SourceRecommendation, work: Work) -> None:
         """Make Dagster know the partitions of a run, in order."""
         name = keys.partitions_name(pipeline.dataset_scope)
-        known = set(self.instance.get_dynamic_partitions(name))
-        fresh = [dt for dt in work.dts if dt not in known]
-        if fresh:
-            self.instance.add_dynamic_partitions(name, fresh)
+        known = self.instance.get_dynamic_partitions(name)
+        add, again = partitions_to_add(known, work.dts)
+        for dt in again:
+            self.instance.delete_dynamic_partition(name, dt)
+        if add:
+            self.instance.add_dynamic_partitions(name, add)
 
 
 class _Watcher:

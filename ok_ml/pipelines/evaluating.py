@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ok_ml import columns as c
+from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE, Manifest, fingerprint
 from ok_ml.pipelines.fitting import EVAL, candidate_popularity, factors_of, plain_popularity, recent_popularity
 from ok_ml.pipelines.pictures import plot_path
@@ -85,7 +86,13 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     """Rank for every user who did something new on the evaluation days, judge, draw, commit."""
     from ok_ml.quality.evaluation import evaluate
 
+    inputs = pipeline.evaluation_inputs()
     users, relevance, segments = _question(pipeline)
+    if not len(users):
+        raise DataError(
+            f"nobody found anything new on {_days(pipeline)}", why="a model that nothing can judge cannot be promoted",
+            remedy="raise stages.evaluation.days, or check `grades` of the dataset",
+        )  # fmt: skip
     progress(f"{len(users):,} users with something new to find on {_days(pipeline)}")
     lists = ranked_lists(pipeline, users, progress=progress)
     stage = pipeline.config.stages.evaluation
@@ -96,7 +103,6 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     )  # fmt: skip
     rows = report.rows()
     plots = _draw(pipeline, report)
-    inputs = pipeline.evaluation_inputs()
     with pipeline.lake.staged(pipeline.name, EVALUATION, WHOLE) as folder:
         (folder / _FILE).write_text(json.dumps(rows, indent=1))
         manifest = pipeline.lake.commit(
@@ -106,9 +112,9 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     return manifest, Evaluated(rows, plots)
 
 
-def load_evaluation(pipeline: SourceRecommendation) -> Evaluated:
-    """The committed evaluation. Raises NotCommitted before the first."""
-    folder = pipeline.lake.folder(pipeline.lake.manifest(pipeline.name, EVALUATION))
+def load_evaluation(pipeline: SourceRecommendation, manifest: Manifest | None = None) -> Evaluated:
+    """The committed evaluation, or the one of a manifest. Raises NotCommitted before the first."""
+    folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, EVALUATION))
     return Evaluated(json.loads((folder / _FILE).read_text()))
 
 

@@ -10,9 +10,9 @@ from ok_ml.governance.lineage import collect_lineage, hash_of
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
-from ok_ml.lake import WHOLE, Manifest, tree_sha256
+from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_sha256
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, POPULARITY, TWO_STAGE, Evaluated, load_evaluation
-from ok_ml.pipelines.source_recommendation import CHAMPION, MODEL, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import CHAMPION, EVALUATION, MODEL, SourceRecommendation
 from ok_ml.pipelines.training import model_file
 
 RECORD_FILE: Final = "promotion.json"
@@ -31,16 +31,24 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
     Returns
     -------
     The manifest of the champion: a new bundle, or the old one with the reasons why it stayed.
+
+    Raises
+    ------
+    GateRefused
+        The newest evaluation judged another model than the newest one; or the first model was refused.
     """
-    evaluated = load_evaluation(pipeline)
     challenger = pipeline.lake.manifest(pipeline.name, MODEL)
+    evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
     decision = _decide(pipeline, evaluated)
     present = pipeline.lake.find(pipeline.name, CHAMPION)
     if not decision.promote:
-        return _keep(pipeline, present, decision)
+        kept = _keep(pipeline, present, decision, inputs)
+        # A promotion that was killed after the alias moved left it on a model that never became champion.
+        registry.set_registered_model_alias(pipeline.name, ALIAS, kept.details["model_version"])
+        return kept
     record = _signed(pipeline, challenger, present, evaluated, decision, dagster_run_id)
     registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
-    return _commit(pipeline, challenger, record, decision)
+    return _commit(pipeline, challenger, record, decision, inputs)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -74,6 +82,16 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
     return folder, record
 
 
+def _evaluation_of(pipeline: SourceRecommendation, challenger: Manifest) -> Evaluated:
+    judged = pipeline.lake.manifest(pipeline.name, EVALUATION)
+    if judged.inputs.get(f"{pipeline.name}/{MODEL}") != fingerprint({WHOLE: challenger.data_version}):
+        raise GateRefused(
+            f"{pipeline.name}: the newest evaluation is of another model than version {challenger.details['model_version']}",
+            why="a model would be promoted on the metrics of another one", remedy=f"materialise {pipeline.name}/{EVALUATION} first",
+        )  # fmt: skip
+    return load_evaluation(pipeline, judged)
+
+
 def _decide(pipeline: SourceRecommendation, evaluated: Evaluated) -> Decision:
     metric = pipeline.config.gate.metric
     return decide(
@@ -94,7 +112,7 @@ def _signed(
         config_hash=hash_of({
             "experiment": pipeline.config.model_dump(mode="json"), "dataset": pipeline.dataset.model_dump(mode="json"),
         }),
-        dataset_versions=_dataset_versions(pipeline),
+        dataset_versions=_dataset_versions(pipeline, str(challenger.details["serve_cut"])),
         dagster_run_id=str(challenger.details.get("dagster_run_id") or dagster_run_id),
         seed=pipeline.config.seed,
         threads=pipeline.config.stages.model.num_threads,
@@ -117,25 +135,32 @@ def _signed(
     return sign_promotion(record, key, require_clean_tree=environment.environment != "local")
 
 
-def _dataset_versions(pipeline: SourceRecommendation) -> dict[str, str]:
+def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[str, str]:
     lake, scope = pipeline.lake, pipeline.dataset_scope
-    days = pipeline.interaction_dts(pipeline.calendar().serve_cut)
+    days = pipeline.interaction_dts(serve_cut)
     return {f"{scope}/{c.EVENTS}/{dt}": lake.manifest(scope, c.EVENTS, dt).data_version for dt in days}
 
 
-def _keep(pipeline: SourceRecommendation, present: Manifest | None, decision: Decision) -> Manifest:
+def _keep(
+    pipeline: SourceRecommendation, present: Manifest | None, decision: Decision, inputs: dict[str, str]
+) -> Manifest:
     if present is None:
         raise GateRefused(
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
             why="there is no older champion to keep serving", remedy="look at the evaluation; change the model or the gate in the YAML",
         )  # fmt: skip
     record = PromotionRecord.from_json((pipeline.lake.folder(present) / RECORD_FILE).read_bytes())
-    return _commit(pipeline, present, record, decision)
+    return _commit(pipeline, present, record, decision, inputs)
 
 
-def _commit(pipeline: SourceRecommendation, bundle: Manifest, record: PromotionRecord, decision: Decision) -> Manifest:
+def _commit(
+    pipeline: SourceRecommendation,
+    bundle: Manifest,
+    record: PromotionRecord,
+    decision: Decision,
+    inputs: dict[str, str],
+) -> Manifest:
     """Copy a bundle, the challenger's or the present champion's own, beside its signed record."""
-    inputs = pipeline.champion_inputs()
     with pipeline.lake.staged(pipeline.name, CHAMPION, WHOLE) as folder:
         shutil.copytree(pipeline.lake.folder(bundle), folder, dirs_exist_ok=True)
         (folder / RECORD_FILE).write_text(record.to_json())

@@ -8,8 +8,8 @@ from ok_ml import columns as c
 from ok_ml.delivery.generations import generation_name, next_generation
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.errors import GateRefused
-from ok_ml.lake import WHOLE, Manifest, fingerprint
-from ok_ml.pipelines.predicting import Judgement
+from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
+from ok_ml.pipelines.predicting import Judgement, judge_predictions
 from ok_ml.pipelines.promoting import champion_bundle
 from ok_ml.pipelines.source_recommendation import LIVE, PUBLICATION, SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
@@ -44,7 +44,7 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
     )
     receipts = publish_generation(
         publication,
-        lambda part: pipeline.lake.read(pipeline.name, c.PREDICTIONS, [predictions.partition], part=part),
+        lambda part: _part(pipeline, predictions, part),
         _with_columns(catalogue), _fallback(pipeline, predictions.partition),
         progress=lambda done, parts: progress(f"{done} of {parts} parts acknowledged"),
     )  # fmt: skip
@@ -90,8 +90,15 @@ def judge_parity(pipeline: SourceRecommendation) -> Judgement:
     return Judgement(same, f"{facts}; checksums {'equal' if same else 'or counts differ'}{advice}", numbers)
 
 
+def _part(pipeline: SourceRecommendation, predictions: Manifest, part: int) -> "pa.Table":
+    """One part of exactly these predictions, also if newer ones are committed meanwhile."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pipeline.lake.folder(predictions) / f"{part_prefix(part)}.parquet", partitioning=None)
+
+
 def _allowed(pipeline: SourceRecommendation) -> Manifest:
-    """The newest predictions, if the present champion made them from features that passed."""
+    """The newest predictions, if the present champion made them from features that passed, and they pass themselves."""
     predictions = pipeline.lake.manifest(
         pipeline.name, c.PREDICTIONS, pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
     )
@@ -102,6 +109,12 @@ def _allowed(pipeline: SourceRecommendation) -> Manifest:
             f"{pipeline.name}: the predictions of {predictions.partition} are of model version"
             f" {predictions.details.get('model_version')}, the champion is {record.model_version}",
             why="what is served must be what the gate let through", remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} first",
+        )  # fmt: skip
+    judgement = judge_predictions(pipeline)  # a check binds only its own run, and this may be another one
+    if not judgement.passed:
+        raise GateRefused(
+            f"{pipeline.name}: {judgement.message}", why="users would be served empty, doubled or useless lists",
+            remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} again",
         )  # fmt: skip
     return predictions
 

@@ -5,7 +5,7 @@ A committed partition with the same record is current; nothing else decides what
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
+from ok_ml.datasets.calendar import declared_range
+from ok_ml.datasets.times import partition_days
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
@@ -49,11 +51,14 @@ class SourceRecommendation:
         The experiment, which is also its scope in the lake.
     lake
         Where its tables live.
+    upto
+        Days after it are not seen: what is committed in the middle of a step must not change its calendar.
     """
 
     project: Project
     name: str
     lake: Lake
+    upto: str | None = None
 
     @cached_property
     def config(self) -> ExperimentConfig:
@@ -86,9 +91,17 @@ class SourceRecommendation:
 
     # -- days ----------------------------------------------------------------------------------------------
 
+    def pinned(self) -> "SourceRecommendation":
+        """The same experiment as of now, for one step: days that are committed from here on are not seen."""
+        known = self.committed()
+        return replace(self, upto=known[-1] if known else None)
+
     def committed(self) -> list[str]:
-        """Partitions whose events are committed, ascending."""
-        return self.lake.partitions(self.dataset_scope, c.EVENTS)
+        """Partitions whose events are committed and which the configuration admits, ascending."""
+        first, last = declared_range(self.dataset)
+        known = self.lake.partitions(self.dataset_scope, c.EVENTS)
+        admitted = [dt for dt in known if first <= partition_days(dt, "day") <= last]
+        return admitted if self.upto is None else [dt for dt in admitted if dt <= self.upto]
 
     def calendar(self, upto: str | None = None) -> TrainingCalendar:
         """Which days train, which evaluate, which serve, as of the newest committed partition (or `upto`)."""
@@ -151,10 +164,15 @@ class SourceRecommendation:
                             seed=str(self.config.seed), grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
 
     def model_inputs(self) -> dict[str, str]:
-        """Record of the model."""
-        return self._record(
-            MODEL, [self.config.stages.model], {(self.name, c.TRAINING_SET): [WHOLE]}, seed=str(self.config.seed)
-        )
+        """Record of the model: what it learnt from, and what else its bundle holds: vectors, popularity, parameters."""
+        plan, stages = self.calendar(), self.config.stages
+        popular = window(self.committed(), plan.serve_cut, stages.features.popularity_days)
+        upstream: dict[tuple[str, str], Iterable[str]] = {
+            (self.name, t): [WHOLE] for t in (c.TRAINING_SET, c.EMBEDDINGS)
+        }
+        upstream |= {(self.dataset_scope, c.EVENTS): popular, (self.dataset_scope, c.USERS): [plan.serve_cut]}
+        return self._record(MODEL, [stages.model, stages.predictions, stages.features], upstream,
+                            seed=str(self.config.seed), weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
 
     def evaluation_inputs(self) -> dict[str, str]:
         """Record of the evaluation: the model, the embeddings and the days that it was never trained on."""
@@ -163,8 +181,10 @@ class SourceRecommendation:
             (self.name, table): [plan.eval_cut] for table in FEATURE_TABLES
         }
         upstream |= {(self.name, MODEL): [WHOLE], (self.name, c.EMBEDDINGS): [WHOLE]}
-        upstream |= {(self.dataset_scope, c.EVENTS): plan.eval_dts}
-        return self._record(EVALUATION, [self.config.stages.evaluation, self.config.stages.predictions], upstream)
+        upstream |= {(self.dataset_scope, c.EVENTS): plan.eval_dts, (self.dataset_scope, c.USERS): [plan.eval_cut]}
+        stages = self.config.stages
+        return self._record(EVALUATION, [stages.evaluation, stages.predictions], upstream,
+                            grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
 
     def champion_inputs(self) -> dict[str, str]:
         """Record of a promotion decision."""
@@ -177,7 +197,8 @@ class SourceRecommendation:
         upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES}
         upstream |= {(self.dataset_scope, table): [dt] for table in SNAPSHOTS}
         champion = self.lake.manifest(self.name, CHAMPION)  # its bundle holds vectors, popularity and parameters
-        return self._record(c.PREDICTIONS, [], upstream, champion=champion.data_version)
+        version = f"{champion.data_version} {champion.details['model_version']}"
+        return self._record(c.PREDICTIONS, [], upstream, champion=version)
 
     def publication_inputs(self, dt: str) -> dict[str, str]:
         """Record of a publication."""

@@ -47,8 +47,8 @@ def build_statistics(
     bins = reference_bins(pipeline)
     manifests = []
     for dt in dts:
-        table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=bins)
         inputs = pipeline.statistics_inputs(dt)
+        table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=bins)
         manifests.append(
             pipeline.lake.write(
                 pipeline.name, c.FEATURE_STATISTICS, dt, table, sort_by=["entity", "feature"], inputs=inputs

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -11,6 +11,7 @@ from ok_ml import keys
 from ok_ml.columns import FEATURE_STATISTICS
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError, NotCommitted, OkMlError
+from ok_ml.partitions import partitions_to_add
 
 if TYPE_CHECKING:
     from ok_ml.lake import Lake
@@ -111,9 +112,10 @@ def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefin
         except OkMlError as error:
             return dg.SkipReason(str(error))
         name = keys.partitions_name(dataset)
-        known = set(context.instance.get_dynamic_partitions(name))
-        fresh = [dt for dt in work.wanted if dt not in known]
-        added = [dg.DynamicPartitionsDefinition(name=name).build_add_request(fresh)] if fresh else []
+        days = dg.DynamicPartitionsDefinition(name=name)
+        add, again = partitions_to_add(context.instance.get_dynamic_partitions(name), work.wanted)
+        removed: list[Any] = [days.build_delete_request(again)] if again else []
+        added = [*removed, days.build_add_request(add)] if add else []
         wait = _reason_to_wait(context.instance, job.name) if work.stale else "no new day"
         if wait:
             return dg.SensorResult(skip_reason=wait, dynamic_partitions_requests=added)

@@ -18,6 +18,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from ok_ml.cli.children import Child, in_order
 from ok_ml.cli.clock import experiment_of, run, served_lists
 from ok_ml.cli.instance import instance_home, instance_yaml, prepare_instance
+from ok_ml.cli.orphans import own_process
 from ok_ml.cli.ports import port_needs
 from ok_ml.cli.preflight import in_few_lines, settle_orphans
 from ok_ml.cli.services import addresses, graph_path, ui_children
@@ -184,9 +185,12 @@ def test_runs_whose_worker_is_gone_are_failed_and_others_are_left(tmp_path: Path
         orphan = begun(dg.DagsterRunStatus.STARTED, **code_server)
         own = begun(dg.DagsterRunStatus.STARTED)
         done = begun(dg.DagsterRunStatus.SUCCESS, **code_server)
-        assert settle_orphans(instance) == [orphan]
-        statuses = [run.status for run in map(instance.get_run_by_id, (orphan, own, done)) if run is not None]
-    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS]
+        alive = begun(dg.DagsterRunStatus.STARTED, **own_process())
+        killed = begun(dg.DagsterRunStatus.STARTED, **{**own_process(), "ok_ml/process": "1 0.00"})
+        assert settle_orphans(instance) == [orphan, killed]
+        asked = (orphan, own, done, alive, killed)
+        statuses = [run.status.value for run in map(instance.get_run_by_id, asked) if run is not None]
+    assert statuses == ["FAILURE", "STARTED", "SUCCESS", "STARTED", "FAILURE"]
 
 
 def test_broken_definitions_are_told_in_six_lines() -> None:
