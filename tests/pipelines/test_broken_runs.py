@@ -21,7 +21,7 @@ import pytest
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.errors import GateRefused, IntegrityError, OkMlError
-from ok_ml.pipelines.promoting import RECORD_FILE, champion_bundle
+from ok_ml.pipelines.promoting import RECORD_FILE, champion_bundle, promote
 from ok_ml.pipelines.publishing import publish
 from ok_ml.pipelines.training import model_file
 from tests.pipelines.conftest import World
@@ -106,6 +106,32 @@ def test_publication_refuses_what_was_not_promoted(
     with pytest.raises(error, match=message):
         publish(spare_world.pipeline, progress=lambda _text: None)
     assert served(spare_world) == before
+
+
+# -- what nobody judged --------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_not_promoted_on_the_metrics_of_another(spare_world: World) -> None:
+    lake, name = spare_world.lake, spare_world.pipeline.name
+    trained = lake.manifest(name, keys.MODEL)
+    with lake.staged(name, keys.MODEL) as folder:
+        shutil.copytree(lake.folder(trained), folder, dirs_exist_ok=True)
+        lake.commit(folder, rows=1, data_version="another", inputs=trained.inputs, details=trained.details)
+    with pytest.raises(GateRefused, match="the newest evaluation is of another model"):
+        promote(spare_world.pipeline, None, dagster_run_id="by hand")
+
+
+def test_predictions_that_fail_their_check_are_not_published_by_a_later_run(spare_world: World) -> None:
+    lake, pipeline = spare_world.lake, spare_world.pipeline
+    made = lake.manifest(pipeline.name, c.PREDICTIONS, lake.latest(pipeline.name, c.PREDICTIONS))
+    with lake.staged(pipeline.name, c.PREDICTIONS, made.partition) as folder:
+        shutil.copytree(lake.folder(made), folder, dirs_exist_ok=True)
+        shortened = folder / made.files[0]
+        pq.write_table(pq.read_table(shortened, partitioning=None).slice(1), shortened)
+        lake.commit(folder, rows=made.rows - 1, data_version="short", inputs=made.inputs, details=made.details)
+    assert pipeline.is_current(c.PREDICTIONS, made.partition)
+    with pytest.raises(GateRefused, match="1 users without a row"):
+        publish(pipeline, progress=lambda _text: None)
 
 
 # -- a gate ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import ok_ml
 from ok_ml import columns as c
 from ok_ml.errors import ConfigError, NotCommitted, UsageError
 from ok_ml.notebook import OpenExperiment, open_experiment
-from tests.pipelines.world_project import EXPERIMENT, World
+from tests.pipelines.conftest import World
+from tests.pipelines.world_project import EXPERIMENT
 
 
 @pytest.fixture(scope="module")
