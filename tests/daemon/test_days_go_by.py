@@ -56,12 +56,11 @@ def test_a_new_day_is_served_and_what_is_served_is_seen(living: Living) -> None:
 
 
 def test_a_stale_model_is_trained_judged_and_served_anew(living: Living) -> None:
-    version = living.live()[1]
     living.wait("another model was decided upon", 300, lambda: _trainings(living, "SUCCESS") > 1)
     decided = living.manifest("champion")["details"]
     assert decided["reasons"]
-    if decided["promoted"]:
-        assert int(decided["model_version"]) > int(version)
+    if decided["promoted"]:  # the first one was version 1; the second may be live before anybody looks
+        assert int(decided["model_version"]) > 1
     living.wait("the champion is served", 200, lambda: living.live()[1] == str(decided["model_version"]))
     for run in living.runs():
         if run.trains:
