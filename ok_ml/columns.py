@@ -75,3 +75,11 @@ FEATURE_STATISTICS: Final = "feature_statistics"
 EMBEDDINGS: Final = "embeddings"
 TRAINING_SET: Final = "training_set"
 PREDICTIONS: Final = "predictions"
+MODEL: Final = "model"
+EVALUATION: Final = "evaluation"
+CHAMPION: Final = "champion"
+PUBLICATION: Final = "publication"
+LIVE_PREDICTIONS: Final = "live_predictions"
+
+SNAPSHOTS: Final = (USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)  # friends last: where nobody dates them, they need users
+FEATURE_TABLES: Final = (USER_FEATURES, SOURCE_FEATURES, PAIR_FEATURES, USER_TOPICS)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
-from ok_ml.columns import EMBEDDINGS, FEATURE_STATISTICS, TRAINING_SET
-from ok_ml.keys import CHAMPION, EVALUATION, MODEL, asset_key
+from ok_ml.columns import CHAMPION, EMBEDDINGS, EVALUATION, FEATURE_STATISTICS, MODEL, TRAINING_SET
+from ok_ml.keys import asset_key
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

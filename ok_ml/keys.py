@@ -9,25 +9,17 @@ import dagster as dg
 
 from ok_ml import columns as c
 
-# -- tables that are not in ok_ml.columns because only the graph knows them ---------------------------------
-RAW_LOG: Final = "raw_log"
-CONFIG: Final = "config"
-MODEL: Final = "model"
-EVALUATION: Final = "evaluation"
-CHAMPION: Final = "champion"
-PUBLICATION: Final = "publication"
-LIVE_PREDICTIONS: Final = "live_predictions"
+RAW_LOG: Final = "raw_log"  # of a simulated dataset alone
 
-DATASET_TABLES: Final = (c.EVENTS, c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
-FEATURE_TABLES: Final = (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES, c.USER_TOPICS)
-TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, MODEL, EVALUATION, CHAMPION)
-SERVING_TABLES: Final = (c.PREDICTIONS, PUBLICATION, LIVE_PREDICTIONS)
-DAILY_TABLES: Final = (*FEATURE_TABLES, c.FEATURE_STATISTICS)
+DATASET_TABLES: Final = (c.EVENTS, *c.SNAPSHOTS)
+TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION)
+SERVING_TABLES: Final = (c.PREDICTIONS, c.PUBLICATION, c.LIVE_PREDICTIONS)
+DAILY_TABLES: Final = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
 
 _GROUP_OF: Final = {
     **dict.fromkeys((RAW_LOG, *DATASET_TABLES), "1_data"),
-    **dict.fromkeys((*FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),
-    **dict.fromkeys((CONFIG, *TRAINING_TABLES), "3_training"),
+    **dict.fromkeys((*c.FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),
+    **dict.fromkeys(TRAINING_TABLES, "3_training"),
     **dict.fromkeys(SERVING_TABLES, "4_serving"),
 }
 

@@ -12,7 +12,6 @@ from ok_ml.config.models import DatasetConfig
 from ok_ml.dagster_io import Workbench, committed, days_of, failures, progress
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
 
-_SNAPSHOTS = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
 _DESCRIPTIONS = {
     c.EVENTS: "Impressions and reactions, one row each.\n\nMapped from the raw log; rows that break the contract are "
     "set aside in rejected_events with their reason, and counted.",
@@ -91,7 +90,7 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
 
 def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     deps = [keys.asset_key(dataset.dataset, c.EVENTS)]
-    specs = [_spec(bench, dataset, table, deps, {"python", "parquet"}) for table in _SNAPSHOTS]
+    specs = [_spec(bench, dataset, table, deps, {"python", "parquet"}) for table in c.SNAPSHOTS]
 
     @dg.multi_asset(
         name=keys.op_name(dataset.dataset, "snapshots"),

@@ -18,12 +18,12 @@ _ABOUT = {
         "ranker, top n. Users without history get the stated fallback.",
         {"spark", "lightgbm"},
     ),
-    keys.PUBLICATION: About(
+    c.PUBLICATION: About(
         "One generation of predictions in the Kafka topic.\n\nIt ends when every record and every control record is "
         "acknowledged and counted.",
         {"kafka"},
     ),
-    keys.LIVE_PREDICTIONS: About(
+    c.LIVE_PREDICTIONS: About(
         "The generation that the storage serves.\n\nIt ends when the storage has verified the generation by count and "
         "checksum and switched to it.",
         {"python"},
@@ -47,12 +47,12 @@ def _asset(
 
 
 def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    own = (*keys.FEATURE_TABLES, c.FEATURE_STATISTICS, c.EMBEDDINGS, keys.CHAMPION)
+    own = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS, c.EMBEDDINGS, c.CHAMPION)
     data = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
     deps = [keys.asset_key(pipeline.name, table) for table in own]
     deps += [keys.asset_key(pipeline.dataset_scope, table) for table in data]
 
-    condition = follow_apart(pipeline.name, c.FEATURE_STATISTICS, keys.CHAMPION)
+    condition = follow_apart(pipeline.name, c.FEATURE_STATISTICS, c.CHAMPION)
 
     @_asset(bench, pipeline, c.PREDICTIONS, deps, condition, pool="spark")
     def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
@@ -85,7 +85,7 @@ def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -
 def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.name, c.PREDICTIONS)]
 
-    @_asset(bench, pipeline, keys.PUBLICATION, deps, follow(pipeline.name, c.PREDICTIONS))
+    @_asset(bench, pipeline, c.PUBLICATION, deps, follow(pipeline.name, c.PREDICTIONS))
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import publish
 
@@ -97,9 +97,9 @@ def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
 
 
 def _live(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    deps = [keys.asset_key(pipeline.name, keys.PUBLICATION)]
+    deps = [keys.asset_key(pipeline.name, c.PUBLICATION)]
 
-    @_asset(bench, pipeline, keys.LIVE_PREDICTIONS, deps, follow(pipeline.name, keys.PUBLICATION))
+    @_asset(bench, pipeline, c.LIVE_PREDICTIONS, deps, follow(pipeline.name, c.PUBLICATION))
     def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import wait_live
 

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, started, table_metadata
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, FEATURE_TABLES, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 from ok_ml.resources.spark import SparkResource
 
 _DESCRIPTIONS = {
@@ -49,7 +49,7 @@ def _features(
     bench: Workbench, pipeline: SourceRecommendation, partitions: dg.PartitionsDefinition
 ) -> dg.AssetsDefinition:
     deps = [keys.asset_key(pipeline.dataset_scope, table) for table in keys.DATASET_TABLES]
-    specs = [_spec(bench, pipeline, table, deps, {"spark", "parquet"}) for table in FEATURE_TABLES]
+    specs = [_spec(bench, pipeline, table, deps, {"spark", "parquet"}) for table in c.FEATURE_TABLES]
 
     @dg.multi_asset(
         name=keys.op_name(pipeline.name, "features"),
@@ -74,7 +74,7 @@ def _features(
 def _statistics(
     bench: Workbench, pipeline: SourceRecommendation, partitions: dg.PartitionsDefinition
 ) -> dg.AssetsDefinition:
-    deps = [keys.asset_key(pipeline.name, table) for table in FEATURE_TABLES[:3]]
+    deps = [keys.asset_key(pipeline.name, table) for table in c.FEATURE_TABLES[:3]]
     spec = _spec(bench, pipeline, c.FEATURE_STATISTICS, deps, {"python", "numpy", "parquet"})
 
     @dg.multi_asset(

@@ -31,13 +31,13 @@ _ABOUT = {
         {"python", "numpy"},
     ),
     c.TRAINING_SET: About("Labelled rows with the features of the day before.", {"numpy", "parquet"}),
-    keys.MODEL: About("The ranker, trained and registered in MLflow.", {"lightgbm", "mlflow"}),
-    keys.EVALUATION: About(
+    c.MODEL: About("The ranker, trained and registered in MLflow.", {"lightgbm", "mlflow"}),
+    c.EVALUATION: About(
         "The model against its baselines on unseen days.\n\nPopularity, embeddings alone, two-stage, the champion; with "
         "paired bootstrap intervals over users and per segment.",
         {"python", "mlflow"},
     ),
-    keys.CHAMPION: About(
+    c.CHAMPION: About(
         "The model that production reads.\n\nMoved only here, after the gate and with complete lineage; the promotion record "
         "is signed, and publication verifies it again.",
         {"mlflow"},
@@ -88,7 +88,7 @@ def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
 
 
 def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    deps = [*_own(pipeline, *keys.FEATURE_TABLES, c.EMBEDDINGS), *_data(pipeline, c.EVENTS)]
+    deps = [*_own(pipeline, *c.FEATURE_TABLES, c.EMBEDDINGS), *_data(pipeline, c.EVENTS)]
 
     @_asset(bench, pipeline, c.TRAINING_SET, deps)
     def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
@@ -102,7 +102,7 @@ def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.Assets
 
 
 def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    @_asset(bench, pipeline, keys.MODEL, _own(pipeline, c.TRAINING_SET))
+    @_asset(bench, pipeline, c.MODEL, _own(pipeline, c.TRAINING_SET))
     def model(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.tracking import log_model
         from ok_ml.pipelines.training import train_model
@@ -121,9 +121,9 @@ def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinit
 
 
 def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    deps = [*_own(pipeline, keys.MODEL, c.EMBEDDINGS, *keys.FEATURE_TABLES), *_data(pipeline, c.EVENTS)]
+    deps = [*_own(pipeline, c.MODEL, c.EMBEDDINGS, *c.FEATURE_TABLES), *_data(pipeline, c.EVENTS)]
 
-    @_asset(bench, pipeline, keys.EVALUATION, deps)
+    @_asset(bench, pipeline, c.EVALUATION, deps)
     def evaluation(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.evaluating import evaluate_model
         from ok_ml.pipelines.tracking import log_evaluation
@@ -143,7 +143,7 @@ def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
 
 
 def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    @_asset(bench, pipeline, keys.CHAMPION, _own(pipeline, keys.EVALUATION, keys.MODEL))
+    @_asset(bench, pipeline, c.CHAMPION, _own(pipeline, c.EVALUATION, c.MODEL))
     def champion(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.promoting import promote
 

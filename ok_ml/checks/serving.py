@@ -13,7 +13,7 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
     """Whether the newest model is better than popularity by the gate's floor; the gate itself decides promotion."""
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, keys.EVALUATION), name="better_than_popularity",
+        asset=keys.asset_key(pipeline.name, c.EVALUATION), name="better_than_popularity",
         description="The newest model beats popularity by the gate's floor.",
     )  # fmt: skip
     def better_than_popularity() -> dg.AssetCheckResult:
@@ -51,7 +51,7 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
     yield lists
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, keys.LIVE_PREDICTIONS), name="parity",
+        asset=keys.asset_key(pipeline.name, c.LIVE_PREDICTIONS), name="parity",
         description="Table, topic and storage hold the same number of predictions.",
     )  # fmt: skip
     def parity() -> dg.AssetCheckResult:

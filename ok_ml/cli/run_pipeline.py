@@ -69,19 +69,17 @@ class PipelineRun:
 
     def _features(self) -> Iterator[Work]:
         for run in self.pipeline.feature_runs():
-            todo = [dt for dt in run if self.force or not all(self._current(t, dt) for t in keys.FEATURE_TABLES)]
+            todo = [dt for dt in run if self.force or not all(self._current(t, dt) for t in c.FEATURE_TABLES)]
             self._note(todo, run, f"features of {run[0]} .. {run[-1]}")
             if todo:
-                yield Work(
-                    self.experiment, keys.FEATURE_TABLES, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1])
-                )
+                yield Work(self.experiment, c.FEATURE_TABLES, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1]))
 
     def _watch(self) -> Iterator[Work]:
         """Judge the newest day against the present champion before anything learns from it."""
         from ok_ml.pipelines.watching import is_judged, require_verdict
 
         latest = self.pipeline.calendar().serve_cut
-        if self.pipeline.lake.find(self.experiment, keys.CHAMPION) is None:
+        if self.pipeline.lake.find(self.experiment, c.CHAMPION) is None:
             return
         if self.force or not is_judged(self.pipeline, latest):
             yield Work(self.experiment, (c.FEATURE_STATISTICS,), (latest,))
@@ -106,7 +104,7 @@ class PipelineRun:
             if self.force or not self._current(table, self._partition(table, latest))
         ]
         if not tables and not self._is_live():
-            tables = [keys.PUBLICATION]
+            tables = [c.PUBLICATION]
         self._note(tables, list(keys.SERVING_TABLES), f"predictions of {latest}, published and live")
         if tables:
             yield Work(self.experiment, keys.SERVING_TABLES[keys.SERVING_TABLES.index(tables[0]) :])
@@ -126,7 +124,7 @@ class PipelineRun:
     def _is_live(self) -> bool:
         from ok_ml.pipelines.publishing import live_generation
 
-        found = self.pipeline.lake.find(self.experiment, keys.PUBLICATION)
+        found = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
         return found is not None and live_generation(self.pipeline) == found.details.get("generation")
 
     def _note(self, todo: list[str], wanted: list[str], what: str) -> None:

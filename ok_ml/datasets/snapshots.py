@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 CODE_VERSION: Final = "1"  # raise it when equal inputs become other rows
-SNAPSHOTS: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)  # friends last: they need users
 _CHAINABLE: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS)
 Progress = Callable[[str], None]
 
@@ -73,7 +72,7 @@ def build_snapshots(
     reports: list[SnapshotReport] = []
     until = [dt for dt in snapshots.committed if dt <= max(wanted, default="")]
     for count, dt in enumerate(until, 1):
-        tables = SNAPSHOTS if dt in wanted else snapshots.chained
+        tables = c.SNAPSHOTS if dt in wanted else snapshots.chained
         done = [snapshots.build(table, dt) for table in tables]
         reports += [report for report in done if dt in wanted or report.written]
         if progress and (count % 30 == 0 or count == len(until)):
@@ -115,7 +114,7 @@ class Snapshots:
 
     def __init__(self, config: DatasetConfig, lake: Lake, root: Path) -> None:
         self._config, self._lake = config, lake
-        present = [table for table in SNAPSHOTS if getattr(config, table) is not None]
+        present = [table for table in c.SNAPSHOTS if getattr(config, table) is not None]
         self._raw = {table: RawTable(config, table, lake, root) for table in present}
         self._undated: dict[str, _Rows] = {}
         self.chained = tuple(table for table in _CHAINABLE if not self._is_dated(table))
@@ -126,7 +125,7 @@ class Snapshots:
         """Whether every snapshot of a partition was made from what is there now; False where something is missing."""
         try:
             return all(
-                self._lake.is_current(self._config.dataset, table, dt, self._inputs(table, dt)) for table in SNAPSHOTS
+                self._lake.is_current(self._config.dataset, table, dt, self._inputs(table, dt)) for table in c.SNAPSHOTS
             )
         except DataError:
             return False

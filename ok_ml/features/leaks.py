@@ -20,7 +20,7 @@ from ok_ml.config.models import DatasetConfig, FeaturesStage
 from ok_ml.features.compute import compute_features
 from ok_ml.features.feature import Feature
 from ok_ml.features.part_tables import SHARE
-from ok_ml.features.plan import SNAPSHOTS, windows_of
+from ok_ml.features.plan import windows_of
 from ok_ml.features.registry import FEATURES
 from ok_ml.lake import Lake
 from ok_ml.partitions import window
@@ -102,7 +102,7 @@ def find_leaks(
 
 
 def _copy(lake: Lake, to: Lake, scope: str, dts: Sequence[str], *, change: bool = False) -> None:
-    for table in (c.EVENTS, *SNAPSHOTS):
+    for table in (c.EVENTS, *c.SNAPSHOTS):
         for dt in dts:
             manifest = lake.find(scope, table, dt)
             if manifest is None:

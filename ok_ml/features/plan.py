@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLES: Final = (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES, c.USER_TOPICS)
-SNAPSHOTS: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def make_plan(
 
 def _snapshots(lake: Lake, dataset_scope: str, dataset: DatasetConfig, dt: str) -> dict[str, tuple[str, ...]]:
     found = {}
-    for table in SNAPSHOTS:
+    for table in c.SNAPSHOTS:
         nobody = table == c.FRIENDS and dataset.friends is None and lake.find(dataset_scope, table, dt) is None
         found[table] = () if nobody else tuple(lake.files(dataset_scope, table, [dt]))
     return found

@@ -13,7 +13,9 @@ from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE, Manifest, fingerprint
 from ok_ml.pipelines.fitting import EVAL, candidate_popularity, factors_of, plain_popularity, recent_popularity
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import CHAMPION, EVALUATION, MODEL, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.evaluation import ORACLE
+from ok_ml.recommender.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY, TWO_STAGE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,12 +29,7 @@ if TYPE_CHECKING:
     from ok_ml.recommender.popularity import Popularity
     from ok_ml.recommender.scoring import ScoringBundle
 
-TWO_STAGE: Final = "two_stage"
-EMBEDDINGS: Final = "embeddings"
-POPULARITY: Final = "popularity"
-RECENT: Final = "recent_popularity"
 CHAMPION_NAME: Final = "champion"
-ORACLE: Final = "oracle"
 _FILE: Final = "evaluation.json"
 
 
@@ -103,7 +100,7 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     )  # fmt: skip
     rows = report.rows()
     plots = _draw(pipeline, report)
-    with pipeline.lake.staged(pipeline.name, EVALUATION, WHOLE) as folder:
+    with pipeline.lake.staged(pipeline.name, c.EVALUATION, WHOLE) as folder:
         (folder / _FILE).write_text(json.dumps(rows, indent=1))
         manifest = pipeline.lake.commit(
             folder, rows=len(users), data_version=fingerprint({"rows": rows}), inputs=inputs,
@@ -114,7 +111,7 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
 
 def load_evaluation(pipeline: SourceRecommendation, manifest: Manifest | None = None) -> Evaluated:
     """The committed evaluation, or the one of a manifest. Raises NotCommitted before the first."""
-    folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, EVALUATION))
+    folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, c.EVALUATION))
     return Evaluated(json.loads((folder / _FILE).read_text()))
 
 
@@ -132,15 +129,15 @@ def ranked_lists(
     plan, parts, k = pipeline.calendar(), pipeline.dataset.parts, max(pipeline.config.stages.evaluation.k)
     cut = _cut(pipeline, factors_of(pipeline, EVAL), candidate_popularity(pipeline, plan.eval_cut), pipeline.layout())
     progress("ranking with the new model")
-    ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, MODEL)).ranker
+    ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, c.MODEL)).ranker
     candidates = pipeline.config.stages.predictions.candidates
     lists = {TWO_STAGE: baselines.two_stage_lists(cut, parts, users, k, ranker, candidates)}
     champion = _champion_lists(pipeline, users, k, cut)
     if champion is not None:
         lists[CHAMPION_NAME] = champion
     progress("ranking with the baselines")
-    lists[EMBEDDINGS] = baselines.embedding_lists(cut, parts, users, k)
-    for name, popularity in ((RECENT, recent_popularity), (POPULARITY, plain_popularity)):
+    lists[EMBEDDINGS_ALONE] = baselines.embedding_lists(cut, parts, users, k)
+    for name, popularity in ((RECENT_POPULARITY, recent_popularity), (POPULARITY, plain_popularity)):
         lists[name] = baselines.popularity_lists(cut, parts, users, k, popularity(pipeline, plan.eval_cut))
     if pipeline.dataset.world is not None:
         progress("asking the oracle of the simulated network")
@@ -173,7 +170,7 @@ def _champion_lists(
     """
     from ok_ml.recommender.baselines import two_stage_lists
 
-    manifest = pipeline.lake.find(pipeline.name, CHAMPION)
+    manifest = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if manifest is None:
         return None
     bundle = _bundle(pipeline, manifest)
@@ -238,7 +235,12 @@ def _segments(pipeline: SourceRecommendation, dt: str) -> dict[int, str | None]:
 
 
 def _pairs(lists: "dict[str, NDArray[np.int64]]") -> list[tuple[str, str]]:
-    pairs = [(TWO_STAGE, EMBEDDINGS), (EMBEDDINGS, POPULARITY), (TWO_STAGE, POPULARITY), (TWO_STAGE, CHAMPION_NAME)]
+    pairs = [
+        (TWO_STAGE, EMBEDDINGS_ALONE),
+        (EMBEDDINGS_ALONE, POPULARITY),
+        (TWO_STAGE, POPULARITY),
+        (TWO_STAGE, CHAMPION_NAME),
+    ]
     return [pair for pair in pairs if set(pair) <= set(lists)]
 
 
@@ -253,6 +255,6 @@ def _draw(pipeline: SourceRecommendation, report: "EvaluationReport") -> dict[st
     metric, stage = pipeline.config.gate.metric, pipeline.config.stages.evaluation
     paths = {"evaluation": plot_path(pipeline, "evaluation.png"), "segments": plot_path(pipeline, "segments.png")}
     plots.evaluation_bars(report, [metric, f"recall@{min(stage.k)}"], path=paths["evaluation"])
-    shown = [name for name in (TWO_STAGE, EMBEDDINGS, POPULARITY) if name in report.models]
+    shown = [name for name in (TWO_STAGE, EMBEDDINGS_ALONE, POPULARITY) if name in report.models]
     plots.segment_chart(report, metric, shown, path=paths["segments"])
     return paths

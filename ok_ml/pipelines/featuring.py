@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from ok_ml import columns as c
 from ok_ml.features.feature import Entity
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.source_recommendation import FEATURE_TABLES, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
 
@@ -20,7 +20,7 @@ def build_features(
     progress(f"features of {len(dts)} days, {dts[0]} .. {dts[-1]}")
     return compute_features(
         session, pipeline.lake, dataset_scope=pipeline.dataset_scope, scope=pipeline.name, dataset=pipeline.dataset,
-        stage=pipeline.config.stages.features, dts=dts, inputs_for=pipeline.feature_inputs, tables=FEATURE_TABLES,
+        stage=pipeline.config.stages.features, dts=dts, inputs_for=pipeline.feature_inputs, tables=c.FEATURE_TABLES,
     )  # fmt: skip
 
 

@@ -11,9 +11,10 @@ from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_sha256
-from ok_ml.pipelines.evaluating import CHAMPION_NAME, POPULARITY, TWO_STAGE, Evaluated, load_evaluation
-from ok_ml.pipelines.source_recommendation import CHAMPION, EVALUATION, MODEL, SourceRecommendation
+from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.training import model_file
+from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
@@ -37,10 +38,10 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
     GateRefused
         The newest evaluation judged another model than the newest one; or the first model was refused.
     """
-    challenger = pipeline.lake.manifest(pipeline.name, MODEL)
+    challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
     decision = _decide(pipeline, evaluated)
-    present = pipeline.lake.find(pipeline.name, CHAMPION)
+    present = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if not decision.promote:
         kept = _keep(pipeline, present, decision, inputs)
         # A promotion that was killed after the alias moved left it on a model that never became champion.
@@ -61,11 +62,11 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
     IntegrityError
         The record or the model was changed after it was signed.
     """
-    manifest = pipeline.lake.find(pipeline.name, CHAMPION)
+    manifest = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if manifest is None:
         raise GateRefused(
             f"{pipeline.name} has no champion", why="production serves only a model that passed the gate with its lineage recorded",
-            remedy=f"materialise {pipeline.name}/{CHAMPION}, e.g. by `ok-ml run {pipeline.name}`",
+            remedy=f"materialise {pipeline.name}/{c.CHAMPION}, e.g. by `ok-ml run {pipeline.name}`",
         )  # fmt: skip
     folder = pipeline.lake.folder(manifest)
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
@@ -77,17 +78,17 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
             f"{pipeline.name}: the champion's files have SHA-256 {found[:16]}..., its promotion record says"
             f" {record.bundle_sha256[:16] or 'nothing'}...",
             why="changed vectors or popularity would be served to everybody without an error",
-            remedy=f"materialise {pipeline.name}/{MODEL} and what follows, which writes the bundle again",
+            remedy=f"materialise {pipeline.name}/{c.MODEL} and what follows, which writes the bundle again",
         )
     return folder, record
 
 
 def _evaluation_of(pipeline: SourceRecommendation, challenger: Manifest) -> Evaluated:
-    judged = pipeline.lake.manifest(pipeline.name, EVALUATION)
-    if judged.inputs.get(f"{pipeline.name}/{MODEL}") != fingerprint({WHOLE: challenger.data_version}):
+    judged = pipeline.lake.manifest(pipeline.name, c.EVALUATION)
+    if judged.inputs.get(f"{pipeline.name}/{c.MODEL}") != fingerprint({WHOLE: challenger.data_version}):
         raise GateRefused(
             f"{pipeline.name}: the newest evaluation is of another model than version {challenger.details['model_version']}",
-            why="a model would be promoted on the metrics of another one", remedy=f"materialise {pipeline.name}/{EVALUATION} first",
+            why="a model would be promoted on the metrics of another one", remedy=f"materialise {pipeline.name}/{c.EVALUATION} first",
         )  # fmt: skip
     return load_evaluation(pipeline, judged)
 
@@ -161,7 +162,7 @@ def _commit(
     inputs: dict[str, str],
 ) -> Manifest:
     """Copy a bundle, the challenger's or the present champion's own, beside its signed record."""
-    with pipeline.lake.staged(pipeline.name, CHAMPION, WHOLE) as folder:
+    with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
         shutil.copytree(pipeline.lake.folder(bundle), folder, dirs_exist_ok=True)
         (folder / RECORD_FILE).write_text(record.to_json())
         return pipeline.lake.commit(

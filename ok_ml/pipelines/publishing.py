@@ -11,7 +11,7 @@ from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.pipelines.predicting import Judgement, judge_predictions
 from ok_ml.pipelines.promoting import champion_bundle
-from ok_ml.pipelines.source_recommendation import LIVE, PUBLICATION, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
     """Wait until the storage serves the newest publication and record what it verified."""
     from ok_ml.delivery.live import wait_until_live
 
-    publication, inputs = pipeline.lake.manifest(pipeline.name, PUBLICATION), pipeline.live_inputs()
+    publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.live_inputs()
     settings = DeliverySettings.of(pipeline.project)
     timeout = pipeline.project.environment.storage.live_timeout_seconds
     report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
-    with pipeline.lake.staged(pipeline.name, LIVE, WHOLE) as folder:
+    with pipeline.lake.staged(pipeline.name, c.LIVE_PREDICTIONS, WHOLE) as folder:
         return pipeline.lake.commit(
             folder, rows=report.predictions, data_version=fingerprint({"live": report.checksum, "generation": report.generation}),
             inputs=inputs,
@@ -78,7 +78,7 @@ def live_generation(pipeline: SourceRecommendation) -> int | None:
 
 def judge_parity(pipeline: SourceRecommendation) -> Judgement:
     """Whether the predictions table, what the broker acknowledged and what the storage verified are the same rows."""
-    publication, live = (pipeline.lake.manifest(pipeline.name, table) for table in (PUBLICATION, LIVE))
+    publication, live = (pipeline.lake.manifest(pipeline.name, table) for table in (c.PUBLICATION, c.LIVE_PREDICTIONS))
     table = pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, str(publication.details["data_dt"]))
     numbers = {
         "table": table.rows, "topic": publication.rows, "storage": live.rows,
@@ -123,7 +123,7 @@ def _publication(pipeline: SourceRecommendation, predictions: Manifest) -> "Publ
     from ok_ml.delivery.publisher import Publication
 
     settings = DeliverySettings.of(pipeline.project)
-    last = pipeline.lake.find(pipeline.name, PUBLICATION)
+    last = pipeline.lake.find(pipeline.name, c.PUBLICATION)
     known = (settings.store().newest(pipeline.name), int(last.details["generation"]) if last else 0)
     generation = next_generation(int(time.time() * 1000), *known)
     return Publication(
@@ -140,7 +140,7 @@ def _commit(
     checksum: str,
 ) -> Manifest:
     seconds = sum(receipt.seconds for receipt in receipts)
-    with pipeline.lake.staged(pipeline.name, PUBLICATION, WHOLE) as folder:
+    with pipeline.lake.staged(pipeline.name, c.PUBLICATION, WHOLE) as folder:
         return pipeline.lake.commit(
             folder, rows=sum(receipt.predictions for receipt in receipts), inputs=inputs,
             data_version=fingerprint({"checksum": checksum, "generation": publication.generation}),

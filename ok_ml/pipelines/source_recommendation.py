@@ -23,19 +23,11 @@ if TYPE_CHECKING:
     from ok_ml.recommender.cut import Tables
     from ok_ml.recommender.gather import FeatureLayout
 
-MODEL: Final = "model"
-EVALUATION: Final = "evaluation"
-CHAMPION: Final = "champion"
-PUBLICATION: Final = "publication"
-LIVE: Final = "live_predictions"
-FEATURE_TABLES: Final = (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES, c.USER_TOPICS)
-SNAPSHOTS: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
-
 # Raise a number when the rows that the code makes from equal inputs change.
 CODE_VERSIONS: Final = {
     c.USER_FEATURES: "1", c.SOURCE_FEATURES: "1", c.PAIR_FEATURES: "1", c.USER_TOPICS: "1", c.FEATURE_STATISTICS: "1",
-    c.EMBEDDINGS: "1", c.TRAINING_SET: "1", MODEL: "1", EVALUATION: "1", CHAMPION: "1", c.PREDICTIONS: "1",
-    PUBLICATION: "1", LIVE: "1",
+    c.EMBEDDINGS: "1", c.TRAINING_SET: "1", c.MODEL: "1", c.EVALUATION: "1", c.CHAMPION: "1", c.PREDICTIONS: "1",
+    c.PUBLICATION: "1", c.LIVE_PREDICTIONS: "1",
 }  # fmt: skip
 
 
@@ -132,14 +124,14 @@ class SourceRecommendation:
         """Record of one partition of a feature table."""
         stage = self.config.stages.features
         longest = max(stage.activity_days, stage.affinity_days, stage.popularity_days)
-        upstream = {c.EVENTS: window(self.committed(), dt, longest), **{name: [dt] for name in SNAPSHOTS}}
+        upstream = {c.EVENTS: window(self.committed(), dt, longest), **{name: [dt] for name in c.SNAPSHOTS}}
         return self._record(table, [stage], {(self.dataset_scope, name): dts for name, dts in upstream.items()},
                             weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
 
     def statistics_inputs(self, dt: str) -> dict[str, str]:
         """Record of one partition of feature_statistics: the features and the champion whose bins it uses."""
-        found = self.lake.find(self.name, CHAMPION)
-        tables: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES[:3]}
+        found = self.lake.find(self.name, c.CHAMPION)
+        tables: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in c.FEATURE_TABLES[:3]}
         return self._record(c.FEATURE_STATISTICS, [], tables, bins=str(found.details["bins"]) if found else "none")
 
     def embeddings_inputs(self) -> dict[str, str]:
@@ -157,7 +149,7 @@ class SourceRecommendation:
         """Record of the training set: labels, features of the days before them, embeddings."""
         plan, dts = self.calendar(), self.committed()
         days = [before(dts, dt) for dt in plan.label_dts]
-        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): days for table in FEATURE_TABLES}
+        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): days for table in c.FEATURE_TABLES}
         upstream |= {(self.name, c.EMBEDDINGS): [WHOLE], (self.dataset_scope, c.EVENTS): plan.label_dts}
         stages = self.config.stages
         return self._record(c.TRAINING_SET, [stages.training_set, stages.predictions], upstream,
@@ -171,58 +163,58 @@ class SourceRecommendation:
             (self.name, t): [WHOLE] for t in (c.TRAINING_SET, c.EMBEDDINGS)
         }
         upstream |= {(self.dataset_scope, c.EVENTS): popular, (self.dataset_scope, c.USERS): [plan.serve_cut]}
-        return self._record(MODEL, [stages.model, stages.predictions, stages.features], upstream,
+        return self._record(c.MODEL, [stages.model, stages.predictions, stages.features], upstream,
                             seed=str(self.config.seed), weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
 
     def evaluation_inputs(self) -> dict[str, str]:
         """Record of the evaluation: the model, the embeddings and the days that it was never trained on."""
         plan = self.calendar()
         upstream: dict[tuple[str, str], Iterable[str]] = {
-            (self.name, table): [plan.eval_cut] for table in FEATURE_TABLES
+            (self.name, table): [plan.eval_cut] for table in c.FEATURE_TABLES
         }
-        upstream |= {(self.name, MODEL): [WHOLE], (self.name, c.EMBEDDINGS): [WHOLE]}
+        upstream |= {(self.name, c.MODEL): [WHOLE], (self.name, c.EMBEDDINGS): [WHOLE]}
         upstream |= {(self.dataset_scope, c.EVENTS): plan.eval_dts, (self.dataset_scope, c.USERS): [plan.eval_cut]}
         stages = self.config.stages
-        return self._record(EVALUATION, [stages.evaluation, stages.predictions], upstream,
+        return self._record(c.EVALUATION, [stages.evaluation, stages.predictions], upstream,
                             grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
 
     def champion_inputs(self) -> dict[str, str]:
         """Record of a promotion decision."""
         return self._record(
-            CHAMPION, [self.config.gate], {(self.name, EVALUATION): [WHOLE], (self.name, MODEL): [WHOLE]}
+            c.CHAMPION, [self.config.gate], {(self.name, c.EVALUATION): [WHOLE], (self.name, c.MODEL): [WHOLE]}
         )
 
     def predictions_inputs(self, dt: str) -> dict[str, str]:
         """Record of one day's predictions."""
-        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in FEATURE_TABLES}
-        upstream |= {(self.dataset_scope, table): [dt] for table in SNAPSHOTS}
-        champion = self.lake.manifest(self.name, CHAMPION)  # its bundle holds vectors, popularity and parameters
+        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): [dt] for table in c.FEATURE_TABLES}
+        upstream |= {(self.dataset_scope, table): [dt] for table in c.SNAPSHOTS}
+        champion = self.lake.manifest(self.name, c.CHAMPION)  # its bundle holds vectors, popularity and parameters
         version = f"{champion.data_version} {champion.details['model_version']}"
         return self._record(c.PREDICTIONS, [], upstream, champion=version)
 
     def publication_inputs(self, dt: str) -> dict[str, str]:
         """Record of a publication."""
         storage = self.project.environment.storage
-        return self._record(PUBLICATION, [self.config.delivery],
+        return self._record(c.PUBLICATION, [self.config.delivery],
                             {(self.name, c.PREDICTIONS): [dt], (self.dataset_scope, c.SOURCES): [dt]},
                             storage=f"{storage.backend} {storage.path or storage.url}")  # fmt: skip
 
     def live_inputs(self) -> dict[str, str]:
         """Record of what went live."""
-        return self._record(LIVE, [], {(self.name, PUBLICATION): [WHOLE]})
+        return self._record(c.LIVE_PREDICTIONS, [], {(self.name, c.PUBLICATION): [WHOLE]})
 
     def inputs_of(self, table: str, partition: str) -> dict[str, str]:
         """The record that a partition of any table of this experiment would have now."""
-        if table in FEATURE_TABLES:
+        if table in c.FEATURE_TABLES:
             return self.feature_inputs(partition, table)
         dated = {c.FEATURE_STATISTICS: self.statistics_inputs, c.PREDICTIONS: self.predictions_inputs}
         if table in dated:
             return dated[table](partition)
-        if table == PUBLICATION:
+        if table == c.PUBLICATION:
             return self.publication_inputs(self.lake.latest(self.name, c.PREDICTIONS))
         whole = {
-            c.EMBEDDINGS: self.embeddings_inputs, c.TRAINING_SET: self.training_set_inputs, MODEL: self.model_inputs,
-            EVALUATION: self.evaluation_inputs, CHAMPION: self.champion_inputs, LIVE: self.live_inputs,
+            c.EMBEDDINGS: self.embeddings_inputs, c.TRAINING_SET: self.training_set_inputs, c.MODEL: self.model_inputs,
+            c.EVALUATION: self.evaluation_inputs, c.CHAMPION: self.champion_inputs, c.LIVE_PREDICTIONS: self.live_inputs,
         }  # fmt: skip
         return whole[table]()
 

@@ -4,13 +4,7 @@ from typing import Any, Protocol
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE
-from ok_ml.pipelines.source_recommendation import (
-    CHAMPION,
-    EVALUATION,
-    FEATURE_TABLES,
-    PUBLICATION,
-    SourceRecommendation,
-)
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 
 class Summary(Protocol):
@@ -27,16 +21,16 @@ class Summary(Protocol):
 def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
     """Fill metrics, example user, generation, model version and content hashes from what is committed."""
     lake, name = pipeline.lake, pipeline.name
-    if lake.find(name, EVALUATION):
+    if lake.find(name, c.EVALUATION):
         summary.metrics = metric_rows(pipeline)
         summary.comparison = comparison_rows(pipeline)
-    champion, publication = lake.find(name, CHAMPION), lake.find(name, PUBLICATION)
+    champion, publication = lake.find(name, c.CHAMPION), lake.find(name, c.PUBLICATION)
     summary.model_version = int(champion.details["model_version"]) if champion else None
     summary.generation = str(publication.details["generation_name"]) if publication else None
     latest = pipeline.calendar().serve_cut
     if lake.find(name, c.PREDICTIONS, latest):
         summary.example_user = example_user(pipeline, latest)
-    tables = dict.fromkeys((*FEATURE_TABLES, c.PREDICTIONS), latest) | {c.TRAINING_SET: WHOLE, c.EMBEDDINGS: WHOLE}
+    tables = dict.fromkeys((*c.FEATURE_TABLES, c.PREDICTIONS), latest) | {c.TRAINING_SET: WHOLE, c.EMBEDDINGS: WHOLE}
     summary.content = {
         f"{name}/{table}": found.data_version for table, dt in tables.items() if (found := lake.find(name, table, dt))
     }

@@ -10,7 +10,7 @@ from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
 from ok_ml.partitions import before
 from ok_ml.pipelines.fitting import SERVE, TRAIN, candidate_popularity, factors_of
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import MODEL, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def train_model(
     table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
     ranker = _fit(pipeline, table)
     progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v[-1]:.4f}" for k, v in ranker.curve.items()))
-    with pipeline.lake.staged(pipeline.name, MODEL, WHOLE) as folder:
+    with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
         _write_bundle(pipeline, ranker, folder)
         bins = freeze_reference(pipeline, folder)
         trained = Trained(folder, ranker, _metrics(ranker, table.num_rows), _draw(pipeline, ranker))

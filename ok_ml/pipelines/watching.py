@@ -13,7 +13,7 @@ from ok_ml.errors import GateRefused
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.pipelines.featuring import ENTITY_OF
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import CHAMPION, FEATURE_TABLES, SourceRecommendation
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.quality.bins import FrozenBins
@@ -63,7 +63,7 @@ def feature_files(pipeline: SourceRecommendation, dts: list[str]) -> dict[str, l
     """Entity -> Parquet files of some days' features."""
     return {
         ENTITY_OF[table]: pipeline.lake.files(pipeline.name, table, dts)
-        for table in FEATURE_TABLES
+        for table in c.FEATURE_TABLES
         if table in ENTITY_OF and any(pipeline.lake.manifest(pipeline.name, table, dt).files for dt in dts)
     }
 
@@ -93,7 +93,7 @@ def freeze_reference(pipeline: SourceRecommendation, folder: Path) -> str:
 def reference_dts(pipeline: SourceRecommendation) -> list[str]:
     """The newest days with current features, as many whole weeks as there are, four at most; all if less than one."""
     dts = [dt for run in pipeline.feature_runs() for dt in run]
-    dts = [dt for dt in dts if all(pipeline.lake.find(pipeline.name, table, dt) for table in FEATURE_TABLES[:3])]
+    dts = [dt for dt in dts if all(pipeline.lake.find(pipeline.name, table, dt) for table in c.FEATURE_TABLES[:3])]
     whole = min(len(dts) - len(dts) % _WEEK, 4 * _WEEK)
     return dts[-whole:] if whole and pipeline.dataset.partition.grain == "day" else dts
 
@@ -102,7 +102,7 @@ def reference_bins(pipeline: SourceRecommendation) -> "FrozenBins | None":
     """The champion's frozen bins, or None before there is a champion."""
     from ok_ml.quality.bins import FrozenBins
 
-    champion = pipeline.lake.find(pipeline.name, CHAMPION)
+    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     return FrozenBins.load(pipeline.lake.folder(champion) / BINS_FILE) if champion else None
 
 
@@ -112,7 +112,7 @@ def drift_of(pipeline: SourceRecommendation, dt: str) -> pa.Table | None:
 
     from ok_ml.quality.drift import drift_table
 
-    champion = pipeline.lake.find(pipeline.name, CHAMPION)
+    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     bins = reference_bins(pipeline)
     if champion is None or bins is None:
         return None
@@ -227,7 +227,7 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
 
 def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, str]:
     """What a verdict hangs on: the statistics, the champion's reference, the limits."""
-    champion = pipeline.lake.find(pipeline.name, CHAMPION)
+    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     return {
         "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
         "limits": fingerprint(pipeline.config.checks.model_dump(mode="json")), "code": _JUDGE_VERSION,

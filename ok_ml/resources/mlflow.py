@@ -11,8 +11,6 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-CHAMPION_ALIAS = "champion"
-
 
 class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Tracking and registry.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.columns import FEATURE_STATISTICS
 from ok_ml.config.models import DatasetConfig, Project
@@ -67,9 +68,9 @@ def _days_without_features(project: Project, config: DatasetConfig, lake: "Lake"
             continue
         pipeline = open_pipeline(project, name)
         for dt in _days_needed(pipeline):
-            current = all(pipeline.is_current(table, dt) for table in keys.FEATURE_TABLES)
+            current = all(pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)
             if not (current and lake.find(name, FEATURE_STATISTICS, dt)):
-                inputs = {table: _inputs_of(pipeline, table, dt) for table in keys.FEATURE_TABLES}
+                inputs = {table: _inputs_of(pipeline, table, dt) for table in c.FEATURE_TABLES}
                 found[dt] = fingerprint({"before": found.get(dt, ""), name: inputs})
     return found
 

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.errors import GateRefused, IntegrityError, OkMlError
 from ok_ml.pipelines.promoting import RECORD_FILE, champion_bundle, promote
 from ok_ml.pipelines.publishing import publish
@@ -113,8 +112,8 @@ def test_publication_refuses_what_was_not_promoted(
 
 def test_a_model_is_not_promoted_on_the_metrics_of_another(spare_world: World) -> None:
     lake, name = spare_world.lake, spare_world.pipeline.name
-    trained = lake.manifest(name, keys.MODEL)
-    with lake.staged(name, keys.MODEL) as folder:
+    trained = lake.manifest(name, c.MODEL)
+    with lake.staged(name, c.MODEL) as folder:
         shutil.copytree(lake.folder(trained), folder, dirs_exist_ok=True)
         lake.commit(folder, rows=1, data_version="another", inputs=trained.inputs, details=trained.details)
     with pytest.raises(GateRefused, match="the newest evaluation is of another model"):
@@ -323,7 +322,7 @@ def test_a_full_disk_costs_nothing_that_was_committed(spare_world: World, small_
     assert served(spare_world) == before
     small_disk(65536)
     assert spare_world.pipeline.is_current(c.EMBEDDINGS)
-    assert not spare_world.pipeline.is_current(keys.MODEL)
+    assert not spare_world.pipeline.is_current(c.MODEL)
 
 
 def contents(world: World) -> dict[str, int]:
@@ -365,7 +364,7 @@ def test_everything_again_gives_the_same_rows(spare_world: World) -> None:
     assert again.json["content"] == spare_world.first.json["content"]
     assert again.json["metrics"] == spare_world.first.json["metrics"]
     assert again.json["generation"] > spare_world.first.json["generation"]
-    assert spare_world.lake.manifest(EXPERIMENT, keys.MODEL).details["sha256"] == sha_in_mlflow(spare_world)
+    assert spare_world.lake.manifest(EXPERIMENT, c.MODEL).details["sha256"] == sha_in_mlflow(spare_world)
 
 
 def sha_in_mlflow(world: World) -> str:

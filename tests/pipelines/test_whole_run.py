@@ -212,7 +212,7 @@ def test_the_run_is_finished_and_names_its_dagster_run(world: World, tracked) ->
     assert tracked.data.tags["ok_ml.experiment"] == EXPERIMENT
     training = tracked.data.tags["dagster_run_id"]
     assert (training, "SUCCESS") in dagster_runs(world.state)
-    assert training == world.lake.manifest(EXPERIMENT, keys.MODEL).details["dagster_run_id"]
+    assert training == world.lake.manifest(EXPERIMENT, c.MODEL).details["dagster_run_id"]
 
 
 def test_parameters_are_those_of_the_yaml(world: World, tracked) -> None:
@@ -403,7 +403,7 @@ def test_the_topic_holds_exactly_what_the_storage_verified(world: World) -> None
         assert (control.count, control.checksum) == (len(own), hex_checksum(total))
     users = {id_of(k) for _, k, v in records if unpack_prefix(v).kind == Kind.PREDICTION}
     assert users == {row[c.USER_ID] for row in rows_of(world, EXPERIMENT, c.PREDICTIONS)}
-    live = world.lake.manifest(EXPERIMENT, keys.LIVE_PREDICTIONS)
+    live = world.lake.manifest(EXPERIMENT, c.LIVE_PREDICTIONS)
     assert live.details["records"] == len(records) - parts
 
 

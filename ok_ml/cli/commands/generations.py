@@ -99,7 +99,8 @@ def _record(project: "Project", experiment: str, generation: str) -> bool:
         return False
     from dagster import AssetMaterialization, DagsterInstance
 
-    from ok_ml.keys import LIVE_PREDICTIONS, asset_key
+    from ok_ml.columns import LIVE_PREDICTIONS
+    from ok_ml.keys import asset_key
 
     metadata = {"generation": generation, "reason": "rolled back from the command line"}
     with DagsterInstance.from_config(str(home)) as instance:
