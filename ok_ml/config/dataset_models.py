@@ -1,7 +1,7 @@
 """What the raw data are and how they become canonical: configs/datasets/<name>.yml."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,7 @@ from ok_ml.config.frozen import Frozen
 from ok_ml.config.row_conditions import parse_condition
 
 RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
+Delimiter = Annotated[str, Field(min_length=1, max_length=1)] | None
 
 # table -> canonical columns that a mapping must name, and those that it may name; the event time has its own section
 CANONICAL_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -55,6 +56,7 @@ class JoinMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How its files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
+    delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
     match: dict[str, str] = Field(min_length=1, description="column of the row -> column there: equal values join.")
     columns: tuple[str, ...] = Field(min_length=1, description="Columns taken from there, under their own names.")
     missing: str | None = Field(default=None, description="Reason to set aside a row without partner; none: nulls.")
@@ -70,6 +72,7 @@ class TableMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How the files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
+    delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
     columns: dict[str, str] = Field(description="canonical column -> raw column.")
     constants: dict[str, str] = Field(default_factory=dict, description="canonical column -> fixed value.")
     drop_if: dict[str, str] = Field(
@@ -96,11 +99,18 @@ class TimeMapping(Frozen):
 
     columns: tuple[str, ...] = Field(description="One raw column, or year, month, day columns in this order.")
     format: str = Field(
-        default="auto", description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, or a strptime format."
+        default="auto",
+        description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, epoch_us, or a strptime format.",
     )
     timezone: str = Field(default="UTC", description="Zone of times that do not name their own; days are always UTC.")
     min_date: str | None = Field(default=None, description="Rows before it are set aside.")
     max_date: str | None = Field(default=None, description="Rows from it on are set aside.")
+    future_days: int | None = Field(
+        default=1,
+        ge=0,
+        description="Rows whose partition begins more than so many days after today (UTC) are set aside, since a typed "
+        "2105 would make a partition decades ahead; none: never. Does not hold for a simulated log.",
+    )
 
     @model_validator(mode="after")
     def _one_column_or_three(self) -> "TimeMapping":
@@ -112,17 +122,39 @@ class TimeMapping(Frozen):
         return self
 
 
+class ReactionsMapping(Frozen):
+    """A raw column that lists what the user did with what the row shows: each item is an event beside the row's own.
+
+    Such an event has the row's user, source, item, content type and time; position and duration stay with the row.
+    """
+
+    column: str = Field(description="list<string> in Parquet, else text: a JSON array, or words between separators.")
+    separator: str = Field(default=",", min_length=1, description="Between the words of a text that is no JSON array.")
+    event_types: dict[str, str | None] = Field(
+        min_length=1, description="item -> canonical event type; null: no event. Any other item is set aside, alone."
+    )
+
+
 class EventsMapping(TableMapping):
     """How the raw log becomes events."""
 
     time: TimeMapping
     event_types: dict[str, str] = Field(default_factory=dict, description="raw event type -> canonical event type.")
+    reactions: ReactionsMapping | None = Field(
+        default=None, description="Reactions that a row of their impression lists in one column."
+    )
+    unique_by: tuple[str, ...] = Field(
+        default=(),
+        description="Raw columns, an event id say: of one user's rows in a partition with equal values the first one "
+        "counts, the others are set aside as repeated; rows with a null there are never repeated.",
+    )
 
     @model_validator(mode="after")
     def _event_types_are_canonical(self) -> "EventsMapping":
         constant = self.constants.get(c.EVENT_TYPE)
-        for name in (*self.event_types.values(), *([constant] if constant is not None else [])):
-            if name not in c.EVENT_TYPES:
+        listed = self.reactions.event_types.values() if self.reactions is not None else ()
+        for name in (*self.event_types.values(), *listed, constant):
+            if name is not None and name not in c.EVENT_TYPES:
                 raise ValueError(f"event type {name!r} is not canonical: one of {', '.join(c.EVENT_TYPES)}")
         return self
 
@@ -144,6 +176,13 @@ class PartitionConfig(Frozen):
         default=None, description="First partition, ISO date; default: the first one in the data."
     )
     end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
+    delivery_slack_days: int = Field(
+        default=0,
+        ge=0,
+        le=31,
+        description="For paths with {dt}: a row delivered with another partition, at most so many days away, finds its "
+        "own one, where 0 would set it aside as late. 1 suits folders cut in another time zone.",
+    )
 
 
 class DatasetConfig(Frozen):

@@ -228,9 +228,9 @@ def _map(config: DatasetConfig, raw: RawTable, rows: RawRows, dts: list[str], kn
         sieve.reject(times.partitions(config.partition.grain) != first, "late")
     table = join_lookups(table, config.events, sieve, raw.root, raw.key)
     events = map_events(config, table, times, sieve, raw.key)
-    aside, lines = sieve.rejected_rows(), rows.unreadable if known[0] in dts else ()
+    (aside, aside_for), lines = sieve.rejections(), rows.unreadable if known[0] in dts else ()
     texts = [*raw_json(table, aside), *unreadable_json(lines)]
-    reasons = [*sieve.reasons_of(aside), *[UNREADABLE] * len(lines)]
+    reasons = [*aside_for, *[UNREADABLE] * len(lines)]
     rejected = pa.table([pa.array(texts, pa.string()), pa.array(reasons, pa.string())], schema=REJECTED_SCHEMA)
     return _Mapped(events, rejected, np.concatenate([home[aside], np.full(len(lines), first, np.int32)]))
 

@@ -1,6 +1,8 @@
 """The one mapping mechanism: raw columns to canonical columns, the same for simulated and for real data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +14,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, EventsMapping, JoinMapping, TableMapping
 from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, mask_of, words
 from ok_ml.datasets.locations import files_of
+from ok_ml.datasets.reactions import Reactions, reactions_text, read_reactions
 from ok_ml.datasets.readers import read_raw
 from ok_ml.datasets.sieve import Sieve, condition_columns, drop_conditions
 from ok_ml.datasets.times import Times
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ID_COLUMNS: Final = (c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.FRIEND_ID)
+REPEATED: Final = "repeated"
+TEXT_LIMIT: Final = 200  # characters of a name, topic, kind or segment; what is longer is cut
+_CONTROL: Final = r"\p{Cc}"  # breaks terminals and pages; becomes a space
 DATE_COLUMNS: Final = (c.REGISTERED_DT, c.CREATED_DT)  # ISO dates: a time of day is cut off
+_DATE_LENGTH: Final = len("2018-02-01")
 EVENT_SCHEMA: Final = pa.schema([
     (c.USER_ID, pa.int64()), (c.SOURCE_ID, pa.int64()), (c.ITEM_ID, pa.int64()), (c.EVENT_TYPE, pa.string()),
     (c.POSITION, pa.int32()), (c.CONTENT_TYPE, pa.string()), (c.DURATION_MS, pa.int32()),
@@ -51,7 +58,8 @@ def raw_columns(mapping: TableMapping) -> list[str]:
     wanted = {*mapping.columns.values(), *condition_columns(mapping.drop_if)}
     wanted |= {name for join in mapping.joins for name in join.match}
     if isinstance(mapping, EventsMapping):
-        wanted |= set(mapping.time.columns)
+        wanted |= {*mapping.time.columns, *mapping.unique_by}
+        wanted |= {mapping.reactions.column} if mapping.reactions is not None else set()
     return sorted(wanted - {name for join in mapping.joins for name in join.columns})
 
 
@@ -124,7 +132,33 @@ def map_events(config: DatasetConfig, raw: pa.Table, times: Times, sieve: Sieve,
     kinds = _event_types(mapping, raw, sieve)
     small = {name: _small(mapping, raw, name, sieve) for name in (c.POSITION, c.DURATION_MS)}
     content = _words(mapping, raw, c.CONTENT_TYPE)
-    return _in_order(config, ids, kinds, small, content, times, sieve.kept)
+    rows = _Rows(config, ids, kinds, small, content, times)
+    listed = mapping.reactions
+    if mapping.unique_by:
+        _reject_repeated(rows, raw, mapping, sieve)
+    if listed is None:
+        return rows.in_order(np.flatnonzero(sieve.kept))
+    reactions = read_reactions(raw[listed.column], listed).of_rows(sieve.kept)
+    sieve.reject_items(reactions.unknown, f"unknown_{c.EVENT_TYPE}")
+    return rows.in_order(np.flatnonzero(sieve.kept), reactions)
+
+
+def _reject_repeated(rows: "_Rows", raw: pa.Table, mapping: EventsMapping, sieve: Sieve) -> None:
+    """Set all but the first of a user's rows with equal values in `unique_by` aside, partition by partition."""
+    given = [words(raw[name]).codes for name in mapping.unique_by]
+    at = np.flatnonzero(sieve.kept & np.all([codes >= 0 for codes in given], axis=0))
+    listed = mapping.reactions
+    ties = [] if listed is None else [ranks(words(reactions_text(raw[listed.column])))]
+    place = np.empty(len(at), np.int64)
+    place[rows.order(at, ties)] = np.arange(len(at))
+    keys: list[NDArray[Any]] = [rows.partitions[at], rows.ids[c.USER_ID].values[at], *(codes[at] for codes in given)]
+    order = np.lexsort([place, *keys[::-1]])
+    same = np.ones(max(len(at) - 1, 0), bool)
+    for key in keys:
+        same &= key[order][1:] == key[order][:-1]
+    repeated = np.zeros(raw.num_rows, bool)
+    repeated[at[order[1:][same]]] = True
+    sieve.reject(repeated, REPEATED)
 
 
 def _cells(mapping: TableMapping, raw: pa.Table, name: str, key: str) -> Integers:
@@ -164,34 +198,71 @@ def _words(mapping: TableMapping, raw: pa.Table, name: str) -> Words:
     return words(raw[mapping.columns[name]])
 
 
-def _in_order(
-    config: DatasetConfig, ids: dict[str, Integers], kinds: "NDArray[np.int8]", small: dict[str, Integers],
-    content: Words, times: Times, kept: "NDArray[np.bool_]",
-) -> Events:  # fmt: skip
-    users, sources, items = (ids[name].values[kept] for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
-    partitions, micros = times.partitions(config.partition.grain)[kept], times.micros[kept]
-    parts = part_of(users, config.parts)
-    position, duration = (
-        small[name].to_arrow(pa.int32()).filter(pa.array(kept)) for name in (c.POSITION, c.DURATION_MS)
-    )
-    texts = Words(content.codes[kept], content.names)
-    numbers = [np.where(cells.null, np.iinfo(np.int64).min, cells.values)[kept] for cells in small.values()]
-    rest = [*numbers, _ranks(texts), kinds[kept], items]
-    order = _order([partitions, parts, users, micros, sources], rest)
-    table = pa.table(
-        [
-            pa.array(users), pa.array(sources), pa.array(items), Words(kinds[kept].astype(np.int32), c.EVENT_TYPES).to_arrow(),
-            position, texts.to_arrow(), duration, pa.array(micros).cast(EVENT_SCHEMA.field(c.EVENT_TIME).type), pa.array(parts),
-        ],
-        schema=EVENT_SCHEMA,
-    )  # fmt: skip
-    return Events(partitions[order], table.take(pa.array(order)))
+@dataclass(frozen=True)
+class _Rows:
+    """The canonical values of raw rows, set aside or not; `kinds` indexes EVENT_TYPES."""
+
+    config: DatasetConfig
+    ids: dict[str, Integers]
+    kinds: "NDArray[np.int8]"
+    small: dict[str, Integers]
+    content: Words
+    times: Times
+
+    @cached_property
+    def partitions(self) -> "NDArray[np.int32]":
+        """The partition of each row, days since 1970-01-01."""
+        return self.times.partitions(self.config.partition.grain)
+
+    @cached_property
+    def parts(self) -> "NDArray[np.int32]":
+        """The part of each row's user."""
+        return part_of(self.ids[c.USER_ID].values, self.config.parts)
+
+    def order(self, at: "NDArray[np.int64]", ties: "Sequence[NDArray[np.int64]]" = ()) -> "NDArray[np.int64]":
+        """Canonical order of the rows `at`, as places in `at`; `ties` of all rows decide what nothing else does."""
+        return self._order(at, self.kinds[at], np.ones(len(at), bool), ties)
+
+    def in_order(self, at: "NDArray[np.int64]", reactions: Reactions | None = None) -> Events:
+        """The events of the rows `at` and of their reactions, in canonical order."""
+        kinds, own = self.kinds[at], np.ones(len(at), bool)
+        if reactions is not None:
+            at = np.concatenate([at, reactions.rows])
+            kinds = np.concatenate([kinds, reactions.kinds])
+            own = np.arange(len(at)) < len(own)
+        order = self._order(at, kinds, own)
+        at, kinds, own = at[order], kinds[order], own[order]
+        users, sources, items = (pa.array(self.ids[name].values[at]) for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
+        micros = pa.array(self.times.micros[at]).cast(EVENT_SCHEMA.field(c.EVENT_TIME).type)
+        position, duration = (self._small(name, at, own) for name in (c.POSITION, c.DURATION_MS))
+        table = pa.table(
+            [
+                users, sources, items, Words(kinds.astype(np.int32), c.EVENT_TYPES).to_arrow(), position,
+                Words(self.content.codes[at], self.content.names).to_arrow(), duration, micros, pa.array(self.parts[at]),
+            ],
+            schema=EVENT_SCHEMA,
+        )  # fmt: skip
+        return Events(self.partitions[at], table)
+
+    def _order(
+        self, at: "NDArray[np.int64]", kinds: "NDArray[np.int8]", own: "NDArray[np.bool_]",
+        ties: "Sequence[NDArray[np.int64]]" = (),
+    ) -> "NDArray[np.int64]":  # fmt: skip
+        none = np.iinfo(np.int64).min
+        numbers = [np.where(own & ~cells.null[at], cells.values[at], none) for cells in self.small.values()]
+        rest = [*(tie[at] for tie in ties), *numbers, ranks(self.content)[at], kinds, self.ids[c.ITEM_ID].values[at]]
+        users, sources = self.ids[c.USER_ID].values[at], self.ids[c.SOURCE_ID].values[at]
+        return _order([self.partitions[at], self.parts[at], users, self.times.micros[at], sources], rest)
+
+    def _small(self, name: str, at: "NDArray[np.int64]", own: "NDArray[np.bool_]") -> pa.Array:
+        cells = self.small[name]
+        return pa.array(cells.values[at], mask=~own | cells.null[at] | cells.bad[at]).cast(pa.int32())
 
 
-def _ranks(text: Words) -> "NDArray[np.int64]":
+def ranks(text: Words) -> "NDArray[np.int64]":
     """Codes that sort as the texts do, whatever the order in which they were met."""
-    ranks = np.argsort(np.argsort(np.array([*text.names, ""], dtype=object)[:-1], kind="stable"), kind="stable")
-    return np.array([*ranks, -1], np.int64)[text.codes]
+    order = np.argsort(np.argsort(np.array([*text.names, ""], dtype=object)[:-1], kind="stable"), kind="stable")
+    return np.array([*order, -1], np.int64)[text.codes]
 
 
 def _order(first: "list[NDArray[Any]]", rest: "list[NDArray[Any]]") -> "NDArray[np.int64]":
@@ -230,6 +301,6 @@ def map_snapshot(mapping: TableMapping, raw: pa.Table, names: list[str], sieve: 
             sieve.reject(cells.bad, f"bad_{name}")
             columns[name] = pa.array(cells.values)
         else:
-            texts = _words(mapping, raw, name).to_arrow()
-            columns[name] = pc.utf8_slice_codeunits(texts, 0, len("2018-02-01")) if name in DATE_COLUMNS else texts
+            texts = pc.replace_substring_regex(_words(mapping, raw, name).to_arrow(), _CONTROL, " ")
+            columns[name] = pc.utf8_slice_codeunits(texts, 0, _DATE_LENGTH if name in DATE_COLUMNS else TEXT_LIMIT)
     return pa.table(columns).filter(pa.array(sieve.kept))

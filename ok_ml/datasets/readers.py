@@ -91,7 +91,7 @@ def _parquet(path: Path, _shape: FileShape, columns: list[str], key: str) -> Raw
 
 def _delimited(path: Path, shape: FileShape, columns: list[str], key: str) -> RawRows:
     parse = pacsv.ParseOptions(
-        delimiter="\t" if shape.format == "tsv" else ",", quote_char='"' if shape.quoting else False
+        delimiter="\t" if shape.format == "tsv" else shape.delimiter or ",", quote_char='"' if shape.quoting else False
     )
     header = _header(path, shape, parse)
     check_columns(columns, header, str(path), key)

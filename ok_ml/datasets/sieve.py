@@ -1,5 +1,6 @@
 """Which raw rows are set aside, and why: the first reason that fits a row is its reason."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,7 @@ class Sieve:
     def __init__(self, rows: int) -> None:
         self._codes = np.zeros(rows, np.int16)  # 0: kept; else 1 + index into _reasons
         self._reasons: list[str] = []
+        self._items: list[tuple[NDArray[np.int64], str]] = []
 
     def reject(self, mask: "NDArray[np.bool_]", reason: str) -> None:
         """Set the rows of a bool mask aside, unless they already have a reason."""
@@ -42,6 +44,11 @@ class Sieve:
                 self._reasons.append(reason)
             self._codes[fresh] = 1 + self._reasons.index(reason)
 
+    def reject_items(self, rows: "NDArray[np.int64]", reason: str) -> None:
+        """Count something within rows that stay themselves: an item of a list, once for each row index given."""
+        if len(rows):
+            self._items.append((rows, reason))
+
     @property
     def kept(self) -> "NDArray[np.bool_]":
         """Mask of the rows without a reason."""
@@ -49,16 +56,22 @@ class Sieve:
 
     def counts(self) -> dict[str, int]:
         """How many rows were set aside, by reason."""
-        counted = np.bincount(self._codes, minlength=1 + len(self._reasons))[1:]
-        return {reason: int(count) for reason, count in sorted(zip(self._reasons, counted, strict=True))}
+        counted = Counter(dict(zip(self._reasons, np.bincount(self._codes)[1:].tolist(), strict=False)))
+        for rows, reason in self._items:
+            counted[reason] += len(rows)
+        return dict(sorted(counted.items()))
 
     def rejected_rows(self) -> "NDArray[np.int64]":
         """Indices of the rows that were set aside, ascending."""
         return np.flatnonzero(self._codes)
 
-    def reasons_of(self, rows: "NDArray[np.int64]") -> list[str]:
-        """The reason of each row that was set aside."""
-        return [self._reasons[code - 1] for code in self._codes[rows]]
+    def rejections(self) -> "tuple[NDArray[np.int64], list[str]]":
+        """Row index and reason of everything that was set aside: rows ascending, then items of rows that stay."""
+        rows = self.rejected_rows()
+        reasons = [self._reasons[code - 1] for code in self._codes[rows]]
+        for found, reason in self._items:
+            rows, reasons = np.concatenate([rows, found]), [*reasons, *[reason] * len(found)]
+        return rows, reasons
 
 
 def drop_conditions(sieve: Sieve, table: pa.Table, drop_if: dict[str, str], key: str) -> None:

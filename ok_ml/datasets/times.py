@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MICROS: Final = pa.timestamp("us")
 _MICROS_A_DAY: Final = 86_400_000_000
-_EPOCH_MICROS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
+_EPOCH_MICROS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _EARLIEST: Final = int(np.datetime64("0001-01-01", "us").astype(np.int64))
 _LATEST: Final = int(np.datetime64("9999-12-31", "us").astype(np.int64))
 
@@ -76,7 +76,7 @@ def read_times(table: pa.Table, mapping: TimeMapping, key: str) -> Times:
     raise ConfigError(
         f"{key}.time: column {mapping.columns[0]!r} holds {column.type}, which format {mapping.format!r} cannot read",
         why="a guess between seconds and milliseconds moves every event by decades",
-        remedy=f"set {key}.time.format to epoch_s or epoch_ms",
+        remedy=f"set {key}.time.format to epoch_s, epoch_ms or epoch_us",
     )
 
 
