@@ -1,6 +1,7 @@
 """Which partitions a dataset has: what its raw events hold, within what the configuration admits."""
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,12 +29,35 @@ def partitions_of(config: DatasetConfig, lake: Lake, *, root: Path) -> list[str]
     event times say which partitions there are; that is read once in a process for each version of the files.
     """
     raw = RawTable(config, "events", lake, root)
-    first, last = declared_range(config)
     if raw.is_dated:
         dts = raw.dates()
         _check_grain(dts, raw)
-        return [dt for dt in dts if first <= partition_days(dt, "day") <= last]
-    return list(_partitions_in_files(_Hashed(raw, f"{raw.version()} {config_version(config, 'events')}")))
+        return admitted(config, dts)
+    hashed = _Hashed(raw, f"{raw.version()} {config_version(config, 'events')}")
+    return admitted(config, list(_partitions_in_files(hashed)))
+
+
+def admitted(config: DatasetConfig, dts: list[str]) -> list[str]:
+    """The partitions among `dts` that the configuration admits and that do not lie in the future."""
+    (first, last), newest = declared_range(config), newest_day(config)
+    return [dt for dt in dts if first <= partition_days(dt, "day") <= min(last, newest)]
+
+
+def newest_day(config: DatasetConfig) -> int:
+    """The last day on which a partition may begin as of now, as days since 1970-01-01.
+
+    The one place where a dataset looks at the wall clock. A partition is in the future as a whole or not at all, so the
+    clock decides whether it exists, never which rows it has; a day that has come is a partition like any other.
+    """
+    ahead = config.events.time.future_days
+    if config.world is not None or ahead is None:
+        return int(np.iinfo(np.int32).max)
+    return (today() - date(1970, 1, 1)).days + ahead
+
+
+def today() -> date:
+    """The present day, UTC."""
+    return datetime.now(UTC).date()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.calendar import declared_range, partitions_of, time_bounds
+from ok_ml.datasets.calendar import declared_range, newest_day, partitions_of, time_bounds
+from ok_ml.datasets.deliveries import raw_events
 from ok_ml.datasets.mapping import Events, join_lookups, map_events, raw_columns
 from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.readers import RawRows
@@ -27,7 +28,7 @@ from ok_ml.lake import Lake, Manifest, fingerprint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CODE_VERSION: Final = "1"  # raise it when equal raw rows become other canonical rows
+CODE_VERSION: Final = "2"  # raise it when equal raw rows become other canonical rows
 REJECTED_SCHEMA: Final = pa.schema([("raw", pa.string()), ("reason", pa.string())])
 Progress = Callable[[str], None]
 
@@ -62,7 +63,7 @@ class _Day:
 
 def raw_version(config: DatasetConfig, lake: Lake, dt: str, *, root: Path) -> str:
     """The version of the raw events of a partition: a hash of their content, lookups included."""
-    return RawTable(config, c.EVENTS, lake, root).version(dt)
+    return raw_events(config, lake, root).version(dt)
 
 
 def ingest_events(
@@ -88,7 +89,7 @@ def ingest_events(
     EmptyPartition
         A partition has no usable row. Nothing of it is committed; every other partition is.
     """
-    raw = RawTable(config, c.EVENTS, lake, root)
+    raw = raw_events(config, lake, root)
     wanted = sorted(set(dts))
     inputs = {dt: _inputs(config, raw, dt) for dt in wanted}
     todo = [dt for dt in wanted if not lake.is_current(config.dataset, c.EVENTS, dt, inputs[dt])]
@@ -112,7 +113,7 @@ def stale_partitions(config: DatasetConfig, lake: Lake, *, root: Path) -> tuple[
     builds on the one before is stale with it, so one changed day makes all later ones stale.
     """
     wanted = sorted({*partitions_of(config, lake, root=root), *_planned(config)})
-    raw, snapshots = RawTable(config, c.EVENTS, lake, root), Snapshots(config, lake, root)
+    raw, snapshots = raw_events(config, lake, root), Snapshots(config, lake, root)
     stale: list[str] = []
     for dt in wanted:
         inherited = bool(stale) and bool(snapshots.chained)
@@ -123,7 +124,7 @@ def stale_partitions(config: DatasetConfig, lake: Lake, *, root: Path) -> tuple[
 
 def raw_fingerprint(config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
     """One version of the raw events of several partitions, of the code and of the mapping: the same work, the same text."""
-    raw = RawTable(config, c.EVENTS, lake, root)
+    raw = raw_events(config, lake, root)
     versions: dict[str, object] = {}
     for dt in dts:
         try:
@@ -242,6 +243,7 @@ def _reject_times(config: DatasetConfig, times: Times, sieve: Sieve) -> None:
     sieve.reject(times.micros >= upper, "from_max_date_on")
     first, last = declared_range(config)
     days = times.partitions(config.partition.grain)
+    sieve.reject(days > newest_day(config), "in_the_future")
     sieve.reject((days < first) | (days > last), "outside_partitions")
 
 

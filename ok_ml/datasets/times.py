@@ -87,6 +87,13 @@ def partition_days(dt: str, grain: str) -> int:
     return (start - date(1970, 1, 1)).days
 
 
+def last_day(day: int, grain: str) -> int:
+    """The last day of the partition that begins with `day`, both as days since 1970-01-01."""
+    if grain == "day":
+        return day
+    return int((np.datetime64(day, "D").astype("datetime64[M]") + 1).astype("datetime64[D]").astype(np.int64)) - 1
+
+
 def iso_of(days: "int | np.int32") -> str:
     """Days since 1970-01-01 as an ISO date."""
     return str(np.datetime64(int(days), "D"))
