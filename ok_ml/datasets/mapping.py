@@ -71,19 +71,40 @@ def join_lookups(table: pa.Table, mapping: TableMapping, sieve: Sieve, root: Pat
     DataError
         The lookup has two rows for the same key.
     """
-    for number, join in enumerate(mapping.joins):
-        place = f"{key}.joins[{number}]"
-        index = _partners(table, join, root, place)
-        if join.missing is not None:
-            sieve.reject(mask_of(index[0].is_null()), join.missing)
-        for name in join.columns:
-            table = table.append_column(name, index[1][name].take(index[0]))
-    return table
+    return Lookups(mapping, root, key).join(table, sieve)
 
 
-def _partners(table: pa.Table, join: JoinMapping, root: Path, key: str) -> tuple[pa.Array, pa.Table]:
+class Lookups:
+    """The lookup tables of one mapping, read once for any number of batches of raw rows.
+
+    Raises
+    ------
+    DataError
+        A lookup has two rows for the same key.
+    """
+
+    def __init__(self, mapping: TableMapping, root: Path, key: str) -> None:
+        self._joins = [
+            (join, *_lookup(join, root, f"{key}.joins[{number}]")) for number, join in enumerate(mapping.joins)
+        ]
+
+    def join(self, table: pa.Table, sieve: Sieve) -> pa.Table:
+        """The rows with the columns of every lookup; those without partner get its reason, if it has one."""
+        for join, right, lookup in self._joins:
+            left = _join_key([table[name] for name in join.match])
+            if left.type != right.type:
+                left, right = left.cast(pa.string()), right.cast(pa.string())  # noqa: PLW2901
+            index = pc.index_in(left, value_set=right, skip_nulls=True)
+            if join.missing is not None:
+                sieve.reject(mask_of(index.is_null()), join.missing)
+            for name in join.columns:
+                table = table.append_column(name, lookup[name].take(index))
+        return table
+
+
+def _lookup(join: JoinMapping, root: Path, key: str) -> tuple[pa.Array, pa.Table]:
+    """The keys of a lookup and its rows."""
     lookup = read_lookup(join, root, key)
-    left = _join_key([table[name] for name in join.match])
     right = _join_key([lookup[name] for name in join.match.values()])
     if len(right) - right.null_count != len(right.drop_null().unique()):
         raise DataError(
@@ -91,9 +112,7 @@ def _partners(table: pa.Table, join: JoinMapping, root: Path, key: str) -> tuple
             why="each raw row would belong to several",
             remedy="join by columns that are unique there",
         )
-    if left.type != right.type:
-        left, right = left.cast(pa.string()), right.cast(pa.string())
-    return pc.index_in(left, value_set=right, skip_nulls=True), lookup
+    return right, lookup
 
 
 def _join_key(columns: list[pa.ChunkedArray]) -> pa.Array:
