@@ -6,6 +6,8 @@ from pydantic import Field
 
 from ok_ml.config.frozen import Frozen, Share
 
+Options = dict[str, bool | int | float | str]  # of an extension: whatever it reads
+
 
 class EventsInput(Frozen):
     """The log that an experiment learns from."""
@@ -26,12 +28,14 @@ class FeaturesStage(Frozen):
     activity_days: int = Field(ge=1, description="Window of the activity family, days.")
     affinity_days: int = Field(ge=1, description="Window of the affinity, recency and content families, days.")
     popularity_days: int = Field(ge=1, description="Window of the popularity and social families, days.")
+    extra: tuple[str, ...] = Field(default=(), description="Features of the project: paths like ideas/file.py:NAME.")
 
 
 class EmbeddingsStage(Frozen):
     """The ALS fit of user and source vectors."""
 
-    engine: str = Field(default="implicit", description="Short name of the ALS engine: implicit, spark.")
+    engine: str = Field(default="implicit", description="implicit, spark, or the path of a class of EmbeddingEngine.")
+    options: Options = Field(default_factory=dict, description="What an engine of the project reads.")
     factors: int = Field(default=64, ge=2, le=1024)
     iterations: int = Field(default=12, ge=1)
     regularization: float = Field(default=10.0, ge=0)
@@ -49,11 +53,15 @@ class TrainingSetStage(Frozen):
 
     label_days: int = Field(default=3, ge=1, description="Days of labels before the evaluation days.")
     negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
+    builder: str = Field(default="candidates", description="candidates, or the path of a class of TrainingSetBuilder.")
+    options: Options = Field(default_factory=dict, description="What a builder of the project reads.")
 
 
 class ModelStage(Frozen):
-    """The LightGBM ranker."""
+    """The ranker."""
 
+    ranker: str = Field(default="lightgbm", description="lightgbm, or the path of a class of Ranker.")
+    options: Options = Field(default_factory=dict, description="What a ranker of the project reads.")
     objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
     num_leaves: int = Field(default=31, ge=2)
     num_trees: int = Field(default=150, ge=1)

@@ -156,7 +156,7 @@ def _validated(root: Path, files: ConfigFiles, size: str) -> tuple[Project | Non
                 models[kind][name] = model.model_validate(tree.data, strict=True)
             except ValidationError as error:
                 problems += problems_of(error, model, tree)
-    problems += broken_rules(files, models["environment"], models["datasets"], models["experiments"])
+    problems += broken_rules(root, files, models["environment"], models["datasets"], models["experiments"])
     if problems or not models["environment"]:
         return None, problems
     environment = next(iter(models["environment"].values()))

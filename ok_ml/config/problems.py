@@ -161,7 +161,7 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterable[str]:
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) in (types.UnionType, typing.Union):
         rest = [part for part in get_args(annotation) if part is not type(None)]
-        return rest[0] if rest else annotation
+        return rest[0] if len(rest) == 1 else annotation
     return annotation
 
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.documents import KeyPath, Tree
+from ok_ml.config.extensions import named_code, problem_of
 from ok_ml.config.files import ConfigFiles
 from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConfig
 from ok_ml.config.problems import Place, Problem, is_secret, meant, one_of
@@ -15,7 +17,11 @@ _CREDENTIALS: Final = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 def broken_rules(
-    files: ConfigFiles, environments: dict[str, Any], datasets: dict[str, Any], experiments: dict[str, Any]
+    root: Path,
+    files: ConfigFiles,
+    environments: dict[str, Any],
+    datasets: dict[str, Any],
+    experiments: dict[str, Any],
 ) -> list[Problem]:
     """Every rule that the files break; models that did not validate are passed over."""
     problems: list[Problem] = []
@@ -25,6 +31,7 @@ def broken_rules(
         problems += _dataset(name, files.datasets[name], dataset)
     for name, experiment in experiments.items():
         problems += _experiment(name, files, experiment, datasets)
+        problems += _extensions(files.experiments[name], experiment, root)
     return problems
 
 
@@ -129,3 +136,11 @@ def _stages(tree: Tree, config: ExperimentConfig) -> Iterator[Problem]:
             ("gate", "metric"),
             f"expected a metric at one of stages.evaluation.k ({known}), got {config.gate.metric!r}",
         )
+
+
+def _extensions(tree: Tree, config: ExperimentConfig, root: Path) -> Iterator[Problem]:
+    """Code that the YAML names must be there; it is not run for that."""
+    for kind, named, path in named_code(config.stages):
+        problem = problem_of(kind, named, root)
+        if problem is not None:
+            yield _at(tree, path, problem)

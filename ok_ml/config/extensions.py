@@ -1,0 +1,301 @@
+"""Code that an experiment's YAML names: a short name of ours, `package.module:NAME`, or `folder/file.py:NAME`.
+
+Both kinds of path are read below the project's folder first, so that one file there is a whole idea. What a file is
+imported as depends on its text: a changed file is new code at once, also in a process that lives on, and the hash that
+stands in the record of a table is always that of the code that made it.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from ok_ml.config.experiment_models import Stages
+from ok_ml.config.problems import meant
+from ok_ml.errors import ConfigError
+
+PREFIX: Final = "ok_ml_extension_"  # of the modules that extension files become
+_SPEC: Final = re.compile(r"(?P<place>[\w./-]+):(?P<name>[A-Za-z_]\w*)")
+_OURS: Final = "ok_ml"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A place of the YAML that names code.
+
+    Attributes
+    ----------
+    key
+        Where it stands.
+    what
+        What is expected there, in words.
+    known
+        Short name -> dotted path of our own implementations.
+    """
+
+    key: str
+    what: str
+    known: Mapping[str, str]
+
+
+FEATURES: Final = Kind("stages.features.extra", "a Feature or a tuple of them", {})
+ENGINES: Final = Kind(
+    "stages.embeddings.engine",
+    "a class of EmbeddingEngine",
+    {
+        "implicit": "ok_ml.recommender.implicit_engine:ImplicitEngine",
+        "spark": "ok_ml.recommender.spark_engine:SparkEngine",
+    },
+)
+BUILDERS: Final = Kind(
+    "stages.training_set.builder",
+    "a class of TrainingSetBuilder",
+    {"candidates": "ok_ml.recommender.training_set:CandidatesBuilder"},
+)
+RANKERS: Final = Kind(
+    "stages.model.ranker", "a class of Ranker", {"lightgbm": "ok_ml.recommender.lightgbm_ranker:LightGbmRanker"}
+)
+
+
+def named_code(stages: Stages) -> Iterator[tuple[Kind, str, tuple[str | int, ...]]]:
+    """Everything of an experiment's stages that names code: its kind, the name, and the path of its key."""
+    for number, named in enumerate(stages.features.extra):
+        yield FEATURES, named, ("stages", "features", "extra", number)
+    yield ENGINES, stages.embeddings.engine, ("stages", "embeddings", "engine")
+    yield BUILDERS, stages.training_set.builder, ("stages", "training_set", "builder")
+    yield RANKERS, stages.model.ranker, ("stages", "model", "ranker")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file behind a path.
+
+    Attributes
+    ----------
+    path
+        Absolute.
+    text
+        What it says now.
+    imports
+        Modules of the project that it imports, and that these import: name -> file.
+    """
+
+    path: Path
+    text: str
+    imports: Mapping[str, Path]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256, hex, of the file and of every file of the project that it imports."""
+        total = hashlib.sha256(self.text.encode())
+        for name, path in sorted(self.imports.items()):
+            total.update(f"\0{name}\0{path.read_text(encoding='utf-8')}".encode())
+        return total.hexdigest()
+
+
+def source_of(kind: Kind, named: str, root: Path) -> Source | None:
+    """The file behind a path, None for a short name.
+
+    Raises
+    ------
+    ConfigError
+        Neither a short name nor a path, or nothing is there.
+    """
+    if named in kind.known:
+        return None
+    problem = problem_of(kind, named, root)
+    if problem:
+        raise _refused(kind, problem)
+    path = _file_of(named.rpartition(":")[0], root)
+    assert path is not None  # noqa: S101 - problem_of would have said so
+    text = path.read_text(encoding="utf-8")
+    return Source(path, text, dict(_local_imports(text, root)))
+
+
+def problem_of(kind: Kind, named: str, root: Path) -> str | None:
+    """What is wrong with a name, told without running any of its code; None if nothing is."""
+    if named in kind.known:
+        return None
+    options = f"{', '.join(sorted(kind.known))}, or " if kind.known else ""
+    found = _SPEC.fullmatch(named)
+    if found is None:
+        return f"expected {options}a path like ideas/file.py:NAME, got {named!r}{meant(named, kind.known)}"
+    place, name = found["place"], found["name"]
+    path = _file_of(place, root)
+    if path is None:
+        near = sorted(p.relative_to(root).as_posix() for p in root.glob("*/*.py") if not p.parent.name.startswith("."))
+        return f"expected {kind.what}, found no file for {place!r} below the project{meant(place, near)}"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        return f"expected {kind.what}, got {path.name} that is no Python: {error}"
+    names = set(_top_level(tree))
+    if name not in names and "*" not in names:
+        return f"expected {kind.what} named {name!r} in {place}, found {', '.join(sorted(names)) or 'nothing'}{meant(name, names)}"
+    return None
+
+
+def load(kind: Kind, named: str, root: Path) -> Any:
+    """Import what a short name or a path means.
+
+    Raises
+    ------
+    ConfigError
+        It is not there, or its file fails when it is imported.
+    """
+    source = source_of(kind, named, root)
+    path, _, name = kind.known.get(named, named).rpartition(":")
+    module = importlib.import_module(path) if source is None else _module_of(kind, source, path, root)
+    return _attribute(kind, module, name, named)
+
+
+def load_class(kind: Kind, named: str, root: Path, interface: type) -> Any:
+    """As `load`, of something that must implement an abstract class.
+
+    Raises
+    ------
+    ConfigError
+        It is no class of the interface, or lacks some of its methods; they are named.
+    """
+    return require_class(kind, load(kind, named, root), named, interface)
+
+
+def require_class(kind: Kind, found: Any, named: str, interface: type) -> Any:
+    """Refuse what does not implement the interface."""
+    wanted = sorted(getattr(interface, "__abstractmethods__", ()))
+    if not isinstance(found, type) or not issubclass(found, interface):
+        lacking = [name for name in wanted if not callable(getattr(found, name, None))]
+        raise _refused(
+            kind,
+            f"{named} is {_shown(found)}, expected a class of {interface.__module__}.{interface.__name__}"
+            f" (without {', '.join(lacking) or 'its base class'})",
+        )
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise _refused(kind, f"{named} does not implement {interface.__name__}: it lacks {', '.join(missing)}")
+    return found
+
+
+def module_of_text(text: str, path: Path, what: str, *, sha256: str) -> ModuleType:
+    """The module that a text is: run once, under a name that its hash decides.
+
+    Raises
+    ------
+    ConfigError
+        It fails.
+    """
+    name = f"{PREFIX}{path.stem}_{sha256[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    module.__spec__ = ModuleSpec(name, None, origin=str(path))
+    sys.modules[name] = module
+    try:
+        exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 - the project's own code, named in its YAML
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigError(
+            f"{what}: {path.name} fails when it is imported: {type(error).__name__}: {error}",
+            why="nothing of it can be used", remedy=f"mend it; `python {path}` shows the whole traceback",
+        ) from error  # fmt: skip
+    return module
+
+
+def modules_to_ship() -> list[ModuleType]:
+    """Loaded modules that other machines may not have: what extension files became, and what of the project they import."""
+    return [module for name, module in list(sys.modules.items()) if name.startswith(PREFIX) or name in _IMPORTED]
+
+
+_IMPORTED: Final[set[str]] = set()  # modules of projects that extension files import
+
+
+def _module_of(kind: Kind, source: Source, place: str, root: Path) -> ModuleType:
+    if str(root) not in sys.path:
+        sys.path.append(str(root))  # last: nothing installed is hidden by a file of the project
+    if not place.endswith(".py") and not source.path.is_relative_to(root.resolve()):
+        return importlib.import_module(place)
+    if f"{PREFIX}{source.path.stem}_{source.sha256[:16]}" not in sys.modules:
+        for name in source.imports:  # they may be other files by now
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        _IMPORTED.update(source.imports)
+    return module_of_text(source.text, source.path, kind.key, sha256=source.sha256)
+
+
+def _attribute(kind: Kind, module: ModuleType, name: str, named: str) -> Any:
+    if not hasattr(module, name):
+        raise _refused(kind, f"{named}: {module.__name__} has no {name!r}{meant(name, vars(module))}")
+    return getattr(module, name)
+
+
+def _file_of(place: str, root: Path) -> Path | None:
+    """The file of `folder/file.py` or `package.module`: of the project if it has one, else of an installed package."""
+    if place.endswith(".py"):
+        path = Path(place) if Path(place).is_absolute() else root / place
+        return path.resolve() if path.is_file() else None
+    if "/" in place:
+        return None
+    below = _below(place, root)
+    if below is not None:
+        return below.resolve()
+    try:
+        spec = importlib.util.find_spec(place)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _local_imports(text: str, root: Path, known: frozenset[str] = frozenset()) -> Iterator[tuple[str, Path]]:
+    """Modules of the project that a text imports, and what these import."""
+    for name in _imported(text):
+        path = None if name in known or name.split(".")[0] == _OURS else _below(name, root)
+        if path is not None:
+            yield name, path
+            yield from _local_imports(path.read_text(encoding="utf-8"), root, known | {name})
+
+
+def _imported(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _below(name: str, root: Path) -> Path | None:
+    below = root.joinpath(*name.split("."))
+    return next((path for path in (below.with_suffix(".py"), below / "__init__.py") if path.is_file()), None)
+
+
+def _top_level(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name))
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        elif not isinstance(node, ast.Expr):
+            yield "*"  # an `if` or a loop may define anything
+
+
+def _shown(found: object) -> str:
+    return f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+
+
+def _refused(kind: Kind, problem: str) -> ConfigError:
+    return ConfigError(
+        f"{kind.key}: {problem}", why="the experiment would run without the code that its YAML names",
+        remedy=f"name {kind.what} of a file below the project's folder, e.g. ideas/file.py:NAME; see docs/extend.md",
+    )  # fmt: skip
