@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from ok_ml import columns as c
 from ok_ml.config.frozen import Frozen
 from ok_ml.config.row_conditions import parse_condition
+from ok_ml.config.topic_models import TopicConfig, is_topic
 
 RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
 Delimiter = Annotated[str, Field(min_length=1, max_length=1)] | None
@@ -139,7 +140,13 @@ class EventsMapping(TableMapping):
     """How the raw log becomes events."""
 
     time: TimeMapping
+    topic: TopicConfig | None = Field(
+        default=None, description="When a day of a Kafka topic (path topic: or topic:NAME) is complete."
+    )
     event_types: dict[str, str] = Field(default_factory=dict, description="raw event type -> canonical event type.")
+    content_types: dict[str, str] = Field(
+        default_factory=dict, description="raw content type -> its name here; features know video, photo and text."
+    )
     reactions: ReactionsMapping | None = Field(
         default=None, description="Reactions that a row of their impression lists in one column."
     )
@@ -157,6 +164,23 @@ class EventsMapping(TableMapping):
             if name is not None and name not in c.EVENT_TYPES:
                 raise ValueError(f"event type {name!r} is not canonical: one of {', '.join(c.EVENT_TYPES)}")
         return self
+
+
+class SubscriptionsMapping(TableMapping):
+    """How raw rows become subscriptions."""
+
+    seen_if: str | None = Field(
+        default=None,
+        description="Condition as in drop_if, for rows that tell the state of some pairs and not of all: a pair counts "
+        "from the partition on in which a row of it meets the condition, until in a later one its rows do not.",
+    )
+
+    @field_validator("seen_if")
+    @classmethod
+    def _condition_parses(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_condition(value)
+        return value
 
 
 class SubscriptionRule(Frozen):
@@ -200,7 +224,7 @@ class DatasetConfig(Frozen):
     users: TableMapping | None = None
     sources: TableMapping | None = None
     friends: TableMapping | None = None
-    subscriptions: TableMapping | None = Field(
+    subscriptions: SubscriptionsMapping | None = Field(
         default=None, description="Raw snapshots, one a partition; else derived by `subscription`."
     )
     subscription: SubscriptionRule = SubscriptionRule()
@@ -214,6 +238,20 @@ class DatasetConfig(Frozen):
         tables = (self.events, self.users, self.sources, self.friends, self.subscriptions)
         if self.world is None and any(table is not None and table.path.startswith("world:") for table in tables):
             raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
+        return self
+
+    @model_validator(mode="after")
+    def _only_events_come_from_a_topic(self) -> "DatasetConfig":
+        for name in (c.USERS, c.SOURCES, c.FRIENDS, c.SUBSCRIPTIONS):
+            raw: TableMapping | None = getattr(self, name)
+            if raw is not None and is_topic(raw.path):
+                raise ValueError(
+                    f"{name}: only events come from a topic; leave {name} out: what is seen in events is there"
+                )
+        if (self.events.topic is not None) != is_topic(self.events.path):
+            raise ValueError("events: a path topic: or topic:NAME and a section `topic` belong together")
+        if self.events.topic is not None and self.partition.grain != "day":
+            raise ValueError("partition.grain: what comes from a topic is cut into days")
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from ok_ml.config.dataset_models import (
     PartitionConfig,
     ReactionsMapping,
     SubscriptionRule,
+    SubscriptionsMapping,
     TableMapping,
     TimeMapping,
     WorldConfig,
@@ -51,6 +52,7 @@ from ok_ml.config.experiment_models import (
     TrainingSetStage,
 )
 from ok_ml.config.frozen import Frozen
+from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
     "CANONICAL_COLUMNS",
@@ -87,8 +89,10 @@ __all__ = [
     "Stages",
     "StorageConfig",
     "SubscriptionRule",
+    "SubscriptionsMapping",
     "TableMapping",
     "TimeMapping",
+    "TopicConfig",
     "TrainingSetStage",
     "WorldClockConfig",
     "WorldConfig",

@@ -90,6 +90,15 @@ def words(column: pa.ChunkedArray) -> Words:
     return Words(codes, names)
 
 
+def renamed(text: Words, names: dict[str, str]) -> Words:
+    """The same with some words called otherwise; others stay."""
+    if not names:
+        return text
+    called, codes = np.unique(np.array([*(names.get(name, name) for name in text.names), ""]), return_inverse=True)
+    codes[-1] = -1
+    return Words(codes.astype(np.int32)[text.codes], tuple(called.tolist()))
+
+
 def hashed(column: pa.ChunkedArray, key: str) -> Integers:
     """The ids of texts: the low 63 bits of XXH3-64 of the UTF-8, so never negative and the same everywhere.
 

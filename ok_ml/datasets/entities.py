@@ -7,15 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.config.models import CANONICAL_COLUMNS, TableMapping
+from ok_ml.config.models import CANONICAL_COLUMNS, SubscriptionsMapping, TableMapping
 from ok_ml.datasets.mapping import join_lookups, map_snapshot, raw_columns
 from ok_ml.datasets.raw import RawTable
-from ok_ml.datasets.sieve import UNREADABLE, Sieve
+from ok_ml.datasets.sieve import UNREADABLE, Sieve, met_by
 from ok_ml.hashing import part_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SEEN: Final = "seen"
 _COUNT: Final = "rows of the raw table"
 
 
@@ -26,12 +27,18 @@ def canonical_columns(table: str) -> list[str]:
 
 
 def read_snapshot(raw: RawTable, dt: str | None) -> tuple[pa.Table, dict[str, int]]:
-    """Canonical rows of a raw snapshot table, and how many raw rows were set aside for which reason."""
+    """Canonical rows of a raw snapshot table, and how many raw rows were set aside for which reason.
+
+    Rows that tell the state of some pairs (`seen_if`) have it in a column SEEN besides.
+    """
     mapping = raw.mapping
     rows = raw.read_all(raw_columns(mapping), dt)
     sieve = Sieve(rows.table.num_rows)
     table = join_lookups(rows.table, mapping, sieve, raw.root, raw.key)
     canonical = map_snapshot(mapping, table, canonical_columns(raw.name), sieve, raw.key)
+    if isinstance(mapping, SubscriptionsMapping) and mapping.seen_if is not None:
+        seen = met_by(table, mapping.seen_if, f"{raw.key}.seen_if")[sieve.kept]
+        canonical = canonical.append_column(SEEN, pa.array(seen))
     reasons = sieve.counts()
     return canonical, {**reasons, UNREADABLE: len(rows.unreadable)} if rows.unreadable else reasons
 

@@ -65,17 +65,41 @@ class History:
         pairs.add(day.users[starts], day.sources[starts])
         pairs.remove(day.users[~starts], day.sources[~starts])
         self._pairs = (dt, self._events.chunk, pairs)
+        return self._pieces(pairs)
+
+    def seen_subscriptions(self, dt: str, users: "Ids", sources: "Ids", seen: "NDArray[np.bool_]") -> list[Piece]:
+        """Subscriptions at the end of `dt` by what its rows tell of some pairs; of all others nothing is news.
+
+        Parameters
+        ----------
+        users, sources
+            int64: a pair a row, in any order and number.
+        seen
+            Whether the row says that the pair is subscribed; one such row of a partition is enough.
+        """
+        known_users, known_sources = self._committed_pairs(self.before(dt))
+        every = np.concatenate([known_users, users]), np.concatenate([known_sources, sources])
+        pairs = PairSet(*every, self._config.parts)
+        pairs.add(known_users, known_sources)
+        pairs.remove(users, sources)
+        pairs.add(users[seen], sources[seen])
+        return self._pieces(pairs)
+
+    def _pieces(self, pairs: PairSet) -> list[Piece]:
         pieces = [pair_piece(part, *pairs.of_part(part), c.SOURCE_ID) for part in range(self._config.parts)]
         return [piece for piece in pieces if piece.rows.num_rows] or pieces[:1]
+
+    def _committed_pairs(self, dt: str | None) -> "tuple[Ids, Ids]":
+        if dt is None:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        table = self._lake.read(self._config.dataset, c.SUBSCRIPTIONS, [dt], columns=[c.USER_ID, c.SOURCE_ID])
+        return table[c.USER_ID].to_numpy(), table[c.SOURCE_ID].to_numpy()
 
     def _pairs_before(self, dt: str) -> PairSet:
         previous, chunk = self.before(dt), self._events.chunk
         if self._pairs is not None and self._pairs[0] == previous and self._pairs[1] is chunk:
             return self._pairs[2]
-        users, sources = np.empty(0, np.int64), np.empty(0, np.int64)
-        if previous is not None:
-            table = self._lake.read(self._config.dataset, c.SUBSCRIPTIONS, [previous], columns=[c.USER_ID, c.SOURCE_ID])
-            users, sources = table[c.USER_ID].to_numpy(), table[c.SOURCE_ID].to_numpy()
+        users, sources = self._committed_pairs(previous)
         pairs = PairSet(
             np.concatenate([users, chunk.users]), np.concatenate([sources, chunk.sources]), self._config.parts
         )

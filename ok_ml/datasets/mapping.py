@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig, EventsMapping, JoinMapping, TableMapping
-from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, mask_of, words
+from ok_ml.config.models import DatasetConfig, EventsMapping, JoinMapping, SubscriptionsMapping, TableMapping
+from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, mask_of, renamed, words
 from ok_ml.datasets.locations import files_of
 from ok_ml.datasets.reactions import Reactions, reactions_text, read_reactions
 from ok_ml.datasets.readers import read_raw
@@ -57,6 +57,8 @@ def raw_columns(mapping: TableMapping) -> list[str]:
     """The raw columns that a mapping reads from its own table, joins aside; sorted."""
     wanted = {*mapping.columns.values(), *condition_columns(mapping.drop_if)}
     wanted |= {name for join in mapping.joins for name in join.match}
+    if isinstance(mapping, SubscriptionsMapping) and mapping.seen_if is not None:
+        wanted |= set(condition_columns({"": mapping.seen_if}))
     if isinstance(mapping, EventsMapping):
         wanted |= {*mapping.time.columns, *mapping.unique_by}
         wanted |= {mapping.reactions.column} if mapping.reactions is not None else set()
@@ -150,7 +152,7 @@ def map_events(config: DatasetConfig, raw: pa.Table, times: Times, sieve: Sieve,
         sieve.reject(cells.bad, f"bad_{name}")
     kinds = _event_types(mapping, raw, sieve)
     small = {name: _small(mapping, raw, name, sieve) for name in (c.POSITION, c.DURATION_MS)}
-    content = _words(mapping, raw, c.CONTENT_TYPE)
+    content = renamed(_words(mapping, raw, c.CONTENT_TYPE), mapping.content_types)
     rows = _Rows(config, ids, kinds, small, content, times)
     listed = mapping.reactions
     if mapping.unique_by:

@@ -83,14 +83,25 @@ def drop_conditions(sieve: Sieve, table: pa.Table, drop_if: dict[str, str], key:
         A condition is malformed, or does not fit the type of its column.
     """
     for reason, text in drop_if.items():
-        try:
-            comparisons = parse_condition(text)
-        except ValueError as error:
-            raise ConfigError(f"{key}.drop_if.{reason}: {error}", remedy="correct the condition") from error
-        met = np.ones(table.num_rows, bool)
-        for comparison in comparisons:
-            met &= _met(flat(table[comparison.column]), comparison, f"{key}.drop_if.{reason}")
-        sieve.reject(met, reason)
+        sieve.reject(met_by(table, text, f"{key}.drop_if.{reason}"), reason)
+
+
+def met_by(table: pa.Table, condition: str, key: str) -> "NDArray[np.bool_]":
+    """Mask of the rows that meet a condition.
+
+    Raises
+    ------
+    ConfigError
+        It is malformed, or does not fit the type of its column.
+    """
+    try:
+        comparisons = parse_condition(condition)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}", remedy="correct the condition") from error
+    met = np.ones(table.num_rows, bool)
+    for comparison in comparisons:
+        met &= _met(flat(table[comparison.column]), comparison, key)
+    return met
 
 
 def condition_columns(drop_if: dict[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.entities import entity_table, one_row_an_id, read_snapshot
+from ok_ml.datasets.entities import SEEN, entity_table, one_row_an_id, read_snapshot
 from ok_ml.datasets.history import History
 from ok_ml.datasets.pairs import unique_pairs
 from ok_ml.datasets.raw import RawTable, config_version
@@ -117,7 +117,12 @@ class Snapshots:
         present = [table for table in c.SNAPSHOTS if getattr(config, table) is not None]
         self._raw = {table: RawTable(config, table, lake, root) for table in present}
         self._undated: dict[str, _Rows] = {}
-        self.chained = tuple(table for table in _CHAINABLE if not self._is_dated(table))
+        self._accumulates = config.subscriptions is not None and config.subscriptions.seen_if is not None
+        self.chained = tuple(
+            table
+            for table in _CHAINABLE
+            if not self._is_dated(table) or (table == c.SUBSCRIPTIONS and self._accumulates)
+        )
         self.committed = lake.partitions(config.dataset, c.EVENTS)
         self._history = History(config, lake, self.committed)
 
@@ -185,6 +190,9 @@ class Snapshots:
         if c.SUBSCRIPTIONS not in self._raw:
             return self._history.subscriptions(dt), {"rejected": {}}
         raw = self._rows(c.SUBSCRIPTIONS, dt)
+        if self._accumulates and raw.table is not None:
+            users, sources = raw.ids(c.USER_ID, c.SOURCE_ID)
+            return self._history.seen_subscriptions(dt, users, sources, raw.table[SEEN].to_numpy()), raw.details
         return self._pair_pieces(*raw.ids(c.USER_ID, c.SOURCE_ID), c.SOURCE_ID), raw.details
 
     def _friends(self, dt: str) -> tuple[list[Piece], dict[str, Any]]:
