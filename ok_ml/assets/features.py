@@ -65,7 +65,8 @@ def _features(
             manifests = build_features(pipeline, started(context, spark), days_of(context), progress=progress(context))
         for spec in specs:
             table = spec.key.path[-1]
-            shown = {"features": table_metadata(describe_features(table))} if describe_features(table) else {}
+            described = describe_features(pipeline, table)
+            shown = {"features": table_metadata(described)} if described else {}
             yield committed(context, spec.key, manifests[table], **shown)
 
     return features

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ok_ml import columns as c
+from ok_ml.config.extensions import modules_to_ship
 from ok_ml.config.models import DatasetConfig, FeaturesStage
 from ok_ml.datasets.writing import rows_hash
 from ok_ml.features.feature import Feature
@@ -59,6 +60,8 @@ def compute_features(
         (dt, table) -> the record of what the partition is made from.
     tables
         Which tables; computing them together reads the events once for all.
+    features
+        What is computed: the shipped ones, or those and the project's.
 
     Returns
     -------
@@ -186,7 +189,11 @@ def _run_parts(
     """The rows of `task` for every part, in one Spark job with one task a part."""
     if spark is None:
         return pa.concat_tables([task(plan, part) for part in range(plan.parts)])
+    from pyspark import cloudpickle
     from pyspark.sql.pandas.types import from_arrow_schema
+
+    for module in modules_to_ship():  # features of the project travel with the task: workers need no file of it
+        cloudpickle.register_pickle_by_value(module)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

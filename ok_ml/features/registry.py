@@ -1,4 +1,7 @@
-"""All features. Adding one is one declaration in user_features.py, source_features.py or pair_features.py."""
+"""All features that are shipped. Adding one is one declaration in user_features.py, source_features.py or pair_features.py.
+
+A project declares its own in files of its own: see `extra`.
+"""
 
 from typing import Final
 
@@ -11,22 +14,22 @@ from ok_ml.features.user_features import USER
 FEATURES: Final[tuple[Feature, ...]] = (*USER, *SOURCE, *PAIR)
 
 
-def features_of(entity: Entity) -> tuple[Feature, ...]:
+def features_of(entity: Entity, features: tuple[Feature, ...] = FEATURES) -> tuple[Feature, ...]:
     """The features of an entity, in the order of their columns."""
-    return tuple(feature for feature in FEATURES if feature.entity == entity)
+    return tuple(feature for feature in features if feature.entity == entity)
 
 
-def feature_names(entity: Entity) -> tuple[str, ...]:
+def feature_names(entity: Entity, features: tuple[Feature, ...] = FEATURES) -> tuple[str, ...]:
     """Names of an entity's features, in the order of their columns."""
-    return tuple(feature.name for feature in features_of(entity))
+    return tuple(feature.name for feature in features_of(entity, features))
 
 
-def absent_values() -> dict[str, float]:
+def absent_values(features: tuple[Feature, ...] = FEATURES) -> dict[str, float]:
     """Feature -> what stands where an entity has no row."""
-    return {feature.name: feature.absent for feature in FEATURES}
+    return {feature.name: feature.absent for feature in features}
 
 
-def by_name(name: str) -> Feature:
+def by_name(name: str, features: tuple[Feature, ...] = FEATURES) -> Feature:
     """A feature.
 
     Raises
@@ -34,17 +37,17 @@ def by_name(name: str) -> Feature:
     UsageError
         There is none of that name.
     """
-    for feature in FEATURES:
+    for feature in features:
         if feature.name == name:
             return feature
     raise UsageError(
-        f"no feature named {name!r}; known: {', '.join(feature.name for feature in FEATURES)}",
+        f"no feature named {name!r}; known: {', '.join(feature.name for feature in features)}",
         why="a model or a check that names it would read nothing",
         remedy="choose one of them, or declare it in ok_ml/features/",
     )
 
 
-def describe(entity: Entity | None = None) -> list[dict[str, str | float]]:
+def describe(entity: Entity | None = None, features: tuple[Feature, ...] = FEATURES) -> list[dict[str, str | float]]:
     """One row a feature for people to read, of one entity or of all."""
     return [
         {
@@ -53,7 +56,7 @@ def describe(entity: Entity | None = None) -> list[dict[str, str | float]]:
             "absent": feature.absent, "range": f"{_shown(feature.range[0])} .. {_shown(feature.range[1])}",
             "owner": feature.owner,
         }
-        for feature in FEATURES
+        for feature in features
         if entity in (None, feature.entity)
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The feature tables of an experiment's days."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from ok_ml import columns as c
@@ -12,21 +12,25 @@ ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR
 
 
 def build_features(
-    pipeline: SourceRecommendation, session: Any, dts: list[str], *, progress: Callable[[str], None]
-) -> dict[str, list[Manifest]]:
-    """Compute and commit every feature table of some days in one pass over the events; table -> manifests by day."""
+    pipeline: SourceRecommendation, session: Any, dts: list[str], *, progress: Callable[[str], None],
+    tables: Sequence[str] = c.FEATURE_TABLES,
+) -> dict[str, list[Manifest]]:  # fmt: skip
+    """Compute and commit feature tables of some days in one pass over the events; table -> manifests by day."""
     from ok_ml.features.compute import compute_features
 
     progress(f"features of {len(dts)} days, {dts[0]} .. {dts[-1]}")
+    # Before the code is loaded: a file that changes meanwhile leaves a record that is not current, and is run again.
+    records = {(dt, table): pipeline.feature_inputs(dt, table) for dt in dts for table in tables}
     return compute_features(
         session, pipeline.lake, dataset_scope=pipeline.dataset_scope, scope=pipeline.name, dataset=pipeline.dataset,
-        stage=pipeline.config.stages.features, dts=dts, inputs_for=pipeline.feature_inputs, tables=c.FEATURE_TABLES,
+        stage=pipeline.config.stages.features, dts=dts, inputs_for=lambda dt, table: records[dt, table], tables=tables,
+        features=pipeline.features,
     )  # fmt: skip
 
 
-def describe_features(table: str) -> list[dict[str, Any]]:
+def describe_features(pipeline: SourceRecommendation, table: str) -> list[dict[str, Any]]:
     """One row a feature of a table: family, unit, window, owner; none for a table that is not features by name."""
     from ok_ml.features.registry import describe
 
     entity = ENTITY_OF.get(table)
-    return [dict(row) for row in describe(cast("Entity", entity))] if entity else []
+    return [dict(row) for row in describe(cast("Entity", entity), pipeline.features)] if entity else []

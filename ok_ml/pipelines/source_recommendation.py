@@ -7,11 +7,12 @@ A committed partition with the same record is current; nothing else decides what
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from ok_ml import columns as c
+from ok_ml.config.extensions import BUILDERS, ENGINES, RANKERS, Kind, source_of
 from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
 from ok_ml.datasets.calendar import declared_range
 from ok_ml.datasets.times import partition_days
@@ -20,8 +21,12 @@ from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
 
 if TYPE_CHECKING:
+    from ok_ml.features.feature import Feature
     from ok_ml.recommender.cut import Tables
     from ok_ml.recommender.gather import FeatureLayout
+
+ATTEMPT_MARK: Final = ".try-"  # between an experiment and its attempt in the name of the attempt's scope
+_NAMING: Final = {"builder": "candidates", "ranker": "lightgbm"}  # fields that came later: unset, they change no record
 
 # Raise a number when the rows that the code makes from equal inputs change.
 CODE_VERSIONS: Final = {
@@ -79,7 +84,16 @@ class SourceRecommendation:
         from ok_ml.features.registry import absent_values, feature_names
         from ok_ml.recommender.gather import FeatureLayout
 
-        return FeatureLayout(feature_names("user"), feature_names("source"), feature_names("pair"), absent_values())
+        known = self.features
+        user, source, pair = (feature_names(entity, known) for entity in ("user", "source", "pair"))
+        return FeatureLayout(user, source, pair, absent_values(known))
+
+    @property
+    def features(self) -> "tuple[Feature, ...]":
+        """The features of this experiment: those that are shipped, and those of the project that its YAML names."""
+        from ok_ml.features.extra import features_of_stage
+
+        return features_of_stage(self.config.stages.features, self.project.root)
 
     # -- days ----------------------------------------------------------------------------------------------
 
@@ -126,7 +140,7 @@ class SourceRecommendation:
         longest = max(stage.activity_days, stage.affinity_days, stage.popularity_days)
         upstream = {c.EVENTS: window(self.committed(), dt, longest), **{name: [dt] for name in c.SNAPSHOTS}}
         return self._record(table, [stage], {(self.dataset_scope, name): dts for name, dts in upstream.items()},
-                            weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
+                            weights=str(sorted(self.dataset.weights.items())), **self._extra_features(table))  # fmt: skip
 
     def statistics_inputs(self, dt: str) -> dict[str, str]:
         """Record of one partition of feature_statistics: the features and the champion whose bins it uses."""
@@ -143,7 +157,8 @@ class SourceRecommendation:
         return self._record(c.EMBEDDINGS, [self.config.stages.embeddings, self.config.datasets],
                             {(self.dataset_scope, c.EVENTS): days},
                             cuts=f"{plan.train_cut} {plan.eval_cut} {plan.serve_cut}", seed=str(self.config.seed),
-                            weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
+                            weights=str(sorted(self.dataset.weights.items())),
+                            **self._code(ENGINES, self.config.stages.embeddings.engine))  # fmt: skip
 
     def training_set_inputs(self) -> dict[str, str]:
         """Record of the training set: labels, features of the days before them, embeddings."""
@@ -153,7 +168,8 @@ class SourceRecommendation:
         upstream |= {(self.name, c.EMBEDDINGS): [WHOLE], (self.dataset_scope, c.EVENTS): plan.label_dts}
         stages = self.config.stages
         return self._record(c.TRAINING_SET, [stages.training_set, stages.predictions], upstream,
-                            seed=str(self.config.seed), grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
+                            seed=str(self.config.seed), grades=str(sorted(self.dataset.grades.items())),
+                            **self._code(BUILDERS, stages.training_set.builder))  # fmt: skip
 
     def model_inputs(self) -> dict[str, str]:
         """Record of the model: what it learnt from, and what else its bundle holds: vectors, popularity, parameters."""
@@ -164,7 +180,8 @@ class SourceRecommendation:
         }
         upstream |= {(self.dataset_scope, c.EVENTS): popular, (self.dataset_scope, c.USERS): [plan.serve_cut]}
         return self._record(c.MODEL, [stages.model, stages.predictions, stages.features], upstream,
-                            seed=str(self.config.seed), weights=str(sorted(self.dataset.weights.items())))  # fmt: skip
+                            seed=str(self.config.seed), weights=str(sorted(self.dataset.weights.items())),
+                            **self._code(RANKERS, stages.model.ranker))  # fmt: skip
 
     def evaluation_inputs(self) -> dict[str, str]:
         """Record of the evaluation: the model, the embeddings and the days that it was never trained on."""
@@ -229,9 +246,31 @@ class SourceRecommendation:
     def _record(
         self, table: str, configs: list[BaseModel], upstream: dict[tuple[str, str], Iterable[str]], **more: str
     ) -> dict[str, str]:
-        config = fingerprint({"configs": [config.model_dump(mode="json") for config in configs]})
-        versions = {f"{scope}/{name}": self._version(scope, name, dts) for (scope, name), dts in upstream.items()}
+        config = fingerprint({"configs": [_said(config) for config in configs]})
+        versions = {
+            f"{scope.partition(ATTEMPT_MARK)[0]}/{name}": self._version(scope, name, dts)
+            for (scope, name), dts in upstream.items()
+        }
         return {"code": CODE_VERSIONS[table], "config": config, **versions, **more}
+
+    def _code(self, kind: Kind, named: str) -> dict[str, str]:
+        """The hash of the project's own code behind a name; nothing for what is shipped."""
+        source = source_of(kind, named, self.project.root)
+        return {named: source.sha256} if source is not None else {}
+
+    def _extra_features(self, table: str) -> dict[str, str]:
+        """The hashes of the files that declare features of a table."""
+        from ok_ml.features.extra import extra_hashes
+
+        entity = table.removesuffix("_features")
+        return extra_hashes(self.config.stages.features, self.project.root, entity)
 
     def _version(self, scope: str, table: str, dts: Iterable[str]) -> str:
         return fingerprint({dt: self.lake.manifest(scope, table, dt).data_version for dt in dts})
+
+
+def _said(config: BaseModel) -> dict[str, Any]:
+    """What a stage's YAML says of the shipped code; code of the project stands in the record by its hash."""
+    said = config.model_dump(mode="json", exclude={"extra"})
+    unset = {name for name in ("options", *_NAMING) if name in said and getattr(config, name) == _NAMING.get(name, {})}
+    return {name: value for name, value in said.items() if name not in unset}

@@ -126,10 +126,10 @@ def _judged_features(pipeline: SourceRecommendation, statistics: pa.Table) -> pa
     """The rows of the features whose drift means something."""
     import pyarrow.compute as pc
 
-    from ok_ml.features.registry import FEATURES, by_name
+    from ok_ml.features.registry import by_name
 
-    unjudged = [by_name(name).name for name in pipeline.config.checks.drift.not_judged]
-    unjudged += [feature.name for feature in FEATURES if not feature.drifts]
+    unjudged = [by_name(name, pipeline.features).name for name in pipeline.config.checks.drift.not_judged]
+    unjudged += [feature.name for feature in pipeline.features if not feature.drifts]
     return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=pa.array(unjudged, pa.string()))))
 
 
@@ -235,10 +235,9 @@ def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, s
 
 
 def _findings(pipeline: SourceRecommendation, dt: str) -> list["Finding"]:
-    from ok_ml.features.registry import FEATURES
     from ok_ml.quality.expectations import FeatureRule, validate_statistics
 
     checks = pipeline.config.checks
-    rules = [FeatureRule(f.entity, f.name, *f.range) for f in FEATURES]
+    rules = [FeatureRule(f.entity, f.name, *f.range) for f in pipeline.features]
     statistics = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
     return validate_statistics(statistics, drift_of(pipeline, dt), rules, checks)

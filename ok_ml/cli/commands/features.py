@@ -25,11 +25,13 @@ def features(settings: Settings, *, experiment: str | None, entity: Any, as_json
 
     Windows and allowed ranges are those of the experiment's YAML.
     """
+    from ok_ml.features.extra import features_of_stage
     from ok_ml.features.registry import describe
 
     project = settings.project()
     config = project.experiments[the_experiment(project, experiment)]
-    rows = [_of_experiment(row, config) for row in describe(entity)]
+    known = features_of_stage(config.stages.features, project.root)
+    rows = [_of_experiment(row, config) for row in describe(entity, known)]
     if as_json:
         write_json(rows)
         return
