@@ -1,6 +1,7 @@
 """Where a raw table is: a path of the configuration becomes files, or a table of the lake.
 
 ``world:TABLE``        the simulated log: table raw_TABLE of the lake, one raw version a partition
+``topic:NAME``         what was collected from a Kafka topic: table raw_events of the lake, one raw version a partition
 ``package:NAME/FILE``  a file of an installed Python package, found without importing it
 ``${VARIABLE}/...``    a folder that the environment names
 ``.../{dt}/...``       a folder or file a partition
@@ -17,6 +18,8 @@ from typing import Final
 
 import xxhash
 
+from ok_ml.columns import EVENTS
+from ok_ml.config.topic_models import is_topic
 from ok_ml.errors import ConfigError, DataError, EnvironmentFault
 
 WORLD: Final = "world:"
@@ -33,14 +36,19 @@ def is_world(path: str) -> bool:
     return path.startswith(WORLD)
 
 
+def in_lake(path: str) -> bool:
+    """Whether a path names a raw table of the lake: one of the simulated log, or the events of a topic."""
+    return is_world(path) or is_topic(path)
+
+
 def is_dated(path: str) -> bool:
     """Whether every partition has raw data of its own, delivered on its day."""
-    return is_world(path) or _DT in path
+    return in_lake(path) or _DT in path
 
 
-def world_table(path: str) -> str:
-    """The lake's table behind ``world:TABLE``."""
-    return RAW_PREFIX + path.removeprefix(WORLD)
+def lake_table(path: str) -> str:
+    """The lake's table behind ``world:TABLE`` or ``topic:NAME``."""
+    return RAW_PREFIX + (EVENTS if is_topic(path) else path.removeprefix(WORLD))
 
 
 def expand(path: str, root: Path, key: str) -> str:

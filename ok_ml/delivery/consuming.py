@@ -31,13 +31,20 @@ class TopicConsumer:
 
     The defaults that would lose records without a word are all set: no offset reset (an offset that is gone is an error,
     after which the partition goes on at its earliest one), no commits, committed records only, checksums verified.
+
+    Parameters
+    ----------
+    group
+        The name under which brokers see it; nothing is committed under it.
+    ends
+        Whether to notice when a partition has been read to its end: see `at_end`.
     """
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, group: str = "ok-ml-materialiser", *, ends: bool = False) -> None:
         from confluent_kafka import Consumer
 
         settings: dict[str, Any] = client_settings(config) | {
-            "group.id": "ok-ml-materialiser", "enable.auto.commit": False, "enable.auto.offset.store": False,
+            "group.id": group, "enable.partition.eof": ends, "enable.auto.commit": False, "enable.auto.offset.store": False,
             "auto.offset.reset": "error", "isolation.level": "read_committed", "check.crcs": True, "fetch.wait.max.ms": 100,
             "fetch.queue.backoff.ms": 20, "queued.max.messages.kbytes": 32 * 1024, "fetch.message.max.bytes": 1 << 20,
             "allow.auto.create.topics": False, "topic.metadata.refresh.interval.ms": 5000,
@@ -45,6 +52,7 @@ class TopicConsumer:
         self._consumer = Consumer(settings, logger=_SILENT, error_cb=self._on_error)
         self.trouble = ""
         self._lost: list[tuple[str, int]] = []
+        self._ended: set[tuple[str, int]] = set()
 
     def assign(self, topic: str, positions: dict[int, int], partitions: int) -> None:
         """Read a topic's partitions from these offsets; the earliest one where there is none."""
@@ -83,12 +91,17 @@ class TopicConsumer:
         lost, self._lost = self._lost, []
         return lost
 
-    def poll(self, timeout_seconds: float) -> Iterator[Batch]:
-        """What has come, by partition, in the order of the log."""
-        messages = self._consumer.consume(_BATCH, timeout_seconds)
+    def at_end(self, topic: str, partition: int) -> bool:
+        """Whether everything that a partition held when it was last looked at has been polled."""
+        return (topic, partition) in self._ended
+
+    def poll(self, timeout_seconds: float, most: int = _BATCH) -> Iterator[Batch]:
+        """What has come, at most `most` records, by partition, in the order of the log."""
+        messages = self._consumer.consume(most, timeout_seconds)
         good = [message for message in messages if message.error() is None]
         if good:
             self.trouble = ""
+        self._ended -= {(message.topic(), message.partition()) for message in good}
         for message in messages:
             if message.error() is not None:
                 self._on_message_error(message)
@@ -114,7 +127,9 @@ class TopicConsumer:
         from confluent_kafka import KafkaError
 
         code = message.error().code()
-        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if code == KafkaError._PARTITION_EOF:
+            self._ended.add((message.topic(), message.partition()))
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             logger.warning("%s [%d]: %s", message.topic(), message.partition(), message.error().str())
             self._lost.append((message.topic(), message.partition()))
         else:

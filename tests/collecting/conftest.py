@@ -1,0 +1,64 @@
+"""One real Kafka for these tests, a topic and a lake for each."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ok_ml.collecting.running import collect
+from ok_ml.collecting.topic import prepare_events_topic
+from ok_ml.config.models import DatasetConfig, KafkaConfig
+from ok_ml.delivery.broker import EmbeddedBroker
+from ok_ml.lake import Lake
+from tests.collecting.feed import dataset
+
+BROKER_PORT, CONTROLLER_PORT = 29800, 29801
+
+
+@pytest.fixture(scope="package")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A real Kafka. Mark its tests with `@pytest.mark.kafka`."""
+    config = KafkaConfig(
+        mode="embedded", bootstrap_servers=f"127.0.0.1:{BROKER_PORT}", controller_port=CONTROLLER_PORT, heap_mb=256
+    )
+    with EmbeddedBroker(config, tmp_path_factory.mktemp("kafka-state")) as started:
+        yield started
+
+
+@pytest.fixture
+def kafka(broker: EmbeddedBroker) -> KafkaConfig:
+    return broker.config.model_copy(update={"mode": "external"})
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def topic(request: pytest.FixtureRequest) -> str:
+    return re.sub(r"\W+", "-", request.node.name)[:80]
+
+
+@pytest.fixture
+def stream_of(topic: str, kafka: KafkaConfig) -> DatasetConfig:
+    """The dataset of this test, its topic made."""
+    made = dataset(topic)
+    prepare_events_topic(made, kafka)
+    return made
+
+
+Drain = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def drain(kafka: KafkaConfig, lake: Lake) -> Drain:
+    """Collect what is there until nothing comes any more."""
+
+    def run(config: DatasetConfig, seconds: float = 0.6, into: Lake = lake) -> dict[str, Any]:
+        return collect(config, into, kafka, threading.Event(), until_idle_seconds=seconds)
+
+    return run
