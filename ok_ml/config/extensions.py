@@ -23,6 +23,7 @@ from ok_ml.config.problems import meant
 from ok_ml.errors import ConfigError
 
 PREFIX: Final = "ok_ml_extension_"  # of the modules that extension files become
+TEXT: Final = "__ok_ml_text__"  # their attribute with the text that they were made from
 _SPEC: Final = re.compile(r"(?P<place>[\w./-]+):(?P<name>[A-Za-z_]\w*)")
 _OURS: Final = "ok_ml"
 
@@ -198,6 +199,7 @@ def module_of_text(text: str, path: Path, what: str, *, sha256: str) -> ModuleTy
     module = ModuleType(name)
     module.__file__ = str(path)
     module.__spec__ = ModuleSpec(name, None, origin=str(path))
+    setattr(module, TEXT, text)
     sys.modules[name] = module
     try:
         exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 - the project's own code, named in its YAML

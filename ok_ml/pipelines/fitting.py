@@ -56,7 +56,7 @@ def fit_cuts(
 
 
 def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -> "Factors":
-    from ok_ml.recommender.embeddings import create_engine
+    from ok_ml.recommender.embeddings import create_engine, require_factors
     from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
 
     stage = pipeline.config.stages.embeddings
@@ -64,7 +64,8 @@ def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -
         pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(cut),
         embedding_weights(pipeline.dataset.weights, stage), cut, stage.half_life_days,
     )  # fmt: skip
-    return create_engine(stage.engine, session=session).fit(interactions, stage, pipeline.config.seed)
+    engine = create_engine(stage.engine, session=session, root=pipeline.project.root)
+    return require_factors(engine.fit(interactions, stage, pipeline.config.seed), interactions, stage.engine)
 
 
 def load_factors(folder: Path) -> "Factors":

@@ -1,10 +1,12 @@
 """What a training leaves in MLflow: parameters, metrics by iteration, plots, the resolved configuration, a registered version."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.training import Registered, Trained, model_file
+from ok_ml.recommender.ranker import MODEL_FILE
 
 if TYPE_CHECKING:
     from ok_ml.pipelines.evaluating import Evaluated
@@ -54,7 +56,7 @@ def log_evaluation(tracked: Any, evaluated: "Evaluated") -> None:
 
 
 def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
-    """The YAML's stages, number of trees included, and then what LightGBM was really given."""
+    """The YAML's stages, number of trees included, and then what the ranker was really given."""
     own: dict[str, Any] = {"seed": pipeline.config.seed}
     for stage, values in pipeline.config.stages.model_dump(mode="json").items():
         own |= {f"{stage}.{name}": value for name, value in values.items()}
@@ -63,21 +65,43 @@ def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
 
 
 def _register(pipeline: SourceRecommendation, trained: Trained) -> int:
-    import lightgbm
-    import mlflow
     import pandas as pd
     from mlflow.models import infer_signature
 
+    ranker = trained.ranker.ranker
+    frame = pd.DataFrame(trained.ranker.sample, columns=list(ranker.feature_names))
+    signature = infer_signature(frame, ranker.predict(trained.ranker.sample))
+    log = _log_lightgbm if model_file(trained.bundle).name == MODEL_FILE else _log_any
+    return int(log(trained, name="ranker", signature=signature, registered_model_name=pipeline.name))
+
+
+def _log_lightgbm(trained: Trained, **settings: Any) -> str:
+    import lightgbm
+    import mlflow
+
     booster = lightgbm.Booster(model_file=str(model_file(trained.bundle)))
-    frame = pd.DataFrame(trained.ranker.sample, columns=list(trained.ranker.ranker.feature_names))
-    logged = mlflow.lightgbm.log_model(
-        booster,
-        name="ranker",
-        signature=infer_signature(frame, booster.predict(frame)),
-        pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
-        registered_model_name=pipeline.name,
-    )
-    return int(logged.registered_model_version)
+    packages = [f"lightgbm=={lightgbm.__version__}"]
+    return str(mlflow.lightgbm.log_model(booster, pip_requirements=packages, **settings).registered_model_version)
+
+
+def _log_any(trained: Trained, **settings: Any) -> str:
+    """A ranker of the project, as a model that any MLflow client can ask; its files stand among the artifacts."""
+    import mlflow
+
+    from ok_ml.recommender.ranker import Ranker
+
+    class Asked(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def load_context(self, context: Any) -> None:
+            self.ranker = Ranker.load(Path(context.artifacts["ranker"]))
+
+        def predict(self, context: Any, model_input: Any) -> Any:  # noqa: ARG002 - MLflow's signature
+            return self.ranker.predict(model_input.to_numpy("float32"))
+
+    logged = mlflow.pyfunc.log_model(
+        python_model=Asked(), artifacts={"ranker": str(model_file(trained.bundle).parent)},
+        pip_requirements=["ok-ml"], **settings,
+    )  # fmt: skip
+    return str(logged.registered_model_version)
 
 
 def _log_curve(tracked: Any, run_id: str, curve: dict[str, list[float]]) -> None:

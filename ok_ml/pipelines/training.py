@@ -14,7 +14,9 @@ from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.ranker_training import TrainedRanker
+    from ok_ml.recommender.cut import Cut
+    from ok_ml.recommender.gather import FeatureLayout
+    from ok_ml.recommender.ranker import TrainedRanker
 
 _RANKER: Final = "ranker"
 
@@ -49,23 +51,33 @@ class Trained:
 
 def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
     """Label the candidates of the days before the evaluation, with the features of the day before each; commit."""
-    from ok_ml.recommender.training_set import GROUP, LABEL, SORT_BY, LabelDay, build_training_set
+    from ok_ml.recommender.training_set import (
+        GROUP,
+        LABEL,
+        SORT_BY,
+        LabelDay,
+        TrainingTask,
+        create_builder,
+        require_training_set,
+    )
 
     plan, dts, inputs = pipeline.calendar(), pipeline.committed(), pipeline.training_set_inputs()
     days = [LabelDay(dt, before(dts, dt)) for dt in plan.label_dts]
     progress(f"labels of {days[0].label_dt} .. {days[-1].label_dt}")
     stages = pipeline.config.stages
-    table = build_training_set(
-        pipeline.tables, days, factors=factors_of(pipeline, TRAIN), layout=pipeline.layout(),
-        popularity=lambda dt: candidate_popularity(pipeline, dt), grades=pipeline.dataset.grades,
-        stage=stages.training_set, candidates=stages.predictions.candidates, seed=pipeline.config.seed,
+    layout = pipeline.layout()
+    task = TrainingTask(
+        pipeline.tables, days, _train_cuts(pipeline, layout), layout, pipeline.dataset.grades, stages.training_set,
+        stages.predictions.candidates, pipeline.config.seed,
     )  # fmt: skip
+    builder = create_builder(stages.training_set.builder, pipeline.project.root)
+    table = require_training_set(builder.build(task), task)
     labels = table[LABEL].to_numpy()
     return pipeline.lake.write(
         pipeline.name, c.TRAINING_SET, WHOLE, table, sort_by=list(SORT_BY), inputs=inputs,
         details={
             "positives": int((labels > 0).sum()), "lists": int(table[GROUP].to_numpy().max()) + 1,
-            "features": len(pipeline.layout().feature_order()), "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}",
+            "features": len(layout.feature_order()), "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}",
         },
     )  # fmt: skip
 
@@ -94,17 +106,32 @@ def train_model(
     return manifest, trained
 
 
-def model_file(bundle: Path) -> Path:
-    """LightGBM's text model inside a bundle."""
-    from ok_ml.recommender.ranker import MODEL_FILE
+def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Callable[[str], Cut]":
+    """Feature day -> that day with the vectors of the training rows."""
+    from ok_ml.recommender.cut import Cut
 
-    return bundle / _RANKER / MODEL_FILE
+    factors = factors_of(pipeline, TRAIN)
+
+    def cut_of(dt: str) -> Cut:
+        popularity = candidate_popularity(pipeline, dt)
+        return Cut.load(pipeline.tables, dt, factors=factors, popularity=popularity, layout=layout)
+
+    return cut_of
+
+
+def model_file(bundle: Path) -> Path:
+    """The ranker's model inside a bundle: LightGBM's text, or the bytes of another ranker."""
+    from ok_ml.recommender.ranker import ANY_MODEL_FILE, MODEL_FILE
+
+    own = bundle / _RANKER / MODEL_FILE
+    return own if own.exists() else own.with_name(ANY_MODEL_FILE)
 
 
 def _fit(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
     from ok_ml.recommender.ranker_training import train_ranker
 
-    return train_ranker(table, pipeline.layout().feature_order(), pipeline.config.stages.model, pipeline.config.seed)
+    names, stage = pipeline.layout().feature_order(), pipeline.config.stages.model
+    return train_ranker(table, names, stage, pipeline.config.seed, root=pipeline.project.root)
 
 
 def _write_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", folder: Path) -> None:
@@ -130,7 +157,7 @@ def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str,
     curves = {name: values for name, values in trained.curve.items() if values}
     for metric, values in list(curves.items())[:1]:
         plots.learning_curve({"held-out users": values}, metric=metric, path=paths["learning_curve"])
-    plots.feature_importance(
-        list(trained.importance), list(trained.importance.values()), path=paths["feature_importance"]
-    )
+    if trained.importance:
+        names, gains = list(trained.importance), list(trained.importance.values())
+        plots.feature_importance(names, gains, path=paths["feature_importance"])
     return {name: path for name, path in paths.items() if path.exists()}

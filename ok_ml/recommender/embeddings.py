@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ok_ml.config.extensions import ENGINES as KIND
+from ok_ml.config.extensions import load_class
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.places import place_of
@@ -16,11 +17,6 @@ from ok_ml.recommender.ids import require_ascending, require_int32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-ENGINES: Final = {
-    "implicit": "ok_ml.recommender.implicit_engine:ImplicitEngine",
-    "spark": "ok_ml.recommender.spark_engine:SparkEngine",
-}
 
 
 @dataclass(frozen=True)
@@ -109,15 +105,44 @@ _FILES: Final = ("user_ids", "source_ids", "user_factors", "source_factors")
 
 
 class EmbeddingEngine(ABC):
-    """Fits implicit-feedback ALS (Hu, Koren, Volinsky 2008): confidence of an entry is 1 + alpha * weight."""
+    """Fits vectors of users and sources: what `stages.embeddings.engine` names.
+
+    The shipped engines fit implicit-feedback ALS (Hu, Koren, Volinsky 2008): confidence of an entry is 1 + alpha * weight.
+    Another one may fit anything whose dot product predicts interest. One is made for each fit.
+    """
+
+    def __init__(self, *, session: Callable[[], Any] | None = None) -> None:
+        """Keep what gives a Spark session, which is started only when it is called."""
+        self._session = session
+
+    def session(self) -> Any:
+        """The Spark session, for engines that need one.
+
+        Raises
+        ------
+        ConfigError
+            None was given.
+        """
+        if self._session is None:
+            raise ConfigError(
+                f"{KIND.key}: {type(self).__name__} needs a Spark session, none was given",
+                why="the factors are fitted in Spark", remedy="pass session=, or use engine implicit",
+            )  # fmt: skip
+        return self._session()
 
     @abstractmethod
     def fit(self, interactions: Interactions, stage: EmbeddingsStage, seed: int) -> Factors:
-        """Fit vectors of all users and sources of `interactions`; equal input gives equal bytes on one kind of CPU."""
+        """Fit vectors of all users and sources of `interactions`; equal input gives equal bytes on one kind of CPU.
+
+        Parameters
+        ----------
+        stage
+            `stages.embeddings` of the YAML; `stage.options` is free for parameters of an engine.
+        """
 
 
-def create_engine(name: str, *, session: Callable[[], Any] | None = None) -> EmbeddingEngine:
-    """The engine of a short name, imported on use.
+def create_engine(named: str, *, session: Callable[[], Any] | None = None, root: Path = Path()) -> EmbeddingEngine:
+    """The engine of a short name or of a path below the project's folder, imported on use.
 
     Parameters
     ----------
@@ -127,16 +152,39 @@ def create_engine(name: str, *, session: Callable[[], Any] | None = None) -> Emb
     Raises
     ------
     ConfigError
-        No engine has this name.
+        No engine has this name, or its class lacks methods.
     """
-    if name not in ENGINES:
-        raise ConfigError(
-            f"stages.embeddings.engine: {name!r} is unknown, expected one of {', '.join(sorted(ENGINES))}",
-            why="nothing can fit the embeddings", remedy="name one of these in the experiment's YAML",
-        )  # fmt: skip
-    module, attribute = ENGINES[name].split(":")
-    engine: EmbeddingEngine = getattr(import_module(module), attribute)(session=session)
+    made = load_class(KIND, named, root, EmbeddingEngine)
+    engine: EmbeddingEngine = made(session=session)
     return engine
+
+
+def require_factors(factors: Factors, interactions: Interactions, named: str) -> Factors:
+    """The factors, if an engine fitted what it was asked for.
+
+    Raises
+    ------
+    DataError
+        They are of other users or sources, no finite float32, or of different widths.
+    """
+    vectors = (factors.user_factors, factors.source_factors)
+    faults = [
+        text
+        for wrong, text in (
+            (not np.array_equal(factors.user_ids, interactions.user_ids), "other users than those of the interactions"),
+            (not np.array_equal(factors.source_ids, interactions.source_ids), "other sources than those of the interactions"),
+            (any(v.ndim != 2 or v.dtype != np.float32 for v in vectors), "vectors that are no float32 matrices"),
+            (not all(np.isfinite(v).all() for v in vectors), "vectors that are not finite"),
+            (vectors[0].shape[1:] != vectors[1].shape[1:], "users and sources of different widths"),
+        )
+        if wrong
+    ]  # fmt: skip
+    if faults:
+        raise DataError(
+            f"{KIND.key} {named} gave {'; '.join(faults)}", why="every score would be wrong without an error",
+            remedy="return Factors(interactions.user_ids, interactions.source_ids, ...) as float32",
+        )  # fmt: skip
+    return factors
 
 
 def require_interactions(interactions: Interactions) -> None:

@@ -1,8 +1,5 @@
 """ALS by the `implicit` library: conjugate gradient in native threads, in this process."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from ok_ml.config.models import EmbeddingsStage
@@ -10,10 +7,7 @@ from ok_ml.recommender.embeddings import EmbeddingEngine, Factors, Interactions,
 
 
 class ImplicitEngine(EmbeddingEngine):
-    """Needs no Spark session; the argument is there for the registry."""
-
-    def __init__(self, *, session: Callable[[], Any] | None = None) -> None:
-        del session
+    """Needs no Spark session."""
 
     def fit(self, interactions: Interactions, stage: EmbeddingsStage, seed: int) -> Factors:
         """Fit with BLAS on one thread: on some kernels two BLAS threads change bits; the library's own do not."""

@@ -1,8 +1,8 @@
-"""Fits the ranker: LightGBM on lists, deterministic, with a learning curve on users that it does not see."""
+"""Fits the ranker, whatever its class, on most users of a training set, and judges it on the others."""
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,105 +10,70 @@ from ok_ml import columns as c
 from ok_ml.config.models import ModelStage
 from ok_ml.errors import DataError
 from ok_ml.hashing import mix64
-from ok_ml.recommender.ranker import SAMPLE_ROWS, Ranker
-from ok_ml.recommender.training_set import GROUP, LABEL, group_sizes
+from ok_ml.recommender.ranker import SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows, ranker_class
+from ok_ml.recommender.training_set import GROUP, LABEL, WEIGHT, group_sizes
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-EVAL_AT: Final = 10
-METRIC: Final = f"ndcg@{EVAL_AT}"
 HELD_OUT_ONE_IN: Final = 8  # users by hash: their groups make the learning curve, the others train
-LOG_EVERY: Final = 10  # iterations
+JUDGED_AT: Final = 10
 
 
-@dataclass(frozen=True)
-class TrainedRanker:
-    """What a training leaves.
-
-    Attributes
-    ----------
-    params
-        LightGBM's parameters, verbatim.
-    curve
-        metric -> value after each iteration on the held-out users.
-    importance
-        feature -> total gain of its splits.
-    sample
-        A few training rows, float32 [rows, features], for recorded predictions.
-    """
-
-    ranker: Ranker
-    params: dict[str, Any]
-    curve: dict[str, list[float]]
-    importance: dict[str, float]
-    log: str
-    sample: "NDArray[np.float32]"
-
-
-def train_ranker(table: "pa.Table", feature_names: list[str], stage: ModelStage, seed: int) -> TrainedRanker:
+def train_ranker(
+    table: "pa.Table", feature_names: list[str], stage: ModelStage, seed: int, *, root: Path = Path()
+) -> TrainedRanker:
     """Fit on a training set.
 
     Parameters
     ----------
     table
-        As made by `build_training_set`: rows of a group are neighbours.
+        As made by a training set builder: rows of a group are neighbours.
     feature_names
         Columns of `table` to learn from, in order.
+    root
+        The project's folder, where `stage.ranker` is looked for.
 
     Raises
     ------
     DataError
         No group is left to train on.
     """
-    import lightgbm
-
+    made = ranker_class(stage.ranker, root)
     held_out = _held_out(table[c.USER_ID].to_numpy(), seed)
-    train = _Slice.of(table, feature_names, ~held_out)
-    unseen = _Slice.of(table, feature_names, held_out)
-    params = _params(stage, seed)
-    history: dict[str, dict[str, list[float]]] = {}
-    train_set = train.dataset(feature_names, params)
-    valid_sets = [unseen.dataset(feature_names, params, reference=train_set)] if len(unseen.labels) else []
-    booster = lightgbm.train(
-        params, train_set, num_boost_round=stage.num_trees, valid_sets=valid_sets, valid_names=["held_out"][: len(valid_sets)],
-        callbacks=[lightgbm.record_evaluation(history)],
-    )  # fmt: skip
-    curve = {name: [float(value) for value in values] for name, values in history.get("held_out", {}).items()}
-    gains = booster.feature_importance("gain")
-    return TrainedRanker(
-        Ranker(booster.model_to_string(), tuple(feature_names)),
-        params,
-        curve,
-        {name: float(gain) for name, gain in zip(feature_names, gains, strict=True)},
-        _log(train, unseen, params, curve),
-        train.features[:SAMPLE_ROWS],
-    )
+    rows, unseen = (_rows(table, feature_names, kept) for kept in (~held_out, held_out))
+    trained = made.fit(rows, unseen, stage, seed)
+    trained.ranker.require_features(feature_names)
+    if not len(trained.sample):
+        trained = replace(trained, sample=rows.features[:SAMPLE_ROWS])
+    if not trained.curve and len(unseen.labels):
+        trained = replace(trained, curve={f"ndcg@{JUDGED_AT}": [held_out_ndcg(trained.ranker, unseen)]})
+    return trained
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """Rows of whole groups."""
+def held_out_ndcg(ranker: Ranker, rows: TrainingRows, k: int = JUDGED_AT) -> float:
+    """Mean ndcg@k over the lists of some rows, with gain 2^grade - 1 and discount log2(1 + place), as LightGBM's."""
+    owners = np.repeat(np.arange(len(rows.groups)), rows.groups)
+    gains = np.exp2(rows.labels.astype(np.float64)) - 1
 
-    features: "NDArray[np.float32]"
-    labels: "NDArray[np.int8]"
-    groups: "NDArray[np.int32]"
+    def total(scores: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        order = np.lexsort((-scores, owners))
+        place = np.arange(len(owners)) - np.repeat(np.cumsum(rows.groups) - rows.groups, rows.groups)
+        worth = np.where(place < k, gains[order] / np.log2(place + 2), 0)
+        return np.bincount(owners, worth, len(rows.groups)).astype(np.float64)
 
-    @classmethod
-    def of(cls, table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> "_Slice":
-        features = np.empty((int(kept.sum()), len(names)), np.float32)
-        for i, name in enumerate(names):
-            features[:, i] = table[name].to_numpy()[kept]
-        return cls(features, table[LABEL].to_numpy()[kept], group_sizes(table[GROUP].to_numpy()[kept]))
+    best = total(gains)
+    return float((total(ranker.predict(rows.features))[best > 0] / best[best > 0]).mean())
 
-    def dataset(self, names: list[str], params: dict[str, Any], reference: Any = None) -> Any:
-        import lightgbm
 
-        return lightgbm.Dataset(
-            self.features, label=self.labels, group=self.groups, feature_name=names, params=params, reference=reference,
-            free_raw_data=True,
-        )  # fmt: skip
+def _rows(table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> TrainingRows:
+    features = np.empty((int(kept.sum()), len(names)), np.float32)
+    for i, name in enumerate(names):
+        features[:, i] = table[name].to_numpy()[kept]
+    weights = table[WEIGHT].to_numpy()[kept] if WEIGHT in table.column_names else None
+    labels, groups = table[LABEL].to_numpy()[kept], group_sizes(table[GROUP].to_numpy()[kept])
+    return TrainingRows(tuple(names), features, labels, groups, weights)
 
 
 def _held_out(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.bool_]":
@@ -120,24 +85,3 @@ def _held_out(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.bool_]":
             why="nothing is left to train on", remedy="raise `label_days`, or use a larger dataset",
         )  # fmt: skip
     return held_out
-
-
-def _params(stage: ModelStage, seed: int) -> dict[str, Any]:
-    return {
-        "objective": stage.objective, "metric": "ndcg", "eval_at": [EVAL_AT], "num_leaves": stage.num_leaves,
-        "learning_rate": stage.learning_rate, "min_data_in_leaf": stage.min_data_in_leaf, "num_threads": stage.num_threads,
-        "seed": seed % 2**31, "deterministic": True, "force_row_wise": True, "verbosity": -1, "max_bin": 255,
-        "objective_seed": seed % 2**31, "feature_pre_filter": False,
-    }  # fmt: skip
-
-
-def _log(train: _Slice, unseen: _Slice, params: dict[str, Any], curve: dict[str, list[float]]) -> str:
-    lines = [
-        json.dumps(params, sort_keys=True),
-        f"trained on {len(train.labels)} rows in {len(train.groups)} groups, {int((train.labels > 0).sum())} rows positive",
-        f"held out   {len(unseen.labels)} rows in {len(unseen.groups)} groups, {int((unseen.labels > 0).sum())} rows positive",
-    ]
-    values = curve.get(METRIC, [])
-    shown = [i for i in range(len(values)) if (i + 1) % LOG_EVERY == 0 or i in {0, len(values) - 1}]
-    lines += [f"[{i + 1:>4}] held-out {METRIC} {values[i]:.6f}" for i in shown]
-    return "\n".join(lines) + "\n"

@@ -23,20 +23,20 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
-def _worse(score_a: float, row_a: int, score_b: float, row_b: int) -> bool:
+def is_worse(score_a: float, row_a: int, score_b: float, row_b: int) -> bool:
     """Whether a ranks behind b: a lower score, or the same score and a larger row."""
     return score_a < score_b or (score_a == score_b and row_a > row_b)
 
 
 @compiled
-def _sift_down(scores: Any, rows: Any, size: int) -> None:
+def sift_down(scores: Any, rows: Any, size: int) -> None:
     """Restore a heap whose root, the worst entry, was replaced."""
     at = 0
     while True:
         worst, child = at, 2 * at + 1
-        if child < size and _worse(scores[child], rows[child], scores[worst], rows[worst]):
+        if child < size and is_worse(scores[child], rows[child], scores[worst], rows[worst]):
             worst = child
-        if child + 1 < size and _worse(scores[child + 1], rows[child + 1], scores[worst], rows[worst]):
+        if child + 1 < size and is_worse(scores[child + 1], rows[child + 1], scores[worst], rows[worst]):
             worst = child + 1
         if worst == at:
             return
@@ -46,11 +46,11 @@ def _sift_down(scores: Any, rows: Any, size: int) -> None:
 
 
 @compiled
-def _sift_up(scores: Any, rows: Any, at: int) -> None:
+def sift_up(scores: Any, rows: Any, at: int) -> None:
     """Restore a heap to which an entry was appended."""
     while at > 0:
         parent = (at - 1) // 2
-        if not _worse(scores[at], rows[at], scores[parent], rows[parent]):
+        if not is_worse(scores[at], rows[at], scores[parent], rows[parent]):
             return
         scores[at], scores[parent] = scores[parent], scores[at]
         rows[at], rows[parent] = rows[parent], rows[at]
@@ -115,17 +115,17 @@ def scan_tiles(
                 for j in range(here):
                     row = source_rows[begin + j]
                     size = sizes[u]
-                    if size == keep and not _worse(heap_scores[u, 0], heap_rows[u, 0], scores[j], row):
+                    if size == keep and not is_worse(heap_scores[u, 0], heap_rows[u, 0], scores[j], row):
                         continue
                     if _is_in(row, excluded, excluded_indptr[u], excluded_indptr[u + 1]):
                         continue
                     if size < keep:
                         heap_scores[u, size], heap_rows[u, size] = scores[j], row
                         sizes[u] = size + 1
-                        _sift_up(heap_scores[u], heap_rows[u], size)
+                        sift_up(heap_scores[u], heap_rows[u], size)
                     else:
                         heap_scores[u, 0], heap_rows[u, 0] = scores[j], row
-                        _sift_down(heap_scores[u], heap_rows[u], keep)
+                        sift_down(heap_scores[u], heap_rows[u], keep)
 
 
 @compiled

@@ -32,7 +32,7 @@ class SparkEngine(EmbeddingEngine):
                 "stages.embeddings.engine: spark needs a Spark session, none was given",
                 why="the factors are fitted in Spark", remedy="pass session=, or use engine implicit",
             )  # fmt: skip
-        self._session = session
+        super().__init__(session=session)
 
     def fit(self, interactions: Interactions, stage: EmbeddingsStage, seed: int) -> Factors:
         """Fit in Spark over dense int32 rows, sorted, with pinned block counts.
@@ -45,7 +45,7 @@ class SparkEngine(EmbeddingEngine):
         from pyspark.ml.recommendation import ALS
 
         require_interactions(interactions)
-        session = self._session()
+        session = self.session()
         _require_checkpoint_dir(session)
         matrix = interactions.user_sources
         entries_per_user = matrix.nnz / matrix.shape[0]

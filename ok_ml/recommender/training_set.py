@@ -1,14 +1,17 @@
 """The training set of the ranker: labels of a day, features and candidates of the day before."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from ok_ml import columns as c
+from ok_ml.config.extensions import BUILDERS, load_class
 from ok_ml.config.models import TrainingSetStage
 from ok_ml.errors import DataError
 from ok_ml.hashing import mix64
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUP: Final = "group_id"  # int64: one (label day, user); rows of a group are neighbours
 LABEL: Final = "label"  # int8: grade
+WEIGHT: Final = "weight"  # float32, optional: how much a row counts; without the column all count the same
 KEYS: Final = (c.DT, GROUP, c.PART, c.USER_ID, c.SOURCE_ID, LABEL)
 SORT_BY: Final = (GROUP, c.SOURCE_ID)  # for Lake.write
 
@@ -47,12 +51,141 @@ class LabelDay:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows of some groups before their features: user place in the block, catalogue index, grade; by user and source."""
+class TrainingTask:
+    """What a training set is made from. Nothing here has seen the evaluation days.
+
+    Attributes
+    ----------
+    days
+        Label days, each with the day before it; features and candidates of a row are of that day before.
+    cut_of
+        Feature day -> everything that ranking needs as of its end, with vectors fitted before the first label day.
+    layout
+        The features of the ranker, in order.
+    grades
+        event type -> label.
+    stage
+        `stages.training_set` of the YAML; `stage.options` is free for parameters of a builder.
+    candidates
+        Candidates of a user, as many as in production.
+    """
+
+    tables: Tables
+    days: Sequence[LabelDay]
+    cut_of: Callable[[str], Cut]
+    layout: FeatureLayout
+    grades: Mapping[str, int]
+    stage: TrainingSetStage
+    candidates: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows of a block of users before their features, by user and source.
+
+    Attributes
+    ----------
+    users, sources
+        int64 [rows]: place of the user in the block, catalogue index of the source.
+    labels
+        int8 [rows]: grade, 0 without one.
+    """
 
     users: "NDArray[np.int64]"
     sources: "NDArray[np.int64]"
     labels: "NDArray[np.int8]"
+
+
+class TrainingSetBuilder(ABC):
+    """Collects the rows that the ranker learns from: what `stages.training_set.builder` names.
+
+    To change which of the candidates become rows, or to weigh them, derive from `CandidatesBuilder`.
+    """
+
+    @abstractmethod
+    def build(self, task: TrainingTask) -> pa.Table:
+        """One row a (label day, user, source), rows of a group next to each other.
+
+        Returns
+        -------
+        Table with the columns KEYS, one float32 column a feature of `task.layout`, and WEIGHT if rows are weighed.
+        """
+
+
+class CandidatesBuilder(TrainingSetBuilder):
+    """The shipped builder: see `build_training_set`."""
+
+    def build(self, task: TrainingTask) -> pa.Table:
+        """One group a user and label day with a positive among the candidates of the day before."""
+        pieces: list[pa.Table] = []
+        for day in task.days:
+            cut = task.cut_of(day.feature_dt)
+            for part in parts_of(task.tables.lake, task.tables.dataset_scope, c.USERS, [day.feature_dt]):
+                pieces += self._part_tables(task, cut.part(part), day)
+        if not sum(piece.num_rows for piece in pieces):
+            raise DataError(
+                f"no positive label on {', '.join(day.label_dt for day in task.days)} among the candidates of the days before",
+                why="there is nothing to learn from", remedy="check `grades` of the dataset, or raise `label_days`",
+            )  # fmt: skip
+        return _number_groups(pa.concat_tables(pieces))
+
+    def chosen(self, task: TrainingTask, day: LabelDay, block: UserBlock, rows: LabelledRows) -> LabelledRows:
+        """Which of the labelled candidates become rows: all positives, `negatives_per_positive` others for each."""
+        return _sampled(block, rows, task.stage.negatives_per_positive, _salt(task, day))
+
+    def _part_tables(self, task: TrainingTask, part: CutPart, day: LabelDay) -> Iterator[pa.Table]:
+        cut = part.cut
+        pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, [day.label_dt], task.grades, part.part)
+        pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
+        for block in part.blocks(_users_with_label(part, pairs)):
+            found = cut.index.candidates(block, task.candidates)
+            rows = self.chosen(task, day, block, _labelled(part, block, pairs, found.sources))
+            features = part.store.gather(block, rows.users, rows.sources, found.best_scores)
+            yield _table(part, day.label_dt, block, rows, features)
+
+
+def create_builder(named: str, root: Path) -> TrainingSetBuilder:
+    """The builder that `stages.training_set.builder` names. Raises ConfigError if there is none, or it lacks methods."""
+    builder: TrainingSetBuilder = load_class(BUILDERS, named, root, TrainingSetBuilder)()
+    return builder
+
+
+def require_training_set(table: pa.Table, task: TrainingTask) -> pa.Table:
+    """The table, if it is one that a ranker can learn from.
+
+    Raises
+    ------
+    DataError
+        Columns are missing or of another type, a row is of another day than the label days, or nothing is positive.
+    """
+    faults = list(_faults(table, task))
+    if faults:
+        raise DataError(
+            f"{BUILDERS.key} {task.stage.builder}: {'; '.join(faults)}", why="the ranker would learn from something else than it ranks",
+            remedy="return the columns that TrainingSetBuilder.build names; docs/extend.md has an example",
+        )  # fmt: skip
+    group_sizes(table[GROUP].to_numpy())
+    return table
+
+
+def _faults(table: pa.Table, task: TrainingTask) -> Iterator[str]:
+    wanted = {c.DT: pa.string(), GROUP: pa.int64(), c.PART: pa.int32(), c.USER_ID: pa.int64(), c.SOURCE_ID: pa.int64()}
+    wanted |= {LABEL: pa.int8(), **dict.fromkeys(task.layout.feature_order(), pa.float32())}
+    optional = {WEIGHT: pa.float32()} if WEIGHT in table.column_names else {}
+    for name, kind in {**wanted, **optional}.items():
+        if name not in table.column_names:
+            yield f"the column {name} is missing"
+        elif table.schema.field(name).type != kind:
+            yield f"{name} is {table.schema.field(name).type}, expected {kind}"
+        elif table[name].null_count:
+            yield f"{name} has {table[name].null_count} nulls"
+    if {c.DT, LABEL} <= set(table.column_names):
+        other = set(table[c.DT].unique().to_pylist()) - {day.label_dt for day in task.days}
+        if other:
+            yield f"rows of {', '.join(sorted(map(str, other)))}, which are no label days"
+        if not (table[LABEL].to_numpy() > 0).any():
+            yield "no row is positive"
 
 
 def build_training_set(
@@ -88,17 +221,11 @@ def build_training_set(
     DataError
         Not one group.
     """
-    pieces: list[pa.Table] = []
-    for day in days:
-        cut = Cut.load(tables, day.feature_dt, factors=factors, popularity=popularity(day.feature_dt), layout=layout)
-        for part in parts_of(tables.lake, tables.dataset_scope, c.USERS, [day.feature_dt]):
-            pieces += _part_tables(cut.part(part), day, grades, stage.negatives_per_positive, candidates, seed)
-    if not sum(piece.num_rows for piece in pieces):
-        raise DataError(
-            f"no positive label on {', '.join(day.label_dt for day in days)} among the candidates of the days before",
-            why="there is nothing to learn from", remedy="check `grades` of the dataset, or raise `label_days`",
-        )  # fmt: skip
-    return _number_groups(pa.concat_tables(pieces))
+
+    def cut_of(dt: str) -> Cut:
+        return Cut.load(tables, dt, factors=factors, popularity=popularity(dt), layout=layout)
+
+    return CandidatesBuilder().build(TrainingTask(tables, days, cut_of, layout, grades, stage, candidates, seed))
 
 
 def group_sizes(groups: "NDArray[np.int64]") -> "NDArray[np.int32]":
@@ -118,18 +245,8 @@ def group_sizes(groups: "NDArray[np.int64]") -> "NDArray[np.int32]":
     return np.diff(np.append(starts, len(groups))).astype(np.int32)
 
 
-def _part_tables(
-    part: CutPart, day: LabelDay, grades: Mapping[str, int], negatives: int, candidates: int, seed: int
-) -> Iterator[pa.Table]:
-    cut = part.cut
-    pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, [day.label_dt], grades, part.part)
-    pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
-    salt = np.uint64((seed * 1_000_003 + date.fromisoformat(day.label_dt).toordinal()) % 2**64)
-    for block in part.blocks(_users_with_label(part, pairs)):
-        found = cut.index.candidates(block, candidates)
-        rows = _sampled(block, _labelled(part, block, pairs, found.sources), negatives, salt)
-        features = part.store.gather(block, rows.users, rows.sources, found.best_scores)
-        yield _table(part, day.label_dt, block, rows, features)
+def _salt(task: TrainingTask, day: LabelDay) -> np.uint64:
+    return np.uint64((task.seed * 1_000_003 + date.fromisoformat(day.label_dt).toordinal()) % 2**64)
 
 
 def _users_with_label(part: CutPart, pairs: GradedPairs) -> "NDArray[np.int64]":
@@ -140,7 +257,7 @@ def _users_with_label(part: CutPart, pairs: GradedPairs) -> "NDArray[np.int64]":
     return places[known]
 
 
-def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: "NDArray[np.int32]") -> _Rows:
+def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: "NDArray[np.int32]") -> LabelledRows:
     """All candidates with their grades, 0 without one, by user and source."""
     size = part.cut.index.catalogue.size
     users = np.repeat(np.arange(block.size), candidates.shape[1])
@@ -150,10 +267,10 @@ def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: "
     place = place_of(keys, graded)
     labels = np.zeros(len(keys), np.int8)
     labels[place[place >= 0]] = pairs.grades[place >= 0]
-    return _Rows(keys // size, keys % size, labels)
+    return LabelledRows(keys // size, keys % size, labels)
 
 
-def _sampled(block: UserBlock, rows: _Rows, per_positive: int, salt: np.uint64) -> _Rows:
+def _sampled(block: UserBlock, rows: LabelledRows, per_positive: int, salt: np.uint64) -> LabelledRows:
     """All positives, and for each the `per_positive` others with the smallest hashes; in the order of `rows`."""
     drawn = mix64(mix64(block.user_ids.view(np.uint64) ^ salt)[rows.users] ^ rows.sources.astype(np.uint64))
     is_positive = rows.labels > 0
@@ -165,10 +282,12 @@ def _sampled(block: UserBlock, rows: _Rows, per_positive: int, salt: np.uint64) 
     positives = np.bincount(users[is_positive[order]], minlength=block.size)
     wanted = np.arange(len(users)) - firsts[users] < per_positive * positives[users]
     kept = np.sort(order[wanted | is_positive[order]])
-    return _Rows(rows.users[kept], rows.sources[kept], rows.labels[kept])
+    return LabelledRows(rows.users[kept], rows.sources[kept], rows.labels[kept])
 
 
-def _table(part: CutPart, label_dt: str, block: UserBlock, rows: _Rows, features: "NDArray[np.float32]") -> pa.Table:
+def _table(
+    part: CutPart, label_dt: str, block: UserBlock, rows: LabelledRows, features: "NDArray[np.float32]"
+) -> pa.Table:
     count = len(rows.users)
     keys = {
         c.DT: pa.array([label_dt] * count, pa.string()),
