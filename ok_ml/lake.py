@@ -7,6 +7,7 @@ Layout, below the root::
 
     <scope>/<table>/_committed/<partition>.json             the manifest: which version is current
     <scope>/<table>/<partition>/<version>/part-00000.parquet
+    _scratch/                                               what running processes need for themselves, and their locks
 
 `scope` is a dataset or an experiment. A table without partitions uses the partition "all".
 """
@@ -24,12 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ok_ml.errors import NotCommitted
+from ok_ml.owned_folders import owned, remove_left
 from ok_ml.whole_files import fsync, replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 WHOLE = "all"
+_SCRATCH = "_scratch"
 _COMMITTED_MARK = "_committed"  # in every version folder that a manifest has named
 _ORPHAN_NS = 24 * 3600 * 10**9  # a staged folder of this age was left by a process that was killed
 
@@ -150,12 +153,28 @@ class Lake:
     def staged(self, scope: str, table: str, partition: str = WHOLE) -> Iterator[Path]:
         """A fresh, empty version folder; removed again if the block raises. Commit it with `commit`."""
         folder = self.root / scope / table / partition / f"v-{uuid.uuid4().hex[:12]}"
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        with owned(self.root, folder, self.root / _SCRATCH):
+            folder.mkdir(parents=True)
+            try:
+                yield folder
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+
+    @contextlib.contextmanager
+    def scratch(self, purpose: str) -> Iterator[Path]:
+        """A fresh, empty folder on the same file system, for what one block needs; removed at its end."""
+        folder = self.root / _SCRATCH / f"{purpose}-{uuid.uuid4().hex[:12]}"
+        with owned(self.root, folder, self.root / _SCRATCH):
+            folder.mkdir(parents=True)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> list[Path]:
+        """Remove what processes that were killed have left: scratch and staged folders. Returns what was removed."""
+        return remove_left(self.root, self.root / _SCRATCH, lambda folder: (folder / _COMMITTED_MARK).exists())
 
     def commit(
         self, folder: Path, *, rows: int, data_version: str, inputs: dict[str, str] | None = None,

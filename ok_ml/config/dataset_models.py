@@ -55,9 +55,12 @@ class JoinMapping(Frozen):
 
     path: str = Field(description="Raw table, as in TableMapping.path; its join columns must be unique.")
     format: RawFormat = Field(default="parquet", description="How its files are written.")
-    encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
+    encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
     delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
+    header: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
+    )
     match: dict[str, str] = Field(min_length=1, description="column of the row -> column there: equal values join.")
     columns: tuple[str, ...] = Field(min_length=1, description="Columns taken from there, under their own names.")
     missing: str | None = Field(default=None, description="Reason to set aside a row without partner; none: nulls.")
@@ -71,9 +74,12 @@ class TableMapping(Frozen):
         "stands for the partition if each has files of its own; relative paths are below the project."
     )
     format: RawFormat = Field(default="parquet", description="How the files are written.")
-    encoding: str = Field(default="utf-8", description="Text encoding of csv and tsv.")
+    encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
     delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
+    header: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
+    )
     columns: dict[str, str] = Field(description="canonical column -> raw column.")
     constants: dict[str, str] = Field(default_factory=dict, description="canonical column -> fixed value.")
     drop_if: dict[str, str] = Field(

@@ -1,5 +1,6 @@
 """Raw cells as canonical values, cell by cell: a cell is a value, a null, or bad."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -108,16 +109,26 @@ def hashed(column: pa.ChunkedArray, key: str) -> Integers:
         Two texts share an id.
     """
     text = words(column)
-    ids = np.array([xxhash.xxh3_64_intdigest(name.encode()) & _MASK_63 for name in text.names] or [0], dtype=np.int64)
+    ids = np.append(ids_of(text.names), 0)[: max(len(text.names), 1)]
     if text.names and len(np.unique(ids)) != len(text.names):
-        raise DataError(
-            f"{key}: two of {len(text.names):,} texts have the same 63-bit hash",
-            why="two entities would become one",
-            remedy="use a numeric id column instead of hash_ids",
-        )
+        raise hash_collision(key, len(text.names))
     null = text.codes < 0
     values = np.where(null, 0, ids[np.maximum(text.codes, 0)])
     return Integers(values, null, np.zeros(len(values), bool))
+
+
+def ids_of(texts: Sequence[str]) -> "NDArray[np.int64]":
+    """The id of each text."""
+    return np.array([xxhash.xxh3_64_intdigest(text.encode()) & _MASK_63 for text in texts], dtype=np.int64)
+
+
+def hash_collision(key: str, texts: int) -> DataError:
+    """The error of two texts with one id."""
+    return DataError(
+        f"{key}: two of {texts:,} texts have the same 63-bit hash",
+        why="two entities would become one",
+        remedy="use a numeric id column instead of hash_ids",
+    )
 
 
 def mask_of(column: pa.Array) -> "NDArray[np.bool_]":

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +14,15 @@ import pyarrow.compute as pc
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.calendar import declared_range, newest_day, partitions_of, time_bounds
+from ok_ml.datasets.cells import words
+from ok_ml.datasets.collisions import SeenTexts
 from ok_ml.datasets.deliveries import raw_events
-from ok_ml.datasets.mapping import Events, join_lookups, map_events, raw_columns
+from ok_ml.datasets.mapping import Events, Lookups, map_events, raw_columns
 from ok_ml.datasets.raw import RawTable, config_version
-from ok_ml.datasets.readers import RawRows
+from ok_ml.datasets.raw_rows import RawRows, Sizes
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
 from ok_ml.datasets.snapshots import Snapshots
+from ok_ml.datasets.streaming import by_partition, homes
 from ok_ml.datasets.times import Times, partition_days, read_times
 from ok_ml.datasets.writing import Target, commit_pieces, part_pieces, single_piece
 from ok_ml.errors import EmptyPartition, NotCommitted
@@ -67,8 +70,9 @@ def raw_version(config: DatasetConfig, lake: Lake, dt: str, *, root: Path) -> st
 
 
 def ingest_events(
-    config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None
-) -> list[IngestReport]:
+    config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None,
+    sizes: Sizes | None = None,
+) -> list[IngestReport]:  # fmt: skip
     """Map the raw events of some partitions and commit them; partitions made from the same input are left alone.
 
     Parameters
@@ -79,6 +83,8 @@ def ingest_events(
         The project's folder: relative raw paths are below it.
     progress
         Called with a line of text now and then.
+    sizes
+        How much is held in memory at a time; what is committed does not depend on it.
 
     Returns
     -------
@@ -89,11 +95,13 @@ def ingest_events(
     EmptyPartition
         A partition has no usable row. Nothing of it is committed; every other partition is.
     """
-    raw = raw_events(config, lake, root)
+    raw = replace(raw_events(config, lake, root), sizes=sizes or Sizes())
     wanted = sorted(set(dts))
     inputs = {dt: _inputs(config, raw, dt) for dt in wanted}
     todo = [dt for dt in wanted if not lake.is_current(config.dataset, c.EVENTS, dt, inputs[dt])]
     empty: dict[str, dict[str, int]] = {}
+    if todo:
+        lake.sweep()
     for count, (dt, day) in enumerate(_days(config, raw, todo), 1):
         if day.events.num_rows:
             _commit(config, lake, dt, day, inputs[dt])
@@ -194,13 +202,20 @@ def _empty(config: DatasetConfig, empty: dict[str, dict[str, int]]) -> EmptyPart
 
 def _days(config: DatasetConfig, raw: RawTable, dts: list[str]) -> Iterator[tuple[str, _Day]]:
     """The rows of each partition, ascending; undated files are read once for all of them."""
-    columns = raw_columns(config.events)
+    if not dts:
+        return
+    columns, lookups = raw_columns(config.events), Lookups(config.events, raw.root, raw.key)
     if raw.is_dated:
         for dt in dts:
-            yield from _split(_map(config, raw, raw.read_all(columns, dt), [dt], [dt]), [dt])
-    elif dts:
-        known = partitions_of(config, raw.lake, root=raw.root) or dts
-        yield from _split(_map(config, raw, raw.read_all(columns), dts, known), dts)
+            yield from _split(_map(config, raw, lookups, raw.read_all(columns, dt), [dt], [dt]), [dt])
+        return
+    known = partitions_of(config, raw.lake, root=raw.root) or dts
+    with raw.lake.scratch(f"ingest-{config.dataset}") as folder:
+        texts = {name: SeenTexts(f"{raw.key}.columns.{name}", folder / name) for name in config.events.hash_ids}
+        for group, rows in by_partition(raw, columns, dts, known, folder):
+            yield from _split(_map(config, raw, lookups, rows, group, known, texts), group)
+        for seen in texts.values():
+            seen.finish()
 
 
 @dataclass(frozen=True)
@@ -212,22 +227,20 @@ class _Mapped:
     rejected_days: "NDArray[np.int32]"
 
 
-def _map(config: DatasetConfig, raw: RawTable, rows: RawRows, dts: list[str], known: list[str]) -> _Mapped:
-    """Map the raw rows that belong to `dts`.
-
-    A row without a usable time, or outside of the `known` partitions, is counted with the partition that delivered it,
-    or else with the nearest one.
-    """
+def _map(
+    config: DatasetConfig, raw: RawTable, lookups: Lookups, rows: RawRows, dts: list[str], known: list[str],
+    seen_texts: dict[str, SeenTexts] | None = None,
+) -> _Mapped:  # fmt: skip
+    """Map raw rows, all of them counted in `dts`; `seen_texts` remembers those of hashed ids from call to call."""
     times = read_times(rows.table, config.events.time, raw.key)
-    first, last = partition_days(known[0], "day"), partition_days(known[-1], "day")
-    home = np.where(times.bad, first, np.clip(times.partitions(config.partition.grain), first, last)).astype(np.int32)
-    chosen = np.isin(home, [partition_days(dt, "day") for dt in dts])
-    table, times, home = rows.table.filter(pa.array(chosen)), times.where(chosen), home[chosen]
+    table, home, first = rows.table, homes(config, times, known), partition_days(known[0], "day")
     sieve = Sieve(table.num_rows)
     _reject_times(config, times, sieve)
     if raw.is_dated:
         sieve.reject(times.partitions(config.partition.grain) != first, "late")
-    table = join_lookups(table, config.events, sieve, raw.root, raw.key)
+    table = lookups.join(table, sieve)
+    for name, seen in (seen_texts or {}).items():
+        seen.add(words(table[config.events.columns[name]]).names)
     events = map_events(config, table, times, sieve, raw.key)
     (aside, aside_for), lines = sieve.rejections(), rows.unreadable if known[0] in dts else ()
     texts = [*raw_json(table, aside), *unreadable_json(lines)]

@@ -4,12 +4,15 @@
 ``topic:NAME``         what was collected from a Kafka topic: table raw_events of the lake, one raw version a partition
 ``package:NAME/FILE``  a file of an installed Python package, found without importing it
 ``${VARIABLE}/...``    a folder that the environment names
+``s3://BUCKET/KEY``    objects of another file system: also ``gs://``, ``hdfs://HOST:PORT/``, and ``file:///``
 ``.../{dt}/...``       a folder or file a partition
 anything else          a path or glob, relative to the project
 """
 
 import os
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from glob import glob, has_magic
 from importlib.util import find_spec
@@ -20,6 +23,8 @@ import xxhash
 
 from ok_ml.columns import EVENTS
 from ok_ml.config.topic_models import is_topic
+from ok_ml.datasets.raw_files import RawFile, identity_of, open_whole
+from ok_ml.datasets.remote_files import RemoteFile, glob_shape, is_uri, remote_files
 from ok_ml.errors import ConfigError, DataError, EnvironmentFault
 
 WORLD: Final = "world:"
@@ -67,21 +72,22 @@ def expand(path: str, root: Path, key: str) -> str:
     filled = _VARIABLE.sub(lambda match: _variable(match[1], path, key), path)
     if filled.startswith(_PACKAGE):
         return _in_package(filled.removeprefix(_PACKAGE), key)
-    return str(root / Path(filled).expanduser())
+    return filled if is_uri(filled) else str(root / Path(filled).expanduser())
 
 
-def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Path]:
+def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[RawFile]:
     """The files of a raw table, sorted; those of one partition if `dt` is given.
 
     Raises
     ------
     DataError
         No file matches.
+    ServiceUnavailable, EnvironmentFault
+        The file system of a URI does not answer, or refuses.
     """
     full = expand(path, root, key)
     pattern = full.replace(_DT, dt) if dt is not None else full.replace(_DT, "*")
-    found = _matches(pattern) if has_magic(pattern) else [Path(pattern)]
-    files = [name for name in found if name.is_file()]
+    files: list[RawFile] = list(remote_files(pattern, key) if is_uri(pattern) else _local_files(pattern))
     if not files:
         raise DataError(
             f"{key}: no file matches {pattern}",
@@ -94,25 +100,44 @@ def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Pat
 def dates_of(path: str, root: Path, key: str) -> list[str]:
     """The ISO dates for which a ``{dt}`` path has files, ascending."""
     full = expand(path, root, key)
-    before, _, after = full.partition(_DT)
-    shape = re.compile(_glob_shape(before) + r"(?P<dt>\d{4}-\d\d-\d\d)" + _glob_shape(after.replace(_DT, "*")))
-    found = (shape.fullmatch(str(path)) for path in _matches(full.replace(_DT, "*")))
+    before, _, after = (full.partition("?")[0] if is_uri(full) else full).partition(_DT)
+    shape = re.compile(glob_shape(before) + r"(?P<dt>\d{4}-\d\d-\d\d)" + glob_shape(after.replace(_DT, "*")))
+    pattern = full.replace(_DT, "*")
+    names = remote_files(pattern, key) if is_uri(pattern) else _matches(pattern)
+    found = (shape.fullmatch(str(name)) for name in names)
     return sorted({match["dt"] for match in found if match})
 
 
-def content_version(files: list[Path]) -> str:
-    """A hash of the names and contents of files: 16 hex digits. Read once in a process while a file is unchanged."""
+def content_version(files: Iterable[RawFile]) -> str:
+    """A hash of the names and contents of files: 16 hex digits.
+
+    Files of this machine, ``file://`` included, are hashed byte by byte, once in a process while one is unchanged. Objects of
+    other file systems count by size and time of writing, which Arrow tells without reading them (it tells no ETag): an
+    object written again with equal bytes makes its partitions stale, and their rows keep their data version. Where a file
+    system tells no time of writing, the bytes are read.
+    """
     digest = xxhash.xxh3_64()
-    for path in files:
-        status = path.stat()
-        digest.update(f"{path.name}:{_content(path, status.st_size, status.st_mtime_ns, status.st_ino)};".encode())
+    for file in files:
+        if isinstance(file, RemoteFile) and not file.is_local and file.mtime_ns is not None:
+            content = f"{file.size_bytes}@{file.mtime_ns}"
+        else:
+            content = _content(_Unchanged(file, identity_of(file)))
+        digest.update(f"{file.name}:{content};".encode())
     return str(digest.hexdigest())
 
 
+@dataclass(frozen=True)
+class _Unchanged:
+    """A file as long as its identity is the same: the key of a cache."""
+
+    file: RawFile = field(compare=False)
+    identity: tuple[object, ...]
+
+
 @lru_cache(maxsize=4096)
-def _content(path: Path, size_bytes: int, mtime_ns: int, inode: int) -> str:  # noqa: ARG001  the key of the cache
+def _content(unchanged: _Unchanged) -> str:
     digest = xxhash.xxh3_64()
-    with path.open("rb") as handle:
+    with open_whole(unchanged.file) as handle:
         while block := handle.read(_CHUNK_BYTES):
             digest.update(block)
     return str(digest.hexdigest())
@@ -144,10 +169,9 @@ def _in_package(rest: str, key: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / inner)
 
 
+def _local_files(pattern: str) -> list[Path]:
+    return [name for name in (_matches(pattern) if has_magic(pattern) else [Path(pattern)]) if name.is_file()]
+
+
 def _matches(pattern: str) -> list[Path]:
     return sorted(Path(name) for name in glob(pattern, recursive=True))  # noqa: PTH207  the pattern may be absolute
-
-
-def _glob_shape(pattern: str) -> str:
-    pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(pieces.get(piece, re.escape(piece)) for piece in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))

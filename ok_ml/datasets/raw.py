@@ -1,7 +1,7 @@
 """Raw tables: what they hold, for which partitions, in which version."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,7 +31,7 @@ class RawTable:
     name: str
     lake: Lake
     root: Path
-    sizes: Sizes = Sizes()
+    sizes: Sizes = field(default_factory=Sizes)
 
     @property
     def mapping(self) -> TableMapping:

@@ -1,45 +1,33 @@
 """Raw files as Arrow tables of the columns that a mapping needs. Lines that cannot be read are kept as text, not lost.
 
 Text formats are read as text: what a cell means is decided cell by cell in `ok_ml.datasets.cells`, so that one bad cell
-costs one row and not the file.
+costs one row and not the file. A file is read in batches, so that its size does not matter.
 """
 
-import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Final
 
-import orjson
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from ok_ml.config.models import JoinMapping, TableMapping
-from ok_ml.errors import ConfigError, DataError
+from ok_ml.datasets.delimited import read_delimited
+from ok_ml.datasets.json_lines import json_schema, read_json_lines
+from ok_ml.datasets.raw_files import RawFile, open_whole
+from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
+from ok_ml.datasets.remote_files import RemoteFile, fault_of
+from ok_ml.errors import DataError, OkMlError
+
+__all__ = ["RawRows", "Sizes", "check_columns", "file_schema", "read_batches", "read_raw"]
 
 FileShape = TableMapping | JoinMapping
+_COLUMN_BUFFER_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True)
-class RawRows:
-    """What one file holds.
-
-    Attributes
-    ----------
-    table
-        The readable rows, with the columns asked for.
-    unreadable
-        The text of every line that is no row: a wrong number of fields, broken JSON.
-    """
-
-    table: pa.Table
-    unreadable: tuple[str, ...] = ()
-
-
-def read_raw(path: Path, shape: FileShape, columns: list[str], key: str) -> RawRows:
-    """The named columns of one raw file.
+def read_batches(
+    file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes | None = None
+) -> Iterator[RawRows]:
+    """The named columns of one raw file, a bounded number of rows at a time.
 
     Parameters
     ----------
@@ -51,123 +39,68 @@ def read_raw(path: Path, shape: FileShape, columns: list[str], key: str) -> RawR
     ConfigError
         The file has no such column.
     DataError
-        The file is not in the declared format or encoding.
+        The file is not in the declared format, or it is broken.
+    ServiceUnavailable
+        The file system does not answer.
     """
     try:
-        return _READERS[shape.format](path, shape, columns, key)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        encoding = "" if shape.format in ("parquet", "jsonl") else f" in {shape.encoding}"
-        raise DataError(
-            f"{key}: {path} cannot be read as {shape.format}{encoding}: {error}",
+        yield from _READERS[shape.format](file, shape, columns, key, sizes or Sizes())
+    except (pa.ArrowException, OSError, UnicodeDecodeError, LookupError) as error:
+        raise _fault(error, file, shape, key) from error
+
+
+def read_raw(file: RawFile, shape: FileShape, columns: list[str], key: str) -> RawRows:
+    """The named columns of one whole raw file; raises as `read_batches` does."""
+    pieces = list(read_batches(file, shape, columns, key))
+    schema = file_schema(file, shape, columns, key)
+    table = pa.concat_tables([schema.empty_table(), *(piece.table for piece in pieces)], promote_options="permissive")
+    return RawRows(table, tuple(line for piece in pieces for line in piece.unreadable))
+
+
+def file_schema(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes | None = None) -> pa.Schema:
+    """The types of the named columns of one file; raises as `read_batches` does. A null type says: no value at all."""
+    try:
+        if shape.format == "parquet":
+            with open_whole(file) as handle, pq.ParquetFile(handle) as parquet:
+                check_columns(columns, parquet.schema_arrow.names, str(file), key)
+                return pa.schema([parquet.schema_arrow.field(name) for name in columns])
+        if shape.format == "jsonl":
+            return json_schema(file, shape, columns, key, sizes or Sizes())
+    except (pa.ArrowException, OSError, UnicodeDecodeError, LookupError) as error:
+        raise _fault(error, file, shape, key) from error
+    return pa.schema([(name, pa.string()) for name in columns])
+
+
+def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlError:
+    """What an error of reading means."""
+    if isinstance(error, FileNotFoundError):
+        return DataError(
+            f"{key}: {file} was there a moment ago and is gone",
             why="its rows would be lost",
-            remedy="correct `format`, `encoding` or `quoting` of this table, or mend the file",
-        ) from error
-
-
-def check_columns(wanted: list[str], present: list[str], source: str, key: str) -> None:
-    """Refuse columns that raw data do not have, naming the closest one that they have.
-
-    Raises
-    ------
-    ConfigError
-        A column is not there.
-    """
-    missing = [name for name in wanted if name not in present]
-    if missing:
-        close = get_close_matches(missing[0], present, n=1, cutoff=0.0)
-        raise ConfigError(
-            f"{key}: {source} has no column {missing[0]!r}{f'; the closest is {close[0]!r}' if close else ''}"
-            f" (it has: {', '.join(present)})",
-            why="the mapping cannot fill its canonical columns",
-            remedy=f"correct the column names of {key} in configs/datasets, or the file",
+            remedy="deliver it again; what was committed from it before stays as it is",
         )
-
-
-def _parquet(path: Path, _shape: FileShape, columns: list[str], key: str) -> RawRows:
-    with pq.ParquetFile(path) as file:
-        check_columns(columns, file.schema_arrow.names, str(path), key)
-        return RawRows(file.read(columns=columns))
-
-
-def _delimited(path: Path, shape: FileShape, columns: list[str], key: str) -> RawRows:
-    parse = pacsv.ParseOptions(
-        delimiter="\t" if shape.format == "tsv" else shape.delimiter or ",", quote_char='"' if shape.quoting else False
+    if isinstance(error, OSError) and isinstance(file, RemoteFile) and not file.is_local:
+        found = fault_of(error, file.uri, key)
+        if not isinstance(found, DataError) and "AWS Error" in str(error):
+            return found
+    encoding = "" if shape.format == "parquet" else f" in {shape.encoding}"
+    return DataError(
+        f"{key}: {file} cannot be read as {shape.format}{encoding}: {' '.join(str(error).split())}",
+        why="its rows would be lost",
+        remedy="correct `format`, `encoding` or `quoting` of this table, or mend the file",
     )
-    header = _header(path, shape, parse)
-    check_columns(columns, header, str(path), key)
-    unreadable: list[str] = []
-    parse.invalid_row_handler = _keeper(unreadable)
-    table = pacsv.read_csv(
-        path,
-        read_options=pacsv.ReadOptions(encoding=shape.encoding, use_threads=False),
-        parse_options=parse,
-        convert_options=pacsv.ConvertOptions(
-            include_columns=columns,
-            column_types=dict.fromkeys(columns, pa.string()),
-            strings_can_be_null=True,
-            null_values=[""],
-        ),
-    )
-    return RawRows(table, tuple(unreadable))
 
 
-def _header(path: Path, shape: FileShape, parse: pacsv.ParseOptions) -> list[str]:
-    with path.open("rb") as handle:
-        first = handle.readline()
-    options = pacsv.ReadOptions(encoding=shape.encoding)
-    return list(pacsv.read_csv(pa.BufferReader(first), read_options=options, parse_options=parse).column_names)
+def _parquet(file: RawFile, _shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> Iterator[RawRows]:
+    with open_whole(file) as handle, pq.ParquetFile(handle, buffer_size=_COLUMN_BUFFER_BYTES) as parquet:
+        check_columns(columns, parquet.schema_arrow.names, str(file), key)
+        for batch in parquet.iter_batches(sizes.rows, columns=columns):
+            yield RawRows(pa.Table.from_batches([batch]).select(columns))
 
 
-def _keeper(unreadable: list[str]) -> Callable[[Any], str]:
-    def keep(row: Any) -> str:
-        unreadable.append(row.text)
-        return "skip"
-
-    return keep
-
-
-def _json_lines(path: Path, _shape: FileShape, columns: list[str], key: str) -> RawRows:
-    cells: dict[str, list[Any]] = {name: [] for name in columns}
-    unreadable: list[str] = []
-    seen: set[str] = set()
-    with path.open("rb") as handle:
-        for line in filter(bytes.strip, handle):
-            record = _json_object(line)
-            if record is None:
-                unreadable.append(line.decode("utf-8", "replace").rstrip("\n"))
-                continue
-            seen.update(record)
-            for name in columns:
-                cells[name].append(record.get(name))
-    if seen:
-        check_columns(columns, sorted(seen), str(path), key)
-    return RawRows(pa.table({name: _column(values) for name, values in cells.items()}), tuple(unreadable))
-
-
-def _json_object(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """Values of one kind keep it; mixed, nested or oversized ones become text."""
-    kinds = {type(value) for value in values} - {type(None)}
-    if len(kinds) == 1 and kinds <= {int, float, str, bool}:
-        with contextlib.suppress(OverflowError, pa.ArrowInvalid):
-            return pa.array(values)
-    return pa.array([_text(value) for value in values], pa.string())
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
-
-
-_READERS: dict[str, Callable[[Path, FileShape, list[str], str], RawRows]] = {
+_READERS: dict[str, Callable[[RawFile, FileShape, list[str], str, Sizes], Iterator[RawRows]]] = {
     "parquet": _parquet,
-    "csv": _delimited,
-    "tsv": _delimited,
-    "jsonl": _json_lines,
+    "csv": read_delimited,
+    "tsv": read_delimited,
+    "jsonl": read_json_lines,
 }

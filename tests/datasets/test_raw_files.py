@@ -23,8 +23,12 @@ def test_text_in_the_declared_encoding(tmp_path: Path) -> None:
     assert read(path, ["tagValue"], format="tsv", encoding="latin-1").table["tagValue"].to_pylist() == [
         "chanson française"
     ]
-    with pytest.raises(DataError, match=r"tiny\.sources: .*tags\.dat cannot be read as tsv in utf-8"):
-        read(path, ["tagValue"], format="tsv")
+    as_utf8 = read(path, ["tagValue"], format="tsv")
+    assert (as_utf8.table.num_rows, as_utf8.unreadable) == (0, ("1\tchanson fran\\xe7aise",))
+    with pytest.raises(
+        DataError, match=r"tiny\.sources: .*tags\.dat cannot be read as tsv in klingon: unknown encoding"
+    ):
+        read(path, ["tagValue"], format="tsv", encoding="klingon")
 
 
 def test_quotes_mean_nothing_with_quoting_off(tmp_path: Path) -> None:

@@ -1,0 +1,187 @@
+"""CSV and its relatives, block by block. Every cell is text; a line that is no row is kept as text, not lost.
+
+A quoted value may go over several lines. A quote that is not closed within `OPEN_LINES` lines costs the line that opened it,
+and no other one.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from ok_ml.config.models import JoinMapping, TableMapping
+from ok_ml.datasets.raw_files import RawFile, open_stream
+from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
+from ok_ml.datasets.text_blocks import TextBlock, escaped, text_blocks, whole_lines
+from ok_ml.errors import DataError
+
+OPEN_LINES: Final = 100
+_QUOTE, _LINE_FEED, _RETURN = ord('"'), ord("\n"), ord("\r")
+
+
+def read_delimited(
+    file: RawFile, shape: TableMapping | JoinMapping, columns: list[str], key: str, sizes: Sizes
+) -> Iterator[RawRows]:
+    """The named columns of a file, all of text, block after block.
+
+    Raises
+    ------
+    ConfigError
+        The file has no such column.
+    DataError
+        There is no header line, or it names a column twice.
+    """
+    delimiter, header = _delimiter(shape), list(shape.header or ())
+    with open_stream(file) as stream:
+        blocks = text_blocks(stream, shape.encoding, sizes.block_bytes)
+        if shape.quoting:
+            blocks = whole_rows(blocks, delimiter)
+        for block in blocks:
+            text = block.text
+            if not header:
+                line, text = _first_line(text)
+                if not line:
+                    continue
+                header = _names(line, delimiter, shape)
+            _check_header(header, columns, file, key)
+            yield _rows(text, block.broken, header, columns, delimiter, quoting=shape.quoting)
+    if not header:
+        raise DataError(
+            f"{key}: {file} is empty: not even a line of column names",
+            why="an upload that broke off looks like this",
+            remedy="deliver the file again, or name the columns by `header` if the files have no such line",
+        )
+
+
+def _delimiter(shape: TableMapping | JoinMapping) -> str:
+    return "\t" if shape.format == "tsv" else shape.delimiter or ","
+
+
+def _first_line(text: bytes) -> tuple[bytes, bytes]:
+    """The first line that is not blank, and what follows it."""
+    while text:
+        line, _, text = text.partition(b"\n")
+        if line.strip(b"\r"):
+            return line, text
+    return b"", b""
+
+
+def _names(line: bytes, delimiter: str, shape: TableMapping | JoinMapping) -> list[str]:
+    parse = pacsv.ParseOptions(delimiter=delimiter, quote_char='"' if shape.quoting else False)
+    return list(pacsv.read_csv(pa.BufferReader(line + b"\n"), parse_options=parse).column_names)
+
+
+def _check_header(header: list[str], columns: list[str], file: RawFile, key: str) -> None:
+    check_columns(columns, header, str(file), key)
+    twice = [name for name in columns if header.count(name) > 1]
+    if twice:
+        raise DataError(
+            f"{key}: {file} has several columns {twice[0]!r}",
+            why="nobody knows which one is meant",
+            remedy="rename one of them in the file",
+        )
+
+
+def _rows(
+    text: bytes, broken: tuple[str, ...], header: list[str], columns: list[str], delimiter: str, *, quoting: bool
+) -> RawRows:
+    if not text.strip(b"\r\n"):
+        return RawRows(pa.table({name: pa.array([], pa.string()) for name in columns}), broken)
+    unreadable: list[str] = []
+    table = pacsv.read_csv(
+        pa.BufferReader(text),
+        read_options=pacsv.ReadOptions(column_names=header, use_threads=False, block_size=len(text) + 1),
+        parse_options=pacsv.ParseOptions(
+            delimiter=delimiter, quote_char='"' if quoting else False, invalid_row_handler=_keeper(unreadable)
+        ),
+        convert_options=_conversion(tuple(columns)),
+    )
+    return RawRows(table, (*unreadable, *broken))
+
+
+@lru_cache(maxsize=64)
+def _conversion(columns: tuple[str, ...]) -> pacsv.ConvertOptions:
+    return pacsv.ConvertOptions(
+        include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=True,
+        null_values=[""], check_utf8=False,
+    )  # fmt: skip
+
+
+def _keeper(unreadable: list[str]) -> Callable[[Any], str]:
+    def keep(row: Any) -> str:
+        unreadable.append(row.text)
+        return "skip"
+
+    return keep
+
+
+# -- quotes ------------------------------------------------------------------------------------------------------
+
+
+def whole_rows(blocks: Iterator[TextBlock], delimiter: str) -> Iterator[TextBlock]:
+    """The same lines in blocks that never end within a quoted value; lines whose quote nobody closes are broken."""
+    held, row = b"", _row_shape(delimiter)
+    for block in blocks:
+        text, held, torn = _cut(held + block.text, delimiter, row, final=False)
+        yield TextBlock(text, (*block.broken, *torn))
+    text, _, torn = _cut(held, delimiter, row, final=True)
+    if text or torn:
+        yield TextBlock(text, torn)
+
+
+def _row_shape(delimiter: str) -> "re.Pattern[bytes]":
+    """A line, or several, in which every quote that opens a value is closed; Arrow's own rules of quoting."""
+    mark = re.escape(delimiter.encode())
+    value = rb'(?>"(?:[^"]|"")*+"[^' + mark + rb']*+|[^"' + mark + rb"][^" + mark + rb"]*+|)"
+    return re.compile(value + rb"(?:" + mark + value + rb")*+", re.DOTALL)
+
+
+def _cut(text: bytes, delimiter: str, row: "re.Pattern[bytes]", *, final: bool) -> tuple[bytes, bytes, tuple[str, ...]]:
+    """Rows that are whole, the lines that may still be closed by later ones, and lines that are torn."""
+    suspects = _suspects(text, delimiter) if b'"' in text else []
+    if not suspects:
+        return text, b"", ()
+    lines, torn, until = whole_lines(text), list[str](), 0
+    for number in suspects:
+        if number < until or row.fullmatch(lines[number].rstrip(b"\r\n")):
+            continue
+        end = _closing_line(lines, number, row)
+        if end is None and number + OPEN_LINES > len(lines) and not final:
+            return b"".join(lines[:number]), b"".join(lines[number:]), tuple(torn)
+        if end is None:
+            torn.append(escaped(lines[number]))
+            lines[number] = b""
+        else:
+            until = end + 1
+    return b"".join(lines), b"", tuple(torn)
+
+
+def _closing_line(lines: list[bytes], number: int, row: "re.Pattern[bytes]") -> int | None:
+    """The line that closes the quote which line `number` opens."""
+    joined = lines[number]
+    for end in range(number + 1, min(number + OPEN_LINES, len(lines))):
+        joined += lines[end]
+        if b'"' in lines[end] and row.fullmatch(joined.rstrip(b"\r\n")):
+            return end
+    return None
+
+
+def _suspects(text: bytes, delimiter: str) -> list[int]:
+    """Lines whose quotes do not simply stand around whole values."""
+    data = np.frombuffer(text, np.uint8)
+    quotes, ends = np.flatnonzero(data == _QUOTE), np.flatnonzero(data == _LINE_FEED)
+    lines = np.searchsorted(ends, quotes)
+    before = np.where(quotes > 0, data[quotes - 1], _LINE_FEED)
+    after = np.append(data, np.uint8(_LINE_FEED))[quotes + 1]
+    first = np.flatnonzero(np.diff(lines, prepend=-1))
+    nth = np.arange(len(quotes)) - np.repeat(first, np.diff(np.append(first, len(quotes))))
+    mark = delimiter.encode()[-1] if len(delimiter.encode()) == 1 else -1
+    opens = (before == mark) | (before == _LINE_FEED)
+    closes = (after == mark) | (after == _LINE_FEED) | (after == _RETURN)
+    good = np.where(nth % 2 == 0, opens, closes)
+    odd = lines[first][np.diff(np.append(first, len(quotes))) % 2 == 1]
+    return [int(line) for line in np.union1d(lines[~good], odd)]
