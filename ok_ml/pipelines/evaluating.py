@@ -84,7 +84,7 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     from ok_ml.quality.evaluation import evaluate
 
     inputs = pipeline.evaluation_inputs()
-    users, relevance, segments = _question(pipeline)
+    users, relevance, segments = question(pipeline)
     if not len(users):
         raise DataError(
             f"nobody found anything new on {_days(pipeline)}", why="a model that nothing can judge cannot be promoted",
@@ -127,12 +127,10 @@ def ranked_lists(
     from ok_ml.recommender import baselines
 
     plan, parts, k = pipeline.calendar(), pipeline.dataset.parts, max(pipeline.config.stages.evaluation.k)
-    cut = _cut(pipeline, factors_of(pipeline, EVAL), candidate_popularity(pipeline, plan.eval_cut), pipeline.layout())
+    cut = cut_of_evaluation(pipeline)
     progress("ranking with the new model")
-    ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, c.MODEL)).ranker
-    candidates = pipeline.config.stages.predictions.candidates
-    lists = {TWO_STAGE: baselines.two_stage_lists(cut, parts, users, k, ranker, candidates)}
-    champion = _champion_lists(pipeline, users, k, cut)
+    lists = {TWO_STAGE: newest_lists(pipeline, users, cut)}
+    champion = champion_lists(pipeline, users, k, cut)
     if champion is not None:
         lists[CHAMPION_NAME] = champion
     progress("ranking with the baselines")
@@ -143,6 +141,23 @@ def ranked_lists(
         progress("asking the oracle of the simulated network")
         lists[ORACLE] = _oracle_lists(pipeline, users, k)
     return lists
+
+
+def newest_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", cut: "Cut") -> "NDArray[np.int64]":
+    """What the newest model would serve: int64 [users, max k], padded with -1."""
+    from ok_ml.recommender.baselines import two_stage_lists
+
+    ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, c.MODEL)).ranker
+    stages = pipeline.config.stages
+    return two_stage_lists(
+        cut, pipeline.dataset.parts, users, max(stages.evaluation.k), ranker, stages.predictions.candidates
+    )
+
+
+def cut_of_evaluation(pipeline: SourceRecommendation) -> "Cut":
+    """The day before the evaluation days, with vectors that were fitted up to it."""
+    popularity = candidate_popularity(pipeline, pipeline.calendar().eval_cut)
+    return _cut(pipeline, factors_of(pipeline, EVAL), popularity, pipeline.layout())
 
 
 def _cut(
@@ -161,7 +176,7 @@ def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundl
     return ScoringBundle.load(pipeline.lake.folder(manifest))
 
 
-def _champion_lists(
+def champion_lists(
     pipeline: SourceRecommendation, users: "NDArray[np.int64]", k: int, eval_cut: "Cut"
 ) -> "NDArray[np.int64] | None":
     """The champion as it serves: with its own vectors, unless they have already seen the evaluation days.
@@ -211,7 +226,7 @@ def _subscribed(
     return np.concatenate(([0], np.searchsorted(owners, users, side="right"))).astype(np.int64), sources
 
 
-def _question(pipeline: SourceRecommendation) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
+def question(pipeline: SourceRecommendation) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
     """Users registered at the cut who found something new on the evaluation days, what it was, and their segments."""
     from ok_ml.quality.ranking_metrics import Relevance
     from ok_ml.recommender.labels import relevance
