@@ -89,7 +89,8 @@ def _sensors(
 ) -> Iterator[dg.SensorDefinition]:
     by_name = {job.name: job for job in jobs}
     automatic = {pipeline.dataset_scope for pipeline in pipelines if pipeline.config.release.cycle == "automatic"}
-    for name in sorted(automatic):
+    arriving = {name for name, dataset in project.datasets.items() if dataset.events.topic is not None}
+    for name in sorted(automatic | arriving):
         yield calendar_sensor(project, name, by_name[keys.ingest_job(name)])
     yield automation_sensor()
     yield leftover_sensor()

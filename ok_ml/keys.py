@@ -9,7 +9,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 
-RAW_LOG: Final = "raw_log"  # of a simulated dataset alone
+RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic
 
 DATASET_TABLES: Final = (c.EVENTS, *c.SNAPSHOTS)
 TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION)

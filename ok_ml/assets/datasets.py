@@ -26,6 +26,8 @@ def dataset_assets(bench: Workbench, dataset: DatasetConfig) -> list[dg.AssetsDe
     """The assets of one dataset, partitioned by its own calendar of committed days."""
     partitions = dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset))
     raw = [_raw_log(bench, dataset, partitions)] if dataset.world else []
+    if dataset.events.topic is not None:
+        raw = [_collected_log(bench, dataset, partitions)]
     return [*raw, _events(bench, dataset, partitions), _snapshots(bench, dataset, partitions)]
 
 
@@ -66,8 +68,21 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
     return raw_log
 
 
+def _collected_log(
+    bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
+    """What a collector commits outside of Dagster; the calendar's sensor reports each version of a day."""
+    spec = _spec(bench, dataset, keys.RAW_LOG, [], {"kafka", "parquet"})
+    text = (
+        "Events from the dataset's Kafka topic, by day.\n\nCommitted by `ok-ml collect`, each event once. A day closes when the\
+ watermark has passed its end; what comes later makes a new version of that day alone."
+    )
+    return dg.AssetsDefinition(specs=[spec.replace_attributes(description=text, partitions_def=partitions)])
+
+
 def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    deps = [keys.asset_key(dataset.dataset, keys.RAW_LOG)] if dataset.world else []
+    has_raw_log = dataset.world is not None or dataset.events.topic is not None
+    deps = [keys.asset_key(dataset.dataset, keys.RAW_LOG)] if has_raw_log else []
     spec = _spec(bench, dataset, c.EVENTS, deps, {"python", "parquet"})
 
     @dg.multi_asset(

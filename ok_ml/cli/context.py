@@ -70,6 +70,25 @@ def known_experiment(project: "Project", name: str) -> str:
     )
 
 
+def known_dataset(project: "Project", name: str) -> str:
+    """The name, if there is such a dataset.
+
+    Raises
+    ------
+    UsageError
+        There is none; names the known ones and the closest.
+    """
+    if name in project.datasets:
+        return name
+    from ok_ml.config.problems import meant
+
+    known = ", ".join(sorted(project.datasets)) or "none"
+    raise UsageError(
+        f"no dataset named {name!r}{meant(name, project.datasets)} (known: {known})",
+        remedy="choose one of them, or add configs/datasets/<name>.yml",
+    )
+
+
 def the_experiment(project: "Project", name: str | None) -> str:
     """The named experiment, or the one that is meant without a name: prod_discovery, else the only one there is."""
     if name is not None:

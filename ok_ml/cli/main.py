@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "ui": "ok_ml.cli.commands.ui:ui",
     "get": "ok_ml.cli.commands.get:get",
     "status": "ok_ml.cli.commands.status:status",
+    "collect": "ok_ml.cli.commands.topic:collect",
+    "play": "ok_ml.cli.commands.topic:play",
     "generations": "ok_ml.cli.commands.generations:generations",
     "rollback": "ok_ml.cli.commands.generations:rollback",
     "config": "ok_ml.cli.commands.config:config",

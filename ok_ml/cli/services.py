@@ -75,6 +75,7 @@ def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
         children += _dagster(project)
     if project.environment.mlflow.is_local:
         children.append(_mlflow(project))
+    children += [_collector(project, name) for name in project.environment.collectors]
     dataset = project.datasets.get(project.environment.world_clock.dataset)
     if clock and dataset is not None and dataset.world is not None:
         children.append(_clock(project))
@@ -114,6 +115,12 @@ def _kafka(project: "Project") -> Child:
 def _materialiser(project: "Project") -> Child:
     after = ("kafka",) if project.environment.kafka.mode == "embedded" else ()
     made = _module(project, "materialiser", "ok_ml.delivery.materialiser", "--project", str(project.root))
+    return _child(made, after=after)
+
+
+def _collector(project: "Project", dataset: str) -> Child:
+    after = ("kafka",) if project.environment.kafka.mode == "embedded" else ()
+    made = _module(project, f"collector-{dataset}", "ok_ml.collecting.running", dataset, "--project", str(project.root))
     return _child(made, after=after)
 
 

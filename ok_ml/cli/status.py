@@ -42,9 +42,10 @@ def collect(project: "Project") -> list[StatusRow]:
     from dagster import DagsterInstance
 
     from ok_ml.definitions import build_definitions
+    from ok_ml.serving.watch import collector_items
 
     with DagsterInstance.from_config(str(home)) as instance:
-        rows = worst_first(_rows(_Reading(instance, build_definitions(project))))
+        rows = worst_first([*_rows(_Reading(instance, build_definitions(project))), *collector_items(project)])
     write_status(project.state_dir, rows)
     return rows
 

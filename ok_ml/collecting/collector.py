@@ -12,7 +12,8 @@ from typing import Final
 import pyarrow as pa
 
 from ok_ml.collecting.contract import DAY_MS, Aside, Limits, parse
-from ok_ml.collecting.days import CODE_VERSION, RAW_EVENTS, commit_day, iso_of, through_of
+from ok_ml.collecting.days import CODE_VERSION, commit_day, through_of
+from ok_ml.collecting.names import RAW_EVENTS, iso_of
 from ok_ml.collecting.staging import Checkpoint, Staging
 from ok_ml.collecting.topic import prepare_events_topic, topic_config, topic_of_events
 from ok_ml.collecting.watermark import Watermark

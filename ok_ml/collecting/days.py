@@ -8,7 +8,6 @@ one day.
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +18,13 @@ import xxhash
 
 from ok_ml import columns as c
 from ok_ml.collecting.contract import CONTENT, EVENT_ID, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS
+from ok_ml.collecting.names import RAW_EVENTS, iso_of
 from ok_ml.collecting.staging import Staging
-from ok_ml.datasets.locations import RAW_PREFIX
 from ok_ml.datasets.writing import FILE_HASHES, rows_hash
 from ok_ml.lake import Lake, Manifest, part_prefix
 
-RAW_EVENTS: Final = RAW_PREFIX + c.EVENTS
 THROUGH: Final = "through_batch"  # in a manifest's details: the last batch that the version holds
 CODE_VERSION: Final = "1"  # raise it when equal messages become other rows
-_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass
@@ -37,16 +34,6 @@ class _Tally:
     rows: int = 0
     added: int = 0
     duplicates: int = 0
-
-
-def iso_of(day: int) -> str:
-    """The ISO date of a day since 1970-01-01."""
-    return (_EPOCH + timedelta(days=day)).isoformat()
-
-
-def day_of(dt: str) -> int:
-    """Days from 1970-01-01 to an ISO date."""
-    return (date.fromisoformat(dt) - _EPOCH).days
 
 
 def through_of(manifest: Manifest | None) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ok_ml.collecting.collector import Collector
-from ok_ml.collecting.staging import FOLDER
+from ok_ml.collecting.names import FOLDER
 from ok_ml.collecting.status import STATUS_SECONDS, write_status
 from ok_ml.collecting.topic import about_events, topic_config
 from ok_ml.config.models import DatasetConfig, KafkaConfig

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from ok_ml import columns as c
 from ok_ml.collecting.contract import DAY_MS, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS, Aside
+from ok_ml.collecting.names import FOLDER
 from ok_ml.errors import IntegrityError
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
@@ -33,7 +34,6 @@ from ok_ml.whole_files import fsync, replace_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FOLDER: Final = "_collecting"
 _META: Final = b"ok_ml_batch"
 _REASON: Final = "reason"
 _RAW: Final = "raw"

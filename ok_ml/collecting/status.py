@@ -4,15 +4,16 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ok_ml.collecting.collector import Collector
-from ok_ml.collecting.days import RAW_EVENTS, iso_of
-from ok_ml.collecting.staging import FOLDER
+from ok_ml.collecting.names import FOLDER, RAW_EVENTS, iso_of
 from ok_ml.lake import Lake
 from ok_ml.whole_files import replace_file
+
+if TYPE_CHECKING:
+    from ok_ml.collecting.collector import Collector
 
 STATUS_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 15.0
@@ -32,7 +33,7 @@ def read_status(lake: Lake, dataset: str) -> dict[str, Any] | None:
     return None
 
 
-def describe(collector: Collector) -> dict[str, Any]:
+def describe(collector: "Collector") -> dict[str, Any]:
     """What a collector has done and what is before it.
 
     Returns
@@ -55,7 +56,7 @@ def describe(collector: Collector) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_status(collector: Collector, *, stopped: bool = False) -> dict[str, Any]:
+def write_status(collector: "Collector", *, stopped: bool = False) -> dict[str, Any]:
     """Replace the status file; returns what it says."""
     document = describe(collector) | {"stopped": stopped}
     path = status_path(collector.lake, collector.dataset.dataset)

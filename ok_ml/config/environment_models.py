@@ -121,6 +121,9 @@ class EnvironmentConfig(Frozen):
     dagster: DagsterConfig = DagsterConfig()
     service: ServiceConfig = ServiceConfig()
     world_clock: WorldClockConfig = WorldClockConfig()
+    collectors: tuple[str, ...] = Field(
+        default=(), description="Datasets whose topic `make ui` collects, a process each (about 150 MB)."
+    )
     signing_key_env: str | None = Field(
         default=None, description="Variable with the signing key; else a local key file."
     )

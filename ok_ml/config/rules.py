@@ -27,6 +27,7 @@ def broken_rules(
     problems: list[Problem] = []
     for environment in environments.values():
         problems += _environment(files.environment, environment)
+        problems += _collectors(files.environment, environment, datasets)
     for name, dataset in datasets.items():
         problems += _dataset(name, files.datasets[name], dataset)
     for name, experiment in experiments.items():
@@ -54,6 +55,14 @@ def _words(tree: Tree, path: KeyPath, words: Any, known: tuple[str, ...]) -> Ite
 
 
 # -- environment ---------------------------------------------------------------------------------------------------
+
+
+def _collectors(tree: Tree, config: EnvironmentConfig, datasets: dict[str, Any]) -> Iterator[Problem]:
+    topics = [name for name, dataset in datasets.items() if dataset.events.topic is not None]
+    for index, name in enumerate(config.collectors):
+        if name not in topics:
+            text = f"expected {one_of(topics)} (the datasets with a topic), got {name!r}{meant(name, topics)}"
+            yield _at(tree, ("collectors", index), text)
 
 
 def _environment(tree: Tree, config: EnvironmentConfig) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """New days: when the raw log has grown, tell Dagster and bring the day up to checked features."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,7 @@ def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefin
     def new_days(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         try:
             work = backlog(project, dataset)
+            arrived, cursor = arrivals(project, dataset, context.cursor)
         except OkMlError as error:
             return dg.SkipReason(str(error))
         name = keys.partitions_name(dataset)
@@ -119,15 +121,49 @@ def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefin
         added = [*removed, days.build_add_request(add)] if add else []
         wait = _reason_to_wait(context.instance, job.name) if work.stale else "no new day"
         if wait:
-            return dg.SensorResult(skip_reason=wait, dynamic_partitions_requests=added)
+            return dg.SensorResult(
+                skip_reason=wait, dynamic_partitions_requests=added, asset_events=arrived, cursor=cursor
+            )
         tags = {
             "dagster/asset_partition_range_start": work.stale[0],
             "dagster/asset_partition_range_end": work.stale[-1],
         }
         request = dg.RunRequest(run_key=work.version, tags=tags)
-        return dg.SensorResult(run_requests=[request], dynamic_partitions_requests=added)
+        return dg.SensorResult(
+            run_requests=[request], dynamic_partitions_requests=added, asset_events=arrived, cursor=cursor
+        )
 
     return new_days
+
+
+def arrivals(project: Project, dataset: str, cursor: str | None) -> tuple[list[dg.AssetMaterialization], str | None]:
+    """What a collector has committed since the cursor: a materialisation of the raw log for each new version of a day.
+
+    Returns
+    -------
+    The events, and the cursor after them: day -> data version, as JSON. Nothing for a dataset without a topic.
+    """
+    from ok_ml.collecting.names import RAW_EVENTS
+    from ok_ml.lake import Lake
+
+    if project.datasets[dataset].events.topic is None:
+        return [], cursor
+    lake, known = Lake(project.lake_root), json.loads(cursor or "{}")
+    manifests = [lake.manifest(dataset, RAW_EVENTS, dt) for dt in lake.partitions(dataset, RAW_EVENTS)]
+    events = [
+        dg.AssetMaterialization(
+            keys.asset_key(dataset, keys.RAW_LOG),
+            partition=one.partition,
+            metadata={
+                "dagster/row_count": one.rows,
+                **{name: one.details[name] for name in ("duplicates", "late", "commits")},
+            },
+            tags={"dagster/data_version": one.data_version},
+        )
+        for one in manifests
+        if known.get(one.partition) != one.data_version
+    ]
+    return events, json.dumps({one.partition: one.data_version for one in manifests})
 
 
 def _reason_to_wait(instance: dg.DagsterInstance, job: str) -> str | None:

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ok_ml.collecting.status import SILENT_SECONDS
+from ok_ml.collecting.status import read_status as read_collector
 from ok_ml.columns import EVENTS
-from ok_ml.config.models import ExperimentConfig, Project
+from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
 from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.delivery.manifest import GenerationManifest
@@ -23,11 +25,12 @@ from ok_ml.serving.readers import Readers, answered
 
 _CONNECT_SECONDS: Final = 0.5
 _WARN_SHARE: Final = 0.75
+_ASIDE_WARN: Final = 0.05  # of all messages
 
 
 def look(project: Project, readers: Readers) -> list[StatusItem]:
     """Everything that is watched. May take up to about three seconds when servers do not answer."""
-    own = [*_experiments(project, readers), *_services(project)]
+    own = [*_experiments(project, readers), *collector_items(project), *_services(project)]
     return merged(own, dagster_items(project), read_status(project.state_dir))
 
 
@@ -106,6 +109,47 @@ def _days_between(first: str | None, last: str | None) -> int | None:
     with contextlib.suppress(ValueError):
         return (date.fromisoformat(last) - date.fromisoformat(first)).days
     return None
+
+
+# -- collectors --------------------------------------------------------------------------------------------------
+
+
+def collector_items(project: Project) -> Iterator[StatusItem]:
+    """What the collectors of topics say of themselves; one that never ran counts only where it should run."""
+    for name, config in sorted(project.datasets.items()):
+        if config.events.topic is None:
+            continue
+        status, wanted = read_collector(Lake(project.lake_root), name), name in project.environment.collectors
+        if status is not None:
+            yield collector_item(config, status, time.time(), wanted=wanted)
+        elif wanted:
+            yield StatusItem(name, "collector", "unknown", None, config.owners[0], "it has not collected anything yet")
+
+
+def collector_item(config: DatasetConfig, status: dict[str, Any], now: float, *, wanted: bool) -> StatusItem:
+    """What one collector's heartbeat says: lag, last committed day, messages set aside.
+
+    Parameters
+    ----------
+    wanted
+        Whether it should be at work: `collectors` of the environment names its dataset.
+    """
+    age = max(0.0, now - float(status["updated_at"]))
+    aside, messages = sum(status["set_aside"].values()), int(status["messages"])
+    facts = f"{status['lag']:,} messages to come; newest day {status['last_day'] or 'none'}; {aside:,} set aside"
+    if status["set_aside"]:
+        facts += f" ({', '.join(f'{reason} {count:,}' for reason, count in sorted(status['set_aside'].items()))})"
+    state: Any = "ok"
+    if status["stopped"] or age > SILENT_SECONDS:
+        since = "stopped" if status["stopped"] else f"silent for {in_words(age)}"
+        remedy = f"`ok-ml collect {config.dataset}` goes on"
+        state, facts = "warn" if wanted or not status["stopped"] else "ok", f"{since}; {remedy}; {facts}"
+    elif status["trouble"]:
+        state, facts = "warn", f"{status['trouble']}; {facts}"
+    if status["lost"] or aside > _ASIDE_WARN * max(messages, 1):
+        state = "warn"
+        facts += f"; {status['lost']:,} lost to the topic's retention" if status["lost"] else ""
+    return StatusItem(config.dataset, "collector", state, age, config.owners[0], facts)
 
 
 # -- services ----------------------------------------------------------------------------------------------------

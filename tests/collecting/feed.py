@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ok_ml.collecting.days import RAW_EVENTS
+from ok_ml.collecting.names import RAW_EVENTS
 from ok_ml.config.models import DatasetConfig, KafkaConfig
 from ok_ml.delivery.producer import PartitionProducer
 from ok_ml.hashing import entity_key, part_of_key

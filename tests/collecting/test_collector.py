@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ok_ml.collecting.days import RAW_EVENTS
+from ok_ml.collecting.names import RAW_EVENTS
 from ok_ml.collecting.staging import Staging
 from ok_ml.lake import Lake
 from tests.collecting.feed import DAYS, PARTS, committed, dataset, event, expected, send, stream, versions
