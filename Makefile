@@ -23,7 +23,7 @@ export LASTFM_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup run ui test test-full check bench screenshots lock clean distclean
+.PHONY: help setup run ui test test-full check bench bench-ingest screenshots lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -59,6 +59,9 @@ check: $(STAMP)  ## Lint, types, layers, configuration
 
 bench: $(STAMP)  ## Measure (TARGET names one; default: all)
 	@exec $(BIN)/python -m bench $(TARGET)
+
+bench-ingest: $(STAMP)  ## Measure how fast a raw log comes in, beside polars and Spark
+	@exec $(BIN)/python -m bench ingest
 
 screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots

@@ -90,7 +90,7 @@ def show(result: dict[str, Any], path: Path) -> None:
     ):
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
     for row in result["rows"]:
-        better = " (less is better)" if row["unit"] == "us" else ""
+        better = " (less is better)" if row["unit"] in ("us", "MiB") else ""
         table.add_row(
             row["name"],
             _number(row["value"]),

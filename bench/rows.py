@@ -11,7 +11,7 @@ class Row:
     Attributes
     ----------
     unit
-        Ends in ``/s`` where more is better, ``us`` (microseconds) where less is.
+        Ends in ``/s`` where more is better, ``us`` (microseconds) and ``MiB`` where less is.
     """
 
     name: str

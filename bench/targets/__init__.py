@@ -60,5 +60,6 @@ _ALL = (
     Target("service", "HTTP requests for lists, against a server that answers a constant", ("granian", "lmdb", "orjson")),
     Target("statistics", "statistics of feature tables, against numpy, pandas and Great Expectations",
            ("numpy", "pyarrow", "pandas", "great-expectations")),
+    Target("ingest", "a raw log to committed partitions, against polars and Spark", ("pyarrow", "polars", "pyspark")),
 )  # fmt: skip
 TARGETS = {target.name: target for target in _ALL}
