@@ -17,8 +17,10 @@ from ok_ml.errors import OkMlError, no_room
 # name -> where it is; in the order in which a newcomer meets them
 COMMANDS: Final = {
     "run": "ok_ml.cli.commands.run:run",
+    "try": "ok_ml.cli.commands.try_change:try_change",
     "ui": "ok_ml.cli.commands.ui:ui",
     "get": "ok_ml.cli.commands.get:get",
+    "data": "ok_ml.cli.commands.data:data",
     "status": "ok_ml.cli.commands.status:status",
     "collect": "ok_ml.cli.commands.topic:collect",
     "play": "ok_ml.cli.commands.topic:play",

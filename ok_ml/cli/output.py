@@ -56,11 +56,18 @@ def write_table(
     style_of
         Header of the column whose own words (ok, warn, fail, ...) give its colour.
     """
+    for line in aligned(headers, rows, right=right, style_of=style_of):
+        write_line(line)
+
+
+def aligned(
+    headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = (), style_of: str = ""
+) -> list[str]:
+    """The lines of a table, its head first; see `write_table`."""
     lines = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(header), *(len(line[index]) for line in lines)]) for index, header in enumerate(headers)]
-    write_line(_row([header.upper() for header in headers], headers, widths, right, "bold"))
-    for line in lines:
-        write_line(_row(line, headers, widths, right, style_of))
+    head = _row([header.upper() for header in headers], headers, widths, right, "bold")
+    return [head, *(_row(line, headers, widths, right, style_of) for line in lines)]
 
 
 def _row(cells: Sequence[str], headers: Sequence[str], widths: Sequence[int], right: Sequence[str], style: str) -> str:

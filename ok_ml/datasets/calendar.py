@@ -9,7 +9,8 @@ import numpy as np
 
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.raw import RawTable, config_version
-from ok_ml.datasets.times import iso_of, partition_days, read_times
+from ok_ml.datasets.sieve import Sieve
+from ok_ml.datasets.times import Times, iso_of, partition_days, read_times
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 
@@ -92,6 +93,18 @@ def time_bounds(config: DatasetConfig) -> tuple[int, int]:
     lower = int(np.datetime64(time.min_date, "us").astype(np.int64)) if time.min_date else limits.min
     upper = int(np.datetime64(time.max_date, "us").astype(np.int64)) if time.max_date else limits.max
     return int(lower), int(upper)
+
+
+def reject_times(config: DatasetConfig, times: Times, sieve: Sieve) -> None:
+    """Set rows aside that have no time, or none that the configuration admits."""
+    lower, upper = time_bounds(config)
+    sieve.reject(times.bad, "bad_time")
+    sieve.reject(times.micros < lower, "before_min_date")
+    sieve.reject(times.micros >= upper, "from_max_date_on")
+    first, last = declared_range(config)
+    days = times.partitions(config.partition.grain)
+    sieve.reject(days > newest_day(config), "in_the_future")
+    sieve.reject((days < first) | (days > last), "outside_partitions")
 
 
 def _check_grain(dts: list[str], raw: RawTable) -> None:

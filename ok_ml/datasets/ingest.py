@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.calendar import declared_range, newest_day, partitions_of, time_bounds
+from ok_ml.datasets.calendar import partitions_of, reject_times
 from ok_ml.datasets.cells import words
 from ok_ml.datasets.collisions import SeenTexts
 from ok_ml.datasets.deliveries import raw_events
@@ -23,7 +23,7 @@ from ok_ml.datasets.raw_rows import RawRows, Sizes
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
 from ok_ml.datasets.snapshots import Snapshots
 from ok_ml.datasets.streaming import by_partition, homes
-from ok_ml.datasets.times import Times, partition_days, read_times
+from ok_ml.datasets.times import partition_days, read_times
 from ok_ml.datasets.writing import Target, commit_pieces, part_pieces, single_piece
 from ok_ml.errors import EmptyPartition, NotCommitted
 from ok_ml.lake import Lake, Manifest, fingerprint
@@ -235,7 +235,7 @@ def _map(
     times = read_times(rows.table, config.events.time, raw.key)
     table, home, first = rows.table, homes(config, times, known), partition_days(known[0], "day")
     sieve = Sieve(table.num_rows)
-    _reject_times(config, times, sieve)
+    reject_times(config, times, sieve)
     if raw.is_dated:
         sieve.reject(times.partitions(config.partition.grain) != first, "late")
     table = lookups.join(table, sieve)
@@ -247,17 +247,6 @@ def _map(
     reasons = [*aside_for, *[UNREADABLE] * len(lines)]
     rejected = pa.table([pa.array(texts, pa.string()), pa.array(reasons, pa.string())], schema=REJECTED_SCHEMA)
     return _Mapped(events, rejected, np.concatenate([home[aside], np.full(len(lines), first, np.int32)]))
-
-
-def _reject_times(config: DatasetConfig, times: Times, sieve: Sieve) -> None:
-    lower, upper = time_bounds(config)
-    sieve.reject(times.bad, "bad_time")
-    sieve.reject(times.micros < lower, "before_min_date")
-    sieve.reject(times.micros >= upper, "from_max_date_on")
-    first, last = declared_range(config)
-    days = times.partitions(config.partition.grain)
-    sieve.reject(days > newest_day(config), "in_the_future")
-    sieve.reject((days < first) | (days > last), "outside_partitions")
 
 
 def _split(mapped: _Mapped, dts: list[str]) -> Iterator[tuple[str, _Day]]:

@@ -103,3 +103,13 @@ def _split(text: str, separator: str) -> list[str]:
         return [item if isinstance(item, str) else orjson.dumps(item).decode() for item in orjson.loads(word) if item]
     except orjson.JSONDecodeError:
         return [word]
+
+
+def listed_items(column: pa.ChunkedArray, separator: str = ",") -> list[str]:
+    """The distinct items of a column of lists, the most frequent ones first."""
+    plain = flat(column)
+    _, items = _of_lists(plain) if _is_list(plain.type) else _of_texts(plain, separator)
+    given = words(items)
+    counts = np.bincount(given.codes[given.codes >= 0], minlength=len(given.names))
+    found = [given.names[int(place)].strip() for place in np.argsort(-counts, kind="stable")]
+    return [item for item in dict.fromkeys(found) if item]

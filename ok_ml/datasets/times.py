@@ -67,6 +67,8 @@ def read_times(table: pa.Table, mapping: TimeMapping, key: str) -> Times:
     column = flat(table[mapping.columns[0]])
     if mapping.format in _EPOCH_MICROS:
         return _from_epoch(column, _EPOCH_MICROS[mapping.format])
+    if pa.types.is_integer(column.type) and "%" in mapping.format:  # 20240301
+        column = column.cast(pa.string())
     if pa.types.is_timestamp(column.type):
         return _times(_utc(column.cast(pa.timestamp("us", column.type.tz), safe=False), mapping.timezone, key))
     if pa.types.is_date(column.type):

@@ -1,0 +1,109 @@
+"""`ok-ml data`: own logs, before anything is computed from them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ok_ml.cli.context import EXAMPLES, Settings, command
+from ok_ml.cli.output import aligned, cut, say, terminal_width, write_json, write_line
+
+if TYPE_CHECKING:
+    from ok_ml.config.models import Project
+    from ok_ml.datasets.guess.preview import Preview
+
+_HELP = f"""Look at your own log: guess its mapping, then check what it holds.
+
+Neither writes anything but the files that `preview --write` names. Both print JSON with --json.
+
+\b
+{EXAMPLES}
+  ok-ml data preview ~/logs/clicks.csv
+  ok-ml data preview ~/logs/clicks.csv --write clicks
+  ok-ml data check clicks
+"""
+
+
+@click.group("data", help=_HELP)
+def data() -> None:
+    """Hold the two commands together."""
+
+
+@command(
+    "preview",
+    examples=[
+        "ok-ml data preview ~/logs/clicks.csv",
+        "ok-ml data preview ~/logs/clicks.csv --timezone Europe/Moscow --write clicks",
+        "ok-ml data preview events.parquet --json",
+    ],
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True, help="Mapped rows to show.")
+@click.option("--timezone", metavar="ZONE", help="Zone of times that do not name their own, e.g. Europe/Moscow.")
+@click.option("--write", "name", metavar="NAME", help="Write configs/datasets/NAME.yml and an experiment for it.")
+def preview(
+    settings: Settings, *, file: Path, rows: int, timezone: str | None, name: str | None, as_json: bool
+) -> None:
+    """Guess the mapping of FILE and map its first rows with it.
+
+    Reads CSV with any delimiter, JSON lines and Parquet. The mapping goes to standard output, ready to be saved; what it makes of the first rows, and what it would set aside, to standard error.
+    """
+    from ok_ml.datasets.guess.preview import preview_file
+    from ok_ml.datasets.guess.starter import dataset_name, write_starter
+
+    project = settings.project()
+    chosen = dataset_name(name if name is not None else file.name, given=name is not None)
+    found = preview_file(file.expanduser(), chosen, project.root, shown=rows, timezone=timezone)
+    written = write_starter(project, chosen, found) if name is not None else []
+    if as_json:
+        write_json(_as_document(found, written, project))
+        return
+    write_line(found.proposal.text.rstrip("\n"))
+    _tell(found)
+    for path in written:
+        say(f"written    {path.relative_to(project.root)}")
+    say(
+        f"next       ok-ml data check {chosen}" if written else f"next       ok-ml data preview {file} --write {chosen}"
+    )
+
+
+def _as_document(found: "Preview", written: list[Path], project: "Project") -> dict[str, Any]:
+    return {
+        "dataset": found.proposal.config.dataset, "mapping": found.proposal.text, "doubts": list(found.proposal.doubts),
+        "rows_read": found.rows, "whole_file": found.whole, "events": found.events, "set_aside": found.set_aside,
+        "set_aside_examples": found.examples, "rows": [_plain(row) for row in found.first],
+        "written": [str(path.relative_to(project.root)) for path in written],
+    }  # fmt: skip
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A canonical row as JSON: ids as text, since int64 beyond 2^53 breaks clients."""
+    return {name: str(value) if name.endswith("_id") else _cell(value) for name, value in row.items()}
+
+
+def _cell(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+
+
+def _tell(found: "Preview") -> None:
+    """What the mapping makes of the first rows, for a person."""
+    names = [
+        name for name in (found.first[0] if found.first else {}) if any(row[name] is not None for row in found.first)
+    ]
+    say("")
+    for line in aligned(names, [[_shown(row[name]) for name in names] for row in found.first]):
+        say(cut(line, terminal_width()))
+    scope = "the whole file" if found.whole else f"the first {found.rows:,} rows"
+    say(f"\nread       {scope}: {found.rows:,} rows, {found.events:,} events")
+    for reason, count in sorted(found.set_aside.items(), key=lambda pair: -pair[1]):
+        say(cut(f"set aside  {reason} {count:,}, e.g. {found.examples.get(reason, '')}", terminal_width()))
+    for doubt in found.proposal.doubts:
+        say(cut(f"decide     {doubt}", terminal_width()))
+
+
+def _shown(value: Any) -> str | None:
+    cell = _cell(value)
+    return None if cell is None else str(cell)
+
+
+data.add_command(preview)

@@ -1,0 +1,1 @@
+"""What an unknown log seems to hold, and the mapping that would read it."""
