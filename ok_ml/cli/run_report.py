@@ -71,15 +71,20 @@ class RunSummary:
 
     def write(self, state_dir: Path, run_id: str) -> Path:
         """Write `.ok_ml/runs/<run>.json` and make `last.json` the same, in one rename."""
-        folder = state_dir / "runs"
-        folder.mkdir(parents=True, exist_ok=True)
-        body = orjson.dumps(self.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS, default=str)
-        path = folder / f"{run_id}.json"
-        path.write_bytes(body)
-        aside = folder / ".last.json"
-        aside.write_bytes(body)
-        aside.replace(folder / "last.json")
-        return path
+        return write_summary(self.as_json(), state_dir, run_id, "last")
+
+
+def write_summary(document: dict[str, Any], state_dir: Path, run_id: str, last: str) -> Path:
+    """Write `.ok_ml/runs/<run>.json` and make `<last>.json` the same, in one rename."""
+    folder = state_dir / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    body = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS, default=str)
+    path = folder / f"{run_id}.json"
+    path.write_bytes(body)
+    aside = folder / f".{last}.json"
+    aside.write_bytes(body)
+    aside.replace(folder / f"{last}.json")
+    return path
 
 
 class Reporter:

@@ -62,6 +62,14 @@ class ConfigFiles:
             changed = changed._with(key, value)
         return changed
 
+    def changed(self, experiment: str, path: Path) -> "ConfigFiles":
+        """The same with a file of changes laid over an experiment, over the overlay of its size too."""
+        top, found = read_document(path, str(path))
+        top.values.pop((), None)
+        merged = laid_over(self.experiments[experiment], top)
+        experiments = {**self.experiments, experiment: merged}
+        return replace(self, experiments=experiments, problems=(*self.problems, *found))
+
     def _with(self, key: str, value: Any) -> "ConfigFiles":
         kind, *rest = key.split(".")
         place = Place("override", 0, 0)

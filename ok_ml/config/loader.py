@@ -61,11 +61,17 @@ def load_project(
 
 def load(
     root: Path | None = None, size: str | None = None, environment: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None, change: tuple[str, Path] | None = None,
 ) -> Loaded:  # fmt: skip
-    """As `load_project`, with the files beside it, from which origins are told."""
+    """As `load_project`, with the files beside it, from which origins are told.
+
+    Parameters
+    ----------
+    change
+        (experiment, file): the file is a part of an experiment's YAML and is laid over that one.
+    """
     name = environment or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
-    loaded, problems = _examined(find_root(root), size, name, overrides or {})
+    loaded, problems = _examined(find_root(root), size, name, overrides or {}, change)
     if problems or loaded is None:
         raise config_error(problems)
     return loaded
@@ -81,7 +87,11 @@ def find_problems(root: Path | None = None) -> list[str]:
 
 
 def _examined(
-    root: Path, size: str | None, environment: str, overrides: Mapping[str, Any]
+    root: Path,
+    size: str | None,
+    environment: str,
+    overrides: Mapping[str, Any],
+    change: tuple[str, Path] | None = None,
 ) -> tuple[Loaded | None, list[Problem]]:
     """The project of one environment and size, and the problems of every size."""
     files = read_files(root, environment)
@@ -93,6 +103,8 @@ def _examined(
     for other in sorted(files.sizes - {chosen}):
         problems += _validated(root, files.at(other), other)[1]
     at_size = files.at(chosen).overridden(overrides)
+    if change is not None and change[0] in at_size.experiments:
+        at_size = at_size.changed(*change)
     project, found = _validated(root, at_size, chosen)
     problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
     return (Loaded(project, at_size) if project is not None else None), problems

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.partitions import before
-from ok_ml.pipelines.fitting import SERVE, TRAIN, candidate_popularity, factors_of
+from ok_ml.pipelines.fitting import SERVE, candidate_popularity, factors_of, neighbours_of, train_fit
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
@@ -61,9 +60,9 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
         require_training_set,
     )
 
-    plan, dts, inputs = pipeline.calendar(), pipeline.committed(), pipeline.training_set_inputs()
-    days = [LabelDay(dt, before(dts, dt)) for dt in plan.label_dts]
-    progress(f"labels of {days[0].label_dt} .. {days[-1].label_dt}")
+    plan, inputs = pipeline.calendar(), pipeline.training_set_inputs()
+    days = [LabelDay(dts[0], feature_dt, dts[1:]) for feature_dt, dts in pipeline.labelled_lists()]
+    progress(f"labels of {plan.label_dts[0]} .. {plan.label_dts[-1]}")
     stages = pipeline.config.stages
     layout = pipeline.layout()
     task = TrainingTask(
@@ -89,10 +88,10 @@ def train_model(
     """Fit the ranker, write the bundle with the reference that drift is judged against, register and commit it."""
     inputs = pipeline.model_inputs()
     table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
-    ranker = _fit(pipeline, table)
+    ranker = fit_ranker(pipeline, table)
     progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v[-1]:.4f}" for k, v in ranker.curve.items()))
     with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
-        _write_bundle(pipeline, ranker, folder)
+        write_model_bundle(pipeline, ranker, folder)
         bins = freeze_reference(pipeline, folder)
         trained = Trained(folder, ranker, _metrics(ranker, table.num_rows), _draw(pipeline, ranker))
         registered = register(trained)
@@ -107,14 +106,17 @@ def train_model(
 
 
 def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Callable[[str], Cut]":
-    """Feature day -> that day with the vectors of the training rows."""
+    """Feature day -> that day with vectors and neighbours fitted before the first label of its window."""
     from ok_ml.recommender.cut import Cut
 
-    factors = factors_of(pipeline, TRAIN)
+    plan = pipeline.calendar()
 
     def cut_of(dt: str) -> Cut:
-        popularity = candidate_popularity(pipeline, dt)
-        return Cut.load(pipeline.tables, dt, factors=factors, popularity=popularity, layout=layout)
+        fit = train_fit(plan, plan.window_of(dt).cut)
+        return Cut.load(
+            pipeline.tables, dt, factors=factors_of(pipeline, fit), popularity=candidate_popularity(pipeline, dt),
+            layout=layout, neighbours=neighbours_of(pipeline, fit),
+        )  # fmt: skip
 
     return cut_of
 
@@ -127,18 +129,20 @@ def model_file(bundle: Path) -> Path:
     return own if own.exists() else own.with_name(ANY_MODEL_FILE)
 
 
-def _fit(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
+def fit_ranker(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
+    """Train the ranker that the YAML names on a training set."""
     from ok_ml.recommender.ranker_training import train_ranker
 
     names, stage = pipeline.layout().feature_order(), pipeline.config.stages.model
     return train_ranker(table, names, stage, pipeline.config.seed, root=pipeline.project.root)
 
 
-def _write_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", folder: Path) -> None:
+def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", folder: Path) -> None:
+    """Write everything that scoring loads into a folder."""
     from ok_ml.recommender.scoring import write_bundle
 
     write_bundle(
-        folder, factors=factors_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
+        folder, factors=factors_of(pipeline, SERVE), neighbours=neighbours_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
         popularity=candidate_popularity(pipeline, pipeline.calendar().serve_cut), layout=pipeline.layout(),
         stage=pipeline.config.stages.predictions,
     )  # fmt: skip
