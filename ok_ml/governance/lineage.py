@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Lineage:
         Of training.
     lock_hash
         SHA-256 of the lock file of dependencies.
+    extensions
+        Path in the YAML -> SHA-256 of the project's file behind it; empty where only shipped code ran.
     machine
         CPU, BLAS and versions: on another kind of machine results may differ. Recorded, not judged.
     """
@@ -46,18 +48,22 @@ class Lineage:
     threads: int | None = None
     lock_hash: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> list[str]:
         """Names of the fields that are not known."""
         values = asdict(self)
-        del values["machine"]
+        del values["machine"], values["extensions"]
         gaps = [name for name, value in values.items() if value is None or value in ("", {})]
         unversioned = bool(self.dataset_versions) and not all(self.dataset_versions.values())
         return [*gaps, *(["dataset_versions"] if unversioned else [])]
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON can say them."""
-        return asdict(self)
+        """The fields as JSON can say them; without extensions as records said them before there were any."""
+        said = asdict(self)
+        if not self.extensions:
+            del said["extensions"]
+        return said
 
 
 def collect_lineage(
@@ -68,12 +74,24 @@ def collect_lineage(
     dagster_run_id: str,
     seed: int,
     threads: int,
+    extensions: Mapping[str, str] | None = None,
+    files: Sequence[Path] = (),
 ) -> Lineage:
-    """The lineage of a model that is being trained now, by the code below `root`."""
+    """The lineage of a model that is being trained now, by the code below `root`.
+
+    Parameters
+    ----------
+    extensions, files
+        Hashes of the project's own code, and its files: one that git does not keep makes the tree dirty, even if it is
+        ignored.
+    """
     commit, dirty = git_state(root)
+    if dirty is False and not all(is_tracked(root, path) for path in files):
+        dirty = True
     return Lineage(
         git_commit=commit, git_dirty=dirty, config_hash=config_hash, dataset_versions=dict(dataset_versions),
         dagster_run_id=dagster_run_id, seed=seed, threads=threads, lock_hash=lock_hash(root), machine=machine(),
+        extensions=dict(extensions or {}),
     )  # fmt: skip
 
 
@@ -82,6 +100,11 @@ def git_state(root: str | Path) -> tuple[str, bool | None]:
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=normal") if commit else None
     return (commit or "", None) if changes is None else (commit or "", bool(changes))
+
+
+def is_tracked(root: str | Path, path: Path) -> bool:
+    """Whether git keeps a file of the tree."""
+    return _git(root, "ls-files", "--error-unmatch", str(path)) is not None
 
 
 def lock_hash(root: str | Path) -> str:

@@ -66,7 +66,7 @@ class PromotionRecord:
 
     def payload(self) -> dict[str, Any]:
         """What is signed: all fields but the signature."""
-        fields = asdict(self)
+        fields = {**asdict(self), "lineage": self.lineage.as_dict()}
         del fields["signature"]
         return fields
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ok_ml import columns as c
+from ok_ml.config.extensions import named_code, source_of
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.governance.lineage import collect_lineage, hash_of
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
@@ -108,6 +109,7 @@ def _signed(
     pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, evaluated: Evaluated,
     decision: Decision, dagster_run_id: str,
 ) -> PromotionRecord:  # fmt: skip
+    hashes, files = _extensions(pipeline, challenger)
     lineage = collect_lineage(
         pipeline.project.root,
         config_hash=hash_of({
@@ -117,6 +119,8 @@ def _signed(
         dagster_run_id=str(challenger.details.get("dagster_run_id") or dagster_run_id),
         seed=pipeline.config.seed,
         threads=pipeline.config.stages.model.num_threads,
+        extensions=hashes,
+        files=files,
     )  # fmt: skip
     record = PromotionRecord(
         experiment=pipeline.name,
@@ -134,6 +138,50 @@ def _signed(
     key = load_key(pipeline.project.state_dir, environment.signing_key_env)
     # A checkout under development has uncommitted files; everywhere else a commit must say what code ran.
     return sign_promotion(record, key, require_clean_tree=environment.environment != "local")
+
+
+def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[dict[str, str], list[Path]]:
+    """Hashes and files of the project's own code that made the challenger.
+
+    Raises
+    ------
+    GateRefused
+        A file lies outside the project, where git does not keep it, or has changed since the model was made.
+    """
+    root, made_with = pipeline.project.root.resolve(), _hashes_at_training(pipeline, challenger)
+    hashes: dict[str, str] = {}
+    files: list[Path] = []
+    for kind, named, _ in named_code(pipeline.config.stages):
+        source = source_of(kind, named, root)
+        if source is None:
+            continue
+        paths = [source.path, *(path.resolve() for path in source.imports.values())]
+        outside = [str(path) for path in paths if not path.is_relative_to(root)]
+        if outside or source.sha256 not in made_with.get(named, set()):
+            told = (
+                f"{', '.join(outside)} lies outside the project"
+                if outside
+                else "its file has changed since the model was made"
+            )
+            raise GateRefused(
+                f"{pipeline.name}: {kind.key} {named}: {told}", why="the commit would not say what code made the model",
+                remedy="put the file into the project and commit it" if outside else f"materialise {pipeline.name}/{c.MODEL} and what is before it",
+            )  # fmt: skip
+        hashes[named] = source.sha256
+        files += paths
+    return hashes, files
+
+
+def _hashes_at_training(pipeline: SourceRecommendation, challenger: Manifest) -> dict[str, set[str]]:
+    """Whatever the records of the challenger and of what it was made from say under each name."""
+    lake, name, cut = pipeline.lake, pipeline.name, pipeline.calendar().eval_cut
+    found = [challenger, *(lake.find(name, table) for table in (c.EMBEDDINGS, c.TRAINING_SET))]
+    found += [lake.find(name, table, cut) for table in c.FEATURE_TABLES]
+    said: dict[str, set[str]] = {}
+    for manifest in found:
+        for key, value in manifest.inputs.items() if manifest is not None else ():
+            said.setdefault(key, set()).add(value)
+    return said
 
 
 def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[str, str]:

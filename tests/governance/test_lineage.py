@@ -64,3 +64,23 @@ def test_seed_zero_is_known_and_nothing_is_missing_by_accident():
 def test_the_hash_of_a_mapping_ignores_the_order_of_its_keys():
     assert hash_of({"a": 1, "b": {"c": 2, "d": 3}}) == hash_of({"b": {"d": 3, "c": 2}, "a": 1})
     assert hash_of({"a": 1}) != hash_of({"a": 2})
+
+
+def test_code_of_the_project_is_named_by_its_hash_and_must_be_kept_by_git(tree):
+    (tree / "idea.py").write_text("X = 1\n")
+    (tree / ".gitignore").write_text("idea.py\n")
+    subprocess.run(["git", "-C", str(tree), "add", "."], check=True)
+    subprocess.run(
+        ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "2"],
+        check=True,
+    )
+    settings = {"config_hash": "c", "dataset_versions": {"a": "b"}, "dagster_run_id": "r", "seed": 1, "threads": 1}
+    kept = collect_lineage(tree, **settings, extensions={"lock:X": "e0"}, files=[tree / "requirements.lock"])
+    ignored = collect_lineage(tree, **settings, extensions={"idea.py:X": "e1"}, files=[tree / "idea.py"])
+    assert (kept.git_dirty, ignored.git_dirty) == (False, True)
+    assert kept.as_dict()["extensions"] == {"lock:X": "e0"}
+    assert kept.missing() == []
+
+
+def test_a_record_from_before_extensions_keeps_its_signature(tree):
+    assert "extensions" not in collected(tree).as_dict()
