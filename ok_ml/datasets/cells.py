@@ -65,6 +65,8 @@ class Words:
 def integers(column: pa.ChunkedArray, *, bits: int = 64) -> Integers:
     """Whole numbers: integers, integral doubles below 2^53, or their text; `bits` 32 or 64 bounds them."""
     plain = flat(column)
+    if pa.types.is_int64(plain.type) and bits == 64 and not plain.null_count:
+        return Integers(plain.to_numpy(), np.zeros(len(plain), bool), np.zeros(len(plain), bool))
     null = mask_of(plain.is_null())
     if pa.types.is_integer(plain.type):
         values, bad = _from_integers(plain)
@@ -133,7 +135,7 @@ def hash_collision(key: str, texts: int) -> DataError:
 
 def mask_of(column: pa.Array) -> "NDArray[np.bool_]":
     """A bool array as a mask, null as False."""
-    return np.asarray(column.fill_null(False), dtype=bool)
+    return np.asarray(column.fill_null(False) if column.null_count else column, dtype=bool)
 
 
 def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:

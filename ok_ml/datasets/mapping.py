@@ -14,6 +14,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, EventsMapping, JoinMapping, SubscriptionsMapping, TableMapping
 from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, mask_of, renamed, words
 from ok_ml.datasets.locations import files_of
+from ok_ml.datasets.ordering import canonical_order
 from ok_ml.datasets.reactions import Reactions, reactions_text, read_reactions
 from ok_ml.datasets.readers import read_raw
 from ok_ml.datasets.sieve import Sieve, condition_columns, drop_conditions
@@ -273,7 +274,7 @@ class _Rows:
         numbers = [np.where(own & ~cells.null[at], cells.values[at], none) for cells in self.small.values()]
         rest = [*(tie[at] for tie in ties), *numbers, ranks(self.content)[at], kinds, self.ids[c.ITEM_ID].values[at]]
         users, sources = self.ids[c.USER_ID].values[at], self.ids[c.SOURCE_ID].values[at]
-        return _order([self.partitions[at], self.parts[at], users, self.times.micros[at], sources], rest)
+        return canonical_order(self.partitions[at], self.parts[at], users, self.times.micros[at], [*rest, sources])
 
     def _small(self, name: str, at: "NDArray[np.int64]", own: "NDArray[np.bool_]") -> pa.Array:
         cells = self.small[name]
@@ -284,22 +285,6 @@ def ranks(text: Words) -> "NDArray[np.int64]":
     """Codes that sort as the texts do, whatever the order in which they were met."""
     order = np.argsort(np.argsort(np.array([*text.names, ""], dtype=object)[:-1], kind="stable"), kind="stable")
     return np.array([*order, -1], np.int64)[text.codes]
-
-
-def _order(first: "list[NDArray[Any]]", rest: "list[NDArray[Any]]") -> "NDArray[np.int64]":
-    """Row order by `first`, most significant first; only ties are looked at in `rest` (least significant first)."""
-    order = np.lexsort(first[::-1])
-    same = np.ones(max(len(order) - 1, 0), bool)
-    for key in first:
-        ordered = key[order]
-        same &= ordered[1:] == ordered[:-1]
-    tied = np.zeros(len(order), bool)
-    tied[1:] |= same
-    tied[:-1] |= same
-    if tied.any():
-        rows = order[tied]
-        order[tied] = rows[np.lexsort([*(key[rows] for key in rest), *(key[rows] for key in first[::-1])])]
-    return order
 
 
 # -- snapshots -------------------------------------------------------------------------------------------------

@@ -38,8 +38,7 @@ class Sieve:
 
     def reject(self, mask: "NDArray[np.bool_]", reason: str) -> None:
         """Set the rows of a bool mask aside, unless they already have a reason."""
-        fresh = mask & (self._codes == 0)
-        if fresh.any():
+        if mask.any() and (fresh := mask & (self._codes == 0)).any():
             if reason not in self._reasons:
                 self._reasons.append(reason)
             self._codes[fresh] = 1 + self._reasons.index(reason)
