@@ -1,11 +1,14 @@
 """`ok-ml data`: own logs, before anything is computed from them."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ok_ml.cli.context import EXAMPLES, Settings, command
+from ok_ml.cli.context import EXAMPLES, Settings, command, known_dataset
+from ok_ml.cli.data_report import audit_document, audit_lines
 from ok_ml.cli.output import aligned, cut, say, terminal_width, write_json, write_line
 
 if TYPE_CHECKING:
@@ -106,4 +109,42 @@ def _shown(value: Any) -> str | None:
     return None if cell is None else str(cell)
 
 
+@command("check", examples=["ok-ml data check lastfm", "ok-ml data check complete_journey --json"])
+@click.argument("dataset")
+@click.pass_context
+def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool) -> None:
+    """Read the raw log of DATASET through its mapping and say what it holds.
+
+    Nothing is committed. The last line is a verdict: could an experiment work on it? If not, the exit code is 1.
+    """
+    from ok_ml.datasets.audit.checking import check_dataset
+    from ok_ml.datasets.audit.verdict import STOP, findings, verdict
+    from ok_ml.lake import Lake
+
+    project = settings.project()
+    config = project.datasets[known_dataset(project, dataset)]
+    audit = check_dataset(config, Lake(project.lake_root), project.root, progress=_every_seconds(3))
+    found = findings(audit, config)
+    if as_json:
+        write_json(audit_document(audit, found))
+    else:
+        for line in audit_lines(audit, found):
+            write_line(cut(line, terminal_width()))
+        write_line(f"\nverdict    {verdict(audit, found)}")
+    ctx.exit(1 if any(finding.level == STOP for finding in found) else 0)
+
+
+def _every_seconds(seconds: float) -> Callable[[str], None]:
+    """A progress line on standard error, not more often than that; none before the first one is due."""
+    last = [time.monotonic()]
+
+    def tell(text: str) -> None:
+        if time.monotonic() - last[0] > seconds:
+            last[0] = time.monotonic()
+            say(text)
+
+    return tell
+
+
 data.add_command(preview)
+data.add_command(check)
