@@ -27,7 +27,8 @@ from ok_ml.lake import Lake
 
 logger = logging.getLogger(__name__)
 
-_BROKER_SECONDS: Final = 2.0  # between two questions whether the broker answers
+_BROKER_SECONDS: Final = 2.0  # between two questions whether the broker answers, at most
+_DEAF_SECONDS: Final = 1.0  # without a poll: what has come meanwhile is not known
 _CLOSE_SECONDS: Final = 0.5  # between two looks for days that are over
 
 
@@ -58,7 +59,7 @@ class Collector:
         self.consumer = TopicConsumer(kafka, f"ok-ml-collector-{dataset.dataset}", ends=True)
         self.consumer.assign(self.topic, self.checkpoint.positions, dataset.parts)
         self.committed = 0  # versions of days, by this process
-        self.last_message = time.monotonic()
+        self._last_message = self._heard = self._polled = time.monotonic()
         self._events: list[pa.Table] = []
         self._aside: list[Aside] = []
         self._positions: dict[int, int] = {}
@@ -73,9 +74,12 @@ class Collector:
 
     def step(self, timeout_seconds: float = 0.1) -> None:
         """One turn: new messages, a batch when it is due, days that are over."""
+        if time.monotonic() - self._polled > _DEAF_SECONDS:
+            self._listen_again()
         most = max(1, min(5000, self.config.batch_messages - self._waiting))
         for batch in self.consumer.poll(timeout_seconds, most):
             self._take(batch.partition, batch.records)
+        self._polled = time.monotonic()
         for _topic, partition in self.consumer.take_lost():
             self._go_on_at_earliest(partition)
         now = time.monotonic()
@@ -93,7 +97,7 @@ class Collector:
         """Whether everything was read and nothing has come for some seconds, while the broker answered."""
         return (
             not self.consumer.trouble and len(self.ended) == self.dataset.parts
-            and time.monotonic() - self.last_message >= seconds
+            and self._heard - self._last_message >= seconds
         )  # fmt: skip
 
     def finish(self) -> None:
@@ -128,7 +132,7 @@ class Collector:
         self._positions[partition] = records[-1].offset + 1
         self._waiting += len(records)
         self.watermark.moved(partition, now)
-        self.last_message = now
+        self._last_message = now
 
     def _limits(self) -> Limits:
         first, last = declared_range(self.dataset)
@@ -152,9 +156,9 @@ class Collector:
 
     def watermark_ms(self) -> int | None:
         """How far the topic is in event time, by what is written down."""
-        now, wall_ms = time.monotonic(), int(time.time() * 1000)
+        wall_ms = int(time.time() * 1000)
         written = self.ended - self._positions.keys()  # what waits for its batch is not at its end
-        return self.watermark.value_ms(self.checkpoint.newest_ms, written, now, wall_ms)
+        return self.watermark.value_ms(self.checkpoint.newest_ms, written, self._heard, wall_ms)
 
     def close_days(self, now: float) -> None:
         """Commit the days that are over, and again those closed ones to which late events came."""
@@ -211,9 +215,16 @@ class Collector:
     def _ask_broker(self, now: float) -> None:
         """Nobody counts as quiet while the broker does not answer."""
         if self.consumer.partitions(1.0) is None:
-            self.watermark.restart(time.monotonic())
-            self.last_message = time.monotonic()
-        self._next_broker = now + _BROKER_SECONDS
+            self._listen_again()
+        else:
+            self._heard = now
+        self._next_broker = now + min(_BROKER_SECONDS, self.config.idle_seconds)
+
+    def _listen_again(self) -> None:
+        """Count silence from now on: before, the broker did not answer, or nobody listened since a commit took long."""
+        now = time.monotonic()
+        self.watermark.restart(now)
+        self._last_message = self._heard = now
 
     def _go_on_at_earliest(self, partition: int) -> None:
         """The next message is gone: retention cut it off, or the topic was made again."""

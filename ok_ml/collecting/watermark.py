@@ -44,7 +44,7 @@ class Watermark:
         ended
             Partitions that have been read to their end.
         now
-            Monotonic seconds.
+            Monotonic seconds at which the broker has answered last.
         wall_ms
             The wall clock, milliseconds since 1970 UTC: the watermark when every partition is idle.
         """

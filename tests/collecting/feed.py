@@ -24,7 +24,7 @@ def dataset(topic: str, **settings: Any) -> DatasetConfig:
     """A dataset fed by a topic; small batches, no waiting."""
     section = {
         "lateness_seconds": 3600,
-        "idle_seconds": 0.5,
+        "idle_seconds": 0.3,
         "batch_messages": 300,
         "batch_seconds": 0.2,
         "recommit_seconds": 0,
