@@ -1,5 +1,6 @@
 """Raw cells as canonical values, cell by cell: a cell is a value, a null, or bad."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _EXACT_FLOAT: Final = 2.0**53  # beyond it a double no longer names one integer
 _SAFE_DIGITS: Final = r"^[+-]?\d{1,18}$"
 _MANY_DIGITS: Final = r"^[+-]?\d{19,}$"
+_ZERO: Final = np.uint8(ord("0"))
+_MINUS: Final = np.uint8(ord("-"))
 _INT64: Final = np.iinfo(np.int64)
 _INT32: Final = np.iinfo(np.int32)
 _MASK_63: Final = (1 << 63) - 1
@@ -160,6 +163,16 @@ def _as_text(plain: pa.Array) -> pa.Array:
     return plain if pa.types.is_string(plain.type) else plain.cast(pa.string())
 
 
+def _only_digits(plain: pa.Array) -> bool:
+    """Whether a text column has no other character than digits and minus signs; null cells aside."""
+    data = plain.buffers()[2]
+    if data is None or not len(plain):
+        return True
+    offsets = np.frombuffer(plain.buffers()[1], np.int32)[plain.offset : plain.offset + len(plain) + 1]
+    text = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    return bool((((text - _ZERO) < 10) | (text == _MINUS)).all())
+
+
 def _from_integers(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
     raw = plain.fill_null(0).to_numpy(zero_copy_only=False)
     too_large = raw > np.uint64(_INT64.max) if raw.dtype == np.uint64 else np.zeros(len(raw), bool)
@@ -173,6 +186,10 @@ def _from_floats(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]
 
 
 def _from_text(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    if _only_digits(plain):  # most logs: no cell has to be looked at by itself
+        with contextlib.suppress(pa.ArrowInvalid):
+            values = plain.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
+            return values, np.zeros(len(values), bool)
     trimmed = pc.utf8_trim_whitespace(plain)
     short = mask_of(pc.match_substring_regex(trimmed, _SAFE_DIGITS))
     kept = pc.if_else(pa.array(short), pc.utf8_ltrim(trimmed, characters="+"), "0")

@@ -6,7 +6,8 @@ and no other one.
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.csv as pacsv
 from ok_ml.config.models import JoinMapping, TableMapping
 from ok_ml.datasets.raw_files import RawFile, open_stream
 from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
+from ok_ml.datasets.side_by_side import in_order
 from ok_ml.datasets.text_blocks import TextBlock, escaped, text_blocks, whole_lines
 from ok_ml.errors import DataError
 
@@ -40,34 +42,38 @@ def read_delimited(
         blocks = text_blocks(stream, shape.encoding, sizes.block_bytes)
         if shape.quoting:
             blocks = whole_rows(blocks, delimiter)
-        for block in blocks:
-            text = block.text
-            if not header:
-                line, text = _first_line(text)
-                if not line:
-                    continue
-                header = _names(line, delimiter, shape)
-            _check_header(header, columns, file, key)
-            yield _rows(text, block.broken, header, columns, delimiter, quoting=shape.quoting)
-    if not header:
-        raise DataError(
-            f"{key}: {file} is empty: not even a line of column names",
-            why="an upload that broke off looks like this",
-            remedy="deliver the file again, or name the columns by `header` if the files have no such line",
-        )
+        if not header:
+            line, blocks = _header_line(blocks)
+            if not line:
+                raise _no_header(file, key)
+            header = _names(line, delimiter, shape)
+        _check_header(header, columns, file, key)
+        parse = partial(_rows, header=header, columns=columns, delimiter=delimiter, quoting=shape.quoting)
+        yield from in_order(parse, blocks)
+
+
+def _no_header(file: RawFile, key: str) -> DataError:
+    return DataError(
+        f"{key}: {file} is empty: not even a line of column names",
+        why="an upload that broke off looks like this",
+        remedy="deliver the file again, or name the columns by `header` if the files have no such line",
+    )
 
 
 def _delimiter(shape: TableMapping | JoinMapping) -> str:
     return "\t" if shape.format == "tsv" else shape.delimiter or ","
 
 
-def _first_line(text: bytes) -> tuple[bytes, bytes]:
+def _header_line(blocks: Iterator[TextBlock]) -> tuple[bytes, Iterator[TextBlock]]:
     """The first line that is not blank, and what follows it."""
-    while text:
-        line, _, text = text.partition(b"\n")
-        if line.strip(b"\r"):
-            return line, text
-    return b"", b""
+    broken: tuple[str, ...] = ()
+    for block in blocks:
+        text, broken = block.text, (*broken, *block.broken)
+        while text:
+            line, _, text = text.partition(b"\n")
+            if line.strip(b"\r"):
+                return line, chain([TextBlock(text, broken)], blocks)
+    return b"", iter(())
 
 
 def _names(line: bytes, delimiter: str, shape: TableMapping | JoinMapping) -> list[str]:
@@ -86,9 +92,8 @@ def _check_header(header: list[str], columns: list[str], file: RawFile, key: str
         )
 
 
-def _rows(
-    text: bytes, broken: tuple[str, ...], header: list[str], columns: list[str], delimiter: str, *, quoting: bool
-) -> RawRows:
+def _rows(block: TextBlock, *, header: list[str], columns: list[str], delimiter: str, quoting: bool) -> RawRows:
+    text, broken = block.text, block.broken
     if not text.strip(b"\r\n"):
         return RawRows(pa.table({name: pa.array([], pa.string()) for name in columns}), broken)
     unreadable: list[str] = []

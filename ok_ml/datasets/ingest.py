@@ -20,6 +20,7 @@ from ok_ml.datasets.deliveries import raw_events
 from ok_ml.datasets.mapping import Events, Lookups, map_events, raw_columns
 from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.raw_rows import RawRows, Sizes
+from ok_ml.datasets.side_by_side import in_order
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
 from ok_ml.datasets.snapshots import Snapshots
 from ok_ml.datasets.streaming import by_partition, homes
@@ -102,11 +103,15 @@ def ingest_events(
     empty: dict[str, dict[str, int]] = {}
     if todo:
         lake.sweep()
-    for count, (dt, day) in enumerate(_days(config, raw, todo), 1):
+
+    def commit(made: tuple[str, _Day]) -> None:
+        dt, day = made
         if day.events.num_rows:
             _commit(config, lake, dt, day, inputs[dt])
         else:
             empty[dt] = _reasons(day)
+
+    for count, _ in enumerate(in_order(commit, _days(config, raw, todo)), 1):
         if progress and (count % 30 == 0 or count == len(todo)):
             progress(f"{config.dataset}: {count} of {len(todo)} partitions of events mapped")
     if empty:

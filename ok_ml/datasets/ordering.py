@@ -30,7 +30,7 @@ def canonical_order(
         What decides between rows of one user at one time, least significant first; rows equal in all of it are alike.
     """
     packed = _packed(partitions, parts, users, micros)
-    keys = [partitions, parts, users, micros] if packed is None else [packed]
+    keys: list[NDArray[Any]] = [partitions, parts, users, micros] if packed is None else [packed]
     order = np.argsort(packed) if packed is not None else np.lexsort(keys[::-1])
     same = np.ones(max(len(order) - 1, 0), bool)
     for key in keys:
@@ -66,4 +66,4 @@ def _packed(
     user_bits, time_bits = len(distinct).bit_length(), int(within.max()).bit_length()
     if within.min() < 0 or int(day.max()).bit_length() + user_bits + time_bits > _WORD_BITS:
         return None
-    return (((day << user_bits) | rank[codes]) << time_bits) | within
+    return np.asarray((((day << user_bits) | rank[codes]) << time_bits) | within)
