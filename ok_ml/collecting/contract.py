@@ -52,6 +52,7 @@ NO_TIME: Final = "no_event_time"
 FUTURE: Final = "in_the_future"
 OUTSIDE: Final = "outside_partitions"
 DAY_MS: Final = 86_400_000
+_EXACT: Final = 2.0**53  # from here on a float may stand for another whole number than was meant
 _DECIMAL: Final = re.compile(r"-?[0-9]+")
 _LARGEST_MS: Final = 253_402_300_800_000  # the year 10000: a day beyond it has no ISO date
 
@@ -186,7 +187,7 @@ def _int32(value: Any) -> int:
 def _whole(value: Any, bits: int) -> int:
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         raise ValueError(value)
-    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+    if isinstance(value, bool) or (isinstance(value, float) and not (value.is_integer() and abs(value) < _EXACT)):
         raise ValueError(value)
     number = int(value)
     if not -(1 << bits) <= number < 1 << bits:

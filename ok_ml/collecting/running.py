@@ -95,12 +95,17 @@ def _alone(lake: Lake, dataset: str) -> Iterator[None]:
         yield
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stopping = threading.Event()
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set within the block."""
+    stopping, before = threading.Event(), {}
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stopping.set())
-    return stopping
+        before[signum] = signal.signal(signum, lambda *_: stopping.set())
+    try:
+        yield stopping
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,12 +116,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", default=None, help="size of the configuration")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stopping = stop_on_signals()
     try:
         from ok_ml.config.loader import load_project
 
         project = load_project(arguments.project, arguments.size)
-        collect(project.datasets[arguments.dataset], Lake(project.lake_root), project.environment.kafka, stopping)
+        with stopped_by_signals() as stopping:
+            collect(project.datasets[arguments.dataset], Lake(project.lake_root), project.environment.kafka, stopping)
     except OkMlError as error:
         logger.error("%s", error)
         return error.exit_code

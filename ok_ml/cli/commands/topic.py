@@ -1,6 +1,7 @@
 """`ok-ml collect` and `ok-ml play`: events of a topic become days, and the simulated network sends some."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +28,15 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
     call goes on, nothing is lost or doubled.
     """
     from ok_ml.collecting.running import collect as run
-    from ok_ml.collecting.running import stop_on_signals
+    from ok_ml.collecting.running import stopped_by_signals
     from ok_ml.lake import Lake
 
     project = settings.project()
     config = project.datasets[known_dataset(project, dataset)]
-    with _broker(project):
+    with _broker(project, config), stopped_by_signals() as stopping:
         say(f"Collecting {dataset}; Ctrl-C ends it, nothing is lost")
         report = run(
-            config, Lake(project.lake_root), project.environment.kafka, stop_on_signals(), until_idle_seconds=until_idle,
+            config, Lake(project.lake_root), project.environment.kafka, stopping, until_idle_seconds=until_idle,
         )  # fmt: skip
     if as_json:
         write_json(report)
@@ -71,7 +72,7 @@ def play(
     """
     from ok_ml.collecting.playing import PlayOptions, source_of
     from ok_ml.collecting.playing import play as run
-    from ok_ml.collecting.running import stop_on_signals
+    from ok_ml.collecting.running import stopped_by_signals
     from ok_ml.lake import Lake
 
     project = settings.project()
@@ -79,10 +80,8 @@ def play(
     source, lake = source_of(config, project.datasets), Lake(project.lake_root)
     dts = _days(source, lake, days)
     options = PlayOptions(speed, duplicate_share, late_share, seed)
-    with _broker(project):
-        done = run(
-            config, source, lake, project.environment.kafka, dts, options, stopping=stop_on_signals(), progress=say
-        )
+    with _broker(project, config), stopped_by_signals() as stopping:
+        done = run(config, source, lake, project.environment.kafka, dts, options, stopping=stopping, progress=say)
     if as_json:
         write_json({**asdict(done), "messages": done.messages})
         return
@@ -107,8 +106,12 @@ def _days(source: "DatasetConfig", lake: "Lake", days: int | None) -> list[str]:
     return wanted
 
 
-def _broker(project: "Project") -> AbstractContextManager[object]:
+@contextmanager
+def _broker(project: "Project", config: "DatasetConfig") -> Iterator[None]:
     """A broker that answers: the one that is there, or one of our own while this command runs."""
+    from ok_ml.collecting.topic import about_events, topic_config
     from ok_ml.delivery.broker import ensure_broker
 
-    return ensure_broker(project.environment.kafka, project.state_dir)
+    topic_config(config)
+    with about_events(config), ensure_broker(project.environment.kafka, project.state_dir):
+        yield
