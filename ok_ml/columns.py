@@ -58,7 +58,8 @@ REASON_TASTE: Final = 0  # retrieved by the embeddings
 REASON_POPULAR: Final = 1  # retrieved by popularity
 REASON_FRIENDS: Final = 2  # retrieved by friends' subscriptions
 REASON_FALLBACK: Final = 3  # the list for users without history
-REASON_NAMES: Final = ("taste", "popular", "friends", "fallback")
+REASON_SIMILAR: Final = 4  # retrieved by similarity to sources of the user's history
+REASON_NAMES: Final = ("taste", "popular", "friends", "fallback", "similar")
 
 # -- tables of the lake --------------------------------------------------------
 EVENTS: Final = "events"

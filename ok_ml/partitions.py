@@ -12,15 +12,29 @@ from ok_ml.errors import DataError
 
 
 @dataclass(frozen=True)
+class LabelWindow:
+    """Partitions of labels that share one fit of the embeddings.
+
+    Attributes
+    ----------
+    label_dts
+        Partitions whose events label training rows, ascending.
+    cut
+        The partition before the first of them: embeddings learn up to its end.
+    """
+
+    label_dts: tuple[str, ...]
+    cut: str
+
+
+@dataclass(frozen=True)
 class TrainingCalendar:
     """Which partitions train, evaluate and serve.
 
     Attributes
     ----------
-    label_dts
-        Partitions whose events label the training rows; each row uses features of the partition before.
-    train_cut
-        The partition before the first label: embeddings of training rows learn up to its end.
+    windows
+        Labels of the training rows, oldest window first.
     eval_dts
         The newest partitions, never trained on.
     eval_cut
@@ -29,11 +43,24 @@ class TrainingCalendar:
         The newest partition.
     """
 
-    label_dts: tuple[str, ...]
-    train_cut: str
+    windows: tuple[LabelWindow, ...]
     eval_dts: tuple[str, ...]
     eval_cut: str
     serve_cut: str
+
+    @property
+    def label_dts(self) -> tuple[str, ...]:
+        """All partitions of labels, ascending."""
+        return tuple(dt for window_ in self.windows for dt in window_.label_dts)
+
+    @property
+    def train_cut(self) -> str:
+        """Up to where the embeddings of the oldest training rows learn."""
+        return self.windows[0].cut
+
+    def window_of(self, feature_dt: str) -> LabelWindow:
+        """The window whose labels follow a day of features: the newest one that was fitted by then."""
+        return max((known for known in self.windows if known.cut <= feature_dt), key=lambda known: known.cut)
 
 
 def minus_days(dt: str, days: int) -> str:
@@ -65,11 +92,11 @@ def before(dts: Sequence[str], dt: str) -> str:
     return max(earlier)
 
 
-def training_calendar(dts: Sequence[str], label_days: int, evaluation_days: int) -> TrainingCalendar:
+def training_calendar(dts: Sequence[str], label_days: int, evaluation_days: int, windows: int = 1) -> TrainingCalendar:
     """Split the newest days into labels and evaluation.
 
     The evaluation partitions are those of the last `evaluation_days` days, the labels those of the `label_days` days
-    before them; every cut is the partition just before what it must not see.
+    before them, and again before those, `windows` times; every cut is the partition just before what it must not see.
 
     Raises
     ------
@@ -86,9 +113,11 @@ def training_calendar(dts: Sequence[str], label_days: int, evaluation_days: int)
     serve_cut = ordered[-1]
     eval_dts = window(ordered, serve_cut, evaluation_days)
     eval_cut = before(ordered, eval_dts[0])
-    label_dts = window(ordered, eval_cut, label_days)
-    train_cut = before(ordered, label_dts[0])
-    return TrainingCalendar(tuple(label_dts), train_cut, tuple(eval_dts), eval_cut, serve_cut)
+    found: list[LabelWindow] = []
+    for _ in range(windows):
+        label_dts = window(ordered, found[-1].cut if found else eval_cut, label_days)
+        found.append(LabelWindow(tuple(label_dts), before(ordered, label_dts[0])))
+    return TrainingCalendar(tuple(reversed(found)), tuple(eval_dts), eval_cut, serve_cut)
 
 
 def partitions_to_add(known: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:

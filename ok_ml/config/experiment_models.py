@@ -48,10 +48,31 @@ class EmbeddingsStage(Frozen):
     )
 
 
+class NeighboursStage(Frozen):
+    """Similarities between sources, from what the same users took to."""
+
+    models: tuple[Literal["cosine", "ease"], ...] = Field(
+        default=("cosine", "ease"), description="Each is a pool of candidates and a score of the ranker."
+    )
+    neighbours: int = Field(default=200, ge=1, description="Similarities kept a source, the strongest.")
+    half_life_days: float | None = Field(default=None, gt=0, description="Decay of an interaction; none: no decay.")
+    saturation: float = Field(default=1.0, gt=0, description="Weight of a pair beyond which more does not count.")
+    alpha: float = Field(default=0.3, ge=0, le=1, description="cosine: below 0.5 leans towards popular sources.")
+    shrinkage: float = Field(default=2.0, ge=0, description="cosine: distrust of pairs that few users share.")
+    ease_sources: int = Field(default=3000, ge=1, description="ease: sources that it knows, the most popular.")
+    ease_regularization: float = Field(default=500.0, gt=0, description="ease: its lambda, in users.")
+
+
 class TrainingSetStage(Frozen):
     """Which rows the ranker learns from."""
 
     label_days: int = Field(default=3, ge=1, description="Days of labels before the evaluation days.")
+    windows: int = Field(
+        default=1, ge=1, description="How many such windows, one before the other; embeddings are fitted before each."
+    )
+    labels: Literal["partition", "window"] = Field(
+        default="partition", description="What a list is labelled with: one partition's events, or all of its window's."
+    )
     negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
     builder: str = Field(default="candidates", description="candidates, or the path of a class of TrainingSetBuilder.")
     options: Options = Field(default_factory=dict, description="What a builder of the project reads.")
@@ -62,11 +83,15 @@ class ModelStage(Frozen):
 
     ranker: str = Field(default="lightgbm", description="lightgbm, or the path of a class of Ranker.")
     options: Options = Field(default_factory=dict, description="What a ranker of the project reads.")
-    objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
+    objective: Literal["lambdarank", "rank_xendcg", "binary"] = Field(
+        default="lambdarank", description="binary: each row alone, any grade counts; steadier where lists are few."
+    )
     num_leaves: int = Field(default=31, ge=2)
     num_trees: int = Field(default=150, ge=1)
     learning_rate: float = Field(default=0.07, gt=0)
     min_data_in_leaf: int = Field(default=50, ge=1)
+    feature_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of the features that a tree may use.")
+    lambda_l2: float = Field(default=0.0, ge=0, description="L2 regularisation of the leaves.")
     num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
 
 
@@ -90,6 +115,7 @@ class Stages(Frozen):
 
     features: FeaturesStage
     embeddings: EmbeddingsStage = EmbeddingsStage()
+    neighbours: NeighboursStage = NeighboursStage()
     training_set: TrainingSetStage = TrainingSetStage()
     model: ModelStage = ModelStage()
     evaluation: EvaluationStage = EvaluationStage()

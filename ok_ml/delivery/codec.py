@@ -11,7 +11,7 @@ Every value starts with the same 22 bytes, big-endian::
 
 A prediction, and the fallback list, go on with ``n`` and the flag ``is_fallback`` in 2 bytes (the flag is the top bit),
 then little-endian ``n`` int64 source ids, ``n`` float32 scores and ``n`` reasons of 2 bits, four in a byte, the first
-in the lowest bits: 24 + 12 n + ceil(n / 4) bytes, 1,249 for 100 sources. (All 16 bytes of the uuid in every value
+in the lowest bits (the fourth code means fallback in a fallback list, similar in any other): 24 + 12 n + ceil(n / 4) bytes, 1,249 for 100 sources. (All 16 bytes of the uuid in every value
 would be 1,257: more than a value may have; its version bits aside 60 random bits remain, and the control record's
 count and checksum refuse the generation should two attempts ever share them.)
 A catalogue value is a JSON object with ``name`` and ``topic``; a control value is described in `ok_ml.delivery.control`.
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import orjson
 
+from ok_ml.columns import REASON_FALLBACK, REASON_NAMES, REASON_SIMILAR
 from ok_ml.errors import DataError
 from ok_ml.hashing import entity_key
 
@@ -45,7 +46,11 @@ TAG_BYTES: Final = 8
 
 _PREFIX: Final = struct.Struct(">BBQ8sI")
 _FALLBACK_FLAG: Final = 0x8000
+_SHARED_CODE: Final = (
+    REASON_FALLBACK  # REASON_SIMILAR is stored under it: only lists of users with history have similar ones
+)
 _UNPACKED: Final = ((np.arange(256)[:, None] >> np.array([0, 2, 4, 6])) & 3).astype(np.int8)  # byte -> its four reasons
+_UNPACKED_SIMILAR: Final = np.where(_UNPACKED == _SHARED_CODE, REASON_SIMILAR, _UNPACKED).astype(np.int8)
 
 
 class Kind(IntEnum):
@@ -191,8 +196,10 @@ def encode_predictions(prefix: Prefix, rows: "pa.Table") -> list[bytes]:
     ids, lengths = _flat(rows, "source_ids", np.dtype("<i8"))
     scores, score_lengths = _flat(rows, "scores", np.dtype("<f4"))
     reasons, reason_lengths = _flat(rows, "reasons", np.dtype("u1"))
-    _check_lists(lengths, score_lengths, reason_lengths, reasons)
-    flags = rows["is_fallback"].to_numpy().astype(np.uint16) * np.uint16(_FALLBACK_FLAG)
+    is_fallback = rows["is_fallback"].to_numpy().astype(bool)
+    _check_lists(lengths, score_lengths, reason_lengths)
+    reasons = _packable(reasons, np.repeat(is_fallback, lengths))
+    flags = is_fallback.astype(np.uint16) * np.uint16(_FALLBACK_FLAG)
     head = np.frombuffer(pack_prefix(prefix), np.uint8)
     starts = np.cumsum(lengths) - lengths
     values: list[bytes] = [b""] * len(lengths)
@@ -225,11 +232,13 @@ def decode_prediction(value: bytes) -> Prediction:
     count = word & MAX_SOURCES
     scores_at = HEAD_BYTES + 8 * count
     packed = np.frombuffer(value, np.uint8, -1, scores_at + 4 * count)
+    is_fallback = bool(word & _FALLBACK_FLAG)
+    unpacked = _UNPACKED if is_fallback else _UNPACKED_SIMILAR
     return Prediction(
         source_ids=np.frombuffer(value, "<i8", count, HEAD_BYTES),
         scores=np.frombuffer(value, "<f4", count, scores_at),
-        reasons=_UNPACKED[packed].reshape(-1)[:count],
-        is_fallback=bool(word & _FALLBACK_FLAG),
+        reasons=unpacked[packed].reshape(-1)[:count],
+        is_fallback=is_fallback,
     )
 
 
@@ -254,16 +263,30 @@ def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray
     return flat.to_numpy(zero_copy_only=False).astype(dtype, copy=False), lengths
 
 
-def _check_lists(
-    lengths: "NDArray[np.int64]", scores: "NDArray[np.int64]", reasons: "NDArray[np.int64]", codes: "NDArray[np.uint8]"
-) -> None:
+def _check_lists(lengths: "NDArray[np.int64]", scores: "NDArray[np.int64]", reasons: "NDArray[np.int64]") -> None:
     unequal = int(((lengths != scores) | (lengths != reasons)).sum())
     if unequal:
         raise DataError(f"{unequal} rows have lists of unequal length", why="a score would belong to another source")
     if lengths.size and int(lengths.max()) > MAX_SOURCES:
         raise DataError(f"a list has {lengths.max()} sources, at most {MAX_SOURCES} can be stored")
-    if codes.size and int(codes.max()) > 3:
-        raise DataError(f"reason {codes.max()} is unknown, expected 0..3", why="reasons are stored in 2 bits")
+
+
+def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") -> "NDArray[np.uint8]":
+    """Reasons as codes of 2 bits."""
+    if reasons.size and int(reasons.max()) >= len(REASON_NAMES):
+        raise DataError(
+            f"reason {reasons.max()} is unknown, expected 0..{len(REASON_NAMES) - 1}",
+            why="reasons are stored in 2 bits",
+        )
+    wrong = np.where(is_fallback, reasons == REASON_SIMILAR, reasons == REASON_FALLBACK)
+    if wrong.any():
+        name = REASON_NAMES[reasons[np.argmax(wrong)]]
+        users = "without" if is_fallback[np.argmax(wrong)] else "with"
+        raise DataError(
+            f"a list of a user {users} history has the reason {name!r}",
+            why="the two share a code of 2 bits, told apart by is_fallback", remedy="mend the predictions",
+        )  # fmt: skip
+    return np.where(reasons == REASON_SIMILAR, np.uint8(_SHARED_CODE), reasons)
 
 
 def _matrix(

@@ -4,18 +4,25 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE, Manifest, fingerprint
-from ok_ml.pipelines.fitting import EVAL, candidate_popularity, factors_of, plain_popularity, recent_popularity
+from ok_ml.pipelines.fitting import (
+    EVAL,
+    candidate_popularity,
+    factors_of,
+    neighbours_of,
+    plain_popularity,
+    recent_popularity,
+)
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.evaluation import ORACLE
-from ok_ml.recommender.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY, TWO_STAGE
+from ok_ml.recommender.baselines import CANDIDATE_SOURCES, EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY, TWO_STAGE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from ok_ml.recommender.cut import Cut
     from ok_ml.recommender.embeddings import Factors
     from ok_ml.recommender.gather import FeatureLayout
+    from ok_ml.recommender.neighbours import Neighbours
     from ok_ml.recommender.popularity import Popularity
     from ok_ml.recommender.scoring import ScoringBundle
 
@@ -135,6 +143,8 @@ def ranked_lists(
         lists[CHAMPION_NAME] = champion
     progress("ranking with the baselines")
     lists[EMBEDDINGS_ALONE] = baselines.embedding_lists(cut, parts, users, k)
+    for model in cut.index.similar.models:
+        lists[model] = baselines.neighbour_lists(cut, parts, users, k, model)
     for name, popularity in ((RECENT_POPULARITY, recent_popularity), (POPULARITY, plain_popularity)):
         lists[name] = baselines.popularity_lists(cut, parts, users, k, popularity(pipeline, plan.eval_cut))
     if pipeline.dataset.world is not None:
@@ -157,17 +167,37 @@ def newest_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", cut
 def cut_of_evaluation(pipeline: SourceRecommendation) -> "Cut":
     """The day before the evaluation days, with vectors that were fitted up to it."""
     popularity = candidate_popularity(pipeline, pipeline.calendar().eval_cut)
-    return _cut(pipeline, factors_of(pipeline, EVAL), popularity, pipeline.layout())
+    return _cut(
+        pipeline, _Fit(factors_of(pipeline, EVAL), popularity, neighbours_of(pipeline, EVAL)), pipeline.layout()
+    )
 
 
-def _cut(
-    pipeline: SourceRecommendation, factors: "Factors", popularity: "Popularity", layout: "FeatureLayout"
-) -> "Cut":
+class _Fitted(Protocol):
+    """What candidates come from, wherever it was fitted."""
+
+    @property
+    def factors(self) -> "Factors": ...
+
+    @property
+    def popularity(self) -> "Popularity": ...
+
+    @property
+    def neighbours(self) -> "Neighbours": ...
+
+
+class _Fit(NamedTuple):
+    factors: "Factors"
+    popularity: "Popularity"
+    neighbours: "Neighbours"
+
+
+def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout") -> "Cut":
     from ok_ml.recommender.cut import Cut
 
     return Cut.load(
-        pipeline.tables, pipeline.calendar().eval_cut, factors=factors, popularity=popularity, layout=layout
-    )
+        pipeline.tables, pipeline.calendar().eval_cut, factors=fitted.factors, popularity=fitted.popularity,
+        layout=layout, neighbours=fitted.neighbours,
+    )  # fmt: skip
 
 
 def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundle":
@@ -192,10 +222,8 @@ def champion_lists(
     if not set(bundle.layout.feature_order()) <= set(pipeline.layout().feature_order()):
         return None
     saw_the_days = str(manifest.details["serve_cut"]) > pipeline.calendar().eval_cut
-    factors, popularity = (
-        (eval_cut.index.factors, eval_cut.index.popularity) if saw_the_days else (bundle.factors, bundle.popularity)
-    )
-    cut = _cut(pipeline, factors, popularity, bundle.layout)
+    own = eval_cut.index if saw_the_days else bundle
+    cut = _cut(pipeline, own, bundle.layout)
     return two_stage_lists(cut, pipeline.dataset.parts, users, k, bundle.ranker, bundle.stage.candidates)
 
 
@@ -251,7 +279,7 @@ def _segments(pipeline: SourceRecommendation, dt: str) -> dict[int, str | None]:
 
 def _pairs(lists: "dict[str, NDArray[np.int64]]") -> list[tuple[str, str]]:
     pairs = [
-        (TWO_STAGE, EMBEDDINGS_ALONE),
+        *((TWO_STAGE, source) for source in CANDIDATE_SOURCES),
         (EMBEDDINGS_ALONE, POPULARITY),
         (TWO_STAGE, POPULARITY),
         (TWO_STAGE, CHAMPION_NAME),

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
-from ok_ml.partitions import window
+from ok_ml.partitions import TrainingCalendar, window
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.recommender.embeddings import Factors
+    from ok_ml.recommender.neighbours import Neighbours
     from ok_ml.recommender.popularity import Popularity
 
 TRAIN: Final = "train"
 EVAL: Final = "eval"
 SERVE: Final = "serve"
+_NEIGHBOURS: Final = "neighbours"
 # Half-lives in popularity windows: what candidates come from forgets slower than the baseline "what is hot just now".
 _CANDIDATE_HALF_LIFE: Final = 1 / 3
 _RECENT_HALF_LIFE: Final = 1 / 7
@@ -33,7 +35,8 @@ def fit_cuts(
         Gives a Spark session; called only if the engine needs one.
     """
     plan, inputs = pipeline.calendar(), pipeline.embeddings_inputs()
-    cuts = {TRAIN: plan.train_cut, EVAL: plan.eval_cut, SERVE: plan.serve_cut}
+    cuts = {train_fit(plan, one.cut): one.cut for one in plan.windows}
+    cuts |= {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
     with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
         shapes: dict[str, Any] = {}
         for number, (name, dt) in enumerate(cuts.items(), 1):
@@ -43,6 +46,7 @@ def fit_cuts(
                 shutil.copytree(folder / twin, folder / name)
             else:
                 _fit(pipeline, dt, session).save(folder / name)
+                _fit_neighbours(pipeline, dt).save(folder / name / _NEIGHBOURS)
             shapes[name] = load_factors(folder / name)
         served = shapes[SERVE]
         return pipeline.lake.commit(
@@ -51,6 +55,7 @@ def fit_cuts(
             details={
                 **{f"{name}_cut": dt for name, dt in cuts.items()}, "users": len(served.user_ids),
                 "sources": len(served.source_ids), "factors": served.width, "engine": pipeline.config.stages.embeddings.engine,
+                "neighbours": ", ".join(pipeline.config.stages.neighbours.models) or "none",
             },
         )  # fmt: skip
 
@@ -68,6 +73,26 @@ def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -
     return require_factors(engine.fit(interactions, stage, pipeline.config.seed), interactions, stage.engine)
 
 
+def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
+    from ok_ml.recommender.interactions import interactions_from_events
+    from ok_ml.recommender.neighbour_fits import fit_neighbours
+    from ok_ml.recommender.neighbours import Neighbours
+
+    stage = pipeline.config.stages.neighbours
+    if not stage.models:
+        return Neighbours.none()
+    interactions = interactions_from_events(
+        pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(cut), pipeline.dataset.weights, cut,
+        stage.half_life_days,
+    )  # fmt: skip
+    return fit_neighbours(interactions, stage)
+
+
+def train_fit(plan: TrainingCalendar, cut: str) -> str:
+    """Folder of the vectors that belong to a window of labels; the newest window's is TRAIN."""
+    return TRAIN if cut == plan.windows[-1].cut else f"{TRAIN}-{cut}"
+
+
 def load_factors(folder: Path) -> "Factors":
     """Vectors of one folder, mapped into memory."""
     from ok_ml.recommender.embeddings import Factors
@@ -76,9 +101,20 @@ def load_factors(folder: Path) -> "Factors":
 
 
 def factors_of(pipeline: SourceRecommendation, cut: str) -> "Factors":
-    """The committed vectors of a cut: TRAIN, EVAL or SERVE."""
+    """The committed vectors of a fit: TRAIN, EVAL, SERVE, or what `train_fit` names."""
+    return load_factors(_folder_of(pipeline, cut))
+
+
+def neighbours_of(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
+    """The committed neighbours of the same fits."""
+    from ok_ml.recommender.neighbours import Neighbours
+
+    return Neighbours.load(_folder_of(pipeline, cut) / _NEIGHBOURS)
+
+
+def _folder_of(pipeline: SourceRecommendation, cut: str) -> Path:
     manifest = pipeline.lake.manifest(pipeline.name, c.EMBEDDINGS)
-    return load_factors(pipeline.lake.folder(manifest) / cut)
+    return pipeline.lake.folder(manifest) / cut
 
 
 def candidate_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":

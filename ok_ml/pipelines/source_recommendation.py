@@ -31,7 +31,7 @@ _NAMING: Final = {"builder": "candidates", "ranker": "lightgbm"}  # fields that 
 # Raise a number when the rows that the code makes from equal inputs change.
 CODE_VERSIONS: Final = {
     c.USER_FEATURES: "1", c.SOURCE_FEATURES: "1", c.PAIR_FEATURES: "1", c.USER_TOPICS: "1", c.FEATURE_STATISTICS: "1",
-    c.EMBEDDINGS: "1", c.TRAINING_SET: "1", c.MODEL: "1", c.EVALUATION: "1", c.CHAMPION: "1", c.PREDICTIONS: "1",
+    c.EMBEDDINGS: "2", c.TRAINING_SET: "2", c.MODEL: "2", c.EVALUATION: "2", c.CHAMPION: "1", c.PREDICTIONS: "1",
     c.PUBLICATION: "1", c.LIVE_PREDICTIONS: "1",
 }  # fmt: skip
 
@@ -82,11 +82,12 @@ class SourceRecommendation:
     def layout(self) -> "FeatureLayout":
         """The features of the ranker, in order, and what stands where there is no row."""
         from ok_ml.features.registry import absent_values, feature_names
-        from ok_ml.recommender.gather import FeatureLayout
+        from ok_ml.recommender.gather import CROSS_FEATURES, FeatureLayout, neighbour_features
 
         known = self.features
         user, source, pair = (feature_names(entity, known) for entity in ("user", "source", "pair"))
-        return FeatureLayout(user, source, pair, absent_values(known))
+        similar = [name for model in self.config.stages.neighbours.models for name in neighbour_features(model)]
+        return FeatureLayout(user, source, pair, absent_values(known), (*CROSS_FEATURES, *similar))
 
     @property
     def features(self) -> "tuple[Feature, ...]":
@@ -113,20 +114,32 @@ class SourceRecommendation:
         """Which days train, which evaluate, which serve, as of the newest committed partition (or `upto`)."""
         dts = [dt for dt in self.committed() if upto is None or dt <= upto]
         stages = self.config.stages
-        return training_calendar(dts, stages.training_set.label_days, stages.evaluation.days)
+        training_set = stages.training_set
+        return training_calendar(dts, training_set.label_days, stages.evaluation.days, training_set.windows)
+
+    def labelled_lists(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Day of features, and the partitions whose events label its lists: what a training row is of."""
+        plan, dts = self.calendar(), self.committed()
+        if self.config.stages.training_set.labels == "window":
+            return [(one.cut, one.label_dts) for one in plan.windows]
+        return [(before(dts, dt), (dt,)) for dt in plan.label_dts]
 
     def feature_runs(self) -> list[list[str]]:
         """Runs of consecutive partitions whose features a training and a batch need, as of now.
 
         An experiment that the daemon retrains gets them without gaps, so that tomorrow's training finds yesterday's
-        features; a manual one skips the evaluation days in the middle, whose features nobody reads.
+        features; a manual one skips the days whose features nobody reads.
         """
-        dts = self.committed()
-        plan = self.calendar()
-        first = before(dts, plan.label_dts[0])
+        dts, plan = self.committed(), self.calendar()
+        needed = {*(dt for dt, _ in self.labelled_lists()), plan.eval_cut, plan.serve_cut}
         if self.config.release.cycle == "automatic":
-            return [[dt for dt in dts if dt >= first]]
-        return [[dt for dt in dts if first <= dt <= plan.eval_cut], [plan.serve_cut]]
+            return [[dt for dt in dts if dt >= min(needed)]]
+        runs: list[list[str]] = []
+        for number, dt in enumerate(dts):
+            if dt in needed:
+                follows = bool(runs) and runs[-1][-1] == dts[number - 1]
+                runs[-1].append(dt) if follows else runs.append([dt])
+        return runs
 
     def interaction_dts(self, cut: str) -> list[str]:
         """Partitions that the embeddings of a cut learn from."""
@@ -150,20 +163,17 @@ class SourceRecommendation:
 
     def embeddings_inputs(self) -> dict[str, str]:
         """Record of the embeddings: every event of every cut's window."""
-        plan = self.calendar()
-        days = sorted(
-            {dt for cut in (plan.train_cut, plan.eval_cut, plan.serve_cut) for dt in self.interaction_dts(cut)}
-        )
-        return self._record(c.EMBEDDINGS, [self.config.stages.embeddings, self.config.datasets],
-                            {(self.dataset_scope, c.EVENTS): days},
-                            cuts=f"{plan.train_cut} {plan.eval_cut} {plan.serve_cut}", seed=str(self.config.seed),
+        plan, stages = self.calendar(), self.config.stages
+        cuts = [*(one.cut for one in plan.windows), plan.eval_cut, plan.serve_cut]
+        days = sorted({dt for cut in cuts for dt in self.interaction_dts(cut)})
+        return self._record(c.EMBEDDINGS, [stages.embeddings, stages.neighbours, self.config.datasets],
+                            {(self.dataset_scope, c.EVENTS): days}, cuts=" ".join(cuts), seed=str(self.config.seed),
                             weights=str(sorted(self.dataset.weights.items())),
                             **self._code(ENGINES, self.config.stages.embeddings.engine))  # fmt: skip
 
     def training_set_inputs(self) -> dict[str, str]:
         """Record of the training set: labels, features of the days before them, embeddings."""
-        plan, dts = self.calendar(), self.committed()
-        days = [before(dts, dt) for dt in plan.label_dts]
+        plan, days = self.calendar(), [dt for dt, _ in self.labelled_lists()]
         upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, table): days for table in c.FEATURE_TABLES}
         upstream |= {(self.name, c.EMBEDDINGS): [WHOLE], (self.dataset_scope, c.EVENTS): plan.label_dts}
         stages = self.config.stages

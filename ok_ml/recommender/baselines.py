@@ -10,6 +10,7 @@ from ok_ml.places import place_of
 from ok_ml.recommender.candidates import UserBlock, take_allowed
 from ok_ml.recommender.cut import Cut, CutPart
 from ok_ml.recommender.ids import UNKNOWN
+from ok_ml.recommender.neighbours import NEIGHBOUR_MODELS
 from ok_ml.recommender.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.ranking import rank_block
@@ -21,6 +22,7 @@ POPULARITY: Final = "popularity"
 RECENT_POPULARITY: Final = "recent_popularity"
 EMBEDDINGS_ALONE: Final = "embeddings"
 TWO_STAGE: Final = "two_stage"
+CANDIDATE_SOURCES: Final = (EMBEDDINGS_ALONE, *NEIGHBOUR_MODELS)  # each ranks alone as well
 
 BlockLists = Callable[[CutPart, UserBlock], "NDArray[np.int32]"]
 
@@ -47,6 +49,30 @@ def embedding_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int)
         return found
 
     return _lists(cut, parts, user_ids, k, lists)
+
+
+def neighbour_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, model: str) -> "NDArray[np.int64]":
+    """Exact top-k of one model of the neighbours minus subscriptions, filled up with what is popular."""
+    popular = cut.index.orders[EVERYBODY]
+
+    def lists(_part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+        found, _ = cut.index.similar.top_k(model, block.user_ids, block.excluded, k)
+        return _filled_up(found, popular, block, k)
+
+    return _lists(cut, parts, user_ids, k, lists)
+
+
+def _filled_up(
+    found: "NDArray[np.int32]", popular: "NDArray[np.int32]", block: UserBlock, k: int
+) -> "NDArray[np.int32]":
+    """Short lists go on with the most popular sources that they do not have."""
+    for row in np.flatnonzero((found == UNKNOWN).any(axis=1)):
+        mine = found[row][found[row] != UNKNOWN]
+        barred = block.excluded.indices[block.excluded.indptr[row] : block.excluded.indptr[row + 1]]
+        head = popular[: k + len(barred) + len(mine)]
+        rest = head[~np.isin(head, mine) & ~np.isin(head, barred)][: k - len(mine)]
+        found[row, len(mine) : len(mine) + len(rest)] = rest
+    return found
 
 
 def two_stage_lists(

@@ -1,6 +1,7 @@
-"""Candidates of a user: by taste (embeddings), by friends' subscriptions, by popularity; minus subscriptions."""
+"""Candidates of a user: by taste (embeddings), by neighbours, by friends' subscriptions, by popularity; minus subscriptions."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,7 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.recommender.embeddings import Factors
 from ok_ml.recommender.ids import UNKNOWN, SourceSets
+from ok_ml.recommender.neighbours import CatalogueNeighbours, Neighbours
 from ok_ml.recommender.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.retrieval import Retriever
 from ok_ml.recommender.snapshot import Catalogue, SourceCounts
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
 POPULAR_SHARE: Final = 0.15
-_ORDER: Final = (c.REASON_TASTE, c.REASON_FRIENDS, c.REASON_POPULAR)
+NEIGHBOURS_SHARE: Final = 0.15  # of each model of the neighbours
+ALS: Final = "als"  # the embeddings, beside the names of the neighbours' models
 Pool = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.int64]"]
 
 
@@ -63,12 +66,13 @@ class Candidates:
     reasons
         int8 [n, width]: which pool named it first, a REASON_* of columns.
     best_scores
-        float64 [n]: highest score of the embeddings among sources not subscribed to; 0 without one.
+        Model -> float64 [n]: its highest score among sources not subscribed to, 0 without one; ALS and the models of the
+        neighbours.
     """
 
     sources: "NDArray[np.int32]"
     reasons: "NDArray[np.int8]"
-    best_scores: "NDArray[np.float64]"
+    best_scores: "Mapping[str, NDArray[np.float64]]"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,12 @@ class CandidateIndex:
     catalogue: Catalogue
     factors: Factors
     popularity: Popularity
+    neighbours: Neighbours = field(default_factory=Neighbours.none)
+
+    @cached_property
+    def similar(self) -> CatalogueNeighbours:
+        """The neighbours in indices of the catalogue."""
+        return CatalogueNeighbours.of(self.neighbours, self.catalogue.source_ids)
 
     @cached_property
     def factor_rows(self) -> "NDArray[np.int64]":
@@ -129,45 +139,55 @@ class CandidateIndex:
     def candidates(self, block: UserBlock, count: int) -> Candidates:
         """At most `count` candidates of each user, the same whatever the block.
 
-        A first round takes each pool's quota in the order taste, friends, popular; a second one fills what is left in
-        the same order. A source belongs to the pool that named it first.
+        A first round takes each pool's quota in the order taste, neighbours, friends, popular; a second one fills what is
+        left in the same order. A source belongs to the pool that named it first.
         """
         from ok_ml.recommender.candidates_kernel import fill
 
-        taste, scores = self.by_taste(block, count)
-        pools = self._pools(block, taste)
+        retrieved = {ALS: self.by_taste(block, count)}
+        retrieved |= {
+            name: self.similar.top_k(name, block.user_ids, block.excluded, count) for name in self.similar.models
+        }
+        pools = self._pools(block, {name: rows for name, (rows, _) in retrieved.items()})
         taken = np.zeros((block.size, self.catalogue.size), np.bool_)
         taken[block.excluded.rows, block.excluded.indices] = True
         sources = np.full((block.size, count), UNKNOWN, np.int32)
         reasons, sizes = np.zeros((block.size, count), np.int8), np.zeros(block.size, np.int64)
-        for limits in (quotas(count), np.full(len(pools), count, np.int64)):
-            for reason in _ORDER:
-                fill(pools[reason], int(limits[reason]), reason, taken, sources, reasons, sizes)
-        best = scores[:, 0] if count else np.zeros(block.size)
-        return Candidates(sources, reasons, np.where(np.isfinite(best), best, 0.0))
+        for limits in (quotas(count, len(self.similar.models)), [count] * len(pools)):
+            for (reason, pool), limit in zip(pools, limits, strict=True):
+                fill(pool, limit, reason, taken, sources, reasons, sizes)
+        return Candidates(sources, reasons, {name: _best(scores) for name, (_, scores) in retrieved.items()})
 
-    def _pools(self, block: UserBlock, taste: "NDArray[np.int32]") -> dict[int, Pool]:
-        """Values, begins and ends of each pool by REASON_*."""
+    def _pools(self, block: UserBlock, retrieved: "Mapping[str, NDArray[np.int32]]") -> list[tuple[int, Pool]]:
+        """Reason, and values, begins and ends of each pool, in the order in which they are asked."""
         friends, popular = self.by_friends(block), self.orders[EVERYBODY]
-        taste_ends = np.arange(1, block.size + 1) * taste.shape[1]
-        return {
-            c.REASON_TASTE: (taste.ravel(), taste_ends - taste.shape[1], taste_ends),
-            c.REASON_POPULAR: (popular, np.zeros(block.size, np.int64), np.full(block.size, len(popular))),
-            c.REASON_FRIENDS: (friends.indices, friends.indptr[:-1].copy(), friends.indptr[1:]),
-        }
+        pools = [
+            (c.REASON_TASTE if name == ALS else c.REASON_SIMILAR, _lists_pool(rows)) for name, rows in retrieved.items()
+        ]
+        pools.append((c.REASON_FRIENDS, (friends.indices, friends.indptr[:-1].copy(), friends.indptr[1:])))
+        everybody = np.full(block.size, len(popular))
+        return [*pools, (c.REASON_POPULAR, (popular, np.zeros(block.size, np.int64), everybody))]
 
     def fallback(self, block: UserBlock, rows: "NDArray[np.int64]", count: int) -> "NDArray[np.int32]":
         """The list for users without history: the most popular of their segment, int32 [rows, count] padded with -1."""
         return take_allowed(self.orders, block.segment_rows[rows], block.excluded.take(rows), count)
 
 
-def quotas(count: int) -> "NDArray[np.int64]":
-    """First-round limits by REASON_*: taste, popular, friends."""
-    limits = np.zeros(3, np.int64)
-    limits[c.REASON_POPULAR] = int(count * POPULAR_SHARE)
-    limits[c.REASON_FRIENDS] = int(count * FRIENDS_SHARE)
-    limits[c.REASON_TASTE] = count - limits.sum()
-    return limits
+def quotas(count: int, neighbour_models: int) -> list[int]:
+    """First-round limits: taste, each model of the neighbours, friends, popular."""
+    similar = [int(count * NEIGHBOURS_SHARE)] * neighbour_models
+    others = [*similar, int(count * FRIENDS_SHARE), int(count * POPULAR_SHARE)]
+    return [count - sum(others), *others]
+
+
+def _lists_pool(rows: "NDArray[np.int32]") -> Pool:
+    ends = np.arange(1, len(rows) + 1) * rows.shape[1]
+    return rows.ravel(), ends - rows.shape[1], ends
+
+
+def _best(scores: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    best = scores[:, 0] if scores.shape[1] else np.zeros(len(scores))
+    return np.where(np.isfinite(best), best, 0.0)
 
 
 def take_allowed(

@@ -10,6 +10,7 @@ from ok_ml.lake import Lake
 from ok_ml.recommender.candidates import CandidateIndex, UserBlock
 from ok_ml.recommender.embeddings import Factors
 from ok_ml.recommender.gather import FeatureLayout, FeatureStore, SourceTable
+from ok_ml.recommender.neighbours import Neighbours
 from ok_ml.recommender.popularity import Popularity
 from ok_ml.recommender.snapshot import Catalogue, PartUsers, Subscriptions
 
@@ -47,13 +48,15 @@ class Cut:
 
     @classmethod
     def load(
-        cls, tables: Tables, dt: str, *, factors: Factors, popularity: Popularity, layout: FeatureLayout
+        cls, tables: Tables, dt: str, *, factors: Factors, popularity: Popularity, layout: FeatureLayout,
+        neighbours: Neighbours | None = None,
     ) -> "Cut":  # fmt: skip
-        """Read what the parts share."""
+        """Read what the parts share; without neighbours there are no candidates and no features of theirs."""
         catalogue = Catalogue.load(tables.lake, tables.dataset_scope, dt)
         subscriptions = Subscriptions.load(tables.lake, tables.dataset_scope, dt, catalogue)
         sources = SourceTable.load(tables.lake, tables.scope, dt, layout, catalogue)
-        return cls(tables, dt, layout, CandidateIndex(catalogue, factors, popularity), subscriptions, sources)
+        index = CandidateIndex(catalogue, factors, popularity, neighbours or Neighbours.none())
+        return cls(tables, dt, layout, index, subscriptions, sources)
 
     def part(self, part: int) -> "CutPart":
         """Read the users and features of one part."""

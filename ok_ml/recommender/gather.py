@@ -10,7 +10,7 @@ from ok_ml import columns as c
 from ok_ml.errors import ConfigError, ModelError
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
-from ok_ml.recommender.candidates import CandidateIndex, UserBlock
+from ok_ml.recommender.candidates import ALS, CandidateIndex, UserBlock
 from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.snapshot import Catalogue
 
@@ -26,6 +26,11 @@ POPULARITY_RANK: Final = "popularity_rank_share"  # 0 = most popular source, jus
 CROSS_FEATURES: Final = (ALS_SCORE, ALS_SCORE_RELATIVE, TOPIC_AFFINITY, FRIENDS_SUBSCRIBED, POPULARITY_RANK)
 
 
+def neighbour_features(model: str) -> tuple[str, str]:
+    """Features of a model of the neighbours: its score, and the same over the user's best."""
+    return f"{model}_score", f"{model}_score_relative"
+
+
 @dataclass(frozen=True)
 class FeatureLayout:
     """Names of the stored features in order, and what stands where a row is absent.
@@ -36,12 +41,16 @@ class FeatureLayout:
         Columns of user_features, source_features and pair_features.
     absent
         feature -> value when there is no row for the user, the source or the pair.
+    cross
+        Features that are not stored but made of vectors, neighbours and snapshots; one of the same name in `pair` counts
+        instead.
     """
 
     user: tuple[str, ...]
     source: tuple[str, ...]
     pair: tuple[str, ...]
     absent: Mapping[str, float]
+    cross: tuple[str, ...] = CROSS_FEATURES
 
     def __post_init__(self) -> None:
         order = self.feature_order()
@@ -57,7 +66,7 @@ class FeatureLayout:
 
     def feature_order(self) -> list[str]:
         """The columns of `gather`, in order."""
-        cross = [name for name in CROSS_FEATURES if name not in self.pair]
+        cross = [name for name in self.cross if name not in self.pair]
         return [*self.user, *self.source, *self.pair, *cross]
 
     def absent_row(self, names: tuple[str, ...]) -> "NDArray[np.float32]":
@@ -136,7 +145,8 @@ class FeatureStore:
         return self.layout.feature_order()
 
     def gather(
-        self, block: UserBlock, rows: "NDArray[np.int64]", sources: "NDArray[np.int64]", best_scores: "NDArray[np.float64]"
+        self, block: UserBlock, rows: "NDArray[np.int64]", sources: "NDArray[np.int64]",
+        best_scores: "Mapping[str, NDArray[np.float64]]",
     ) -> "NDArray[np.float32]":  # fmt: skip
         """Features of some pairs.
 
@@ -147,7 +157,7 @@ class FeatureStore:
         sources
             int64 [pairs]: catalogue indices.
         best_scores
-            float64 [n]: the best score of the embeddings of each user of the block.
+            Model -> float64 [n]: its best score for each user of the block, as `Candidates` has them.
 
         Returns
         -------
@@ -169,15 +179,22 @@ class FeatureStore:
             out[:, column] = cross[name]
         return out
 
-    def _cross(self, block: UserBlock, rows: Any, sources: Any, best_scores: Any) -> "dict[str, NDArray[Any]]":
-        scores, best = self._als_scores(block, rows, sources), best_scores[rows]
-        return {
+    def _cross(
+        self, block: UserBlock, rows: Any, sources: Any, best_scores: "Mapping[str, NDArray[np.float64]]"
+    ) -> "dict[str, NDArray[Any]]":
+        scores = self._als_scores(block, rows, sources)
+        cross = {
             ALS_SCORE: scores,
-            ALS_SCORE_RELATIVE: np.divide(scores, best, out=np.zeros_like(scores), where=best > 0),
+            ALS_SCORE_RELATIVE: _relative(scores, best_scores[ALS][rows]),
             TOPIC_AFFINITY: self._topic_affinity(block, rows, sources),
             FRIENDS_SUBSCRIBED: self._friends(block, rows, sources),
             POPULARITY_RANK: self.index.popularity_rank[sources] / self.index.catalogue.size,
         }
+        for model in self.index.similar.models:
+            absolute, relative = neighbour_features(model)
+            cross[absolute] = self.index.similar.pair_scores(model, block.user_ids, rows, sources)
+            cross[relative] = _relative(cross[absolute], best_scores[model][rows])
+        return cross
 
     def _pair_places(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int64]":
         user = place_of(self.pair_user_ids, block.user_ids)[rows]
@@ -207,6 +224,10 @@ class FeatureStore:
         place = place_of(known, rows * size + sources)
         counts: NDArray[np.int32] = np.append(block.friends.counts, np.int32(0))[place]
         return counts
+
+
+def _relative(scores: "NDArray[np.float64]", best: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    return np.divide(scores, best, out=np.zeros_like(scores), where=best > 0)
 
 
 def filled(

@@ -76,9 +76,14 @@ def _dataset(rows: TrainingRows, params: dict[str, Any], reference: Any = None) 
     import lightgbm
 
     return lightgbm.Dataset(
-        rows.features, label=rows.labels, group=rows.groups, weight=rows.weights, feature_name=list(rows.feature_names),
+        rows.features, label=_labels(rows, params), group=rows.groups, weight=rows.weights, feature_name=list(rows.feature_names),
         params=params, reference=reference, free_raw_data=True,
     )  # fmt: skip
+
+
+def _labels(rows: TrainingRows, params: dict[str, Any]) -> "NDArray[np.int8]":
+    """Grades; for a binary objective whether there is one."""
+    return (rows.labels > 0).astype(rows.labels.dtype) if params["objective"] == "binary" else rows.labels
 
 
 def _params(stage: ModelStage, seed: int) -> dict[str, Any]:
@@ -86,7 +91,8 @@ def _params(stage: ModelStage, seed: int) -> dict[str, Any]:
         "objective": stage.objective, "metric": "ndcg", "eval_at": [EVAL_AT], "num_leaves": stage.num_leaves,
         "learning_rate": stage.learning_rate, "min_data_in_leaf": stage.min_data_in_leaf, "num_threads": stage.num_threads,
         "seed": seed % 2**31, "deterministic": True, "force_row_wise": True, "verbosity": -1, "max_bin": 255,
-        "objective_seed": seed % 2**31, "feature_pre_filter": False,
+        "objective_seed": seed % 2**31, "feature_pre_filter": False, "feature_fraction": stage.feature_fraction,
+        "lambda_l2": stage.lambda_l2,
     }  # fmt: skip
 
 

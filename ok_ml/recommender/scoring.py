@@ -14,8 +14,9 @@ from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
 from ok_ml.recommender.cut import Cut, CutPart, Tables
 from ok_ml.recommender.embeddings import Factors
-from ok_ml.recommender.gather import FeatureLayout
+from ok_ml.recommender.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ids import UNKNOWN
+from ok_ml.recommender.neighbours import Neighbours
 from ok_ml.recommender.popularity import Popularity
 from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.ranking import RankedLists, rank_block
@@ -31,7 +32,7 @@ PREDICTIONS_SCHEMA: Final = pa.schema([
     pa.field(c.REASONS, pa.list_(pa.int8()), nullable=False),
     pa.field(c.IS_FALLBACK, pa.bool_(), nullable=False),
 ])  # fmt: skip
-_FACTORS, _RANKER, _LAYOUT, _PARAMS = "factors", "ranker", "layout.json", "params.json"
+_FACTORS, _NEIGHBOURS, _RANKER, _LAYOUT, _PARAMS = "factors", "neighbours", "ranker", "layout.json", "params.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class ScoringBundle:
     popularity: Popularity
     layout: FeatureLayout
     stage: PredictionsStage
+    neighbours: Neighbours
 
     @classmethod
     def load(cls, folder: Path, *, expected_sha256: str | None = None) -> "ScoringBundle":
@@ -57,12 +59,13 @@ class ScoringBundle:
         ranker = Ranker.load(folder / _RANKER, expected_sha256=expected_sha256)
         ranker.require_features(layout.feature_order())
         stage = PredictionsStage(**json.loads((folder / _PARAMS).read_text()))
-        return cls(Factors.load(folder / _FACTORS), ranker, Popularity.load(folder), layout, stage)
+        neighbours = Neighbours.load(folder / _NEIGHBOURS)
+        return cls(Factors.load(folder / _FACTORS), ranker, Popularity.load(folder), layout, stage, neighbours)
 
 
 def write_bundle(
     folder: Path, *, factors: Factors, ranker: Ranker, sample: "NDArray[np.float32]", popularity: Popularity,
-    layout: FeatureLayout, stage: PredictionsStage,
+    layout: FeatureLayout, stage: PredictionsStage, neighbours: Neighbours | None = None,
 ) -> None:  # fmt: skip
     """Write the bundle into `folder`.
 
@@ -73,6 +76,8 @@ def write_bundle(
     """
     ranker.require_features(layout.feature_order())
     factors.save(folder / _FACTORS)
+    if neighbours is not None and neighbours.models:
+        neighbours.save(folder / _NEIGHBOURS)
     ranker.save(folder / _RANKER, sample)
     popularity.save(folder)
     save_layout(folder / _LAYOUT, layout)
@@ -87,7 +92,8 @@ def save_layout(path: Path, layout: FeatureLayout) -> None:
 def load_layout(path: Path) -> FeatureLayout:
     """Read the file of `save_layout`."""
     raw = json.loads(path.read_text())
-    return FeatureLayout(tuple(raw["user"]), tuple(raw["source"]), tuple(raw["pair"]), raw["absent"])
+    cross = tuple(raw.get("cross", CROSS_FEATURES))  # a layout from before the neighbours does not name them
+    return FeatureLayout(tuple(raw["user"]), tuple(raw["source"]), tuple(raw["pair"]), raw["absent"], cross)
 
 
 def score_part(bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, part: int) -> pa.Table:
@@ -122,7 +128,14 @@ def _shared(
 ) -> tuple[ScoringBundle, Cut]:
     bundle = ScoringBundle.load(Path(bundle_path))
     tables = Tables(Lake(lake_root), dataset_scope, scope)
-    cut = Cut.load(tables, dt, factors=bundle.factors, popularity=bundle.popularity, layout=bundle.layout)
+    cut = Cut.load(
+        tables,
+        dt,
+        factors=bundle.factors,
+        popularity=bundle.popularity,
+        layout=bundle.layout,
+        neighbours=bundle.neighbours,
+    )
     return bundle, cut
 
 

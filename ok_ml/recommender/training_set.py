@@ -36,10 +36,17 @@ SORT_BY: Final = (GROUP, c.SOURCE_ID)  # for Lake.write
 
 @dataclass(frozen=True)
 class LabelDay:
-    """A day of labels and the committed day before it, which its features, snapshots and candidates are of."""
+    """A day of labels and the committed day before it, which its features, snapshots and candidates are of.
+
+    Attributes
+    ----------
+    more
+        Later partitions whose events label the same list.
+    """
 
     label_dt: str
     feature_dt: str
+    more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.feature_dt >= self.label_dt:
@@ -48,6 +55,11 @@ class LabelDay:
                 why="the features would have seen the reactions that they are to predict",
                 remedy="pass the committed partition just before the label day",
             )
+
+    @property
+    def label_dts(self) -> tuple[str, ...]:
+        """Every partition of labels."""
+        return (self.label_dt, *self.more)
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,7 @@ class CandidatesBuilder(TrainingSetBuilder):
 
     def _part_tables(self, task: TrainingTask, part: CutPart, day: LabelDay) -> Iterator[pa.Table]:
         cut = part.cut
-        pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, [day.label_dt], task.grades, part.part)
+        pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, day.label_dts, task.grades, part.part)
         pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
         for block in part.blocks(_users_with_label(part, pairs)):
             found = cut.index.candidates(block, task.candidates)

@@ -13,6 +13,7 @@ from ok_ml.serving.layout import Neighbours, facts, notice, page
 REASON_WORDS: Final = {
     "taste": "close to your taste",
     "popular": "popular now",
+    "similar": "goes with what you like",
     "friends": "friends are subscribed",
     "fallback": "popular list: no history yet",
 }

@@ -14,12 +14,14 @@ from ok_ml.hashing import part_of_key
 
 PREFIX = Prefix(Kind.PREDICTION, 1767607200123, b"\x01\x02\x03\x04\x05\x06\x07\x08", 42)
 INT64 = st.integers(-(2**63), 2**63 - 1)
-LISTS = st.lists(
-    st.tuples(
-        st.lists(st.tuples(INT64, st.floats(width=32, allow_nan=False), st.integers(0, 3)), max_size=9), st.booleans()
-    ),
-    max_size=6,
-)
+
+
+def _lists(reasons: tuple[int, ...], *, is_fallback: bool):
+    cells = st.tuples(INT64, st.floats(width=32, allow_nan=False), st.sampled_from(reasons))
+    return st.tuples(st.lists(cells, max_size=9), st.just(is_fallback))
+
+
+LISTS = st.lists(_lists((0, 1, 2, 4), is_fallback=False) | _lists((0, 1, 2, 3), is_fallback=True), max_size=6)
 
 
 def table(rows: list[tuple[list[tuple[int, float, int]], bool]]) -> pa.Table:
@@ -64,10 +66,11 @@ def test_the_bytes_of_a_small_list_by_hand():
 
 
 def test_a_hundred_sources_fit_into_1250_bytes():
-    cells = [(2**62 + place, 1.0 - place / 100, place % 4) for place in range(100)]
+    reasons = [(0, 1, 2, 4)[place % 4] for place in range(100)]
+    cells = [(2**62 + place, 1.0 - place / 100, reasons[place]) for place in range(100)]
     value = codec.encode_predictions(PREFIX, table([(cells, False)]))[0]
     assert len(value) == codec.prediction_bytes(100) == 1249
-    assert codec.decode_prediction(value).reasons.tolist() == [place % 4 for place in range(100)]
+    assert codec.decode_prediction(value).reasons.tolist() == reasons
 
 
 @given(st.binary(max_size=80))
@@ -105,7 +108,9 @@ def test_another_schema_or_kind_is_refused(place, byte, match):
     ("change", "match"),
     [
         ({"scores": [[1.0]]}, "unequal length"),
-        ({"reasons": [[0, 4]]}, "reason 4"),
+        ({"reasons": [[0, 5]]}, "reason 5"),
+        ({"reasons": [[0, 3]], "is_fallback": [False]}, "with history has the reason 'fallback'"),
+        ({"reasons": [[0, 4]], "is_fallback": [True]}, "without history has the reason 'similar'"),
         ({"source_ids": [[1, None]]}, "source_ids holds nulls"),
         ({"scores": [None]}, "scores holds nulls"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.errors import ConfigError, ModelError
 from ok_ml.hashing import part_of
-from ok_ml.recommender.candidates import quotas
+from ok_ml.recommender.candidates import ALS, quotas
 from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.gather import FeatureLayout, FeatureStore
 from ok_ml.recommender.interactions import read_events
@@ -65,8 +65,8 @@ def test_each_pool_gives_its_quota_and_friends_come_by_count(cut):
     block = whole(cut.part(0))
     found = cut.index.candidates(block, 30)
     warm = np.flatnonzero(block.factor_rows >= 0)
-    limits = quotas(30)
-    assert limits.tolist() == [20, 4, 6]  # taste, popular, friends
+    assert quotas(30, 0) == [20, 6, 4]  # taste, friends, popular
+    assert quotas(100, 2) == [35, 15, 15, 20, 15]  # taste, two models of the neighbours, friends, popular
     taste, _ = cut.index.by_taste(block, 20)
     assert np.array_equal(found.sources[warm, :20], taste[warm])
     assert (found.reasons[warm, :20] == c.REASON_TASTE).all()
@@ -97,7 +97,7 @@ def test_friends_subscribed_is_counted_pair_by_pair(cut, world):
     block = whole(part)
     users = np.repeat(np.arange(block.size), len(SOURCE_IDS))
     sources = np.tile(np.arange(len(SOURCE_IDS)), block.size)
-    features = part.store.gather(block, users, sources, np.ones(block.size))
+    features = part.store.gather(block, users, sources, {ALS: np.ones(block.size)})
     column = part.store.feature_order().index("friends_subscribed")
     expected = [
         sum(int(SOURCE_IDS[s]) in subscribed[f] for f in friends[int(block.user_ids[u])])
@@ -113,7 +113,9 @@ def test_block_size_and_order_change_no_candidate(cut):
     shuffled = np.random.default_rng(0).permutation(rows)
     pieces = [cut.index.candidates(block, 25) for block in part.blocks(shuffled, size=3)]
     assert np.array_equal(np.concatenate([piece.sources for piece in pieces]), together.sources[shuffled])
-    assert np.array_equal(np.concatenate([piece.best_scores for piece in pieces]), together.best_scores[shuffled])
+    assert np.array_equal(
+        np.concatenate([piece.best_scores[ALS] for piece in pieces]), together.best_scores[ALS][shuffled]
+    )
 
 
 def test_users_without_history_get_the_popular_of_their_segment(cut):
@@ -154,8 +156,8 @@ def test_every_feature_of_a_pair_is_what_its_tables_say(cut, world):
     assert table["likes_given"].tolist() == [given.get(int(s), 0.0) for s in SOURCE_IDS]
     assert np.allclose(table["topic_affinity"], [shares.get(t, 0.0) if t else 0.0 for t in topics])
     assert np.allclose(table["als_score"], exact, atol=1e-5)
-    assert np.allclose(table["als_score_relative"], exact / found.best_scores[0], atol=1e-5)
-    assert found.best_scores[0] == pytest.approx(max(exact[found.sources[0]]), abs=1e-6)
+    assert np.allclose(table["als_score_relative"], exact / found.best_scores[ALS][0], atol=1e-5)
+    assert found.best_scores[ALS][0] == pytest.approx(max(exact[found.sources[0]]), abs=1e-6)
     assert np.array_equal(np.argsort(table["popularity_rank_share"]), cut.index.orders[0])
 
 
@@ -163,7 +165,7 @@ def test_a_user_without_rows_gets_the_absent_values(cut):
     cold = int(USER_IDS[-1])
     part = cut.part(int(part_of(USER_IDS[-1:], PARTS)[0]))
     block = part.block(np.flatnonzero(part.users.user_ids == cold))
-    row = part.store.gather(block, np.zeros(1, np.int64), np.array([3]), np.zeros(1))[0]
+    row = part.store.gather(block, np.zeros(1, np.int64), np.array([3]), {ALS: np.zeros(1)})[0]
     values = dict(zip(part.store.feature_order(), row.tolist(), strict=True))
     assert {name: values[name] for name in ("impressions_seen", "likes_given", "als_score", "als_score_relative", "topic_affinity")} == {
         "impressions_seen": 0, "likes_given": 0, "als_score": 0, "als_score_relative": 0, "topic_affinity": 0,

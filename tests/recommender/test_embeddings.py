@@ -97,7 +97,9 @@ def test_spark_refuses_to_start_without_a_checkpoint_folder():
 
 
 def test_an_unknown_engine_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="expected implicit, spark, or a path like .*, got 'spork'; did you mean 'spark'"):
+    with pytest.raises(
+        ConfigError, match=r"expected implicit, spark, or a path like .*, got 'spork'; did you mean 'spark'"
+    ):
         create_engine("spork")
 
 
