@@ -40,10 +40,10 @@ class Sizes:
         Partitions are mapped together as long as they have no more raw rows than this.
     """
 
-    rows: int = 1 << 18
-    block_bytes: int = 1 << 24
-    spill_bytes: int = 1 << 27
-    group_rows: int = 1 << 19
+    rows: int = 1 << 17
+    block_bytes: int = 1 << 22
+    spill_bytes: int = 1 << 26
+    group_rows: int = 1 << 18
 
 
 def check_columns(wanted: list[str], present: list[str], source: str, key: str) -> None:
