@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MASK_63 = (1 << 63) - 1
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
@@ -39,6 +40,11 @@ def part_of_key(key: bytes, parts: int) -> int:
     if len(key) == 8:
         return int(part_of(np.frombuffer(key, dtype=">i8").astype(np.int64), parts)[0])
     return xxhash.xxh3_64_intdigest(key) % parts
+
+
+def text_id(text: str) -> int:
+    """The int64 id of a text id: the low 63 bits of XXH3-64 of its UTF-8, so never negative and the same everywhere."""
+    return xxhash.xxh3_64_intdigest(text.encode()) & _MASK_63
 
 
 def entity_key(entity_id: int) -> bytes:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 
 from ok_ml.errors import DataError
+from ok_ml.hashing import text_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,6 @@ _ZERO: Final = np.uint8(ord("0"))
 _MINUS: Final = np.uint8(ord("-"))
 _INT64: Final = np.iinfo(np.int64)
 _INT32: Final = np.iinfo(np.int32)
-_MASK_63: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,17 @@ class Words:
 
 
 def integers(column: pa.ChunkedArray, *, bits: int = 64) -> Integers:
-    """Whole numbers: integers, integral doubles below 2^53, or their text; `bits` 32 or 64 bounds them."""
+    """Whole numbers: integers, integral decimals, integral doubles up to 2^53, or their text; `bits` 32 or 64 bounds them."""
     plain = flat(column)
     if pa.types.is_int64(plain.type) and bits == 64 and not plain.null_count:
         return Integers(plain.to_numpy(), np.zeros(len(plain), bool), np.zeros(len(plain), bool))
     null = mask_of(plain.is_null())
     if pa.types.is_integer(plain.type):
         values, bad = _from_integers(plain)
-    elif pa.types.is_floating(plain.type) or pa.types.is_decimal(plain.type):
+    elif pa.types.is_floating(plain.type):
         values, bad = _from_floats(plain)
+    elif pa.types.is_decimal(plain.type):  # exact beyond 2^53, as text is
+        values, bad = _from_text(pc.replace_substring_regex(plain.cast(pa.string()), r"\.0*$", ""))
     elif pa.types.is_boolean(plain.type):
         values, bad = np.zeros(len(plain), np.int64), ~null
     else:
@@ -124,7 +125,7 @@ def hashed(column: pa.ChunkedArray, key: str) -> Integers:
 
 def ids_of(texts: Sequence[str]) -> "NDArray[np.int64]":
     """The id of each text."""
-    return np.array([xxhash.xxh3_64_intdigest(text.encode()) & _MASK_63 for text in texts], dtype=np.int64)
+    return np.array([text_id(text) for text in texts], dtype=np.int64)
 
 
 def hash_collision(key: str, texts: int) -> DataError:

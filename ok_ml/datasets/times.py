@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml.config.models import TimeMapping
-from ok_ml.datasets.cells import flat, integers, mask_of
+from ok_ml.datasets.cells import flat, integers, mask_of, numbers
 from ok_ml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Times:
 def read_times(table: pa.Table, mapping: TimeMapping, key: str) -> Times:
     """The event times of raw rows.
 
-    A time without a zone is in `mapping.timezone`; one that happened twice (or never) when clocks were changed is the
-    earlier one.
+    A time without a zone is in `mapping.timezone`. Of one that happened twice, when clocks were put back, it is the earlier
+    one; one that never happened, when they were put forward, is read by the offset before the change: 02:30 is 03:30.
 
     Raises
     ------
@@ -102,10 +102,17 @@ def iso_of(days: "int | np.int32") -> str:
 
 
 def _from_epoch(column: pa.Array, micros: int) -> Times:
+    """Counts since 1970-01-01, with decimals too: 1709294400.25 seconds."""
     cells = integers(column)
-    limit = _LATEST // micros
-    bad = cells.null | cells.bad | (cells.values > limit) | (cells.values < _EARLIEST // micros)
-    return Times(np.where(bad, 0, cells.values) * micros, bad)
+    whole = ~(cells.null | cells.bad) & (cells.values <= _LATEST // micros) & (cells.values >= _EARLIEST // micros)
+    found = np.where(whole, cells.values, 0) * micros
+    if cells.bad.any() and not pa.types.is_boolean(column.type):
+        counted = numbers(pa.chunked_array([column])).fill_null(np.nan).to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            exact = np.rint(counted * micros)
+            split = cells.bad & (exact <= _LATEST) & (exact >= _EARLIEST)
+        found[split], whole = exact[split].astype(np.int64), whole | split
+    return Times(found, ~whole)
 
 
 def _from_date_columns(table: pa.Table, mapping: TimeMapping) -> Times:
@@ -130,9 +137,9 @@ def _from_text(column: pa.Array, mapping: TimeMapping, key: str) -> Times:
     known = [_parse(text, mapping.format, zone) for text in encoded.dictionary.to_pylist()]
     lookup = np.array([*known, None], dtype=object)
     codes = encoded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
-    bad = np.array([value is None for value in lookup])[codes]
+    bad = np.array([value is None or not _EARLIEST <= value <= _LATEST for value in lookup])[codes]
     micros = np.array([0 if value is None else value for value in lookup], dtype=np.int64)[codes]
-    return Times(micros, bad)
+    return Times(np.where(bad, 0, micros), bad)
 
 
 def _parse(text: str, form: str, zone: ZoneInfo) -> int | None:
@@ -150,7 +157,9 @@ def _utc(column: pa.Array, timezone: str, key: str) -> pa.Array:
     if column.type.tz is not None or timezone == "UTC":
         return column
     _zone(timezone, key)
-    return pc.assume_timezone(column, timezone, ambiguous="earliest", nonexistent="earliest")
+    known = pc.assume_timezone(column, timezone, ambiguous="earliest", nonexistent="earliest")
+    # Of a time that never was this is the last moment before the gap: what lies beyond it is added, as Python does.
+    return pc.add(known, pc.subtract(column, pc.local_timestamp(known)))
 
 
 def _zone(name: str, key: str) -> ZoneInfo:

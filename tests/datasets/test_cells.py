@@ -91,7 +91,9 @@ def test_times_before_1970_fall_into_their_own_day() -> None:
 
 
 def test_numbers_without_a_declared_unit_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"(?s)tiny\.events\.time: column 't' holds int64.*epoch_s, epoch_ms or epoch_us"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)tiny\.events\.time: column 't' holds int64.*epoch_s, epoch_ms or epoch_us"
+    ):
         times([1709294400])
 
 

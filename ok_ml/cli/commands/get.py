@@ -6,8 +6,11 @@ import rich_click as click
 
 from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
+from ok_ml.columns import USER_ID
+from ok_ml.hashing import text_id
 
 if TYPE_CHECKING:
+    from ok_ml.config.models import Project
     from ok_ml.delivery.manifest import Answer
 
 
@@ -28,7 +31,7 @@ def get(settings: Settings, *, experiment: str, entity_id: str, most: int | None
     try:
         # Size and every value's own checksum are verified always; hashing the whole file is the service's business.
         reader = store.reader(name, verify=False)
-        answer = reader.get_many([_parsed(entity_id)], with_names=True)
+        answer = reader.get_many([_key_of(project, name, entity_id)], with_names=True)
         reader.close()
     finally:
         store.close()
@@ -75,6 +78,13 @@ def _print(document: dict[str, Any]) -> None:
     write_table(["", "source", "name", "topic", "score", "why"], rows, right=["", "source", "score"])
     fallback = ", fallback" if document["fallback"] else ""
     write_line(f"\ngeneration {document['generation']}, model version {document['model_version']}{fallback}")
+
+
+def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
+    """The id under which a user's list is kept; where the log names users by texts it is the text's hash."""
+    if USER_ID in project.dataset_of(experiment).events.hash_ids:
+        return text_id(entity_id)
+    return _parsed(entity_id)
 
 
 def _parsed(entity_id: str) -> int | str:
