@@ -93,12 +93,16 @@ class OpenExperiment:
         return lake.read(scope, table, [dt or lake.latest(scope, table)])
 
 
-def open_experiment(experiment: str, *, root: Path | None = None, size: str | None = None) -> OpenExperiment:
+def open_experiment(
+    experiment: str, *, root: Path | None = None, size: str | None = None, attempt: str | None = None
+) -> OpenExperiment:
     """See `ok_ml.open`."""
     from ok_ml.config.loader import load_project
+    from ok_ml.pipelines.attempts import find_attempt
     from ok_ml.pipelines.registry import open_pipeline
 
-    return OpenExperiment(open_pipeline(load_project(root, size), experiment))
+    pipeline = open_pipeline(load_project(root, size), experiment)
+    return OpenExperiment(pipeline if attempt is None else find_attempt(pipeline, attempt))
 
 
 def _one_of(known: dict[str, str], given: str, what: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
+from ok_ml import columns as c
 from ok_ml.cli.context import Settings
 from ok_ml.cli.run_report import Reporter, write_summary
 from ok_ml.config.models import ExperimentConfig, Project
@@ -64,6 +65,8 @@ class TrySummary:
     ----------
     baseline
         champion, or unchanged: the experiment as its YAML is, trained on the same days.
+    baseline_recomputed
+        What had to be made to judge the baseline: nothing where production's tables are of these days.
     best
         The change with the highest mean of the gate's metric over its seeds.
     """
@@ -73,6 +76,7 @@ class TrySummary:
     metric: str
     days: str
     baseline: str
+    baseline_recomputed: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     best: str = ""
     seconds: float = 0.0
@@ -120,7 +124,7 @@ def try_changes(
             baseline = baseline_of(pipeline, upto, session, say=reporter.say)
             summary = _summary(pipeline, asked[0][1], baseline)
             for change, attempt in asked:
-                summary.attempts.append(_attempt(change, attempt, baseline, session, reporter))
+                summary.attempts.append(_attempt(pipeline, change, attempt, baseline, session, reporter))
     finally:
         reporter.close()
     summary.best = max(configs, key=summary.mean)
@@ -140,20 +144,33 @@ def _changed(settings: Settings, experiment: str, path: Path) -> ExperimentConfi
 def _summary(pipeline: SourceRecommendation, attempt: SourceRecommendation, baseline: Baseline) -> TrySummary:
     days = attempt.calendar().eval_dts
     metric = pipeline.config.gate.metric
-    return TrySummary(pipeline.name, pipeline.project.size, metric, f"{days[0]} .. {days[-1]}", baseline.name)
+    made = baseline.bill.recomputed
+    return TrySummary(pipeline.name, pipeline.project.size, metric, f"{days[0]} .. {days[-1]}", baseline.name, made)
 
 
 def _attempt(
-    change: str, attempt: SourceRecommendation, baseline: Baseline, session: Callable[[], Any], reporter: Reporter
-) -> Attempt:
+    pipeline: SourceRecommendation, change: str, attempt: SourceRecommendation, baseline: Baseline,
+    session: Callable[[], Any], reporter: Reporter,
+) -> Attempt:  # fmt: skip
     started = time.monotonic()
     reporter.say(f"trying     {change}, seed {attempt.config.seed}, in {attempt.name}")
     bill: Bill = train_attempt(attempt, session, say=reporter.say)
     rows = judge_attempt(attempt, baseline, change, bill, say=reporter.say)
+    if c.EVALUATION in bill.recomputed:
+        _track(pipeline, attempt.name, change, rows)
     return Attempt(
         change, attempt.config.seed, attempt.name, list(_compared(rows, baseline.name)), bill.recomputed, bill.reused,
         round(time.monotonic() - started, 3),
     )  # fmt: skip
+
+
+def _track(pipeline: SourceRecommendation, scope: str, change: str, rows: list[dict[str, Any]]) -> None:
+    from ok_ml.pipelines.tracking import log_attempt
+    from ok_ml.resources.mlflow import MlflowResource
+
+    config = pipeline.project.environment.mlflow
+    client = MlflowResource(tracking_uri=config.tracking_uri, artifact_root=config.artifact_root).client()
+    log_attempt(client, pipeline, scope, change, rows)
 
 
 def _compared(rows: list[dict[str, Any]], baseline: str) -> Iterator[Compared]:

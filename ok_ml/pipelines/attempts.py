@@ -61,6 +61,7 @@ class Baseline:
     name: str
     version: str
     lists: "Callable[[NDArray[np.int64]], NDArray[np.int64]]"
+    bill: Bill = field(default_factory=Bill)
 
 
 def open_attempt(pipeline: SourceRecommendation, config: ExperimentConfig, upto: str | None) -> SourceRecommendation:
@@ -95,6 +96,27 @@ def attempts_of(pipeline: SourceRecommendation) -> list[str]:
     """Scopes of the attempts of an experiment, ascending."""
     found = pipeline.lake.root.glob(f"{pipeline.name}{ATTEMPT_MARK}*")
     return sorted(path.name for path in found if path.is_dir())
+
+
+def find_attempt(pipeline: SourceRecommendation, marked: str) -> SourceRecommendation:
+    """A finished attempt by the end of its scope's name, with the configuration that it was judged with.
+
+    Raises
+    ------
+    UsageError
+        There is none; lists the known ones.
+    """
+    known = {scope.partition(ATTEMPT_MARK)[2]: scope for scope in attempts_of(pipeline)}
+    found = pipeline.lake.find(known.get(marked, marked), c.EVALUATION)
+    if marked not in known or found is None:
+        raise UsageError(
+            f"{pipeline.name} has no finished attempt {marked!r}; known: {', '.join(sorted(known)) or 'none'}",
+            why="there is nothing to read", remedy=f"take one of them, or make it: ok-ml try {pipeline.name} --with CHANGE.yml",
+        )  # fmt: skip
+    config = ExperimentConfig.model_validate_json(json.dumps(found.details["config"]))
+    experiments = {**pipeline.project.experiments, known[marked]: config}
+    project = pipeline.project.model_copy(update={"experiments": experiments})
+    return replace(pipeline, project=project, name=known[marked], upto=str(found.details["upto"]))
 
 
 def forget_attempts(pipeline: SourceRecommendation) -> list[str]:
@@ -148,14 +170,15 @@ def baseline_of(pipeline: SourceRecommendation, upto: str | None, session: Calla
     control = open_attempt(pipeline, pipeline.config, upto)
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if champion is not None and _is_fair(pipeline, control, champion):
-        prepare_attempt(control, session, Bill(), say=say)
-        found = _champion(control, champion)
+        bill = Bill()
+        prepare_attempt(control, session, bill, say=say)
+        found = _champion(control, champion, bill)
         if found is not None:
             return found
     say("no champion that has not seen these days: training the experiment unchanged, to compare with")
-    train_attempt(control, session, say=say)
+    bill = train_attempt(control, session, say=say)
     version = fingerprint({c.MODEL: control.lake.manifest(control.name, c.MODEL).data_version})
-    return Baseline(UNCHANGED, version, lambda users: _newest(control, users))
+    return Baseline(UNCHANGED, version, lambda users: _newest(control, users), bill)
 
 
 def judge_attempt(
@@ -299,7 +322,7 @@ def _newest(attempt: SourceRecommendation, users: "NDArray[np.int64]", cut: Any 
     return newest_lists(attempt, users, cut or _cut(attempt))
 
 
-def _champion(control: SourceRecommendation, champion: Manifest) -> Baseline | None:
+def _champion(control: SourceRecommendation, champion: Manifest, bill: Bill) -> Baseline | None:
     """The champion on the days of `control`; None if it needs features that are not computed any more."""
     import numpy as np
 
@@ -319,7 +342,7 @@ def _champion(control: SourceRecommendation, champion: Manifest) -> Baseline | N
         assert found is not None  # noqa: S101 - asked above
         return found
 
-    return Baseline(CHAMPION_NAME, version, lists)
+    return Baseline(CHAMPION_NAME, version, lists, bill)
 
 
 def _is_fair(pipeline: SourceRecommendation, control: SourceRecommendation, champion: Manifest) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ok_ml.pipelines.evaluating import Evaluated
 
 EXPERIMENT_TAG: Final = "ok_ml.experiment"
+TRY_TAG: Final = "ok_ml.try"  # on the run of an attempt: its scope in the lake
 _POINTS_AT_ONCE: Final = 500
 
 
@@ -53,6 +54,46 @@ def log_evaluation(tracked: Any, evaluated: "Evaluated") -> None:
     tracked.log_dict({"rows": evaluated.rows}, "evaluation.json")
     for path in evaluated.plots.values():
         tracked.log_artifact(str(path), "plots")
+
+
+def log_attempt(
+    client: Any, pipeline: SourceRecommendation, attempt: str, change: str, rows: list[dict[str, Any]]
+) -> str:
+    """A run of its own for an attempt, in its experiment: its metrics and what it changed. No model is registered.
+
+    Parameters
+    ----------
+    client
+        An MlflowClient.
+    attempt
+        The scope of the attempt.
+
+    Returns
+    -------
+    The id of the MLflow run; empty if MLflow does not know the experiment yet, so before its first training.
+    """
+    from mlflow.entities import Metric
+
+    found = client.get_experiment_by_name(pipeline.name)
+    if found is None:
+        return ""
+    tags = {
+        TRY_TAG: attempt,
+        EXPERIMENT_TAG: pipeline.name,
+        "ok_ml.change": change,
+        "ok_ml.size": pipeline.project.size,
+    }
+    run_id = str(client.create_run(found.experiment_id, tags=tags, run_name=attempt).info.run_id)
+    stamp = int(time.time() * 1000)
+    metrics = [
+        Metric(_name(f"{row['model']}.{row['metric']}"), row["estimate"], stamp, 0)
+        for row in rows
+        if row["kind"] == "score" and row["estimate"] is not None
+    ]
+    client.log_batch(run_id, metrics=metrics)
+    client.log_dict(run_id, {"rows": rows}, "evaluation.json")
+    client.set_terminated(run_id)
+    return run_id
 
 
 def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:

@@ -72,6 +72,8 @@ def _print(summary: "TrySummary") -> None:
         _print_metrics(summary, summary.attempts[0])
     else:
         _print_attempts(summary)
+    if summary.baseline_recomputed:
+        write_line(f"\n{summary.baseline}: recomputed {', '.join(summary.baseline_recomputed)}")
     for one in summary.attempts:
         write_line(f"\n{one.change}, seed {one.seed}: {one.seconds:.1f} s, {one.scope}")
         write_line(f"  recomputed: {', '.join(one.recomputed) or 'nothing'}")
