@@ -123,7 +123,8 @@ def collector_items(project: Project) -> Iterator[StatusItem]:
         if status is not None:
             yield collector_item(config, status, time.time(), wanted=wanted)
         elif wanted:
-            yield StatusItem(name, "collector", "unknown", None, config.owners[0], "it has not collected anything yet")
+            message = f"it has not collected anything yet; `ok-ml ui` or `ok-ml collect {name}` starts it"
+            yield StatusItem(f"{name} collector", "collector", "unknown", None, config.owners[0], message)
 
 
 def collector_item(config: DatasetConfig, status: dict[str, Any], now: float, *, wanted: bool) -> StatusItem:
@@ -149,7 +150,7 @@ def collector_item(config: DatasetConfig, status: dict[str, Any], now: float, *,
     if status["lost"] or aside > _ASIDE_WARN * max(messages, 1):
         state = "warn"
         facts += f"; {status['lost']:,} lost to the topic's retention" if status["lost"] else ""
-    return StatusItem(config.dataset, "collector", state, age, config.owners[0], facts)
+    return StatusItem(f"{config.dataset} collector", "collector", state, age, config.owners[0], facts)
 
 
 # -- services ----------------------------------------------------------------------------------------------------

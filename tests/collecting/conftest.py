@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from ok_ml.collecting import collector as collector_module
 from ok_ml.collecting.running import collect
 from ok_ml.collecting.topic import prepare_events_topic
 from ok_ml.config.models import DatasetConfig, KafkaConfig
 from ok_ml.delivery.broker import EmbeddedBroker
 from ok_ml.lake import Lake
-from tests.collecting.feed import dataset
+from tests.collecting.feed import Event, dataset
+from tests.collecting.in_memory import Log, MadeOf
 
 BROKER_PORT, CONTROLLER_PORT = 29800, 29801
 
@@ -62,3 +64,17 @@ def drain(kafka: KafkaConfig, lake: Lake) -> Drain:
         return collect(config, into, kafka, threading.Event(), until_idle_seconds=seconds)
 
     return run
+
+
+@pytest.fixture
+def made_of(monkeypatch: pytest.MonkeyPatch) -> MadeOf:
+    """Makes a log in memory that the next collector reads."""
+    monkeypatch.setattr(collector_module, "prepare_events_topic", lambda *_: "log-1")
+    monkeypatch.setattr(collector_module, "_CLOSE_SECONDS", 0.0)
+
+    def make(messages: list[Event | bytes], seed: int) -> Log:
+        log = Log(messages, seed)
+        monkeypatch.setattr(collector_module, "TopicConsumer", lambda *_, **__: log)
+        return log
+
+    return make

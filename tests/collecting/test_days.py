@@ -1,0 +1,57 @@
+"""When days close, which version they get, and that batches and order do not matter: over a topic in memory."""
+
+import time
+
+import pytest
+
+from ok_ml.collecting.collector import Collector
+from ok_ml.collecting.names import RAW_EVENTS
+from ok_ml.collecting.status import describe
+from ok_ml.lake import Lake
+from tests.collecting.feed import DAYS, committed, dataset, event, expected, stream, versions
+from tests.collecting.in_memory import KAFKA, SENT, to_the_end, work
+
+
+@pytest.mark.parametrize("batch_messages", [1, 7, 1000])
+def test_any_batches_in_any_order_make_the_same_versions(made_of, tmp_path, batch_messages):
+    found = []
+    for seed in (1, 2):
+        lake = Lake(tmp_path / str(seed))
+        done = work(made_of(SENT, seed), lake, batch_messages if seed == 1 else 50)
+        assert committed(lake) == expected(SENT)
+        assert done.checkpoint.set_aside == {"broken_json": 1}
+        assert done.checkpoint.messages == len(SENT)
+        found.append(versions(lake))
+    assert found[0] == found[1]
+    assert list(found[0]) == list(DAYS[:3])
+
+
+def commits(lake: Lake) -> dict[str, int]:
+    return {
+        dt: lake.manifest("stream", RAW_EVENTS, dt).details["commits"] for dt in lake.partitions("stream", RAW_EVENTS)
+    }
+
+
+def test_days_close_while_the_stream_goes_on_and_late_events_wait_for_one_commit(made_of, lake):
+    sent = stream(3, 100)
+    log = made_of(sent, 1)
+    config = dataset("log", batch_seconds=60, batch_messages=17, idle_seconds=60, recommit_seconds=60)
+    collector = Collector(config, lake, KAFKA)
+    to_the_end(collector)
+    assert commits(lake) == {DAYS[0]: 1, DAYS[1]: 1}, "the last day is open: nothing has come from after it"
+    assert {dt: committed(lake)[dt] for dt in DAYS[:2]} == {dt: expected(sent)[dt] for dt in DAYS[:2]}
+    late = [event(700 + number, 0, number) for number in range(30)]
+    for first in (0, 10, 20):
+        log.append(late[first : first + 10])
+        to_the_end(collector)
+    assert commits(lake) == {DAYS[0]: 1, DAYS[1]: 1}
+    assert describe(collector)["late_days"] == {DAYS[0]: 30}
+    assert describe(collector)["open_days"] == {DAYS[2]: 100}
+    collector.close_days(time.monotonic() + 61)
+    assert commits(lake) == {DAYS[0]: 2, DAYS[1]: 1}
+    assert committed(lake)[DAYS[0]] == expected([*sent, *late])[DAYS[0]]
+    restarted = Collector(config, lake, KAFKA)
+    assert restarted.watermark_ms() == collector.watermark_ms()
+    restarted.finish()
+    assert commits(lake) == {DAYS[0]: 2, DAYS[1]: 1, DAYS[2]: 1}
+    assert committed(lake) == expected([*sent, *late])
