@@ -36,7 +36,7 @@ class Preview:
     rows
         How many rows were looked at; all of the file if `whole`.
     first
-        Canonical events made from its first rows, in raw order where that is possible.
+        Canonical events made from its first rows, in raw order.
     set_aside
         Rows that the mapping sets aside, by reason.
     examples
@@ -112,10 +112,18 @@ def _mapped(draft: Proposal, sample: Sample, roles: Roles, shown: int) -> Previe
     counts = sieve.counts() | ({UNREADABLE: len(sample.unreadable)} if sample.unreadable else {})
     if sample.unreadable:
         texts[UNREADABLE] = sample.unreadable[0]
-    head = map_table(config, table.slice(0, 4 * shown), key)[0].slice(0, shown).drop_columns([c.PART])
-    return Preview(
-        draft, roles, sample.table.num_rows, sample.whole, events.num_rows, head.to_pylist(), counts, texts
-    )  # fmt: skip
+    first = _first_events(config, table, key, shown)
+    return Preview(draft, roles, sample.table.num_rows, sample.whole, events.num_rows, first, counts, texts)
+
+
+def _first_events(config: DatasetConfig, table: pa.Table, key: str, shown: int) -> list[dict[str, Any]]:
+    """Events of the first rows, row by row: in raw order, where the mapping would sort them."""
+    found: list[dict[str, Any]] = []
+    for row in range(min(table.num_rows, 4 * shown)):
+        found += map_table(config, table.slice(row, 1), key)[0].drop_columns([c.PART]).to_pylist()
+        if len(found) >= shown:
+            break
+    return found[:shown]
 
 
 def map_table(config: DatasetConfig, table: pa.Table, key: str) -> tuple[pa.Table, Sieve]:

@@ -131,6 +131,7 @@ def _of_text(column: Profile, named: float, timezone: str | None) -> TimeGuess |
     fitting = [form for form in FORMATS if _share([_parsed(value, form) for value in values]) >= _SHARE]
     if not fitting or (column.kind == INTEGER and not named):
         return None
+    fitting.sort(key=lambda form: _span_days(values, form))  # a log has the days of some months, not some days of all
     doubts = (f"days and months could be swapped: {fitting[1]} reads it too",) if len(fitting) > 1 else ()
     return _guess(column, fitting[0], "%z" in fitting[0], f"reads as {fitting[0]}", timezone, 4 + named, doubts)
 
@@ -172,6 +173,11 @@ def _values(column: Profile) -> list[str]:
 
 def _share(found: list[datetime | None]) -> float:
     return sum(moment is not None for moment in found) / max(len(found), 1)
+
+
+def _span_days(values: list[str], form: str) -> int:
+    days = [moment.toordinal() for value in values if (moment := _parsed(value, form)) is not None]
+    return max(days) - min(days)
 
 
 def _iso(value: str) -> datetime | None:
