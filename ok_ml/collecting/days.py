@@ -18,12 +18,11 @@ import xxhash
 
 from ok_ml import columns as c
 from ok_ml.collecting.contract import CONTENT, EVENT_ID, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS
-from ok_ml.collecting.names import RAW_EVENTS, iso_of
+from ok_ml.collecting.names import RAW_EVENTS, THROUGH, iso_of
 from ok_ml.collecting.staging import Staging
 from ok_ml.datasets.writing import FILE_HASHES, rows_hash
 from ok_ml.lake import Lake, Manifest, part_prefix
 
-THROUGH: Final = "through_batch"  # in a manifest's details: the last batch that the version holds
 CODE_VERSION: Final = "1"  # raise it when equal messages become other rows
 
 

@@ -8,6 +8,7 @@ from ok_ml.datasets.locations import RAW_PREFIX
 
 FOLDER: Final = "_collecting"  # below the dataset's folder of the lake
 RAW_EVENTS: Final = RAW_PREFIX + EVENTS
+THROUGH: Final = "through_batch"  # in a committed day's details: the last batch that the version holds
 _EPOCH: Final = date(1970, 1, 1)
 
 

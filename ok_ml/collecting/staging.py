@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from ok_ml import columns as c
 from ok_ml.collecting.contract import DAY_MS, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS, Aside
-from ok_ml.collecting.names import FOLDER
+from ok_ml.collecting.names import FOLDER, RAW_EVENTS, THROUGH
 from ok_ml.errors import IntegrityError
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
@@ -131,6 +131,7 @@ class Staging:
         for left in self._batches.glob(".*"):  # of a process that was killed before its rename
             left.unlink()
         self.batches = [self._open(path) for path in sorted(self._batches.glob("*.parquet"))]
+        self._floor = 0 if self.batches else _newest_committed(lake, dataset)
         for batch in self.batches:
             self._show_aside(batch)
 
@@ -141,8 +142,8 @@ class Staging:
 
     @property
     def newest(self) -> int:
-        """Number of the newest batch, 0 without any."""
-        return self.batches[-1].number if self.batches else 0
+        """Number of the newest batch that there is, or that a committed day holds; 0 without any."""
+        return self.batches[-1].number if self.batches else self._floor
 
     def write(self, events: list[pa.Table], aside: list[Aside], checkpoint: Checkpoint) -> Batch:
         """Write one batch; it is on the disk, and what comes after it goes on from there, when this returns.
@@ -236,6 +237,12 @@ class Staging:
 def days_of(times_ms: "NDArray[np.int64]") -> "NDArray[np.int64]":
     """Days since 1970-01-01 of event times, milliseconds since then."""
     return np.floor_divide(times_ms, DAY_MS)
+
+
+def _newest_committed(lake: Lake, dataset: str) -> int:
+    """Where the batches were removed by hand, numbers still go on: a day's manifest tells by them what it holds."""
+    manifests = (lake.manifest(dataset, RAW_EVENTS, dt) for dt in lake.partitions(dataset, RAW_EVENTS))
+    return max((int(manifest.details.get(THROUGH, 0)) for manifest in manifests), default=0)
 
 
 def _write_groups(path: Path, events: pa.Table, aside: list[Aside], checkpoint: Checkpoint, parts: int) -> None:

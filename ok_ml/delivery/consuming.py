@@ -58,6 +58,7 @@ class TopicConsumer:
         """Read a topic's partitions from these offsets; the earliest one where there is none."""
         from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
+        self._ended -= {(topic, part) for part in range(partitions)}
         wanted = [TopicPartition(topic, part, positions.get(part, OFFSET_BEGINNING)) for part in range(partitions)]
         self._consumer.incremental_assign(wanted)
 
@@ -71,6 +72,7 @@ class TopicConsumer:
         """Read a partition from the earliest record that is left."""
         from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
+        self._ended.discard((topic, partition))
         self._consumer.incremental_unassign([TopicPartition(topic, partition)])
         self._consumer.incremental_assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
 

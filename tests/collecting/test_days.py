@@ -1,12 +1,14 @@
 """When days close, which version they get, and that batches and order do not matter: over a topic in memory."""
 
+import shutil
 import time
 
 import pytest
 
 from ok_ml.collecting.collector import Collector
-from ok_ml.collecting.names import RAW_EVENTS
+from ok_ml.collecting.names import FOLDER, RAW_EVENTS
 from ok_ml.collecting.status import describe
+from ok_ml.errors import IntegrityError
 from ok_ml.lake import Lake
 from tests.collecting.feed import DAYS, committed, dataset, event, expected, stream, versions
 from tests.collecting.in_memory import KAFKA, SENT, to_the_end, work
@@ -55,3 +57,24 @@ def test_days_close_while_the_stream_goes_on_and_late_events_wait_for_one_commit
     restarted.finish()
     assert commits(lake) == {DAYS[0]: 2, DAYS[1]: 1, DAYS[2]: 1}
     assert committed(lake) == expected([*sent, *late])
+
+
+def test_without_its_batches_it_reads_the_topic_again_and_changes_nothing(made_of, lake):
+    work(made_of(SENT, 1), lake)
+    before = versions(lake)
+    shutil.rmtree(lake.root / "stream" / FOLDER)
+    late = [event(800, 0, 5), event(801, 2, 5)]
+    done = work(made_of([*SENT, *late], 2), lake)
+    assert committed(lake) == expected([*SENT, *late])
+    assert versions(lake)[DAYS[1]] == before[DAYS[1]]
+    assert done.checkpoint.messages == len(SENT) + 2
+
+
+def test_a_batch_that_is_not_whole_stops_it(made_of, lake):
+    done = work(made_of(SENT, 1), lake)
+    (path,) = (batch.path for batch in done.staging.batches)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(
+        IntegrityError, match=r"is no whole batch: .*\n.*where the topic goes on.*\n.*read the topic again"
+    ):
+        work(made_of(SENT, 1), lake)

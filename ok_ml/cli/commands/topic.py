@@ -97,11 +97,10 @@ def _days(source: "DatasetConfig", lake: "Lake", days: int | None) -> list[str]:
     from ok_ml.world.log import ensure_days
 
     assert source.world is not None  # noqa: S101  source_of has seen to it
-    committed = lake.partitions(source.dataset, RAW_EVENTS)
-    if days is None and committed:
-        return committed
     first = day_of(source.world.start)
-    wanted = [iso_of(first + number) for number in range(days or source.world.days)]
+    gone_by = [day_of(dt) + 1 - first for dt in lake.partitions(source.dataset, RAW_EVENTS)]
+    count = days or max([source.world.days, *gone_by])
+    wanted = [iso_of(first + number) for number in range(count)]
     ensure_days(source, lake, wanted, progress=say)
     return wanted
 
