@@ -174,7 +174,12 @@ class Lake:
 
     def sweep(self) -> list[Path]:
         """Remove what processes that were killed have left: scratch and staged folders. Returns what was removed."""
-        return remove_left(self.root, self.root / _SCRATCH, lambda folder: (folder / _COMMITTED_MARK).exists())
+        return remove_left(self.root, self.root / _SCRATCH, self._is_current_version)
+
+    def _is_current_version(self, folder: Path) -> bool:
+        place = folder.relative_to(self.root).parts
+        found = self.find(*place[:3]) if len(place) == 4 else None
+        return found is not None and found.version == folder.name
 
     def commit(
         self, folder: Path, *, rows: int, data_version: str, inputs: dict[str, str] | None = None,

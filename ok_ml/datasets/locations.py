@@ -90,7 +90,7 @@ def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Raw
     files: list[RawFile] = list(remote_files(pattern, key) if is_uri(pattern) else _local_files(pattern))
     if not files:
         raise DataError(
-            f"{key}: no file matches {pattern}",
+            f"{key}: no file matches {pattern.partition('?')[0] if is_uri(pattern) else pattern}",
             why="without its raw data the dataset has no partition",
             remedy=f"put the file there, or correct `path: {path}`",
         )

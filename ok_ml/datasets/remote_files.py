@@ -15,6 +15,7 @@ from ok_ml.errors import ConfigError, DataError, EnvironmentFault, OkMlError, Se
 
 _URI: Final = re.compile(r"^[a-z][a-z0-9+]*://", re.IGNORECASE)
 _MAGIC: Final = re.compile(r"[*?\[]")
+_WITH_BUCKETS: Final = ("s3", "gs", "gcs")
 _GONE: Final = ("no_such_bucket", "no such bucket", "does not exist", "not found", "404", "no_such_key")
 _REFUSED: Final = (
     "access_denied",
@@ -141,14 +142,25 @@ def _find(uri: str, key: str) -> list[RemoteFile]:
         infos = filesystem.get_file_info([pattern])
     else:
         folder = pattern[: magic.start()].rpartition("/")[0]
-        infos = filesystem.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True))
         shape = re.compile(glob_shape(pattern))
+        try:
+            infos = filesystem.get_file_info(FileSelector(folder, recursive=True))
+        except FileNotFoundError:
+            if urlsplit(uri).scheme in _WITH_BUCKETS and not _is_there(filesystem, pattern.partition("/")[0]):
+                raise
+            infos = []  # a bucket to which nothing was delivered yet
         infos = [info for info in infos if shape.fullmatch(info.path)]
     found = [
         RemoteFile(prefix + info.path, info.path, info.size, info.mtime_ns or None, filesystem)
         for info in infos if info.type == FileType.File
     ]  # fmt: skip
     return sorted(found, key=lambda file: file.path)
+
+
+def _is_there(filesystem: Any, name: str) -> bool:
+    from pyarrow.fs import FileType
+
+    return bool(filesystem.get_file_info(name).type != FileType.NotFound)
 
 
 def _filesystem(uri: str, key: str) -> tuple[Any, str]:

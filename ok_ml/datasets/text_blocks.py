@@ -8,6 +8,7 @@ encoding, or if it is longer than `LINE_LIMIT_BYTES`.
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
@@ -75,14 +76,13 @@ def _from_wide(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 def _line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The chunks; carriage returns become line feeds if the beginning of the file has no other line ends."""
-    begin = b""
+    begin: list[bytes] = []
     for chunk in chunks:
-        begin += chunk
-        if len(begin) >= _PEEK_BYTES:
+        begin.append(chunk)
+        if sum(map(len, begin)) >= _PEEK_BYTES:
             break
-    swap = b"\n" not in begin and b"\r" in begin
-    yield begin.replace(b"\r", b"\n") if swap else begin
-    for chunk in chunks:
+    swap = any(b"\r" in chunk for chunk in begin) and not any(b"\n" in chunk for chunk in begin)
+    for chunk in chain(begin, chunks):
         yield chunk.replace(b"\r", b"\n") if swap else chunk
 
 
@@ -92,29 +92,35 @@ def _line_blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, tuple[str, ..
     dropped = 0  # bytes of it that are not kept any more
     for chunk in chunks:
         cut = chunk.rfind(b"\n") + 1
-        if not cut:
-            pieces.append(chunk)
-            if dropped or sum(map(len, pieces)) > LINE_LIMIT_BYTES:
-                kept = b"".join(pieces)
-                dropped, pieces = dropped + max(len(kept) - _SHOWN_BYTES, 0), [kept[:_SHOWN_BYTES]]
-            continue
-        end = chunk.find(b"\n") + 1
-        held = sum(map(len, pieces)) + dropped
-        if held + end > LINE_LIMIT_BYTES:
-            shown = (b"".join(pieces) + chunk[:end])[:_SHOWN_BYTES]
-            yield chunk[end:cut], (_overlong(shown, held + end),)
-        else:
-            yield b"".join((*pieces, chunk[:cut])), ()
-        pieces, dropped = [chunk[cut:]], 0
+        if cut and dropped:
+            end = chunk.find(b"\n") + 1
+            yield b"", (_overlong(b"".join((*pieces, chunk[:end])), dropped),)
+            yield _without_overlong(chunk[end:cut])
+        elif cut:
+            yield _without_overlong(b"".join((*pieces, chunk[:cut])))
+        if cut:
+            pieces, dropped = [], 0
+        pieces.append(chunk[cut:])
+        if sum(map(len, pieces)) + dropped > LINE_LIMIT_BYTES:
+            kept = b"".join(pieces)
+            dropped, pieces = dropped + max(len(kept) - _SHOWN_BYTES, 0), [kept[:_SHOWN_BYTES]]
     last = b"".join(pieces)
     if dropped:
-        yield b"", (_overlong(last, len(last) + dropped),)
+        yield b"", (_overlong(last, dropped),)
     elif last:
         yield last, ()
 
 
-def _overlong(shown: bytes, size: int) -> str:
-    return f"{escaped(shown)} ... ({size:,} bytes)"
+def _without_overlong(text: bytes) -> tuple[bytes, tuple[str, ...]]:
+    if len(text) <= LINE_LIMIT_BYTES:
+        return text, ()
+    lines = whole_lines(text)
+    overlong = tuple(_overlong(line, 0) for line in lines if len(line) > LINE_LIMIT_BYTES)
+    return b"".join(line for line in lines if len(line) <= LINE_LIMIT_BYTES), overlong
+
+
+def _overlong(line: bytes, dropped: int) -> str:
+    return f"{escaped(line[:_SHOWN_BYTES])} ... ({len(line) + dropped:,} bytes)"
 
 
 def _decoded(block: bytes, encoding: str) -> TextBlock:
