@@ -41,6 +41,8 @@ class SourceSets:
 
     def take(self, users: "NDArray[np.int64]") -> "SourceSets":
         """The sets of some users, in their order; UNKNOWN gives the empty set."""
+        if not self.users:  # a log without any subscription
+            return SourceSets.empty(len(users))
         known = users >= 0
         starts = np.where(known, self.indptr[users.clip(min=0)], 0)
         sizes = np.where(known, self.indptr[users.clip(min=0) + 1], 0) - starts
