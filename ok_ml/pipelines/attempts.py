@@ -19,7 +19,6 @@ from ok_ml import columns as c
 from ok_ml.config.models import ExperimentConfig
 from ok_ml.errors import DataError, NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint, tree_fingerprint
-from ok_ml.partitions import before
 from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK, SourceRecommendation
 
 if TYPE_CHECKING:
@@ -158,8 +157,7 @@ def prepare_attempt(attempt: SourceRecommendation, session: Callable[[], Any], b
 
 def feature_dts(attempt: SourceRecommendation) -> list[str]:
     """Days whose features a training and an evaluation read."""
-    plan, dts = attempt.calendar(), attempt.committed()
-    return sorted({*(before(dts, label) for label in plan.label_dts), plan.eval_cut})
+    return sorted({*(dt for dt, _ in attempt.labelled_lists()), attempt.calendar().eval_cut})
 
 
 def baseline_of(pipeline: SourceRecommendation, upto: str | None, session: Callable[[], Any], *, say: Say) -> Baseline:

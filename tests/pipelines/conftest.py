@@ -58,6 +58,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(root, base / "state", ok_ml(root, base / "state", "--size", SIZE, "run", "--json"))
 
 
+@pytest.fixture(scope="module")
+def copied_world(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A copy of the world for a module of its own: what it adds, nobody else sees."""
+    assert world.first.code == 0, world.first.err
+    base = tmp_path_factory.mktemp("copied")
+    left = shutil.ignore_patterns("spark")  # a JVM may still be clearing it
+    shutil.copytree(world.root, base / "project", symlinks=True)
+    shutil.copytree(world.state, base / "state", symlinks=True, ignore=left)
+    return World(base / "project", base / "state", world.first)
+
+
 @pytest.fixture
 def spare_world(world: World, tmp_path: Path) -> Iterator[World]:
     """The same world, to be broken: configuration and state are put back afterwards."""

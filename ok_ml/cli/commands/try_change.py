@@ -96,7 +96,7 @@ def _print_attempts(summary: "TrySummary") -> None:
     for one in summary.attempts:
         row = one.of(summary.metric)
         cells = [_signed(row.difference), _interval(row.low, row.high), row.verdict, ""]
-        rows.append([one.change, one.seed, row.estimate, row.baseline, *cells])
+        rows.append([one.change, str(one.seed), row.estimate, row.baseline, *cells])
     for change in dict.fromkeys(one.change for one in summary.attempts):
         tried = [one.of(summary.metric) for one in summary.attempts if one.change == change]
         mean = summary.mean(change)
