@@ -27,7 +27,7 @@ from ok_ml.lake import Lake
 
 logger = logging.getLogger(__name__)
 
-_BROKER_SECONDS: Final = 2.0  # between two questions whether the broker answers, at most
+_BROKER_SECONDS: Final = 1.0  # between two questions whether the broker answers, at most
 _DEAF_SECONDS: Final = 1.0  # without a poll: what has come meanwhile is not known
 _CLOSE_SECONDS: Final = 0.5  # between two looks for days that are over
 

@@ -4,10 +4,9 @@ from datetime import date, timedelta
 from typing import Final
 
 from ok_ml.columns import EVENTS
-from ok_ml.datasets.locations import RAW_PREFIX
 
 FOLDER: Final = "_collecting"  # below the dataset's folder of the lake
-RAW_EVENTS: Final = RAW_PREFIX + EVENTS
+RAW_EVENTS: Final = f"raw_{EVENTS}"  # what ok_ml.datasets.locations makes of a path topic:NAME, without its weight
 THROUGH: Final = "through_batch"  # in a committed day's details: the last batch that the version holds
 _EPOCH: Final = date(1970, 1, 1)
 

@@ -60,7 +60,7 @@ Drain = Callable[..., dict[str, Any]]
 def drain(kafka: KafkaConfig, lake: Lake) -> Drain:
     """Collect what is there until nothing comes any more."""
 
-    def run(config: DatasetConfig, seconds: float = 0.6, into: Lake = lake) -> dict[str, Any]:
+    def run(config: DatasetConfig, seconds: float = 0.3, into: Lake = lake) -> dict[str, Any]:
         return collect(config, into, kafka, threading.Event(), until_idle_seconds=seconds)
 
     return run

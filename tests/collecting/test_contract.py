@@ -5,9 +5,10 @@ import pytest
 
 from ok_ml.collecting.contract import DAY_MS, Limits, parse
 from ok_ml.collecting.days import unique_events
-from ok_ml.collecting.names import day_of, iso_of
+from ok_ml.collecting.names import RAW_EVENTS, day_of, iso_of
 from ok_ml.collecting.watermark import Watermark
 from ok_ml.config.models import TopicConfig
+from ok_ml.datasets.locations import lake_table
 from ok_ml.delivery.attempts import Record
 
 NOON = 1_767_268_800_000  # 2026-01-01T12:00:00Z
@@ -128,3 +129,7 @@ def test_a_day_is_over_when_the_lateness_is(mark):
     assert not mark.is_complete(day, end - 1)
     assert mark.is_complete(day, end)
     assert not mark.is_complete(day, None)
+
+
+def test_days_are_committed_where_the_ingest_looks_for_them():
+    assert lake_table("topic:") == lake_table("topic:clicks") == RAW_EVENTS
