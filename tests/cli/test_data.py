@@ -18,7 +18,9 @@ from ok_ml.config.loader import load_project
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.guess.starter import experiment_text
 from ok_ml.datasets.guess.words import event_type_of, tokens
+from ok_ml.hashing import text_id
 from ok_ml.partitions import minus_days, training_calendar
+from tests.cli import published
 from tests.cli.test_main import HEAVY, environment
 from tests.small_project import edit
 
@@ -324,6 +326,27 @@ def test_what_would_stop_an_experiment_is_said_with_its_remedy_and_exit_code_1(
     assert told in [finding["text"] for finding in stops]
     assert all(finding["remedy"] for finding in stops)
     assert shown.json["verdict"].startswith("no experiment would work on toy")
+
+
+def test_an_experiment_that_asks_for_more_days_than_there_are_is_told(ok: Ok, root: Path) -> None:
+    write_toy(root, toy())
+    edit(root, "configs/experiments/toy_sources.yml", "  predictions:", "  evaluation: {days: 6}\n  predictions:")
+    shown = ok("data", "check", "toy")
+    assert shown.code == 1
+    assert "experiment toy_sources asks for more days than there are" in shown.out
+    assert "verdict    no experiment would work on toy" in shown.out
+
+
+def test_a_user_of_a_log_with_text_ids_is_asked_for_by_the_text(
+    ok: Ok, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(published.USERS, text_id("ольга@ok"), [103])
+    published.publish(root, 1_700_000_000_000)
+    assert ok("get", "toy_sources", "ольга@ok", "--json").json["known"] is False
+    edit(root, "configs/datasets/toy.yml", "event_type: e}", "event_type: e}\n  hash_ids: [user_id]")
+    found = ok("get", "toy_sources", "ольга@ok", "--json").json
+    assert (found["known"], [source["source_id"] for source in found["sources"]]) == (True, ["103"])
+    assert ok("get", "toy_sources", "1", "--json").json["known"] is False  # the text 1, not the number
 
 
 def test_a_robot_nobody_duplicates_and_a_cut_day_are_warnings(ok: Ok, root: Path) -> None:

@@ -118,13 +118,16 @@ def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool
     Nothing is committed. The last line is a verdict: could an experiment work on it? If not, the exit code is 1.
     """
     from ok_ml.datasets.audit.checking import check_dataset
-    from ok_ml.datasets.audit.verdict import STOP, findings, verdict
+    from ok_ml.datasets.audit.verdict import STOP, findings, of_experiment, verdict
     from ok_ml.lake import Lake
 
     project = settings.project()
     config = project.datasets[known_dataset(project, dataset)]
     audit = check_dataset(config, Lake(project.lake_root), project.root, progress=_every_seconds(3))
     found = findings(audit, config)
+    if not any(finding.level == STOP for finding in found):
+        users = [one for one in project.experiments.values() if one.datasets.events.name == dataset]
+        found = [*(finding for one in users for finding in of_experiment(audit, one)), *found]
     if as_json:
         write_json(audit_document(audit, found))
     else:

@@ -6,8 +6,10 @@ from statistics import median
 from typing import Final
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig
+from ok_ml.config.models import DatasetConfig, ExperimentConfig
 from ok_ml.datasets.audit.checking import Audit
+from ok_ml.errors import DataError
+from ok_ml.partitions import training_calendar
 
 STOP: Final = "stop"
 WARN: Final = "warn"
@@ -41,6 +43,18 @@ def findings(audit: Audit, config: DatasetConfig) -> list[Finding]:
     """Everything worth saying, what stops an experiment first."""
     found = [*_amount(audit, config), *_rows(audit), *_days(audit), *_people(audit, config), *_lookups(audit)]
     return sorted(found, key=lambda finding: finding.level != STOP)
+
+
+def of_experiment(audit: Audit, experiment: ExperimentConfig) -> list[Finding]:
+    """What stops one experiment: a plan of labels and evaluation that the partitions do not hold."""
+    stages = experiment.stages
+    plan = (stages.training_set.label_days, stages.evaluation.days, stages.training_set.windows)
+    try:
+        training_calendar(list(audit.partitions), *plan)
+    except DataError as error:
+        text = f"experiment {experiment.experiment} asks for more days than there are: {error.problem}"
+        return [Finding(STOP, text, "shorten stages.training_set.label_days and stages.evaluation.days, or add days")]
+    return []
 
 
 def verdict(audit: Audit, found: list[Finding]) -> str:
