@@ -349,6 +349,15 @@ def test_a_user_of_a_log_with_text_ids_is_asked_for_by_the_text(
     assert ok("get", "toy_sources", "1", "--json").json["known"] is False  # the text 1, not the number
 
 
+def test_a_negative_id_is_no_option(ok: Ok, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(published.USERS, -(2**63), [103])
+    monkeypatch.setitem(published.USERS, -7, [102, 103])
+    published.publish(root, 1_700_000_000_000)
+    for user in (-(2**63), -7):
+        found = ok("get", "toy_sources", str(user), "-n", "1", "--json").json
+        assert (found["known"], found["entity_id"], len(found["sources"])) == (True, str(user), 1)
+
+
 def test_a_robot_nobody_duplicates_and_a_cut_day_are_warnings(ok: Ok, root: Path) -> None:
     rows = toy()
     robot = [

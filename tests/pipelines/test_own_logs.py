@@ -118,7 +118,7 @@ def test_a_dirty_log_goes_to_what_is_served(tmp_path: Path) -> None:
         rejected.update(lake.manifest("dirty", "events", dt).details["rejected"])
     assert rejected == dirt
     for user in SPECIAL.values():
-        served = ok_ml(root, state, "get", "dirty", "--json", "--", str(user))
+        served = ok_ml(root, state, "get", "dirty", str(user), "--json")
         assert served.code == 0, served.err
         assert (served.json["known"], served.json["entity_id"]) == (True, str(user))
         names = [source["name"] for source in served.json["sources"]]

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from ok_ml.delivery.manifest import Answer
 
 
-@command("get", examples=["ok-ml get prod_discovery 42", "ok-ml get prod_discovery 42 -n 5 --json"])
+@command(
+    "get",
+    examples=["ok-ml get prod_discovery 42", "ok-ml get prod_discovery 42 -n 5 --json"],
+    context_settings={"ignore_unknown_options": True},  # an id may be negative
+)
 @click.argument("experiment")
 @click.argument("entity_id")
 @click.option("-n", "most", type=click.IntRange(min=1), help="At most so many sources; default: all that are served.")
