@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ok_ml.config.experiment_models import ModelStage
 from ok_ml.config.loader import find_problems, load_project
 from ok_ml.errors import ConfigError, UsageError
 from tests.small_project import ROOT, edit, write
@@ -12,6 +13,7 @@ EXPERIMENT = "configs/experiments/toy_sources.yml"
 DATASET = "configs/datasets/toy.yml"
 LOCAL = "configs/environments/local.yml"
 BASE = "configs/base.yml"
+MODEL_KEYS = ", ".join(sorted(ModelStage.model_fields))
 
 
 def problems(root: Path, **how: str) -> tuple[str, ...]:
@@ -24,8 +26,7 @@ def problems(root: Path, **how: str) -> tuple[str, ...]:
 FAULTS = {
     "unknown key": (
         EXPERIMENT, "    num_trees: 150\n", "    num_tree: 150\n",
-        f"{EXPERIMENT}:9:5: stages.model.num_tree: expected one of learning_rate, min_data_in_leaf, num_leaves, num_threads, "
-        "num_trees, objective, got 'num_tree'; did you mean 'num_trees'?",
+        f"{EXPERIMENT}:9:5: stages.model.num_tree: expected one of {MODEL_KEYS}, got 'num_tree'; did you mean 'num_trees'?",
     ),
     "unknown section": (
         EXPERIMENT, "release: {cycle: manual}", "relese: {cycle: manual}",
@@ -174,7 +175,7 @@ FAULTS = {
     ),
     "wrong size overlay": (
         EXPERIMENT, "      model: {num_trees: 60}\n", "      model: {num_tree: 60}\n",
-        f"{EXPERIMENT}:18:15: stages.model.num_tree: expected one of learning_rate",
+        f"{EXPERIMENT}:18:15: stages.model.num_tree: expected one of {MODEL_KEYS}",
     ),
     "size is no section": (
         DATASET, "  tiny:\n    freshness_hours: 48\n", "  tiny: 48\n",
