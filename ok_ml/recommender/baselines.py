@@ -45,7 +45,7 @@ def embedding_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int)
     def lists(part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
         found, _ = part.cut.index.by_taste(block, k)
         cold = np.flatnonzero(block.factor_rows < 0)
-        found[cold] = part.cut.index.fallback(block, cold, k)
+        found[cold] = part.cut.index.fallback(block, cold, k)[0]
         return found
 
     return _lists(cut, parts, user_ids, k, lists)

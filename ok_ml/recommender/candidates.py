@@ -90,9 +90,27 @@ class CandidateIndex:
         return CatalogueNeighbours.of(self.neighbours, self.catalogue.source_ids)
 
     @cached_property
+    def vectors(self) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
+        """Vectors float32 [v, factors], and the row of each catalogue source among them, int64 [m]; -1 without one.
+
+        A source that nobody has met yet takes the mean vector of its topic: what is known of it is its attributes.
+        """
+        rows, fitted = self.factors.source_rows(self.catalogue.source_ids), np.asarray(self.factors.source_factors)
+        names, topics = np.unique([topic or "" for topic in self.catalogue.topics], return_inverse=True)
+        taught = (rows >= 0) & (names[topics] != "")
+        cold = (rows < 0) & (names[topics] != "") & np.isin(topics, topics[taught])
+        if not cold.any():
+            return fitted, rows
+        sums = np.zeros((len(names), self.factors.width))
+        np.add.at(sums, topics[taught], fitted[rows[taught]])
+        means = sums / np.bincount(topics[taught], minlength=len(names)).clip(min=1)[:, None]
+        rows[cold] = len(fitted) + topics[cold]
+        return np.concatenate((fitted, means.astype(np.float32))), rows
+
+    @property
     def factor_rows(self) -> "NDArray[np.int64]":
-        """Row of each catalogue source's vector, int64 [m]; -1 without one."""
-        return self.factors.source_rows(self.catalogue.source_ids)
+        """Row of each catalogue source in `vectors`, int64 [m]; -1 without one."""
+        return self.vectors[1]
 
     @cached_property
     def orders(self) -> "NDArray[np.int32]":
@@ -112,7 +130,7 @@ class CandidateIndex:
 
     @cached_property
     def _retriever(self) -> Retriever:
-        return Retriever(np.ascontiguousarray(self.factors.source_factors[self.factor_rows[self._with_vector]]))
+        return Retriever(np.ascontiguousarray(self.vectors[0][self.factor_rows[self._with_vector]]))
 
     def by_taste(self, block: UserBlock, k: int) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
         """Exact top-k by the embeddings: catalogue indices int32 [n, k] padded with -1, scores float64 [n, k]."""
@@ -168,9 +186,36 @@ class CandidateIndex:
         everybody = np.full(block.size, len(popular))
         return [*pools, (c.REASON_POPULAR, (popular, np.zeros(block.size, np.int64), everybody))]
 
-    def fallback(self, block: UserBlock, rows: "NDArray[np.int64]", count: int) -> "NDArray[np.int32]":
-        """The list for users without history: the most popular of their segment, int32 [rows, count] padded with -1."""
-        return take_allowed(self.orders, block.segment_rows[rows], block.excluded.take(rows), count)
+    def fallback(
+        self, block: UserBlock, rows: "NDArray[np.int64]", count: int
+    ) -> "tuple[NDArray[np.int32], NDArray[np.int8]]":
+        """Lists of users without history, by what is known of them: what friends are subscribed to, most friends first,
+        and then what is popular in their segment.
+
+        Returns
+        -------
+        Sources int32 [rows, count] padded with -1, and their reasons int8.
+        """
+        from ok_ml.recommender.candidates_kernel import fill
+
+        friends, orders = self.by_friends(block), self.orders
+        sources = np.full((len(rows), count), UNKNOWN, np.int32)
+        reasons, sizes = np.full((len(rows), count), c.REASON_FALLBACK, np.int8), np.zeros(len(rows), np.int64)
+        barred, begins = block.excluded.take(rows), block.segment_rows[rows] * self.catalogue.size
+        taken = np.zeros((len(rows), self.catalogue.size), np.bool_)
+        taken[barred.rows, barred.indices] = True
+        known = (friends.indices, friends.indptr[:-1][rows], friends.indptr[1:][rows])
+        fill(known, count // 2, c.REASON_FRIENDS, taken, sources, reasons, sizes)
+        fill(
+            (orders.ravel(), begins, begins + self.catalogue.size),
+            count,
+            c.REASON_FALLBACK,
+            taken,
+            sources,
+            reasons,
+            sizes,
+        )
+        return sources, reasons
 
 
 def quotas(count: int, neighbour_models: int) -> list[int]:

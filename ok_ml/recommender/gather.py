@@ -206,9 +206,7 @@ class FeatureStore:
 
         vectors = self.index.factors.user_factors[block.factor_rows.clip(min=0)]
         mine = np.where(block.factor_rows < 0, UNKNOWN, np.arange(block.size))[rows]
-        return pair_scores(
-            vectors, np.asarray(self.index.factors.source_factors), mine, self.index.factor_rows[sources]
-        )
+        return pair_scores(vectors, self.index.vectors[0], mine, self.index.factor_rows[sources])
 
     def _topic_affinity(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.float32]":
         user, topic = place_of(self.topic_user_ids, block.user_ids)[rows], self.sources.topics[sources]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ok_ml import columns as c
 from ok_ml.recommender.candidates import Candidates, UserBlock
 from ok_ml.recommender.cut import CutPart
 from ok_ml.recommender.ids import UNKNOWN
@@ -47,10 +46,10 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
     is_fallback = block.factor_rows < 0
     lists = _best(found, _scores(part, block, ranker, found, ~is_fallback), top_n)
     cold = np.flatnonzero(is_fallback)
-    sources = index.fallback(block, cold, top_n)
+    sources, reasons = index.fallback(block, cold, top_n)
     lists.sources[cold] = sources
     lists.scores[cold] = np.where(sources == UNKNOWN, -np.inf, 1.0 / (1.0 + np.arange(top_n)))
-    lists.reasons[cold] = c.REASON_FALLBACK
+    lists.reasons[cold] = reasons
     return RankedLists(lists.sources, lists.scores, lists.reasons, is_fallback)
 
 

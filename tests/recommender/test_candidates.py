@@ -1,5 +1,7 @@
 """Candidates and the features of their pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from ok_ml.hashing import part_of
 from ok_ml.recommender.candidates import ALS, quotas
 from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.gather import FeatureLayout, FeatureStore
+from ok_ml.recommender.ids import SourceSets
 from ok_ml.recommender.interactions import read_events
 from ok_ml.recommender.popularity import Popularity, popularity_from_events
 from tests.recommender.tiny_world import COLD, DTS, LAYOUT, PARTS, SOURCE_IDS, USER_IDS, popularity
@@ -118,17 +121,43 @@ def test_block_size_and_order_change_no_candidate(cut):
     )
 
 
-def test_users_without_history_get_the_popular_of_their_segment(cut):
+def test_users_without_history_get_what_friends_have_and_the_popular_of_their_segment(cut):
     part = cut.part(0)
     block = whole(part)
     cold = np.flatnonzero(np.isin(block.user_ids, list(COLD)))
-    lists = cut.index.fallback(block, cold, 10)
+    block = replace(block, excluded=SourceSets.from_pairs(cold, np.full(len(cold), 3), block.size))
+    lists, reasons = cut.index.fallback(block, cold, 10)
+    friends = cut.index.by_friends(block)
     assert len(cold)
     assert (block.factor_rows[cold] == -1).all()
     for place, user in enumerate(cold):
         order = cut.index.orders[block.segment_rows[user]]
         barred = block.excluded.indices[block.excluded.indptr[user] : block.excluded.indptr[user + 1]]
-        assert lists[place].tolist() == [source for source in order.tolist() if source not in barred][:10]
+        theirs = friends.indices[friends.indptr[user] : friends.indptr[user + 1]]
+        wanted = [source for source in theirs.tolist() if source not in barred][:5]
+        rest = [source for source in order.tolist() if source not in barred and source not in wanted]
+        assert lists[place].tolist() == [*wanted, *rest][:10]
+        assert reasons[place].tolist() == [c.REASON_FRIENDS] * len(wanted) + [c.REASON_FALLBACK] * (10 - len(wanted))
+    assert (reasons == c.REASON_FRIENDS).any()
+
+
+def test_a_source_that_nobody_met_takes_the_mean_vector_of_its_topic(cut):
+    index = cut.index
+    newcomer = int(index.catalogue.source_ids[7])
+    known = index.factors.source_ids != newcomer
+    factors = replace(
+        index.factors, source_ids=index.factors.source_ids[known], source_factors=index.factors.source_factors[known]
+    )
+    fresh = replace(index, factors=factors)
+    vectors, rows = fresh.vectors
+    same_topic = [i for i, topic in enumerate(index.catalogue.topics) if topic == index.catalogue.topics[7] and i != 7]
+    mean = np.mean([index.factors.source_factors[index.factor_rows[i]] for i in same_topic], axis=0)
+    assert np.allclose(vectors[rows[7]], mean, atol=1e-6)
+    without_topic = index.catalogue.topics.index(None)
+    assert index.catalogue.source_ids[without_topic] in factors.source_ids  # it has events, so a vector of its own
+    block = whole(cut.part(0))
+    lists, _ = fresh.by_taste(block, index.catalogue.size)
+    assert (lists == 7).any(axis=1)[block.factor_rows >= 0].any()
 
 
 def test_every_feature_of_a_pair_is_what_its_tables_say(cut, world):

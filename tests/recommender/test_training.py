@@ -12,6 +12,7 @@ from ok_ml.errors import DataError, IntegrityError, ModelError
 from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.labels import relevance
 from ok_ml.recommender.ranker import Ranker
+from ok_ml.recommender.lightgbm_ranker import best_iteration
 from ok_ml.recommender.ranker_training import _held_out, train_ranker
 from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, group_sizes
 from tests.recommender.tiny_world import DATASET, DTS, GRADES, LAYOUT, PARTS, SOURCE_IDS, popularity
@@ -144,14 +145,13 @@ def test_relevance_leaves_out_what_was_subscribed_at_the_cut(world):
 def test_training_twice_gives_the_same_model(table, trained):
     again = train_ranker(table, LAYOUT.feature_order(), MODEL, seed=4)
     assert again.ranker.sha256 == trained.ranker.sha256
-    assert max(trained.importance, key=trained.importance.get) in {
-        "times_seen",
-        "als_score",
-        "als_score_relative",
-    }  # planted
+    first, second, *rest = sorted(trained.importance, key=lambda name: -trained.importance[name])
+    assert {first, second} == {"times_seen", "likes_given"}  # planted: what passed between the two before
+    assert trained.importance[second] > 5 * trained.importance["likes_got"] > 5 * trained.importance["impressions_seen"]
+    assert "als_score" in rest
 
 
-def test_the_curve_ends_at_the_ndcg_of_the_held_out_users_computed_by_hand(table, trained):
+def test_the_curve_at_the_kept_tree_is_the_ndcg_of_the_held_out_users_computed_by_hand(table, trained):
     mine = table.filter(pa.array(_held_out(table[c.USER_ID].to_numpy(), 4)))
     names = LAYOUT.feature_order()
     scores = trained.ranker.predict(np.column_stack([mine[name].to_numpy() for name in names]).astype(np.float32))
@@ -164,8 +164,20 @@ def test_the_curve_ends_at_the_ndcg_of_the_held_out_users_computed_by_hand(table
         values.append(((2.0**ranked - 1) * discount).sum() / ((2.0**best - 1) * discount).sum())
     curve = trained.curve["ndcg@10"]
     assert len(curve) == MODEL.num_trees
-    assert curve[-1] == pytest.approx(np.mean(values), abs=1e-9)
+    kept = best_iteration(curve, MODEL.num_trees)
+    assert curve[kept - 1] == pytest.approx(np.mean(values), abs=1e-9)
     assert f"[  12] held-out ndcg@10 {curve[-1]:.6f}" in trained.log
+    assert trained.log.endswith(f"kept {kept} of {MODEL.num_trees} trees\n")
+
+
+def test_trees_are_kept_up_to_the_top_of_the_smoothed_curve():
+    rising, falling = [i / 100 for i in range(30)], [0.3 - i / 100 for i in range(30)]
+    assert best_iteration(rising, 30) == 30 - 4  # the middle of the last nine
+    assert best_iteration([*rising, *falling], 60) in {30, 31}
+    peak = [0.1] * 40
+    peak[3] = 0.15  # noise of one iteration
+    assert best_iteration([*peak, *[0.14] * 20], 60) >= 45
+    assert best_iteration([], 17) == 17
 
 
 def test_the_ranker_comes_back_from_disk(trained, table, tmp_path):
