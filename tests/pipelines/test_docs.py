@@ -7,6 +7,9 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.documents import Tree, laid_over, read_document
+from ok_ml.governance.promotion import PromotionRecord
+from ok_ml.pipelines.promoting import RECORD_FILE
+from ok_ml.recommender.ranker import CODE_FILE
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, Done
 from tests.small_project import ROOT, edit
@@ -93,6 +96,28 @@ def test_the_winner_s_lines_are_a_valid_experiment(written: World) -> None:
     assert world.ok("validate").code == 0
     listed = world.ok("features", EXPERIMENT, "--json").json
     assert "user_night_share" in {row["feature"] for row in listed}
+
+
+@pytest.mark.full
+def test_the_winner_goes_to_production(written: World) -> None:
+    """After the test above: its feature is in the YAML; here the ridge regression too."""
+    name = f"configs/experiments/{EXPERIMENT}.yml"
+    edit(
+        written.root,
+        name,
+        "model: {objective",
+        'model: {ranker: "ideas/ridge.py:Ridge", options: {penalty: 10}, objective',
+    )
+    edit(written.root, name, "not_worse_than_champion: true", "not_worse_than_champion: false")
+    done = written.ok("run", EXPERIMENT, "--json")
+    assert done.code == 0, done.err
+    champion = written.lake.manifest(EXPERIMENT, c.CHAMPION)
+    folder = written.lake.folder(champion)
+    assert champion.details["promoted"]
+    assert (folder / "ranker" / CODE_FILE).read_text() == FILES["ideas/ridge.py"]
+    record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
+    assert set(record.lineage.extensions) == {"ideas/night_owl.py:NIGHT_SHARE", "ideas/ridge.py:Ridge"}
+    assert written.ok("run", EXPERIMENT, "--json").json["stages"] == []
 
 
 def test_every_change_is_a_part_of_an_experiment(written: World) -> None:
