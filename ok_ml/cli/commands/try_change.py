@@ -93,16 +93,16 @@ def _print_metrics(summary: "TrySummary", one: "Attempt") -> None:
 def _print_attempts(summary: "TrySummary") -> None:
     headers = ["change", "seed", summary.metric, summary.baseline, "difference", "95 % interval", "verdict", "best"]
     rows = []
-    for one in summary.attempts:
-        row = one.of(summary.metric)
-        cells = [_signed(row.difference), _interval(row.low, row.high), row.verdict, ""]
-        rows.append([one.change, str(one.seed), row.estimate, row.baseline, *cells])
     for change in dict.fromkeys(one.change for one in summary.attempts):
-        tried = [one.of(summary.metric) for one in summary.attempts if one.change == change]
-        mean = summary.mean(change)
+        tried = [one for one in summary.attempts if one.change == change]
         best = "best" if change == summary.best else ""
-        differences = f"{mean - sum(row.baseline for row in tried) / len(tried):+.4f}"
-        rows.append([change, "mean", mean, tried[0].baseline, differences, "", "", best])
+        for one in tried:
+            row = one.of(summary.metric)
+            cells = [_signed(row.difference), _interval(row.low, row.high), row.verdict, "" if len(tried) > 1 else best]
+            rows.append([change, str(one.seed), row.estimate, row.baseline, *cells])
+        if len(tried) > 1:
+            mean, peer = summary.mean(change), tried[0].of(summary.metric).baseline
+            rows.append([change, "mean", mean, peer, _signed(mean - peer), "", "", best])
     write_table(headers, rows, right=headers[1:6])
 
 
