@@ -11,8 +11,8 @@ from ok_ml.config.models import ModelStage, TrainingSetStage
 from ok_ml.errors import DataError, IntegrityError, ModelError
 from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.labels import relevance
-from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.lightgbm_ranker import best_iteration
+from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.ranker_training import _held_out, train_ranker
 from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, group_sizes
 from tests.recommender.tiny_world import DATASET, DTS, GRADES, LAYOUT, PARTS, SOURCE_IDS, popularity
