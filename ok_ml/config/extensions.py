@@ -98,7 +98,7 @@ class Source:
         """SHA-256, hex, of the file and of every file of the project that it imports."""
         total = hashlib.sha256(self.text.encode())
         for name, path in sorted(self.imports.items()):
-            total.update(f"\0{name}\0{path.read_text(encoding='utf-8')}".encode())
+            total.update(f"\0{name}\0".encode() + path.read_bytes())
         return total.hexdigest()
 
 
@@ -118,7 +118,7 @@ def source_of(kind: Kind, named: str, root: Path) -> Source | None:
     path = _file_of(named.rpartition(":")[0], root)
     assert path is not None  # noqa: S101 - problem_of would have said so
     text = path.read_text(encoding="utf-8")
-    return Source(path, text, dict(_local_imports(text, root)))
+    return Source(path, text, _local_imports(text, root))
 
 
 def problem_of(kind: Kind, named: str, root: Path) -> str | None:
@@ -226,11 +226,22 @@ def _module_of(kind: Kind, source: Source, place: str, root: Path) -> ModuleType
     if not place.endswith(".py") and not source.path.is_relative_to(root.resolve()):
         return importlib.import_module(place)
     if f"{PREFIX}{source.path.stem}_{source.sha256[:16]}" not in sys.modules:
-        for name in source.imports:  # they may be other files by now
-            sys.modules.pop(name, None)
+        for name, path in source.imports.items():  # they may be other files by now
+            _forget(name, path)
         importlib.invalidate_caches()
         _IMPORTED.update(source.imports)
     return module_of_text(source.text, source.path, kind.key, sha256=source.sha256)
+
+
+def _forget(name: str, path: Path) -> None:
+    """Let the next import read a module of the project anew; its folder's module must not hand out the old one."""
+    known = sys.modules.get(name)
+    if known is None or Path(getattr(known, "__file__", None) or "").resolve() != path.resolve():
+        return  # an installed module of the same name stays
+    del sys.modules[name]
+    folder, _, own = name.rpartition(".")
+    if vars(sys.modules.get(folder, sys)).get(own) is known:
+        delattr(sys.modules[folder], own)
 
 
 def _attribute(kind: Kind, module: ModuleType, name: str, named: str) -> Any:
@@ -256,22 +267,35 @@ def _file_of(place: str, root: Path) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _local_imports(text: str, root: Path, known: frozenset[str] = frozenset()) -> Iterator[tuple[str, Path]]:
-    """Modules of the project that a text imports, and what these import."""
-    for name in _imported(text):
-        path = None if name in known or name.split(".")[0] == _OURS else _below(name, root)
-        if path is not None:
-            yield name, path
-            yield from _local_imports(path.read_text(encoding="utf-8"), root, known | {name})
+def _local_imports(text: str, root: Path) -> dict[str, Path]:
+    """Modules of the project that a text imports, and what these import; packages run the __init__.py above a module too."""
+    found: dict[str, Path] = {}
+    waiting = [(text, "")]
+    while waiting:
+        for name in _imported(*waiting.pop()):
+            path = None if name in found or name.split(".")[0] == _OURS else _below(name, root)
+            if path is not None:
+                found[name] = path
+                package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+                waiting.append((path.read_text(encoding="utf-8", errors="replace"), package))
+    return found
 
 
-def _imported(text: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _imported(text: str, package: str) -> Iterator[str]:
+    """Names of modules, those above each one before it; of a broken file none: whoever imports it is told."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError):
+        return
+    for node in nodes:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            pieces = name.split(".")
+            yield from (".".join(pieces[:end]) for end in range(1, len(pieces) + 1))
 
 
 def _below(name: str, root: Path) -> Path | None:

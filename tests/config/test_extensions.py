@@ -54,6 +54,37 @@ def test_a_changed_file_is_new_code_and_has_a_new_hash(root: Path) -> None:
     assert seen[0][1] != seen[1][1]
 
 
+def test_a_changed_import_is_new_code_however_it_is_imported(root: Path) -> None:
+    """Of the folder, relatively, and by the __init__.py of its package: what runs is what the hash says."""
+    write(root, "plain/one.py", "from plain import helper\nfrom packed.inner import Y\n\nX = (helper.K, *Y)\n")
+    write(root, "packed/inner.py", "from . import FIRST\nfrom .deep import D\n\nY = (FIRST, D)\n")
+    files = ("plain/helper.py", "K"), ("packed/__init__.py", "FIRST"), ("packed/deep.py", "D")
+    for path, name in files:
+        write(root, path, f"{name} = 1\n")
+    seen = [(load(FEATURES, "plain/one.py:X", root), source_of(FEATURES, "plain/one.py:X", root).sha256)]
+    for path, name in files:
+        write(root, path, f"{name} = 22\n")
+        seen.append((load(FEATURES, "plain/one.py:X", root), source_of(FEATURES, "plain/one.py:X", root).sha256))
+    assert [value for value, _ in seen] == [(1, 1, 1), (22, 1, 1), (22, 22, 1), (22, 22, 22)]
+    assert len({sha256 for _, sha256 in seen}) == 4
+
+
+def test_an_import_that_is_no_python_is_told_in_words(root: Path) -> None:
+    write(root, "thoughts/one.py", "from thoughts.broken import Y\n\nX = Y\n")
+    write(root, "thoughts/broken.py", "Y = = 1\n")
+    with pytest.raises(ConfigError, match=r"one\.py fails when it is imported: SyntaxError"):
+        load(FEATURES, "thoughts/one.py:X", root)
+
+
+def test_an_installed_module_is_not_imported_anew_for_a_file_of_its_name(root: Path) -> None:
+    import decimal
+
+    write(root, "decimal.py", "X = 1\n")
+    write(root, "thoughts/one.py", "import decimal\n\nX = decimal.Decimal\n")
+    assert load(FEATURES, "thoughts/one.py:X", root) is decimal.Decimal
+    assert __import__("sys").modules["decimal"] is decimal
+
+
 def test_what_a_file_imports_from_the_project_belongs_to_it(root: Path) -> None:
     write(root, "thoughts/one.py", "from thoughts.two import Y\n\nX = Y * 10\n")
     hashes = []
