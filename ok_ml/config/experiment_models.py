@@ -91,6 +91,9 @@ class ModelStage(Frozen):
     learning_rate: float = Field(default=0.07, gt=0)
     min_data_in_leaf: int = Field(default=50, ge=1)
     feature_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of the features that a tree may use.")
+    increasing: tuple[str, ...] = Field(
+        default=(), description="Features that may only raise a score: knowledge that few lists cannot teach."
+    )
     lambda_l2: float = Field(default=0.0, ge=0, description="L2 regularisation of the leaves.")
     num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
 

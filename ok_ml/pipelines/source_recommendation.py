@@ -31,7 +31,7 @@ _NAMING: Final = {"builder": "candidates", "ranker": "lightgbm"}  # fields that 
 # Raise a number when the rows that the code makes from equal inputs change.
 CODE_VERSIONS: Final = {
     c.USER_FEATURES: "1", c.SOURCE_FEATURES: "1", c.PAIR_FEATURES: "1", c.USER_TOPICS: "1", c.FEATURE_STATISTICS: "1",
-    c.EMBEDDINGS: "2", c.TRAINING_SET: "2", c.MODEL: "2", c.EVALUATION: "2", c.CHAMPION: "1", c.PREDICTIONS: "1",
+    c.EMBEDDINGS: "2", c.TRAINING_SET: "2", c.MODEL: "2", c.EVALUATION: "2", c.CHAMPION: "1", c.PREDICTIONS: "2",
     c.PUBLICATION: "1", c.LIVE_PREDICTIONS: "1",
 }  # fmt: skip
 
@@ -82,12 +82,13 @@ class SourceRecommendation:
     def layout(self) -> "FeatureLayout":
         """The features of the ranker, in order, and what stands where there is no row."""
         from ok_ml.features.registry import absent_values, feature_names
-        from ok_ml.recommender.gather import CROSS_FEATURES, FeatureLayout, neighbour_features
+        from ok_ml.recommender.gather import BLEND_SCORE, CROSS_FEATURES, FeatureLayout, neighbour_features
 
         known = self.features
         user, source, pair = (feature_names(entity, known) for entity in ("user", "source", "pair"))
         similar = [name for model in self.config.stages.neighbours.models for name in neighbour_features(model)]
-        return FeatureLayout(user, source, pair, absent_values(known), (*CROSS_FEATURES, *similar))
+        blend = [BLEND_SCORE] if similar else []
+        return FeatureLayout(user, source, pair, absent_values(known), (*CROSS_FEATURES, *similar, *blend))
 
     @property
     def features(self) -> "tuple[Feature, ...]":
@@ -179,7 +180,7 @@ class SourceRecommendation:
         stages = self.config.stages
         return self._record(c.TRAINING_SET, [stages.training_set, stages.predictions], upstream,
                             seed=str(self.config.seed), grades=str(sorted(self.dataset.grades.items())),
-                            **self._code(BUILDERS, stages.training_set.builder))  # fmt: skip
+                            layout=self._layout_version(), **self._code(BUILDERS, stages.training_set.builder))  # fmt: skip
 
     def model_inputs(self) -> dict[str, str]:
         """Record of the model: what it learnt from, and what else its bundle holds: vectors, popularity, parameters."""
@@ -191,7 +192,7 @@ class SourceRecommendation:
         upstream |= {(self.dataset_scope, c.EVENTS): popular, (self.dataset_scope, c.USERS): [plan.serve_cut]}
         return self._record(c.MODEL, [stages.model, stages.predictions, stages.features], upstream,
                             seed=str(self.config.seed), weights=str(sorted(self.dataset.weights.items())),
-                            **self._code(RANKERS, stages.model.ranker))  # fmt: skip
+                            layout=self._layout_version(), **self._code(RANKERS, stages.model.ranker))  # fmt: skip
 
     def evaluation_inputs(self) -> dict[str, str]:
         """Record of the evaluation: the model, the embeddings and the days that it was never trained on."""
@@ -274,6 +275,11 @@ class SourceRecommendation:
 
         entity = table.removesuffix("_features")
         return extra_hashes(self.config.stages.features, self.project.root, entity)
+
+    def _layout_version(self) -> str:
+        """The ranker's features in order, and what stands where there is no row, which no stored table says."""
+        layout = self.layout()
+        return fingerprint({"order": layout.feature_order(), "absent": dict(layout.absent)})
 
     def _version(self, scope: str, table: str, dts: Iterable[str]) -> str:
         return fingerprint({dt: self.lake.manifest(scope, table, dt).data_version for dt in dts})

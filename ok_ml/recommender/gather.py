@@ -23,6 +23,7 @@ ALS_SCORE_RELATIVE: Final = "als_score_relative"  # the same over the user's bes
 TOPIC_AFFINITY: Final = "topic_affinity"  # share of the user's interest in the source's topic
 FRIENDS_SUBSCRIBED: Final = "friends_subscribed"  # number of friends subscribed to the source
 POPULARITY_RANK: Final = "popularity_rank_share"  # 0 = most popular source, just below 1 = least
+BLEND_SCORE: Final = "blend_score"  # mean of the relative scores of the embeddings and of every model of the neighbours
 CROSS_FEATURES: Final = (ALS_SCORE, ALS_SCORE_RELATIVE, TOPIC_AFFINITY, FRIENDS_SUBSCRIBED, POPULARITY_RANK)
 
 
@@ -190,10 +191,13 @@ class FeatureStore:
             FRIENDS_SUBSCRIBED: self._friends(block, rows, sources),
             POPULARITY_RANK: self.index.popularity_rank[sources] / self.index.catalogue.size,
         }
-        for model in self.index.similar.models:
+        models = self.index.similar.models
+        for model in models:
             absolute, relative = neighbour_features(model)
             cross[absolute] = self.index.similar.pair_scores(model, block.user_ids, rows, sources)
             cross[relative] = _relative(cross[absolute], best_scores[model][rows])
+        relatives = [cross[ALS_SCORE_RELATIVE], *(cross[neighbour_features(model)[1]] for model in models)]
+        cross[BLEND_SCORE] = sum(relatives[1:], relatives[0]) / len(relatives)
         return cross
 
     def _pair_places(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int64]":

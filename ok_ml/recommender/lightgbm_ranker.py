@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ok_ml.config.models import ModelStage
+from ok_ml.errors import ConfigError
 from ok_ml.recommender.ranker import MODEL_FILE, SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class LightGbmRanker(Ranker):
         """Fit `num_trees` trees and keep them up to the best of the held-out curve; the log holds the parameters verbatim."""
         import lightgbm
 
-        params = _params(stage, seed)
+        params = _params(stage, seed, rows.feature_names)
         history: dict[str, dict[str, list[float]]] = {}
         train_set = _dataset(rows, params)
         valid_sets = [_dataset(held_out, params, reference=train_set)] if len(held_out.labels) else []
@@ -101,13 +102,20 @@ def _labels(rows: TrainingRows, params: dict[str, Any]) -> "NDArray[np.int8]":
     return (rows.labels > 0).astype(rows.labels.dtype) if params["objective"] == "binary" else rows.labels
 
 
-def _params(stage: ModelStage, seed: int) -> dict[str, Any]:
+def _params(stage: ModelStage, seed: int, feature_names: tuple[str, ...]) -> dict[str, Any]:
+    unknown = sorted(set(stage.increasing) - set(feature_names))
+    if unknown:
+        raise ConfigError(
+            f"stages.model.increasing: no feature {unknown[0]!r}",
+            why="the constraint would hold nothing", remedy=f"name some of: {', '.join(feature_names)}",
+        )  # fmt: skip
+    constraints = [int(name in stage.increasing) for name in feature_names]
     return {
         "objective": stage.objective, "metric": "ndcg", "eval_at": [EVAL_AT], "num_leaves": stage.num_leaves,
         "learning_rate": stage.learning_rate, "min_data_in_leaf": stage.min_data_in_leaf, "num_threads": stage.num_threads,
         "seed": seed % 2**31, "deterministic": True, "force_row_wise": True, "verbosity": -1, "max_bin": 255,
         "objective_seed": seed % 2**31, "feature_pre_filter": False, "feature_fraction": stage.feature_fraction,
-        "lambda_l2": stage.lambda_l2,
+        "lambda_l2": stage.lambda_l2, **({"monotone_constraints": constraints} if stage.increasing else {}),
     }  # fmt: skip
 
 
