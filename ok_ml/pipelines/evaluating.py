@@ -158,6 +158,7 @@ def newest_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", cut
     from ok_ml.recommender.baselines import two_stage_lists
 
     ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, c.MODEL)).ranker
+    ranker.require_features(cut.layout.feature_order())  # a model of another order of features would score nonsense
     stages = pipeline.config.stages
     return two_stage_lists(
         cut, pipeline.dataset.parts, users, max(stages.evaluation.k), ranker, stages.predictions.candidates

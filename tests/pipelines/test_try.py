@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from ok_ml import columns as c
 from ok_ml.cli.context import Settings
 from ok_ml.cli.main import run
 from ok_ml.cli.try_run import TrySummary, try_changes
-from ok_ml.config.loader import load_project
-from ok_ml.errors import ConfigError, UsageError
+from ok_ml.config.loader import load, load_project
+from ok_ml.errors import ConfigError, ModelError, UsageError
 from ok_ml.pipelines.attempts import attempts_of, baseline_of, open_attempt
+from ok_ml.pipelines.evaluating import cut_of_evaluation, newest_lists
 from ok_ml.pipelines.promoting import ALIAS
 from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK
 from ok_ml.pipelines.tracking import TRY_TAG
@@ -276,6 +278,50 @@ def test_a_changed_file_makes_stale_what_hangs_on_it_and_nothing_else(copied: Wo
     assert [table for table in c.FEATURE_TABLES if before[table] != after[table]] == [c.USER_FEATURES]
     assert [table for table in c.FEATURE_TABLES if before[table] != plain[table]] == [c.USER_FEATURES]
     assert attempt.embeddings_inputs() == replace(pipeline, upto=attempt.upto).embeddings_inputs()
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("ideas/night.py", "absent=0", "absent=1"),  # stands in no stored table, but in every row without one
+        ("ideas/both.yml", "night.py:SHARE, ideas/night.py:COUNT", "night.py:COUNT, ideas/night.py:SHARE"),
+        ("ideas/both.yml", "cosine, ease", "ease, cosine"),
+    ],
+)
+def test_what_the_ranker_s_features_are_belongs_to_what_learns_them(
+    copied: World, path: str, old: str, new: str
+) -> None:
+    count = 'COUNT = replace(SHARE, name="user_night_events", value=lambda f: f.total(NIGHT))'
+    write(copied.root, "ideas/night.py", f"{dedent(NIGHT)}\nfrom dataclasses import replace\n\n{count}\n")
+    write(copied.root, "ideas/both.yml", """
+        stages:
+          features: {extra: [ideas/night.py:SHARE, ideas/night.py:COUNT]}
+          neighbours: {models: [cosine, ease]}
+        """)  # fmt: skip
+
+    def records() -> tuple[dict[str, str], dict[str, str]]:
+        changed = load(copied.root, SIZE, change=(EXPERIMENT, copied.root / "ideas/both.yml")).project
+        pipeline = replace(copied.pipeline, project=changed)
+        return pipeline.training_set_inputs(), pipeline.model_inputs()
+
+    before = records()
+    assert before == records()
+    text = (copied.root / path).read_text()
+    assert old in text
+    (copied.root / path).write_text(text.replace(old, new))
+    after = records()
+    write(copied.root, "ideas/night.py", NIGHT)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_a_model_of_other_features_than_the_evaluation_s_is_refused(copied: World) -> None:
+    cut = cut_of_evaluation(copied.pipeline)
+    order = cut.layout.user[::-1]
+    with pytest.raises(ModelError, match="the order differs"):
+        newest_lists(
+            copied.pipeline, cut.index.factors.user_ids[:5], replace(cut, layout=replace(cut.layout, user=order))
+        )
 
 
 def test_forget_removes_attempts_and_nothing_else(copied: World, capsys: pytest.CaptureFixture[str]) -> None:
