@@ -53,12 +53,18 @@ def _acquired(lock: Path, name: str) -> int:
     """An open, locked lock file that is still there: another process may have taken a fresh one for left."""
     while True:
         descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
-        _try_lock(descriptor)
-        os.write(descriptor, name.encode())
         with contextlib.suppress(FileNotFoundError):
+            _lock(descriptor)
+            os.write(descriptor, name.encode())
             if os.fstat(descriptor).st_ino == lock.stat().st_ino:
                 return descriptor
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for whoever looks at it as left: it may be about to remove the folder that it names."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _try_lock(descriptor: int) -> bool:
