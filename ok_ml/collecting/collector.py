@@ -124,7 +124,8 @@ class Collector:
         parsed, now = parse(partition, records, self._limits()), time.monotonic()
         expected = self._gaps.pop(partition, None)
         if expected is not None:
-            self.checkpoint = replace(self.checkpoint, lost=self.checkpoint.lost + records[0].offset - expected)
+            lost = max(records[0].offset - expected, 0)  # a broker that lost its newest messages begins before them
+            self.checkpoint = replace(self.checkpoint, lost=self.checkpoint.lost + lost)
         if not self._waiting:
             self._since = now
         self._events.append(parsed.events)

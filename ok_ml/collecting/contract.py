@@ -153,7 +153,7 @@ def _columns(rows: list[dict[str, Any]]) -> tuple[dict[str, pa.Array], list[str]
 
 
 def _times(rows: list[dict[str, Any]]) -> list[Any]:
-    return [row.get(TIME_MS, row.get(TIME_TEXT)) for row in rows]
+    return [row.get(TIME_TEXT) if row.get(TIME_MS) is None else row[TIME_MS] for row in rows]
 
 
 def _column(

@@ -5,8 +5,6 @@ that keeps to the contract sends them to one partition). Ids are compared, not h
 one day.
 """
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +18,7 @@ from ok_ml import columns as c
 from ok_ml.collecting.contract import CONTENT, EVENT_ID, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS
 from ok_ml.collecting.names import RAW_EVENTS, THROUGH, iso_of
 from ok_ml.collecting.staging import Staging
-from ok_ml.datasets.writing import FILE_HASHES, rows_hash
+from ok_ml.datasets.writing import FILE_HASHES, rows_hash, share
 from ok_ml.lake import Lake, Manifest, part_prefix
 
 CODE_VERSION: Final = "1"  # raise it when equal messages become other rows
@@ -74,7 +72,7 @@ def _write_part(
         return None
     known = pq.read_metadata(old).num_rows if old is not None else 0
     if not staged and old is not None:
-        _share(old, new)
+        share(old, new)
         tally.rows += known
         return ""
     base = [pq.read_table(old, schema=RAW_SCHEMA, partitioning=None)] if old is not None else []
@@ -113,10 +111,3 @@ def _details(before: Manifest | None, tally: _Tally, through: int) -> dict[str, 
 def _version(hashes: dict[str, str]) -> str:
     text = ";".join(f"{name}:{content}" for name, content in sorted(hashes.items()))
     return str(xxhash.xxh3_64_hexdigest(text.encode()))
-
-
-def _share(old: Path, new: Path) -> None:
-    try:
-        os.link(old, new)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(old, new)

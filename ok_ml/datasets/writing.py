@@ -108,7 +108,7 @@ def commit_pieces(
     with lake.staged(target.scope, target.table, target.partition) as folder:
         for piece in pieces:
             if previous and known.get(piece.name) == piece.content:
-                _share(lake.folder(previous) / piece.name, folder / piece.name)
+                share(lake.folder(previous) / piece.name, folder / piece.name)
             else:
                 pq.write_table(piece.rows, folder / piece.name)
         return lake.commit(
@@ -122,7 +122,8 @@ def _version_of(pieces: list[Piece]) -> str:
     return str(xxhash.xxh3_64_hexdigest(text.encode()))
 
 
-def _share(old: Path, new: Path) -> None:
+def share(old: Path, new: Path) -> None:
+    """The same file under another name, without a copy where the file system has links."""
     try:
         os.link(old, new)
     except OSError:  # another file system, or one without links

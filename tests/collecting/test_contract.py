@@ -45,6 +45,7 @@ def test_values_of_another_kind_that_say_the_same(field, written, read_as):
 def test_a_time_as_text(text):
     row = {name: value for name, value in GOOD.items() if name != "event_time_ms"}
     assert read({**row, "event_time": text}).events["event_time_ms"].to_pylist() == [NOON]
+    assert read({**GOOD, "event_time_ms": None, "event_time": text}).events["event_time_ms"].to_pylist() == [NOON]
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,14 @@ def test_a_batch_that_is_not_whole_stops_it(made_of, lake):
         IntegrityError, match=r"is no whole batch: .*\n.*where the topic goes on.*\n.*read the topic again"
     ):
         work(made_of(SENT, 1), lake)
+
+
+def test_a_broker_that_lost_its_newest_messages_lost_none_that_were_not_read(made_of, lake):
+    """It begins again before the offset that was expected: what is read again is a duplicate, and nothing was lost."""
+    log = made_of(SENT, 1)
+    done = work(log, lake)
+    done._gaps[0], log.at[0] = done.checkpoint.positions[0], 0
+    to_the_end(done)
+    done.finish()
+    assert done.checkpoint.lost == 0
+    assert committed(lake) == expected(SENT)
