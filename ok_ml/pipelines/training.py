@@ -89,7 +89,7 @@ def train_model(
     inputs = pipeline.model_inputs()
     table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
     ranker = fit_ranker(pipeline, table)
-    progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v[-1]:.4f}" for k, v in ranker.curve.items()))
+    progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v:.4f}" for k, v in ranker.held_out.items()))
     with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
         write_model_bundle(pipeline, ranker, folder)
         bins = freeze_reference(pipeline, folder)
@@ -149,9 +149,7 @@ def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker",
 
 
 def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:
-    return {f"held_out.{name}": values[-1] for name, values in ranker.curve.items() if values} | {
-        "training_rows": float(rows)
-    }
+    return {f"held_out.{name}": value for name, value in ranker.held_out.items()} | {"training_rows": float(rows)}
 
 
 def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str, Path]:
@@ -160,7 +158,9 @@ def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str,
     paths = {name: plot_path(pipeline, f"{name}.png") for name in ("learning_curve", "feature_importance")}
     curves = {name: values for name, values in trained.curve.items() if values}
     for metric, values in list(curves.items())[:1]:
-        plots.learning_curve({"held-out users": values}, metric=metric, path=paths["learning_curve"])
+        plots.learning_curve(
+            {"held-out users": values}, metric=metric, path=paths["learning_curve"], best_iteration=trained.kept
+        )
     if trained.importance:
         names, gains = list(trained.importance), list(trained.importance.values())
         plots.feature_importance(names, gains, path=paths["feature_importance"])

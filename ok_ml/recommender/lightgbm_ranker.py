@@ -50,6 +50,7 @@ class LightGbmRanker(Ranker):
             {name: float(gain) for name, gain in zip(rows.feature_names, gains, strict=True)},
             _log(rows, held_out, params, curve) + f"kept {trees} of {stage.num_trees} trees\n",
             rows.features[:SAMPLE_ROWS],
+            kept=trees,
         )
 
     @cached_property

@@ -70,6 +70,8 @@ class TrainedRanker:
         feature -> how much the model relies on it, in any unit.
     sample
         A few training rows, float32 [rows, features], for recorded predictions.
+    kept
+        After which iteration of the curve the model was taken; None: after the last one.
     """
 
     ranker: "Ranker"
@@ -78,6 +80,12 @@ class TrainedRanker:
     importance: dict[str, float] = field(default_factory=dict)
     log: str = ""
     sample: "NDArray[np.float32]" = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    kept: int | None = None
+
+    @property
+    def held_out(self) -> dict[str, float]:
+        """Metric -> value of the model itself on the held-out users."""
+        return {name: values[(self.kept or len(values)) - 1] for name, values in self.curve.items() if values}
 
 
 class Ranker(ABC):
