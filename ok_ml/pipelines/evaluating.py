@@ -89,9 +89,29 @@ class Evaluated:
 
 def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> tuple[Manifest, Evaluated]:
     """Rank for every user who did something new on the evaluation days, judge, draw, commit."""
+    inputs = pipeline.evaluation_inputs()
+    report = judged(pipeline, progress=progress)
+    rows = report.rows()
+    plots = _draw(pipeline, report)
+    with pipeline.lake.staged(pipeline.name, c.EVALUATION, WHOLE) as folder:
+        (folder / _FILE).write_text(json.dumps(rows, indent=1))
+        manifest = pipeline.lake.commit(
+            folder, rows=report.users, data_version=fingerprint({"rows": rows}), inputs=inputs,
+            details={"users": report.users, "days": _days(pipeline)},
+        )  # fmt: skip
+    return manifest, Evaluated(rows, plots)
+
+
+def judged(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> "EvaluationReport":
+    """The newest model, the champion and every baseline on the same users and days; nothing is written.
+
+    Raises
+    ------
+    DataError
+        Nobody found anything new on these days.
+    """
     from ok_ml.quality.evaluation import evaluate
 
-    inputs = pipeline.evaluation_inputs()
     users, relevance, segments = question(pipeline)
     if not len(users):
         raise DataError(
@@ -102,19 +122,10 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     lists = ranked_lists(pipeline, users, progress=progress)
     stage = pipeline.config.stages.evaluation
     sources = pipeline.lake.manifest(pipeline.dataset_scope, c.SOURCES, pipeline.calendar().eval_cut).rows
-    report = evaluate(
+    return evaluate(
         lists, relevance, segments, stage.k, seed=pipeline.config.seed, bootstrap=stage.bootstrap,
         catalogue_size=sources, pairs=_pairs(lists),
     )  # fmt: skip
-    rows = report.rows()
-    plots = _draw(pipeline, report)
-    with pipeline.lake.staged(pipeline.name, c.EVALUATION, WHOLE) as folder:
-        (folder / _FILE).write_text(json.dumps(rows, indent=1))
-        manifest = pipeline.lake.commit(
-            folder, rows=len(users), data_version=fingerprint({"rows": rows}), inputs=inputs,
-            details={"users": len(users), "days": _days(pipeline)},
-        )  # fmt: skip
-    return manifest, Evaluated(rows, plots)
 
 
 def load_evaluation(pipeline: SourceRecommendation, manifest: Manifest | None = None) -> Evaluated:
