@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -234,9 +234,15 @@ def champion_lists(
     if not set(bundle.layout.feature_order()) <= set(pipeline.layout().feature_order()):
         return None
     saw_the_days = str(manifest.details["serve_cut"]) > pipeline.calendar().eval_cut
-    own = eval_cut.index if saw_the_days else bundle
-    cut = _cut(pipeline, own, bundle.layout)
+    cut = _cut(pipeline, _fitted_again(bundle, eval_cut) if saw_the_days else bundle, bundle.layout)
     return two_stage_lists(cut, pipeline.dataset.parts, users, k, bundle.ranker, bundle.stage.candidates)
+
+
+def _fitted_again(bundle: "ScoringBundle", eval_cut: "Cut") -> _Fit:
+    """What a bundle would hold, fitted up to the evaluation; models of the neighbours that it lacks name no candidates."""
+    fitted = eval_cut.index
+    models = {name: rows for name, rows in fitted.neighbours.models.items() if name in bundle.neighbours.models}
+    return _Fit(fitted.factors, fitted.popularity, replace(fitted.neighbours, models=models))
 
 
 def _oracle_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":

@@ -17,11 +17,12 @@ from ok_ml.cli.main import run
 from ok_ml.cli.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
+from ok_ml.pipelines import evaluating
 from ok_ml.pipelines.attempts import attempts_of, baseline_of, open_attempt
-from ok_ml.pipelines.evaluating import cut_of_evaluation, newest_lists
 from ok_ml.pipelines.promoting import ALIAS
 from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK
 from ok_ml.pipelines.tracking import TRY_TAG
+from ok_ml.recommender import baselines
 from tests.pipelines.conftest import SIZE, World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, Done
 from tests.small_project import write
@@ -316,12 +317,32 @@ def test_what_the_ranker_s_features_are_belongs_to_what_learns_them(
 
 
 def test_a_model_of_other_features_than_the_evaluation_s_is_refused(copied: World) -> None:
-    cut = cut_of_evaluation(copied.pipeline)
+    cut = evaluating.cut_of_evaluation(copied.pipeline)
     order = cut.layout.user[::-1]
     with pytest.raises(ModelError, match="the order differs"):
-        newest_lists(
+        evaluating.newest_lists(
             copied.pipeline, cut.index.factors.user_ids[:5], replace(cut, layout=replace(cut.layout, user=order))
         )
+
+
+@pytest.mark.parametrize("known", [(), ("cosine",)])
+def test_a_champion_gets_candidates_of_its_own_neighbours_alone(
+    copied: World, known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is ranked with vectors fitted up to the evaluation: it serves without the models that came later."""
+    found, cut = evaluating._bundle, evaluating.cut_of_evaluation(copied.pipeline)
+    assert set(cut.index.similar.models) == {"cosine", "ease"}
+    ranked: list[set[str]] = []
+
+    def older(*given: Any) -> Any:
+        bundle = found(*given)
+        models = {name: bundle.neighbours.models[name] for name in known}
+        return replace(bundle, neighbours=replace(bundle.neighbours, models=models))
+
+    monkeypatch.setattr(evaluating, "_bundle", older)
+    monkeypatch.setattr(baselines, "two_stage_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
+    evaluating.champion_lists(copied.pipeline, cut.index.factors.user_ids[:3], 5, cut)
+    assert ranked == [set(known)]
 
 
 def test_forget_removes_attempts_and_nothing_else(copied: World, capsys: pytest.CaptureFixture[str]) -> None:
