@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -260,11 +260,22 @@ def _file_of(place: str, root: Path) -> Path | None:
     below = _below(place, root)
     if below is not None:
         return below.resolve()
+    spec = _installed(place)
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _installed(name: str) -> ModuleSpec | None:
+    """The spec of an installed module; unlike `find_spec` of a dotted name it imports none of the packages above."""
+    top, *below = name.split(".")
     try:
-        spec = importlib.util.find_spec(place)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+    for piece in below:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{piece}", list(spec.submodule_search_locations))
+    return spec
 
 
 def _local_imports(text: str, root: Path) -> dict[str, Path]:

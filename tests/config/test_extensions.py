@@ -76,6 +76,16 @@ def test_an_import_that_is_no_python_is_told_in_words(root: Path) -> None:
         load(FEATURES, "thoughts/one.py:X", root)
 
 
+def test_an_installed_package_is_looked_into_without_running_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, "site/loud/__init__.py", "raise SystemExit('it ran')\n")
+    write(root, "site/loud/inner/__init__.py", "")
+    write(root, "site/loud/inner/one.py", "X = 1\n")
+    monkeypatch.syspath_prepend(str(root / "site"))
+    assert problem_of(FEATURES, "loud.inner.one:X", root) is None
+    assert "found no file for 'loud.none'" in str(problem_of(FEATURES, "loud.none:X", root))
+    assert "found no file for 'loud.inner.one.more'" in str(problem_of(FEATURES, "loud.inner.one.more:X", root))
+
+
 def test_an_installed_module_is_not_imported_anew_for_a_file_of_its_name(root: Path) -> None:
     import decimal
 
