@@ -53,7 +53,11 @@ def of_experiment(audit: Audit, experiment: ExperimentConfig) -> list[Finding]:
         training_calendar(list(audit.partitions), *plan)
     except DataError as error:
         text = f"experiment {experiment.experiment} asks for more days than there are: {error.problem}"
-        return [Finding(STOP, text, "shorten stages.training_set.label_days or windows, or stages.evaluation.days; or add days")]
+        return [
+            Finding(
+                STOP, text, "shorten stages.training_set.label_days or windows, or stages.evaluation.days; or add days"
+            )
+        ]
     return []
 
 
