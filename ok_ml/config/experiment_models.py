@@ -95,6 +95,10 @@ class ModelStage(Frozen):
         default=(), description="Features that may only raise a score: knowledge that few lists cannot teach."
     )
     lambda_l2: float = Field(default=0.0, ge=0, description="L2 regularisation of the leaves.")
+    folds: int = Field(
+        default=1, ge=1, le=20, description="1: an eighth of the users judges the trees. More: cross-validation by users "
+        "does, and all of them train; for data sets of few lists, where an eighth says little."
+    )  # fmt: skip
     num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
 
 

@@ -6,17 +6,16 @@ attempt) by links, not computed again. Nothing here promotes, publishes or regis
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import ExperimentConfig
+from ok_ml.datasets.writing import share
 from ok_ml.errors import DataError, NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint, tree_fingerprint
 from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK, SourceRecommendation
@@ -268,19 +267,10 @@ def _share(lake: Lake, found: Manifest, scope: str) -> Manifest:
     with lake.staged(scope, found.table, found.partition) as folder:
         for name in found.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _link(source / name, folder / name)
+            share(source / name, folder / name)
         return lake.commit(
             folder, rows=found.rows, data_version=found.data_version, inputs=found.inputs, details=found.details
         )
-
-
-def _link(old: Path, new: Path) -> None:
-    try:
-        os.link(old, new)
-    except FileNotFoundError:
-        raise
-    except OSError:  # a file system without links
-        shutil.copyfile(old, new)
 
 
 # -- work ------------------------------------------------------------------------------------------------------------

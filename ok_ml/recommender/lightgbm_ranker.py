@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ok_ml.config.models import ModelStage
 from ok_ml.errors import ConfigError
-from ok_ml.recommender.ranker import MODEL_FILE, SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows
+from ok_ml.recommender.ranker import MODEL_FILE, SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows, best_iteration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 EVAL_AT: Final = 10
 METRIC: Final = f"ndcg@{EVAL_AT}"
 LOG_EVERY: Final = 10  # iterations
-_SMOOTH: Final = 9  # iterations
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class LightGbmRanker(Ranker):
         return lightgbm.Booster(model_str=self.model_text)
 
     def score(self, features: "NDArray[np.float32]", num_threads: int) -> "NDArray[np.float64]":
-        """LightGBM's raw scores."""
-        scores: NDArray[np.float64] = self._booster.predict(features, num_threads=num_threads)
+        """LightGBM's raw scores: of a binary objective the log-odds, since probabilities near one would tie."""
+        scores: NDArray[np.float64] = self._booster.predict(features, num_threads=num_threads, raw_score=True)
         return scores
 
     def to_bytes(self) -> bytes:
@@ -74,19 +73,6 @@ class LightGbmRanker(Ranker):
         ranker = cls(raw.decode(), feature_names)
         ranker.require_features(list(ranker._booster.feature_name()))
         return ranker
-
-
-def best_iteration(curve: list[float], num_trees: int) -> int:
-    """How many trees to keep: where the curve, averaged over nine iterations, is highest; all of them without a curve.
-
-    A single iteration's peak is noise: a few held-out lists that swap two ranks.
-    """
-    import numpy as np
-
-    if len(curve) < _SMOOTH:
-        return num_trees
-    smooth = np.convolve(curve, np.full(_SMOOTH, 1 / _SMOOTH), mode="valid")
-    return int(np.argmax(smooth)) + _SMOOTH // 2 + 1
 
 
 def _dataset(rows: TrainingRows, params: dict[str, Any], reference: Any = None) -> Any:

@@ -1,23 +1,27 @@
 """Fits of neighbours: item-item cosine, sparse at any size, and EASE, dense over the most popular sources."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from ok_ml.config.models import NeighboursStage
-from ok_ml.recommender.embeddings import Interactions
+from ok_ml.recommender.embeddings import Interactions, require_interactions
 from ok_ml.recommender.neighbours import COSINE, EASE, Neighbours, SparseRows
-
-if TYPE_CHECKING:
-    pass
 
 _SLICE: Final = 1024  # targets whose similarities are held at once: bounds memory
 _FIXED_POINT: Final = 2**20  # similarities are rounded to it before the strongest are chosen: equal on any BLAS kernel
 
 
 def fit_neighbours(interactions: Interactions, stage: NeighboursStage) -> Neighbours:
-    """Fit every model of the stage on saturated interactions: a weight above `saturation` counts as `saturation`."""
+    """Fit every model of the stage on saturated interactions: a weight above `saturation` counts as `saturation`.
+
+    Raises
+    ------
+    DataError
+        Not one interaction: embeddings also learn from impressions, neighbours from reactions alone.
+    """
+    require_interactions(interactions)
     history = interactions.user_sources.astype(np.float64, copy=True)
     history.data = np.minimum(history.data, stage.saturation) / stage.saturation
     models: dict[str, SparseRows] = {name: SparseRows.of(_FITS[name](history, stage)) for name in stage.models}

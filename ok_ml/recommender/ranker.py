@@ -28,6 +28,7 @@ RECORDED_FILE: Final = "sample_predictions.npy"
 CLASS_FILE: Final = "ranker.json"  # which class reads the model; without it, it is LightGBM
 CODE_FILE: Final = "ranker.py.txt"  # the project's file that declares the class, as it was at training
 DTYPE: Final = "float32"
+_SMOOTH: Final = 9  # iterations
 SAMPLE_ROWS: Final = 64
 
 
@@ -86,6 +87,17 @@ class TrainedRanker:
     def held_out(self) -> dict[str, float]:
         """Metric -> value of the model itself on the held-out users."""
         return {name: values[(self.kept or len(values)) - 1] for name, values in self.curve.items() if values}
+
+
+def best_iteration(curve: list[float], num_trees: int) -> int:
+    """How many trees to keep: where the curve, averaged over nine iterations, is highest; all of them without a curve.
+
+    A single iteration's peak is noise: a few held-out lists that swap two ranks.
+    """
+    if len(curve) < _SMOOTH:
+        return num_trees
+    smooth = np.convolve(curve, np.full(_SMOOTH, 1 / _SMOOTH), mode="valid")
+    return int(np.argmax(smooth)) + _SMOOTH // 2 + 1
 
 
 class Ranker(ABC):

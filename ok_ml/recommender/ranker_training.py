@@ -10,7 +10,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import ModelStage
 from ok_ml.errors import DataError
 from ok_ml.hashing import mix64
-from ok_ml.recommender.ranker import SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows, ranker_class
+from ok_ml.recommender.ranker import SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows, best_iteration, ranker_class
 from ok_ml.recommender.training_set import GROUP, LABEL, WEIGHT, group_sizes
 
 if TYPE_CHECKING:
@@ -41,15 +41,43 @@ def train_ranker(
         No group is left to train on.
     """
     made = ranker_class(stage.ranker, root)
-    held_out = _held_out(table[c.USER_ID].to_numpy(), seed)
-    rows, unseen = (_rows(table, feature_names, kept) for kept in (~held_out, held_out))
+    if stage.folds > 1:
+        return _cross_validated(made, table, feature_names, stage, seed)
+    return _fitted(made, table, feature_names, _held_out(table[c.USER_ID].to_numpy(), seed), stage, seed)
+
+
+def _fitted(
+    made: type[Ranker], table: "pa.Table", names: list[str], held_out: "NDArray[np.bool_]", stage: ModelStage, seed: int
+) -> TrainedRanker:
+    """Fit on the rows that are not held out, judge on those that are."""
+    rows, unseen = (_rows(table, names, kept) for kept in (~held_out, held_out))
     trained = made.fit(rows, unseen, stage, seed)
-    trained.ranker.require_features(feature_names)
+    trained.ranker.require_features(names)
     if not len(trained.sample):
         trained = replace(trained, sample=rows.features[:SAMPLE_ROWS])
     if not trained.curve and len(unseen.labels):
         trained = replace(trained, curve={f"ndcg@{JUDGED_AT}": [held_out_ndcg(trained.ranker, unseen)]})
     return trained
+
+
+def _cross_validated(
+    made: type[Ranker], table: "pa.Table", names: list[str], stage: ModelStage, seed: int
+) -> TrainedRanker:
+    """Fit on all rows, with as many trees as the mean curve of the folds says; folds are of whole users."""
+    fold = _drawn(table[c.USER_ID].to_numpy(), seed) % np.uint64(stage.folds)
+    curves: list[dict[str, list[float]]] = []
+    for number in np.unique(fold).tolist():
+        held_out = fold == number
+        if held_out.all():
+            raise _nothing_left(table[c.USER_ID].to_numpy())
+        curves.append(_fitted(made, table, names, held_out, stage, seed).curve)
+    mean = {name: np.mean([curve[name] for curve in curves], axis=0).tolist() for name in curves[0]}
+    values = mean[next(iter(mean))]
+    kept = best_iteration(values, stage.num_trees) if len(values) > 1 else None
+    final = stage if kept is None else stage.model_copy(update={"num_trees": kept})
+    trained = _fitted(made, table, names, np.zeros(len(fold), bool), final, seed)
+    note = f"{len(curves)} folds of users: mean held-out {next(iter(mean))} {values[(kept or len(values)) - 1]:.6f}\n"
+    return replace(trained, curve=mean, kept=kept, log=trained.log + note)
 
 
 def held_out_ndcg(ranker: Ranker, rows: TrainingRows, k: int = JUDGED_AT) -> float:
@@ -77,11 +105,18 @@ def _rows(table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> Tra
 
 
 def _held_out(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.bool_]":
-    drawn = mix64(user_ids.view(np.uint64) ^ np.uint64((seed * 2_654_435_761) % 2**64)) % np.uint64(HELD_OUT_ONE_IN)
-    held_out: NDArray[np.bool_] = drawn == 0
+    held_out: NDArray[np.bool_] = _drawn(user_ids, seed) % np.uint64(HELD_OUT_ONE_IN) == 0
     if held_out.all():
-        raise DataError(
-            f"all {len(np.unique(user_ids))} users of the training set fall into the held-out slice",
-            why="nothing is left to train on", remedy="raise `label_days`, or use a larger dataset",
-        )  # fmt: skip
+        raise _nothing_left(user_ids)
     return held_out
+
+
+def _drawn(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.uint64]":
+    return mix64(user_ids.view(np.uint64) ^ np.uint64((seed * 2_654_435_761) % 2**64))
+
+
+def _nothing_left(user_ids: "NDArray[np.int64]") -> DataError:
+    return DataError(
+        f"all {len(np.unique(user_ids))} users of the training set fall into the held-out slice",
+        why="nothing is left to train on", remedy="raise `label_days`, or use a larger dataset",
+    )  # fmt: skip

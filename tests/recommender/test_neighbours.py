@@ -101,6 +101,12 @@ def test_what_is_saved_is_loaded(everything, tmp_path):
     assert Neighbours.load(tmp_path / "nothing").models == {}
 
 
+def test_no_interaction_at_all_is_an_error(everything):
+    nobody = Interactions(np.zeros(0, np.int64), np.zeros(0, np.int64), csr_matrix((0, 0), dtype=np.float32))
+    with pytest.raises(DataError, match="no interaction above weight 0"):
+        fit_neighbours(nobody, everything)
+
+
 def test_ids_that_do_not_fit_are_refused():
     with pytest.raises(IntegrityError, match="history of the neighbours has 2 rows for 3 ids"):
         Neighbours(np.arange(3), np.arange(1), SparseRows.empty(2), {})

@@ -11,9 +11,9 @@ from ok_ml.config.models import ModelStage, TrainingSetStage
 from ok_ml.errors import DataError, IntegrityError, ModelError
 from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.labels import relevance
-from ok_ml.recommender.lightgbm_ranker import best_iteration
-from ok_ml.recommender.ranker import Ranker
-from ok_ml.recommender.ranker_training import _held_out, train_ranker
+from ok_ml.recommender.lightgbm_ranker import LightGbmRanker
+from ok_ml.recommender.ranker import Ranker, best_iteration
+from ok_ml.recommender.ranker_training import _drawn, _fitted, _held_out, train_ranker
 from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, group_sizes
 from tests.recommender.tiny_world import DATASET, DTS, GRADES, LAYOUT, PARTS, SOURCE_IDS, popularity
 
@@ -169,6 +169,24 @@ def test_the_curve_at_the_kept_tree_is_the_ndcg_of_the_held_out_users_computed_b
     assert trained.held_out == {"ndcg@10": curve[kept - 1]}, "what is said of the model is of the trees that it keeps"
     assert f"[  12] held-out ndcg@10 {curve[-1]:.6f}" in trained.log
     assert trained.log.endswith(f"kept {kept} of {MODEL.num_trees} trees\n")
+
+
+def test_folds_choose_the_trees_and_everybody_trains(table):
+    names = LAYOUT.feature_order()
+    stage = MODEL.model_copy(update={"folds": 3})
+    folded = train_ranker(table, names, stage, seed=4)
+    assert len(folded.curve["ndcg@10"]) == MODEL.num_trees
+    assert folded.kept == best_iteration(folded.curve["ndcg@10"], MODEL.num_trees)
+    assert f"trained on {table.num_rows} rows" in folded.log
+    assert "3 folds of users" in folded.log
+    curves = []
+    drawn = _drawn(table[c.USER_ID].to_numpy(), 4) % np.uint64(3)
+    for fold in range(3):
+        curves.append(_fitted(LightGbmRanker, table, names, drawn == fold, MODEL, 4).curve["ndcg@10"])
+        users = set(table[c.USER_ID].to_numpy()[drawn == fold].tolist())
+        assert not users & set(table[c.USER_ID].to_numpy()[drawn != fold].tolist())
+    assert folded.curve["ndcg@10"] == pytest.approx(np.mean(curves, axis=0))
+    assert train_ranker(table, names, stage, seed=4).ranker.sha256 == folded.ranker.sha256
 
 
 def test_trees_are_kept_up_to_the_top_of_the_smoothed_curve():

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,6 @@ from ok_ml.datasets.locations import expand
 from ok_ml.datasets.mapping import map_events, raw_columns
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json
 from ok_ml.datasets.times import read_times
-
-if TYPE_CHECKING:
-    pass
 
 _DT: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _FIRST_OF_MONTH_SHARE: Final = 0.9
