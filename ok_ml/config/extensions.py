@@ -12,6 +12,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -230,7 +231,18 @@ def _module_of(kind: Kind, source: Source, place: str, root: Path) -> ModuleType
             _forget(name, path)
         importlib.invalidate_caches()
         _IMPORTED.update(source.imports)
-    return module_of_text(source.text, source.path, kind.key, sha256=source.sha256)
+    with _without_bytecode():
+        return module_of_text(source.text, source.path, kind.key, sha256=source.sha256)
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Leave no bytecode of the project's files: Python takes it for current when a file changes within a second."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _forget(name: str, path: Path) -> None:
