@@ -99,6 +99,15 @@ def test_an_export_with_semicolons_moscow_times_and_russian_words(ok: Ok, root: 
     assert (found["events"], found["set_aside"], found["whole_file"]) == (960, {}, True)
 
 
+def test_decimal_commas_do_not_hide_the_delimiter(ok: Ok, root: Path) -> None:
+    lines = [f"{user}|{user % 7}|{1767571200000 + user * 3_600_000}|{user % 5},5" for user in range(1, 300)]
+    (root / "plays.psv").write_text("\n".join(["listener|artist|when|score", *lines]) + "\n")
+    found = mapping_of(ok("data", "preview", "plays.psv")).events
+    assert found.delimiter == "|"
+    assert found.columns["user_id"] == "listener"
+    assert (found.time.columns, found.time.format) == (("when",), "epoch_ms")
+
+
 def test_a_feed_log_with_a_list_of_reactions(ok: Ok, root: Path) -> None:
     records = list(moments())
     table = pa.table({

@@ -143,7 +143,10 @@ def _delimited(path: Path, text: str) -> tuple[dict[str, object], list[str]]:
     lines = [line for line in text.splitlines()[:_LINES] if line.strip()]
     shapes = [(mark, quoting) for quoting in (True, False) for mark in _DELIMITERS]
     scored = [(_agreement(lines, mark, quoting=quoting), mark, quoting) for mark, quoting in shapes]
-    (share, width), mark, quoting = max(scored, key=lambda found: (round(found[0][0], 2), found[0][1] > 1, found[2]))
+    # The line of names knows no decimal commas: a mark that cuts it as it cuts the others is the better one.
+    (share, width, _), mark, quoting = max(
+        scored, key=lambda found: (round(found[0][0], 2), found[0][2], found[0][1] > 1, found[2])
+    )
     if width < 2 or share < 0.5:
         raise DataError(
             f"{path} is neither Parquet nor JSON lines nor rows with a delimiter (, ; | or a tab)",
@@ -168,14 +171,16 @@ def _rows(lines: list[str], mark: str, *, quoting: bool) -> "list[list[str]]":
     return list(csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_NONE))
 
 
-def _agreement(lines: list[str], mark: str, *, quoting: bool) -> tuple[float, int]:
-    """Share of the lines with the most frequent number of fields, and that number; one field is no agreement."""
+def _agreement(lines: list[str], mark: str, *, quoting: bool) -> tuple[float, int, bool]:
+    """Share of the lines with the most frequent number of fields, that number, and whether the first line has it too;
+    one field is no agreement.
+    """
     try:
-        widths = Counter(len(row) for row in _rows(lines, mark, quoting=quoting))
+        widths = [len(row) for row in _rows(lines, mark, quoting=quoting)]
     except csv.Error:
-        return 0.0, 0
-    width, count = widths.most_common(1)[0]
-    return (count / sum(widths.values()) if width > 1 else 0.0), width
+        return 0.0, 0, False
+    width, count = Counter(widths).most_common(1)[0]
+    return (count / len(widths) if width > 1 else 0.0), width, widths[0] == width
 
 
 def _is_header(rows: list[list[str]]) -> bool:
