@@ -1,7 +1,7 @@
 """What every command gets: the options before it, the project on demand, and one way to declare a command."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -52,40 +52,23 @@ def command(
 
 
 def known_experiment(project: "Project", name: str) -> str:
-    """The name, if there is such an experiment.
-
-    Raises
-    ------
-    UsageError
-        There is none; names the known ones and the closest.
-    """
-    if name in project.experiments:
-        return name
-    from ok_ml.config.problems import meant
-
-    known = ", ".join(sorted(project.experiments)) or "none"
-    raise UsageError(
-        f"no experiment named {name!r}{meant(name, project.experiments)} (known: {known})",
-        remedy="choose one of them, or add configs/experiments/<name>.yml",
-    )
+    """The name, if there is such an experiment. Raises UsageError that names the known ones and the closest."""
+    return _known("experiment", name, project.experiments)
 
 
 def known_dataset(project: "Project", name: str) -> str:
-    """The name, if there is such a dataset.
+    """The name, if there is such a dataset. Raises UsageError that names the known ones and the closest."""
+    return _known("dataset", name, project.datasets)
 
-    Raises
-    ------
-    UsageError
-        There is none; names the known ones and the closest.
-    """
-    if name in project.datasets:
+
+def _known(kind: str, name: str, known: Collection[str]) -> str:
+    if name in known:
         return name
     from ok_ml.config.problems import meant
 
-    known = ", ".join(sorted(project.datasets)) or "none"
     raise UsageError(
-        f"no dataset named {name!r}{meant(name, project.datasets)} (known: {known})",
-        remedy="choose one of them, or add configs/datasets/<name>.yml",
+        f"no {kind} named {name!r}{meant(name, known)} (known: {', '.join(sorted(known)) or 'none'})",
+        remedy=f"choose one of them, or add configs/{kind}s/<name>.yml",
     )
 
 
