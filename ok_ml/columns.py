@@ -81,6 +81,12 @@ EVALUATION: Final = "evaluation"
 CHAMPION: Final = "champion"
 PUBLICATION: Final = "publication"
 LIVE_PREDICTIONS: Final = "live_predictions"
+EVENT_STATISTICS: Final = "event_statistics"  # of a dataset: numbers of each day's log and snapshots
+PRODUCT_METRICS: Final = "product_metrics"  # of a dataset: what people did on each day
+PREDICTION_STATISTICS: Final = "prediction_statistics"  # of an experiment: numbers of each day's lists
+EMBEDDING_STATISTICS: Final = "embedding_statistics"  # of an experiment: numbers of each fit of the vectors
+ONLINE_METRICS: Final = "online_metrics"  # of an experiment: what was served against what people did with it
 
 SNAPSHOTS: Final = (USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)  # friends last: where nobody dates them, they need users
 FEATURE_TABLES: Final = (USER_FEATURES, SOURCE_FEATURES, PAIR_FEATURES, USER_TOPICS)
+SERIES_TABLES: Final = (EVENT_STATISTICS, PRODUCT_METRICS, PREDICTION_STATISTICS, EMBEDDING_STATISTICS, ONLINE_METRICS)

@@ -16,11 +16,15 @@ TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c
 SERVING_TABLES: Final = (c.PREDICTIONS, c.PUBLICATION, c.LIVE_PREDICTIONS)
 DAILY_TABLES: Final = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
 
+DATASET_SERIES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
+EXPERIMENT_SERIES: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)
+
 _GROUP_OF: Final = {
     **dict.fromkeys((RAW_LOG, *DATASET_TABLES), "1_data"),
     **dict.fromkeys((*c.FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),
     **dict.fromkeys(TRAINING_TABLES, "3_training"),
     **dict.fromkeys(SERVING_TABLES, "4_serving"),
+    **dict.fromkeys(c.SERIES_TABLES, "5_monitoring"),
 }
 
 

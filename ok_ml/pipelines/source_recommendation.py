@@ -32,7 +32,7 @@ _NAMING: Final = {"builder": "candidates", "ranker": "lightgbm"}  # fields that 
 CODE_VERSIONS: Final = {
     c.USER_FEATURES: "1", c.SOURCE_FEATURES: "1", c.PAIR_FEATURES: "1", c.USER_TOPICS: "1", c.FEATURE_STATISTICS: "1",
     c.EMBEDDINGS: "2", c.TRAINING_SET: "2", c.MODEL: "2", c.EVALUATION: "2", c.CHAMPION: "1", c.PREDICTIONS: "2",
-    c.PUBLICATION: "1", c.LIVE_PREDICTIONS: "1",
+    c.PUBLICATION: "1", c.LIVE_PREDICTIONS: "1", **dict.fromkeys(c.SERIES_TABLES, "1"),
 }  # fmt: skip
 
 
