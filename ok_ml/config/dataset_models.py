@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ok_ml import columns as c
-from ok_ml.config.frozen import Frozen
+from ok_ml.config.frozen import Frozen, Share
 from ok_ml.config.row_conditions import parse_condition
 from ok_ml.config.topic_models import TopicConfig, is_topic
 
@@ -34,6 +34,13 @@ class Incident(Frozen):
     )
 
 
+class TasteChange(Frozen):
+    """From one day on some users like something else: a true change, which no check of the data may hold back."""
+
+    day: int = Field(ge=0, description="Day index from the world's start.")
+    share: Share = Field(default=1.0, description="Users whose every interest moves to another topic.")
+
+
 class WorldConfig(Frozen):
     """Scale and parameters of the simulated social network."""
 
@@ -45,6 +52,7 @@ class WorldConfig(Frozen):
     topics: int = Field(default=24, ge=4)
     users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
     incidents: tuple[Incident, ...] = ()
+    taste_changes: tuple[TasteChange, ...] = ()
     behaviour: dict[str, float] = Field(
         default_factory=dict, description="Overrides of ok_ml.world.parameters.Behaviour."
     )

@@ -18,6 +18,7 @@ from ok_ml.config.dataset_models import (
     SubscriptionRule,
     SubscriptionsMapping,
     TableMapping,
+    TasteChange,
     TimeMapping,
     WorldConfig,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "SubscriptionRule",
     "SubscriptionsMapping",
     "TableMapping",
+    "TasteChange",
     "TimeMapping",
     "TopicConfig",
     "TrainingSetStage",

@@ -118,9 +118,13 @@ def state_before(world: World, lake: Lake, scope: str, day: int) -> State:
     return {**by_block({number: world.block(number).users for number in blocks}, table)}
 
 
-def config_version(config: WorldConfig) -> str:
-    """A fingerprint of what the rows of every day depend on: neither how many days there are, nor incidents."""
-    return fingerprint(config.model_dump(mode="json", exclude={"days", "incidents"}))
+def config_version(config: WorldConfig, day: int) -> str:
+    """A fingerprint of what the rows of a day depend on: neither how many days there are, nor incidents, nor changes
+    of taste that are still to come.
+    """
+    said = config.model_dump(mode="json", exclude={"days", "incidents", "taste_changes"})
+    changes = [change.model_dump(mode="json") for change in config.taste_changes if change.day <= day]
+    return fingerprint(said | ({"taste_changes": changes} if changes else {}))
 
 
 def incidents_version(config: WorldConfig, day: int) -> str:
@@ -133,7 +137,7 @@ def _inputs(world: World, lake: Lake, scope: str, day: int, generation: str) -> 
     before = lake.find(scope, SUBSCRIPTIONS, world.date_of(day - 1)) if day else None
     return {
         "code": CODE_VERSION,
-        "config": config_version(world.config),
+        "config": config_version(world.config, day),
         "incidents": incidents_version(world.config, day),
         "served": generation,
         "state": before.data_version if before else "initial",
@@ -146,7 +150,7 @@ def _is_current(world: World, lake: Lake, scope: str, day: int, generation: str)
 
 
 def _stays(world: World, lake: Lake, scope: str, dt: str) -> bool:
-    expected = {"code": CODE_VERSION, "config": config_version(world.config)}
+    expected = {"code": CODE_VERSION, "config": config_version(world.config, world.day_of(dt))}
     incidents = incidents_version(world.config, world.day_of(dt))
     if incidents != NONE:
         expected["incidents"] = incidents

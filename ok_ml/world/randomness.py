@@ -36,6 +36,7 @@ class Stream(IntEnum):
     PAIRS = 13
     POSTS = 14
     INCIDENTS = 15
+    TASTE_CHANGES = 16
 
 
 def generator(seed: int, stream: Stream, block: int = 0, day: int = 0) -> np.random.Generator:

@@ -117,7 +117,24 @@ class BlockUsers:
         ahead = np.where(kind[:, None] == _DRIFTING, progress - epoch, 0.0)
         weight = self._weight[rows]
         niches = np.concatenate([self._niches(epoch, rows), self._niches(epoch + 1, rows)], axis=1)
+        niches = self._changed(niches, np.broadcast_to(np.asarray(day), (len(niches),)), rows)
         return niches, np.concatenate([weight * (1 - ahead), weight * ahead], axis=1).astype(np.float32)
+
+    def _changed(
+        self, niches: "NDArray[np.int32]", day: "NDArray[np.int64]", rows: "NDArray[np.int64] | slice"
+    ) -> "NDArray[np.int32]":
+        """The same interests after the changes of taste up to each row's day: moved by half of the topics.
+
+        A whole circle is hit or spared, since its members share interests.
+        """
+        topics = self.topics
+        for number, change in enumerate(self.config.taste_changes):
+            first = self.index[self.circle * self.behaviour.circle_users]
+            drawn = uniform(hash64(self.config.seed, Stream.TASTE_CHANGES, first, number))
+            hit = (drawn < change.share)[rows] & (day >= change.day)
+            moved = (niches + topics.niches // topics.niches_a_topic // 2 * topics.niches_a_topic) % topics.niches
+            niches = np.where(hit[:, None], moved, niches).astype(np.int32)
+        return niches
 
     def _draw_activity(self, rng: np.random.Generator) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
         b, n = self.behaviour, len(self.index)
