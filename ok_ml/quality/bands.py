@@ -1,0 +1,342 @@
+"""The band in which a daily number should lie, from its own history.
+
+Every number is brought to a scale on which chance has one size (Anscombe 1948): a share to 2 arcsin(sqrt(p)) with a standard
+deviation of 1/sqrt(n), a count to 2 sqrt(x) with 1, a positive level to its logarithm. There a few linear forecasts
+compete for each series: the level of all days or of the latest, with or without a weekday profile, with or without a
+trend (`forecasts`). The one whose forecasts of the past days came nearest is taken, and the errors that it made there are
+the scale, never less than what sampling explains. So a weekly rhythm and a growing network are no deviation.
+
+The deviation in scales follows Student's t with as many degrees of freedom as there were errors; Wallace's (1959)
+formula turns it into a normal score, so that one limit is right for a short history and for a long one.
+Days that were found wrong are left out of the history by the caller: a fault must not teach the band.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml.quality.forecasts import LEAST_DAYS, Forecasts, forecasts_of
+from ok_ml.quality.series import Name, Number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enough for a network that grows
+DEFAULT_LIMIT: Final = 6.0  # of the score, where nothing was calibrated
+_CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
+_MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
+_LONGEST_RUN: Final = 14  # days that `since` looks back at most
+_SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a number was expected to be.
+
+    Attributes
+    ----------
+    expected, low, high
+        In the unit of the number.
+    score
+        How far the number is from what was expected, signed: a normal score, about as rare as so many standard deviations.
+    """
+
+    expected: float
+    low: float
+    high: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One number of a day beside its band.
+
+    Attributes
+    ----------
+    value
+        None where the day lacks the number: it was judged as 0.
+    since
+        First day of the unbroken run outside the band that ends on this day; None inside the band.
+    """
+
+    name: Name
+    value: float | None
+    band: Band
+    limit: float
+    since: str | None = None
+
+    @property
+    def outside(self) -> bool:
+        """Whether the number is beyond the limit."""
+        return abs(self.band.score) > self.limit
+
+    @property
+    def message(self) -> str:
+        """Which number, seen, expected, since when."""
+        seen = "missing (counted as 0)" if self.value is None else _number(self.value)
+        since = f"; outside since {self.since}" if self.since else ""
+        return (
+            f"{self.name}: {seen}, expected {_number(self.band.low)} .. {_number(self.band.high)}, about "
+            f"{_number(self.band.expected)} (score {self.band.score:+.1f}, limit {self.limit:.1f}{since})"
+        )
+
+
+Days = Mapping[str, Mapping[Name, Number]]
+
+
+def band(
+    history: Sequence[tuple[str, float]], dt: str, value: float, *, limit: float = DEFAULT_LIMIT, n: int = 0,
+    days: int = HISTORY_DAYS,
+) -> Band | None:  # fmt: skip
+    """The band of one number on one day.
+
+    Parameters
+    ----------
+    history
+        (ISO date, value) of other days in any order; only those of the last `days` days before `dt` are used.
+    n
+        Rows that the numbers were counted on, about; 0: unknown, no floor from sampling but for counts.
+
+    Returns
+    -------
+    None while there are fewer than `LEAST_DAYS` days of history.
+    """
+    name = Name("value")
+    past = {day: {name: Number(name, known, n)} for day, known in history}
+    found = judge_day(past, dt, {name: Number(name, value, n)}, limit=limit, days=days)
+    return found[0].band if found else None
+
+
+def judge_day(
+    history: Days, dt: str, today: Mapping[Name, Number], *, limit: float = DEFAULT_LIMIT,
+    leave_out: Collection[str] = (), days: int = HISTORY_DAYS,
+) -> list[Deviation]:  # fmt: skip
+    """Every number of a day beside its band, worst first.
+
+    Parameters
+    ----------
+    history
+        Day -> its numbers; days from `dt` on and older ones than `days` days are not looked at.
+    limit
+        Largest score inside the band.
+    leave_out
+        Days that were found wrong: they do not make the band, and still count for `since`.
+
+    Returns
+    -------
+    list of Deviation
+        One a series that has enough history. A count or a share that a day lacks although it tells other groups of the
+        same metric is 0 there: so a category that is new or gone is seen.
+    """
+    found = _judge(history, dt, today, limit, leave_out, days)
+    return [_with_since(one, history, dt, limit, leave_out, days) if one.outside else one for one in found]
+
+
+def _judge(
+    history: Days, dt: str, today: Mapping[Name, Number], limit: float, leave_out: Collection[str], days: int
+) -> list[Deviation]:
+    first = (date.fromisoformat(dt) - timedelta(days=days)).isoformat()
+    dts = [day for day in sorted(history) if first <= day < dt and day not in leave_out]
+    if len(dts) < LEAST_DAYS or not today:
+        return []
+    names, values, n = _matrix([*(history[day] for day in dts), today])
+    kinds = kinds_of(values)
+    values = _with_zeros(names, values, kinds)
+    expected, scale, freedom = _forecast(dts, dt, values, n, kinds)
+    moved = on_scale(values[-1], n[-1], kinds)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores = normal_score((moved - expected) / scale, freedom)
+    reach = student(limit, freedom) * scale
+    low, middle, high = (from_scale(at, n[-1], kinds) for at in (expected - reach, expected, expected + reach))
+    judged = np.flatnonzero(~np.isnan(scores))
+    order = judged[np.lexsort((judged, -np.abs(scores[judged])))]
+    return [
+        Deviation(
+            names[i],
+            today[names[i]].value if names[i] in today else None,
+            Band(float(middle[i]), float(low[i]), float(high[i]), float(scores[i])),
+            limit,
+        )
+        for i in order.tolist()
+    ]
+
+
+def _with_since(
+    one: Deviation, history: Days, dt: str, limit: float, leave_out: Collection[str], days: int
+) -> Deviation:
+    """The same with the first day of its run: each day before is judged by what came before it."""
+    since, day = dt, dt
+    for _ in range(_LONGEST_RUN):
+        day = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+        if day not in history:
+            break
+        alike = {key: numbers for key, numbers in history.items() if key < day}
+        slim = {key: _of_metric(numbers, one.name) for key, numbers in alike.items()}
+        found = _judge(slim, day, _of_metric(history[day], one.name), limit, leave_out, days)
+        if not any(other.name == one.name and other.outside for other in found):
+            break
+        since = day
+    return Deviation(one.name, one.value, one.band, limit, since)
+
+
+def _of_metric(numbers: Mapping[Name, Number], name: Name) -> dict[Name, Number]:
+    return {key: number for key, number in numbers.items() if key.metric == name.metric}
+
+
+# -- numbers as a matrix ---------------------------------------------------------------------------------------------
+
+
+def _matrix(
+    days: "Sequence[Mapping[Name, Number]]",
+) -> "tuple[list[Name], NDArray[np.float64], NDArray[np.float64]]":
+    """Names; values and rows counted, both [days, series]; NaN where a day lacks a number."""
+    names = sorted({name for numbers in days for name in numbers})
+    column = {name: i for i, name in enumerate(names)}
+    values = np.full((len(days), len(names)), np.nan)
+    n = np.zeros((len(days), len(names)))
+    for row, numbers in enumerate(days):
+        at = [column[name] for name in numbers]
+        values[row, at] = [np.nan if one.value is None else one.value for one in numbers.values()]
+        n[row, at] = [one.n for one in numbers.values()]
+    return names, values, n
+
+
+def kinds_of(values: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """What the numbers of each column are: a share (all in 0 .. 1), a count (whole, not negative), a positive level, other."""
+    unknown = np.isnan(values)
+    share = (unknown | ((values >= 0) & (values <= 1))).all(axis=0)
+    count = (unknown | ((values >= 0) & (values == np.floor(values)))).all(axis=0)
+    level = (unknown | (values > 0)).all(axis=0)
+    kinds: NDArray[np.int64] = np.select([share, count, level], [_SHARE, _COUNT, _LEVEL], _PLAIN)
+    return kinds
+
+
+def _with_zeros(names: list[Name], values: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "NDArray[np.float64]":
+    """A share or count that a day lacks is 0 where the day tells the same metric of another group."""
+    metrics, member = np.unique([name.metric for name in names], return_inverse=True)
+    known = np.zeros((len(values), len(metrics)), bool)
+    for metric in range(len(metrics)):
+        known[:, metric] = (~np.isnan(values[:, member == metric])).any(axis=1)
+    zero = np.isnan(values) & known[:, member] & ((kinds == _SHARE) | (kinds == _COUNT))[None, :]
+    return np.where(zero, 0.0, values)
+
+
+def on_scale(
+    values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
+) -> "NDArray[np.float64]":
+    """Numbers on the scale where chance has one size; the last axis is the series."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(n > 0, (values * n + 0.375) / (n + 0.75), values)
+        moved = [
+            2 * np.arcsin(np.sqrt(np.clip(share, 0, 1))),
+            2 * np.sqrt(np.maximum(values, 0) + 0.375),
+            np.log(values),
+        ]
+    result: NDArray[np.float64] = np.select([kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL], moved, values)
+    return result
+
+
+def from_scale(
+    moved: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
+) -> "NDArray[np.float64]":
+    """The inverse of `on_scale`, within what the number can be."""
+    share = np.sin(np.clip(moved, 0, math.pi) / 2) ** 2
+    share = np.where(n > 0, (share * (n + 0.75) - 0.375) / np.maximum(n, 1), share)
+    count = np.maximum(moved, 0) ** 2 / 4 - 0.375
+    level = np.exp(np.minimum(moved, 700.0))
+    result: NDArray[np.float64] = np.select(
+        [kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL],
+        [np.clip(share, 0, 1), np.maximum(count, 0), level],
+        moved,
+    )
+    return result
+
+
+# -- expected value and scale ----------------------------------------------------------------------------------------
+
+
+def _forecast(
+    dts: list[str], dt: str, values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
+) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":
+    """Expected value, scale and degrees of freedom of each series [s]; NaN where there is too little history."""
+    ordinals = np.array([date.fromisoformat(day).toordinal() for day in dts])
+    target = date.fromisoformat(dt).toordinal()
+    past = on_scale(values[:-1], n[:-1], kinds)
+    floors = _sampling(past, n[:-1], n[-1], kinds)
+    expected, scale, freedom = (np.full(len(kinds), np.nan) for _ in range(3))
+    known = ~np.isnan(past)
+    patterns, member = np.unique(known, axis=1, return_inverse=True)
+    for number in range(patterns.shape[1]):
+        days, series = np.flatnonzero(patterns[:, number]), np.flatnonzero(member.ravel() == number)
+        if len(days) < LEAST_DAYS:
+            continue
+        forecasts = forecasts_of(tuple((target - ordinals[days]).tolist()))
+        expected[series], scale[series], freedom[series] = _best(forecasts, past[np.ix_(days, series)], floors[series])
+    return expected, scale, freedom
+
+
+def _sampling(
+    past: "NDArray[np.float64]", n_past: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
+) -> "NDArray[np.float64]":
+    """The least scale of each series: what a sample of so many rows varies by."""
+    import warnings
+
+    with np.errstate(divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        usual = np.nanmedian(np.where(n_past > 0, n_past, np.nan), axis=0)
+        size = np.abs(np.nanmedian(past, axis=0))
+    rows = np.fmin(np.where(n > 0, n, np.nan), usual)
+    chance = np.where(np.isnan(rows), 0.0, 1 / np.sqrt(np.maximum(rows, 1.0)))
+    plain = np.where(np.isnan(size), 1.0, size) * np.maximum(chance, 1e-6) + 1e-9
+    floors: NDArray[np.float64] = np.select(
+        [kinds == _COUNT, kinds == _PLAIN], [np.ones(len(kinds)), plain], np.maximum(chance, 1e-6)
+    )
+    return floors
+
+
+def _best(
+    forecasts: Forecasts, past: "NDArray[np.float64]", floors: "NDArray[np.float64]"
+) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":
+    """Expected value, scale and freedom of each series by the forecast that served it best; `past` is [days, series].
+
+    A scale that sampling sets is known better than one that a few errors set: it has more degrees of freedom.
+    """
+    errors = forecasts.errors @ past  # [forecasts, past errors, series]
+    robust = np.maximum(1.4826 * np.median(np.abs(errors), axis=1), floors)
+    clipped = np.clip(errors, -_CLIP * robust[:, None], _CLIP * robust[:, None])
+    spread = np.sqrt(np.mean(clipped**2, axis=1))
+    chosen = np.argmin(spread * forecasts.handicap[:, None], axis=0)
+    at = np.arange(past.shape[1])
+    expected = (forecasts.weights @ past)[chosen, at]
+    seen = spread[chosen, at]
+    scale = np.maximum(seen, floors)
+    with np.errstate(divide="ignore"):
+        freedom = np.minimum(errors.shape[1] * (scale / seen) ** 2, _MOST_FREEDOM)
+    return expected, scale, freedom
+
+
+# -- scores ----------------------------------------------------------------------------------------------------------
+
+
+def normal_score(t: "NDArray[np.float64]", freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """The normal score that is about as rare as Student's t; Wallace 1959."""
+    factor = (8 * freedom + 1) / (8 * freedom + 3)
+    score: NDArray[np.float64] = np.sign(t) * factor * np.sqrt(freedom * np.log1p(t**2 / freedom))
+    return score
+
+
+def student(score: float, freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """The inverse of `normal_score` for a positive score."""
+    factor = (8 * freedom + 1) / (8 * freedom + 3)
+    t: NDArray[np.float64] = np.sqrt(freedom * np.expm1((score / factor) ** 2 / freedom))
+    return t
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
