@@ -35,9 +35,10 @@ SPARKLINE_LIMIT: Final = 900  # characters; Dagster shows Markdown inline only b
 
 
 def new_figure(
-    title: str, subtitle: str = "", *, width: float = 8.0, height: float = 4.5, columns: int = 1, share_y: bool = False
-) -> "tuple[Figure, list[Axes]]":
-    """A figure of the house, width and height in inches, with its title at the left edge, and its axes in a row."""
+    title: str, subtitle: str = "", *, width: float = 8.0, height: float = 4.5, columns: int = 1, rows: int = 1,
+    share_x: bool = False, share_y: bool = False,
+) -> "tuple[Figure, list[Axes]]":  # fmt: skip
+    """A figure of the house, width and height in inches, with its title at the left edge; axes row by row."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -46,7 +47,7 @@ def new_figure(
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
     figure.text(0.15 / width, 1 - 0.12 / height, title, fontsize=13, fontweight="bold", color=INK, va="top")
     figure.text(0.15 / width, 1 - 0.40 / height, subtitle, fontsize=9.5, color=MUTED, va="top")
-    axes = list(np.atleast_1d(figure.subplots(1, columns, sharey=share_y)))
+    axes = list(np.ravel(figure.subplots(rows, columns, sharex=share_x, sharey=share_y)))
     for axis in axes:
         _style(axis)
     return figure, axes
