@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ok_ml import columns as c
+from ok_ml.config.check_models import DatasetChecks
 from ok_ml.config.frozen import Frozen, Share
 from ok_ml.config.row_conditions import parse_condition
 from ok_ml.config.topic_models import TopicConfig, is_topic
@@ -246,6 +247,7 @@ class DatasetConfig(Frozen):
     weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
     grades: dict[str, int] = Field(description="event type -> relevance grade (0 none .. 4) of labels and metrics.")
     freshness_hours: float = Field(default=26.0, gt=0, description="Age at which the newest partition is stale, hours.")
+    checks: DatasetChecks = DatasetChecks()
 
     @model_validator(mode="after")
     def _world_paths_need_a_world(self) -> "DatasetConfig":

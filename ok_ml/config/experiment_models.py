@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from ok_ml.config.check_models import Severity
 from ok_ml.config.frozen import Frozen, Share
 
+Quantile = Literal["q01", "q05", "q25", "q50", "q75", "q95", "q99"]
 Options = dict[str, bool | int | float | str]  # of an extension: whatever it reads
 
 
@@ -145,30 +147,50 @@ class FreshnessConfig(Frozen):
 
 
 class DriftConfig(Frozen):
-    """Population stability index (PSI) of a feature that warns, and that blocks."""
+    """Divergence of a feature from its reference, on frozen bins, that warns and that blocks: PSI, Jensen-Shannon."""
 
     psi_warn: float = Field(default=0.1, gt=0)
     psi_block: float = Field(default=0.25, gt=0)
+    js_warn: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Jensen-Shannon divergence that warns, bits beyond chance; none: not judged.",
+    )
+    js_block: float | None = Field(default=None, gt=0, le=1, description="As js_warn, but blocks.")
     not_judged: tuple[str, ...] = Field(
         default=(), description="Features whose distribution follows the calendar; ranges still hold."
     )
 
 
-class Range(Frozen):
-    """What a feature's statistics must stay within."""
+class Bounds(Frozen):
+    """Least and largest value; none: any."""
 
     min: float | None = None
     max: float | None = None
-    null_share: Share = 0.0
+
+
+class Range(Bounds):
+    """What a feature's statistics must stay within."""
+
+    null_share: Share = Field(default=0.0, description="More nulls warn.")
+    null_share_block: Share | None = Field(default=None, description="More block; none: checks.null_share_block.")
+    quantiles: dict[Quantile, Bounds] = Field(default_factory=dict, description="quantile -> bounds.")
+    severity: Severity = Field(default="block", description="Of a value out of min .. max.")
+    quantile_severity: Severity = Field(default="warn", description="Of a quantile out of its bounds.")
 
 
 class ChecksConfig(Frozen):
-    """Limits of the checks on features."""
+    """Limits of the checks on features; no field of it enters the record of what is trained."""
 
     drift: DriftConfig = DriftConfig()
     null_share_block: Share = Field(default=0.01, description="Share of nulls of any feature that blocks.")
     ranges: dict[str, Range] = Field(
         default_factory=dict, description="feature name -> allowed range; replaces the default."
+    )
+    keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a feature table.")
+    columns: Severity = Field(
+        default="block", description="A column or type of a feature table that is not as declared."
     )
 
 

@@ -7,6 +7,16 @@ All models can be imported from here; they are written down by kind of file.
 from pathlib import Path
 from typing import Final
 
+from ok_ml.config.check_models import (
+    NULLABLE,
+    TABLE_OF_CATEGORY,
+    Categories,
+    DatasetChecks,
+    DataTimeCheck,
+    NullLimits,
+    Severity,
+    VolumeCheck,
+)
 from ok_ml.config.dataset_models import (
     CANONICAL_COLUMNS,
     DatasetConfig,
@@ -34,6 +44,7 @@ from ok_ml.config.environment_models import (
     WorldClockConfig,
 )
 from ok_ml.config.experiment_models import (
+    Bounds,
     ChecksConfig,
     DatasetsInput,
     DeliveryConfig,
@@ -58,8 +69,14 @@ from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
     "CANONICAL_COLUMNS",
+    "NULLABLE",
+    "TABLE_OF_CATEGORY",
+    "Bounds",
+    "Categories",
     "ChecksConfig",
     "DagsterConfig",
+    "DataTimeCheck",
+    "DatasetChecks",
     "DatasetConfig",
     "DatasetsInput",
     "DeliveryConfig",
@@ -81,6 +98,7 @@ __all__ = [
     "MlflowConfig",
     "ModelStage",
     "NeighboursStage",
+    "NullLimits",
     "PartitionConfig",
     "PredictionsStage",
     "Project",
@@ -88,6 +106,7 @@ __all__ = [
     "ReactionsMapping",
     "ReleaseConfig",
     "ServiceConfig",
+    "Severity",
     "SparkConfig",
     "Stages",
     "StorageConfig",
@@ -98,6 +117,7 @@ __all__ = [
     "TimeMapping",
     "TopicConfig",
     "TrainingSetStage",
+    "VolumeCheck",
     "WorldClockConfig",
     "WorldConfig",
 ]

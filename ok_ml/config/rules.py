@@ -137,6 +137,9 @@ def _stages(tree: Tree, config: ExperimentConfig) -> Iterator[Problem]:
             ("checks", "drift", "psi_warn"),
             f"expected at most psi_block ({drift.psi_block}), got {drift.psi_warn}",
         )
+    if drift.js_warn is not None and drift.js_block is not None and drift.js_warn > drift.js_block:
+        text = f"expected at most js_block ({drift.js_block}), got {drift.js_warn}"
+        yield _at(tree, ("checks", "drift", "js_warn"), text)
     cut = config.gate.metric.partition("@")[2]
     if cut and cut not in map(str, config.stages.evaluation.k):
         known = ", ".join(map(str, config.stages.evaluation.k))
