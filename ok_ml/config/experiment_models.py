@@ -201,6 +201,27 @@ class DeliveryConfig(Frozen):
     keep_generations: int = Field(default=3, ge=1)
 
 
+class RetrainingConfig(Frozen):
+    """What calls for a training without a person, and how often it may."""
+
+    causes: tuple[Literal["stale", "drift", "online", "config", "code"], ...] = Field(
+        default=("stale", "drift", "online", "config", "code"),
+        description="stale: freshness.model_days have passed. drift: features stay off the champion's reference, without being "
+        "blocked. online: the check of the online metrics failed. config, code: the YAML or the code version that a training "
+        "reads has changed. The first training needs no cause.",
+    )
+    cool_down_days: float = Field(
+        default=1.0, gt=0, description="Days of data between a training that was judged and the next one for drift or online."
+    )
+    drift_days: int = Field(default=2, ge=1, description="Days of data in a row that warn before drift is a cause.")
+    retries_a_day: int = Field(
+        default=1, ge=1, description="Retries of a failed training on one later day of data; none on the day of the failure."
+    )
+    most_retries: int = Field(
+        default=3, ge=0, description="Retries for one cause; after the last it waits for another cause or a person."
+    )
+
+
 class ReleaseConfig(Frozen):
     """Who starts a release: the daemon or a person."""
 
@@ -220,5 +241,6 @@ class ExperimentConfig(Frozen):
     freshness: FreshnessConfig = FreshnessConfig()
     checks: ChecksConfig = ChecksConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
     release: ReleaseConfig = ReleaseConfig(cycle="manual")
     seed: int = 20201

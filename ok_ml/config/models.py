@@ -33,6 +33,8 @@ from ok_ml.config.dataset_models import (
     WorldConfig,
 )
 from ok_ml.config.environment_models import (
+    AlertChannel,
+    AlertsConfig,
     DagsterConfig,
     EnvironmentConfig,
     KafkaConfig,
@@ -61,6 +63,7 @@ from ok_ml.config.experiment_models import (
     PredictionsStage,
     Range,
     ReleaseConfig,
+    RetrainingConfig,
     Stages,
     TrainingSetStage,
 )
@@ -69,6 +72,8 @@ from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
     "CANONICAL_COLUMNS",
+    "AlertChannel",
+    "AlertsConfig",
     "NULLABLE",
     "TABLE_OF_CATEGORY",
     "Bounds",
@@ -105,6 +110,7 @@ __all__ = [
     "Range",
     "ReactionsMapping",
     "ReleaseConfig",
+    "RetrainingConfig",
     "ServiceConfig",
     "Severity",
     "SparkConfig",
