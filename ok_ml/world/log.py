@@ -25,8 +25,8 @@ def ensure_days(
 ) -> list[Manifest]:
     """Simulate what is missing of some days; the manifests of their raw events.
 
-    A day that was committed by the same code and configuration stays as it is, also if lists were served on it or an
-    incident hit it that the configuration does not name: a log is not rewritten.
+    A day that was committed by the same code and configuration stays as it is, also if lists were served on it, or an
+    incident or a change of taste befell it that the configuration does not name: a log is not rewritten.
 
     Raises
     ------
@@ -118,13 +118,15 @@ def state_before(world: World, lake: Lake, scope: str, day: int) -> State:
     return {**by_block({number: world.block(number).users for number in blocks}, table)}
 
 
-def config_version(config: WorldConfig, day: int) -> str:
-    """A fingerprint of what the rows of a day depend on: neither how many days there are, nor incidents, nor changes
-    of taste that are still to come.
-    """
-    said = config.model_dump(mode="json", exclude={"days", "incidents", "taste_changes"})
+def config_version(config: WorldConfig) -> str:
+    """A fingerprint of what the rows of every day depend on: neither how many days there are, nor what befalls some."""
+    return fingerprint(config.model_dump(mode="json", exclude={"days", "incidents", "taste_changes"}))
+
+
+def tastes_version(config: WorldConfig, day: int) -> str:
+    """A fingerprint of the changes of taste up to a day, or "none"."""
     changes = [change.model_dump(mode="json") for change in config.taste_changes if change.day <= day]
-    return fingerprint(said | ({"taste_changes": changes} if changes else {}))
+    return fingerprint({"taste_changes": changes}) if changes else NONE
 
 
 def incidents_version(config: WorldConfig, day: int) -> str:
@@ -137,11 +139,18 @@ def _inputs(world: World, lake: Lake, scope: str, day: int, generation: str) -> 
     before = lake.find(scope, SUBSCRIPTIONS, world.date_of(day - 1)) if day else None
     return {
         "code": CODE_VERSION,
-        "config": config_version(world.config, day),
-        "incidents": incidents_version(world.config, day),
+        "config": config_version(world.config),
         "served": generation,
         "state": before.data_version if before else "initial",
+        "incidents": incidents_version(world.config, day),
+        **_befallen(world.config, day),
     }
+
+
+def _befallen(config: WorldConfig, day: int) -> dict[str, str]:
+    """The record of what the configuration lets happen up to a day; nothing where it names nothing."""
+    versions = {"incidents": incidents_version(config, day), "tastes": tastes_version(config, day)}
+    return {name: version for name, version in versions.items() if version != NONE}
 
 
 def _is_current(world: World, lake: Lake, scope: str, day: int, generation: str) -> bool:
@@ -150,10 +159,8 @@ def _is_current(world: World, lake: Lake, scope: str, day: int, generation: str)
 
 
 def _stays(world: World, lake: Lake, scope: str, dt: str) -> bool:
-    expected = {"code": CODE_VERSION, "config": config_version(world.config, world.day_of(dt))}
-    incidents = incidents_version(world.config, world.day_of(dt))
-    if incidents != NONE:
-        expected["incidents"] = incidents
+    expected = {"code": CODE_VERSION, "config": config_version(world.config)}
+    expected |= _befallen(world.config, world.day_of(dt))
     found = [lake.find(scope, table, dt) for table in TABLES]
     return all(manifest is not None and expected.items() <= manifest.inputs.items() for manifest in found)
 

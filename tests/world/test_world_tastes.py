@@ -6,7 +6,7 @@ import pytest
 from ok_ml.config.models import TasteChange
 from ok_ml.lake import Lake
 from ok_ml.world.commit import EVENTS
-from ok_ml.world.log import config_version, days_of_another_world, export_days
+from ok_ml.world.log import days_of_another_world, export_days, tastes_version
 from ok_ml.world.simulation import World
 from tests.world.conftest import SMALL
 
@@ -51,7 +51,7 @@ def test_days_before_it_stay_as_they_were_committed(tmp_path):
     from ok_ml.config.loader import load_project
     from tests.small_project import ROOT
 
-    assert config_version(SMALL, 9) == config_version(HALF, 4) != config_version(HALF, 5)
+    assert tastes_version(SMALL, 9) == tastes_version(HALF, 4) != tastes_version(HALF, 5)
     dataset = load_project(ROOT).datasets["ok_world"].model_copy(update={"world": SMALL, "parts": 4})
     lake, world = Lake(tmp_path), World(SMALL, 4)
     dts = world.dates()[:7]
@@ -63,3 +63,4 @@ def test_days_before_it_stay_as_they_were_committed(tmp_path):
     export_days(World(HALF, 4), lake, dataset.dataset, dts[5:], workers=1)
     after = {dt: lake.manifest(dataset.dataset, EVENTS, dt).data_version for dt in dts}
     assert [before[dt] == after[dt] for dt in dts] == [True] * 5 + [False] * 2
+    assert days_of_another_world(dataset, lake, dts) == []  # a log is not rewritten by whoever does not know of it
