@@ -11,6 +11,7 @@ from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.pipelines.predicting import Judgement, judge_predictions
 from ok_ml.pipelines.promoting import champion_bundle
+from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
 
@@ -48,7 +49,8 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
         _with_columns(catalogue), _fallback(pipeline, predictions.partition),
         progress=lambda done, parts: progress(f"{done} of {parts} parts acknowledged"),
     )  # fmt: skip
-    return _commit(pipeline, publication, receipts, inputs, total_checksum([receipt.checksum for receipt in receipts]))
+    checksum = total_checksum([receipt.checksum for receipt in receipts])
+    return _commit(pipeline, publication, receipts, inputs, checksum, predictions.version)
 
 
 def wait_live(pipeline: SourceRecommendation) -> Manifest:
@@ -60,7 +62,7 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
     timeout = pipeline.project.environment.storage.live_timeout_seconds
     report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
     with pipeline.lake.staged(pipeline.name, c.LIVE_PREDICTIONS, WHOLE) as folder:
-        return pipeline.lake.commit(
+        live = pipeline.lake.commit(
             folder, rows=report.predictions, data_version=fingerprint({"live": report.checksum, "generation": report.generation}),
             inputs=inputs,
             details={
@@ -69,6 +71,20 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
                 "data_dt": publication.details["data_dt"], "waited_seconds": round(report.waited_seconds, 2),
             },
         )  # fmt: skip
+    _note_live(pipeline, publication)
+    return live
+
+
+def _note_live(pipeline: SourceRecommendation, publication: Manifest) -> None:
+    """Keep what went live and when, so that the reactions of later days find the lists that people saw."""
+    said, days = publication.details, pipeline.committed()
+    record_live(
+        pipeline.lake, pipeline.name,
+        Served(
+            int(said["generation"]), str(said["generation_name"]), str(said["data_dt"]), int(said["model_version"]),
+            str(said.get("predictions_version", "")), newest_dt=days[-1] if days else str(said["data_dt"]),
+        ),
+    )  # fmt: skip
 
 
 def live_generation(pipeline: SourceRecommendation) -> int | None:
@@ -138,6 +154,7 @@ def _commit(
     receipts: "list[PartReceipt]",
     inputs: dict[str, str],
     checksum: str,
+    version: str,
 ) -> Manifest:
     seconds = sum(receipt.seconds for receipt in receipts)
     with pipeline.lake.staged(pipeline.name, c.PUBLICATION, WHOLE) as folder:
@@ -149,6 +166,7 @@ def _commit(
                 "checksum": checksum, "records": sum(receipt.count for receipt in receipts), "topic": publication.topic,
                 "bytes": sum(receipt.bytes for receipt in receipts), "part_seconds": round(seconds, 2),
                 "model_version": publication.model_version, "data_dt": publication.details["data_dt"],
+                "predictions_version": version,
             },
         )  # fmt: skip
 

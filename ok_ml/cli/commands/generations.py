@@ -53,6 +53,7 @@ def rollback(settings: Settings, *, experiment: str, target: str | None, as_json
     with _store(project) as store:
         before = store.current(name)
         now = store.rollback(name, parse_generation(target) if target is not None else None)
+    _note(project, name, now)
     recorded = _record(project, name, generation_name(now))
     if as_json:
         previous = generation_name(before) if before is not None else None
@@ -88,6 +89,17 @@ def _words(header: str, value: Any) -> Any:
     from ok_ml.serving.health import in_words
 
     return in_words(value) if header == "age_seconds" else value
+
+
+def _note(project: "Project", experiment: str, generation: int) -> None:
+    """Keep in the lake what is served from now on, for the metrics of the days to come."""
+    from ok_ml.pipelines.registry import open_pipeline
+    from ok_ml.pipelines.served import record_rollback
+
+    pipeline = open_pipeline(project, experiment)
+    days = pipeline.committed()
+    if days:
+        record_rollback(pipeline.lake, experiment, generation, days[-1])
 
 
 def _record(project: "Project", experiment: str, generation: str) -> bool:
