@@ -108,6 +108,63 @@ class WorldClockConfig(Frozen):
     day_seconds: float = Field(default=120.0, gt=0, description="Wall seconds of one simulated day.")
 
 
+class AlertChannel(Frozen):
+    """Where messages about incidents go besides file and topic: any address that Apprise knows."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="Short name, once; not file and not topic.")
+    url_env: str = Field(description="Environment variable with the Apprise address; unset: the channel is off.")
+    owners: tuple[str, ...] = Field(default=(), description="Owners whose incidents it hears; empty: everybody's.")
+    severities: tuple[Literal["warn", "error"], ...] = Field(
+        default=("warn", "error"), min_length=1, description="Which incidents it hears: warn, error."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_reserved(cls, value: str) -> str:
+        if value in ("file", "topic"):
+            raise ValueError("expected another name than file and topic: those two always hear everything")
+        return value
+
+
+class AlertsConfig(Frozen):
+    """Who hears of incidents, and how often. Hours are those of the data: they shrink where days are accelerated."""
+
+    repeat_after_hours: float = Field(default=1.0, gt=0, description="First repetition of an open incident, hours.")
+    repeat_every_hours: float = Field(default=24.0, gt=0, description="Between later repetitions, hours.")
+    reopen_within_hours: float = Field(
+        default=2.0, ge=0, description="What fails again so soon after closing is the same incident, hours."
+    )
+    gather_hours: float = Field(
+        default=24.0, ge=0, description="Checks that fail along the lineage so soon are one incident, hours."
+    )
+    stale_grace_seconds: float = Field(
+        default=300.0, ge=0, description="Wall seconds that an asset may be stale before that is an incident."
+    )
+    soon_stale: bool = Field(default=False, description="Whether the warning before staleness is an incident too.")
+    topic: str = Field(default="ok_ml.alerts", description="Kafka topic of all messages; one partition.")
+    channels: tuple[AlertChannel, ...] = Field(default=(), description="Further channels, through Apprise.")
+
+    @field_validator("channels")
+    @classmethod
+    def _are_named_once(cls, value: tuple[AlertChannel, ...]) -> tuple[AlertChannel, ...]:
+        names = [channel.name for channel in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"expected each channel's name once, got {', '.join(twice)} more than once")
+        return value
+
+
+class HeartbeatConfig(Frozen):
+    """The dead-man's switch: a mark that Dagster's daemon renews, and who notices that it is missing."""
+
+    limit_seconds: float = Field(
+        default=180.0, ge=60, description="Age of the last heartbeat at which /deadman answers 503, wall seconds."
+    )
+    url_env: str | None = Field(
+        default=None,
+        description="Environment variable with an address that every heartbeat calls (healthchecks.io style).",
+    )
+
+
 class EnvironmentConfig(Frozen):
     """Where things run. Deployments differ by this alone."""
 
@@ -121,9 +178,11 @@ class EnvironmentConfig(Frozen):
     dagster: DagsterConfig = DagsterConfig()
     service: ServiceConfig = ServiceConfig()
     world_clock: WorldClockConfig = WorldClockConfig()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
     collectors: tuple[str, ...] = Field(
         default=(), description="Datasets whose topic `make ui` collects, a process each (about 150 MB)."
     )
+    alerts: AlertsConfig = AlertsConfig()
     signing_key_env: str | None = Field(
         default=None, description="Variable with the signing key; else a local key file."
     )

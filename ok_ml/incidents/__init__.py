@@ -1,0 +1,1 @@
+"""Incidents: what is wrong now, told once to those whom it concerns."""

@@ -1,0 +1,66 @@
+"""When an incident is told again, what counts as the same one, and who hears of it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ok_ml.config.environment_models import AlertChannel, AlertsConfig
+from ok_ml.incidents.signals import DAY_SECONDS, Severity
+
+FILE: Final = "file"
+TOPIC: Final = "topic"
+ALWAYS: Final = (FILE, TOPIC)
+
+# However fast days go by, nobody wants a message more often, and two ticks of the sensor must fit.
+LEAST_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The section `alerts` of the environment, as the incidents need it.
+
+    Attributes
+    ----------
+    channels
+        Those besides file and topic whose address is known.
+    """
+
+    repeat_after_hours: float = 1.0
+    repeat_every_hours: float = 24.0
+    reopen_within_hours: float = 2.0
+    gather_hours: float = 24.0
+    channels: tuple[AlertChannel, ...] = ()
+
+    @classmethod
+    def of(cls, config: AlertsConfig, channels: tuple[AlertChannel, ...] = ()) -> "Policy":
+        """The policy of a deployment."""
+        return cls(
+            config.repeat_after_hours, config.repeat_every_hours, config.reopen_within_hours, config.gather_hours,
+            channels,
+        )  # fmt: skip
+
+    def repeat_pause(self, repeats: int, day_seconds: float) -> float:
+        """Seconds between the last message of an open incident and the next repetition."""
+        return seconds(self.repeat_every_hours if repeats else self.repeat_after_hours, day_seconds)
+
+    def reopen_window(self, day_seconds: float) -> float:
+        """Seconds after closing in which the same failure is still the same incident."""
+        return seconds(self.reopen_within_hours, day_seconds)
+
+    def gather_window(self, day_seconds: float) -> float:
+        """Seconds after opening in which failing checks along the lineage are taken for the same cause."""
+        return seconds(self.gather_hours, day_seconds)
+
+    def routed(self, owners: set[str], severity: Severity) -> tuple[str, ...]:
+        """Names of the channels that hear of an incident, file and topic aside."""
+        return tuple(one.name for one in self.channels if hears(one, owners, severity))
+
+
+def hears(channel: AlertChannel, owners: set[str], severity: Severity) -> bool:
+    """Whether a channel is for one of these owners and for this severity; what nobody owns concerns everybody."""
+    for_owner = not channel.owners or not owners or bool(owners & set(channel.owners))
+    return for_owner and severity in channel.severities
+
+
+def seconds(hours: float, day_seconds: float) -> float:
+    """Wall seconds of so many hours of a day that takes `day_seconds`."""
+    return max(hours * 3600.0 * day_seconds / DAY_SECONDS, LEAST_SECONDS)
