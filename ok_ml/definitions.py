@@ -6,13 +6,18 @@ from collections.abc import Iterator
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.assets.datasets import dataset_assets
 from ok_ml.assets.delivery import delivery_assets
 from ok_ml.assets.features import feature_assets
+from ok_ml.assets.monitoring import event_statistics_asset
+from ok_ml.assets.online import online_metrics_asset, product_metrics_asset
 from ok_ml.assets.training import training_assets
 from ok_ml.checks.datasets import dataset_checks
 from ok_ml.checks.features import feature_check
+from ok_ml.checks.online import online_check, product_check
+from ok_ml.checks.series import event_check
 from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import Workbench
@@ -34,6 +39,8 @@ def build_definitions(project: Project) -> dg.Definitions:
     bench = Workbench(project)
     pipelines = [open_pipeline(project, name) for name in sorted(project.experiments)]
     assets = [asset for name in sorted(project.datasets) for asset in dataset_assets(bench, project.datasets[name])]
+    assets += [product_metrics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
+    assets += [event_statistics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
     assets += [asset for pipeline in pipelines for asset in _experiment_assets(bench, pipeline)]
     jobs = list(_jobs(project, pipelines))
     return dg.Definitions(
@@ -47,25 +54,31 @@ def build_definitions(project: Project) -> dg.Definitions:
 
 
 def _experiment_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
-    return [*feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline)]
+    return [
+        *feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline),
+        online_metrics_asset(bench, pipeline),
+    ]  # fmt: skip
 
 
 def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.AssetChecksDefinition]:
     for name in sorted(project.datasets):
         yield from dataset_checks(project, project.datasets[name])
+        yield event_check(project, project.datasets[name])
+        yield product_check(project, project.datasets[name])
     for pipeline in pipelines:
         yield feature_check(project, pipeline)
         yield model_check(pipeline)
         yield from prediction_checks(pipeline)
+        yield online_check(project, pipeline)
 
 
 def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
         raw = (keys.RAW_LOG,) if dataset.world else ()
-        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES)]
+        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES, c.PRODUCT_METRICS)]
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
-                tables += [keys.asset_key(pipeline.name, table) for table in keys.DAILY_TABLES]
+                tables += [keys.asset_key(pipeline.name, table) for table in (*keys.DAILY_TABLES, c.ONLINE_METRICS)]
         yield dg.define_asset_job(
             keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}."
         )

@@ -119,6 +119,17 @@ def online_numbers(
     return numbers + _coverage(parts, catalogue_size, int(active.sum()))
 
 
+def wrong_way(name: Name) -> int:
+    """Which way a number must not move: -1 down, 0 it is not judged.
+
+    Series of one model version are too young to be judged, those of several days come too late, and coverage and the
+    organic channels say nothing of the lists' quality.
+    """
+    quality = name.metric.split("@")[0] in ("hit_rate", "recall", "ndcg") and "/" not in name.metric
+    judged = quality or name.metric in (SERVED_SHARE, REACTION_RATE + CHANNELS[SERVED])
+    return -1 if judged and not name.group.startswith("model ") else 0
+
+
 def _means(group: str, metrics: "Mapping[str, NDArray[np.float64]]") -> list[Number]:
     known = {name: values[~np.isnan(values)] for name, values in metrics.items()}
     return [

@@ -1,0 +1,92 @@
+"""Checks on what people did: a fall below what the series' own past lets expect is an alert."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.dagster_io import plot_metadata, table_metadata
+from ok_ml.lake import Lake
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ok_ml.pipelines.expecting import Expectation
+
+ONLINE_QUALITY = "online_quality"
+PRODUCT_QUALITY = "product_quality"
+
+
+def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
+    """The newest day's served lists against the band of their past. Not blocking: the answer to a fall is a retraining."""
+
+    @dg.asset_check(
+        asset=keys.asset_key(pipeline.name, c.ONLINE_METRICS), name=ONLINE_QUALITY,
+        description="The lists served on the newest day earn what their past lets expect.",
+    )  # fmt: skip
+    def online_quality() -> dg.AssetCheckResult:
+        from ok_ml.config.calibration import limit_of
+        from ok_ml.pipelines.expecting import judge_newest
+        from ok_ml.pipelines.series_plots import plot_online
+        from ok_ml.quality.online import wrong_way
+
+        limit = limit_of(project, pipeline.name)
+        found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, wrong_way, limit)
+        advice = (
+            f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
+            f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
+        )
+        return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, plot_online(pipeline).get("quality"))
+
+    return online_quality
+
+
+def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
+    """The newest day's product metrics against the band of their past."""
+
+    @dg.asset_check(
+        asset=keys.asset_key(dataset.dataset, c.PRODUCT_METRICS), name=PRODUCT_QUALITY,
+        description="People do on the newest day what their past lets expect.",
+    )  # fmt: skip
+    def product_quality() -> dg.AssetCheckResult:
+        from ok_ml.config.calibration import limit_of_dataset
+        from ok_ml.pipelines.expecting import judge_newest
+        from ok_ml.pipelines.series_plots import plot_product
+        from ok_ml.quality.product import wrong_way
+
+        lake = Lake(project.lake_root)
+        limit = limit_of_dataset(project, dataset.dataset)
+        found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, wrong_way, limit)
+        advice = (
+            f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for everybody is the"
+            f" log or the product, what fell for some is what they were shown."
+        )
+        pictures = plot_product(project, lake, dataset.dataset)
+        return _result(project, found, dg.AssetCheckSeverity.WARN, advice, pictures.get("product"))
+
+    return product_quality
+
+
+def _result(
+    project: Project, found: "Expectation", severity: dg.AssetCheckSeverity, advice: str, plot: "Path | None"
+) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"judged": found.judged, "wrong": len(found.wrong)}
+    if found.wrong:
+        metadata["findings"] = table_metadata([_row(one) for one in found.wrong])
+    if plot is not None:
+        metadata["plot"] = plot_metadata(project, plot)
+    return dg.AssetCheckResult(
+        passed=not found.wrong, severity=severity, metadata=metadata,
+        description=f"{found.message}. {advice}" if found.wrong else found.message,
+    )  # fmt: skip
+
+
+def _row(one: Any) -> dict[str, Any]:
+    return {
+        "metric": one.name.metric, "of": one.name.group or "everybody", "seen": "none" if one.value is None else f"{one.value:.5g}",
+        "expected": f"{one.band.expected:.5g}", "low": f"{one.band.low:.5g}", "high": f"{one.band.high:.5g}",
+        "score": round(one.band.score, 1), "since": one.since or "",
+    }  # fmt: skip

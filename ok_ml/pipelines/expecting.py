@@ -1,0 +1,109 @@
+"""Whether the newest numbers of a series are what their own past lets expect, and since when they are not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ok_ml.config.calibration import Limit
+from ok_ml.lake import Lake, fingerprint
+from ok_ml.partitions import minus_days
+from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.series import Name, Number, read_days
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
+_SHOWN: Final = 5
+
+Direction = Callable[[Name], int]  # -1: only falling is wrong, 1: only rising, 0: not judged
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The judgement of a day.
+
+    Attributes
+    ----------
+    judged
+        How many series had enough history.
+    wrong
+        Those that moved the wrong way beyond the limit, worst first.
+    reason
+        Why there was nothing to judge.
+    origin
+        Where the limit comes from.
+    """
+
+    dt: str
+    judged: int
+    wrong: list[Deviation] = field(default_factory=list)
+    reason: str = ""
+    origin: str = ""
+
+    @property
+    def message(self) -> str:
+        """Which number, seen, expected, since when; or what holds."""
+        if self.reason:
+            return f"{self.dt}: {self.reason}"
+        if not self.judged:
+            return f"{self.dt}: too few days so far to know what to expect"
+        if not self.wrong:
+            return f"{self.dt}: {self.judged} numbers are within what their own past lets expect"
+        more = f", and {len(self.wrong) - _SHOWN} more" if len(self.wrong) > _SHOWN else ""
+        found = "; ".join(one.message for one in self.wrong[:_SHOWN])
+        return f"{self.dt}: {len(self.wrong)} of {self.judged} numbers are not as expected: {found}{more} (limit {self.origin})"
+
+
+def judge_newest(lake: Lake, scope: str, table: str, direction: Direction, limit: Limit) -> Expectation:
+    """Judge the newest committed day of a series table; the verdict is kept, so that wrong days do not teach the band.
+
+    Raises
+    ------
+    NotCommitted
+        There is no day yet.
+    """
+    dt = lake.latest(scope, table)
+    details = lake.manifest(scope, table, dt).details
+    days = judged_days(lake, scope, table, direction, dt)
+    today = days.pop(dt)
+    if not today:
+        return Expectation(dt, 0, reason=str(details.get("reason", "no numbers")))
+    found = judge_day(days, dt, today, limit=limit.value, leave_out=wrong_days(lake, scope, table, dt))
+    wrong = [one for one in found if one.outside and one.band.score * direction(one.name) > 0]
+    judged = Expectation(dt, len(found), wrong, origin=limit.origin)
+    _keep(lake, scope, table, judged)
+    return judged
+
+
+def judged_days(
+    lake: Lake, scope: str, table: str, direction: Direction, upto: str
+) -> "dict[str, Mapping[Name, Number]]":
+    """Day -> those of its numbers that are judged, for the days that make a band."""
+    first = minus_days(upto, 2 * HISTORY_DAYS)
+    dts = [dt for dt in lake.partitions(scope, table) if first <= dt <= upto]
+    days = read_days(lake, scope, table, dts)
+    return {dt: {name: one for name, one in numbers.items() if direction(name)} for dt, numbers in days.items()}
+
+
+def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:
+    """Days that were found wrong, runs that have lasted so long that they are the new normal left out."""
+    verdicts = _verdicts(table)
+    known = [dt for dt in lake.partitions(scope, verdicts) if dt < before]
+    runs: list[list[str]] = [[]]
+    for dt in known[-2 * HISTORY_DAYS :]:
+        if lake.manifest(scope, verdicts, dt).details.get("wrong"):
+            runs[-1].append(dt)
+        elif runs[-1]:
+            runs.append([])
+    return {dt for run in runs if len(run) < NEW_NORMAL_DAYS for dt in run}
+
+
+def _keep(lake: Lake, scope: str, table: str, found: Expectation) -> None:
+    details = {"wrong": len(found.wrong), "judged": found.judged, "headline": found.message}
+    with lake.staged(scope, _verdicts(table), found.dt) as folder:
+        lake.commit(folder, rows=len(found.wrong), data_version=fingerprint(details), details=details)
+
+
+def _verdicts(table: str) -> str:
+    return f"{table}_verdict"
