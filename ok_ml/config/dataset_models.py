@@ -28,10 +28,10 @@ class Incident(Frozen):
     """Something that goes wrong in the simulated log on one day."""
 
     day: int = Field(ge=0, description="Day index from the world's start.")
-    kind: Literal["shift", "nulls", "late", "half", "doubled"]
+    kind: Literal["shift", "nulls", "late", "half", "doubled", "misjoined"]
     size: float = Field(
         default=1.0,
-        description="Factor of the time spent for shift, share of rows for nulls and late; unused otherwise.",
+        description="Factor of the time spent for shift, share of rows for nulls, late and misjoined; unused otherwise.",
     )
 
 

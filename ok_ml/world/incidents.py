@@ -59,6 +59,15 @@ def _doubled(events: pa.Table, _size: float, _seed: int) -> pa.Table:
     return pa.concat_tables([events, events])
 
 
+def _misjoined(events: pa.Table, size: float, seed: int) -> pa.Table:
+    """A share of `size` of the rows carries the source of another one: joined with the wrong table of posts."""
+    owners = events["ownerId"].to_numpy().copy()
+    first, second = (hash64(seed, Stream.INCIDENTS, row_hashes(events).view(np.int64), n) for n in (1, 2))
+    hit = np.flatnonzero((_chance(events, seed) < size) & (owners > 0))
+    owners[hit[np.argsort(first[hit], kind="stable")]] = owners[hit[np.argsort(second[hit], kind="stable")]]
+    return _replaced(events, "ownerId", pa.chunked_array([owners]))
+
+
 def _chance(events: pa.Table, seed: int) -> "NDArray[np.float64]":
     return uniform(hash64(seed, Stream.INCIDENTS, row_hashes(events).view(np.int64)))
 
@@ -69,4 +78,5 @@ def _replaced(events: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
 
 _KINDS: Final[dict[str, Callable[[pa.Table, float, int], pa.Table]]] = {
     "shift": _shift, "nulls": _nulls, "late": _late, "half": _half, "doubled": _doubled,
+    "misjoined": _misjoined,
 }  # fmt: skip

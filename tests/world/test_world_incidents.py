@@ -53,6 +53,14 @@ def test_doubled_rows_come_twice(day):
     assert spoiled(day, "doubled").num_rows == 2 * day.num_rows
 
 
+def test_misjoined_rows_carry_the_sources_of_others(day):
+    events, posts = spoiled(day, "misjoined", 0.4), column(day, "ownerId") > 0
+    moved = (column(events, "ownerId") != column(day, "ownerId"))[posts]
+    assert 0.3 < moved.mean() <= 0.42
+    assert np.array_equal(np.sort(column(events, "ownerId")), np.sort(column(day, "ownerId")))
+    assert events.drop_columns(["ownerId"]).equals(day.drop_columns(["ownerId"]))
+
+
 def test_the_rows_that_are_hit_do_not_depend_on_their_order(day):
     order = np.random.default_rng(0).permutation(day.num_rows)
     keys = [("userId", "ascending"), ("timestampMs", "ascending"), ("action", "ascending"), ("objectId", "ascending")]
