@@ -11,6 +11,7 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
 from ok_ml.lake import Manifest, fingerprint
+from ok_ml.pipelines.event_series import blocked_days, feature_window_days, is_settled, settle_events
 from ok_ml.pipelines.featuring import ENTITY_OF
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -163,10 +164,12 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
     manifest = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
     if manifest is None:
         return Verdict(dt, [], [], False, f"{dt}, the newest day, has no statistics yet: nothing to judge", None)
+    settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
     findings = _findings(pipeline, dt)
-    failed = failures(findings)
-    blocks = bool(failures(findings, "block"))
-    verdict = Verdict(dt, findings, failed, blocks, f"{dt}: {summary(findings)}", plot_drift(pipeline, dt))
+    failed, odd = failures(findings), _blocked_log(pipeline, dt)
+    headline = f"{dt}: {summary(findings)}{_of_log(odd)}"
+    blocks = bool(failures(findings, "block") or odd)
+    verdict = Verdict(dt, findings, failed, blocks, headline, plot_drift(pipeline, dt))
     rows = pa.table({"message": pa.array([finding.message for finding in failed], pa.string())})
     pipeline.lake.write(
         pipeline.name, VERDICT, dt, rows, sort_by=["message"], inputs=_judged(pipeline, manifest),
@@ -176,13 +179,17 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
 
 
 def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
-    """Whether a day's features have a verdict on their current statistics, champion and limits."""
-    if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
+    """Whether a day's features have a verdict on their current statistics, champion and limits, and on the log behind them."""
+    if not pipeline.is_current(c.FEATURE_STATISTICS, dt) or not _log_is_judged(pipeline, dt):
         return False
     found = pipeline.lake.find(pipeline.name, VERDICT, dt)
     return found is not None and found.inputs == _judged(
         pipeline, pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt)
     )
+
+
+def _log_is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
+    return is_settled(pipeline.project, pipeline.dataset, pipeline.lake, dt)
 
 
 def settle_verdict(pipeline: SourceRecommendation) -> Verdict | None:
@@ -220,7 +227,8 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
             why="the last good generation is still served; a new one would carry the fault to every user",
-            remedy=f"repair the data of {dt}, ingest the day again, or retrain if the change is real",
+            remedy=f"repair the data of {dt}, ingest the day again, or retrain if the change is real; a day of the log that was "
+            f"found odd and is right: ok-ml accept {pipeline.dataset_scope} DAY --reason TEXT",
         )
     return found
 
@@ -231,7 +239,20 @@ def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, s
     return {
         "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
         "limits": fingerprint(pipeline.config.checks.model_dump(mode="json")), "code": _JUDGE_VERSION,
+        "odd_days": " ".join(_blocked_log(pipeline, statistics.partition)) or "none",
     }  # fmt: skip
+
+
+def _blocked_log(pipeline: SourceRecommendation, dt: str) -> dict[str, str]:
+    """Days within the longest feature window of a day whose log blocks, with what was found."""
+    days = feature_window_days(pipeline.project, pipeline.name)
+    return blocked_days(pipeline.project, pipeline.dataset, pipeline.lake, dt, days)
+
+
+def _of_log(odd: dict[str, str]) -> str:
+    if not odd:
+        return ""
+    return f". The log of {', '.join(sorted(odd))}, within the windows of these features, blocks: {odd[max(odd)]}"
 
 
 def _findings(pipeline: SourceRecommendation, dt: str) -> list["Finding"]:

@@ -1,0 +1,62 @@
+"""Numbers of each day's log and snapshots, from which broken exports are seen on the same day."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.conditions import day_seconds, freshness
+from ok_ml.config.models import DatasetConfig
+from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, table_metadata
+from ok_ml.pipelines.event_series import CODE_VERSION
+
+_SHOWN = 15  # deviations in the asset's metadata
+
+
+def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.AssetsDefinition:
+    """The daily numbers of one dataset, partitioned by its committed days."""
+    spec = dg.AssetSpec(
+        keys.asset_key(dataset.dataset, c.EVENT_STATISTICS),
+        deps=[keys.asset_key(dataset.dataset, table) for table in keys.DATASET_TABLES],
+        description="Numbers of each day's log and snapshots.\n\nVolume, types, nulls, quantiles, hours, repetitions, ids, "
+        "concentration, agreement with the snapshots: a day whose export broke leaves the band of its own past. A day that "
+        "does blocks what is served until it is repaired, or accepted: ok-ml accept DATASET DAY --reason TEXT.",
+        group_name=keys.group(dataset.dataset, c.EVENT_STATISTICS),
+        owners=list(dataset.owners),
+        kinds={"python", "numpy", "parquet"},
+        tags={"dataset": dataset.dataset},
+        code_version=CODE_VERSION,
+        freshness_policy=freshness(dataset.freshness_hours / 24, day_seconds(bench.project, dataset.dataset)),
+    )
+
+    @dg.multi_asset(
+        name=keys.op_name(dataset.dataset, c.EVENT_STATISTICS),
+        specs=[spec],
+        partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset)),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from ok_ml.pipelines.event_series import build_event_statistics
+
+        with failures():
+            manifests = build_event_statistics(dataset, bench.lake, days_of(context), progress=progress(context))
+            shown = _worst(bench, dataset, days_of(context)[-1])
+        yield committed(context, spec.key, manifests, **shown)
+
+    return event_statistics
+
+
+def _worst(bench: Workbench, dataset: DatasetConfig, dt: str) -> dict[str, Any]:
+    """The worst deviations of a day as a table, and the worst one as a plot."""
+    from ok_ml.pipelines.event_series import event_watch, plot_deviation
+    from ok_ml.pipelines.series_watch import rows_of
+
+    watch = event_watch(bench.project, dataset, bench.lake)
+    found = watch.look(dt)
+    if not found:
+        return {}
+    shown: dict[str, Any] = {"worst": table_metadata(rows_of(found[:_SHOWN]))}
+    picture = plot_deviation(bench.project, bench.lake, watch, found[0], dt)
+    return shown if picture is None else {**shown, "worst_series": plot_metadata(bench.project, picture)}

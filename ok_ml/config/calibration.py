@@ -1,0 +1,128 @@
+"""Limits of the alarms with their origin: configs/calibration/<experiment>.yml, written by `ok-ml calibrate`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from ok_ml.config.frozen import Frozen
+from ok_ml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ok_ml.config.models import Project
+
+FOLDER: Final = Path("configs") / "calibration"
+DEFAULT_LIMIT: Final = 7.0  # a normal score that a quiet world of the shipped size did not reach in years
+
+
+class Noticed(Frozen):
+    """The smallest fault that a check noticed."""
+
+    check: str = Field(description="Which check.")
+    fault: str = Field(description="What was planted.")
+    unit: str = Field(description="Unit of its size.")
+    smallest: float | None = Field(description="The smallest size noticed on the same day; null: none of those tried.")
+
+
+class CheckRate(Frozen):
+    """False alarms of one check in the quiet days."""
+
+    check: str
+    alarms: int = Field(ge=0, description="Alarms in all quiet days, at the limit in force.")
+    a_year: float = Field(ge=0, description="The same a model and year of 365.25 judged days.")
+
+
+class Calibration(Frozen):
+    """How the limit of an experiment's bands was found."""
+
+    experiment: str
+    limit: float = Field(gt=0, description="Largest score inside a band, of every series of numbers by day.")
+    false_alarms_a_year: float = Field(gt=0, description="What was asked for, over all checks together.")
+    expected_a_year: float = Field(ge=0, description="False alarms a year at this limit in the days looked at.")
+    low_a_year: float = Field(ge=0, description="Lower end of its exact 95 % Poisson interval.")
+    high_a_year: float = Field(ge=0, description="Upper end of it.")
+    source: Literal["simulated", "replayed"] = Field(description="Quiet worlds of other seeds, or the past days.")
+    seeds: tuple[int, ...] = Field(default=(), description="Of the simulated worlds.")
+    days: int = Field(ge=1, description="Days that were judged.")
+    date: str = Field(description="When, ISO date.")
+    code: str = Field(description="Versions of the code that judges.")
+    rates: tuple[CheckRate, ...] = ()
+    noticed: tuple[Noticed, ...] = ()
+
+
+class Limit(NamedTuple):
+    """A limit and where it comes from."""
+
+    value: float
+    origin: str
+
+
+def calibration_of(root: Path, experiment: str) -> Calibration | None:
+    """The committed calibration of an experiment, or None.
+
+    Raises
+    ------
+    ConfigError
+        The file is there and is not a calibration of that experiment.
+    """
+    path = root / FOLDER / f"{experiment}.yml"
+    if not path.is_file():
+        return None
+    problems, found = _read(path)
+    if found is None:
+        raise ConfigError(
+            f"{path.relative_to(root)} is no calibration: {'; '.join(problems)}",
+            why="a check with a limit of unknown origin may cry wolf, or sleep",
+            remedy=f"make it anew: ok-ml calibrate {experiment}; without the file the built-in limit holds",
+            problems=tuple(problems),
+        )
+    return found
+
+
+def limit_of(project: "Project", experiment: str) -> Limit:
+    """The limit of an experiment's bands: the calibrated one, else the built-in default, which says so."""
+    found = calibration_of(project.root, experiment)
+    if found is None:
+        return Limit(DEFAULT_LIMIT, f"built-in default: {experiment} was not calibrated")
+    seeds = f"seeds {', '.join(map(str, found.seeds))}" if found.seeds else "its own past"
+    return Limit(
+        found.limit,
+        f"calibrated on {found.date}: {found.expected_a_year:.2f} false alarms a year ({found.days:,} days, {seeds})",
+    )
+
+
+def limit_of_dataset(project: "Project", dataset: str) -> Limit:
+    """The limit of a dataset's bands: of the experiments that read it the largest calibrated one, so that nobody cries wolf."""
+    readers = [name for name, config in project.experiments.items() if config.datasets.events.name == dataset]
+    calibrated = [name for name in sorted(readers) if calibration_of(project.root, name) is not None]
+    if calibrated:
+        return max((limit_of(project, name) for name in calibrated), key=lambda limit: limit.value)
+    return Limit(DEFAULT_LIMIT, f"built-in default: no experiment of {dataset} was calibrated")
+
+
+def find_calibration_problems(root: Path, experiments: Sequence[str]) -> list[str]:
+    """What is wrong with the committed calibrations, a line each."""
+    found: list[str] = []
+    for path in sorted((root / FOLDER).glob("*.yml")):
+        name = path.relative_to(root)
+        if path.stem not in experiments:
+            found.append(f"{name}: no experiment {path.stem!r}; known: {', '.join(sorted(experiments))}")
+        found += [f"{name}: {problem}" for problem in _read(path)[0]]
+    return found
+
+
+def _read(path: Path) -> tuple[list[str], Calibration | None]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        found = Calibration.model_validate(raw)
+    except YAMLError as error:
+        return [f"not YAML: {' '.join(str(error).split())}"], None
+    except ValidationError as error:
+        return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()], None
+    if found.experiment != path.stem:
+        return [f"experiment: expected {path.stem!r}, the name of the file, got {found.experiment!r}"], None
+    return [], found

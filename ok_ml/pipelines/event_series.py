@@ -1,0 +1,158 @@
+"""event_statistics of a dataset's days, their verdict, and which days of the log must not reach users."""
+
+import getpass
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ok_ml import columns as c
+from ok_ml.config.calibration import limit_of_dataset
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.partitions import minus_days, window
+from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
+from ok_ml.quality.bands import HISTORY_DAYS, Deviation
+from ok_ml.quality.series import as_series, read_days, series_table
+
+if TYPE_CHECKING:
+    from ok_ml.quality.event_statistics import LogDay
+
+CODE_VERSION: Final = "1"  # raise it when equal events become other numbers
+_COMPARED: Final = (c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE, c.EVENT_TIME)
+_LEAST_WINDOW_DAYS: Final = 14
+
+
+def build_event_statistics(
+    dataset: DatasetConfig, lake: Lake, dts: Sequence[str], *, progress: Callable[[str], None] | None = None
+) -> list[Manifest]:
+    """Compute and commit event_statistics of some days; those made from the same input are left alone.
+
+    Raises
+    ------
+    NotCommitted
+        The events of a day are not committed.
+    """
+    return [_build(dataset, lake, dt, progress) for dt in sorted(dts)]
+
+
+def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesWatch:
+    """The bands of a dataset's events, as far back as any experiment's features look."""
+    days = max([_LEAST_WINDOW_DAYS, *(feature_window_days(project, name) for name in _readers(project, dataset))])
+    return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit_of_dataset(project, dataset.dataset), days)
+
+
+def feature_window_days(project: Project, experiment: str) -> int:
+    """The longest window of an experiment's features, days."""
+    stage = project.experiments[experiment].stages.features
+    return max(stage.activity_days, stage.affinity_days, stage.popularity_days)
+
+
+def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[SeriesVerdict]:
+    """Count and judge what is not counted and judged of the latest days; nothing for a dataset of months."""
+    if dataset.partition.grain != "day":
+        return []
+    known = lake.partitions(dataset.dataset, c.EVENTS)
+    if not known:
+        return []
+    watch = event_watch(project, dataset, lake)
+    wanted = [dt for dt in window(known, known[-1], watch.days + HISTORY_DAYS) if _has_snapshots(dataset, lake, dt)]
+    build_event_statistics(dataset, lake, wanted)
+    return watch.judge()
+
+
+def is_settled(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> bool:
+    """Whether a day's log has a verdict on its present rows; nobody asks for one of a month."""
+    if dataset.partition.grain != "day" or not _has_snapshots(dataset, lake, dt):
+        return True
+    found, before = lake.find(dataset.dataset, c.EVENT_STATISTICS, dt), _days_before(lake, dataset.dataset, dt)
+    current = found is not None and found.inputs == _record(lake, dataset.dataset, dt, before)
+    return current and event_watch(project, dataset, lake).is_judged(dt)
+
+
+def blocked_days(project: Project, dataset: DatasetConfig, lake: Lake, dt: str, days: int) -> dict[str, str]:
+    """Days of the window that ends with `dt` whose log blocks, with the headline of their verdict."""
+    if dataset.partition.grain != "day":
+        return {}
+    dts = window(lake.partitions(dataset.dataset, c.EVENTS), dt, days)
+    return event_watch(project, dataset, lake).blocked(dts)
+
+
+def accept_day(project: Project, dataset: str, dt: str, reason: str) -> Manifest:
+    """Release a blocked day of a dataset in the name of the person at the keyboard."""
+    watch = event_watch(project, project.datasets[dataset], Lake(project.lake_root))
+    return watch.accept(dt, who=getpass.getuser(), reason=reason)
+
+
+def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Deviation, dt: str) -> Path | None:
+    """The most deviating series with its band; None while there is no band."""
+    from ok_ml.quality.band_plots import band_chart, bands_of
+
+    known = [day for day in lake.partitions(watch.scope, watch.table) if minus_days(dt, 2 * HISTORY_DAYS) <= day <= dt]
+    days = read_days(lake, watch.scope, watch.table, known)
+    series = as_series(days).get(worst.name)
+    if series is None:
+        return None
+    path = project.state_dir / "plots" / watch.scope / f"{watch.table}-{dt}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    share = all(value is None or 0 <= value <= 1 for value in series.values)
+    bands = bands_of(days, worst.name, limit=worst.limit, leave_out=watch.blocked(known[:-1]))
+    band_chart(series, bands, share=share, path=path)
+    return path
+
+
+def _build(dataset: DatasetConfig, lake: Lake, dt: str, progress: Callable[[str], None] | None) -> Manifest:
+    from ok_ml.quality.event_statistics import event_statistics
+
+    scope = dataset.dataset
+    before = _days_before(lake, scope, dt)
+    inputs = _record(lake, scope, dt, before)
+    found = lake.find(scope, c.EVENT_STATISTICS, dt)
+    if found is not None and found.inputs == inputs:
+        return found
+    rows = series_table(event_statistics(read_log_day(lake, scope, dt, before)))
+    manifest = lake.write(scope, c.EVENT_STATISTICS, dt, rows, sort_by=["metric", "group"], inputs=inputs)
+    if progress:
+        progress(f"{scope}: {rows.num_rows} numbers of {dt}")
+    return manifest
+
+
+def read_log_day(lake: Lake, scope: str, dt: str, before: Sequence[str]) -> "LogDay":
+    """What the numbers of a day are counted on."""
+    from ok_ml.quality.event_statistics import LogDay
+
+    snapshots = {table: lake.read(scope, table, [dt]) for table in c.SNAPSHOTS if lake.find(scope, table, dt)}
+    yesterday = lake.find(scope, c.SUBSCRIPTIONS, minus_days(dt, 1))
+    return LogDay(
+        events=lake.read(scope, c.EVENTS, [dt]),
+        before=[lake.read(scope, c.EVENTS, [day], columns=list(_COMPARED)) for day in before],
+        rejected=lake.manifest(scope, c.EVENTS, dt).details.get("rejected", {}),
+        snapshots=snapshots,
+        subscriptions_before=lake.read(scope, c.SUBSCRIPTIONS, [yesterday.partition]) if yesterday else None,
+    )
+
+
+def _record(lake: Lake, scope: str, dt: str, before: Sequence[str]) -> dict[str, str]:
+    events = {day: lake.manifest(scope, c.EVENTS, day).data_version for day in (*before, dt)}
+    tables = {table: lake.find(scope, table, dt) for table in c.SNAPSHOTS}
+    yesterday = lake.find(scope, c.SUBSCRIPTIONS, minus_days(dt, 1))
+    snapshots = {table: one.data_version for table, one in tables.items() if one is not None}
+    return {
+        "code": CODE_VERSION,
+        "events": fingerprint(dict(events)),
+        "rejected": fingerprint(dict(lake.manifest(scope, c.EVENTS, dt).details.get("rejected", {}))),
+        "snapshots": fingerprint({**snapshots, "before": yesterday.data_version if yesterday else "none"}),
+    }
+
+
+def _days_before(lake: Lake, scope: str, dt: str) -> list[str]:
+    from ok_ml.quality.event_statistics import DAYS_BEFORE
+
+    return window(lake.partitions(scope, c.EVENTS), minus_days(dt, 1), DAYS_BEFORE)
+
+
+def _has_snapshots(dataset: DatasetConfig, lake: Lake, dt: str) -> bool:
+    return all(lake.find(dataset.dataset, table, dt) is not None for table in c.SNAPSHOTS)
+
+
+def _readers(project: Project, dataset: DatasetConfig) -> list[str]:
+    return [name for name, config in project.experiments.items() if config.datasets.events.name == dataset.dataset]

@@ -1,0 +1,179 @@
+"""Numbers by day held against their bands; what is found is committed as a verdict, and a person may release a day.
+
+A verdict hangs on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
+again) has to be judged again; an acceptance holds for the numbers that were looked at, not for later ones.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ok_ml import columns as c
+from ok_ml.config.calibration import Limit
+from ok_ml.errors import UsageError
+from ok_ml.lake import Lake, Manifest
+from ok_ml.partitions import minus_days, window
+from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.forecasts import LEAST_DAYS
+from ok_ml.quality.series import read_days
+
+EVENT_VERDICT: Final = "event_verdict"
+ACCEPTANCE: Final = "acceptance"  # suffix of the table in which a person releases days
+_JUDGE_VERSION: Final = "1"  # raise it when the same numbers may get another verdict
+_NAMED: Final = 3  # deviations that a headline names
+
+
+def verdict_table(table: str) -> str:
+    """Where the verdicts on a table of numbers are."""
+    return EVENT_VERDICT if table == c.EVENT_STATISTICS else f"{table}_verdict"
+
+
+def acceptance_table(table: str) -> str:
+    """Where the releases of its days are."""
+    return f"{verdict_table(table)}_{ACCEPTANCE}"
+
+
+@dataclass(frozen=True)
+class SeriesVerdict:
+    """What the bands said of one day.
+
+    Attributes
+    ----------
+    deviations
+        Every series that has enough history, worst first.
+    blocks
+        A score is beyond the limit, and nobody has released the day.
+    """
+
+    dt: str
+    deviations: list[Deviation]
+    blocks: bool
+    headline: str
+    limit: Limit
+
+    @property
+    def outside(self) -> list[Deviation]:
+        """The series beyond the limit."""
+        return [one for one in self.deviations if one.outside]
+
+
+@dataclass(frozen=True)
+class SeriesWatch:
+    """One table of numbers by day, and its verdicts.
+
+    Attributes
+    ----------
+    days
+        Days before the newest one within which an unjudged day is judged, and a blocked one still blocks.
+    """
+
+    lake: Lake
+    scope: str
+    table: str
+    limit: Limit
+    days: int = 1
+
+    def judge(self) -> list[SeriesVerdict]:
+        """Judge what is not judged of the latest days, ascending, and commit the verdicts; the newest one is always last."""
+        known = self.lake.partitions(self.scope, self.table)
+        if not known:
+            return []
+        todo = [dt for dt in window(known, known[-1], self.days) if not self.is_judged(dt)]
+        return [self._judge(dt) for dt in dict.fromkeys([*todo, known[-1]])]
+
+    def look(self, dt: str) -> list[Deviation]:
+        """Every series of a day beside its band, worst first; nothing is committed."""
+        known = self.lake.partitions(self.scope, self.table)
+        past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
+        days = read_days(self.lake, self.scope, self.table, past)
+        return judge_day(days, dt, days[dt], limit=self.limit.value, leave_out=self.blocked(past))
+
+    def is_judged(self, dt: str) -> bool:
+        """Whether a day has a verdict on its present numbers at the present limit."""
+        found = self.lake.find(self.scope, verdict_table(self.table), dt)
+        return found is not None and found.inputs == self._record(dt)
+
+    def blocked(self, dts: Sequence[str]) -> dict[str, str]:
+        """Those of some days that block, with the headline of their verdict."""
+        found = {dt: self.lake.find(self.scope, verdict_table(self.table), dt) for dt in dts}
+        return {
+            dt: str(one.details["headline"]) for dt, one in found.items() if one is not None and self._blocks(dt, one)
+        }
+
+    def accept(self, dt: str, *, who: str, reason: str) -> Manifest:
+        """Release a blocked day: its numbers are as the world was.
+
+        Raises
+        ------
+        UsageError
+            The day does not block.
+        """
+        import pyarrow as pa
+
+        if not self.blocked([dt]):
+            blocking = sorted(self.blocked(self.lake.partitions(self.scope, verdict_table(self.table))))
+            raise UsageError(
+                f"{self.scope}: {dt} does not block (days of {self.table} that do: {', '.join(blocking) or 'none'})",
+                why="an acceptance without a finding would hide the next one",
+                remedy=f"look at what is open: the check `bands` of {self.scope}/{self.table}",
+            )
+        details = {"who": who, "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+        rows = pa.table({name: [value] for name, value in details.items()})
+        inputs = {"statistics": self._version(dt)}
+        return self.lake.write(
+            self.scope, acceptance_table(self.table), dt, rows, sort_by=["when"], inputs=inputs, details=details
+        )
+
+    def _judge(self, dt: str) -> SeriesVerdict:
+        found = self.look(dt)
+        outside = [one for one in found if one.outside]
+        headline = _headline(dt, found, outside, self.limit)
+        blocks = self._commit(dt, headline, outside)
+        return SeriesVerdict(dt, found, blocks, headline, self.limit)
+
+    def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> bool:
+        import pyarrow as pa
+
+        rows = pa.table({"message": pa.array([one.message for one in outside], pa.string())})
+        verdict = self.lake.write(
+            self.scope, verdict_table(self.table), dt, rows, sort_by=["message"], inputs=self._record(dt),
+            details={"blocks": bool(outside), "headline": headline},
+        )  # fmt: skip
+        return self._blocks(dt, verdict)
+
+    def _blocks(self, dt: str, verdict: Manifest) -> bool:
+        """A verdict on numbers that have changed since says nothing; one that was released does not block."""
+        version = self._version(dt)
+        if not verdict.details.get("blocks") or verdict.inputs.get("statistics") != version:
+            return False
+        released = self.lake.find(self.scope, acceptance_table(self.table), dt)
+        return released is None or released.inputs.get("statistics") != version
+
+    def _version(self, dt: str) -> str:
+        found = self.lake.find(self.scope, self.table, dt)
+        return found.data_version if found is not None else "none"
+
+    def _record(self, dt: str) -> dict[str, str]:
+        return {"statistics": self._version(dt), "limit": f"{self.limit.value:.3f}", "code": _JUDGE_VERSION}
+
+
+def rows_of(deviations: Iterable[Deviation]) -> list[dict[str, Any]]:
+    """The deviations as a table for people."""
+    return [
+        {
+            "metric": one.name.metric, "of": one.name.group, "seen": one.value, "expected": one.band.expected,
+            "low": one.band.low, "high": one.band.high, "score": one.band.score, "since": one.since or "",
+        }
+        for one in deviations
+    ]  # fmt: skip
+
+
+def _headline(dt: str, found: list[Deviation], outside: list[Deviation], limit: Limit) -> str:
+    if not found:
+        return f"{dt}: nothing to judge, the history is shorter than {LEAST_DAYS} days"
+    if not outside:
+        return f"{dt}: all {len(found)} numbers within their bands; the worst: {found[0].message}"
+    named = "; ".join(one.message for one in outside[:_NAMED])
+    more = f"; and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
+    return f"{dt}: {len(outside)} of {len(found)} numbers outside their bands: {named}{more} (limit {limit.origin})"
