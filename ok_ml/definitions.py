@@ -75,7 +75,7 @@ def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator
 def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
         raw = (keys.RAW_LOG,) if dataset.world else ()
-        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES, c.PRODUCT_METRICS)]
+        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)]
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
                 tables += [keys.asset_key(pipeline.name, table) for table in (*keys.DAILY_TABLES, c.ONLINE_METRICS)]
