@@ -12,8 +12,8 @@ import orjson
 
 from bench import machine
 from bench.targets import TARGETS, Settings, Target
-from ok_ml.cli.run_report import MemoryWatch
 from ok_ml.errors import OkMlError
+from ok_ml.memory import MemoryWatch
 
 
 def main() -> int:

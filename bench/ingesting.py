@@ -9,8 +9,8 @@ from pathlib import Path
 
 import orjson
 
-from ok_ml.cli.run_report import MemoryWatch
 from ok_ml.config.models import DatasetConfig
+from ok_ml.memory import MemoryWatch
 
 COLUMNS = ("userId", "ownerId", "objectId", "action", "pos", "timestampMs")
 

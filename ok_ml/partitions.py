@@ -6,7 +6,7 @@ Only committed partitions count: a calendar with a hole skips it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from ok_ml.errors import DataError
 
@@ -139,3 +139,12 @@ def partitions_to_add(known: Sequence[str], wanted: Sequence[str]) -> tuple[list
 
 def _span(dts: Sequence[str]) -> str:
     return f"{min(dts)} .. {max(dts)}, {len(dts)} in all" if dts else "none"
+
+
+def end_seconds(dt: str, grain: str) -> float:
+    """When a partition is over: Unix time, seconds, of the midnight (UTC) after its last day. Raises ValueError if it is no date."""
+    first = date.fromisoformat(dt)
+    after = (
+        (first.replace(day=1) + timedelta(days=32)).replace(day=1) if grain == "month" else first + timedelta(days=1)
+    )
+    return datetime(after.year, after.month, after.day, tzinfo=UTC).timestamp()

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ok_ml import metrics
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import OkMlError, UsageError
 from ok_ml.lake import Lake
+from ok_ml.metric_files import Exporter
+from ok_ml.partitions import end_seconds
 from ok_ml.world.clock import run_clock
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.network import World
@@ -90,7 +93,15 @@ def run(project: "Project", stop: threading.Event) -> None:
         reader = store.reader(experiment) if experiment else None
         read = partial(served_lists, reader) if reader is not None else lambda _users: None
         world = World(dataset.world, dataset.parts)
-        run_clock(world, Lake(project.lake_root), dataset.dataset, clock.day_seconds, read, stop)
+        board = metrics.Board(metrics.CLOCK)
+        board.add(metrics.CLOCK_DAYS, 0, dataset=dataset.dataset)
+
+        def count(dt: str) -> None:
+            board.add(metrics.CLOCK_DAYS, dataset=dataset.dataset)
+            board.set(metrics.CLOCK_DAY, end_seconds(dt, dataset.partition.grain), dataset=dataset.dataset)
+
+        with Exporter(project.state_dir, metrics.CLOCK, board):
+            run_clock(world, Lake(project.lake_root), dataset.dataset, clock.day_seconds, read, stop, count)
     finally:
         store.close()
 

@@ -14,10 +14,11 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure
 from ok_ml.cli.orphans import own_process
-from ok_ml.cli.run_report import MemoryWatch, Reporter, RunSummary, StageRow
+from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE
+from ok_ml.memory import MemoryWatch
 from ok_ml.pipelines.registry import open_pipeline
 
 

@@ -6,7 +6,6 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -110,50 +109,3 @@ class Reporter:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-class MemoryWatch:
-    """Samples the resident memory of this process and everything below it."""
-
-    def __init__(self, interval_seconds: float = 0.5) -> None:
-        self.peak_mib = 0.0
-        self._window = 0.0
-        self._interval = interval_seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, daemon=True, name="memory-watch")
-
-    def __enter__(self) -> "MemoryWatch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=2)
-        self._sample()  # a run that has nothing to do ends before the first interval
-
-    def take_window(self) -> float:
-        """Peak since the last call, MiB."""
-        peak, self._window = max(self._window, self._sample()), 0.0
-        return peak
-
-    def _loop(self) -> None:
-        while not self._stop.wait(self._interval):
-            self._window = max(self._window, self._sample())
-
-    def _sample(self) -> float:
-        now = sum(_resident(process) for process in _family()) / _MIB
-        self.peak_mib = max(self.peak_mib, now)
-        return now
-
-
-def _family() -> Iterator[psutil.Process]:
-    own = psutil.Process()
-    yield own
-    with contextlib.suppress(psutil.Error):
-        yield from own.children(recursive=True)
-
-
-def _resident(process: psutil.Process) -> int:
-    with contextlib.suppress(psutil.Error):
-        return int(process.memory_info().rss)
-    return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ok_ml.collecting.collector import Collector
+from ok_ml.collecting.collector_metrics import CollectorMetrics
 from ok_ml.collecting.names import FOLDER
 from ok_ml.collecting.status import STATUS_SECONDS, write_status
 from ok_ml.collecting.topic import about_events, topic_config
@@ -121,7 +122,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         project = load_project(arguments.project, arguments.size)
         with stopped_by_signals() as stopping:
-            collect(project.datasets[arguments.dataset], Lake(project.lake_root), project.environment.kafka, stopping)
+            collect(
+                project.datasets[arguments.dataset], Lake(project.lake_root), project.environment.kafka, stopping,
+                on_status=CollectorMetrics(project.state_dir, arguments.dataset).take,
+            )  # fmt: skip
     except OkMlError as error:
         logger.error("%s", error)
         return error.exit_code

@@ -61,6 +61,7 @@ class ExperimentLoader:
         self.refusals: dict[int, Refusal] = {}
         self.set_aside = 0
         self.last_switch: dict[str, Any] | None = None
+        self.refusal_count = self.switch_count = 0
         self.positions: dict[int, int] = {}
         self._is_dirty = False
         self._resume()
@@ -194,6 +195,7 @@ class ExperimentLoader:
         """Note why a generation is not served; a final refusal forgets what was staged of it."""
         logger.error("%s: generation %s is refused: %s", self.experiment, generation_name(generation), reason)
         self.refusals[generation] = Refusal(generation, reason, self.clock(), final)
+        self.refusal_count += 1
         for old in sorted(self.refusals)[:-_REFUSALS_KEPT]:
             del self.refusals[old]
         if final:
@@ -234,6 +236,7 @@ class ExperimentLoader:
         self.store.switch(self.experiment, generation)
         self.newest = generation
         self.refusals.pop(generation, None)
+        self.switch_count += 1
         self.last_switch = {"generation": generation, "from": before, "at": self.clock()}
         logger.info("%s serves generation %s", self.experiment, generation_name(generation))
         for old in [g for g in self.stages if g < generation]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ok_ml.delivery.consuming import TopicConsumer
 from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.loading import ExperimentLoader
+from ok_ml.delivery.materialiser_metrics import MaterialiserMetrics
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.storage import PredictionStore
 from ok_ml.delivery.topics import experiment_of, topic_ids, topic_of
@@ -57,6 +58,7 @@ class Materialiser:
         self._retry_at: dict[str, tuple[float, float]] = {}
         self._next_discovery = self._next_status = self._next_checkpoint = 0.0
         self._status_at = time.monotonic()
+        self._metrics = MaterialiserMetrics(settings.state_dir)
 
     def run(self, stopping: threading.Event) -> None:
         """Read until `stopping` is set; then make everything durable and leave."""
@@ -182,14 +184,17 @@ class Materialiser:
         elapsed = max(time.monotonic() - self._status_at, 1e-3)
         self._status_at = time.monotonic()
         for followed in list(self._followed.values()):
-            followed.rate, followed.since_status = followed.since_status / elapsed, 0
+            records, followed.since_status = followed.since_status, 0
+            followed.rate = records / elapsed
             document = self._status_of(followed, stopped=stopped)
+            self._metrics.take(followed.loader, document, records)
             self._guarded(
                 followed,
                 lambda one=followed, d=document: self.store.write_document(
                     one.loader.experiment, STATUS, d, durable=False
                 ),
             )
+        self._metrics.write()
         self._next_status = time.monotonic() + STATUS_SECONDS
 
     def _status_of(self, followed: Followed, *, stopped: bool) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any, Final
 import orjson
 
 from ok_ml.delivery.storage import PredictionStore
+from ok_ml.metric_files import Exporter
+from ok_ml.metrics import CONTENT_TYPE
 from ok_ml.serving.files import picture, style_sheet
 from ok_ml.serving.health import StatusItem, report
 from ok_ml.serving.health_page import health_page
@@ -19,13 +21,12 @@ from ok_ml.serving.layout import Neighbours, error_page
 from ok_ml.serving.openapi import document
 from ok_ml.serving.readers import Readers, answered, nothing_published
 from ok_ml.serving.requests import MAX_BODY_BYTES, batch, entity_id, list_length, query
+from ok_ml.serving.telemetry import Telemetry
 
 BODY_SECONDS: Final = 5.0
 HEALTH_SECONDS: Final = 3.0
 PREFIX: Final = "/v1/predictions/"
 _EXAMPLES: Final = 8
-
-Observer = Callable[[str, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Deployment:
         Looks at everything and returns its state; may block for some seconds, so it runs in a thread.
     first_examples
         Ids to offer on the page before those that the storage knows, by experiment.
-    observe
-        Called after each request with route, status and seconds; metrics hang here.
+    telemetry
+        Takes the time of every request and tells what all processes measured; None: neither.
     """
 
     experiments: tuple[str, ...]
@@ -50,7 +51,7 @@ class Deployment:
     watch: Callable[[Readers], list[StatusItem]]
     first_examples: Callable[[str], list[int]] = lambda _experiment: []
     neighbours: Neighbours = field(default_factory=Neighbours)
-    observe: Observer | None = None
+    telemetry: Telemetry | None = None
 
 
 class Service:
@@ -60,16 +61,28 @@ class Service:
         self.deployment = deployment
         self.readers = Readers(deployment.experiments, deployment.open_store)
         self._board = _Board(lambda: deployment.watch(self.readers))
+        self._observe = deployment.telemetry.observe if deployment.telemetry is not None else None
+        self._exporter: Exporter | None = None
         self._routes: dict[str, Callable[[Any], Awaitable[Response]]] = {
             "/": self._home,
             "/health": self._health,
             "/health.json": self._health_json,
             "/livez": self._live,
+            "/metrics": self._metrics,
+            "/deadman": self._deadman,
             "/openapi.json": self._openapi,
             "/static/style.css": self._style,
         }
 
+    def __rsgi_init__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        telemetry = self.deployment.telemetry
+        self._exporter = telemetry.exporter(self.readers) if telemetry is not None else None
+        if self._exporter is not None:
+            self._exporter.start()
+
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        if self._exporter is not None:
+            self._exporter.stop()
         self.readers.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -87,8 +100,8 @@ class Service:
             protocol.response_empty(response.status, [*headers, ("content-length", str(len(response.body)))])
         else:
             protocol.response_bytes(response.status, headers, response.body)
-        if self.deployment.observe is not None:
-            self.deployment.observe(path, response.status, time.perf_counter() - started)
+        if self._observe is not None:
+            self._observe(path, response.status, time.perf_counter() - started)
 
     # -- predictions -------------------------------------------------------------------------------------------
 
@@ -155,6 +168,19 @@ class Service:
 
     async def _live(self, _scope: Any) -> Response:
         return Response(200, PLAIN, b"alive\n", [("cache-control", "no-store")])
+
+    async def _metrics(self, _scope: Any) -> Response:
+        telemetry = self.deployment.telemetry
+        text = await asyncio.to_thread(telemetry.scrape, self.readers) if telemetry is not None else b""
+        return Response(200, CONTENT_TYPE, text, [("cache-control", "no-store")])
+
+    async def _deadman(self, _scope: Any) -> Response:
+        """200 while the heartbeat through Dagster's daemon is young: for whoever watches from outside."""
+        found = self.deployment.telemetry.life() if self.deployment.telemetry is not None else None
+        if found is not None and found.alive:
+            return Response(200, PLAIN, f"alive: {found.message}\n".encode(), [("cache-control", "no-store")])
+        detail = found.message if found is not None else "this service watches no heartbeat"
+        raise Problem(503, detail, why="nobody else would notice", remedy=found.remedy if found is not None else "")
 
     async def _openapi(self, _scope: Any) -> Response:
         return json_response(orjson.dumps(document(self.deployment.experiments)))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ok_ml.delivery.manifest import Answer
@@ -13,6 +14,14 @@ from ok_ml.serving.http import Problem
 
 _T = TypeVar("_T")
 _RETRY_AFTER: Final = [("retry-after", "5")]
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many users were looked up, and how many of them got the list for users without history."""
+
+    lookups: int = 0
+    fallbacks: int = 0
 
 
 class Readers:
@@ -28,6 +37,7 @@ class Readers:
 
     def __init__(self, experiments: Sequence[str], open_store: Callable[[], PredictionStore]) -> None:
         self.experiments = tuple(experiments)
+        self.tallies = {name: Tally() for name in self.experiments}
         self._open_store, self._opening = open_store, threading.Lock()
         self._store: PredictionStore | None = None
         self._readers: dict[str, Reader] = {}
@@ -55,6 +65,10 @@ class Readers:
         opened = answered(lambda: self.store().reader(experiment))
         return self._readers.setdefault(experiment, opened)
 
+    def open_readers(self, experiment: str) -> int:
+        """How many readers of an experiment this process holds open."""
+        return int(experiment in self._readers)
+
     def one(self, experiment: str, entity_id: int, n: int | None) -> bytes:
         """The JSON document for one entity. Raises Problem 404 or 503."""
         return self._document(experiment, (entity_id,), lambda made, answer: made.one(entity_id, answer, n))
@@ -69,6 +83,9 @@ class Readers:
         """Encode from what is known of the generation; only if a source is new, read again with names."""
         reader = self.reader(experiment)
         answer = self._read(reader, entity_ids, with_names=False)
+        tally = self.tallies[experiment]
+        tally.lookups += len(entity_ids)
+        tally.fallbacks += sum([found is None or found.is_fallback for found in answer.lists])
         try:
             return encode(self._encoder(experiment, answer), answer)
         except KeyError:

@@ -20,6 +20,7 @@ from ok_ml.errors import OkMlError
 from ok_ml.serving.app import Deployment, Service
 from ok_ml.serving.layout import Neighbours
 from ok_ml.serving.port import require_free
+from ok_ml.serving.telemetry import Telemetry
 from ok_ml.serving.watch import look
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def deployment_of(project: Project) -> Deployment:
         watch=partial(look, project),
         first_examples=partial(example_of_last_run, project.state_dir),
         neighbours=Neighbours(links),
+        telemetry=Telemetry(project),
     )
 
 

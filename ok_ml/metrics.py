@@ -1,0 +1,339 @@
+"""Every Prometheus metric of the project, declared once; nothing else imports prometheus_client.
+
+A name ends with its unit; what is a moment ends with `_timestamp_seconds`, so that an age goes on growing when nobody
+measures: `time() - ok_ml_served_generation_timestamp_seconds`. Each process fills a `Board` of its own. The service puts
+all of them together at `/metrics`: see `ok_ml.metric_files`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import prometheus_client as prometheus
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric as Family
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+PROCESS: Final = "process"  # a label of every sample: the process that measured it
+# 50 us to 1 s: a list takes about 100 us, a batch of a thousand some milliseconds.
+_LATENCY_BUCKETS: Final = (
+    50e-6, 100e-6, 150e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0,
+)  # fmt: skip
+
+SERVICE: Final = "service"
+MATERIALISER: Final = "materialiser"
+COLLECTOR: Final = "collector"
+CLOCK: Final = "clock"
+RUN: Final = "run"
+DAEMON: Final = "daemon"
+DATA: Final = "data"
+GROUPS: Final = {
+    SERVICE: "the HTTP service, a worker each",
+    MATERIALISER: "the process between topics and storage",
+    COLLECTOR: "a collector of a dataset's topic",
+    CLOCK: "the clock of the simulated network",
+    RUN: "the steps of Dagster runs, and `ok-ml run`",
+    DAEMON: "the heartbeat, a sensor that Dagster's daemon ticks",
+    DATA: "what the lake and the incidents say, looked at by the heartbeat and at the end of `ok-ml run`",
+    PROCESS: "every process that goes on by itself",
+}
+
+METRICS: Final[dict[str, "Metric"]] = {}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes
+    ----------
+    name
+        As Prometheus knows it.
+    labels
+        Names of its labels; `process` comes on top.
+    group
+        Who measures it, one of `GROUPS`.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+    group: str
+
+
+def _declare(group: str, kind: Kind, name: str, text: str, *labels: str) -> Metric:
+    made = Metric(f"ok_ml_{name}", kind, text, labels, group)
+    if METRICS.setdefault(made.name, made) is not made:
+        raise ValueError(f"{made.name} is declared twice")
+    return made
+
+
+# -- the service ---------------------------------------------------------------------------------------------------------
+
+REQUEST_SECONDS: Final = _declare(
+    SERVICE, "histogram", "request_seconds",
+    "Time to answer a request; its count is the number of requests. route is one, batch, page, plot, health or other.",
+    "route", "experiment", "status",
+)  # fmt: skip
+LOOKUPS: Final = _declare(
+    SERVICE, "counter", "lookups_total", "Users looked up; a batch counts each of its users.", "experiment"
+)
+FALLBACKS: Final = _declare(
+    SERVICE, "counter", "fallbacks_total", "Users who were served the list for users without history.", "experiment"
+)
+OPEN_READERS: Final = _declare(
+    SERVICE, "gauge", "open_readers", "Readers of the storage that a worker holds open.", "experiment"
+)
+SERVED_GENERATION: Final = _declare(
+    SERVICE, "gauge", "served_generation_timestamp_seconds", "When the served generation was verified and sealed.",
+    "experiment",
+)  # fmt: skip
+SERVED_MODEL: Final = _declare(
+    SERVICE, "gauge", "served_model_version", "Version of the model that made the served generation.", "experiment"
+)
+SERVED_PREDICTIONS: Final = _declare(
+    SERVICE, "gauge", "served_predictions", "Users with a list of their own in the served generation.", "experiment"
+)
+SERVED_DATA: Final = _declare(
+    SERVICE, "gauge", "served_data_timestamp_seconds", "End of the last day of data in the served generation, UTC.",
+    "experiment",
+)  # fmt: skip
+SERVED_BEHIND: Final = _declare(
+    SERVICE, "gauge", "served_data_behind_seconds", "From the last day of data served to the newest committed day.",
+    "experiment",
+)  # fmt: skip
+SERVED_LIMIT: Final = _declare(
+    SERVICE, "gauge", "served_data_limit_seconds", "How far behind an experiment may be: freshness.predictions_hours.",
+    "experiment",
+)  # fmt: skip
+HEARTBEAT_LIMIT: Final = _declare(
+    SERVICE, "gauge", "heartbeat_limit_seconds", "Age of the heartbeat at which /deadman answers 503."
+)
+HEARTBEAT: Final = _declare(
+    SERVICE, "gauge", "heartbeat_timestamp_seconds", "Last heartbeat that came through Dagster's daemon; 0: never."
+)
+
+# -- materialiser, collector, clock --------------------------------------------------------------------------------------
+
+LAG: Final = _declare(
+    MATERIALISER, "gauge", "materialiser_lag_records", "Records of the topic that are not in the storage.", "experiment"
+)
+TAKEN: Final = _declare(
+    MATERIALISER, "counter", "materialiser_records_total", "Records taken from the topic by this process.", "experiment"
+)
+SET_ASIDE: Final = _declare(
+    MATERIALISER, "counter", "materialiser_set_aside_records_total", "Records that could not be used.", "experiment"
+)
+VERIFY_FAILURES: Final = _declare(
+    MATERIALISER, "counter", "materialiser_verify_failures_total",
+    "Parts or generations whose count, checksum or signature was not the published one.", "experiment",
+)  # fmt: skip
+SWITCHES: Final = _declare(
+    MATERIALISER, "counter", "materialiser_switches_total", "Generations switched to by this process.", "experiment"
+)
+MATERIALISER_BEAT: Final = _declare(
+    MATERIALISER, "gauge", "materialiser_heartbeat_timestamp_seconds", "Last status that it wrote.", "experiment"
+)
+COLLECTOR_LAG: Final = _declare(
+    COLLECTOR, "gauge", "collector_lag_records", "Messages of the topic that are not written down.", "dataset"
+)
+COLLECTED: Final = _declare(
+    COLLECTOR, "counter", "collector_records_total", "Messages ever written down.", "dataset"
+)  # fmt: skip
+COLLECTOR_ASIDE: Final = _declare(
+    COLLECTOR, "counter", "collector_set_aside_records_total", "Messages that break the contract.", "dataset", "reason"
+)
+COLLECTOR_LOST: Final = _declare(
+    COLLECTOR, "counter", "collector_lost_records_total", "Messages that retention took before they were read.",
+    "dataset",
+)  # fmt: skip
+COLLECTED_DAYS: Final = _declare(
+    COLLECTOR, "counter", "collector_committed_days_total", "Versions of days committed by this process.", "dataset"
+)
+CLOCK_DAYS: Final = _declare(
+    CLOCK, "counter", "clock_days_total", "Simulated days committed by this process.", "dataset"
+)
+CLOCK_DAY: Final = _declare(
+    CLOCK, "gauge", "clock_day_timestamp_seconds", "End of the newest simulated day, in its own time.", "dataset"
+)
+
+# -- runs ----------------------------------------------------------------------------------------------------------------
+
+STEP_SECONDS: Final = _declare(RUN, "gauge", "step_seconds", "Time of the last run of a step.", "scope", "step")
+STEP_ROWS: Final = _declare(
+    RUN, "gauge", "step_rows", "Rows of the partitions that the last run of a step committed.", "scope", "step"
+)
+STEP_MEMORY: Final = _declare(
+    RUN, "gauge", "step_peak_memory_bytes", "Most resident memory in the last run of a step, its processes together.",
+    "scope", "step",
+)  # fmt: skip
+STEP_FINISHED: Final = _declare(
+    RUN, "gauge", "step_finished_timestamp_seconds", "When the last run of a step ended.", "scope", "step"
+)
+STEPS: Final = _declare(
+    RUN, "counter", "steps_total", "Runs of a step; outcome is success or failure.", "scope", "step", "outcome"
+)
+BUILD_SECONDS: Final = _declare(
+    RUN, "gauge", "build_seconds",
+    "Time to build the recommendations: from the commit of the newest day's log to its predictions being live.",
+    "experiment",
+)  # fmt: skip
+HEADLESS_SECONDS: Final = _declare(
+    RUN, "gauge", "headless_run_seconds", "Time of the last `ok-ml run` of an experiment.", "experiment"
+)
+HEADLESS_MEMORY: Final = _declare(
+    RUN, "gauge", "headless_run_peak_memory_bytes", "Most resident memory in the last `ok-ml run`.", "experiment"
+)
+
+# -- the daemon ----------------------------------------------------------------------------------------------------------
+
+RUNS: Final = _declare(
+    DAEMON, "counter", "runs_total", "Dagster runs that are over; outcome is success, failure or canceled.",
+    "job", "outcome",
+)  # fmt: skip
+RUN_SECONDS: Final = _declare(
+    DAEMON, "gauge", "run_seconds", "Time of the last Dagster run with this outcome.", "job", "outcome"
+)
+RUN_FINISHED: Final = _declare(
+    DAEMON, "gauge", "run_finished_timestamp_seconds", "When the last run with this outcome ended.", "job", "outcome"
+)
+RUNS_OPEN: Final = _declare(
+    DAEMON, "gauge", "runs_in_progress", "Dagster runs that wait or go on; state is queued or started.", "state"
+)
+PINGS: Final = _declare(
+    DAEMON, "counter", "heartbeat_pings_total", "Calls of the address outside; outcome is success or failure.",
+    "outcome",
+)  # fmt: skip
+
+# -- data ----------------------------------------------------------------------------------------------------------------
+
+NEWEST_DAY: Final = _declare(
+    DATA, "gauge", "partition_timestamp_seconds", "End of the newest committed day of a table, in the time of its data.",
+    "scope", "table",
+)  # fmt: skip
+NEWEST_COMMIT: Final = _declare(
+    DATA, "gauge", "partition_committed_timestamp_seconds", "When a table's newest partition was committed.",
+    "scope", "table",
+)  # fmt: skip
+NEWEST_ROWS: Final = _declare(DATA, "gauge", "partition_rows", "Rows of a table's newest partition.", "scope", "table")
+DRIFT_PSI: Final = _declare(
+    DATA, "gauge", "feature_drift_psi",
+    "Largest population stability index of the newest day's features against the champion's reference.", "experiment",
+)  # fmt: skip
+BLOCKED: Final = _declare(
+    DATA, "gauge", "features_blocked", "1 while the newest day's features may not be served, else 0.", "experiment"
+)
+ONLINE: Final = _declare(
+    DATA, "gauge", "online_metric_ratio", "What was served against what people did with it, newest day.",
+    "experiment", "metric", "group",
+)  # fmt: skip
+PRODUCT: Final = _declare(
+    DATA, "gauge", "product_metric", "What people did on the newest day, in the unit of the metric.",
+    "dataset", "metric", "group",
+)  # fmt: skip
+INCIDENTS: Final = _declare(
+    DATA, "gauge", "incidents_open", "Incidents that are open, acknowledged ones included.", "severity"
+)
+
+# -- every process -------------------------------------------------------------------------------------------------------
+
+UP: Final = _declare(
+    PROCESS, "gauge", "process_up", "1 while the process writes its metrics, 0 once it died or fell silent."
+)
+WRITTEN: Final = _declare(
+    PROCESS, "gauge", "metrics_written_timestamp_seconds", "When the metrics of a process were last written."
+)
+RESIDENT: Final = _declare(PROCESS, "gauge", "process_resident_bytes", "Resident memory of the process.")
+CPU: Final = _declare(PROCESS, "counter", "process_cpu_seconds_total", "Time on a CPU, user and system.")
+
+_Key = tuple[str, ...]
+
+
+class Board:
+    """The numbers of one process.
+
+    Parameters
+    ----------
+    process
+        Value of the label `process` of every sample.
+    labels
+        Further labels of every sample, e.g. the worker.
+    """
+
+    def __init__(self, process: str, **labels: str) -> None:
+        self._fixed = {PROCESS: process, **labels}
+        self._values: dict[str, dict[_Key, float]] = {}
+        self._histograms: dict[str, prometheus.Histogram] = {}
+
+    def set(self, metric: Metric, value: float, **labels: str) -> None:
+        """Set a gauge, or a counter to a total that is counted elsewhere."""
+        self._values.setdefault(metric.name, {})[_key(metric, labels)] = float(value)
+
+    def add(self, metric: Metric, amount: float = 1.0, **labels: str) -> None:
+        """Count; call it from one thread only."""
+        known, key = self._values.setdefault(metric.name, {}), _key(metric, labels)
+        known[key] = known.get(key, 0.0) + amount
+
+    def forget(self, *metrics: Metric) -> None:
+        """Drop every sample of some gauges, before they are set anew."""
+        for metric in metrics:
+            self._values.pop(metric.name, None)
+
+    def observer(self, metric: Metric, **labels: str) -> Callable[[float], None]:
+        """What takes the observations of a histogram with these labels; keep it, making one costs more than using it."""
+        made = self._histograms.get(metric.name)
+        if made is None:
+            made = prometheus.Histogram(
+                metric.name, metric.help, metric.labels, buckets=_LATENCY_BUCKETS, registry=None
+            )
+            self._histograms[metric.name] = made
+        return made.labels(*_key(metric, labels)).observe
+
+    def collect(self) -> Iterator[Family]:
+        """Families with at least one sample, in the order of their declaration."""
+        for metric in METRICS.values():
+            family = Family(metric.name.removesuffix("_total"), metric.help, metric.kind)
+            for key, value in self._values.get(metric.name, {}).copy().items():
+                family.add_sample(metric.name, {**dict(zip(metric.labels, key, strict=True)), **self._fixed}, value)
+            if metric.name in self._histograms:
+                self._add_histogram(family, self._histograms[metric.name])
+            if family.samples:
+                yield family
+
+    def _add_histogram(self, family: Family, histogram: prometheus.Histogram) -> None:
+        for found in histogram.collect():
+            for sample in found.samples:
+                if not sample.name.endswith("_created"):
+                    family.add_sample(sample.name, {**sample.labels, **self._fixed}, sample.value)
+
+    def text(self) -> str:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self).decode()
+
+
+def _key(metric: Metric, labels: dict[str, str]) -> _Key:
+    if len(labels) != len(metric.labels):
+        raise ValueError(f"{metric.name} has the labels {', '.join(metric.labels) or 'none'}, got {', '.join(labels)}")
+    return tuple(labels[name] for name in metric.labels)
+
+
+def merged(texts: Iterable[str]) -> str:
+    """Several texts as one: every family once, with the samples of all."""
+    heads: dict[str, list[str]] = {}
+    samples: dict[str, list[str]] = {}
+    for text in texts:
+        name = ""
+        for line in text.splitlines():
+            if line.startswith("# HELP "):
+                name = line.split(" ", 3)[2]
+                heads.setdefault(name, [line])
+                samples.setdefault(name, [])
+            elif line.startswith("# TYPE "):
+                if len(heads[name]) == 1:
+                    heads[name].append(line)
+            elif line and not line.startswith("#"):
+                samples[name].append(line)
+    return "".join(f"{line}\n" for name in heads for line in (*heads[name], *samples[name]))
