@@ -180,6 +180,24 @@ class Range(Bounds):
     quantile_severity: Severity = Field(default="warn", description="Of a quantile out of its bounds.")
 
 
+class PredictionChecks(Frozen):
+    """What a day's lists must look like before they are published; what breaks one of these limits is not."""
+
+    least_users_served: Share = Field(default=0.98, description="Least share of the users of the day with a list.")
+    least_length: int = Field(default=1, ge=0, description="Sources in the shortest list.")
+    most_length: int = Field(default=100, ge=1, description="Sources in the longest list.")
+    score_psi: float | None = Field(
+        default=1.0, gt=0, description="PSI of the scores against the same model's generations before; none: any."
+    )
+    least_coverage: Share = Field(default=0.005, description="Least share of the catalogue in somebody's first 10.")
+    most_top_share: Share = Field(
+        default=0.9, description="Most places in the first 10 that the most frequent 1 % of the sources may hold."
+    )
+    least_overlap: Share = Field(
+        default=0.02, description="Least mean Jaccard similarity of a first 10 with that of the generation before."
+    )
+
+
 class ChecksConfig(Frozen):
     """Limits of the checks on features; no field of it enters the record of what is trained."""
 
@@ -188,6 +206,7 @@ class ChecksConfig(Frozen):
     ranges: dict[str, Range] = Field(
         default_factory=dict, description="feature name -> allowed range; replaces the default."
     )
+    predictions: PredictionChecks = PredictionChecks()
     keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a feature table.")
     columns: Severity = Field(
         default="block", description="A column or type of a feature table that is not as declared."
