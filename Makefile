@@ -23,7 +23,7 @@ export LASTFM_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup run ui test test-full check bench bench-ingest screenshots lock clean distclean
+.PHONY: help setup run ui incident test test-full check bench bench-ingest screenshots lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -43,6 +43,9 @@ run: $(STAMP)  ## Run an experiment from its log to what is served (SIZE, EXPERI
 
 ui: $(STAMP)  ## Start everything that goes on by itself; Ctrl-C ends it (SIZE)
 	@exec $(OK_ML) ui
+
+incident: $(STAMP)  ## Replay an incident on a living network: a broken day, a change of taste, and what checks are worth
+	@exec $(BIN)/python -m drills.incident
 
 test: $(STAMP)  ## Run the tests; those marked daemon or full are left out
 	@exec $(BIN)/python -m pytest -p tests.suite_times -m "not daemon and not full" $(PYTEST_ARGS) $(TESTS)

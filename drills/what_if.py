@@ -1,0 +1,198 @@
+"""Act 3: the broken days once more with nobody checking, in this process, on a copy of the lake.
+
+Two worlds with the same people, days and chances. In one the last good generation stays, as the checks made it. In the other the
+join stays broken, what is served is made from it every day, and the model is retrained on it every week. What people did differs
+only by what they were shown.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from drills.deployment import DATASET, EXPERIMENT, SIZE, Deployment
+from ok_ml import columns as c
+from ok_ml.config.dataset_models import Incident
+from ok_ml.config.loader import load_project
+from ok_ml.lake import WHOLE, Lake
+from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.world.exposure import ServedLists
+from ok_ml.world.log import export_days, state_before
+from ok_ml.world.network import World
+from ok_ml.world.simulation import simulate_block
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DAYS: Final = 14
+RETRAINED_AFTER: Final = (3, 10)  # days after the break: the weekly retraining
+_LIKE: Final = "like"
+_RESAMPLES: Final = 2000
+
+
+@dataclass(frozen=True)
+class Likes:
+    """Likes by day of two worlds.
+
+    Attributes
+    ----------
+    low, high
+        95 % interval of the relative change of all likes from the first retraining on, by bootstrap over users.
+    """
+
+    days: list[str] = field(default_factory=list)
+    with_checks: list[int] = field(default_factory=list)
+    without: list[int] = field(default_factory=list)
+    retrained: list[str] = field(default_factory=list)
+    change: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+
+    @property
+    def falls(self) -> bool:
+        """Whether likes are fewer without checks, beyond chance."""
+        return self.high < 0
+
+    @property
+    def told(self) -> str:
+        """The change in words."""
+        return f"{self.change:+.1%} ({self.low:+.1%} .. {self.high:+.1%}) likes after the first retraining"
+
+
+def without_checks(deployment: Deployment, broken_day: str, say: Callable[[str], None]) -> Likes:
+    """Play both worlds from the broken day on."""
+    lab = _Lab(deployment, broken_day)
+    say(f"        act 3: {DAYS} days from {broken_day} on, checked and unchecked")
+    bundle = lab.train()
+    good = lab.predict(bundle, lab.days[-1])
+    number = lab.world.day_of(broken_day)
+    kept = lab.likes_when_served(good, number)
+    lost: list[NDArray[np.int64]] = []
+    served, retrained = good, []
+    for ahead in range(DAYS):
+        dt = lab.world.date_of(number + ahead)
+        lost.append(lab.broken(dt, served))
+        if ahead in RETRAINED_AFTER:
+            bundle = lab.train()
+            retrained.append(dt)
+        served = lab.predict(bundle, dt)
+    days = [lab.world.date_of(number + ahead) for ahead in range(DAYS)]
+    return _compared(days, kept, lost, retrained)
+
+
+def _compared(
+    days: list[str], kept: "Sequence[NDArray[np.int64]]", lost: "Sequence[NDArray[np.int64]]", retrained: list[str]
+) -> Likes:
+    after = slice(RETRAINED_AFTER[0] + 1, None)
+    one, other = (np.sum(np.stack(side[after]), axis=0).astype(np.float64) for side in (kept, lost))
+    draws = np.random.default_rng(20201).integers(0, len(one), (_RESAMPLES, len(one)))
+    low, high = np.quantile(other[draws].sum(axis=1) / one[draws].sum(axis=1) - 1, (0.025, 0.975))
+    sums = [[int(day.sum()) for day in side] for side in (kept, lost)]
+    return Likes(days, *sums, retrained, float(other.sum() / one.sum() - 1), float(low), float(high))
+
+
+class _Lab:
+    """The pipeline by hand: no Dagster, no Spark, no registry; the same functions."""
+
+    def __init__(self, deployment: Deployment, broken_day: str) -> None:
+        state = deployment.base / "what_if"
+        shutil.rmtree(state, ignore_errors=True)
+        name = f"lake-{SIZE}"
+        shutil.copytree(deployment.state / name, state / name, copy_function=os.link)
+        _forget_from(state / name, broken_day)
+        os.environ["OK_ML_STATE"] = str(state)
+        self.project = load_project(deployment.root, SIZE)
+        self.config = self.project.datasets[DATASET]
+        quiet = self.config.world.model_copy(update={"incidents": (), "taste_changes": ()})
+        self.world, self.lake = World(quiet, self.config.parts), Lake(self.project.lake_root)
+        self.pipeline = open_pipeline(self.project, EXPERIMENT)
+        self.state, self.days = state, self.lake.partitions(DATASET, c.EVENTS)
+        first = self.world.day_of(broken_day)
+        hits = tuple(Incident(day=first + n, kind="misjoined", size=1.0) for n in range(DAYS))
+        self._broken_world = World(quiet.model_copy(update={"incidents": hits}), self.config.parts)
+
+    def train(self) -> Path:
+        """A bundle from everything that is committed now."""
+        from ok_ml.pipelines import training
+        from ok_ml.pipelines.featuring import build_features
+        from ok_ml.pipelines.fitting import fit_cuts
+
+        needed = [dt for run in self.pipeline.feature_runs() for dt in run]
+        todo = [dt for dt in needed if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)]
+        if todo:
+            build_features(self.pipeline, None, todo, progress=_quiet)
+        fit_cuts(self.pipeline, _no_spark, progress=_quiet)
+        training.assemble_training_set(self.pipeline, progress=_quiet)
+        ranker = training.fit_ranker(self.pipeline, self.lake.read(EXPERIMENT, c.TRAINING_SET, [WHOLE]))
+        bundle = self.state / "bundle"
+        shutil.rmtree(bundle, ignore_errors=True)
+        bundle.mkdir()
+        training.write_model_bundle(self.pipeline, ranker, bundle)
+        return bundle
+
+    def predict(self, bundle: Path, dt: str) -> ServedLists:
+        """What this bundle serves on the day after `dt`."""
+        import pyarrow as pa
+
+        from ok_ml.pipelines.featuring import build_features
+        from ok_ml.recommender.scoring import score_part
+
+        if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES):
+            build_features(self.pipeline, None, [dt], progress=_quiet)
+        root, parts = str(self.lake.root), range(self.config.parts)
+        rows = pa.concat_tables([score_part(str(bundle), root, DATASET, EXPERIMENT, dt, part) for part in parts])
+        ordered = rows.sort_by(c.USER_ID)
+        lists = ordered[c.SOURCE_IDS].to_pylist()
+        padded = np.full((len(lists), max(map(len, lists))), -1, np.int64)
+        for row, ids in zip(padded, lists, strict=True):
+            row[: len(ids)] = ids
+        return ServedLists(ordered[c.USER_ID].to_numpy(), padded)
+
+    def broken(self, dt: str, served: ServedLists) -> "NDArray[np.int64]":
+        """Let a day go by whose export is broken, take it in as it came; the likes of each user that truly happened."""
+        from ok_ml.datasets.ingest import ingest_events
+        from ok_ml.datasets.snapshots import build_snapshots
+
+        likes = self._likes_of_day(
+            self.world.day_of(dt), served, state_before(self.world, self.lake, DATASET, self.world.day_of(dt))
+        )
+        export_days(self._broken_world, self.lake, DATASET, [dt], served=served, workers=1)
+        ingest_events(self.config, self.lake, [dt], root=self.project.root)
+        build_snapshots(self.config, self.lake, [dt], root=self.project.root)
+        return likes
+
+    def likes_when_served(self, served: ServedLists, first: int) -> "list[NDArray[np.int64]]":
+        """The likes of each user on every day if the same lists stay."""
+        state = state_before(self.world, self.lake, DATASET, first)
+        return [self._likes_of_day(first + ahead, served, state) for ahead in range(DAYS)]
+
+    def _likes_of_day(self, day: int, served: ServedLists, state: dict[int, Any]) -> "NDArray[np.int64]":
+        users = np.sort(self.world.user_ids(self.world.day_of(self.days[-1])))
+        likes = np.zeros(len(users), np.int64)
+        for block in self.world.blocks(day):
+            done = simulate_block(self.world, block, day, state.get(block), served)
+            state[block] = done.subscriptions
+            liked = done.events.filter(np.asarray(done.events["action"].to_pylist()) == _LIKE)["userId"].to_numpy()
+            at = np.searchsorted(users, liked)
+            known = (at < len(users)) & (users[np.minimum(at, len(users) - 1)] == liked)
+            likes += np.bincount(at[known], minlength=len(users))
+        return likes
+
+
+def _forget_from(lake: Path, day: str) -> None:
+    """Leave out every committed partition from a day on; tables without days are made again by the training."""
+    for manifest in lake.glob("*/*/_committed/*.json"):
+        if manifest.stem[:4].isdigit() and manifest.stem >= day:
+            manifest.unlink()
+
+
+def _quiet(_text: str) -> None:
+    """Nobody listens."""
+
+
+def _no_spark() -> None:
+    """The implicit engine needs none."""
