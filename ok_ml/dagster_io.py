@@ -30,6 +30,18 @@ class Workbench:
         """The lake of this environment."""
         return Lake(self.project.lake_root)
 
+    @contextmanager
+    def step(self, context: dg.AssetExecutionContext) -> Iterator[None]:
+        """Around the work of an asset: errors become Dagster failures, and seconds, rows and memory are left for Prometheus."""
+        from ok_ml.pipelines.step_metrics import Step, measured
+
+        keys_here = [key.path for key in sorted(context.selected_asset_keys)]
+        scope, tables = keys_here[0][0], [path[-1] for path in keys_here]
+        name = context.op_execution_context.op_def.name.removeprefix(f"{scope}__")
+        days = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
+        with measured(self.project, Step(scope, name, tables, days)), failures():
+            yield
+
 
 @contextmanager
 def failures() -> Iterator[None]:

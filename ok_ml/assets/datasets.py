@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import Workbench, committed, days_of, failures, progress
+from ok_ml.dagster_io import Workbench, committed, days_of, progress
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
 
 _DESCRIPTIONS = {
@@ -61,7 +61,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.world.log import ensure_days
 
-        with failures():
+        with bench.step(context):
             manifests = ensure_days(dataset, bench.lake, days_of(context), progress=progress(context))
         yield committed(context, spec.key, manifests)
 
@@ -94,7 +94,7 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
     def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.datasets.ingest import ingest_events
 
-        with failures():
+        with bench.step(context):
             ingest_events(dataset, bench.lake, days_of(context), root=bench.project.root, progress=progress(context))
             manifests = [bench.lake.manifest(dataset.dataset, c.EVENTS, dt) for dt in days_of(context)]
         rejected = sum(sum(m.details.get("rejected", {}).values()) for m in manifests)
@@ -116,7 +116,7 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
     def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.datasets.snapshots import build_snapshots
 
-        with failures():
+        with bench.step(context):
             build_snapshots(dataset, bench.lake, days_of(context), root=bench.project.root)
             for spec in specs:
                 table = spec.key.path[-1]

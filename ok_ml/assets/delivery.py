@@ -8,7 +8,7 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import Condition, follow, follow_apart
-from ok_ml.dagster_io import About, Workbench, committed, experiment_asset, failures, plot_metadata, progress, started
+from ok_ml.dagster_io import About, Workbench, committed, experiment_asset, plot_metadata, progress, started
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.spark import SparkResource
 
@@ -58,7 +58,7 @@ def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
     def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.predicting import plot_scores, predict
 
-        with failures():
+        with bench.step(context):
             pinned = pipeline.pinned()
             _settle(context, pinned)
             manifest = predict(pinned, started(context, spark), progress=progress(context))
@@ -89,7 +89,7 @@ def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import publish
 
-        with failures():
+        with bench.step(context):
             manifest = publish(pipeline, progress=progress(context))
         return committed(context, context.asset_key, [manifest])
 
@@ -103,7 +103,7 @@ def _live(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefiniti
     def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import wait_live
 
-        with failures():
+        with bench.step(context):
             manifest = wait_live(pipeline)
         return committed(context, context.asset_key, [manifest])
 

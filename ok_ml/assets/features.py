@@ -8,7 +8,7 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
-from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress, started, table_metadata
+from ok_ml.dagster_io import Workbench, committed, days_of, plot_metadata, progress, started, table_metadata
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 from ok_ml.resources.spark import SparkResource
 
@@ -61,7 +61,7 @@ def _features(
     def features(context: dg.AssetExecutionContext, spark: SparkResource) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.featuring import build_features, describe_features
 
-        with failures():
+        with bench.step(context):
             manifests = build_features(pipeline, started(context, spark), days_of(context), progress=progress(context))
         for spec in specs:
             table = spec.key.path[-1]
@@ -87,7 +87,7 @@ def _statistics(
     def feature_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.watching import build_statistics, drift_rows, plot_drift
 
-        with failures():
+        with bench.step(context):
             manifests = build_statistics(pipeline, days_of(context))
             newest = days_of(context)[-1]
             drift = drift_rows(pipeline, newest)

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import Workbench, committed, days_of, failures, plot_metadata, progress
+from ok_ml.dagster_io import Workbench, committed, days_of, plot_metadata, progress
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
 _PRODUCT = (
@@ -48,7 +48,7 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
         from ok_ml.pipelines.product import build_product_metrics
         from ok_ml.pipelines.series_plots import plot_product
 
-        with failures():
+        with bench.step(context):
             manifests = build_product_metrics(dataset, bench.lake, days_of(context))
             pictures = plot_product(bench.project, bench.lake, scope)
         plots = {name: plot_metadata(bench.project, path) for name, path in pictures.items()}
@@ -85,7 +85,7 @@ def online_metrics_asset(bench: Workbench, pipeline: SourceRecommendation) -> dg
         from ok_ml.pipelines.online import build_online_metrics
         from ok_ml.pipelines.series_plots import plot_online
 
-        with failures():
+        with bench.step(context):
             manifests = build_online_metrics(pipeline, days_of(context), progress=progress(context))
             pictures = plot_online(pipeline)
         plots = {name: plot_metadata(bench.project, path) for name, path in pictures.items()}

@@ -14,7 +14,6 @@ from ok_ml.dagster_io import (
     Workbench,
     committed,
     experiment_asset,
-    failures,
     plot_metadata,
     progress,
     table_metadata,
@@ -80,7 +79,7 @@ def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
     def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.fitting import fit_cuts
 
-        with failures():
+        with bench.step(context):
             manifest = fit_cuts(pipeline.pinned(), spark.session, progress=progress(context))
         return committed(context, context.asset_key, [manifest])
 
@@ -94,7 +93,7 @@ def _training_set(bench: Workbench, pipeline: SourceRecommendation) -> dg.Assets
     def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.training import assemble_training_set
 
-        with failures():
+        with bench.step(context):
             manifest = assemble_training_set(pipeline.pinned(), progress=progress(context))
         return committed(context, context.asset_key, [manifest])
 
@@ -107,7 +106,7 @@ def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinit
         from ok_ml.pipelines.tracking import log_model
         from ok_ml.pipelines.training import train_model
 
-        with failures(), mlflow.tracked(context, pipeline.name) as tracked:
+        with bench.step(context), mlflow.tracked(context, pipeline.name) as tracked:
             manifest, trained = train_model(
                 pipeline.pinned(),
                 partial(log_model, tracked, pipeline),
@@ -128,7 +127,7 @@ def _evaluation(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
         from ok_ml.pipelines.evaluating import evaluate_model
         from ok_ml.pipelines.tracking import log_evaluation
 
-        with failures(), mlflow.tracked(context, pipeline.name) as tracked:
+        with bench.step(context), mlflow.tracked(context, pipeline.name) as tracked:
             manifest, found = evaluate_model(pipeline.pinned(), progress=progress(context))
             log_evaluation(tracked, found)
             plots = {name: plot_metadata(bench.project, path) for name, path in found.plots.items()}
@@ -147,7 +146,7 @@ def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefi
     def champion(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.promoting import promote
 
-        with failures(), mlflow.tracked(context, pipeline.name):
+        with bench.step(context), mlflow.tracked(context, pipeline.name):
             manifest = promote(pipeline.pinned(), mlflow.client(), dagster_run_id=context.run_id)
         return committed(context, context.asset_key, [manifest], decision=_decision(manifest))
 
