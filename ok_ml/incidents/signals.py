@@ -71,28 +71,28 @@ class Lineage:
     ----------
     parents
         Asset -> the assets that it is made from.
-    stands_for
-        Asset -> the one that it describes: a check of the statistics of events speaks of events, and everything made
+    describes
+        Asset -> those of which it tells: a check of the statistics of events speaks of events, and everything that is made
         from events follows from it.
     """
 
     parents: Mapping[Asset, Collection[Asset]] = field(default_factory=dict)
-    stands_for: Mapping[Asset, Asset] = field(default_factory=dict)
+    describes: Mapping[Asset, Collection[Asset]] = field(default_factory=dict)
     _ancestors: dict[Asset, frozenset[Asset]] = field(default_factory=dict, compare=False)
 
     def depth(self, asset: Asset | None) -> int:
         """A number that grows along the lineage: how many assets are upstream."""
-        return 0 if asset is None else len(self._upstream(self._meant(asset)))
+        return 0 if asset is None else max(len(self._upstream(one)) for one in self._meant(asset))
 
     def follows(self, asset: Asset | None, cause: Asset | None) -> bool:
         """Whether `asset` is `cause` or downstream of it."""
         if asset is None or cause is None:
             return False
-        child, parent = self._meant(asset), self._meant(cause)
-        return child == parent or parent in self._upstream(child)
+        causes = self._meant(cause)
+        return any(child in causes or causes & self._upstream(child) for child in self._meant(asset))
 
-    def _meant(self, asset: Asset) -> Asset:
-        return self.stands_for.get(asset, asset)
+    def _meant(self, asset: Asset) -> frozenset[Asset]:
+        return frozenset({asset, *self.describes.get(asset, ())})
 
     def _upstream(self, asset: Asset) -> frozenset[Asset]:
         if asset not in self._ancestors:

@@ -1,0 +1,19 @@
+"""The channels of a deployment: file and topic always, the others where their address is known."""
+
+import os
+from collections.abc import Mapping
+
+from ok_ml.config.environment_models import AlertChannel, AlertsConfig
+from ok_ml.config.models import Project
+from ok_ml.incidents.channels import ALERTS_FILE, Channel, FileChannel
+
+
+def known_addresses(config: AlertsConfig, environ: Mapping[str, str] | None = None) -> tuple[AlertChannel, ...]:
+    """Channels whose variable is set: the others are off, which `ok-ml doctor` says."""
+    variables = os.environ if environ is None else environ
+    return tuple(one for one in config.channels if variables.get(one.url_env))
+
+
+def channels_of(project: Project) -> list[Channel]:
+    """Everything that messages can be delivered to now."""
+    return [FileChannel(project.state_dir / ALERTS_FILE)]

@@ -1,0 +1,55 @@
+"""Incidents as commands and pages show them."""
+
+from typing import Any
+
+from ok_ml.errors import UsageError
+from ok_ml.incidents.records import Incident, iso
+from ok_ml.incidents.store import Transaction
+
+
+def state_of(incident: Incident, *, muted: bool) -> str:
+    """In one word: open, acknowledged, muted or closed."""
+    if not incident.is_open:
+        return "closed"
+    if muted:
+        return "muted"
+    return "acknowledged" if incident.acknowledged_at is not None else "open"
+
+
+def needs_somebody(incident: Incident, *, muted: bool) -> bool:
+    """Whether it lasts, is grave, and nobody has taken it."""
+    return state_of(incident, muted=muted) == "open" and incident.severity == "error"
+
+
+def to_json(incident: Incident, *, muted: bool) -> dict[str, Any]:
+    """Everything that is known of an incident."""
+    return {
+        "id": incident.id, "state": state_of(incident, muted=muted), "severity": incident.severity, "kind": incident.kind,
+        "key": incident.key, "title": incident.title, "detail": incident.members[incident.key].detail, "link": incident.link,
+        "owner": incident.owner, "owners": sorted(incident.owners), "asset": "/".join(incident.asset) if incident.asset else None,
+        "opened_at": iso(incident.opened_at), "last_seen_at": iso(incident.last_seen_at), "closed_at": iso(incident.closed_at),
+        "acknowledged_by": incident.acknowledged_by, "acknowledged_at": iso(incident.acknowledged_at),
+        "muted_until": iso(incident.muted_until), "repeats": incident.repeats, "episodes": incident.episodes,
+        "consequences": [
+            {"key": one.key, "title": one.title, "detail": one.detail, "owner": one.owner, "link": one.link,
+             "since": iso(one.since), "passed_at": iso(one.passed_at)}
+            for one in incident.consequences
+        ],
+    }  # fmt: skip
+
+
+def the_one(transaction: Transaction, part: str) -> Incident:
+    """The incident whose id is, begins with or ends with a text.
+
+    Raises
+    ------
+    UsageError
+        There is none, or there are several.
+    """
+    found = transaction.named(part)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"no incident named {part!r}", remedy="ok-ml incidents list --all shows their ids")
+    some = ", ".join(one.id for one in found[:5])
+    raise UsageError(f"{part!r} could be {len(found)} incidents: {some}", remedy="give more of the id")

@@ -1,0 +1,117 @@
+"""The sensor that finds what is wrong, and sends off the messages about it."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Final, TypeVar
+
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
+from ok_ml.config.models import Project
+from ok_ml.errors import OkMlError
+from ok_ml.incidents.courier import Couriers
+from ok_ml.incidents.policy import Policy
+from ok_ml.incidents.reconcile import Changes, reconcile
+from ok_ml.incidents.routes import channels_of, known_addresses
+from ok_ml.incidents.store import Store
+from ok_ml.sensors.check_source import CURSOR as CHECKS
+from ok_ml.sensors.check_source import look_at_checks
+from ok_ml.sensors.freshness_source import CURSOR as WATCH
+from ok_ml.sensors.freshness_source import look_at_freshness
+from ok_ml.sensors.process_source import CURSOR as PROCESSES
+from ok_ml.sensors.process_source import look_at_deaths, look_at_heartbeats
+from ok_ml.sensors.run_source import CURSOR as RUNS
+from ok_ml.sensors.run_source import look_at_runs
+from ok_ml.sensors.sources import Look, together
+from ok_ml.sensors.watched import Watched, watched
+
+TICK_SECONDS: Final = 15
+# What a source may meet: a database that is busy or away, a full disk, a store that does not answer.
+_TROUBLE: Final = (OkMlError, OSError, sqlite3.Error, SQLAlchemyError, dg.DagsterError)
+
+Seen = TypeVar("Seen", bound=Look)
+
+
+def alerts_sensor(project: Project) -> dg.SensorDefinition:
+    """Runs by itself; requests nothing. Its work is a few small queries; messages are delivered by threads of their own."""
+    couriers = Couriers()
+    graph_of = cache(lambda repository: watched(project, repository))
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Open, repeat and close incidents: failed checks and runs, stale assets, dead processes.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        repository = context.repository_def
+        if repository is None:
+            return dg.SkipReason("no code location was loaded")
+        return dg.SkipReason(tick(project, context.instance, graph_of(repository), couriers))
+
+    return alerts
+
+
+def tick(project: Project, instance: dg.DagsterInstance, graph: Watched, couriers: Couriers) -> str:
+    """Look at everything once, bring the incidents up to it, send off what is due; returns that in words."""
+    store, now = Store.of(project.state_dir), time.time()
+    watch = Watch(project, instance, graph, store, now)
+    try:
+        changes = watch.reconcile()
+        waiting = couriers.send_off(store, channels_of(project), now)
+        with store.reading() as transaction:
+            still_open = len(transaction.open_incidents())
+    except _TROUBLE as error:
+        return f"the incidents cannot be kept: {_first_line(error)}"
+    told = [str(changes), f"{still_open} open", *(f"{count} messages to {name}" for name, count in waiting.items())]
+    return "; ".join(filter(None, [*told, *watch.trouble]))
+
+
+class Watch:
+    """One look at every source; one that fails says so and is left out, as if nobody had looked there."""
+
+    def __init__(
+        self, project: Project, instance: dg.DagsterInstance, graph: Watched, store: Store, now: float
+    ) -> None:
+        self.project, self.instance, self.graph, self.store, self.now = project, instance, graph, store, now
+        self.trouble: list[str] = []
+
+    def reconcile(self) -> Changes:
+        """Look, and write what follows from it."""
+        seen = together(self._looks())
+        config = self.project.environment.alerts
+        return reconcile(
+            self.store, seen.failing, now=self.now, passed=seen.passed, complete=seen.complete, lineage=self.graph.lineage,
+            policy=Policy.of(config, known_addresses(config)), cursors=seen.cursors,
+        )  # fmt: skip
+
+    def _looks(self) -> list[Look]:
+        with self.store.reading() as transaction:
+            cursors = {name: transaction.cursor(name) for name in (CHECKS, RUNS, WATCH, PROCESSES)}
+            members = [member for one in transaction.open_incidents() for member in one.failing]
+        instance, graph, now = self.instance, self.graph, self.now
+        checks = self._try("checks", lambda: look_at_checks(instance, graph, cursors[CHECKS], now))
+        found: list[Look | None] = [
+            checks,
+            self._try("freshness", lambda: look_at_freshness(instance, graph, self.project, cursors[WATCH], now)),
+            self._try("processes", lambda: look_at_deaths(self.project, cursors[PROCESSES])),
+            self._try("heartbeats", lambda: look_at_heartbeats(self.project, now)),
+        ]
+        if checks is not None:  # a run that failed by its check must find that check
+            runs = [member for member in members if member.kind == "run"]
+            look = lambda: look_at_runs(instance, graph, cursors[RUNS], checks.failed_in, runs, now)  # noqa: E731
+            found.append(self._try("runs", look))
+        return [one for one in found if one is not None]
+
+    def _try(self, name: str, look: Callable[[], Seen]) -> Seen | None:
+        try:
+            return look()
+        except _TROUBLE as error:
+            self.trouble.append(f"{name} could not be looked at: {_first_line(error)}")
+            return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:200]

@@ -1,0 +1,77 @@
+"""Stale assets, judged by the wall clock from their newest materialisation."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import dagster as dg
+
+from ok_ml import keys
+from ok_ml.config.models import Project
+from ok_ml.incidents.signals import DAY_SECONDS, Asset, Severity, Signal
+from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
+from ok_ml.sensors.watched import Watched
+from ok_ml.serving.health import in_words
+
+CURSOR: Final = "watch"
+_GAP_SECONDS: Final = 120.0  # without a tick for so long nobody has watched: the daemon was down
+
+
+def look_at_freshness(
+    instance: dg.DagsterInstance, graph: Watched, project: Project, cursor: str | None, now: float
+) -> Look:
+    """Stale assets of scopes that are kept fresh without anybody; one query.
+
+    Staleness calls for a training, which mends it: tables of a training are told only if they are still stale a day later.
+    Days of a simulated dataset stand still while nothing runs, so what is made from them does not age then. And an asset is
+    told only after `alerts.stale_grace_seconds`, since fast days leave less time than a run takes.
+    """
+    alerts = project.environment.alerts
+    since = _watching_since(cursor, now)
+    found = Look(complete={"freshness"}, cursors={CURSOR: write_cursor({"since": since, "last": now})})
+    assets = [asset for asset in graph.policies if asset[0] in graph.automatic]
+    made = _last_made(instance, graph, assets)
+    for asset in assets:
+        if asset not in made:
+            continue
+        accelerated = graph.day_seconds(asset) != DAY_SECONDS
+        age = now - (max(made[asset], since) if accelerated else made[asset])
+        grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset[1] in keys.TRAINING_TABLES else 0.0)
+        fail, warn = _windows(graph.policies[asset])
+        if fail is not None and age > fail + grace:
+            found.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))
+        elif alerts.soon_stale and warn is not None and age > warn + grace:
+            found.failing.append(_signal(graph, asset, "warn", now - made[asset], warn, now))
+    return found
+
+
+def _watching_since(cursor: str | None, now: float) -> float:
+    """From when on somebody has looked at every tick, seconds since 1970."""
+    known = parse_cursor(cursor) or {}
+    last, since = known.get("last"), known.get("since")
+    is_unbroken = isinstance(last, float) and isinstance(since, float) and now - last < _GAP_SECONDS
+    return float(since) if is_unbroken and since is not None else now
+
+
+def _last_made(instance: dg.DagsterInstance, graph: Watched, assets: list[Asset]) -> Mapping[Asset, float]:
+    records = instance.get_asset_records([graph.keys[asset] for asset in assets])
+    entries = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
+    found = {asset: entries.get(graph.keys[asset]) for asset in assets}
+    return {asset: entry.timestamp for asset, entry in found.items() if entry is not None}
+
+
+def _windows(policy: object) -> tuple[float | None, float | None]:
+    fail, warn = getattr(policy, "fail_window", None), getattr(policy, "warn_window", None)
+    return (
+        fail.to_timedelta().total_seconds() if fail is not None else None,
+        warn.to_timedelta().total_seconds() if warn is not None else None,
+    )
+
+
+def _signal(graph: Watched, asset: Asset, severity: Severity, age: float, limit: float, now: float) -> Signal:
+    name = "/".join(asset)
+    return Signal(
+        f"freshness:{name}", "freshness", severity, graph.owner(asset),
+        f"{name} is {'stale' if severity == 'error' else 'soon stale'}",
+        f"made {in_words(age)} ago, limit {in_words(limit)}; its page shows what it waits for, or materialise it there",
+        graph.page(asset), asset, now - age + limit, day_seconds=graph.day_seconds(asset),
+    )  # fmt: skip
