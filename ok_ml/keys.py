@@ -11,9 +11,10 @@ from ok_ml import columns as c
 
 RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic
 
+CONFIG: Final = "config"  # of an experiment: the YAML that its training reads
 DATASET_TABLES: Final = (c.EVENTS, *c.SNAPSHOTS)
-TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION)
-SERVING_TABLES: Final = (c.PREDICTIONS, c.PUBLICATION, c.LIVE_PREDICTIONS)
+TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION, c.EMBEDDING_STATISTICS)
+SERVING_TABLES: Final = (c.PREDICTIONS, c.PREDICTION_STATISTICS, c.PUBLICATION, c.LIVE_PREDICTIONS)
 DAILY_TABLES: Final = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
 
 DATASET_SERIES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
@@ -22,7 +23,7 @@ EXPERIMENT_SERIES: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.O
 _GROUP_OF: Final = {
     **dict.fromkeys((RAW_LOG, *DATASET_TABLES), "1_data"),
     **dict.fromkeys((*c.FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),
-    **dict.fromkeys(TRAINING_TABLES, "3_training"),
+    **dict.fromkeys((CONFIG, *TRAINING_TABLES), "3_training"),
     **dict.fromkeys(SERVING_TABLES, "4_serving"),
     **dict.fromkeys(c.SERIES_TABLES, "5_monitoring"),
 }

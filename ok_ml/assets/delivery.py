@@ -7,7 +7,8 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.conditions import Condition, follow, follow_apart
+from ok_ml.assets.model_statistics import prediction_statistics_asset
+from ok_ml.conditions import Condition, follow, predict_new
 from ok_ml.dagster_io import About, Workbench, committed, experiment_asset, plot_metadata, progress, started
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.spark import SparkResource
@@ -32,8 +33,11 @@ _ABOUT = {
 
 
 def delivery_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
-    """Predictions, publication and live predictions of one experiment."""
-    return [_predictions(bench, pipeline), _publication(bench, pipeline), _live(bench, pipeline)]
+    """Predictions, their statistics, publication and live predictions of one experiment."""
+    return [
+        _predictions(bench, pipeline), prediction_statistics_asset(bench, pipeline), _publication(bench, pipeline),
+        _live(bench, pipeline),
+    ]  # fmt: skip
 
 
 def _asset(
@@ -52,7 +56,7 @@ def _predictions(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsD
     deps = [keys.asset_key(pipeline.name, table) for table in own]
     deps += [keys.asset_key(pipeline.dataset_scope, table) for table in data]
 
-    condition = follow_apart(pipeline.name, c.FEATURE_STATISTICS, c.CHAMPION)
+    condition = predict_new(bench.lookout, pipeline.name)
 
     @_asset(bench, pipeline, c.PREDICTIONS, deps, condition, pool="spark")
     def predictions(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
@@ -83,9 +87,9 @@ def _settle(context: dg.AssetExecutionContext, pipeline: SourceRecommendation) -
 
 
 def _publication(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    deps = [keys.asset_key(pipeline.name, c.PREDICTIONS)]
+    deps = [keys.asset_key(pipeline.name, table) for table in (c.PREDICTIONS, c.PREDICTION_STATISTICS)]
 
-    @_asset(bench, pipeline, c.PUBLICATION, deps, follow(pipeline.name, c.PREDICTIONS))
+    @_asset(bench, pipeline, c.PUBLICATION, deps, follow(pipeline.name, c.PREDICTION_STATISTICS))
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.publishing import publish
 

@@ -8,7 +8,8 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.conditions import TRAINING_ORDER, join, retrain_when_stale
+from ok_ml.assets.model_statistics import embedding_statistics_asset
+from ok_ml.conditions import TRAINING_GRACE_DAYS, TRAINING_ORDER, join, retrain
 from ok_ml.dagster_io import (
     About,
     Workbench,
@@ -16,6 +17,7 @@ from ok_ml.dagster_io import (
     experiment_asset,
     plot_metadata,
     progress,
+    reason_of,
     table_metadata,
 )
 from ok_ml.lake import Manifest
@@ -48,6 +50,7 @@ def training_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg
     """The training chain of one experiment, in order."""
     return [
         _embeddings(bench, pipeline),
+        embedding_statistics_asset(bench, pipeline, pipeline.config.freshness.model_days + TRAINING_GRACE_DAYS),
         _training_set(bench, pipeline),
         _model(bench, pipeline),
         _evaluation(bench, pipeline),
@@ -59,8 +62,8 @@ def _asset(
     bench: Workbench, pipeline: SourceRecommendation, table: str, deps: list[dg.AssetKey]
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     name = pipeline.name
-    condition = join(name, TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain_when_stale(name)
-    days = pipeline.config.freshness.model_days
+    condition = join(name, TRAINING_ORDER[table]) if table in TRAINING_ORDER else retrain(bench.lookout, name)
+    days = pipeline.config.freshness.model_days + TRAINING_GRACE_DAYS
     return experiment_asset(
         bench, pipeline, table, deps=deps, about=_ABOUT[table], fresh_days=days, condition=condition
     )
@@ -75,7 +78,7 @@ def _data(pipeline: SourceRecommendation, *tables: str) -> list[dg.AssetKey]:
 
 
 def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    @_asset(bench, pipeline, c.EMBEDDINGS, _data(pipeline, c.EVENTS))
+    @_asset(bench, pipeline, c.EMBEDDINGS, [*_data(pipeline, c.EVENTS), *_own(pipeline, keys.CONFIG)])
     def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.fitting import fit_cuts
 
@@ -114,7 +117,7 @@ def _model(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinit
                 progress=progress(context),
             )
             plots = {name: plot_metadata(bench.project, path) for name, path in trained.plots.items()}
-        return committed(context, context.asset_key, [manifest], **plots)
+        return committed(context, context.asset_key, [manifest], reason=reason_of(context), **plots)
 
     return model
 
@@ -148,7 +151,9 @@ def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefi
 
         with bench.step(context), mlflow.tracked(context, pipeline.name):
             manifest = promote(pipeline.pinned(), mlflow.client(), dagster_run_id=context.run_id)
-        return committed(context, context.asset_key, [manifest], decision=_decision(manifest))
+        return committed(
+            context, context.asset_key, [manifest], reason=reason_of(context), decision=_decision(manifest)
+        )
 
     return champion
 

@@ -1,12 +1,17 @@
 """Checks on the model, on predictions, and on the parity of table, topic and storage."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+if TYPE_CHECKING:
+    from ok_ml.pipelines.prediction_watch import BrokenRule
 
 
 def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
@@ -49,6 +54,7 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
         )
 
     yield lists
+    yield _limits(pipeline)
 
     @dg.asset_check(
         asset=keys.asset_key(pipeline.name, c.LIVE_PREDICTIONS), name="parity",
@@ -63,3 +69,36 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
         )
 
     yield parity
+
+
+def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
+    """What `checks.predictions` declares; publication asks again."""
+
+    @dg.asset_check(
+        asset=keys.asset_key(pipeline.name, c.PREDICTION_STATISTICS), name="declared_limits", blocking=True,
+        description="The lists keep the limits that checks.predictions declares.",
+    )  # fmt: skip
+    def declared_limits() -> dg.AssetCheckResult:
+        from ok_ml.pipelines.model_plots import plot_predictions
+        from ok_ml.pipelines.prediction_watch import judge_statistics
+
+        found = judge_statistics(pipeline)
+        metadata: dict[str, Any] = {
+            name: plot_metadata(pipeline.project, path) for name, path in plot_predictions(pipeline).items()
+        }
+        if found.broken:
+            metadata["findings"] = table_metadata([_row(one) for one in found.broken])
+        advice = (
+            f". The last good generation stays. Look at the plots of {pipeline.name}/{c.PREDICTION_STATISTICS} and at the features of"
+            f" {found.dt}; where the change is real, change checks.predictions of {pipeline.name}"
+        )
+        return dg.AssetCheckResult(
+            passed=not found.broken, severity=dg.AssetCheckSeverity.ERROR, metadata=metadata,
+            description=found.message + (advice if found.broken else ""),
+        )  # fmt: skip
+
+    return declared_limits
+
+
+def _row(one: "BrokenRule") -> dict[str, Any]:
+    return {"statistic": one.rule.metric, "expected": str(one.rule), "seen": one.seen, "since": one.since}

@@ -87,7 +87,12 @@ class PipelineRun:
         require_verdict(self.pipeline, latest)
 
     def _training(self) -> Iterator[Work]:
-        todo = [table for table in keys.TRAINING_TABLES if self.force or not self._current(table)]
+        latest = self.pipeline.calendar().serve_cut
+        todo = [
+            table
+            for table in keys.TRAINING_TABLES
+            if self.force or not self._current(table, self._partition(table, latest))
+        ]
         self._note(todo, list(keys.TRAINING_TABLES), "embeddings, training set, model, evaluation, champion")
         if todo:
             yield Work(self.experiment, keys.TRAINING_TABLES[keys.TRAINING_TABLES.index(todo[0]) :])
@@ -111,7 +116,7 @@ class PipelineRun:
             yield Work(self.experiment, keys.SERVING_TABLES[keys.SERVING_TABLES.index(tables[0]) :])
 
     def _partition(self, table: str, latest: str) -> str:
-        return latest if table == c.PREDICTIONS else WHOLE
+        return latest if table in (c.PREDICTIONS, *c.SERIES_TABLES) else WHOLE
 
     def _current(self, table: str, partition: str = WHOLE) -> bool:
         return self.pipeline.is_current(table, partition)

@@ -10,6 +10,7 @@ from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.pipelines.predicting import Judgement, judge_predictions
+from ok_ml.pipelines.prediction_watch import require_statistics
 from ok_ml.pipelines.promoting import champion_bundle
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -132,6 +133,7 @@ def _allowed(pipeline: SourceRecommendation) -> Manifest:
             f"{pipeline.name}: {judgement.message}", why="users would be served empty, doubled or useless lists",
             remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} again",
         )  # fmt: skip
+    require_statistics(pipeline)
     return predictions
 
 

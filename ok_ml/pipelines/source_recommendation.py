@@ -19,6 +19,7 @@ from ok_ml.datasets.times import partition_days
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
+from ok_ml.pipelines.served import live_before
 
 if TYPE_CHECKING:
     from ok_ml.features.feature import Feature
@@ -220,6 +221,18 @@ class SourceRecommendation:
         version = f"{champion.data_version} {champion.details['model_version']}"
         return self._record(c.PREDICTIONS, [], upstream, champion=version)
 
+    def prediction_statistics_inputs(self, dt: str) -> dict[str, str]:
+        """Record of the statistics of one day's predictions: what was counted, and the generation before them."""
+        upstream: dict[tuple[str, str], Iterable[str]] = {(self.name, c.PREDICTIONS): [dt]}
+        upstream |= {(self.dataset_scope, table): [dt] for table in (c.USERS, c.SOURCES, c.SUBSCRIPTIONS)}
+        previous = live_before(self.lake, self.name, self.lake.manifest(self.name, c.PREDICTIONS, dt).version)
+        before = f"{previous.data_dt} {previous.version}" if previous is not None else "none"
+        return self._record(c.PREDICTION_STATISTICS, [], upstream, before=before)
+
+    def embedding_statistics_inputs(self) -> dict[str, str]:
+        """Record of the statistics of the newest fit of the vectors."""
+        return self._record(c.EMBEDDING_STATISTICS, [], {(self.name, c.EMBEDDINGS): [WHOLE]})
+
     def publication_inputs(self, dt: str) -> dict[str, str]:
         """Record of a publication."""
         storage = self.project.environment.storage
@@ -235,7 +248,10 @@ class SourceRecommendation:
         """The record that a partition of any table of this experiment would have now."""
         if table in c.FEATURE_TABLES:
             return self.feature_inputs(partition, table)
-        dated = {c.FEATURE_STATISTICS: self.statistics_inputs, c.PREDICTIONS: self.predictions_inputs}
+        dated = {
+            c.FEATURE_STATISTICS: self.statistics_inputs, c.PREDICTIONS: self.predictions_inputs,
+            c.PREDICTION_STATISTICS: self.prediction_statistics_inputs,
+        }  # fmt: skip
         if table in dated:
             return dated[table](partition)
         if table == c.PUBLICATION:
@@ -243,6 +259,7 @@ class SourceRecommendation:
         whole = {
             c.EMBEDDINGS: self.embeddings_inputs, c.TRAINING_SET: self.training_set_inputs, c.MODEL: self.model_inputs,
             c.EVALUATION: self.evaluation_inputs, c.CHAMPION: self.champion_inputs, c.LIVE_PREDICTIONS: self.live_inputs,
+            c.EMBEDDING_STATISTICS: self.embedding_statistics_inputs,
         }  # fmt: skip
         return whole[table]()
 
