@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,6 +24,21 @@ def keys_of(*columns: "NDArray[np.int64]") -> "NDArray[np.uint64]":
     for column in columns:
         total = mix64(total * _GOLDEN + column.astype(np.int64).view(np.uint64))
     return total
+
+
+def distinct(values: "NDArray[Any]") -> "NDArray[Any]":
+    """The different values, ascending; sorting is several times faster than the hashing of `np.unique`."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
+
+
+def among(values: "NDArray[Any]", known: "NDArray[Any]") -> "NDArray[np.bool_]":
+    """Which values are among `known`, which ascends."""
+    if not len(known):
+        return np.zeros(len(values), bool)
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: NDArray[np.bool_] = known[at] == values
+    return found
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.quality.drift import psi
-from ok_ml.quality.event_arrays import EventArrays
+from ok_ml.quality.event_arrays import EventArrays, among, distinct, keys_of
 from ok_ml.quality.series import Name, Number
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _POSITIONS: Final = (0, 1, 2, 3, 5, 8, 16)  # lower edges of the groups of posit
 _QUANTILES: Final = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
 _FEW: Final = 64  # a column with fewer distinct values is a scale of steps: it has no quantiles worth watching
 _FAR: Final = 20.0  # times the median: an outlier
+_OUTSIDE: Final = "outside_partitions"  # the configuration ends the dataset there: no fault of the day
 _REACTIONS: Final = (c.LIKE, c.CLICK, c.COMMENT, c.SHARE, c.SUBSCRIBE)
 
 
@@ -84,9 +85,10 @@ def _volume(day: LogDay, now: EventArrays) -> Iterator[Number]:
     contents = now.counts_of(c.CONTENT_TYPE)
     for name, count in contents.items():
         yield _share("content_type_share", name, count, sum(contents.values()))
-    aside = sum(day.rejected.values())
+    rejected = {reason: count for reason, count in day.rejected.items() if reason != _OUTSIDE}
+    aside = sum(rejected.values())
     yield _share("rejected_share", "", aside, now.rows + aside)
-    for reason, count in day.rejected.items():
+    for reason, count in rejected.items():
         yield _share("rejected_share", reason, count, now.rows + aside)
 
 
@@ -110,55 +112,57 @@ def _numbers(name: str, values: "NDArray[np.float64]") -> Iterator[Number]:
     n = len(values)
     if n < 2:
         return
-    distinct, median = len(np.unique(values)), float(np.median(values))
+    different, median = len(distinct(values)), float(np.median(values))
     yield _one("mean", name, values.mean(), n)
     yield _one("sd", name, values.std(), n)
     yield _share("zero_share", name, np.count_nonzero(values == 0), n)
     yield _share("negative_share", name, np.count_nonzero(values < 0), n)
-    yield _share("distinct_share", name, distinct, n)
+    yield _share("distinct_share", name, different, n)
     yield _share("far_share", name, np.count_nonzero(np.abs(values) > _FAR * max(abs(median), 1.0)), n)
-    if distinct >= _FEW:
+    if different >= _FEW:
         found = np.quantile(values, list(_QUANTILES.values()))
         for quantile, value in zip(_QUANTILES, found, strict=True):
             yield _one(quantile, name, value, n)
 
 
 def _times(now: EventArrays, before: list[EventArrays]) -> Iterator[Number]:
-    """Rows by hour of the day, how far that is from the days before, and how late the newest row is."""
+    """Rows by hour of the day, how far that is from the days before, and what its last half hour has."""
     hours = np.bincount(now.hour, minlength=24)
     for hour, count in enumerate(hours.tolist()):
         yield _share("hour_share", f"{hour:02d}", count, now.rows)
     if before:
         usual = sum(np.bincount(one.hour, minlength=24) for one in before)
         yield _one("hour_psi", "", psi(hours, usual), 0)
-    yield _one("quiet_end_minutes", "", 1.0 + (86_400_000 - int(now.ms_of_day.max())) / 60_000, 0)
+    yield _share("last_half_hour_share", "", np.count_nonzero(now.ms_of_day >= 47 * 1_800_000), now.rows)
 
 
 def _repetitions(now: EventArrays, before: list[EventArrays]) -> Iterator[Number]:
     """Rows that the day has twice, and rows that a day before had at the same time of day."""
-    yield _share("duplicate_share", "", now.rows - len(np.unique(now.row_keys)), now.rows)
+    yield _share("duplicate_share", "", now.rows - len(distinct(now.row_keys)), now.rows)
     if before:
-        known = np.concatenate([one.row_keys for one in before])
-        yield _share("repeated_share", "", np.count_nonzero(np.isin(now.row_keys, known)), now.rows)
+        keys = distinct(now.row_keys)  # the few, sorted: the many are looked up among them
+        found = [keys[among(keys, distinct(one.row_keys))] for one in before]
+        yield _share("repeated_share", "", len(distinct(np.concatenate(found))), len(keys))
 
 
 def _ids(now: EventArrays, before: list[EventArrays]) -> Iterator[Number]:
     """How many ids there are, how large they are, and how many of them the days before did not have."""
     for name, ids in now.ids.items():
-        distinct = np.unique(ids)
-        yield _one("distinct", name, len(distinct), len(distinct))
-        yield _one("log2_mean", name, np.log2(np.abs(distinct.astype(np.float64)) + 1).mean(), len(distinct))
-        yield _share("negative_id_share", name, np.count_nonzero(distinct < 0), len(distinct))
+        known = distinct(ids)
+        yield _one("distinct", name, len(known), len(known))
+        yield _one("log2_mean", name, np.log2(np.abs(known.astype(np.float64)) + 1).mean(), len(known))
+        yield _share("negative_id_share", name, np.count_nonzero(known < 0), len(known))
         if before and name != c.ITEM_ID:
-            known = np.unique(np.concatenate([one.ids[name] for one in before]))
-            yield _share("new_share", name, np.count_nonzero(~np.isin(distinct, known)), len(distinct))
+            earlier = distinct(np.concatenate([distinct(one.ids[name]) for one in before]))
+            yield _share("new_share", name, np.count_nonzero(~among(known, earlier)), len(known))
 
 
 def _concentration(now: EventArrays) -> Iterator[Number]:
     """How much the largest sources and users have of all rows."""
     for name in (c.SOURCE_ID, c.USER_ID):
-        _, rows = np.unique(now.ids[name], return_counts=True)
-        rows = np.sort(rows)[::-1]
+        ids = np.sort(now.ids[name])
+        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+        rows = np.sort(np.diff(np.append(starts, len(ids))))[::-1]
         share = rows / rows.sum()
         rank = np.arange(len(share), 0, -1)
         yield _one("largest_share", name, share[0], now.rows)
@@ -171,8 +175,6 @@ def _concentration(now: EventArrays) -> Iterator[Number]:
 
 def _snapshots(day: LogDay, now: EventArrays) -> Iterator[Number]:
     """Sizes and nulls of the snapshots, and whether they and the log tell the same."""
-    import pyarrow.compute as pc
-
     for table, rows in sorted(day.snapshots.items()):
         yield _one("snapshot_rows", table, rows.num_rows, rows.num_rows)
         for name in (c.SEGMENT, c.TOPIC, c.KIND):
@@ -180,9 +182,8 @@ def _snapshots(day: LogDay, now: EventArrays) -> Iterator[Number]:
                 yield _share("null_share", f"{name} of {table}", rows[name].null_count, rows.num_rows)
     for table, name in ((c.USERS, c.USER_ID), (c.SOURCES, c.SOURCE_ID)):
         if table in day.snapshots:
-            known = pc.unique(day.snapshots[table][name]).to_numpy()
-            ids = now.ids[name]
-            yield _share("unknown_share", name, np.count_nonzero(~np.isin(ids, known)), len(ids))
+            known, ids = distinct(day.snapshots[table][name].to_numpy()), now.ids[name]
+            yield _share("unknown_share", name, np.count_nonzero(~among(ids, known)), len(ids))
     if c.SUBSCRIPTIONS in day.snapshots:
         yield from _subscriptions(day, now)
 
@@ -190,20 +191,18 @@ def _snapshots(day: LogDay, now: EventArrays) -> Iterator[Number]:
 def _subscriptions(day: LogDay, now: EventArrays) -> Iterator[Number]:
     """Subscriptions that the log tells and the snapshot lacks, and how much of it is not yesterday's."""
     pairs = _pairs(day.snapshots[c.SUBSCRIPTIONS])
-    asked, ended = (np.unique(now.pair_keys[now.is_type(kind)]) for kind in (c.SUBSCRIBE, c.UNSUBSCRIBE))
-    asked, ended = np.setdiff1d(asked, ended), np.setdiff1d(ended, asked)
-    yield _share("subscribed_in_log_only_share", "", np.count_nonzero(~np.isin(asked, pairs)), len(asked))
-    yield _share("ended_in_log_only_share", "", np.count_nonzero(np.isin(ended, pairs)), len(ended))
+    both = [distinct(now.pair_keys[now.is_type(kind)]) for kind in (c.SUBSCRIBE, c.UNSUBSCRIBE)]
+    asked, ended = both[0][~among(both[0], both[1])], both[1][~among(both[1], both[0])]
+    yield _share("subscribed_in_log_only_share", "", np.count_nonzero(~among(asked, pairs)), len(asked))
+    yield _share("ended_in_log_only_share", "", np.count_nonzero(among(ended, pairs)), len(ended))
     if day.subscriptions_before is not None:
         old = _pairs(day.subscriptions_before)
-        changed = len(np.setxor1d(pairs, old))
+        changed = len(pairs) + len(old) - 2 * np.count_nonzero(among(pairs, old))
         yield _share("subscription_change_share", "", min(changed, len(pairs)), len(pairs))
 
 
 def _pairs(table: "pa.Table") -> "NDArray[np.uint64]":
-    from ok_ml.quality.event_arrays import keys_of
-
-    return np.unique(keys_of(table[c.USER_ID].to_numpy(), table[c.SOURCE_ID].to_numpy()))
+    return np.sort(keys_of(table[c.USER_ID].to_numpy(), table[c.SOURCE_ID].to_numpy()))
 
 
 def _leaks(now: EventArrays) -> Iterator[Number]:
@@ -212,8 +211,8 @@ def _leaks(now: EventArrays) -> Iterator[Number]:
     if not shown.any() or not reacted.any():
         return
     impressions, reactions = now.item_keys[shown], now.item_keys[reacted]
-    yield _share("unshown_share", "", np.count_nonzero(~np.isin(reactions, impressions)), len(reactions))
-    label = np.isin(impressions, reactions)
+    yield _share("unshown_share", "", np.count_nonzero(~among(reactions, np.sort(impressions))), len(reactions))
+    label = among(impressions, np.sort(reactions))
     few = int(min(label.sum(), (~label).sum()))
     for name in (c.POSITION, c.DURATION_MS):
         values = now.column(name)[shown]
@@ -234,6 +233,5 @@ def area_under_curve(values: "NDArray[np.float64]", label: "NDArray[np.bool_]") 
     negative = len(label) - positive
     if not positive or not negative:
         return math.nan
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - (counts - 1) / 2
-    return float((middle[where][label].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    wins, ends = (np.searchsorted(np.sort(values[~label]), values[label], side=side) for side in ("left", "right"))
+    return float((wins.sum() + (ends - wins).sum() / 2) / (positive * negative))
