@@ -27,6 +27,7 @@ from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
 from ok_ml.sensors.automation import automation_sensor
 from ok_ml.sensors.calendar import calendar_sensor
+from ok_ml.sensors.heartbeat import heartbeat_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
 
 # What is beta in Dagster and used here on purpose: freshness policies, the sensor over observable sources, dagster-mlflow.
@@ -107,6 +108,7 @@ def _sensors(
         yield calendar_sensor(project, name, by_name[keys.ingest_job(name)])
     yield automation_sensor()
     yield leftover_sensor()
+    yield heartbeat_sensor(bench.project, sorted(by_name))
 
 
 def _resources(project: Project) -> dict[str, object]:
