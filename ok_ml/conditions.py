@@ -1,15 +1,25 @@
 """When assets run by themselves, and when they are late. Each condition says why it is as it is.
 
+Two kinds stand here. What starts a run is a `Fact`: it asks what is the case (is the newest day predicted, is the model
+old), never what has just happened, so that a restart, a lost tick or a backfill of an old partition cannot start anything.
+What goes along in a run, or after one, follows from Dagster's own events.
+
 Nothing here hangs on the wall clock's latest time window: days are data, and a new day is a commit.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import dagster as dg
 
 from ok_ml.columns import CHAMPION, EMBEDDINGS, EVALUATION, FEATURE_STATISTICS, MODEL, TRAINING_SET
 from ok_ml.keys import asset_key
+from ok_ml.lookout import Lookout, Sight
+from ok_ml.pipelines.retraining import KINDS, Answer, Kind, causes
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -18,6 +28,14 @@ Condition: TypeAlias = dg.AutomationCondition[Any]
 
 _SECONDS_A_DAY = 86_400.0
 _LEAST_SECONDS = 60.0  # Dagster refuses shorter freshness windows
+# A training starts when the model is as old as it may be. It is late only when that, and a retry on the next day, failed.
+TRAINING_GRACE_DAYS: Final = 2.0
+
+# Each step of a training and the step that it joins; the first starts it.
+TRAINING_ORDER = {TRAINING_SET: EMBEDDINGS, MODEL: TRAINING_SET, EVALUATION: MODEL, CHAMPION: EVALUATION}
+
+
+# -- freshness -----------------------------------------------------------------------------------------------------
 
 
 def day_seconds(project: "Project", dataset: str) -> float:
@@ -27,7 +45,11 @@ def day_seconds(project: "Project", dataset: str) -> float:
 
 
 def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
-    """Stale (FAIL) `days` of data time after the last materialisation; a warning at three quarters of it."""
+    """Stale (FAIL) `days` of data time after the last materialisation; a warning at three quarters of it.
+
+    What the UI shows as fresh or stale. Dagster looks at the newest materialisation of any partition, so for partitioned
+    assets a backfill would look fresh: nothing here starts a run by it.
+    """
     fail = max(days * seconds_a_day, _LEAST_SECONDS + 15)
     warn = max(fail * 0.75, _LEAST_SECONDS)
     # Whole seconds: the webserver has an integer for them and fails on anything else.
@@ -36,39 +58,111 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
     )
 
 
-def _idle() -> Condition:
-    return ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_deps_in_progress()
+# -- facts ---------------------------------------------------------------------------------------------------------
 
 
-def _passed() -> Condition:
-    """The newest results of all blocking checks of an asset are good; an asset that was never checked is not."""
-    return dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
+@dataclass(frozen=True)
+class Fact(dg.AutomationCondition[dg.AssetKey]):
+    """Something that is the case with an experiment or is not; the UI shows the answer's own words.
 
-
-def _of(experiment: str, table: str, condition: Condition) -> Condition:
-    return dg.AutomationCondition.asset_matches(asset_key(experiment, table), condition)
-
-
-def retrain_when_stale(experiment: str) -> Condition:
-    """Start a training: nothing was ever promoted, or the last decision about the champion has just gone stale, or it
-    is still stale on a new day.
-
-    The champion is judged, not the model: its decision ends a training, so a training that failed anywhere leaves it
-    stale. `freshness_failed` is a state, not an event: alone it would request a run at every tick. `newly_true` fires
-    once; the retry after a failed training waits for the next committed day, which bounds retries to one a day. What
-    was never decided is UNKNOWN, never FAIL, so the first training has a clause of its own. Freshness is judged every
-    half minute, so a champion of a moment ago is still called stale: that is not listened to until it has been judged
-    again. Nothing is learnt from a day whose features are blocked.
+    Parameters
+    ----------
+    title
+        What it is called before it was asked.
+    look
+        Sight -> whether it holds, and the sentence that the evaluation shows.
     """
-    decided = _of(experiment, CHAMPION, dg.AutomationCondition.newly_updated())
-    fresh = _of(experiment, CHAMPION, dg.AutomationCondition.freshness_passed())
-    stale = _of(experiment, CHAMPION, dg.AutomationCondition.freshness_failed()) & ~decided.since(fresh)
-    absent = _of(experiment, CHAMPION, dg.AutomationCondition.missing())
-    new_day = _of(experiment, FEATURE_STATISTICS, dg.AutomationCondition.newly_updated())
-    training = _of(experiment, CHAMPION, dg.AutomationCondition.in_progress())
-    wanted: Condition = stale.newly_true() | ((stale | absent) & new_day)
-    safe = _of(experiment, FEATURE_STATISTICS, _passed())
-    return (wanted.since_last_handled() & safe & ~training & _idle()).with_label("the model is stale or absent")
+
+    title: str
+    experiment: str
+    lookout: Lookout
+    look: Callable[[Sight], Answer]
+    said: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells it from its neighbours."""
+        return self.title
+
+    @property
+    def description(self) -> str:
+        """A changed answer makes a new evaluation in the history."""
+        return self.said
+
+    @property
+    def requires_cursor(self) -> bool:
+        """It remembers nothing."""
+        return False
+
+    def get_label(self) -> str:
+        """The answer, or the title before the first one."""
+        return f"{self.title}: {self.said}" if self.said else self.title
+
+    def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
+        """True for the whole asset or not at all."""
+        sight = self.lookout.at(self.experiment, context.asset_graph_view.instance, context.evaluation_time)
+        answer = self.look(sight)
+        true = context.candidate_subset if answer.holds else context.get_empty_subset()
+        return dg.AutomationResult(replace(context, condition=replace(self, said=answer.text)), true_subset=true)
+
+
+# -- training ------------------------------------------------------------------------------------------------------
+
+_TITLES: Final[dict[Kind, str]] = {
+    "absent": "no model", "config": "configuration", "code": "code", "online": "online metrics", "drift": "drift",
+    "stale": "age of the model",
+}  # fmt: skip
+
+
+def retrain(lookout: Lookout, experiment: str) -> Condition:
+    """Start a training: something calls for it, a training may start for that, and the newest day may be learnt from.
+
+    What calls is in `pipelines.retraining`, each with its reason: no model, another configuration or code, worse online
+    metrics, drift that stays, age. A cause that a training could not remove is held back by the cool-down, a training
+    that failed is tried again a bounded number of times. Nothing is learnt from a day whose features are missing,
+    unchecked or blocked, or while any blocking check of them or of the events fails; and nothing starts while a run makes
+    what would be read.
+    """
+    calls = _any([_cause(lookout, experiment, kind) for kind in KINDS])
+    statistics = dg.AutomationCondition.asset_matches(asset_key(experiment, FEATURE_STATISTICS), _passed())
+    safe = (statistics & dg.AutomationCondition.all_deps_match(_passed())).with_label("no blocking check fails")
+    return (calls & _learnable(lookout, experiment) & safe & _alone(lookout, experiment)).with_label(
+        "a training is called for"
+    )
+
+
+def _cause(lookout: Lookout, experiment: str, kind: Kind) -> Condition:
+    """One cause, and whether it is its turn: both are shown, since a cause that waits is worth knowing."""
+
+    def holds(sight: Sight) -> Answer:
+        found = causes(sight.facts).get(kind)
+        return found.holds if found is not None else Answer(False, "not listened to")
+
+    def due(sight: Sight) -> Answer:
+        found = causes(sight.facts).get(kind)
+        return found.due if found is not None else Answer(False, "not listened to")
+
+    there = Fact(_TITLES[kind], experiment, lookout, holds)
+    may = Fact("cool-down and retries", experiment, lookout, due)
+    return (there & may).with_label(_TITLES[kind])
+
+
+def _learnable(lookout: Lookout, experiment: str) -> Condition:
+    """The newest day's features are there, checked and not blocked."""
+
+    def look(sight: Sight) -> Answer:
+        return Answer(sight.facts.wait is None, sight.facts.wait or f"{sight.facts.today} is checked and not blocked")
+
+    return Fact("the newest day", experiment, lookout, look)
+
+
+def _alone(lookout: Lookout, experiment: str) -> Condition:
+    """No run of this experiment, or of its data, is queued or running: what it makes would be read half made."""
+
+    def look(sight: Sight) -> Answer:
+        return Answer(sight.busy is None, sight.busy or "no run makes what it reads")
+
+    return Fact("nothing runs", experiment, lookout, look)
 
 
 def join(experiment: str, table: str) -> Condition:
@@ -79,6 +173,29 @@ def join(experiment: str, table: str) -> Condition:
     upstream = dg.AssetSelection.assets(asset_key(experiment, table))
     joined = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested()).allow(upstream)
     return joined.with_label(f"joins {table}")
+
+
+# -- serving -------------------------------------------------------------------------------------------------------
+
+
+def predict_new(lookout: Lookout, experiment: str) -> Condition:
+    """Start a batch: the newest day is not predicted from its features by the present champion, and was not asked for.
+
+    Once for each input, so that a batch runs once however often its causes are told; one that failed waits for another
+    day, another champion or a person, since what may pass by itself is retried within the run. Never in the run of a
+    training: if that fails, the day is still predicted by the present champion, and one that ends well is waited for.
+    """
+
+    def wanted(sight: Sight) -> Answer:
+        return sight.batch.wanted
+
+    def once(sight: Sight) -> Answer:
+        return Answer(not sight.asked, f"{sight.batch.dt} was asked for before" if sight.asked else "not yet")
+
+    apart = ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+    safe = dg.AutomationCondition.all_deps_match(_passed()).with_label("no blocking check fails")
+    calls = Fact("predictions", experiment, lookout, wanted) & Fact("asked for", experiment, lookout, once)
+    return (calls & apart & safe & _alone(lookout, experiment)).with_label("the newest day is not predicted")
 
 
 def follow(experiment: str, *tables: str) -> Condition:
@@ -93,18 +210,17 @@ def follow(experiment: str, *tables: str) -> Condition:
     return (wanted & safe & _idle()).with_label(f"follows {', '.join(tables)}")
 
 
-def follow_apart(experiment: str, *tables: str) -> Condition:
-    """Run after any of `tables` of this experiment, never in their run: if that fails, this one goes on without it.
+# -- small ones ----------------------------------------------------------------------------------------------------
 
-    So a training that fails does not keep a new day from its predictions by the present champion, and one that ends
-    well is waited for. Blocking checks of everything upstream must have passed. Missing partitions upstream do not
-    matter: features are committed only for the days that somebody needs, and what is really missing is an error of the
-    step itself.
-    """
-    wanted = _any_of(experiment, tables, dg.AutomationCondition.newly_updated()).since_last_handled()
-    apart = ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
-    safe = dg.AutomationCondition.all_deps_match(_passed())
-    return (wanted & apart & safe & _idle()).with_label(f"follows {', '.join(tables)} in a run of its own")
+
+def _idle() -> Condition:
+    """Neither this asset nor what it reads is being made."""
+    return ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_deps_in_progress()
+
+
+def _passed() -> Condition:
+    """The newest results of all blocking checks of an asset are good; an asset that was never checked is not."""
+    return dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
 
 
 def _any_of(experiment: str, tables: tuple[str, ...], condition: Condition) -> Condition:
@@ -112,5 +228,5 @@ def _any_of(experiment: str, tables: tuple[str, ...], condition: Condition) -> C
     return dg.AutomationCondition.any_deps_match(condition).allow(upstream)
 
 
-# Each step of a training and the step that it joins; the first starts it.
-TRAINING_ORDER = {TRAINING_SET: EMBEDDINGS, MODEL: TRAINING_SET, EVALUATION: MODEL, CHAMPION: EVALUATION}
+def _any(conditions: list[Condition]) -> Condition:
+    return reduce(or_, conditions)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, no_room
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.lookout import REASON, Lookout
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ class Workbench:
     """The project, its lake, and helpers that write metadata in one way."""
 
     project: Project
+
+    @cached_property
+    def lookout(self) -> Lookout:
+        """What the automation conditions see; one for all of them, so that a tick looks once."""
+        return Lookout(self.project)
 
     @property
     def lake(self) -> Lake:
@@ -133,6 +140,11 @@ def _of(manifest: Manifest) -> dict[str, Any]:
         "content_hash": manifest.data_version,
         **simple,
     }
+
+
+def reason_of(context: dg.AssetExecutionContext) -> str:
+    """Why this run was started, as the automation conditions said; a person need give no reason."""
+    return context.run.tags.get(REASON, "asked for by a person")
 
 
 def progress(context: dg.AssetExecutionContext) -> Callable[[str], None]:

@@ -8,6 +8,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.assets.configuration import config_asset
 from ok_ml.assets.datasets import dataset_assets
 from ok_ml.assets.delivery import delivery_assets
 from ok_ml.assets.features import feature_assets
@@ -25,8 +26,10 @@ from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
+from ok_ml.sensors.alerts import alerts_sensor
 from ok_ml.sensors.automation import automation_sensor
 from ok_ml.sensors.calendar import calendar_sensor
+from ok_ml.sensors.daily import daily_batch
 from ok_ml.sensors.heartbeat import heartbeat_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
 
@@ -48,7 +51,8 @@ def build_definitions(project: Project) -> dg.Definitions:
         assets=assets,
         asset_checks=list(_checks(project, pipelines)),
         jobs=jobs,
-        sensors=[*_sensors(project, pipelines, jobs)],
+        schedules=list(_schedules(pipelines, jobs)),
+        sensors=[*_sensors(bench, pipelines, jobs)],
         resources=_resources(project),
         executor=dg.in_process_executor,
     )
@@ -56,7 +60,7 @@ def build_definitions(project: Project) -> dg.Definitions:
 
 def _experiment_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
     return [
-        *feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline),
+        config_asset(pipeline), *feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline),
         online_metrics_asset(bench, pipeline),
     ]  # fmt: skip
 
@@ -99,16 +103,25 @@ def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[U
 
 
 def _sensors(
-    project: Project, pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
+    bench: Workbench, pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
 ) -> Iterator[dg.SensorDefinition]:
     by_name = {job.name: job for job in jobs}
-    automatic = {pipeline.dataset_scope for pipeline in pipelines if pipeline.config.release.cycle == "automatic"}
-    arriving = {name for name, dataset in project.datasets.items() if dataset.events.topic is not None}
-    for name in sorted(automatic | arriving):
-        yield calendar_sensor(project, name, by_name[keys.ingest_job(name)])
-    yield automation_sensor()
+    automatic = [pipeline for pipeline in pipelines if pipeline.config.release.cycle == "automatic"]
+    arriving = {name for name, dataset in bench.project.datasets.items() if dataset.events.topic is not None}
+    for name in sorted({pipeline.dataset_scope for pipeline in automatic} | arriving):
+        yield calendar_sensor(bench.project, name, by_name[keys.ingest_job(name)])
+    yield automation_sensor(bench.lookout, [pipeline.name for pipeline in automatic])
     yield leftover_sensor()
     yield heartbeat_sensor(bench.project, sorted(by_name))
+    yield alerts_sensor(bench.project)
+
+
+def _schedules(
+    pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
+) -> Iterator[dg.ScheduleDefinition]:
+    by_name = {job.name: job for job in jobs}
+    for pipeline in pipelines:
+        yield daily_batch(pipeline, by_name[keys.batch_job(pipeline.name)])
 
 
 def _resources(project: Project) -> dict[str, object]:

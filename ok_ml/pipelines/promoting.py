@@ -19,6 +19,7 @@ from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
+DECIDED: Final = "decided"  # in the champion's details: the newest day and the recipe of the model that was judged last
 
 
 def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: str) -> Manifest:
@@ -44,13 +45,13 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
     decision = _decide(pipeline, evaluated)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if not decision.promote:
-        kept = _keep(pipeline, present, decision, inputs)
+        kept = _keep(pipeline, challenger, present, decision, inputs)
         # A promotion that was killed after the alias moved left it on a model that never became champion.
         registry.set_registered_model_alias(pipeline.name, ALIAS, kept.details["model_version"])
         return kept
     record = _signed(pipeline, challenger, present, evaluated, decision, dagster_run_id)
     registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
-    return _commit(pipeline, challenger, record, decision, inputs)
+    return _commit(pipeline, challenger, challenger, record, decision, inputs)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -191,25 +192,31 @@ def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[st
 
 
 def _keep(
-    pipeline: SourceRecommendation, present: Manifest | None, decision: Decision, inputs: dict[str, str]
-) -> Manifest:
+    pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, decision: Decision,
+    inputs: dict[str, str],
+) -> Manifest:  # fmt: skip
     if present is None:
         raise GateRefused(
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
             why="there is no older champion to keep serving", remedy="look at the evaluation; change the model or the gate in the YAML",
         )  # fmt: skip
     record = PromotionRecord.from_json((pipeline.lake.folder(present) / RECORD_FILE).read_bytes())
-    return _commit(pipeline, present, record, decision, inputs)
+    return _commit(pipeline, challenger, present, record, decision, inputs)
 
 
 def _commit(
     pipeline: SourceRecommendation,
+    challenger: Manifest,
     bundle: Manifest,
     record: PromotionRecord,
     decision: Decision,
     inputs: dict[str, str],
 ) -> Manifest:
-    """Copy a bundle, the challenger's or the present champion's own, beside its signed record."""
+    """Copy a bundle, the challenger's or the present champion's own, beside its signed record.
+
+    What the decision was about, the challenger's day and recipe, is kept in either case: a refused one has been tried.
+    """
+    decided = {"dt": challenger.details["serve_cut"], "recipe": challenger.details.get("recipe")}
     with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
         shutil.copytree(pipeline.lake.folder(bundle), folder, dirs_exist_ok=True)
         (folder / RECORD_FILE).write_text(record.to_json())
@@ -218,7 +225,7 @@ def _commit(
             details={
                 "model_version": record.model_version, "promoted": decision.promote, "reasons": list(decision.reasons),
                 "promoted_at": record.promoted_at, "bins": bundle.details["bins"], "serve_cut": bundle.details["serve_cut"],
-                "mlflow_run_id": bundle.details["mlflow_run_id"],
+                "mlflow_run_id": bundle.details["mlflow_run_id"], DECIDED: decided,
             },
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
 from ok_ml.pipelines.fitting import SERVE, candidate_popularity, factors_of, neighbours_of, train_fit
 from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
 
@@ -100,6 +101,7 @@ def train_model(
             details={
                 "model_version": registered.version, "mlflow_run_id": registered.mlflow_run_id, "bins": bins,
                 "dagster_run_id": dagster_run_id, "sha256": ranker.ranker.sha256, "serve_cut": pipeline.calendar().serve_cut,
+                "recipe": recipe_of(pipeline),
             },
         )  # fmt: skip
     return manifest, trained

@@ -1,0 +1,83 @@
+"""What a training is made by, as far as people decide it: configuration and code. Two of them are compared word by word."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from ok_ml import columns as c
+from ok_ml.config.extensions import named_code, source_of
+from ok_ml.config.models import DatasetConfig, ExperimentConfig
+from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+
+CONFIG: Final = "config"
+CODE: Final = "code"
+TRAINED: Final = (*c.FEATURE_TABLES, c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION)
+
+# What decides rows that a training reads. Not: limits of checks, freshness, the gate, delivery, owners, retraining itself.
+_OF_EXPERIMENT: Final = {"datasets", "stages", "seed"}
+_OF_DATASET: Final = {
+    "parts", "partition", c.EVENTS, c.USERS, c.SOURCES, c.FRIENDS, c.SUBSCRIPTIONS, "subscription", "has_impressions",
+    "weights", "grades",
+}  # fmt: skip
+_PLACES: Final = (("path",), (c.EVENTS, "topic"))  # where raw rows come from: other rows show in the data
+_SHOWN: Final = 3
+
+Recipe = Mapping[str, str]
+
+
+def recipe_of(pipeline: SourceRecommendation) -> dict[str, str]:
+    """Dotted key -> value as JSON, of everything that people decide about a training.
+
+    Values that are the defaults of the code are left out, so that a new field with a default changes no recipe.
+
+    Raises
+    ------
+    ConfigError
+        A file of the project's own code is broken just now.
+    """
+    return {**_config(pipeline.config, pipeline.dataset), **_code(pipeline)}
+
+
+def changes(then: Recipe, now: Recipe, part: str) -> list[str]:
+    """What differs in one part (`config` or `code`), a phrase each: ``stages.model.num_trees: 60 -> 61``."""
+    keys = sorted(key for key in {*then, *now} if key.startswith(f"{part}.") and then.get(key) != now.get(key))
+    return [f"{key.partition('.')[2]}: {then.get(key, 'default')} -> {now.get(key, 'default')}" for key in keys]
+
+
+def in_short(phrases: list[str]) -> str:
+    """The first few phrases, and how many more there are."""
+    more = len(phrases) - _SHOWN
+    return "; ".join(phrases[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _config(experiment: ExperimentConfig, dataset: DatasetConfig) -> dict[str, str]:
+    own = experiment.model_dump(mode="json", include=_OF_EXPERIMENT, exclude_defaults=True)
+    read = dataset.model_dump(mode="json", include=_OF_DATASET, exclude_defaults=True)
+    tree = {**own, dataset.dataset: read}
+    return {f"{CONFIG}.{key}": orjson.dumps(value).decode() for key, value in _leaves(tree, ())}
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            if not any((*path, key)[-len(place) :] == place for place in _PLACES):
+                yield from _leaves(below, (*path, key))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for number, item in enumerate(value):
+            yield from _leaves(item, (*path, str(number)))
+    else:
+        yield ".".join(path), value
+
+
+def _code(pipeline: SourceRecommendation) -> dict[str, str]:
+    versions = {f"{CODE}.{table}": CODE_VERSIONS[table] for table in TRAINED}
+    return versions | {f"{CODE}.{named}": sha256 for named, sha256 in _own_code(pipeline)}
+
+
+def _own_code(pipeline: SourceRecommendation) -> Iterator[tuple[str, str]]:
+    """Hashes of the project's own code that the YAML names."""
+    for kind, named, _ in named_code(pipeline.config.stages):
+        source = source_of(kind, named, pipeline.project.root)
+        if source is not None:
+            yield named, source.sha256
