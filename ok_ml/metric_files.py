@@ -119,7 +119,7 @@ def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
     own
         Name of the file that is left out: its process speaks for itself.
     """
-    now, texts, boards = time.time(), [], dict[str, metrics.Board]()
+    now, texts, boards, newest = time.time(), [], dict[str, metrics.Board](), dict[str, float]()
     for path in sorted((state_dir / FOLDER).glob(f"[!.]*{_SUFFIX}")):
         found = read(path) if path.name != f"{own}{_SUFFIX}" else None
         if found is None or _is_left_worker(path, found):
@@ -130,7 +130,8 @@ def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
         if path.name.startswith(WORKER_PREFIX):
             continue
         board = boards.setdefault(found.process, metrics.Board(found.process))
-        board.set(metrics.WRITTEN, found.written_at)
+        newest[found.process] = max(found.written_at, newest.get(found.process, 0.0))
+        board.set(metrics.WRITTEN, newest[found.process])
         if found.holds_seconds is not None:
             board.set(metrics.UP, float(alive))
     return [*texts, *(board.text() for board in boards.values())]

@@ -193,10 +193,14 @@ class PipelineRun:
             yield ready
 
     def _finish(self, seconds: float) -> None:
+        from ok_ml.pipelines.data_metrics import write_data_metrics
+        from ok_ml.pipelines.step_metrics import leave_headless
         from ok_ml.pipelines.summary import describe_run
 
         self.summary.seconds = seconds
         self.summary.peak_memory_mib = self.memory.peak_mib
+        leave_headless(self.project, self.experiment, seconds, self.memory.peak_mib)
+        write_data_metrics(self.project)
         describe_run(self.pipeline, self.summary)
 
 

@@ -42,10 +42,12 @@ def collect(project: "Project") -> list[StatusRow]:
     from dagster import DagsterInstance
 
     from ok_ml.definitions import build_definitions
-    from ok_ml.serving.watch import collector_items
+    from ok_ml.serving.watch import collector_items, heartbeat_item
 
     with DagsterInstance.from_config(str(home)) as instance:
-        rows = worst_first([*_rows(_Reading(instance, build_definitions(project))), *collector_items(project)])
+        assets = _rows(_Reading(instance, build_definitions(project)))
+        beat = [one for one in [heartbeat_item(project)] if one.age_seconds is not None]
+        rows = worst_first([*assets, *beat, *collector_items(project)])
     write_status(project.state_dir, rows)
     return rows
 

@@ -17,6 +17,7 @@ from ok_ml.metric_files import read_kept, write
 _SAMPLE_SECONDS: Final = 1.0
 _MIB: Final = 1024 * 1024
 _RAW_EVENTS: Final = "raw_events"  # what the world or a collector commits: the log of a day is complete with it
+_LAKE_TABLE: Final = {"raw_log": _RAW_EVENTS}  # assets whose table in the lake has another name
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def measured(project: Project, step: Step) -> Iterator[None]:
 
 
 def _made(lake: Lake, step: Step) -> Iterator[Manifest]:
-    for table in step.tables:
+    for table in (_LAKE_TABLE.get(name, name) for name in step.tables):
         for partition in step.days or lake.partitions(step.scope, table)[-1:]:
             found = lake.find(step.scope, table, partition)
             if found is not None:
@@ -78,7 +79,7 @@ def _leave(
         board.set(metrics.STEPS, count, **labels, outcome=name)
     if kept["build_seconds"] is not None:
         board.set(metrics.BUILD_SECONDS, kept["build_seconds"], experiment=step.scope)
-    write(project.state_dir, file, board, kept=kept)
+    write(project.state_dir, file, board, process=metrics.RUN, kept=kept)
 
 
 def build_seconds(project: Project, step: Step, made: list[Manifest]) -> float | None:
@@ -97,4 +98,4 @@ def leave_headless(project: Project, experiment: str, seconds: float, peak_mib: 
     board = metrics.Board(metrics.RUN)
     board.set(metrics.HEADLESS_SECONDS, seconds, experiment=experiment)
     board.set(metrics.HEADLESS_MEMORY, peak_mib * _MIB, experiment=experiment)
-    write(project.state_dir, f"headless-{experiment}", board, kept={})
+    write(project.state_dir, f"headless-{experiment}", board, process=metrics.RUN)

@@ -36,7 +36,7 @@ class StatusItem:
     Attributes
     ----------
     kind
-        generation, materialiser, service, run, asset, check or collector.
+        generation, materialiser, service, run, asset, check, collector or daemon.
     age_seconds
         Seconds since it last did what it is there for; None if that is not known.
     message

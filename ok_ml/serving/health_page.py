@@ -15,6 +15,7 @@ _KIND_WORDS: Final = {
     "run": "Last runs",
     "check": "Checks",
     "collector": "Collectors",
+    "daemon": "Dagster's daemon",
 }
 
 

@@ -17,6 +17,7 @@ from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.storage import Document
+from ok_ml.heartbeat import life
 from ok_ml.lake import Lake
 from ok_ml.serving.dagster_view import dagster_items
 from ok_ml.serving.health import StatusItem, in_words, merged, read_status
@@ -30,7 +31,7 @@ _ASIDE_WARN: Final = 0.05  # of all messages
 
 def look(project: Project, readers: Readers) -> list[StatusItem]:
     """Everything that is watched. May take up to about three seconds when servers do not answer."""
-    own = [*_experiments(project, readers), *collector_items(project), *_services(project)]
+    own = [*_experiments(project, readers), heartbeat_item(project), *collector_items(project), *_services(project)]
     return merged(own, dagster_items(project), read_status(project.state_dir))
 
 
@@ -109,6 +110,22 @@ def _days_between(first: str | None, last: str | None) -> int | None:
     with contextlib.suppress(ValueError):
         return (date.fromisoformat(last) - date.fromisoformat(first)).days
     return None
+
+
+# -- the daemon --------------------------------------------------------------------------------------------------
+
+
+def heartbeat_item(project: Project) -> StatusItem:
+    """Whether Dagster's daemon ticks: nothing that it starts can say that it does not."""
+    found = life(project.state_dir, project.environment.heartbeat.limit_seconds)
+    if found.beat is None:
+        message = "no heartbeat yet; `make ui` starts the daemon"
+        return StatusItem("heartbeat", "daemon", "unknown", None, None, message, "/deadman")
+    outside = found.beat.ping
+    state: Any = "fail" if not found.alive else "warn" if outside not in ("", "ok") else "ok"
+    message = found.message if found.alive else f"{found.message}; {found.remedy}"
+    said = f"; the address outside: {outside}" if outside else ""
+    return StatusItem("heartbeat", "daemon", state, found.age_seconds, None, message + said, "/deadman")
 
 
 # -- collectors --------------------------------------------------------------------------------------------------

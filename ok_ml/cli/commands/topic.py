@@ -27,6 +27,7 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
     A day is committed when it is over; what comes later makes a new version of it. It may be killed at any time: the next
     call goes on, nothing is lost or doubled.
     """
+    from ok_ml.collecting.collector_metrics import CollectorMetrics
     from ok_ml.collecting.running import collect as run
     from ok_ml.collecting.running import stopped_by_signals
     from ok_ml.lake import Lake
@@ -37,6 +38,7 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
         say(f"Collecting {dataset}; Ctrl-C ends it, nothing is lost")
         report = run(
             config, Lake(project.lake_root), project.environment.kafka, stopping, until_idle_seconds=until_idle,
+            on_status=CollectorMetrics(project.state_dir, dataset).take,
         )  # fmt: skip
     if as_json:
         write_json(report)
