@@ -28,10 +28,16 @@ class Incident(Frozen):
     """Something that goes wrong in the simulated log on one day."""
 
     day: int = Field(ge=0, description="Day index from the world's start.")
-    kind: Literal["shift", "nulls", "late", "half", "doubled", "misjoined"]
+    kind: Literal[
+        "shift", "nulls", "late", "half", "doubled", "misjoined",
+        "offset", "scale", "unit", "null_burst", "constant", "outliers", "sign_flip", "swapped", "repeated_day", "missing",
+        "truncated", "new_category", "dead_category", "id_shift", "clock", "stale_join", "collapse", "leak",
+    ]  # fmt: skip
     size: float = Field(
         default=1.0,
-        description="Factor of the time spent for shift, share of rows for nulls, late and misjoined; unused otherwise.",
+        description="Factor of the time spent for shift and scale, its standard deviations for offset, hours for clock, share "
+        "of users for id_shift, share of rows for nulls, late, misjoined, null_burst, outliers, sign_flip, truncated, "
+        "new_category, collapse and leak; unused otherwise.",
     )
 
 

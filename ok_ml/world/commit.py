@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake, part_prefix
 from ok_ml.world.contents import row_hashes, sum_of_rows
-from ok_ml.world.incidents import spoil
+from ok_ml.world.incidents import has_stale_join, spoil
 from ok_ml.world.simulation import RAW_EVENTS, BlockDay, World
 
 EVENTS: Final = "raw_events"
@@ -19,6 +19,7 @@ USERS: Final = "raw_users"
 SOURCES: Final = "raw_sources"
 SUBSCRIPTIONS: Final = "raw_subscriptions"
 FRIENDS: Final = "raw_friends"
+TRUE_SUBSCRIPTIONS: Final = "true_subscriptions"  # only of days whose exported snapshot is not true
 TABLES: Final = (EVENTS, USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)
 
 
@@ -35,17 +36,26 @@ def commit_day(
             result.subscriptions.table(world.block(block).users) for block, result in blocks.items()
         ),
     }
+    if has_stale_join(world.config.incidents, day):
+        snapshots |= _stale(lake, scope, world.date_of(day - 1), snapshots[SUBSCRIPTIONS])
     for table, rows in snapshots.items():
         ordered = rows.sort_by([(name, "ascending") for name in rows.column_names[:2]])
         with lake.staged(scope, table, dt) as folder:
             pq.write_table(ordered, folder / "all.parquet", compression="zstd")
             lake.commit(folder, rows=rows.num_rows, data_version=sum_of_rows(row_hashes(rows)), inputs=inputs)
     events = spoil(
-        pa.concat_tables(result.events for result in blocks.values()), world.config.incidents, day, world.config.seed
-    )
+        pa.concat_tables(result.events for result in blocks.values()), world.config.incidents, day, world.config.seed,
+        (lambda: lake.read(scope, EVENTS, [world.date_of(day - 1)])) if day else None,
+    )  # fmt: skip
     with lake.staged(scope, EVENTS, dt) as folder:
         version = _write_events(events, folder, world.parts)
         lake.commit(folder, rows=events.num_rows, data_version=version, inputs=inputs, details=_counts(events))
+
+
+def _stale(lake: Lake, scope: str, before: str, true: pa.Table) -> dict[str, pa.Table]:
+    """Yesterday's subscriptions in the place of today's; what is true goes where the next day finds it."""
+    found = lake.find(scope, SUBSCRIPTIONS, before)
+    return {SUBSCRIPTIONS: lake.read(scope, SUBSCRIPTIONS, [before]) if found else true, TRUE_SUBSCRIPTIONS: true}
 
 
 def _write_events(events: pa.Table, folder: Path, parts: int) -> str:

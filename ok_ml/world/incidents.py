@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from ok_ml.config.models import Incident
 from ok_ml.world.contents import row_hashes
+from ok_ml.world.faults import FAULTS, STALE_JOIN, Export
 from ok_ml.world.randomness import Stream, hash64, uniform
 
 if TYPE_CHECKING:
@@ -17,15 +18,29 @@ if TYPE_CHECKING:
 _DAY_MS = 86_400_000
 
 
-def spoil(events: pa.Table, incidents: tuple[Incident, ...], day: int, seed: int) -> pa.Table:
+def spoil(
+    events: pa.Table, incidents: tuple[Incident, ...], day: int, seed: int, before: Callable[[], pa.Table] | None = None
+) -> pa.Table:
     """The raw events of a day after its incidents.
 
     Which rows are hit depends on the seed and on each row's content, not on the order of rows.
+
+    Parameters
+    ----------
+    before
+        The raw events of the day before, for what repeats them.
     """
     for incident in incidents:
-        if incident.day == day:
+        if incident.day == day and incident.kind in FAULTS:
+            events = FAULTS[incident.kind](Export(events, incident.size, seed, before))
+        elif incident.day == day and incident.kind != STALE_JOIN:
             events = _KINDS[incident.kind](events, incident.size, seed)
     return events
+
+
+def has_stale_join(incidents: tuple[Incident, ...], day: int) -> bool:
+    """Whether the snapshot of subscriptions of a day is that of the day before."""
+    return any(incident.day == day and incident.kind == STALE_JOIN for incident in incidents)
 
 
 def _shift(events: pa.Table, size: float, _seed: int) -> pa.Table:

@@ -8,8 +8,9 @@ import pyarrow as pa
 from ok_ml.config.models import DatasetConfig, WorldConfig
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake, Manifest, fingerprint
-from ok_ml.world.commit import EVENTS, SUBSCRIPTIONS, TABLES, commit_day
+from ok_ml.world.commit import EVENTS, SUBSCRIPTIONS, TABLES, TRUE_SUBSCRIPTIONS, commit_day
 from ok_ml.world.contents import row_hashes, sum_of_rows
+from ok_ml.world.incidents import has_stale_join
 from ok_ml.world.pool import State, simulate_days, simulator
 from ok_ml.world.simulation import ServedLists, World
 from ok_ml.world.subscriptions import by_block
@@ -108,13 +109,14 @@ def state_before(world: World, lake: Lake, scope: str, day: int) -> State:
     if day == 0:
         return dict.fromkeys(blocks)
     before = world.date_of(day - 1)
-    if lake.find(scope, SUBSCRIPTIONS, before) is None:
+    stored = _state_table(world, day - 1)
+    if lake.find(scope, stored, before) is None:
         raise DataError(
             f"{scope}: {world.date_of(day)} follows from the subscriptions of {before}, which was never committed",
             why="who is subscribed to what on a day follows from the day before",
             remedy=f"simulate from {world.config.start} on, or go on after the last committed day",
         )
-    table = lake.read(scope, SUBSCRIPTIONS, [before])
+    table = lake.read(scope, stored, [before])
     return {**by_block({number: world.block(number).users for number in blocks}, table)}
 
 
@@ -135,8 +137,13 @@ def incidents_version(config: WorldConfig, day: int) -> str:
     return fingerprint({"incidents": hits}) if hits else NONE
 
 
+def _state_table(world: World, day: int) -> str:
+    """Where the subscriptions at the end of a day are as they are, not as they were exported."""
+    return TRUE_SUBSCRIPTIONS if has_stale_join(world.config.incidents, day) else SUBSCRIPTIONS
+
+
 def _inputs(world: World, lake: Lake, scope: str, day: int, generation: str) -> dict[str, str]:
-    before = lake.find(scope, SUBSCRIPTIONS, world.date_of(day - 1)) if day else None
+    before = lake.find(scope, _state_table(world, day - 1), world.date_of(day - 1)) if day else None
     return {
         "code": CODE_VERSION,
         "config": config_version(world.config),
