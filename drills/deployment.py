@@ -138,9 +138,9 @@ class Deployment:
             self.process.stdout.close()
 
     def kill(self, child: str) -> None:
-        """Kill a child; the supervisor brings it back, with the configuration as it is now."""
+        """End a child as whoever restarts it would; the supervisor brings it back, with the configuration as it is now."""
         children = json.loads((self.state / "ui.json").read_bytes())["children"]
-        os.kill(next(int(one["pid"]) for one in children if one["name"] == child), signal.SIGKILL)
+        os.kill(next(int(one["pid"]) for one in children if one["name"] == child), signal.SIGTERM)
 
     def log(self, child: str) -> str:
         """What a child has written."""

@@ -14,6 +14,7 @@ from ok_ml.cli.output import say, write_json, write_line
 from ok_ml.cli.ports import LOCAL, port_needs, require_free
 from ok_ml.cli.single import alone, record_children
 from ok_ml.cli.supervisor import State, Supervisor, run_supervisor
+from ok_ml.incidents.journal import Journal
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -55,7 +56,7 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
 
         return run_supervisor(
             children, logs=project.state_dir / "logs", say=say, on_ready=announce,
-            on_change=lambda supervisor: record_children(project.state_dir, supervisor),
+            on_change=lambda supervisor: record_children(project.state_dir, supervisor), journal=Journal(project.state_dir),
         )  # fmt: skip
 
 

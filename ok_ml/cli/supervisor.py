@@ -17,6 +17,7 @@ from typing import Final
 
 from ok_ml.cli.children import Child, Running, exit_in_words, in_order, waves
 from ok_ml.cli.process_tree import adopting_orphans, collect_ended, descendants, kill_descendants
+from ok_ml.incidents.journal import Journal, What
 
 Say = Callable[[str], None]
 
@@ -28,6 +29,8 @@ DEATHS_WINDOW_SECONDS: Final = 60.0
 _TAIL_LINES: Final = 5
 _STEP_TAIL_LINES: Final = 6
 HOUSEKEEPING_SECONDS: Final = 2.0
+# Who ends so was asked to, for example to be started again with another configuration; systemd counts as clean what we do.
+_CLEAN_ENDS: Final = (0, -signal.SIGHUP, -signal.SIGINT, -signal.SIGTERM)
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -58,9 +61,11 @@ class Slot:
 class Supervisor:
     """Starts, watches, restarts and stops children; see `run_supervisor`."""
 
-    def __init__(self, children: Sequence[Child], *, logs: Path, say: Say, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, children: Sequence[Child], *, logs: Path, say: Say, clock: Callable[[], float], journal: Journal | None = None
+    ) -> None:  # fmt: skip
         self.slots = {child.name: Slot(child) for child in in_order(children)}
-        self.logs, self.say, self.clock = logs, say, clock
+        self.logs, self.say, self.clock, self.journal = logs, say, clock, journal
         self.stop_requested, self.hurry = threading.Event(), threading.Event()
         self.failed = False
         self.strangers = {process.pid for process in descendants()}
@@ -110,6 +115,7 @@ class Supervisor:
         elif slot.state is State.STARTING and self._answers(slot):
             if slot.was_ready:
                 self.say(f"{slot.child.name} is back.")
+                self._note("back", slot)
             slot.state, slot.was_ready = State.READY, True
         elif slot.state is State.STARTING:
             self._complain_if_late(slot)
@@ -141,8 +147,11 @@ class Supervisor:
 
     def _report_death(self, slot: Slot, running: Running, code: int) -> None:
         self.say(f"{slot.child.name} ended ({exit_in_words(code)}). The end of {self._log(slot)}:")
-        for line in running.tail(_TAIL_LINES):
+        tail = running.tail(_TAIL_LINES)
+        for line in tail:
             self.say(f"  {slot.child.name} | {line[:160]}")
+        if code not in _CLEAN_ENDS:
+            self._note("died", slot, "; ".join([exit_in_words(code), *tail[-1:]]))
 
     def _after_death(self, slot: Slot) -> None:
         now = self.clock()
@@ -157,6 +166,7 @@ class Supervisor:
 
     def _give_up(self, slot: Slot) -> None:
         slot.state = State.DOWN
+        self._note("down", slot)
         self.say(
             f"{slot.child.name} died {DEATHS_BEFORE_GIVING_UP} times within a minute and stays down.\n"
             f"  what to do:     read {self._log(slot)}, mend the cause, then stop this (Ctrl-C) and start it again"
@@ -177,6 +187,12 @@ class Supervisor:
                 other.state = State.DOWN
                 self.say(f"{other.child.name} is not started: it needs {slot.child.name}.")
                 self._let_dependants_down(other)
+
+    def _note(self, what: What, slot: Slot, how: str = "") -> None:
+        """Write it down for whoever watches; a full disk must not stop the watch over the children."""
+        if self.journal is not None:
+            with contextlib.suppress(OSError):
+                self.journal.note(what, slot.child.name, how=how, log=str(self._log(slot)))
 
     def trim_logs(self) -> None:
         """Keep every log below its limit."""
@@ -219,6 +235,7 @@ class Supervisor:
 def run_supervisor(
     children: Sequence[Child], *, logs: Path, say: Say | None = None, on_ready: Callable[[Supervisor], None] | None = None,
     on_change: Callable[[Supervisor], None] | None = None, clock: Callable[[], float] = time.monotonic,
+    journal: Journal | None = None,
 ) -> int:  # fmt: skip
     """Run children until SIGINT, SIGTERM or SIGHUP, or until a required one cannot be started.
 
@@ -235,12 +252,16 @@ def run_supervisor(
         Called once, when every child is ready, given up, or late.
     on_change
         Called whenever a child was started or ended.
+    journal
+        Where deaths and recoveries are written down.
 
     Returns
     -------
     0 if it was asked to stop, 1 if a required child could not be started.
     """
-    supervisor = Supervisor(children, logs=logs, say=say or to_stderr, clock=clock)
+    supervisor = Supervisor(children, logs=logs, say=say or to_stderr, clock=clock, journal=journal)
+    if journal is not None:
+        journal.begin()
     for child in children:
         _rotate(logs / f"{child.name}.log")
     before = descendants()

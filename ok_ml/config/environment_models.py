@@ -132,7 +132,10 @@ class AlertsConfig(Frozen):
     repeat_after_hours: float = Field(default=1.0, gt=0, description="First repetition of an open incident, hours.")
     repeat_every_hours: float = Field(default=24.0, gt=0, description="Between later repetitions, hours.")
     reopen_within_hours: float = Field(
-        default=2.0, ge=0, description="What fails again so soon after closing is the same incident, hours."
+        default=26.0, ge=0, description="What fails again so soon after closing is the same incident, hours."
+    )
+    reopen_process_within_seconds: float = Field(
+        default=600.0, ge=0, description="The same for a process that dies again, wall seconds."
     )
     gather_hours: float = Field(
         default=24.0, ge=0, description="Checks that fail along the lineage so soon are one incident, hours."

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ok_ml.config.environment_models import AlertChannel, AlertsConfig
-from ok_ml.incidents.signals import DAY_SECONDS, Severity
+from ok_ml.incidents.signals import DAY_SECONDS, Kind, Severity
 
 FILE: Final = "file"
 TOPIC: Final = "topic"
 ALWAYS: Final = (FILE, TOPIC)
 
-# However fast days go by, nobody wants a message more often, and two ticks of the sensor must fit.
+# However fast days go by, nobody wants a message more often, and two ticks of the sensor must fit ...
 LEAST_SECONDS: Final = 60.0
+# ... and a run, which fast days do not make faster, may meet one cause at several of its checks.
+LEAST_GATHERING_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Policy:
 
     repeat_after_hours: float = 1.0
     repeat_every_hours: float = 24.0
-    reopen_within_hours: float = 2.0
+    reopen_within_hours: float = 26.0
+    reopen_process_within_seconds: float = 600.0
     gather_hours: float = 24.0
     channels: tuple[AlertChannel, ...] = ()
 
@@ -34,21 +37,23 @@ class Policy:
     def of(cls, config: AlertsConfig, channels: tuple[AlertChannel, ...] = ()) -> "Policy":
         """The policy of a deployment."""
         return cls(
-            config.repeat_after_hours, config.repeat_every_hours, config.reopen_within_hours, config.gather_hours,
-            channels,
+            config.repeat_after_hours, config.repeat_every_hours, config.reopen_within_hours,
+            config.reopen_process_within_seconds, config.gather_hours, channels,
         )  # fmt: skip
 
     def repeat_pause(self, repeats: int, day_seconds: float) -> float:
         """Seconds between the last message of an open incident and the next repetition."""
         return seconds(self.repeat_every_hours if repeats else self.repeat_after_hours, day_seconds)
 
-    def reopen_window(self, day_seconds: float) -> float:
+    def reopen_window(self, kind: Kind, day_seconds: float) -> float:
         """Seconds after closing in which the same failure is still the same incident."""
+        if kind in ("process", "heartbeat"):
+            return self.reopen_process_within_seconds
         return seconds(self.reopen_within_hours, day_seconds)
 
     def gather_window(self, day_seconds: float) -> float:
         """Seconds after opening in which failing checks along the lineage are taken for the same cause."""
-        return seconds(self.gather_hours, day_seconds)
+        return max(seconds(self.gather_hours, day_seconds), LEAST_GATHERING_SECONDS)
 
     def routed(self, owners: set[str], severity: Severity) -> tuple[str, ...]:
         """Names of the channels that hear of an incident, file and topic aside."""

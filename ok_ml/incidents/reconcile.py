@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ok_ml.incidents.policy import ALWAYS, Policy
 from ok_ml.incidents.records import Event, Incident, Member, document, message_id
-from ok_ml.incidents.signals import DAY_SECONDS, Kind, Lineage, Signal, in_order
+from ok_ml.incidents.signals import DAY_SECONDS, KINDS, Kind, Lineage, Signal, in_order
 from ok_ml.incidents.store import Store, Transaction, new_id
 
 
@@ -64,7 +64,7 @@ class _Book:
         self.transaction, self.lineage, self.policy, self.now = transaction, lineage, policy, now
         self.changes = Changes()
         self.open = transaction.open_incidents()
-        self.recent = transaction.closed_since(now - policy.reopen_window(DAY_SECONDS))
+        self.recent = transaction.closed_since(now - max(policy.reopen_window(kind, DAY_SECONDS) for kind in KINDS))
         self.seen = set[str]()
 
     # -- signals -------------------------------------------------------------------------------------------------
@@ -91,7 +91,9 @@ class _Book:
         """The incident of this key that was closed a short while ago, open again."""
         for incident in reversed(self.recent):
             ended = incident.closed_at or 0.0
-            if key in incident.members and self.now - ended <= self.policy.reopen_window(incident.day_seconds):
+            if key in incident.members and self.now - ended <= self.policy.reopen_window(
+                incident.kind, incident.day_seconds
+            ):
                 self.recent.remove(incident)
                 self.open.append(incident)
                 incident.closed_at, incident.repeats, incident.episodes = None, 0, incident.episodes + 1
@@ -175,7 +177,7 @@ class _Book:
         if incident.failing:
             return False
         good_since = max(member.passed_at or 0.0 for member in incident.members.values())
-        held = self.policy.reopen_window(incident.day_seconds) if incident.episodes > 1 else 0.0
+        held = self.policy.reopen_window(incident.kind, incident.day_seconds) if incident.episodes > 1 else 0.0
         return self.now - good_since >= held
 
     def _repeat(self, incident: Incident) -> None:
