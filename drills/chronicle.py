@@ -1,5 +1,6 @@
 """What is seen of a living deployment from outside, written down as it happens: days, verdicts, runs, alerts, what is served."""
 
+import contextlib
 import json
 import threading
 import time
@@ -109,8 +110,11 @@ class Chronicle(threading.Thread):
         return [_run_seen(record) for record in self._instance.get_run_records(ascending=True)]
 
     def _look(self) -> None:
+        from sqlalchemy.exc import OperationalError
+
         for look in (self._days, self._verdicts, self._served, self._alerts, self._runs):
-            look()
+            with contextlib.suppress(OperationalError):  # somebody writes at this moment: the next look sees it
+                look()
 
     def _once(self, *key: str) -> bool:
         if key in self._seen:

@@ -76,8 +76,8 @@ class Incident:
         self.chronicle.note(
             "act", "quiet days", "a network of its own starts, with its daemon, broker, storage and service"
         )
-        self.chronicle.start()
         self.deployment.start()
+        self.chronicle.start()
         self._wait("the first generation is served", self._generation)
         users = self.deployment.project()
         self.prober = Prober(self.deployment, _some_users(users), self.base / "probes.jsonl")
@@ -183,7 +183,6 @@ class Incident:
         self._must(
             f"{act}: exactly one alert opened and closed", len(opened) == len(closed) == 1 and same, _titles(opened)
         )
-        self._must(f"{act}: in the topic the same", True, "see tests/incidents")
 
     def judge(self) -> None:
         """What the prober saw, held against the story."""
