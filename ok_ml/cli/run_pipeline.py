@@ -41,7 +41,7 @@ class PipelineRun:
         with ExitStack() as stack:
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
-            for phase in (self._data, self._features, self._watch, self._training):
+            for phase in (self._data, self._product, self._online, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
@@ -66,7 +66,27 @@ class PipelineRun:
         if todo:
             raw = (keys.RAW_LOG,) if dataset.world else ()
             first, last = wanted.index(todo[0]), wanted.index(todo[-1])
-            yield Work(dataset.dataset, (*raw, *keys.DATASET_TABLES), tuple(wanted[first : last + 1]))
+            tables = (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)
+            yield Work(dataset.dataset, tables, tuple(wanted[first : last + 1]))
+
+    def _product(self) -> Iterator[Work]:
+        """What people did on days that were ingested before somebody counted it."""
+        from ok_ml.pipelines.product import is_current
+
+        dataset, days = self.pipeline.dataset, self.pipeline.committed()
+        todo = [dt for dt in days if not is_current(dataset, self.pipeline.lake, dt)]
+        if todo:
+            yield Work(dataset.dataset, keys.DATASET_SERIES, _range(days, todo))
+
+    def _online(self) -> Iterator[Work]:
+        """Days on which a generation of this experiment was served; without one there is nothing to join."""
+        from ok_ml.pipelines.online import is_current, served_days
+
+        served = served_days(self.pipeline)
+        todo = [dt for dt in served if self.force or not is_current(self.pipeline, dt)]
+        self._note(todo, served, f"online metrics of {len(served)} days")
+        if todo:
+            yield Work(self.experiment, (c.ONLINE_METRICS,), _range(self.pipeline.committed(), todo))
 
     def _features(self) -> Iterator[Work]:
         for run in self.pipeline.feature_runs():
@@ -202,6 +222,11 @@ class PipelineRun:
         leave_headless(self.project, self.experiment, seconds, self.memory.peak_mib)
         write_data_metrics(self.project)
         describe_run(self.pipeline, self.summary)
+
+
+def _range(days: list[str], todo: list[str]) -> tuple[str, ...]:
+    """The days from the first to the last of those to do: a Dagster run takes a range."""
+    return tuple(days[days.index(todo[0]) : days.index(todo[-1]) + 1])
 
 
 def _no_days(dataset: DatasetConfig) -> DataError:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ok_ml import columns as c
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.partitions import minus_days
-from ok_ml.pipelines.served import Served, lists_folder, read_lists, served_on
+from ok_ml.pipelines.served import Served, lists_folder, live_history, read_lists, served_on
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 from ok_ml.places import place_of
 from ok_ml.quality import online
@@ -72,6 +72,15 @@ def online_inputs(pipeline: SourceRecommendation, dt: str) -> dict[str, str]:
 def is_current(pipeline: SourceRecommendation, dt: str) -> bool:
     """Whether a day's numbers are those of what is committed now."""
     return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, online_inputs(pipeline, dt))
+
+
+def served_days(pipeline: SourceRecommendation) -> list[str]:
+    """Committed days on which a generation of this experiment was served, ascending."""
+    lake, name = pipeline.lake, pipeline.name
+    history = live_history(lake, name)
+    days = pipeline.committed() if history else []
+    found = {dt: served_on(lake, name, pipeline.dataset, dt, history) for dt in days}
+    return [dt for dt, served in found.items() if not isinstance(served, str)]
 
 
 def window_from(pipeline: SourceRecommendation, dt: str) -> list[str] | None:

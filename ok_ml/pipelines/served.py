@@ -68,13 +68,15 @@ def live_history(lake: Lake, experiment: str) -> list[Served]:
     return [Served(**lake.manifest(experiment, LIVE_HISTORY, one).details) for one in partitions]
 
 
-def served_on(lake: Lake, experiment: str, dataset: "DatasetConfig", dt: str) -> Served | str:
+def served_on(
+    lake: Lake, experiment: str, dataset: "DatasetConfig", dt: str, history: list[Served] | None = None
+) -> Served | str:
     """What people were served on a day, or why that is nothing.
 
     A simulated network's log names the generation. Elsewhere it is the one that was live when the day began: the last to
-    go live while no day from `dt` on was committed.
+    go live while no day from `dt` on was committed. `history` saves reading it again.
     """
-    history = live_history(lake, experiment)
+    history = live_history(lake, experiment) if history is None else history
     if dataset.world is not None:
         raw = lake.find(dataset.dataset, _RAW_EVENTS, dt)
         name = raw.inputs.get("served", _NONE) if raw else _NONE
