@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 from ok_ml.config.environment_models import AlertChannel, AlertsConfig
 from ok_ml.config.models import Project
+from ok_ml.incidents.apprise_channel import AppriseChannel
 from ok_ml.incidents.channels import ALERTS_FILE, Channel, FileChannel
+from ok_ml.incidents.topic_channel import TopicChannel
 
 
 def known_addresses(config: AlertsConfig, environ: Mapping[str, str] | None = None) -> tuple[AlertChannel, ...]:
@@ -16,4 +18,9 @@ def known_addresses(config: AlertsConfig, environ: Mapping[str, str] | None = No
 
 def channels_of(project: Project) -> list[Channel]:
     """Everything that messages can be delivered to now."""
-    return [FileChannel(project.state_dir / ALERTS_FILE)]
+    alerts = project.environment.alerts
+    return [
+        FileChannel(project.state_dir / ALERTS_FILE),
+        TopicChannel(project.environment.kafka, alerts.topic, project.state_dir),
+        *map(AppriseChannel, known_addresses(alerts)),
+    ]
