@@ -87,7 +87,7 @@ class Incident:
         self._must("quiet days raise no alert", not self._opened(), _titles(self._opened()))
 
     def _act_one(self) -> None:
-        self.broken_day = self._day_to_come(1)
+        self.broken_day = self._day_to_come(2)
         self._tell_world({"incidents": [{"day": self._number(self.broken_day), **BROKEN}]})
         self.chronicle.note("act", f"act 1: on {self.broken_day} a broken join gives every event another one's source",
                             "the export, not what people did", self.broken_day)  # fmt: skip
@@ -103,7 +103,7 @@ class Incident:
 
     def _act_two(self) -> None:
         opened, version = len(self._opened()), self.deployment.live()[1]
-        self.changed_day = self._day_to_come(1)
+        self.changed_day = self._day_to_come(2)
         self._tell_world(
             {"incidents": [], "taste_changes": [{"day": self._number(self.changed_day), "share": CHANGED_SHARE}]}
         )
@@ -153,7 +153,7 @@ class Incident:
         return [line for line in self.chronicle.alerts() if line["event"] == "closed"]
 
     def _day_to_come(self, ahead: int) -> str:
-        """The date of a day that the clock has not yet begun to write."""
+        """The date of a day that the clock has not begun to write: the next one may be under way."""
         project = self.deployment.project()
         from ok_ml.world.network import World
 
@@ -169,7 +169,6 @@ class Incident:
     def _tell_world(self, changes: dict[str, Any]) -> None:
         """What the clock lets happen from its next day on."""
         self.deployment.update(DATASET_FILE, {f"sizes.{SIZE}.world.{name}": value for name, value in changes.items()})
-        self.deployment.kill("clock")
 
     # -- what must hold --------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from ok_ml.world.network import World
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.config.models import Project
+    from ok_ml.config.models import DatasetConfig, Project, WorldConfig
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,16 @@ def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists |
     return ServedLists(user_ids, padded, known[-1].generation_name)
 
 
+def world_now(project: "Project", started: "DatasetConfig") -> World:
+    """The world of a dataset as its YAML is now; the one of the start while the YAML cannot be read."""
+    dataset = started
+    try:
+        dataset = load_project(project.root, project.size).datasets[started.dataset]
+    except (OkMlError, KeyError) as error:
+        logger.warning("the configuration cannot be read, so the world goes on as it was: %s", error)
+    return World(dataset.world or cast("WorldConfig", started.world), dataset.parts)
+
+
 def experiment_of(project: "Project", dataset: str) -> str | None:
     """Whose lists the users of a dataset see: its automatic experiment, else any; the first by name."""
     found = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]
@@ -92,7 +102,6 @@ def run(project: "Project", stop: threading.Event) -> None:
     try:
         reader = store.reader(experiment) if experiment else None
         read = partial(served_lists, reader) if reader is not None else lambda _users: None
-        world = World(dataset.world, dataset.parts)
         board = metrics.Board(metrics.CLOCK)
         board.add(metrics.CLOCK_DAYS, 0, dataset=dataset.dataset)
 
@@ -101,7 +110,8 @@ def run(project: "Project", stop: threading.Event) -> None:
             board.set(metrics.CLOCK_DAY, end_seconds(dt, dataset.partition.grain), dataset=dataset.dataset)
 
         with Exporter(project.state_dir, metrics.CLOCK, board):
-            run_clock(world, Lake(project.lake_root), dataset.dataset, clock.day_seconds, read, stop, count)
+            world_of = partial(world_now, project, dataset)
+            run_clock(world_of, Lake(project.lake_root), dataset.dataset, clock.day_seconds, read, stop, count)
     finally:
         store.close()
 

@@ -23,7 +23,7 @@ ReadServed = Callable[["NDArray[np.int64]"], ServedLists | None]
 
 
 def run_clock(
-    world: World, lake: Lake, scope: str, day_seconds: float, read_served: ReadServed, stop: threading.Event,
+    world_of: Callable[[], World], lake: Lake, scope: str, day_seconds: float, read_served: ReadServed, stop: threading.Event,
     on_day: Callable[[str], None] | None = None, *, workers: int = 1,
 ) -> None:  # fmt: skip
     """Commit the day after the newest committed one every `day_seconds` of wall time, until `stop` is set.
@@ -33,6 +33,8 @@ def run_clock(
 
     Parameters
     ----------
+    world_of
+        The world as its configuration is now; asked before each day, so that an incident can be planted in a living network.
     day_seconds
         Wall seconds of a simulated day.
     read_served
@@ -44,6 +46,7 @@ def run_clock(
     while not stop.wait(max(due - time.monotonic(), 0.0)):
         late = time.monotonic() - due > day_seconds
         due = (time.monotonic() if late else due) + day_seconds
+        world = world_of()
         dt = next_date(world, lake, scope)
         if dt is None:
             _LOG.info("%s: the clock waits for the first %d days", scope, world.config.days)

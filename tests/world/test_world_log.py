@@ -209,7 +209,7 @@ def test_the_clock_goes_on_after_the_newest_day_and_serves_what_the_storage_has(
         if len(committed) == 3:
             stop.set()
 
-    run_clock(world, lake, SCOPE, 0.01, read_served, stop, on_day)
+    run_clock(lambda: world, lake, SCOPE, 0.01, read_served, stop, on_day)
     assert committed == ["2026-01-13", "2026-01-14", "2026-01-15"]
     assert [lake.manifest(SCOPE, EVENTS, dt).inputs["served"] for dt in committed] == ["none", "g2", "g3"]
     assert np.array_equal(asked[1], np.sort(world.user_ids(9)))
@@ -222,7 +222,7 @@ def test_the_clock_waits_for_the_first_days(tmp_path):
     export_days(world, lake, SCOPE, world.dates()[:3], workers=1)
     assert next_date(world, lake, SCOPE) is None
     threading.Timer(0.1, stop.set).start()
-    run_clock(world, lake, SCOPE, 0.01, lambda users: None, stop)
+    run_clock(lambda: world, lake, SCOPE, 0.01, lambda users: None, stop)
     assert lake.partitions(SCOPE, EVENTS) == world.dates()[:3]
 
 
@@ -242,7 +242,7 @@ def test_a_clock_that_was_held_up_makes_up_for_one_day_at_most(tmp_path, monkeyp
     export_days(world, lake, SCOPE, world.dates(), workers=1)
     monkeypatch.setattr("ok_ml.world.clock.time.monotonic", lambda: now[0])
     monkeypatch.setattr("ok_ml.world.clock.export_days", held_up)
-    run_clock(world, lake, SCOPE, 10.0, lambda users: None, Stop())
+    run_clock(lambda: world, lake, SCOPE, 10.0, lambda users: None, Stop())
     assert waits == [10.0, 0.0, 9.0, 9.0, 9.0]
 
 
