@@ -268,11 +268,11 @@ class Board:
         self._values: dict[str, dict[_Key, float]] = {}
         self._histograms: dict[str, prometheus.Histogram] = {}
 
-    def set(self, metric: Metric, value: float, **labels: str) -> None:
+    def set(self, metric: Metric, value: float, /, **labels: str) -> None:
         """Set a gauge, or a counter to a total that is counted elsewhere."""
         self._values.setdefault(metric.name, {})[_key(metric, labels)] = float(value)
 
-    def add(self, metric: Metric, amount: float = 1.0, **labels: str) -> None:
+    def add(self, metric: Metric, amount: float = 1.0, /, **labels: str) -> None:
         """Count; call it from one thread only."""
         known, key = self._values.setdefault(metric.name, {}), _key(metric, labels)
         known[key] = known.get(key, 0.0) + amount
@@ -282,7 +282,7 @@ class Board:
         for metric in metrics:
             self._values.pop(metric.name, None)
 
-    def observer(self, metric: Metric, **labels: str) -> Callable[[float], None]:
+    def observer(self, metric: Metric, /, **labels: str) -> Callable[[float], None]:
         """What takes the observations of a histogram with these labels; keep it, making one costs more than using it."""
         made = self._histograms.get(metric.name)
         if made is None:
