@@ -131,6 +131,19 @@ def secrets(machine: Machine) -> Iterator[Finding]:
             yield Finding(key, "ok", f"{variable} is set")
 
 
+def alerts(machine: Machine) -> Iterator[Finding]:
+    """Channels of alerts whose address is not known: they are off, which is no error."""
+    if machine.project is None:
+        return
+    for channel in machine.project.environment.alerts.channels:
+        name = f"alerts {channel.name}"
+        if not machine.environ.get(channel.url_env):
+            remedy = f"export {channel.url_env}=... (an address that Apprise knows, such as slack://...)"
+            yield Finding(name, "warn", f"{channel.url_env} is not set: this channel is off", remedy)
+        else:
+            yield Finding(name, "ok", f"{channel.url_env} is set")
+
+
 def data(machine: Machine) -> Iterator[Finding]:
     """Variables that name the folders of data which do not come with the project: optional."""
     if machine.project is None:
@@ -177,5 +190,6 @@ def _is_ours(process: "psutil.Process", machine: Machine) -> bool:
 
 
 PROJECT_CHECKS: Final[dict[str, Callable[[Machine], Iterable[Finding]]]] = {
-    "configuration": configuration, "state": state, "ports": ports, "services": services, "secrets": secrets, "data": data,
+    "configuration": configuration, "state": state, "ports": ports, "services": services, "secrets": secrets, "alerts": alerts,
+    "data": data,
 }  # fmt: skip

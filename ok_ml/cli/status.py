@@ -21,7 +21,9 @@ _PENDING_SECONDS: Final = 3600.0  # a check that was planned for longer than thi
 
 
 def collect(project: "Project") -> list[StatusRow]:
-    """One row for each asset, worst first, its checks folded into it; also written to `<state>/status.json`.
+    """One row for each open incident, then one for each asset, worst first, its checks folded into it.
+
+    The assets are also written to `<state>/status.json`.
 
     Freshness is judged by the wall clock only while a daemon lives: without one no day goes by, so nothing ages.
 
@@ -42,14 +44,15 @@ def collect(project: "Project") -> list[StatusRow]:
     from dagster import DagsterInstance
 
     from ok_ml.definitions import build_definitions
+    from ok_ml.serving.incident_items import incident_items
     from ok_ml.serving.watch import collector_items, heartbeat_item
 
     with DagsterInstance.from_config(str(home)) as instance:
         assets = _rows(_Reading(instance, build_definitions(project)))
         beat = [one for one in [heartbeat_item(project)] if one.age_seconds is not None]
         rows = worst_first([*assets, *beat, *collector_items(project)])
-    write_status(project.state_dir, rows)
-    return rows
+    write_status(project.state_dir, rows)  # without incidents: whoever reads the file has them at first hand
+    return [*incident_items(project), *rows]
 
 
 class _Reading:

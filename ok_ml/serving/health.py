@@ -26,6 +26,7 @@ State = Literal["ok", "warn", "fail", "unknown"]
 
 STATES: Final[tuple[State, ...]] = ("fail", "warn", "unknown", "ok")  # worst first
 STATUS_FILE: Final = "status.json"
+INCIDENT: Final = "incident"
 STALE_STATUS_SECONDS: Final = 15 * 60.0
 
 
@@ -36,7 +37,7 @@ class StatusItem:
     Attributes
     ----------
     kind
-        generation, materialiser, service, run, asset, check, collector or daemon.
+        incident, generation, materialiser, service, run, asset, check, collector or daemon.
     age_seconds
         Seconds since it last did what it is there for; None if that is not known.
     message
@@ -60,8 +61,13 @@ def worst(items: Iterable[StatusItem]) -> State:
 
 
 def worst_first(items: Iterable[StatusItem]) -> list[StatusItem]:
-    """Sorted by state, then oldest first, then by name."""
-    return sorted(items, key=lambda item: (STATES.index(item.state), -(item.age_seconds or 0.0), item.kind, item.name))
+    """Open incidents before everything else; each sorted by state, then oldest first, then by name."""
+    return sorted(
+        items,
+        key=lambda item: (
+            item.kind != INCIDENT, STATES.index(item.state), -(item.age_seconds or 0.0), item.kind, item.name,
+        ),
+    )  # fmt: skip
 
 
 def report(items: Iterable[StatusItem]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from typing import Final
 
-from ok_ml.serving.health import STATES, State, StatusItem, in_words, worst, worst_first
+from ok_ml.serving.health import INCIDENT, STATES, State, StatusItem, in_words, worst, worst_first
 from ok_ml.serving.html import Markup, breakable, tag
 from ok_ml.serving.layout import Neighbours, notice, page
 
@@ -22,11 +22,16 @@ _KIND_WORDS: Final = {
 def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
     """The whole page."""
     ordered = worst_first(items)
-    trouble = worst_first(folded([item for item in ordered if item.state != "ok"]))
+    incidents = [item for item in ordered if item.kind == INCIDENT]
+    trouble = worst_first(folded([item for item in ordered if item.state != "ok" and item.kind != INCIDENT]))
     fine = [item for item in ordered if item.state == "ok"]
     content = [tag("div", tag("h1", "Health"), _tally(ordered)), _headline(ordered)]
+    if incidents:
+        title = tag("h2", "Open incidents", id="incidents")
+        content.append(tag("section", title, _table(incidents, "incidents"), class_="card"))
     if trouble:
-        content.append(tag("section", tag("h2", "Needs attention", id="attention"), _table(trouble), class_="card"))
+        title = tag("h2", "Needs attention", id="attention")
+        content.append(tag("section", title, _table(trouble, "attention"), class_="card"))
     if fine:
         content.append(tag("section", tag("h2", "Fine"), _fine(fine), class_="card"))
     return page("Health", *content, current="/health", neighbours=neighbours, wide=True)
@@ -68,13 +73,15 @@ def _headline(items: list[StatusItem]) -> Markup:
     if not first:
         return notice("", "Nothing is watched yet.", "Start everything with `make ui`, or run `ok-ml status`.")
     item = first[0]
-    return notice(state, f"{item.name} is {STATE_WORDS[state]}: {item.message or 'no reason was given'}")
+    verb = "" if item.kind == INCIDENT else f" is {STATE_WORDS[state]}"
+    return notice(state, f"{item.name}{verb}: {item.message or 'no reason was given'}")
 
 
-def _table(items: list[StatusItem]) -> Markup:
-    names = ("State", "What", "Kind", "Age", "Reason and next step", "Owner")
+def _table(items: list[StatusItem], title_id: str) -> Markup:
+    age = "Since" if title_id == "incidents" else "Age"
+    names = ("State", "What", "Kind", age, "Reason and next step", "Owner")
     head = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names]))
-    return tag("div", tag("table", head, tag("tbody", *[_row(item) for item in items])), class_="table", tabindex=0, role="region", aria_labelledby="attention")  # fmt: skip
+    return tag("div", tag("table", head, tag("tbody", *[_row(item) for item in items])), class_="table", tabindex=0, role="region", aria_labelledby=title_id)  # fmt: skip
 
 
 def _row(item: StatusItem) -> Markup:

@@ -22,6 +22,7 @@ from ok_ml.lake import Lake
 from ok_ml.serving.dagster_view import dagster_items
 from ok_ml.serving.health import StatusItem, in_words, merged, read_status
 from ok_ml.serving.http import Problem
+from ok_ml.serving.incident_items import incident_items
 from ok_ml.serving.readers import Readers, answered
 
 _CONNECT_SECONDS: Final = 0.5
@@ -32,7 +33,7 @@ _ASIDE_WARN: Final = 0.05  # of all messages
 def look(project: Project, readers: Readers) -> list[StatusItem]:
     """Everything that is watched. May take up to about three seconds when servers do not answer."""
     own = [*_experiments(project, readers), heartbeat_item(project), *collector_items(project), *_services(project)]
-    return merged(own, dagster_items(project), read_status(project.state_dir))
+    return merged(incident_items(project), own, dagster_items(project), read_status(project.state_dir))
 
 
 # -- generations and their materialiser --------------------------------------------------------------------------
