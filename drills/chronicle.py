@@ -87,8 +87,9 @@ class Chronicle(threading.Thread):
     def stop(self) -> None:
         """Look once more, and no more."""
         self._ending.set()
-        self.join(20)
-        self._look()
+        if self.is_alive():
+            self.join(20)
+            self._look()
 
     # -- looking -------------------------------------------------------------------------------------------------
 
