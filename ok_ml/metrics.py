@@ -192,13 +192,18 @@ HEADLESS_MEMORY: Final = _declare(
 
 RUNS: Final = _declare(
     DAEMON, "counter", "runs_total", "Dagster runs that are over; outcome is success, failure or canceled.",
-    "job", "outcome",
+    "dagster_job", "outcome",
 )  # fmt: skip
 RUN_SECONDS: Final = _declare(
-    DAEMON, "gauge", "run_seconds", "Time of the last Dagster run with this outcome.", "job", "outcome"
+    DAEMON, "gauge", "run_seconds", "Time of the last Dagster run with this outcome.", "dagster_job", "outcome"
 )
 RUN_FINISHED: Final = _declare(
-    DAEMON, "gauge", "run_finished_timestamp_seconds", "When the last run with this outcome ended.", "job", "outcome"
+    DAEMON,
+    "gauge",
+    "run_finished_timestamp_seconds",
+    "When the last run with this outcome ended.",
+    "dagster_job",
+    "outcome",
 )
 RUNS_OPEN: Final = _declare(
     DAEMON, "gauge", "runs_in_progress", "Dagster runs that wait or go on; state is queued or started.", "state"

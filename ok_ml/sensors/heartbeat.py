@@ -101,7 +101,7 @@ def write_run_metrics(project: Project, instance: dg.DagsterInstance, jobs: list
 def _about_runs(
     board: metrics.Board, instance: dg.DagsterInstance, job: str, outcome: str, status: dg.DagsterRunStatus
 ) -> None:
-    wanted, labels = dg.RunsFilter(job_name=job, statuses=[status]), {"job": _shown(job), "outcome": outcome}
+    wanted, labels = dg.RunsFilter(job_name=job, statuses=[status]), {"dagster_job": _shown(job), "outcome": outcome}
     board.set(metrics.RUNS, instance.get_runs_count(wanted), **labels)
     for record in instance.get_run_records(wanted, limit=1):
         if record.start_time is not None and record.end_time is not None:

@@ -44,7 +44,7 @@ class Telemetry:
     def observe(self, path: str, status: int, seconds: float) -> None:
         """Take the time of one answer. On the hot path: two dictionaries and one observation, about 1.5 us."""
         if path.startswith(PREDICTIONS):
-            experiment, slash, _ = path[15:].partition("/")
+            experiment, slash, _ = path[len(PREDICTIONS) :].partition("/")
             key = (experiment, slash, status)
         else:
             key = ("", path, status)
