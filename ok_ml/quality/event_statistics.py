@@ -114,6 +114,7 @@ def _numbers(name: str, values: "NDArray[np.float64]") -> Iterator[Number]:
         return
     different, median = len(distinct(values)), float(np.median(values))
     yield _one("mean", name, values.mean(), n)
+    yield _one("log_mean", name, np.log1p(np.abs(values)).mean(), n)
     yield _one("sd", name, values.std(), n)
     yield _share("zero_share", name, np.count_nonzero(values == 0), n)
     yield _share("negative_share", name, np.count_nonzero(values < 0), n)
