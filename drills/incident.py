@@ -29,7 +29,7 @@ FIRST_PORT: Final = 18300
 QUIET_DAYS: Final = 2
 PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
-CHANGED_SHARE: Final = 0.5
+CHANGED_SHARE: Final = 0.4
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
 _WORLD: Final = {"users": 2000, "sources": 800}
 

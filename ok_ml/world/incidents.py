@@ -75,12 +75,17 @@ def _doubled(events: pa.Table, _size: float, _seed: int) -> pa.Table:
 
 
 def _misjoined(events: pa.Table, size: float, seed: int) -> pa.Table:
-    """A share of `size` of the rows carries the source of another one: joined with the wrong table of posts."""
-    owners = events["ownerId"].to_numpy().copy()
-    first, second = (hash64(seed, Stream.INCIDENTS, row_hashes(events).view(np.int64), n) for n in (1, 2))
-    hit = np.flatnonzero((_chance(events, seed) < size) & (owners > 0))
-    owners[hit[np.argsort(first[hit], kind="stable")]] = owners[hit[np.argsort(second[hit], kind="stable")]]
-    return _replaced(events, "ownerId", pa.chunked_array([owners]))
+    """A share of `size` of the posts carries the source of another one: joined with the wrong table of posts."""
+    owners, items = (events[name].to_numpy() for name in ("ownerId", "objectId"))
+    posts, first, at = np.unique(items[owners > 0], return_index=True, return_inverse=True)
+    right = owners[owners > 0][first]
+    draws = [hash64(seed, Stream.INCIDENTS, posts, number) for number in range(3)]
+    hit = np.flatnonzero(uniform(draws[0]) < size)
+    wrong = right.copy()
+    wrong[hit[np.argsort(draws[1][hit], kind="stable")]] = right[hit[np.argsort(draws[2][hit], kind="stable")]]
+    joined = owners.copy()
+    joined[owners > 0] = wrong[at]
+    return _replaced(events, "ownerId", pa.chunked_array([joined]))
 
 
 def _chance(events: pa.Table, seed: int) -> "NDArray[np.float64]":
