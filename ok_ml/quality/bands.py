@@ -29,6 +29,7 @@ HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enoug
 DEFAULT_LIMIT: Final = 6.0  # of the score, where nothing was calibrated
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
+_LARGEST_EXPONENT: Final = 700.0  # of e in a double
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
 _SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
 
@@ -144,7 +145,7 @@ def _judge(
     if len(dts) < LEAST_DAYS or not today:
         return []
     names, values, n = _matrix([*(history[day] for day in dts), today])
-    kinds = kinds_of(values)
+    kinds = kinds_of(names, values)
     values = _with_zeros(names, values, kinds)
     expected, scale, freedom = _forecast(dts, dt, values, n, kinds)
     moved = on_scale(values[-1], n[-1], kinds)
@@ -205,13 +206,17 @@ def _matrix(
     return names, values, n
 
 
-def kinds_of(values: "NDArray[np.float64]") -> "NDArray[np.int64]":
-    """What the numbers of each column are: a share (all in 0 .. 1), a count (whole, not negative), a positive level, other."""
+def kinds_of(names: Sequence[Name], values: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """What the numbers of each column are: a share (all in 0 .. 1), a count (whole, not negative), a positive level, other.
+
+    A number that was only ever 0 or 1 is a share if its name ends so, else a count.
+    """
     unknown = np.isnan(values)
-    share = (unknown | ((values >= 0) & (values <= 1))).all(axis=0)
-    count = (unknown | ((values >= 0) & (values == np.floor(values)))).all(axis=0)
+    named = np.array([name.metric.endswith("share") for name in names], bool)
+    whole = (unknown | ((values >= 0) & (values == np.floor(values)))).all(axis=0)
+    share = (unknown | ((values >= 0) & (values <= 1))).all(axis=0) & (named | ~whole)
     level = (unknown | (values > 0)).all(axis=0)
-    kinds: NDArray[np.int64] = np.select([share, count, level], [_SHARE, _COUNT, _LEVEL], _PLAIN)
+    kinds: NDArray[np.int64] = np.select([share, whole, level], [_SHARE, _COUNT, _LEVEL], _PLAIN)
     return kinds
 
 
@@ -332,7 +337,9 @@ def normal_score(t: "NDArray[np.float64]", freedom: "NDArray[np.float64]") -> "N
 def student(score: float, freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
     """The inverse of `normal_score` for a positive score."""
     factor = (8 * freedom + 1) / (8 * freedom + 3)
-    t: NDArray[np.float64] = np.sqrt(freedom * np.expm1((score / factor) ** 2 / freedom))
+    with np.errstate(invalid="ignore"):
+        exponent = np.minimum((score / factor) ** 2 / freedom, _LARGEST_EXPONENT)
+    t: NDArray[np.float64] = np.sqrt(freedom * np.expm1(exponent))
     return t
 
 
