@@ -204,9 +204,10 @@ def follow(experiment: str, *tables: str) -> Condition:
     Blocking checks of everything upstream must have passed; of what is about to run in the same run they will be, or
     that run ends there.
     """
-    moved = dg.AutomationCondition.newly_updated() | dg.AutomationCondition.will_be_requested()
-    safe = dg.AutomationCondition.all_deps_match(dg.AutomationCondition.will_be_requested() | _passed())
-    wanted = _any_of(experiment, tables, moved).since_last_handled()
+    requested = dg.AutomationCondition.will_be_requested()
+    safe = dg.AutomationCondition.all_deps_match(requested | _passed())
+    moved = _any_of(experiment, tables, dg.AutomationCondition.newly_updated()).since_last_handled()
+    wanted = moved | _any_of(experiment, tables, requested)
     return (wanted & safe & _idle()).with_label(f"follows {', '.join(tables)}")
 
 
