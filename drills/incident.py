@@ -63,6 +63,8 @@ class Incident:
             self._begin()
             self._act_one()
             self._act_two()
+        except TimeoutError as error:
+            self._must("the story comes to its end", False, str(error))
         finally:
             if self.prober is not None:
                 self.prober.stop()
@@ -202,7 +204,8 @@ class Incident:
 
     def _made_from_the_broken_day(self) -> set[str]:
         """Generations seen by the prober whose data reach the broken day and that were published before it was repaired."""
-        repaired = next(one.at for one in self.chronicle.entries if "delivered again" in one.what)
+        repairs = [one.at for one in self.chronicle.entries if "delivered again" in one.what]
+        repaired = repairs[0] if repairs else float("inf")
         assert self.prober is not None
         first_seen: dict[str, float] = {}
         for probe in self.prober.probes:
