@@ -81,12 +81,13 @@ def without_checks(deployment: Deployment, broken_day: str, say: Callable[[str],
             retrained.append(dt)
         served = lab.predict(bundle, dt)
     days = [lab.world.date_of(number + ahead) for ahead in range(DAYS)]
-    return _compared(days, kept, lost, retrained)
+    return compared(days, kept, lost, retrained)
 
 
-def _compared(
+def compared(
     days: list[str], kept: "Sequence[NDArray[np.int64]]", lost: "Sequence[NDArray[np.int64]]", retrained: list[str]
 ) -> Likes:
+    """Likes by day and user, int64 [users] a day, of both worlds laid side by side."""
     after = slice(RETRAINED_AFTER[0] + 1, None)
     one, other = (np.sum(np.stack(side[after]), axis=0).astype(np.float64) for side in (kept, lost))
     draws = np.random.default_rng(20201).integers(0, len(one), (_RESAMPLES, len(one)))
