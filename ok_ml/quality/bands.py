@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enough for a network that grows
 DEFAULT_LIMIT: Final = 6.0  # of the score, where nothing was calibrated
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
+_LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
 _LARGEST_EXPONENT: Final = 700.0  # of e in a double
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
@@ -297,8 +298,11 @@ def _sampling(
     rows = np.fmin(np.where(n > 0, n, np.nan), usual)
     chance = np.where(np.isnan(rows), 0.0, 1 / np.sqrt(np.maximum(rows, 1.0)))
     plain = np.where(np.isnan(size), 1.0, size) * np.maximum(chance, 1e-6) + 1e-9
+    level = np.maximum(_LEAST_SPREAD * chance, 1e-6)
     floors: NDArray[np.float64] = np.select(
-        [kinds == _COUNT, kinds == _PLAIN], [np.ones(len(kinds)), plain], np.maximum(chance, 1e-6)
+        [kinds == _COUNT, kinds == _PLAIN, kinds == _LEVEL],
+        [np.ones(len(kinds)), plain, level],
+        np.maximum(chance, 1e-6),
     )
     return floors
 
