@@ -41,6 +41,9 @@ _FAILED: Final = _requests('status=~"5.."')
 _ERRORS: Final = f"({_FAILED} or vector(0)) / {_requests()}"
 _FALLBACK_SHARE: Final = f"{_rate(m.FALLBACKS, 'experiment', _E)} / {_rate(m.LOOKUPS, 'experiment', _E)}"
 
+_INGESTED: Final = f'label_replace({m.NEWEST_DAY.name}{{table="events"}}, "dataset", "$1", "scope", "(.*)")'
+_WAITING: Final = f"({_latest(m.CLOCK_DAY, 'dataset')} - on (dataset) max by (dataset) ({_INGESTED})) / 86400"
+
 
 def _alive() -> Panel:
     return Panel(
@@ -137,19 +140,20 @@ PIPELINE: Final = Dashboard(
             Panel("Time to build the recommendations", "From the commit of the day's log to live.", [Query(_latest(m.BUILD_SECONDS, "experiment", _E), "{{experiment}}")], "s"),
             Panel("Serving steps", "predictions, publication and live_predictions, last run of each.",
                   [Query(f'max by (step) ({m.STEP_SECONDS.name}{{step=~"predictions|publication|live_predictions",scope=~"$experiment"}})', "{{step}}")], "s", stacked=True),
-            Panel("Days of the simulated network", "Committed by the clock, an hour.", [Query(f"3600 * {_rate(m.CLOCK_DAYS, 'dataset')}", "{{dataset}}")], "short"),
+            Panel("Days of the simulated network", "Committed by the clock within the hour before.", [Query(f"sum by (dataset) (increase({m.CLOCK_DAYS.name}[1h]))", "{{dataset}}")], "short", width=4),
+            Panel("Days to ingest", "Of the simulated network: between the clock's newest day and the newest events.", [Query(_WAITING, "{{dataset}}")], "short", width=4),
         ]),
         Row("Steps", [
             Panel("Seconds", "Last run of each step.", [Query(f"topk(12, {_latest(m.STEP_SECONDS, 'scope, step')})", "{{scope}}/{{step}}")], "s", "bars"),
             Panel("Peak memory", "Last run of each step, all of its processes together.", [Query(f"topk(12, {_latest(m.STEP_MEMORY, 'scope, step')})", "{{scope}}/{{step}}")], "bytes", "bars"),
             Panel("Rows", "That the last run of each step committed.", [Query(f"topk(12, {_latest(m.STEP_ROWS, 'scope, step')})", "{{scope}}/{{step}}")], "short", "bars"),
-            Panel("Steps by outcome", "An hour.", [Query(f"sum by (outcome) (increase({m.STEPS.name}[1h]))", "{{outcome}}")], "short"),
+            Panel("Steps by outcome", "Within the hour before.", [Query(f"sum by (outcome) (increase({m.STEPS.name}[1h]))", "{{outcome}}")], "short"),
             Panel("Since the last run of a step", "The longest waiting first.", [Query(f"topk(8, {_age(m.STEP_FINISHED, 'scope, step')})", "{{scope}}/{{step}}")], "s"),
             Panel("`ok-ml run`", "Time of the last headless run.", [Query(_latest(m.HEADLESS_SECONDS, "experiment", _E), "{{experiment}}")], "s", width=4),
             Panel("`ok-ml run`, memory", "Most resident memory.", [Query(_latest(m.HEADLESS_MEMORY, "experiment", _E), "{{experiment}}")], "bytes", width=4),
         ]),
         Row("Dagster", [
-            Panel("Runs by outcome", "An hour.", [Query(f"sum by (outcome) (increase({m.RUNS.name}[1h]))", "{{outcome}}")], "short", width=6),
+            Panel("Runs by outcome", "Within the hour before.", [Query(f"sum by (outcome) (increase({m.RUNS.name}[1h]))", "{{outcome}}")], "short", width=6),
             Panel("Time of the last run", "By job, those that ended well.", [Query(f'max by (dagster_job) ({m.RUN_SECONDS.name}{{outcome="success"}})', "{{dagster_job}}")], "s", width=6),
             Panel("Since the last failure", "By job; no line: it never failed.", [Query(f'time() - max by (dagster_job) ({m.RUN_FINISHED.name}{{outcome="failure"}})', "{{dagster_job}}")], "s", width=6),
             Panel("Runs in progress", "Queued and started.", [Query(_latest(m.RUNS_OPEN, "state"), "{{state}}")], "short", width=3),
@@ -158,7 +162,7 @@ PIPELINE: Final = Dashboard(
     ],
 )  # fmt: skip
 
-_LISTS: Final = 'metric=~"(hit_rate|recall|ndcg)@.*",group="",' + _E
+_LISTS: Final = 'metric=~"(hit_rate|recall|ndcg)@10(/3d)?",group="",' + _E
 
 QUALITY: Final = Dashboard(
     "quality", "ok_ml · data and models", "Whether data are there and like themselves, and what people do with what they are served.",
@@ -188,7 +192,7 @@ QUALITY: Final = Dashboard(
             Panel("Reaction rate by channel", "Posts that earned a reaction / posts shown, by how they came to the user.",
                   [Query(_latest(m.ONLINE, "metric", f'metric=~"reaction_rate_.*",group="",{_E}'), "{{metric}}")], "percentunit"),
             Panel("ndcg by model", "A better model raises it.", [Query(_latest(m.ONLINE, "group, metric", f'metric=~"ndcg@[0-9]+",group=~"model.*",{_E}'), "{{group}} {{metric}}")], "none"),
-            Panel("What people did", "Numbers of the newest day, for each active user.", [Query(_latest(m.PRODUCT, "dataset, metric", 'metric=~".*_per_user",group=""'), "{{metric}}")], "short", width=12),
+            Panel("What people did", "Numbers of the newest day, for each active user.", [Query(_latest(m.PRODUCT, "dataset, metric", 'metric=~".*_per_active_user",group=""'), "{{metric}}")], "short", width=12),
             Panel("Active users", "On the newest day.", [Query(_latest(m.PRODUCT, "dataset", 'metric="active_users",group=""'), "{{dataset}}")], "short", width=6),
             Panel("Since data were looked at", "The heartbeat and each run look; metrics of data are as old as this.", [Query(_age(m.WRITTEN, "process", 'process="data"'), "{{process}}")], "s", width=6),
         ]),

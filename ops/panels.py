@@ -110,8 +110,8 @@ def _experiment() -> build.QueryVariable:
         .datasource(_source())
         .query("label_values(ok_ml_served_data_limit_seconds, experiment)")
         .refresh(grafana.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .multi(True)  # noqa: FBT003 - the library's own signature
-        .include_all(True)  # noqa: FBT003
+        .multi(True)
+        .include_all(True)
         .all_value(".*")
         .current(grafana.VariableOption(selected=True, text="All", value="$__all"))
     )
@@ -162,7 +162,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
         .display_mode(shown.LegendDisplayMode.TABLE)
         .placement(shown.LegendPlacement.BOTTOM)
         .calcs(["lastNotNull", "max"])
-        .show_legend(True)  # noqa: FBT003
+        .show_legend(True)
     )
     if panel.stacked:
         made.stacking(common.StackingConfig().mode(shown.StackingMode.NORMAL))
