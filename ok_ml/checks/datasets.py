@@ -1,4 +1,4 @@
-"""Checks on datasets: volume, rejected rows."""
+"""Checks on datasets: rows set aside, and the rules that their YAML declares."""
 
 from collections.abc import Iterator
 
@@ -6,20 +6,25 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import result_of
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake
-
-_REJECTED_WARN = 0.05  # share of raw rows
-_VOLUME_WARN = 0.5  # of the median of the last partitions
+from ok_ml.quality.day_rules import KINDS
 
 
 def dataset_checks(project: Project, dataset: DatasetConfig) -> Iterator[dg.AssetChecksDefinition]:
-    """The checks of one dataset's events: both warn, none blocks, since features have blocking checks of their own."""
-    key = keys.asset_key(dataset.dataset, c.EVENTS)
+    """The checks of one dataset's events; which of them may block says its YAML."""
+    yield _rejected_rows(project, dataset)
+    yield _declared(project, dataset)
+
+
+def _rejected_rows(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
+    limit = dataset.checks.rejected_warn
 
     @dg.asset_check(
-        asset=key, name="rejected_rows", description=f"At most {_REJECTED_WARN:.0%} of the newest day's rows set aside."
-    )
+        asset=keys.asset_key(dataset.dataset, c.EVENTS), name="rejected_rows",
+        description=f"At most {limit:.0%} of the newest day's rows set aside.",
+    )  # fmt: skip
     def rejected_rows() -> dg.AssetCheckResult:
         lake = Lake(project.lake_root)
         manifest = lake.manifest(dataset.dataset, c.EVENTS, lake.latest(dataset.dataset, c.EVENTS))
@@ -30,26 +35,28 @@ def dataset_checks(project: Project, dataset: DatasetConfig) -> Iterator[dg.Asse
             f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:3]
         )
         return dg.AssetCheckResult(
-            passed=share <= _REJECTED_WARN,
+            passed=share <= limit,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"{rejected:,} of {rejected + manifest.rows:,} rows of {manifest.partition} set aside ({share:.2%}, limit "
-            f"{_REJECTED_WARN:.0%}){': ' + worst if worst else ''}. They are in {dataset.dataset}/{c.REJECTED}.",
+            f"{limit:.0%}){': ' + worst if worst else ''}. They are in {dataset.dataset}/{c.REJECTED}.",
             metadata={"share": share, "rejected": rejected, "partition": manifest.partition},
         )
 
-    @dg.asset_check(asset=key, name="volume", description="The newest day has at least half of the usual rows.")
-    def volume() -> dg.AssetCheckResult:
-        lake = Lake(project.lake_root)
-        dts = lake.partitions(dataset.dataset, c.EVENTS)[-8:]
-        rows = [lake.manifest(dataset.dataset, c.EVENTS, dt).rows for dt in dts]
-        usual = sorted(rows[:-1])[len(rows[:-1]) // 2] if len(rows) > 1 else rows[-1]
-        return dg.AssetCheckResult(
-            passed=rows[-1] >= _VOLUME_WARN * usual,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{dts[-1]} has {rows[-1]:,} rows; usual is {usual:,} (median of the {max(len(rows) - 1, 1)} days before), "
-            f"limit {_VOLUME_WARN:.0%} of it.",
-            metadata={"rows": rows[-1], "usual": usual},
-        )
+    return rejected_rows
 
-    yield rejected_rows
-    yield volume
+
+def _declared(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
+    """One step, one run of Great Expectations, a check for each kind of rule."""
+    key = keys.asset_key(dataset.dataset, c.EVENTS)
+    specs = [dg.AssetCheckSpec(kind, asset=key, description=text, blocking=True) for kind, text in KINDS.items()]
+
+    @dg.multi_asset_check(name=keys.op_name(dataset.dataset, "declared_checks"), specs=specs)
+    def declared(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from ok_ml.pipelines.judging_data import judge_data
+
+        verdict = judge_data(project, dataset)
+        context.log.info(verdict.headline)
+        for kind in KINDS:
+            yield result_of(project, verdict, kind, key)
+
+    return declared

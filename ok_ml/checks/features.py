@@ -6,9 +6,9 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
+from ok_ml.pipelines.judging_data import page_of
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
-
-_SHOWN = ("severity", "entity", "feature", "statistic", "seen", "expected", "message")
+from ok_ml.quality.verdicts import SHOWN
 
 
 def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
@@ -18,25 +18,28 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
         asset=keys.asset_key(pipeline.name, c.FEATURE_STATISTICS),
         name="feature_distributions",
         blocking=True,
-        description="Ranges, null shares and drift against the champion's reference, by Great Expectations.",
+        description="Ranges, nulls, quantiles, keys, columns, and drift against the champion's reference.",
     )
     def feature_distributions(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         from ok_ml.pipelines.watching import judge_features
 
         verdict = judge_features(pipeline)
         context.log.info(verdict.headline)
-        metadata: dict[str, dg.MetadataValue | float | int] = {
-            "expectations": len(verdict.findings),
-            "failed": len(verdict.failed),
-        }
+        metadata: dict[str, dg.MetadataValue | float | int] = {}
+        if verdict.worst_plot is not None:
+            metadata["worst"] = plot_metadata(project, verdict.worst_plot)
+        page = page_of(project, pipeline.name)
+        if page is not None:
+            metadata["series"] = dg.MetadataValue.url(page)
+        metadata |= {"expectations": len(verdict.findings), "failed": len(verdict.failed)}
         if verdict.failed:
             metadata["findings"] = table_metadata(
-                [{name: getattr(finding, name) for name in _SHOWN} for finding in verdict.failed]
+                [{name: getattr(finding, name) for name in SHOWN} for finding in verdict.failed]
             )
         if verdict.plot is not None:
             metadata["plot"] = plot_metadata(project, verdict.plot)
         return dg.AssetCheckResult(
-            passed=not verdict.failed,
+            passed=not verdict.failed and not verdict.blocks,
             severity=dg.AssetCheckSeverity.ERROR if verdict.blocks else dg.AssetCheckSeverity.WARN,
             description=verdict.headline,
             metadata=metadata,

@@ -13,18 +13,20 @@ from ok_ml.errors import GateRefused
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.pipelines.event_series import blocked_days, feature_window_days, is_settled, settle_events
 from ok_ml.pipelines.featuring import ENTITY_OF
+from ok_ml.pipelines.judging_data import limits_of
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.bins import BINS_FILE, REFERENCE_FILE
+from ok_ml.quality.verdicts import FEATURE_VERDICT
 
 if TYPE_CHECKING:
     from ok_ml.quality.bins import FrozenBins
-    from ok_ml.quality.expectations import Finding
+    from ok_ml.quality.rules import Finding
 
-VERDICT: Final = "feature_verdict"
-REFERENCE_FILE: Final = "reference.parquet"
-BINS_FILE: Final = "bins.json"
+VERDICT: Final = FEATURE_VERDICT
+DRIFTED: Final = "drifted"  # in the details of a verdict
 _WEEK: Final = 7
-_JUDGE_VERSION: Final = "2"  # raise it when the same statistics may get another verdict
+_JUDGE_VERSION: Final = "3"  # raise it when the same statistics may get another verdict
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Verdict:
     blocks: bool
     headline: str
     plot: Path | None
+    worst_plot: Path | None = None
 
 
 def build_statistics(
@@ -158,24 +161,34 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
 
     Older days are counted for their history only: what is served next comes from the newest one.
     """
-    from ok_ml.quality.expectations import failures, summary
+    from ok_ml.pipelines.judging_features import feature_findings, plot_finding
+    from ok_ml.quality.rules import failures, summary
+    from ok_ml.quality.verdicts import FEATURES, to_table
 
     dt = pipeline.calendar().serve_cut
     manifest = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
     if manifest is None:
         return Verdict(dt, [], [], False, f"{dt}, the newest day, has no statistics yet: nothing to judge", None)
     settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
-    findings = _findings(pipeline, dt)
+    findings = feature_findings(pipeline, dt)
     failed, odd = failures(findings), _blocked_log(pipeline, dt)
     headline = f"{dt}: {summary(findings)}{_of_log(odd)}"
     blocks = bool(failures(findings, "block") or odd)
-    verdict = Verdict(dt, findings, failed, blocks, headline, plot_drift(pipeline, dt))
-    rows = pa.table({"message": pa.array([finding.message for finding in failed], pa.string())})
+    worst = plot_finding(pipeline, failed[0]) if failed else None
+    verdict = Verdict(dt, findings, failed, blocks, headline, plot_drift(pipeline, dt), worst)
     pipeline.lake.write(
-        pipeline.name, VERDICT, dt, rows, sort_by=["message"], inputs=_judged(pipeline, manifest),
-        details={"blocks": blocks, "headline": verdict.headline},
+        pipeline.name, VERDICT, dt, to_table({FEATURES: findings}), sort_by=["message"], inputs=_judged(pipeline, manifest),
+        details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed)},
     )  # fmt: skip
     return verdict
+
+
+def _drifted(failed: list["Finding"]) -> list[str]:
+    """The features that are off the champion's reference, worst first, with what was seen: a cause of retraining."""
+    from ok_ml.quality.columns import JS, PSI
+
+    off = [finding for finding in failed if finding.statistic in (PSI, JS)]
+    return [f"{finding.feature} {finding.statistic} {finding.seen} (expected {finding.expected})" for finding in off]
 
 
 def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
@@ -239,7 +252,7 @@ def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, s
     return {
         "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
         "limits": fingerprint(pipeline.config.checks.model_dump(mode="json")), "code": _JUDGE_VERSION,
-        "odd_days": " ".join(_blocked_log(pipeline, statistics.partition)) or "none",
+        "declared": limits_of(pipeline.dataset), "odd_days": " ".join(_blocked_log(pipeline, statistics.partition)) or "none",
     }  # fmt: skip
 
 
@@ -253,12 +266,3 @@ def _of_log(odd: dict[str, str]) -> str:
     if not odd:
         return ""
     return f". The log of {', '.join(sorted(odd))}, within the windows of these features, blocks: {odd[max(odd)]}"
-
-
-def _findings(pipeline: SourceRecommendation, dt: str) -> list["Finding"]:
-    from ok_ml.quality.expectations import FeatureRule, validate_statistics
-
-    checks = pipeline.config.checks
-    rules = [FeatureRule(f.entity, f.name, *f.range) for f in pipeline.features]
-    statistics = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
-    return validate_statistics(statistics, drift_of(pipeline, dt), rules, checks)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 20
+REFERENCE_FILE = (
+    "reference.parquet"  # in a champion's folder: the statistics that drift is judged against, and their bins
+)
+BINS_FILE = "bins.json"
 FeatureKey: TypeAlias = tuple[str, str]  # entity, feature
 _VERSION = 1
 _LARGEST = np.finfo(np.float32).max  # edges are finite: an infinity lies below or above

@@ -82,6 +82,16 @@ def jensen_shannon(now: "ArrayLike", reference: "ArrayLike") -> float:
     return float(max(_entropy((p + r) / 2) - (_entropy(p) + _entropy(r)) / 2, 0.0))
 
 
+def js_beyond_chance(js: float | None, psi_noise: float | None) -> float | None:
+    """What sampling does not explain of a Jensen-Shannon divergence, bits; None if there is none.
+
+    Near zero both are the same quadratic form: JS in bits is PSI / (8 ln 2), and so is its noise.
+    """
+    if js is None or psi_noise is None:
+        return None
+    return max(js - psi_noise / (8 * math.log(2)), 0.0)
+
+
 def drift_table(
     current: "pa.Table", reference: "pa.Table", bins: FrozenBins, config: DriftConfig | None = None
 ) -> "pa.Table":
@@ -94,7 +104,7 @@ def drift_table(
     bins
         The frozen bins of the reference.
     config
-        Thresholds on the corrected `psi`.
+        Thresholds on `psi` and `js` beyond chance.
 
     Returns
     -------
@@ -148,11 +158,19 @@ def _judge(
     counts = now[q.BIN_COUNTS], then[q.BIN_COUNTS]
     raw, noise = psi(*counts), psi_noise(*counts)
     corrected = max(raw - noise, 0.0)
-    verdict = BLOCK if corrected > limits.psi_block else WARN if corrected > limits.psi_warn else OK
+    js = jensen_shannon(*counts)
+    bits = js_beyond_chance(js, noise)
+    verdicts = _verdict(corrected, limits.psi_warn, limits.psi_block), _verdict(bits, limits.js_warn, limits.js_block)
     return row | {
-        q.PSI: corrected, q.PSI_RAW: raw, q.PSI_NOISE: noise, q.JS: jensen_shannon(*counts), q.VERDICT: verdict,
+        q.PSI: corrected, q.PSI_RAW: raw, q.PSI_NOISE: noise, q.JS: js, q.VERDICT: min(verdicts, key=_SEVERITY.__getitem__),
         q.MOVED: _largest_move(now[q.BIN_EDGES], *counts),
     }  # fmt: skip
+
+
+def _verdict(value: float | None, warn: float | None, block: float | None) -> str:
+    if value is not None and block is not None and value > block:
+        return BLOCK
+    return WARN if value is not None and warn is not None and value > warn else OK
 
 
 def _largest_move(edges: list[float], now: list[int], then: list[int]) -> str:

@@ -227,7 +227,7 @@ def over_time(
         )
     if from_zero:
         axis.set_ylim(bottom=min(axis.get_ylim()[0], 0))
-    _label_days(axis, days, places)
+    label_days(axis, days, places)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}")
     axis.set_ylabel(unit)
     s.legend(axis, ncols=max(min(len(series), 4), 1), loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
@@ -279,9 +279,11 @@ def _colours(models: Sequence[str]) -> dict[str, str]:
     return {model: {**_BASELINE_COLOURS, **found}[model] for model in models}
 
 
-def _label_days(axis: "Axes", days: Sequence[str], places: "NDArray[np.int64]") -> None:
-    """About ten labels, each with its month; with its year if there is more than one."""
-    step = max(-(-len(days) // _MOST_DAYS_LABELLED), 1)
+def label_days(
+    axis: "Axes", days: Sequence[str], places: "NDArray[np.int64]", *, most: int = _MOST_DAYS_LABELLED
+) -> None:
+    """At most so many labels, each with its month; with its year if there is more than one."""
+    step = max(-(-len(days) // most), 1)
     form = "%d %b" if len({day[:4] for day in days}) <= 1 else "%d %b %Y"
     axis.set_xticks(places[::step], [f"{date.fromisoformat(day):{form}}".lstrip("0") for day in days[::step]])
 

@@ -53,6 +53,38 @@ def new_figure(
     return figure, axes
 
 
+def new_grid(title: str, subtitle: str, *, width: float = 11.0, height: float = 5.6) -> "tuple[Figure, list[Axes]]":
+    """A figure with one large axis at the left and two small ones, one above the other, at the right."""
+    figure = _blank(title, subtitle, width, height)
+    grid = figure.add_gridspec(2, 2, width_ratios=[1.15, 1.0])
+    axes = [figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])]
+    for axis in axes:
+        _style(axis)
+    return figure, axes
+
+
+def new_panels(
+    title: str, subtitle: str, *, columns: int, rows: int, panel: tuple[float, float] = (2.0, 1.25)
+) -> "tuple[Figure, list[Axes]]":
+    """A figure of many small axes, `panel` inches wide and high each, row by row."""
+    figure = _blank(title, subtitle, columns * panel[0], rows * panel[1] + 0.75)
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axis in axes:
+        _style(axis)
+    return figure, axes
+
+
+def _blank(title: str, subtitle: str, width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(rect=(0.01, 0.01, 0.98, 0.98 - 0.62 / height))
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
+    figure.text(0.15 / width, 1 - 0.12 / height, title, fontsize=13, fontweight="bold", color=INK, va="top")
+    figure.text(0.15 / width, 1 - 0.40 / height, subtitle, fontsize=9.5, color=MUTED, va="top")
+    return figure
+
+
 def horizontal(axis: "Axes") -> None:
     """Bars to the right: the grid lines stand upright."""
     axis.grid(visible=False, axis="y")

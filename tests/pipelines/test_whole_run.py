@@ -29,6 +29,7 @@ from ok_ml.governance.promotion import PromotionRecord, verify
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.pipelines.promoting import ALIAS, RECORD_FILE, champion_bundle
 from ok_ml.pipelines.training import model_file
+from ok_ml.quality.day_rules import KINDS
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import (
     BROKER_PORT,
@@ -40,7 +41,7 @@ from tests.pipelines.world_project import (
 )  # fmt: skip
 
 CHECKS = {
-    f"{DATASET}/events": {"rejected_rows", "volume"}, f"{EXPERIMENT}/feature_statistics": {"feature_distributions"},
+    f"{DATASET}/events": {"rejected_rows", *KINDS}, f"{EXPERIMENT}/feature_statistics": {"feature_distributions"},
     f"{EXPERIMENT}/evaluation": {"better_than_popularity"}, f"{EXPERIMENT}/predictions": {"lists"},
     f"{EXPERIMENT}/live_predictions": {"parity"},
 }  # fmt: skip

@@ -1,0 +1,28 @@
+"""A verdict as the UI shows it: one line, the picture of the worst finding first, then what failed as a table."""
+
+import dagster as dg
+
+from ok_ml.config.models import Project
+from ok_ml.dagster_io import plot_metadata, table_metadata
+from ok_ml.quality.rules import failures
+from ok_ml.quality.verdicts import SHOWN, Verdict
+
+
+def result_of(project: Project, verdict: Verdict, kind: str, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """One check of a verdict; it blocks if one of its findings does."""
+    findings = verdict.by_kind[kind]
+    failed = failures(findings)
+    metadata: dict[str, dg.MetadataValue | int | str] = {}
+    if failed and verdict.plot is not None and failed[0] == verdict.failed[0]:
+        metadata["plot"] = plot_metadata(project, verdict.plot)
+    metadata |= {"expectations": len(findings), "failed": len(failed)}
+    if failed:
+        metadata["findings"] = table_metadata([{name: getattr(found, name) for name in SHOWN} for found in failed])
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=kind,
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR if failures(findings, "block") else dg.AssetCheckSeverity.WARN,
+        description=verdict.headline_of(kind),
+        metadata=metadata,
+    )

@@ -1,0 +1,106 @@
+"""Judging a dataset's newest day: the rules of its YAML, since when they are broken, and a picture of the worst."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.quality.rules import Finding, Rule, failures, judge, summary, with_since
+from ok_ml.quality.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
+
+DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
+_JUDGE_VERSION: Final = "1"  # raise it when the same data may get another verdict
+
+
+def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, commit: bool = True) -> Verdict:
+    """Judge one day, the newest one by default; commit the verdict beside the events.
+
+    Raises
+    ------
+    NotCommitted
+        There is no such day.
+    """
+    lake = Lake(project.lake_root)
+    day = dt or lake.latest(config.dataset, c.EVENTS)
+    manifest = lake.manifest(config.dataset, c.EVENTS, day)
+    rules_on = _rules(config, lake)
+    earlier = [other for other in lake.partitions(config.dataset, c.EVENTS) if other < day][::-1][:DAYS_BACK]
+    kind_of = {rule.key: kind for kind, rules in rules_on(day).items() for rule in rules}
+    found = judge([rule for rules in rules_on(day).values() for rule in rules], day)
+    found = with_since(found, earlier, lambda other: [rule for rules in rules_on(other).values() for rule in rules])
+    found = [
+        finding if finding.passed else replace(finding, look=look_further(project, config.dataset, day))
+        for finding in found
+    ]
+    by_kind = {kind: [finding for finding in found if kind_of[finding.key] == kind] for kind in rules_on(day)}
+    failed = failures(found)
+    picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed and commit else None
+    verdict = Verdict(day, by_kind, f"{day}: {summary(found)}", picture)
+    if commit:
+        lake.write(
+            config.dataset, DECLARED_VERDICT, day, to_table(by_kind), sort_by=["kind", "entity", "feature", "statistic"],
+            inputs=_judged(config, manifest), details={"blocks": verdict.blocks, "headline": verdict.headline},
+        )  # fmt: skip
+    return verdict
+
+
+def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
+    """The committed verdict on a day, if its events and its limits are still those that were judged."""
+    lake = Lake(project.lake_root)
+    found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
+    if found is None or events is None or found.inputs != _judged(config, events):
+        return None
+    by_kind = from_table(lake.read(config.dataset, DECLARED_VERDICT, [dt]))
+    return Verdict(dt, by_kind, str(found.details["headline"]))
+
+
+def limits_of(config: DatasetConfig) -> str:
+    """Hash of what a dataset's YAML asks of its days."""
+    return fingerprint(config.checks.model_dump(mode="json"))
+
+
+def page_of(project: Project, scope: str) -> str | None:
+    """Address of the page with the series of an experiment, or of the first experiment of a dataset."""
+    names = [scope] if scope in project.experiments else []
+    names += [name for name, found in sorted(project.experiments.items()) if found.datasets.events.name == scope]
+    service = project.environment.service
+    return f"http://{service.host}:{service.port}/monitoring/{names[0]}" if names else None
+
+
+def look_further(project: Project, scope: str, dt: str, anchor: str = "") -> str:
+    """The command and the page that show more."""
+    page = page_of(project, scope)
+    return f"look further: `ok-ml checks {scope} --day {dt}`" + (f", {page}{anchor}" if page else "")
+
+
+def _judged(config: DatasetConfig, events: Manifest) -> dict[str, str]:
+    return {"events": events.data_version, "limits": limits_of(config), "code": _JUDGE_VERSION}
+
+
+def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[Rule]]]:
+    from ok_ml.quality.day_rules import day_rules, read
+
+    @cache
+    def rules_on(dt: str) -> dict[str, list[Rule]]:
+        return day_rules(config, *read(config, lake, dt))
+
+    return rules_on
+
+
+def _picture(
+    project: Project, config: DatasetConfig, worst: Finding, dts: Sequence[str],
+    rules_on: Callable[[str], dict[str, list[Rule]]],
+) -> Path:  # fmt: skip
+    """The worst finding's number by day, with its limits of the day that was judged."""
+    from ok_ml.quality.finding_plots import number_by_day
+
+    path = project.state_dir / "plots" / config.dataset / f"check-{worst.dt}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rules = {dt: next((r for rs in rules_on(dt).values() for r in rs if (r.key, r.severity) == (worst.key, worst.severity)), None)
+             for dt in dts}  # fmt: skip
+    number_by_day(worst, rules, path=path)
+    return path

@@ -1,0 +1,114 @@
+"""The findings on an experiment's newest features: statistics, drift, keys, columns, and what blocks the data behind them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from ok_ml import columns as c
+from ok_ml.errors import DataError, NotCommitted
+from ok_ml.pipelines.featuring import ENTITY_OF
+from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further
+from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.day import FEATURE_KEYS, read_table
+from ok_ml.quality.rules import Finding, Rule, failures, in_order, judge, with_since
+from ok_ml.quality.verdicts import FEATURE_VERDICT, FEATURES, from_table
+
+
+def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+    """Every rule of one day, worst first; those that failed say since when, and where to look further.
+
+    What blocks the same day of the dataset blocks here too: a check binds only its own run, this verdict every publication.
+    """
+    rules_on = rules_of(pipeline)
+    known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
+    earlier = [other for other in known if other < dt][::-1][:DAYS_BACK]
+    found = with_since(judge(rules_on(dt), dt), earlier, _known_rules(rules_on))
+    told = [finding if finding.passed else replace(finding, look=_look(pipeline, finding)) for finding in found]
+    return in_order([*told, *_blocking_data(pipeline, dt)])
+
+
+def rules_of(pipeline: SourceRecommendation) -> Callable[[str], list[Rule]]:
+    """Day -> the rules of its features.
+
+    A function that raises DataError for a day that was counted on other bins than the champion's.
+    """
+
+    @cache
+    def rules_on(dt: str) -> list[Rule]:
+        return [*_statistics_rules(pipeline, dt), *_table_rules(pipeline, dt)]
+
+    return rules_on
+
+
+def _known_rules(rules_on: Callable[[str], list[Rule]]) -> Callable[[str], list[Rule]]:
+    """The same for earlier days, of which some cannot be judged any more."""
+
+    def known(dt: str) -> list[Rule]:
+        try:
+            return rules_on(dt)
+        except (DataError, NotCommitted):
+            return []
+
+    return known
+
+
+def _statistics_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
+    from ok_ml.pipelines.watching import drift_of
+    from ok_ml.quality.expectations import FeatureRule, feature_rules
+
+    declared = [FeatureRule(f.entity, f.name, *f.range) for f in pipeline.features]
+    statistics = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
+    return feature_rules(statistics, drift_of(pipeline, dt), declared, pipeline.config.checks)
+
+
+def _table_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
+    """Columns, types and keys of the feature tables of a day."""
+    from ok_ml.quality.day_rules import column_rules, key_rules
+
+    checks, lake = pipeline.config.checks, pipeline.lake
+    known = [table for table in FEATURE_KEYS if lake.find(pipeline.name, table, dt) is not None]
+    tables = {table: read_table(lake, pipeline.name, table, dt, FEATURE_KEYS[table]) for table in known}
+    names = {
+        table: tuple(f.name for f in pipeline.features if f.entity == entity) for table, entity in ENTITY_OF.items()
+    }
+    return [*column_rules(tables, checks.columns, names), *key_rules(tables, checks.keys)]
+
+
+def _blocking_data(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+    try:
+        verdict = known_verdict(pipeline.project, pipeline.dataset, dt)
+        verdict = verdict or judge_data(pipeline.project, pipeline.dataset, dt=dt, commit=False)
+    except NotCommitted:
+        return []
+    return failures(verdict.findings, "block")
+
+
+def _look(pipeline: SourceRecommendation, finding: Finding) -> str:
+    anchor = f"#{finding.entity}-{finding.feature}" if finding.entity in ENTITY_OF.values() else ""
+    return look_further(pipeline.project, pipeline.name, finding.dt, anchor)
+
+
+def known_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+    """What the committed verdict of a day found; nothing if there is none, or if it is older than findings are kept."""
+    if pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt) is None:
+        return []
+    return from_table(pipeline.lake.read(pipeline.name, FEATURE_VERDICT, [dt])).get(FEATURES, [])
+
+
+def plot_finding(pipeline: SourceRecommendation, finding: Finding) -> Path | None:
+    """The feature of a finding: its distribution against the reference, and its series; None if it is of no feature."""
+    from ok_ml.quality.feature_series import feature_series
+    from ok_ml.quality.finding_plots import feature_picture
+
+    series = feature_series(pipeline.lake, pipeline.name, upto=finding.dt)
+    one = series.of(finding.entity, finding.feature)
+    if one is None:
+        return None
+    path = plot_path(pipeline, f"check-{finding.dt}.png")
+    rule = next(
+        (r for r in rules_of(pipeline)(finding.dt) if (r.key, r.severity) == (finding.key, finding.severity)), None
+    )
+    feature_picture(one, finding, rule, path=path)
+    return path
