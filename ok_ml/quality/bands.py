@@ -30,6 +30,7 @@ DEFAULT_LIMIT: Final = 6.0  # of the score, where nothing was calibrated
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
+_LARGEST_ROOT: Final = 1e150
 _LARGEST_EXPONENT: Final = 700.0  # of e in a double
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
 _SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
@@ -252,7 +253,7 @@ def from_scale(
     """The inverse of `on_scale`, within what the number can be."""
     share = np.sin(np.clip(moved, 0, math.pi) / 2) ** 2
     share = np.where(n > 0, (share * (n + 0.75) - 0.375) / np.maximum(n, 1), share)
-    count = np.maximum(moved, 0) ** 2 / 4 - 0.375
+    count = np.clip(moved, 0, _LARGEST_ROOT) ** 2 / 4 - 0.375
     level = np.exp(np.minimum(moved, 700.0))
     result: NDArray[np.float64] = np.select(
         [kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL],
