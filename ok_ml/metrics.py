@@ -232,7 +232,8 @@ BLOCKED: Final = _declare(
     DATA, "gauge", "features_blocked", "1 while the newest day's features may not be served, else 0.", "experiment"
 )
 ONLINE: Final = _declare(
-    DATA, "gauge", "online_metric_ratio", "What was served against what people did with it, newest day.",
+    DATA, "gauge", "online_metric",
+    "What was served against what people did with it, newest day, in the unit of the metric; most are shares.",
     "experiment", "metric", "group",
 )  # fmt: skip
 PRODUCT: Final = _declare(
