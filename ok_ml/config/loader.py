@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ok_ml.config.calibration import find_calibration_problems
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
 from ok_ml.config.models import DEFAULT_SIZE, DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
@@ -83,7 +84,8 @@ def find_problems(root: Path | None = None) -> list[str]:
     found: list[Problem] = []
     for environment in list_environments(folder) or [DEFAULT_ENVIRONMENT]:
         found += _examined(folder, DEFAULT_SIZE, environment, {})[1]
-    return [str(problem) for problem in in_order(found)]
+    experiments = [path.stem for path in (folder / "configs" / "experiments").glob("*.yml")]
+    return [*(str(problem) for problem in in_order(found)), *find_calibration_problems(folder, experiments)]
 
 
 def _examined(

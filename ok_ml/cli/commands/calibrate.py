@@ -1,0 +1,104 @@
+"""`ok-ml calibrate` and `ok-ml accept`: limits of alarms with their origin, and days that are odd and right."""
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from ok_ml.cli.context import Settings, command, known_dataset, known_experiment
+from ok_ml.cli.output import say, write_json, write_line, write_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ok_ml.config.calibration import Calibration
+
+
+@command(
+    "calibrate",
+    examples=["ok-ml calibrate prod_discovery", "ok-ml calibrate complete_journey --replay --false-alarms-a-year 2"],
+)
+@click.argument("experiment")
+@click.option(
+    "--false-alarms-a-year", "asked", type=click.FloatRange(min=0.01), default=1.0, show_default=True,
+    help="Over all checks of the experiment and its dataset together.",
+)  # fmt: skip
+@click.option("--years", type=click.IntRange(min=1), default=3, show_default=True, help="Quiet years to simulate.")
+@click.option("--users", type=click.IntRange(min=100), default=1000, show_default=True, help="Of the simulated worlds.")
+@click.option("--replay", is_flag=True, help="The committed past instead of simulated worlds; it is taken to be quiet.")
+@click.option("--dry-run", is_flag=True, help="Write no file.")
+def calibrate(
+    settings: Settings, *, experiment: str, asked: float, years: int, users: int, replay: bool, dry_run: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Find the limit of the bands for a rate of false alarms.
+
+    Quiet days are simulated with other seeds, or replayed from what is committed. The limit, its false alarms with a 95 %
+    interval and the smallest fault that each check notices go to configs/calibration/EXPERIMENT.yml, which the checks read.
+    """
+    from ok_ml.pipelines.calibration_run import calibrate as find
+    from ok_ml.pipelines.calibration_run import write_calibration
+    from ok_ml.pipelines.registry import open_pipeline
+
+    project = settings.project()
+    pipeline = open_pipeline(project, known_experiment(project, experiment))
+    found, scores = find(pipeline, asked_a_year=asked, years=years, replay=replay, progress=say, users=users)
+    path = None if dry_run else write_calibration(project.root, found)
+    plot = project.state_dir / "plots" / experiment / "calibration.png"
+    _draw(found, [(one.check, one.score) for one in scores], plot)
+    if as_json:
+        write_json({**found.model_dump(mode="json"), "file": str(path) if path else None, "plot": str(plot)})
+        return
+    _print(found)
+    if path is not None:
+        write_line(f"\nwritten: {path}")
+    say(f"picture: {plot}")
+
+
+@command(
+    "accept",
+    examples=[
+        'ok-ml accept ok_world 2026-02-03 --reason "the new client went out"',
+        'ok-ml accept ok_world 2026-02-03 --reason "holiday" --json',
+    ],
+)
+@click.argument("dataset")
+@click.argument("day")
+@click.option("--reason", required=True, help="Why the day is right; kept beside its verdict with your name.")
+def accept(settings: Settings, *, dataset: str, day: str, reason: str, as_json: bool) -> None:
+    """Release a day that the checks of its log hold back, because the change is real.
+
+    Holds for the numbers that were judged: if the day is ingested again with other rows, it is judged again.
+    """
+    from ok_ml.pipelines.event_series import accept_day
+
+    project = settings.project()
+    manifest = accept_day(project, known_dataset(project, dataset), day, reason)
+    if as_json:
+        write_json({"dataset": dataset, "day": day, **manifest.details})
+        return
+    write_line(f"{dataset} {day} released by {manifest.details['who']}: {reason}")
+    say("Features of its windows are judged again with the next batch, or with ok-ml run.")
+
+
+def _draw(found: "Calibration", scores: list[tuple[str, float]], path: "Path") -> None:
+    from ok_ml.quality.alarm_plots import tail_chart
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tail_chart(scores, found.limit, path=path)
+
+
+def _print(found: "Calibration") -> None:
+    origin = f"seeds {found.seeds[0]} .. {found.seeds[-1]}" if found.seeds else "its own past"
+    write_line(f"{found.experiment}: limit {found.limit:.2f}, from {found.days:,} {found.source} days ({origin})")
+    interval = f"95 % interval {found.low_a_year:.2f} .. {found.high_a_year:.2f}"
+    write_line(
+        f"false alarms a year: asked {found.false_alarms_a_year:g}, expected {found.expected_a_year:.2f}, {interval}\n"
+    )
+    rates = [[one.check, str(one.alarms), f"{one.a_year:.2f}"] for one in found.rates]
+    write_table(["check", "false alarms", "a year"], rates, right=["false alarms", "a year"])
+    if found.noticed:
+        write_line("\nthe smallest fault that is noticed on the same day")
+        rows = [
+            [one.check, one.fault, f"{one.smallest:g}" if one.smallest is not None else "none", one.unit]
+            for one in found.noticed
+        ]
+        write_table(["check", "fault", "smallest", "unit"], rows, right=["smallest"])
