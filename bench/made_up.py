@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ok_ml.columns import REASON_FRIENDS, REASON_POPULAR, REASON_SIMILAR, REASON_TASTE
 from ok_ml.delivery.codec import FALLBACK_KEY, Kind, encode_catalogue, encode_predictions, keys_of
 from ok_ml.delivery.control import Control, hex_checksum
 from ok_ml.delivery.manifest import GenerationManifest
@@ -24,6 +25,8 @@ Parts = list[tuple[Control, Records]]
 
 PARTS, TOP_N, SOURCES, CHUNK = 8, 50, 5000, 8192
 GENERATION = 1_767_225_600_000
+# Users with history: every reason but that of the list for those without.
+_REASONS = np.array([REASON_TASTE, REASON_POPULAR, REASON_FRIENDS, REASON_SIMILAR], np.int8)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class MadeUp:
             "user_id": users,
             "source_ids": pa.ListArray.from_arrays(offsets, ids.ravel()),
             "scores": pa.ListArray.from_arrays(offsets, scores.ravel()),
-            "reasons": pa.ListArray.from_arrays(offsets, rng.integers(0, 4, shape[0] * TOP_N).astype(np.int8)),
+            "reasons": pa.ListArray.from_arrays(offsets, rng.choice(_REASONS, shape[0] * TOP_N)),
             "is_fallback": np.zeros(len(users), bool),
         })  # fmt: skip
 
