@@ -23,7 +23,7 @@ export LASTFM_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup run ui incident test test-full check bench bench-ingest screenshots lock clean distclean
+.PHONY: help setup run ui incident test test-full check bench bench-ingest bench-alarms screenshots lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -65,6 +65,9 @@ bench: $(STAMP)  ## Measure (TARGET names one; default: all)
 
 bench-ingest: $(STAMP)  ## Measure how fast a raw log comes in, beside polars and Spark
 	@exec $(BIN)/python -m bench ingest
+
+bench-alarms: $(STAMP)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about 40 minutes)
+	@exec $(BIN)/python -m bench alarms
 
 screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots

@@ -31,7 +31,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     failed = 0
-    for name in arguments.targets or TARGETS:
+    for name in arguments.targets or [name for name, target in TARGETS.items() if not target.long]:
         out = project.state_dir / "bench" / f"{name}.json"
         sys.stderr.write(f"measuring {name} ...\n")
         code = _measure(name, out, project.root, arguments)
@@ -43,7 +43,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("bench", description="Measure speeds, each beside a peer's of the same run.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"{', '.join(TARGETS)}; default: all")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"{', '.join(TARGETS)}; default: all but alarms")
     parser.add_argument("--list", action="store_true", help="say what can be measured")
     parser.add_argument("--quick", action="store_true", help="small data, below about 10 s a target")
     parser.add_argument("--seed", type=int, default=SEED, help="of all made-up data; default: %(default)s")
