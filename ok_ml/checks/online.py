@@ -28,13 +28,14 @@ def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetCh
         description="The lists served on the newest day earn what their past lets expect.",
     )  # fmt: skip
     def online_quality() -> dg.AssetCheckResult:
-        from ok_ml.config.calibration import limit_of
-        from ok_ml.pipelines.expecting import judge_newest
+        from ok_ml.config.calibration import Limit, limit_of
+        from ok_ml.pipelines.expecting import Watch, judge_newest
         from ok_ml.pipelines.series_plots import plot_online
-        from ok_ml.quality.online import wrong_way
+        from ok_ml.quality.online import headline, others
 
-        limit = limit_of(project, pipeline.name)
-        found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, wrong_way, limit)
+        first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
+        watches = [Watch(headline, first), Watch(others, limit_of(project, pipeline.name))]
+        found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches)
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
@@ -52,14 +53,15 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
         description="People do on the newest day what their past lets expect.",
     )  # fmt: skip
     def product_quality() -> dg.AssetCheckResult:
-        from ok_ml.config.calibration import limit_of_dataset
-        from ok_ml.pipelines.expecting import judge_newest
+        from ok_ml.config.calibration import Limit, limit_of_dataset
+        from ok_ml.pipelines.expecting import Watch, judge_newest
         from ok_ml.pipelines.series_plots import plot_product
-        from ok_ml.quality.product import wrong_way
+        from ok_ml.quality.product import headline, others
 
         lake = Lake(project.lake_root)
-        limit = limit_of_dataset(project, dataset.dataset)
-        found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, wrong_way, limit)
+        first = Limit(dataset.checks.product_fall, "checks.product_fall")
+        watches = [Watch(headline, first), Watch(others, limit_of_dataset(project, dataset.dataset))]
+        found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches)
         advice = (
             f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for everybody is the"
             f" log or the product, what fell for some is what they were shown."

@@ -84,6 +84,10 @@ class DatasetChecks(Frozen):
     keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a snapshot.")
     columns: Severity = Field(default="block", description="A column or type of a table that is not as declared.")
     data_time: DataTimeCheck = DataTimeCheck()
+    product_fall: float = Field(
+        default=4.5, gt=0, description="Score below its band of active users, their reactions, likes, comments or time; a normal "
+        "score, of few numbers, hence lower than the limit of all series."
+    )  # fmt: skip
 
     @field_validator("null_share")
     @classmethod

@@ -198,6 +198,15 @@ class PredictionChecks(Frozen):
     )
 
 
+class OnlineChecks(Frozen):
+    """When what the served lists earn has fallen."""
+
+    fall: float = Field(
+        default=4.0, gt=0, description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of everybody; "
+        "a normal score, of few numbers, hence lower than the limit of all series."
+    )  # fmt: skip
+
+
 class ChecksConfig(Frozen):
     """Limits of the checks on features; no field of it enters the record of what is trained."""
 
@@ -207,6 +216,7 @@ class ChecksConfig(Frozen):
         default_factory=dict, description="feature name -> allowed range; replaces the default."
     )
     predictions: PredictionChecks = PredictionChecks()
+    online: OnlineChecks = OnlineChecks()
     keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a feature table.")
     columns: Severity = Field(
         default="block", description="A column or type of a feature table that is not as declared."
@@ -230,11 +240,15 @@ class RetrainingConfig(Frozen):
         "reads has changed. The first training needs no cause.",
     )
     cool_down_days: float = Field(
-        default=1.0, gt=0, description="Days of data between a training that was judged and the next one for drift or online."
+        default=1.0,
+        gt=0,
+        description="Days of data between a training that was judged and the next one for drift or online.",
     )
     drift_days: int = Field(default=2, ge=1, description="Days of data in a row that warn before drift is a cause.")
     retries_a_day: int = Field(
-        default=1, ge=1, description="Retries of a failed training on one later day of data; none on the day of the failure."
+        default=1,
+        ge=1,
+        description="Retries of a failed training on one later day of data; none on the day of the failure.",
     )
     most_retries: int = Field(
         default=3, ge=0, description="Retries for one cause; after the last it waits for another cause or a person."

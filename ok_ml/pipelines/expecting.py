@@ -1,22 +1,29 @@
 """Whether the newest numbers of a series are what their own past lets expect, and since when they are not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake, fingerprint
 from ok_ml.partitions import minus_days
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
-from ok_ml.quality.series import Name, Number, read_days
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ok_ml.quality.series import Name, read_days
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
 _SHOWN: Final = 5
 
 Direction = Callable[[Name], int]  # -1: only falling is wrong, 1: only rising, 0: not judged
+
+
+class Watch(NamedTuple):
+    """Some numbers of a table, and how far they may move the wrong way.
+
+    Few numbers bear a lower limit than many: each of many is one more chance of a false alarm a day.
+    """
+
+    direction: Direction
+    limit: Limit
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Expectation:
         return f"{self.dt}: {len(self.wrong)} of {self.judged} numbers are not as expected: {found}{more} (limit {self.origin})"
 
 
-def judge_newest(lake: Lake, scope: str, table: str, direction: Direction, limit: Limit) -> Expectation:
+def judge_newest(lake: Lake, scope: str, table: str, watches: Sequence[Watch]) -> Expectation:
     """Judge the newest committed day of a series table; the verdict is kept, so that wrong days do not teach the band.
 
     Raises
@@ -65,25 +72,26 @@ def judge_newest(lake: Lake, scope: str, table: str, direction: Direction, limit
     """
     dt = lake.latest(scope, table)
     details = lake.manifest(scope, table, dt).details
-    days = judged_days(lake, scope, table, direction, dt)
-    today = days.pop(dt)
-    if not today:
+    days = read_days(lake, scope, table, _days_judged(lake, scope, table, dt))
+    if not days[dt]:
         return Expectation(dt, 0, reason=str(details.get("reason", "no numbers")))
-    found = judge_day(days, dt, today, limit=limit.value, leave_out=wrong_days(lake, scope, table, dt))
-    wrong = [one for one in found if one.outside and one.band.score * direction(one.name) > 0]
-    judged = Expectation(dt, len(found), wrong, origin=limit.origin)
-    _keep(lake, scope, table, judged)
-    return judged
+    judged, wrong = 0, []
+    for watch in watches:
+        mine = {day: {name: one for name, one in days[day].items() if watch.direction(name)} for day in days}
+        today = mine.pop(dt)
+        found = judge_day(mine, dt, today, limit=watch.limit.value, leave_out=wrong_days(lake, scope, table, dt))
+        judged += len(found)
+        wrong += [one for one in found if one.outside and one.band.score * watch.direction(one.name) > 0]
+    wrong.sort(key=lambda one: -abs(one.band.score))
+    told = Expectation(dt, judged, wrong, origin="; ".join(watch.limit.origin for watch in watches))
+    _keep(lake, scope, table, told)
+    return told
 
 
-def judged_days(
-    lake: Lake, scope: str, table: str, direction: Direction, upto: str
-) -> "dict[str, Mapping[Name, Number]]":
-    """Day -> those of its numbers that are judged, for the days that make a band."""
+def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
+    """The days that make a band, and those that `since` looks back to."""
     first = minus_days(upto, 2 * HISTORY_DAYS)
-    dts = [dt for dt in lake.partitions(scope, table) if first <= dt <= upto]
-    days = read_days(lake, scope, table, dts)
-    return {dt: {name: one for name, one in numbers.items() if direction(name)} for dt, numbers in days.items()}
+    return [dt for dt in lake.partitions(scope, table) if first <= dt <= upto]
 
 
 def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
-from ok_ml.config.calibration import limit_of, limit_of_dataset
 from ok_ml.lake import Lake
 from ok_ml.pipelines.expecting import wrong_days
 from ok_ml.quality import online, product
@@ -66,7 +65,7 @@ class Drawing:
 
 def plot_online(pipeline: "SourceRecommendation") -> dict[str, Path]:
     """Quality of what was served, by segment and by model version; nothing before the first day with numbers."""
-    limit = limit_of(pipeline.project, pipeline.name).value
+    limit = pipeline.config.checks.online.fall
     drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit)
     k = min((int(name.metric.split("@")[1]) for name in drawing.series if name.metric.startswith("ndcg@")
              and "/" not in name.metric), default=0)  # fmt: skip
@@ -87,7 +86,7 @@ def plot_online(pipeline: "SourceRecommendation") -> dict[str, Path]:
 
 def plot_product(project: "Project", lake: Lake, dataset: str) -> dict[str, Path]:
     """What people did by day, and by content type; nothing before the first day."""
-    drawing = Drawing(lake, dataset, c.PRODUCT_METRICS, limit=limit_of_dataset(project, dataset).value)
+    drawing = Drawing(lake, dataset, c.PRODUCT_METRICS, limit=project.datasets[dataset].checks.product_fall)
     rates = [
         ("active users", product.ACTIVE_USERS), ("reactions per active user", product.REACTIONS + product.PER_USER),
         ("likes per active user", f"{c.LIKE}s{product.PER_USER}"),

@@ -119,6 +119,19 @@ def online_numbers(
     return numbers + _coverage(parts, catalogue_size, int(active.sum()))
 
 
+def headline(name: Name) -> int:
+    """`wrong_way` of the few numbers of everybody that are told first."""
+    first = name.metric in (SERVED_SHARE, REACTION_RATE + CHANNELS[SERVED]) or name.metric.startswith(
+        ("ndcg@", "hit_rate@")
+    )
+    return wrong_way(name) if first and not name.group else 0
+
+
+def others(name: Name) -> int:
+    """`wrong_way` of all other numbers."""
+    return 0 if headline(name) else wrong_way(name)
+
+
 def wrong_way(name: Name) -> int:
     """Which way a number must not move: -1 down, 0 it is not judged.
 

@@ -120,6 +120,17 @@ def product_numbers(counts: DayCounts, event_types: Sequence[str], positive: Ite
     return [*numbers, *_time(counts.duration_ms, active)]
 
 
+def headline(name: Name) -> int:
+    """`wrong_way` of the few numbers of everybody that are told first."""
+    first = (ACTIVE_USERS, REACTIONS + PER_USER, f"{c.LIKE}s{PER_USER}", f"{c.COMMENT}s{PER_USER}", MINUTES_PER_USER)
+    return wrong_way(name) if name.metric in first and not name.group else 0
+
+
+def others(name: Name) -> int:
+    """`wrong_way` of all other numbers."""
+    return 0 if headline(name) else wrong_way(name)
+
+
 def wrong_way(name: Name) -> int:
     """Which way a number must not move: 1 up for what people do in anger, else -1 down; 0 it is not judged.
 
