@@ -129,12 +129,17 @@ class _Book:
     def _open(self, signal: Signal) -> None:
         member = Member.of(signal, self.now)
         incident = Incident(
-            id=new_id(self.now), key=signal.key, kind=signal.kind, severity=signal.severity, owner=signal.owner,
+            id=self._new_id(), key=signal.key, kind=signal.kind, severity=signal.severity, owner=signal.owner,
             title=signal.title, detail=signal.detail, link=signal.link, asset=signal.asset, day_seconds=signal.day_seconds,
             opened_at=self.now, last_seen_at=self.now, told_at=self.now, members={signal.key: member},
         )  # fmt: skip
         self.open.append(incident)
         self.changes.opened.append(incident.id)
+
+    def _new_id(self) -> str:
+        while (found := new_id(self.now)) in {one.id for one in self.open} or self.transaction.named(found):
+            pass
+        return found
 
     def let_pass(self, passed: set[str], complete: Collection[Kind]) -> None:
         """What was not seen now and is known to be good is good from now on."""
