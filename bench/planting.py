@@ -16,6 +16,7 @@ from ok_ml.config.models import Incident
 from ok_ml.errors import EmptyPartition
 from ok_ml.pipelines.light_lists import LightModel
 from ok_ml.pipelines.quiet_worlds import QuietWorld, Watched
+from ok_ml.pipelines.series_watch import judged_numbers
 from ok_ml.quality.bands import Deviation, judge_day
 from ok_ml.quality.series import Name, Number
 
@@ -134,7 +135,7 @@ class Exam:
         days = self.watched.series[table]
         history = {dt: days[dt] for dt in dts[max(day - _HISTORY, 0) : day] if dt in days}
         today: dict[Name, Number] = {one.name: one for one in numbers}
-        return judge_day(history, dts[day], today, limit=limit)
+        return judge_day(history, dts[day], judged_numbers(table, today), limit=limit)
 
     def _emptied(self, share: float, day: int) -> list[Number]:
         """The numbers of a day's lists if those of a share of the users were empty."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from ok_ml.partitions import minus_days
 from ok_ml.pipelines.quiet_worlds import Days, Watched
+from ok_ml.pipelines.series_watch import judged_numbers
 from ok_ml.quality.bands import HISTORY_DAYS, judge_day
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def scores_of(series: Mapping[str, Days], world: int = 0, *, warm_days: int = WA
         for number, dt in enumerate(dts[warm_days:], warm_days):
             first = minus_days(dt, HISTORY_DAYS)
             history = {day: days[day] for day in dts[max(number - HISTORY_DAYS, 0) : number] if day >= first}
-            worst = judge_day(history, dt, days[dt], limit=math.inf)[:1]
+            worst = judge_day(history, dt, judged_numbers(check, days[dt]), limit=math.inf)[:1]
             found += [DayScore(world, check, dt, abs(one.band.score), str(one.name)) for one in worst]
     return found
 

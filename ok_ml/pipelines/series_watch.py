@@ -4,7 +4,7 @@ A verdict hangs on the numbers that it judges and on the limit. A day whose numb
 again) has to be judged again; an acceptance holds for the numbers that were looked at, not for later ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,12 +16,22 @@ from ok_ml.lake import Lake, Manifest
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.forecasts import LEAST_DAYS
-from ok_ml.quality.series import read_days
+from ok_ml.quality.series import Name, Number, read_days
 
 EVENT_VERDICT: Final = "event_verdict"
 ACCEPTANCE: Final = "acceptance"  # suffix of the table in which a person releases days
 _JUDGE_VERSION: Final = "1"  # raise it when the same numbers may get another verdict
 _NAMED: Final = 3  # deviations that a headline names
+
+
+# Beginnings of metrics that are kept and not judged: the scores of two models have nothing in common.
+SKIPPED: Final = {c.PREDICTION_STATISTICS: ("score_",)}
+
+
+def judged_numbers(table: str, numbers: Mapping[Name, Number]) -> dict[Name, Number]:
+    """Those numbers of a table that bands make sense for."""
+    skipped = SKIPPED.get(table, ())
+    return {name: number for name, number in numbers.items() if not name.metric.startswith(skipped)}
 
 
 def verdict_table(table: str) -> str:
@@ -87,7 +97,8 @@ class SeriesWatch:
         known = self.lake.partitions(self.scope, self.table)
         past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
         days = read_days(self.lake, self.scope, self.table, past)
-        return judge_day(days, dt, days[dt], limit=self.limit.value, leave_out=self.blocked(past))
+        today = judged_numbers(self.table, days[dt])
+        return judge_day(days, dt, today, limit=self.limit.value, leave_out=self.blocked(past))
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
