@@ -86,7 +86,7 @@ def _blocking_data(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
 
 
 def _look(pipeline: SourceRecommendation, finding: Finding) -> str:
-    anchor = f"#{finding.entity}-{finding.feature}" if finding.entity in ENTITY_OF.values() else ""
+    anchor = f"?feature={finding.entity}-{finding.feature}" if finding.entity in ENTITY_OF.values() else ""
     return look_further(pipeline.project, pipeline.name, finding.dt, anchor)
 
 

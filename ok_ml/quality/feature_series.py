@@ -38,6 +38,8 @@ class FeatureSeries:
         The newest day's row of feature_statistics, and the champion's, on the same bins or None.
     state
         ok, warn or block, by the newest verdict; `finding` is its worst finding.
+    judged
+        Whether its drift means something.
     """
 
     entity: str
@@ -49,6 +51,7 @@ class FeatureSeries:
     reference: Mapping[str, Any] | None
     state: str = OK
     finding: Finding | None = None
+    judged: bool = True
 
     @property
     def anchor(self) -> str:
@@ -93,8 +96,12 @@ def feature_series(
     for row in table.to_pylist():
         by_feature.setdefault((row[q.ENTITY], row[q.FEATURE]), []).append(row)
     reference = _reference(lake, scope)
-    worst = _worst(findings if findings is not None else committed_findings(lake, scope, known[-1]))
-    made = [_one(key, rows, reference.get(key), worst.get(key)) for key, rows in by_feature.items()]
+    told = findings if findings is not None else committed_findings(lake, scope, known[-1])
+    worst, judged = _worst(told), {(one.entity, one.feature) for one in told if one.statistic == q.PSI}
+    made = [
+        _one(key, rows, reference.get(key), worst.get(key), judged=not judged or key in judged)
+        for key, rows in by_feature.items()
+    ]
     return FeatureBoard(tuple(known), tuple(sorted(made, key=_order)))
 
 
@@ -121,7 +128,12 @@ def _worst(findings: Sequence[Finding]) -> dict[FeatureKey, Finding]:
 
 
 def _one(
-    key: FeatureKey, rows: list[dict[str, Any]], reference: dict[str, Any] | None, finding: Finding | None
+    key: FeatureKey,
+    rows: list[dict[str, Any]],
+    reference: dict[str, Any] | None,
+    finding: Finding | None,
+    *,
+    judged: bool,
 ) -> FeatureSeries:
     numbers = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in _NUMBERS}
     pairs = [_divergences(row, reference) for row in rows]
@@ -130,7 +142,7 @@ def _one(
     state = OK if finding is None else BLOCK if finding.severity == "block" else WARN
     return FeatureSeries(
         *key, tuple(row[c.DT] for row in rows), numbers, tuple(row[q.ROWS] for row in rows), rows[-1],
-        reference if comparable else None, state, finding,
+        reference if comparable else None, state, finding, judged,
     )  # fmt: skip
 
 
@@ -144,5 +156,5 @@ def _divergences(row: dict[str, Any], reference: dict[str, Any] | None) -> tuple
     return max(psi(*counts) - noise, 0.0), np.nan if bits is None else bits
 
 
-def _order(one: FeatureSeries) -> tuple[int, float, str, str]:
-    return _STATES[one.state], -(one.last(q.PSI) or 0.0), one.entity, one.feature
+def _order(one: FeatureSeries) -> tuple[int, bool, float, str, str]:
+    return _STATES[one.state], not one.judged, -(one.last(q.PSI) or 0.0), one.entity, one.feature

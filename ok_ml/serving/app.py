@@ -18,6 +18,8 @@ from ok_ml.serving.health_page import health_page
 from ok_ml.serving.home import HomeView, home_page
 from ok_ml.serving.http import PLAIN, Problem, Response, json_response, page_response
 from ok_ml.serving.layout import Neighbours, error_page
+from ok_ml.serving.monitoring import Views
+from ok_ml.serving.monitoring_page import PATH, feature_page, monitoring_page
 from ok_ml.serving.openapi import document
 from ok_ml.serving.readers import Readers, answered, nothing_published
 from ok_ml.serving.requests import MAX_BODY_BYTES, batch, entity_id, list_length, query
@@ -43,6 +45,8 @@ class Deployment:
         Ids to offer on the page before those that the storage knows, by experiment.
     telemetry
         Takes the time of every request and tells what all processes measured; None: neither.
+    monitoring
+        The numbers by day; without it there is no such page.
     """
 
     experiments: tuple[str, ...]
@@ -51,6 +55,7 @@ class Deployment:
     watch: Callable[[Readers], list[StatusItem]]
     first_examples: Callable[[str], list[int]] = lambda _experiment: []
     neighbours: Neighbours = field(default_factory=Neighbours)
+    monitoring: Views | None = None
     telemetry: Telemetry | None = None
 
 
@@ -130,6 +135,8 @@ class Service:
         route = self._routes.get(path)
         if route is not None:
             return await route(scope)
+        if path == PATH or path.startswith(f"{PATH}/"):
+            return await self._monitoring(scope, path.removeprefix(PATH).strip("/"))
         if path.startswith("/plots/"):
             return await asyncio.to_thread(picture, self.deployment.plots, path.removeprefix("/plots/"))
         raise Problem(404, f"nothing is served at {path[:80]!r}", remedy="start at / or read /openapi.json")
@@ -159,6 +166,23 @@ class Service:
     def _examples(self, experiment: str, known: list[int | str]) -> list[int | str]:
         first: list[int | str] = [*self.deployment.first_examples(experiment)]
         return list(dict.fromkeys([*first, *known]))[:_EXAMPLES]
+
+    async def _monitoring(self, scope: Any, experiment: str) -> Response:
+        """The numbers of an experiment by day, or of one of its features."""
+        views, neighbours = self.deployment.monitoring, self.deployment.neighbours
+        wanted = query(scope.query_string, ("feature",)).get("feature")
+        known = list(views.experiments) if views is not None else []
+        name = experiment or next(iter(known), "")
+        if views is None or name not in known:
+            raise Problem(404, f"there is no experiment {name[:60]!r}; known: {', '.join(known) or 'none'}",
+                          remedy="use one of the known names")  # fmt: skip
+        view = await asyncio.to_thread(views.of, name)
+        if wanted is None:
+            return page_response(monitoring_page(view, neighbours=neighbours))
+        one = next((found for found in view.board.features if found.anchor == wanted), None)
+        if one is None:
+            raise Problem(404, f"{name} has no feature {wanted[:80]!r} on its newest day", remedy=f"see {PATH}/{name}")
+        return page_response(feature_page(view, one, neighbours=neighbours))
 
     async def _health(self, _scope: Any) -> Response:
         return page_response(health_page(await self._board.items(), neighbours=self.deployment.neighbours))

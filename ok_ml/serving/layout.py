@@ -46,7 +46,7 @@ def page(title: str, *content: Markup, current: str, neighbours: Neighbours, wid
 
 
 def _header(current: str, neighbours: Neighbours) -> Markup:
-    own = {"Recommendations": "/", "Health": "/health", "API": "/openapi.json"}
+    own = {"Recommendations": "/", "Health": "/health", "Monitoring": "/monitoring", "API": "/openapi.json"}
     links = [
         tag("li", tag("a", label, href=href, aria_current="page" if href == current else None))
         for label, href in {**own, **neighbours.links}.items()

@@ -19,6 +19,7 @@ from ok_ml.delivery.storage import open_store
 from ok_ml.errors import OkMlError
 from ok_ml.serving.app import Deployment, Service
 from ok_ml.serving.layout import Neighbours
+from ok_ml.serving.monitoring import Views, monitoring_view
 from ok_ml.serving.port import require_free
 from ok_ml.serving.telemetry import Telemetry
 from ok_ml.serving.watch import look
@@ -44,6 +45,7 @@ def deployment_of(project: Project) -> Deployment:
         watch=partial(look, project),
         first_examples=partial(example_of_last_run, project.state_dir),
         neighbours=Neighbours(links),
+        monitoring=Views(partial(monitoring_view, project), _in_order(project)),
         telemetry=Telemetry(project),
     )
 

@@ -50,6 +50,7 @@ PATHS = [
     "/?experiment=toy_sources&user=99",
     "/?experiment=unpublished&user=1",
     "/health",
+    "/monitoring",
     "/nothing",
 ]
 
