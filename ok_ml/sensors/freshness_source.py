@@ -1,18 +1,21 @@
-"""Stale assets, judged by the wall clock from their newest materialisation."""
+"""Stale assets, judged by the wall clock from when they were made, or from when the newest day that they hold came."""
 
 from collections.abc import Mapping
 from typing import Final
 
 import dagster as dg
 
+from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.config.models import Project
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Severity, Signal
+from ok_ml.pipelines.ages import came_at
 from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched
 from ok_ml.serving.health import in_words
 
 CURSOR: Final = "watch"
+_TRAINED: Final = (*keys.TRAINING_TABLES, c.EMBEDDING_STATISTICS)
 _GAP_SECONDS: Final = 120.0  # without a tick for so long nobody has watched: the daemon was down
 
 
@@ -29,13 +32,13 @@ def look_at_freshness(
     since = _watching_since(cursor, now)
     found = Look(complete={"freshness"}, cursors={CURSOR: write_cursor({"since": since, "last": now})})
     assets = [asset for asset in graph.policies if asset[0] in graph.automatic]
-    made = _last_made(instance, graph, assets)
+    made = {asset: _of_data(project, asset, at) for asset, at in _last_made(instance, graph, assets).items()}
     for asset in assets:
         if asset not in made:
             continue
         accelerated = graph.day_seconds(asset) != DAY_SECONDS
         age = now - (max(made[asset], since) if accelerated else made[asset])
-        grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset[1] in keys.TRAINING_TABLES else 0.0)
+        grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset[1] in _TRAINED else 0.0)
         fail, warn = _windows(graph.policies[asset])
         if fail is not None and age > fail + grace:
             found.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))
@@ -57,6 +60,12 @@ def _last_made(instance: dg.DagsterInstance, graph: Watched, assets: list[Asset]
     entries = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
     found = {asset: entries.get(graph.keys[asset]) for asset in assets}
     return {asset: entry.timestamp for asset, entry in found.items() if entry is not None}
+
+
+def _of_data(project: Project, asset: Asset, made: float) -> float:
+    """The arrival of the newest day that an asset holds, if that is longer ago: a backfill makes nothing fresh."""
+    came = came_at(project, *asset)
+    return made if came is None else min(made, came)
 
 
 def _windows(policy: object) -> tuple[float | None, float | None]:
