@@ -86,19 +86,21 @@ def _covers(key: str, asset: Asset | None, assets: frozenset[Asset], job: str) -
 
 
 def _assets_of(run: dg.DagsterRun, graph: Watched) -> frozenset[Asset]:
-    if run.asset_selection is not None:
-        return frozenset(map(name_of, run.asset_selection))
-    return graph.jobs.get(run.job_name, frozenset())
+    """What a run makes; nothing for one of checks alone."""
+    if run.asset_selection or run.asset_check_selection:
+        return frozenset(map(name_of, run.asset_selection or ()))
+    everything = frozenset(graph.keys) if run.job_name == _ASSET_JOB else frozenset()
+    return graph.jobs.get(run.job_name, everything)
 
 
 def _signal(
     instance: dg.DagsterInstance, graph: Watched, run: dg.DagsterRun, ended: float, checks: tuple[str, ...]
 ) -> Signal:
     assets = sorted(_assets_of(run, graph), key=lambda one: (graph.lineage.depth(one), one))
-    what = run.job_name if run.job_name != _ASSET_JOB or not assets else "/".join(assets[0])
     step, reason = _failure(instance, run.run_id)
     at = next(iter(sorted(graph.steps.get(step.partition(".")[0], ()), key=graph.lineage.depth)), None)
-    asset = at or (assets[0] if assets else None)
+    asset, first = at or next(iter(assets), None), next(iter(assets), at)
+    what = run.job_name if run.job_name != _ASSET_JOB or first is None else "/".join(first)
     where = f" at {step}" if step else ""
     processes = _PROCESSES.get(asset[1], ()) if asset is not None else ()
     return Signal(

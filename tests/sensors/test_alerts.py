@@ -1,8 +1,10 @@
 """The alert sensor on a real Dagster instance: runs, checks and materialisations as they happen."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -88,19 +90,31 @@ class Watchman:
 
 
 real_time = time.time
-CHECK = f"check:{SCOPE}/feature_statistics:feature_distributions"
+CHECK, LISTS = f"check:{SCOPE}/feature_statistics:feature_distributions", f"check:{SCOPE}/predictions:lists"
 
 
 @pytest.fixture
-def watchman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchman]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     BAD.clear()
     for name in ("OK_ML_PROJECT", "OK_ML_STATE", "OK_ML_SIZE", "OK_ML_ENV"):
         monkeypatch.delenv(name, raising=False)
     root = make_project(tmp_path)
     edit(root, "configs/experiments/toy_sources.yml", "release: {cycle: manual}", "release: {cycle: automatic}")
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Watchman(load_project(root), instance, monkeypatch)
+    yield load_project(root)
     BAD.clear()
+
+
+@pytest.fixture
+def watchman(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchman]:
+    """With an instance in memory, which is quicker."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Watchman(project, instance, monkeypatch)
+
+
+@pytest.fixture
+def watchman_on_disk(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchman]:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield Watchman(project, instance, monkeypatch)
 
 
 def test_nothing_wrong_nothing_said(watchman: Watchman) -> None:
@@ -109,7 +123,10 @@ def test_nothing_wrong_nothing_said(watchman: Watchman) -> None:
     assert watchman.told() == []
 
 
-def test_a_failed_check_its_run_and_what_grows_stale_behind_it_are_one_incident(watchman: Watchman) -> None:
+def test_a_failed_check_its_run_and_what_grows_stale_behind_it_are_one_incident(
+    watchman_on_disk: Watchman,
+) -> None:
+    watchman = watchman_on_disk
     assert watchman.run()
     watchman.look()
     BAD.add("feature_distributions")
@@ -132,3 +149,170 @@ def test_a_failed_check_its_run_and_what_grows_stale_behind_it_are_one_incident(
     watchman.look()
     assert watchman.open() == []
     assert [event for event, _ in watchman.told() if event != "repeated"] == ["opened", "closed"]
+
+
+def test_what_failed_and_passed_between_two_looks_is_told_once(watchman: Watchman) -> None:
+    assert watchman.run()
+    watchman.look()
+    BAD.add("lists")
+    assert watchman.run(), "not blocking"
+    BAD.clear()
+    assert watchman.run("predictions")
+    assert watchman.look() == "1 opened, 1 closed; 0 open; 2 messages to file; 2 messages to topic"
+    assert watchman.told() == [("opened", LISTS), ("closed", LISTS)]
+    assert watchman.look().startswith("0 open")
+
+
+def test_a_slow_check_that_ends_after_a_later_one_is_not_lost(watchman: Watchman) -> None:
+    assert watchman.run()
+    watchman.look()
+    slow = plan(watchman)
+    quick = plan(watchman)
+    evaluate(watchman, quick, passed=True)
+    watchman.look()
+    assert watchman.told() == []
+    evaluate(watchman, slow, passed=False)
+    watchman.look()
+    assert watchman.told() == [("opened", LISTS), ("closed", LISTS)], (
+        "the newer one is the state, but the older one is told"
+    )
+    assert "opened" not in watchman.look()
+
+
+def plan(watchman: Watchman) -> str:
+    """A run that has planned its checks and has not evaluated them yet; returns its id."""
+    job = DEFINITIONS.resolve_implicit_global_asset_job_def()
+    return watchman.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id
+
+
+def evaluate(watchman: Watchman, run_id: str, *, passed: bool) -> None:
+    result = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey([SCOPE, "predictions"]),
+        check_name="lists",
+        passed=passed,
+        metadata={},
+        description="late",
+    )
+    event = dg.DagsterEvent(
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, job_name="__ASSET_JOB", event_specific_data=result
+    )
+    watchman.instance.report_dagster_event(event, run_id)
+
+
+def test_a_failed_run_says_at_which_step_and_why_and_closes_when_a_run_makes_that_asset(watchman: Watchman) -> None:
+    BAD.add("predictions")
+    assert not watchman.run()
+    watchman.look()
+    (one,) = watchman.open()
+    assert one.title == f"the run of {SCOPE}/user_features failed at {SCOPE}__predictions"
+    assert one.detail == "predictions: 3 files, expected 4"
+    assert one.asset == (SCOPE, "predictions")
+    assert one.link.startswith("http://127.0.0.1:21314/runs/")
+    assert watchman.run("user_features", "feature_statistics")
+    watchman.look()
+    assert len(watchman.open()) == 1, "that run did not make what had failed"
+    BAD.clear()
+    assert watchman.run("predictions")
+    watchman.look()
+    assert [event for event, _ in watchman.told()] == ["opened", "closed"]
+
+
+def test_a_warning_is_a_warning_and_its_run_goes_on(watchman: Watchman) -> None:
+    BAD.update({"feature_distributions", "warn"})
+    assert watchman.run()
+    watchman.look()
+    (one,) = watchman.open()
+    assert (one.severity, one.consequences) == ("warn", [])
+
+
+def test_what_failed_long_ago_and_was_mended_is_not_told_at_the_first_look(watchman: Watchman) -> None:
+    BAD.update({"lists", "predictions"})
+    assert not watchman.run()
+    BAD.clear()
+    assert watchman.run()
+    assert watchman.look() == "0 open"
+
+
+def test_manual_experiments_do_not_grow_stale(watchman: Watchman) -> None:
+    assert watchman.run()
+    watchman.ahead_seconds = 300 * HOUR
+    watchman.graph = replace(watchman.graph, automatic=frozenset())
+    assert watchman.look() == "0 open"
+
+
+def test_days_of_a_simulated_network_do_not_age_while_nobody_watches(watchman: Watchman) -> None:
+    watchman.graph = replace(watchman.graph, days={SCOPE: 120.0})
+    assert watchman.run()
+    watchman.look()
+    watchman.ahead_seconds = 10 * HOUR
+    assert watchman.look() == "0 open"
+    pretend_watching(watchman, 2 * HOUR + 200)
+    assert watchman.look() == "0 open", "stale, but not for long enough"
+    pretend_watching(watchman, 2 * HOUR + 400)
+    watchman.look()
+    (one,) = watchman.open()
+    assert one.kind == "freshness"
+
+
+def pretend_watching(watchman: Watchman, seconds: float) -> None:
+    """As if there had been a tick every quarter of a minute for so long."""
+    now = real_time() + watchman.ahead_seconds
+    with watchman.store.writing() as transaction:
+        transaction.set_cursors({"watch": json.dumps({"since": now - seconds, "last": now - 15.0})})
+
+
+def test_a_process_that_died_and_came_back_is_told_once(watchman: Watchman) -> None:
+    journal = Journal(watchman.project.state_dir)
+    journal.begin()
+    watchman.look()
+    journal.note("died", "kafka", how="killed by SIGKILL", log="/logs/kafka.log")
+    journal.note("back", "kafka")
+    watchman.look()
+    assert watchman.told() == [("opened", "process:kafka"), ("closed", "process:kafka")]
+    assert watchman.look().startswith("0 open")
+
+
+def test_a_silent_materialiser_belongs_to_the_process_that_died(watchman: Watchman) -> None:
+    folder = watchman.project.state_dir / "storage" / SCOPE
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps({"updated_at": time.time() - 100}))
+    Journal(watchman.project.state_dir).begin()
+    Journal(watchman.project.state_dir).note("down", "materialiser", how="exit code 1")
+    watchman.look()
+    (one,) = watchman.open()
+    assert (one.key, one.title) == ("process:materialiser", "process materialiser died and stays down")
+    assert [member.key for member in one.consequences] == ["heartbeat:materialiser"]
+
+
+def test_a_source_that_breaks_is_said_and_keeps_what_it_knew(
+    watchman: Watchman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    BAD.add("lists")
+    assert watchman.run()
+    watchman.look()
+
+    def broken(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(alerts_module, "look_at_checks", broken)
+    assert "checks could not be looked at: database is locked" in watchman.look()
+    assert len(watchman.open()) == 1
+
+
+def test_a_store_that_cannot_be_written_does_not_fail_the_tick(watchman: Watchman) -> None:
+    watchman.store.path.mkdir(parents=True)
+    assert watchman.look().startswith("the incidents cannot be kept: unable to open database file")
+
+
+def test_the_sensor_runs_by_itself_and_its_tick_is_short(watchman: Watchman) -> None:
+    BAD.add("lists")
+    assert watchman.run()
+    sensor = alerts_sensor(watchman.project)
+    assert (sensor.name, sensor.default_status) == ("alerts", dg.DefaultSensorStatus.RUNNING)
+    with dg.build_sensor_context(instance=watchman.instance, repository_def=watchman.repository) as context:
+        sensor.evaluate_tick(context)
+        started = time.process_time()
+        said = sensor.evaluate_tick(context).skip_message
+        assert time.process_time() - started < 0.3
+    assert said is not None
+    assert said.startswith("1 open")
