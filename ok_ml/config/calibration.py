@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
 FOLDER: Final = Path("configs") / "calibration"
-DEFAULT_LIMIT: Final = 7.0  # a normal score that a quiet world of the shipped size did not reach in years
+DEFAULT_LIMIT: Final = 6.0  # a normal score that worlds of the shipped kind did not reach in years without a fault
 
 
 class Noticed(Frozen):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.quality.forecasts import LEAST_DAYS, Forecasts, forecasts_of
 from ok_ml.quality.series import Name, Number
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enough for a network that grows
-DEFAULT_LIMIT: Final = 6.0  # of the score, where nothing was calibrated
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets

@@ -1,0 +1,131 @@
+"""The numbers of a log by day: judged, blocking, repaired, released."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from ok_ml import columns as c
+from ok_ml.cli.commands.calibrate import accept
+from ok_ml.cli.context import Settings
+from ok_ml.config.loader import load_project
+from ok_ml.config.models import Incident, Project
+from ok_ml.datasets.ingest import ingest_events
+from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.errors import UsageError
+from ok_ml.lake import Lake
+from ok_ml.pipelines.event_series import accept_day, blocked_days, build_event_statistics, is_settled, settle_events
+from ok_ml.world.log import export_days
+from ok_ml.world.simulation import World
+from tests.small_project import ROOT
+
+DATASET, DAYS, HIT = "ok_world", 22, 20
+OVERRIDES = {
+    "users": 600, "sources": 200, "days": DAYS, "users_per_block": 600,
+}  # fmt: skip
+
+
+@dataclass
+class Log:
+    """A small simulated log in a lake of its own."""
+
+    project: Project
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.project.lake_root)
+
+    def arrive(self, days: range, incidents: tuple[Incident, ...] = ()) -> list[str]:
+        """Export and ingest some days."""
+        dataset = self.project.datasets[DATASET]
+        world = World(dataset.world.model_copy(update={"incidents": incidents}), dataset.parts)
+        dts = [world.date_of(day) for day in days]
+        export_days(world, self.lake, DATASET, dts, workers=1)
+        ingest_events(dataset, self.lake, dts, root=self.project.root)
+        build_snapshots(dataset, self.lake, dts, root=self.project.root)
+        return dts
+
+    def settle(self) -> dict[str, bool]:
+        """Day -> whether it blocks, of the days that were judged now."""
+        found = settle_events(self.project, self.project.datasets[DATASET], self.lake)
+        return {verdict.dt: verdict.blocks for verdict in found}
+
+    def blocked(self, dt: str, days: int = 14) -> dict[str, str]:
+        return blocked_days(self.project, self.project.datasets[DATASET], self.lake, dt, days)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """Quiet days, then one in seconds where milliseconds are expected, then a quiet one."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV"):
+            patch.delenv(name, raising=False)
+        patch.setenv("OK_ML_STATE", str(tmp_path_factory.mktemp("state")))
+        overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in OVERRIDES.items()}
+        project = load_project(ROOT, "default", "local", {**overrides, f"datasets.{DATASET}.parts": 1,
+                               "experiments.prod_discovery.delivery.partitions": 1})  # fmt: skip
+    made = Log(project)
+    made.arrive(range(HIT))
+    made.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="unit"),))
+    return made
+
+
+def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One story, told in order: each step stands on the one before."""
+    dataset, lake = log.project.datasets[DATASET], log.lake
+    hit = lake.latest(DATASET, c.EVENTS)
+    assert not is_settled(log.project, dataset, lake, hit)
+    verdicts = log.settle()
+    assert [dt for dt, blocks in verdicts.items() if blocks] == [hit]
+    assert is_settled(log.project, dataset, lake, hit)
+    assert "duration_ms" in log.blocked(hit)[hit]
+    assert "expected" in log.blocked(hit)[hit]
+
+    # a quiet day after it is quiet, and the bad one still lies in the windows of features
+    (after,) = log.arrive(range(HIT + 1, HIT + 2))
+    assert log.settle() == {after: False}
+    assert list(log.blocked(after)) == [hit]
+    assert log.blocked(after, days=1) == {}
+
+    # released by a person, who is named
+    monkeypatch.setattr("getpass.getuser", lambda: "alice")
+    with pytest.raises(UsageError, match="does not block"):
+        accept_day(log.project, DATASET, after, "no reason")
+    accepted = accept_day(log.project, DATASET, hit, "a new client")
+    assert accepted.details["who"] == "alice"
+    assert accepted.details["reason"] == "a new client"
+    assert log.blocked(after) == {}
+
+    # ingested again with yet other rows: the release was for others, the day is judged anew
+    log.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="constant"),))
+    assert not is_settled(log.project, dataset, lake, hit)
+    assert log.settle()[hit]
+    assert list(log.blocked(after)) == [hit]
+
+    # repaired: ingested again as it was
+    log.arrive(range(HIT, HIT + 1))
+    assert log.settle()[hit] is False
+    assert log.blocked(after) == {}
+
+
+def test_equal_events_are_not_counted_again(log: Log) -> None:
+    dts = log.lake.partitions(DATASET, c.EVENTS)[:2]
+    first = build_event_statistics(log.project.datasets[DATASET], log.lake, dts)
+    again = build_event_statistics(log.project.datasets[DATASET], log.lake, dts)
+    assert [one.version for one in first] == [one.version for one in again]
+
+
+def test_the_command_says_which_days_block(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Settings, "project", lambda _self: log.project)
+    dt = log.lake.partitions(DATASET, c.EVENTS)[0]
+    done = CliRunner().invoke(accept, [DATASET, dt, "--reason", "why not"], obj=Settings())
+    assert isinstance(done.exception, UsageError)
+    assert "days of event_statistics that do: none" in str(done.exception)
+
+
+def test_months_are_not_judged(log: Log) -> None:
+    partition = SimpleNamespace(grain="month")
+    dataset = log.project.datasets[DATASET].model_copy(update={"partition": partition})
+    assert settle_events(log.project, dataset, log.lake) == []
+    assert is_settled(log.project, dataset, log.lake, "2026-01-05")
