@@ -1,7 +1,6 @@
 """What the service measures of itself, and the one address at which the metrics of all processes are read."""
 
 import os
-from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
@@ -17,6 +16,7 @@ from ok_ml.serving.http import Problem
 from ok_ml.serving.readers import Readers, answered
 
 PREDICTIONS: Final = "/v1/predictions/"
+_START: Final = len(PREDICTIONS)
 _ROUTES: Final = {"/": "page", "/health": "health", "/health.json": "health", "/livez": "health", "/deadman": "health"}
 _SERVED: Final = (
     metrics.SERVED_GENERATION, metrics.SERVED_MODEL, metrics.SERVED_PREDICTIONS, metrics.SERVED_DATA, metrics.SERVED_BEHIND,
@@ -34,7 +34,7 @@ class Telemetry:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._workers = project.environment.service.workers
-        self._takers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._histograms: dict[tuple[str, str, int], metrics.Histogram] = {}
 
     @cached_property
     def board(self) -> metrics.Board:
@@ -42,31 +42,29 @@ class Telemetry:
         return metrics.Board(metrics.SERVICE, worker=str(os.getpid()))
 
     def observe(self, path: str, status: int, seconds: float) -> None:
-        """Take the time of one answer. On the hot path: two dictionaries and one observation, about 1.5 us."""
+        """Take the time of one answer. On the hot path of every lookup: one string cut, one look-up, one count."""
         if path.startswith(PREDICTIONS):
-            experiment, slash, _ = path[len(PREDICTIONS) :].partition("/")
+            experiment, slash, _ = path[_START:].partition("/")
             key = (experiment, slash, status)
         else:
             key = ("", path, status)
-        taker = self._takers.get(key)
-        if taker is None:
-            taker = self._taker(key)
-        taker(seconds)
+        known = self._histograms.get(key)
+        if known is None:
+            known = self._histogram(*key)
+        known.take(seconds)
 
-    def _taker(self, key: tuple[str, str, int]) -> Callable[[float], None]:
-        """The taker of a kind of request; only what is configured gets a label, so that nobody can make them many."""
-        experiment, path, status = key
-        if experiment and experiment not in self.project.experiments:
-            return self._taker(("", "unknown", status))
-        route = (
-            ("one" if path else "batch")
-            if experiment
-            else _ROUTES.get(path, "plot" if path.startswith("/plots/") else "other")
-        )
-        taker = self.board.observer(metrics.REQUEST_SECONDS, route=route, experiment=experiment, status=str(status))
+    def _histogram(self, experiment: str, path: str, status: int) -> metrics.Histogram:
+        """That of a kind of request; only what is configured gets a label, so that callers cannot make them many."""
+        if experiment not in self.project.experiments:
+            experiment, path = "", "" if experiment else path
+        if experiment:
+            route = "one" if path else "batch"
+        else:
+            route = _ROUTES.get(path, "plot" if path.startswith("/plots/") else "other")
+        made = self.board.histogram(metrics.REQUEST_SECONDS, route=route, experiment=experiment, status=str(status))
         if experiment or path in _ROUTES:
-            self._takers[key] = taker
-        return taker
+            self._histograms[experiment, path, status] = made
+        return made
 
     # -- reading -------------------------------------------------------------------------------------------------
 
