@@ -352,3 +352,36 @@ def test_the_end_of_a_log_is_read_without_the_rest(tmp_path: Path) -> None:
     log.write_text("x" * 100_000 + "\n\nlast but one\nlast\n\n")
     assert last_lines(log, 2) == ["last but one", "last"]
     assert last_lines(tmp_path / "missing.log", 2) == []
+
+
+# -- the journal -------------------------------------------------------------------------------------------------
+
+
+def test_a_death_that_nobody_asked_for_is_written_down_with_the_recovery(tmp_path: Path) -> None:
+    from ok_ml.incidents.journal import Journal
+
+    script = Script(
+        tmp_path,
+        f"""
+        from functools import partial
+        from ok_ml.incidents.journal import Journal
+        run_supervisor = partial(run_supervisor, journal=Journal(Path({str(tmp_path)!r})))
+        children = [Child("sleeper", (python, "-c", "print('last words', flush=True); import time; time.sleep(60)"))]
+        """,
+    )
+    (first,) = script.wait_ready()
+    journal = Journal(tmp_path)
+
+    def story() -> list[tuple[str, str]]:
+        return [(entry.what, entry.how) for entry in journal.entries()]
+
+    assert story() == [("started", "")]
+    first.send_signal(signal.SIGKILL)
+    until(lambda: len(story()) == 3)
+    assert story()[1:] == [("died", "killed by SIGKILL; last words"), ("back", "")]
+    (second,) = psutil.Process(script.process.pid).children()
+    second.send_signal(signal.SIGTERM)
+    until(lambda: len(story()) == 4)
+    assert story()[3] == ("back", ""), "who ends by SIGTERM was asked to"
+    assert script.end() == 0
+    assert len(story()) == 4, "being stopped is no death"
