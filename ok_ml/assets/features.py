@@ -85,6 +85,8 @@ def _statistics(
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def feature_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from ok_ml.pipelines.feature_pictures import plot_features
+        from ok_ml.pipelines.judging_data import page_of
         from ok_ml.pipelines.watching import build_statistics, drift_rows, plot_drift
 
         with bench.step(context):
@@ -93,8 +95,12 @@ def _statistics(
             drift = drift_rows(pipeline, newest)
             shown = {"worst_drift": table_metadata(drift[:15])} if drift else {}
             picture = plot_drift(pipeline, newest)
+            series = plot_features(pipeline, newest)
+        shown |= {name: plot_metadata(bench.project, path) for name, path in series.items()}
         if picture is not None:
             shown["psi"] = plot_metadata(bench.project, picture)
+        page = page_of(bench.project, pipeline.name)
+        shown |= {"every_feature_by_day": dg.MetadataValue.url(page)} if page is not None else {}
         yield committed(context, spec.key, manifests, **shown)
 
     return feature_statistics

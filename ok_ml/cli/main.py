@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "get": "ok_ml.cli.commands.get:get",
     "data": "ok_ml.cli.commands.data:data",
     "status": "ok_ml.cli.commands.status:status",
+    "checks": "ok_ml.cli.commands.checks:checks",
     "incidents": "ok_ml.cli.commands.incidents:incidents",
     "collect": "ok_ml.cli.commands.topic:collect",
     "play": "ok_ml.cli.commands.topic:play",

@@ -195,10 +195,14 @@ def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
     """Whether a day's features have a verdict on their current statistics, champion and limits, and on the log behind them."""
     if not pipeline.is_current(c.FEATURE_STATISTICS, dt) or not _log_is_judged(pipeline, dt):
         return False
+    return has_verdict(pipeline, dt)
+
+
+def has_verdict(pipeline: SourceRecommendation, dt: str) -> bool:
+    """Whether a verdict on a day's features is about the statistics that are there, by the limits and the champion of now."""
     found = pipeline.lake.find(pipeline.name, VERDICT, dt)
-    return found is not None and found.inputs == _judged(
-        pipeline, pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, dt)
-    )
+    statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
+    return found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
 
 
 def _log_is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
@@ -228,9 +232,7 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
         blocked.
     """
     found = pipeline.lake.find(pipeline.name, VERDICT, dt)
-    statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
-    judged = found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
-    if found is None or not judged:
+    if found is None or not has_verdict(pipeline, dt):
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} have no verdict for their current version",
             why="predictions from features that nobody checked could harm every user at once",

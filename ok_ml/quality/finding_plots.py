@@ -106,7 +106,7 @@ def _small(axis: "Axes", one: FeatureSeries) -> None:
         axis.axhline(one.reference[q.MEAN], color=s.MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
     mean, psi = one.last(q.MEAN), one.last(q.PSI)
     said = "no value" if mean is None else number(float(f"{mean:.3g}"))
-    said += f"   PSI {psi:.2f}" if psi is not None else ""
+    said += f"   PSI {psi:.2f}{'' if one.judged else ' not judged'}" if psi is not None else ""
     word = "" if one.state == "ok" else f"  {one.state.upper()}"
     axis.set_title(f"{one.feature}\n{said}{word}", loc="left", fontsize=7.5, color=s.INK, linespacing=1.35)
     axis.set_xticks([])

@@ -66,19 +66,26 @@ def new_grid(title: str, subtitle: str, *, width: float = 11.0, height: float = 
 def new_panels(
     title: str, subtitle: str, *, columns: int, rows: int, panel: tuple[float, float] = (2.0, 1.25)
 ) -> "tuple[Figure, list[Axes]]":
-    """A figure of many small axes, `panel` inches wide and high each, row by row."""
-    figure = _blank(title, subtitle, columns * panel[0], rows * panel[1] + 0.75)
+    """A figure of many small axes, `panel` inches wide and high each, row by row.
+
+    Their places are counted out: matplotlib's own layout takes seconds for fifty of them.
+    """
+    width, height = columns * panel[0], rows * panel[1] + 0.75
+    figure = _blank(title, subtitle, width, height, automatic=False)
+    figure.subplots_adjust(
+        left=0.4 / width, right=1 - 0.1 / width, bottom=0.12 / height, top=1 - 1.12 / height, wspace=0.32, hspace=0.85
+    )
     axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
     for axis in axes:
         _style(axis)
     return figure, axes
 
 
-def _blank(title: str, subtitle: str, width: float, height: float) -> "Figure":
+def _blank(title: str, subtitle: str, width: float, height: float, *, automatic: bool = True) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(rect=(0.01, 0.01, 0.98, 0.98 - 0.62 / height))
+    layout = ConstrainedLayoutEngine(rect=(0.01, 0.01, 0.98, 0.98 - 0.62 / height)) if automatic else None
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
     figure.text(0.15 / width, 1 - 0.12 / height, title, fontsize=13, fontweight="bold", color=INK, va="top")
     figure.text(0.15 / width, 1 - 0.40 / height, subtitle, fontsize=9.5, color=MUTED, va="top")

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pytest
 
 from ok_ml.quality import columns as q
-from ok_ml.quality import plots
+from ok_ml.quality import finding_plots, plots
 from ok_ml.quality.evaluation import MODEL, POPULARITY, evaluate
+from ok_ml.quality.feature_series import FeatureSeries
 from ok_ml.quality.ranking_metrics import Relevance
+from ok_ml.quality.rules import Finding, Rule
 from ok_ml.quality.style import SPARKLINE_LIMIT, sparkline_svg
 
 
@@ -108,3 +110,56 @@ def test_importing_the_package_loads_nothing_heavy():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+# -- features and findings by day --------------------------------------------------------------------------------------
+
+
+def feature(state="ok", finding=None, days=30):
+    dts = tuple(f"2018-01-{day:02d}" for day in range(1, days + 1))
+    rng = np.random.default_rng(1)
+    numbers = {name: rng.normal(5.0, 0.1, days) for name in (q.MEAN, q.STD, q.MIN, q.MAX, *q.QUANTILES)}
+    numbers |= {q.NULL_SHARE: np.zeros(days), q.PSI: np.linspace(0, 0.4, days), q.JS: np.full(days, np.nan)}
+    row = statistics([0, 3, 1, 0, 0], [0, 1, 2]) | {"dt": dts[-1]}
+    return FeatureSeries("user", "likes", dts, numbers, (4,) * days, row, row, state, finding)
+
+
+def finding(statistic):
+    return Finding(
+        "likes",
+        "user",
+        statistic,
+        "<= 0.25",
+        "0.4",
+        "block",
+        False,
+        "2018-01-30",
+        "user feature likes",
+        since="2018-01-20",
+    )
+
+
+@pytest.mark.parametrize("statistic", [q.PSI, q.ROWS, q.MAX, "repeated_keys"])
+@pytest.mark.parametrize("days", [1, 30])
+@pytest.mark.filterwarnings("error")
+def test_the_picture_of_a_finding(statistic, days):
+    rule = Rule("user", "likes", statistic, 0.4, "block", high=0.25)
+    image = finding_plots.feature_picture(feature("block", finding(statistic), days), finding(statistic), rule)
+    assert image[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(image) > 20_000
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.filterwarnings("error")
+def test_all_features_in_one_picture(count):
+    image = finding_plots.overview([feature("warn")] * count, title="features")
+    width, height = struct.unpack(">II", image[16:24])
+    assert (width, height) == (1320, round(110 * (max(-(-count // 6), 1) * 1.25 + 0.75)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_picture_of_a_number_by_day_counts_the_words_that_are_not_allowed():
+    rules = {"2018-01-01": None, "2018-01-02": Rule("events", "kind", "categories", ("a", "z"), "warn", allowed=("a",))}
+    assert finding_plots.number_by_day(finding("categories"), rules)[:4] == b"\x89PNG"
+    numbers = {dt: Rule("events", "", "rows", 10.0, "warn", low=5.0) for dt in rules}
+    assert finding_plots.number_by_day(finding("rows"), numbers)[:4] == b"\x89PNG"

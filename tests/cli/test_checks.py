@@ -1,0 +1,66 @@
+"""`ok-ml checks`: the rules of a day, worst first, for people and for programs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ok_ml.config.loader import load_project
+from ok_ml.lake import Lake
+from ok_ml.pipelines.judging_data import judge_data
+from tests.quality.day_world import DayWorld
+
+Ok = Callable[..., "object"]
+DAYS = ["2026-01-05", "2026-01-12", "2026-01-13"]
+
+
+@pytest.fixture
+def judged(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three days of the toy dataset, the last one with few rows and two users twice, judged."""
+    for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV", "OK_ML_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    project = load_project(root)
+    world = DayWorld(Lake(project.lake_root))
+    for dt in DAYS[:2]:
+        world.commit(dt)
+    world.commit(DAYS[2], rows=20, twice=2)
+    judge_data(project, project.datasets["toy"])
+    return root
+
+
+def test_what_does_not_hold_comes_first_with_expected_and_seen(judged: Path, ok: Ok) -> None:
+    shown = ok("checks", "toy")
+    head, first, second, *_ = shown.out.splitlines()
+    assert head.split() == ["STATE", "CHECK", "OF", "STATISTIC", "SEEN", "EXPECTED", "SINCE"]
+    assert first.split() == ["fail", "uniqueness", "users", "user_id", "repeated_keys", "2", "<=", "0", DAYS[2]]
+    assert second.split()[:3] == ["warn", "volume", "events"]
+    assert shown.code == 4
+    assert "2 do not hold" in shown.err
+    assert "events on 2026-01-13: rows is 20 (usual: 100" in shown.err
+
+
+def test_the_committed_verdict_is_shown_without_judging_again(judged: Path, ok: Ok) -> None:
+    assert "judging" not in ok("checks", "toy").err
+    earlier = ok("checks", "toy", "--day", DAYS[1], "--json")
+    assert "judging 2026-01-12 of toy" in earlier.err
+    assert (earlier.code, earlier.json["day"]) == (0, DAYS[1])
+    assert {rule["statistic"] for rule in earlier.json["rules"] if not rule["passed"]} == {"missing_partitions"}
+
+
+def test_json_has_every_rule(judged: Path, ok: Ok) -> None:
+    found = ok("checks", "toy", "--json").json
+    assert (found["name"], found["day"]) == ("toy", DAYS[2])
+    worst = found["rules"][0]
+    assert (worst["check"], worst["seen"], worst["expected"], worst["since"]) == ("uniqueness", "2", "<= 0", DAYS[2])
+    assert worst["message"].startswith("users by user_id on 2026-01-13: repeated_keys is 2 of 22 rows")
+    assert len(found["rules"]) > 20
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["toi"], "no experiment named 'toi'"), (["toy", "--day", "2020-01-01"], "no committed partition '2020-01-01'"),
+    (["toy_sources"], "feature_statistics has no committed partition"),
+])  # fmt: skip
+def test_what_is_not_there_is_said(judged: Path, ok: Ok, arguments: list[str], words: str) -> None:
+    shown = ok("checks", *arguments)
+    assert shown.code in (1, 2)
+    assert words in shown.err
