@@ -32,6 +32,8 @@ BROKEN: Final = {"kind": "misjoined", "size": 1.0}
 CHANGED_SHARE: Final = 0.4
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
 _WORLD: Final = {"users": 2000, "sources": 800}
+# A minute is a day here, so that a batch takes most of a day: only days without a batch are late. No model grows old meanwhile.
+_EXPERIMENT: Final = {"freshness.predictions_hours": 96, "freshness.model_days": 60}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Incident:
     def __init__(self, base: Path, day_seconds: float, say: Callable[[str], None]) -> None:
         self.base, self.say, self.day_seconds = base, say, day_seconds
         self.deployment = Deployment(
-            base / "network", first_port=free_ports(FIRST_PORT), world=_WORLD,
+            base / "network", first_port=free_ports(FIRST_PORT), world=_WORLD, experiment=_EXPERIMENT,
             base_changes={"world_clock.day_seconds": day_seconds},
         )  # fmt: skip
         self.chronicle = Chronicle(self.deployment, base / "timeline.jsonl", say)
