@@ -154,7 +154,8 @@ def test_the_picture_of_a_finding(statistic, days):
 def test_all_features_in_one_picture(count):
     image = finding_plots.overview([feature("warn")] * count, title="features")
     width, height = struct.unpack(">II", image[16:24])
-    assert (width, height) == (1320, round(110 * (max(-(-count // 6), 1) * 1.25 + 0.75)))
+    assert width == 1320
+    assert abs(height - 110 * (max(-(-count // 6), 1) * 1.25 + 0.75)) <= 1
 
 
 @pytest.mark.filterwarnings("error")
