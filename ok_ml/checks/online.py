@@ -30,17 +30,17 @@ def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetCh
     def online_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of
         from ok_ml.pipelines.expecting import Watch, judge_newest
-        from ok_ml.pipelines.series_plots import plot_online
+        from ok_ml.pipelines.series_plots import online_picture
         from ok_ml.quality.online import headline, others
 
         first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
-        watches = [Watch(headline, first), Watch(others, limit_of(project, pipeline.name))]
+        watches = [Watch(headline, first, young=True), Watch(others, limit_of(project, pipeline.name))]
         found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches)
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
         )
-        return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, plot_online(pipeline).get("quality"))
+        return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline))
 
     return online_quality
 
@@ -55,7 +55,7 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
     def product_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of_dataset
         from ok_ml.pipelines.expecting import Watch, judge_newest
-        from ok_ml.pipelines.series_plots import plot_product
+        from ok_ml.pipelines.series_plots import product_picture
         from ok_ml.quality.product import headline, others
 
         lake = Lake(project.lake_root)
@@ -66,8 +66,8 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
             f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for everybody is the"
             f" log or the product, what fell for some is what they were shown."
         )
-        pictures = plot_product(project, lake, dataset.dataset)
-        return _result(project, found, dg.AssetCheckSeverity.WARN, advice, pictures.get("product"))
+        picture = product_picture(project, lake, dataset.dataset)
+        return _result(project, found, dg.AssetCheckSeverity.WARN, advice, picture)
 
     return product_quality
 

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake, fingerprint
 from ok_ml.partitions import minus_days
-from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.series import Name, read_days
+from ok_ml.quality.young_bands import judge_young
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
 _SHOWN: Final = 5
@@ -24,6 +25,7 @@ class Watch(NamedTuple):
 
     direction: Direction
     limit: Limit
+    young: bool = False  # judge shares from the third day on, before they know themselves
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ def judge_newest(lake: Lake, scope: str, table: str, watches: Sequence[Watch]) -
     days = read_days(lake, scope, table, _days_judged(lake, scope, table, dt))
     if not days[dt]:
         return Expectation(dt, 0, reason=str(details.get("reason", "no numbers")))
+    leave_out = wrong_days(lake, scope, table, dt)
     judged, wrong = 0, []
     for watch in watches:
         mine = {day: {name: one for name, one in days[day].items() if watch.direction(name)} for day in days}
-        today = mine.pop(dt)
-        found = judge_day(mine, dt, today, limit=watch.limit.value, leave_out=wrong_days(lake, scope, table, dt))
+        found = _judge(watch, mine, dt, leave_out)
         judged += len(found)
         wrong += [one for one in found if one.outside and one.band.score * watch.direction(one.name) > 0]
     wrong.sort(key=lambda one: -abs(one.band.score))
@@ -92,6 +94,17 @@ def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
     """The days that make a band, and those that `since` looks back to."""
     first = minus_days(upto, 2 * HISTORY_DAYS)
     return [dt for dt in lake.partitions(scope, table) if first <= dt <= upto]
+
+
+def _judge(watch: Watch, days: Days, dt: str, leave_out: set[str]) -> list[Deviation]:
+    """One deviation a series: that of its young band, where it has one that is more surprised."""
+    before, today, limit = {day: days[day] for day in days if day != dt}, dict(days[dt]), watch.limit.value
+    found = {one.name: one for one in judge_day(before, dt, today, limit=limit, leave_out=leave_out)}
+    for one in judge_young(before, dt, today, limit=limit, leave_out=leave_out) if watch.young else ():
+        known = found.get(one.name)
+        if known is None or abs(one.band.score) > abs(known.band.score):
+            found[one.name] = one
+    return list(found.values())
 
 
 def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:

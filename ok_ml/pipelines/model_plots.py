@@ -63,7 +63,7 @@ def _drawn(
 ) -> "dict[str, Path]":
     paths: dict[str, Path] = {}
     for name, (title, panels) in sheets.items():
-        shown = [panel for panel in panels if any(one.dts for one in panel.lines.values())]
+        shown = [panel for panel in panels if panel.known]
         if shown:
             paths[name] = scope_plot_path(pipeline.project, pipeline.name, f"{what}-{name}.png")
             band_panels(shown, title=f"{title}: {pipeline.name}", marks=marks, path=paths[name])

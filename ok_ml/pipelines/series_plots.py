@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
+from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.lake import Lake
 from ok_ml.pipelines.expecting import wrong_days
 from ok_ml.quality import online, product
 from ok_ml.quality.band_plots import Panel, band_panels, bands_of
-from ok_ml.quality.bands import DEFAULT_LIMIT
 from ok_ml.quality.series import Name, Number, Series, as_series, read_days
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DAYS_DRAWN: Final = 56
 _MOST_LINES: Final = 7  # a chart has so many colours
+_ONLINE, _PRODUCT = "online-{}.png", "product-{}.png"
 Days = dict[str, dict[Name, Number]]
 
 
@@ -28,14 +29,18 @@ class Drawing:
     ----------
     limit
         Largest score inside a band.
+    young
+        Whether shares have bands from their third day on.
     """
 
-    def __init__(self, lake: Lake, scope: str, table: str, *, limit: float = DEFAULT_LIMIT) -> None:
+    def __init__(
+        self, lake: Lake, scope: str, table: str, *, limit: float = DEFAULT_LIMIT, young: bool = False
+    ) -> None:
         self.dts = lake.partitions(scope, table)[-DAYS_DRAWN:]
         self.days: Days = read_days(lake, scope, table, self.dts)
         self.series = as_series(self.days)
         self._wrong = wrong_days(lake, scope, table, "9999-12-31")
-        self._limit = limit
+        self._limit, self._young = limit, young
 
     def has(self, metric: str, group: str = "") -> bool:
         """Whether any day tells a number."""
@@ -45,7 +50,7 @@ class Drawing:
     def banded(self, title: str, metric: str, group: str = "", *, share: bool = False) -> Panel:
         """One number with its band."""
         name = Name(metric, group)
-        bands = bands_of(self.days, name, limit=self._limit, leave_out=self._wrong)
+        bands = bands_of(self.days, name, limit=self._limit, leave_out=self._wrong, young=self._young)
         return Panel(title, {metric: self._line(name)}, bands, share)
 
     def lines(self, title: str, names: Mapping[str, Name], *, share: bool = False, from_zero: bool = False) -> Panel:
@@ -63,10 +68,16 @@ class Drawing:
         return self.series.get(name) or Series(name, (), (), ())
 
 
-def plot_online(pipeline: "SourceRecommendation") -> dict[str, Path]:
-    """Quality of what was served, by segment and by model version; nothing before the first day with numbers."""
+def plot_online(pipeline: "SourceRecommendation", *, only: str | None = None) -> dict[str, Path]:
+    """Quality of what was served, by segment and by model version; nothing before the first day with numbers.
+
+    Parameters
+    ----------
+    only
+        One of quality, by_segment, by_model; None: all.
+    """
     limit = pipeline.config.checks.online.fall
-    drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit)
+    drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit, young=True)
     k = min((int(name.metric.split("@")[1]) for name in drawing.series if name.metric.startswith("ndcg@")
              and "/" not in name.metric), default=0)  # fmt: skip
     if not k:
@@ -78,14 +89,20 @@ def plot_online(pipeline: "SourceRecommendation") -> dict[str, Path]:
         "by_model": ("Served lists by model version", _group_panels(drawing, k, "model")),
     }
     return {
-        name: _drawn(pipeline.project, pipeline.name, f"online-{name}.png", panels, title, marks)
+        name: _drawn(pipeline.project, pipeline.name, _ONLINE.format(name), panels, title, marks)
         for name, (title, panels) in sheets.items()
-        if any(panel.lines for panel in panels)
+        if any(panel.lines for panel in panels) and only in (None, name)
     }
 
 
-def plot_product(project: "Project", lake: Lake, dataset: str) -> dict[str, Path]:
-    """What people did by day, and by content type; nothing before the first day."""
+def plot_product(project: "Project", lake: Lake, dataset: str, *, only: str | None = None) -> dict[str, Path]:
+    """What people did by day, by content type and by segment; nothing before the first day.
+
+    Parameters
+    ----------
+    only
+        One of product, by_content, by_segment; None: all.
+    """
     drawing = Drawing(lake, dataset, c.PRODUCT_METRICS, limit=project.datasets[dataset].checks.product_fall)
     rates = [
         ("active users", product.ACTIVE_USERS), ("reactions per active user", product.REACTIONS + product.PER_USER),
@@ -104,10 +121,22 @@ def plot_product(project: "Project", lake: Lake, dataset: str) -> dict[str, Path
         "by_segment": ("Reactions by segment", segments),
     }  # fmt: skip
     return {
-        name: _drawn(project, dataset, f"product-{name}.png", [one for one in panels if one.lines], title, {})
+        name: _drawn(project, dataset, _PRODUCT.format(name), [one for one in panels if one.lines], title, {})
         for name, (title, panels) in sheets.items()
-        if any(panel.lines for panel in panels)
+        if any(panel.lines for panel in panels) and only in (None, name)
     }
+
+
+def online_picture(pipeline: "SourceRecommendation") -> Path | None:
+    """The picture of the quality, as the asset drew it; drawn where it did not."""
+    path = scope_plot_path(pipeline.project, pipeline.name, _ONLINE.format("quality"))
+    return path if path.is_file() else plot_online(pipeline, only="quality").get("quality")
+
+
+def product_picture(project: "Project", lake: Lake, dataset: str) -> Path | None:
+    """The picture of what people did, as the asset drew it; drawn where it did not."""
+    path = scope_plot_path(project, dataset, _PRODUCT.format("product"))
+    return path if path.is_file() else plot_product(project, lake, dataset, only="product").get("product")
 
 
 def model_marks(lake: Lake, scope: str, table: str, dts: Collection[str]) -> dict[str, str]:
@@ -139,7 +168,7 @@ def _quality_panels(drawing: Drawing, k: int) -> list[Panel]:
         drawing.lines("posts shown that earned a reaction", rates, share=True),
         drawing.banded(f"share of the catalogue in the first {k} of users who came", f"coverage@{k}", share=True),
     ]
-    return [panel for panel in panels if any(v is not None for one in panel.lines.values() for v in one.values)]
+    return [panel for panel in panels if panel.known]
 
 
 def _group_panels(drawing: Drawing, k: int, prefix: str) -> list[Panel]:

@@ -3,14 +3,17 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.quality import style as s
-from ok_ml.quality.bands import DEFAULT_LIMIT, Band, Days, judge_day
+from ok_ml.quality.bands import Band, Days, judge_day
 from ok_ml.quality.series import Name, Series
+from ok_ml.quality.young_bands import judge_young
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +65,11 @@ class Panel:
     share: bool = False
     from_zero: bool = False
 
+    @property
+    def known(self) -> bool:
+        """Whether any line has a value."""
+        return any(value is not None for one in self.lines.values() for value in one.values)
+
 
 def band_chart(
     series: Series, bands: Mapping[str, Expected], *, title: str | None = None, share: bool = False,
@@ -88,16 +96,20 @@ def band_panels(
     days = sorted({dt for panel in panels for one in panel.lines.values() for dt in one.dts})
     height = 0.95 + panel_height * max(len(panels), 1)
     figure, axes = s.new_figure(title, _subtitle(days, panels), height=height, rows=max(len(panels), 1), share_x=True)
+    named: set[tuple[str, ...]] = set()
     for panel, axis in zip(panels, axes, strict=False):
         _shade_weekends(axis, days)
         _draw_panel(axis, panel)
+        if len(panel.lines) > 1 and tuple(panel.lines) not in named:  # the same lines are named once
+            _name_lines(axis, len(panel.lines))
+            named.add(tuple(panel.lines))
         _draw_marks(axis, marks or {}, days, labelled=axis is axes[0])
     _label_days(axes[-1], days)
     return s.to_png(figure, path)
 
 
 def bands_of(
-    days: Days, name: Name, *, limit: float = DEFAULT_LIMIT, leave_out: Collection[str] = ()
+    days: Days, name: Name, *, limit: float = DEFAULT_LIMIT, leave_out: Collection[str] = (), young: bool = False
 ) -> dict[str, Band]:
     """Day -> the band of one number on it, each from the days before; days with too little history have none.
 
@@ -107,10 +119,18 @@ def bands_of(
         Day -> its numbers.
     leave_out
         Days that were found wrong.
+    young
+        Whether a share has a band before it knows itself; of two bands the narrower one is told.
     """
     slim = {dt: {name: numbers[name]} for dt, numbers in days.items() if name in numbers}
     judged = {dt: judge_day(slim, dt, numbers, limit=limit, leave_out=leave_out) for dt, numbers in slim.items()}
-    return {dt: found[0].band for dt, found in judged.items() if found}
+    bands = {dt: found[0].band for dt, found in judged.items() if found}
+    for dt, numbers in slim.items() if young else ():
+        for one in judge_young(slim, dt, dict(numbers), limit=limit, leave_out=leave_out):
+            known = bands.get(dt)
+            if known is None or one.band.high - one.band.low < known.high - known.low:
+                bands[dt] = one.band
+    return bands
 
 
 def outside(series: Series, bands: Mapping[str, Expected]) -> list[str]:
@@ -149,18 +169,26 @@ def _draw_panel(axis: "Axes", panel: Panel) -> None:
     _limit(axis, panel)
     s.panel_title(axis, _headline(panel))
     axis.yaxis.set_major_formatter(lambda value, _: said(value, share=panel.share))
-    if len(panel.lines) > 1:
-        s.legend(axis, ncols=min(len(panel.lines), 6), loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
+
+
+def _name_lines(axis: "Axes", count: int) -> None:
+    """A legend beside the panel's title, of one row."""
+    s.legend(
+        axis, ncols=count, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, handlelength=1.5,
+        columnspacing=1.2, handletextpad=0.4,
+    )  # fmt: skip
 
 
 def _draw_band(axis: "Axes", series: Series, bands: Mapping[str, Expected]) -> None:
     """A step a day, so that a band does not slope between a Friday and a Saturday that it knows apart."""
-    known = [dt for dt in series.dts if dt in bands]
-    for dt in known:
-        place = _place(dt)
-        edge = np.array([place - 0.5, place + 0.5])
-        axis.fill_between(edge, bands[dt].low, bands[dt].high, color=_BAND, linewidth=0, zorder=1)
-        axis.plot(edge, [bands[dt].expected] * 2, color=s.MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=2)
+    known = [(_place(dt), bands[dt]) for dt in series.dts if dt in bands]
+    edges = [edge for place, _ in known for edge in (place - 0.5, place + 0.5, np.nan)]
+    low, middle, high = (
+        [height for _, band in known for height in (value(band), value(band), np.nan)]
+        for value in (attrgetter("low"), attrgetter("expected"), attrgetter("high"))
+    )
+    axis.fill_between(edges, low, high, color=_BAND, linewidth=0, zorder=1)
+    axis.plot(edges, middle, color=s.MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=2)
 
 
 def _ring(axis: "Axes", series: Series, panel: Panel) -> None:
