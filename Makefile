@@ -8,6 +8,7 @@ EXPERIMENT ?= prod_discovery
 SIZE ?=
 FORCE ?=
 TARGET ?=
+PROMETHEUS ?=
 TESTS ?= tests
 PYTEST_ARGS ?=
 
@@ -23,7 +24,7 @@ export LASTFM_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup run ui incident test test-full check bench bench-ingest bench-alarms screenshots lock clean distclean
+.PHONY: help setup run ui incident test test-full check bench bench-ingest bench-alarms screenshots dashboard lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -71,6 +72,9 @@ bench-alarms: $(STAMP)  ## Plant 20 kinds of faults, and count false alarms in 2
 
 screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots
+
+dashboard: $(STAMP)  # Draw the Grafana dashboards of what runs (needs Prometheus; PROMETHEUS names one that runs)
+	@exec $(BIN)/python -m ops.picture $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "Error: uv is needed, e.g. pipx install uv" >&2; exit 3; }

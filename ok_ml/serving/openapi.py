@@ -28,6 +28,8 @@ def document(experiments: Sequence[str]) -> dict[str, Any]:
             "/v1/predictions/{experiment}": {"post": _many(experiments)},
             "/health.json": {"get": _health()},
             "/livez": {"get": _live()},
+            "/deadman": {"get": _deadman()},
+            "/metrics": {"get": _metrics()},
         },
         "components": {"schemas": _schemas()},
     }
@@ -73,6 +75,25 @@ def _live() -> dict[str, Any]:
         "operationId": "getLiveness",
         "summary": "Whether the process answers",
         "responses": {"200": {"description": "It does.", "content": content}},
+    }
+
+
+def _deadman() -> dict[str, Any]:
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    alive = {"description": "The last heartbeat is younger than its limit.", "content": content}
+    return {
+        "operationId": "getDeadMan",
+        "summary": "Whether Dagster's daemon ticks: for whoever watches from outside",
+        "responses": {"200": alive, **_problems("503")},
+    }
+
+
+def _metrics() -> dict[str, Any]:
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "getMetrics",
+        "summary": "What every process measures, in Prometheus' text format",
+        "responses": {"200": {"description": "All families, each once.", "content": content}},
     }
 
 

@@ -16,6 +16,7 @@ from ok_ml.metrics import METRICS
 from ops.answers import Line, settled
 from ops.dashboards import DASHBOARDS, FOLDER, NOT_SHOWN
 from ops.drawing import _ticks, draw
+from ops.metric_table import PAGE, with_table
 from ops.panels import as_json
 from ops.units import written
 from tests.small_project import ROOT
@@ -167,3 +168,20 @@ def test_a_dashboard_is_drawn_and_says_what_has_no_data(tmp_path: Path) -> None:
     assert empty == ["Rows"]
     assert len(asked) == sum(len(panel.get("targets", [])) for panel in document["panels"]) == 5
     assert (tmp_path / "pipeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_documentation_lists_every_metric() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_table(text) == text, "write it anew: python -m ops.metric_table"
+    assert all(f"| `{name}` |" in text for name in METRICS)
+
+
+def test_the_documentation_names_what_there_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    assert len(links) == 5
+    assert all((PAGE.parent / link).is_file() for link in links)
+    for path in re.findall(r"`((?:ops|ok_ml|configs)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), path
+    for rule in re.findall(r"`(OkMl\w+)`", text):
+        assert f"alert: {rule}" in RULES.read_text()
