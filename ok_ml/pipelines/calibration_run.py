@@ -186,8 +186,10 @@ def replayed(pipeline: SourceRecommendation, progress: Progress) -> Quiet:
         days = read_days(lake, where, table, lake.partitions(where, table))
         series |= {table: days} if days else {}
     scores = k.scores_of(series, warm_days=_REPLAY_WARM_DAYS)
-    last = dts[-1]
-    day = read_log_day(lake, scope, last, dts[-1 - DAYS_BEFORE : -1])
+    last = min((one for one in scores if one.check == c.EVENT_STATISTICS and one.dt >= dts[-HISTORY_DAYS]),
+               key=lambda one: one.score).dt  # fmt: skip
+    before = dts[max(dts.index(last) - DAYS_BEFORE, 0) : dts.index(last)]
+    day = read_log_day(lake, scope, last, before)
     numbers = _numbers_of([], [])
     probe = Probe(last, day, {c.EVENT_STATISTICS: numbers[c.EVENT_STATISTICS]}, series)
     return Quiet(scores, [], (), probe)

@@ -25,7 +25,7 @@ def run(*arguments: str, project: Path, code: int = 0) -> "subprocess.CompletedP
 
 def test_list_names_every_target(tmp_path: Path) -> None:
     listed = [line.split()[0] for line in run("--list", project=tmp_path).stdout.splitlines()]
-    assert listed == list(TARGETS) == ["retrieval", "storage", "delivery", "service", "statistics", "ingest"]
+    assert listed == list(TARGETS) == ["retrieval", "storage", "delivery", "service", "statistics", "ingest", "alarms"]
 
 
 def test_an_unknown_target_is_refused_with_the_known_ones(tmp_path: Path) -> None:
