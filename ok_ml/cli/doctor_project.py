@@ -123,6 +123,7 @@ def secrets(machine: Machine) -> Iterator[Finding]:
         "kafka.password_env": environment.kafka.password_env,
         "storage.password_env": environment.storage.password_env,
         "signing_key_env": environment.signing_key_env,
+        "heartbeat.url_env": environment.heartbeat.url_env,
     }
     for key, variable in named.items():
         if variable and not machine.environ.get(variable):
