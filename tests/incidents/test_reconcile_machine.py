@@ -128,4 +128,4 @@ def test_the_laws_of_incidents() -> None:
 
 @pytest.mark.full
 def test_the_laws_of_incidents_over_long_histories() -> None:
-    run_state_machine_as_test(Incidents, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Incidents, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
