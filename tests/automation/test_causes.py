@@ -1,15 +1,18 @@
 """Causes, cool-down and retries as functions of facts, by whole histories of days."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
+from ruamel.yaml import YAML
 
-from ok_ml.config.models import RetrainingConfig
+from ok_ml.config.models import FreshnessConfig, RetrainingConfig
 from ok_ml.pipelines.recipe import changes, in_short
 from ok_ml.pipelines.retraining import Decision, Facts, Try, called_for, causes, outlook, reason
+from tests.small_project import ROOT
 
 RECIPE = {"config.seed": "1", "config.stages.model.num_trees": "60", "code.model": "2"}
 LIMITS = RetrainingConfig(cool_down_days=1.0, drift_days=2, retries_a_day=1, most_retries=3)
@@ -149,6 +152,15 @@ def test_nothing_is_learnt_from_a_day_that_must_wait() -> None:
     now = facts(8, wait="the features of 2026-01-13 are blocked")
     assert called_for(now) == []
     assert outlook(now) == "waits: the features of 2026-01-13 are blocked"
+
+
+def test_the_documentation_shows_the_section_as_it_is_by_default() -> None:
+    text = (ROOT / "docs" / "automation.md").read_text()
+    section = text.partition("```yaml\n")[2].partition("```")[0]
+    shown = YAML(typ="safe").load(section)
+    assert RetrainingConfig.model_validate_json(json.dumps(shown["retraining"])) == RetrainingConfig()
+    assert set(shown["retraining"]) == set(RetrainingConfig.model_fields)
+    assert shown["freshness"]["model_days"] == FreshnessConfig().model_days
 
 
 # -- recipes -------------------------------------------------------------------------------------------------------------
