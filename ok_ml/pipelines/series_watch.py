@@ -98,7 +98,9 @@ class SeriesWatch:
         past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
         days = read_days(self.lake, self.scope, self.table, past)
         today = judged_numbers(self.table, days[dt])
-        return judge_day(days, dt, today, limit=self.limit.value, leave_out=self.blocked(past))
+        return judge_day(
+            days, dt, today, limit=self.limit.value, leave_out=self.blocked(past), like=self.accepted(past)
+        )
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
@@ -111,6 +113,11 @@ class SeriesWatch:
         return {
             dt: str(one.details["headline"]) for dt, one in found.items() if one is not None and self._blocks(dt, one)
         }
+
+    def accepted(self, dts: Sequence[str]) -> list[str]:
+        """Those of some days that a person has released, as they are now."""
+        released = {dt: self.lake.find(self.scope, acceptance_table(self.table), dt) for dt in dts}
+        return [dt for dt, one in released.items() if one is not None and one.inputs["statistics"] == self._version(dt)]
 
     def accept(self, dt: str, *, who: str, reason: str) -> Manifest:
         """Release a blocked day: its numbers are as the world was.
@@ -158,8 +165,7 @@ class SeriesWatch:
         version = self._version(dt)
         if not verdict.details.get("blocks") or verdict.inputs.get("statistics") != version:
             return False
-        released = self.lake.find(self.scope, acceptance_table(self.table), dt)
-        return released is None or released.inputs.get("statistics") != version
+        return not self.accepted([dt])
 
     def _version(self, dt: str) -> str:
         found = self.lake.find(self.scope, self.table, dt)

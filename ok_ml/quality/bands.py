@@ -15,7 +15,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -116,7 +116,7 @@ def band(
 
 def judge_day(
     history: Days, dt: str, today: Mapping[Name, Number], *, limit: float = DEFAULT_LIMIT,
-    leave_out: Collection[str] = (), days: int = HISTORY_DAYS,
+    leave_out: Collection[str] = (), like: Collection[str] = (), days: int = HISTORY_DAYS,
 ) -> list[Deviation]:  # fmt: skip
     """Every number of a day beside its band, worst first.
 
@@ -128,6 +128,9 @@ def judge_day(
         Largest score inside the band.
     leave_out
         Days that were found wrong: they do not make the band, and still count for `since`.
+    like
+        Odd days that somebody has accepted: they do not make the band either, since a holiday is no rule; but a number that is
+        like theirs is inside too, since a change may last.
 
     Returns
     -------
@@ -135,25 +138,36 @@ def judge_day(
         One a series that has enough history. A count or a share that a day lacks although it tells other groups of the
         same metric is 0 there: so a category that is new or gone is seen.
     """
-    found = _judge(history, dt, today, limit, leave_out, days)
-    return [_with_since(one, history, dt, limit, leave_out, days) if one.outside else one for one in found]
+    ask = _Question(limit, frozenset(leave_out), frozenset(like), days)
+    return [_with_since(one, history, dt, ask) if one.outside else one for one in _judge(history, dt, today, ask)]
 
 
-def _judge(
-    history: Days, dt: str, today: Mapping[Name, Number], limit: float, leave_out: Collection[str], days: int
-) -> list[Deviation]:
-    first = (date.fromisoformat(dt) - timedelta(days=days)).isoformat()
-    dts = [day for day in sorted(history) if first <= day < dt and day not in leave_out]
+class _Question(NamedTuple):
+    """What a day is judged by; see `judge_day`."""
+
+    limit: float
+    leave_out: frozenset[str]
+    like: frozenset[str]
+    days: int
+
+
+def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question) -> list[Deviation]:
+    first = (date.fromisoformat(dt) - timedelta(days=ask.days)).isoformat()
+    recent = [day for day in sorted(history) if first <= day < dt]
+    dts = [day for day in recent if day not in ask.leave_out and day not in ask.like]
+    accepted = [day for day in recent if day in ask.like]
     if len(dts) < LEAST_DAYS or not today:
         return []
-    names, values, n = _matrix([*(history[day] for day in dts), today])
+    names, values, n = _matrix([*(history[day] for day in (*dts, *accepted)), today])
     kinds = kinds_of(names, values)
     values = _with_zeros(names, values, kinds)
-    expected, scale, freedom = _forecast(dts, dt, values, n, kinds)
-    moved = on_scale(values[-1], n[-1], kinds)
+    past = np.r_[: len(dts), -1]
+    expected, scale, freedom = _forecast(dts, dt, values[past], n[past], kinds)
+    moved = on_scale(values[len(dts) :], n[len(dts) :], kinds)
+    expected, scale = _nearest(moved, expected, scale)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scores = normal_score((moved - expected) / scale, freedom)
-    reach = student(limit, freedom) * scale
+        scores = normal_score((moved[-1] - expected) / scale, freedom)
+    reach = student(ask.limit, freedom) * scale
     low, middle, high = (from_scale(at, n[-1], kinds) for at in (expected - reach, expected, expected + reach))
     judged = np.flatnonzero(~np.isnan(scores))
     order = judged[np.lexsort((judged, -np.abs(scores[judged])))]
@@ -162,28 +176,36 @@ def _judge(
             names[i],
             today[names[i]].value if names[i] in today else None,
             Band(float(middle[i]), float(low[i]), float(high[i]), float(scores[i])),
-            limit,
+            ask.limit,
         )
         for i in order.tolist()
     ]
 
 
-def _with_since(
-    one: Deviation, history: Days, dt: str, limit: float, leave_out: Collection[str], days: int
-) -> Deviation:
+def _nearest(
+    moved: "NDArray[np.float64]", expected: "NDArray[np.float64]", scale: "NDArray[np.float64]"
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    """Expected value and scale, or those of an accepted day where today (the last row) is nearer to it."""
+    for accepted in moved[:-1]:
+        wider = scale * math.sqrt(2)  # two days differ by the chance of both
+        nearer = np.abs(moved[-1] - accepted) / wider < np.abs(moved[-1] - expected) / scale
+        expected, scale = np.where(nearer, accepted, expected), np.where(nearer, wider, scale)
+    return expected, scale
+
+
+def _with_since(one: Deviation, history: Days, dt: str, ask: _Question) -> Deviation:
     """The same with the first day of its run: each day before is judged by what came before it."""
     since, day = dt, dt
     for _ in range(_LONGEST_RUN):
         day = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
         if day not in history:
             break
-        alike = {key: numbers for key, numbers in history.items() if key < day}
-        slim = {key: _of_metric(numbers, one.name) for key, numbers in alike.items()}
-        found = _judge(slim, day, _of_metric(history[day], one.name), limit, leave_out, days)
+        slim = {key: _of_metric(numbers, one.name) for key, numbers in history.items() if key < day}
+        found = _judge(slim, day, _of_metric(history[day], one.name), ask)
         if not any(other.name == one.name and other.outside for other in found):
             break
         since = day
-    return Deviation(one.name, one.value, one.band, limit, since)
+    return Deviation(one.name, one.value, one.band, one.limit, since)
 
 
 def _of_metric(numbers: Mapping[Name, Number], name: Name) -> dict[Name, Number]:

@@ -3,19 +3,27 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner
 
 from ok_ml import columns as c
+from ok_ml import keys
+from ok_ml.assets.monitoring import event_statistics_asset
+from ok_ml.checks.series import event_check
 from ok_ml.cli.commands.calibrate import accept
 from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
+from ok_ml.dagster_io import Workbench
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
-from ok_ml.errors import UsageError
+from ok_ml.errors import GateRefused, UsageError
 from ok_ml.lake import Lake
 from ok_ml.pipelines.event_series import accept_day, blocked_days, build_event_statistics, is_settled, settle_events
+from ok_ml.pipelines.featuring import build_features
+from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
 from ok_ml.world.log import export_days
 from ok_ml.world.simulation import World
 from tests.small_project import ROOT
@@ -71,11 +79,27 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     return made
 
 
+def run_check(log: Log, dt: str) -> dg.AssetCheckEvaluation:
+    """Materialise the numbers of a day in Dagster, and what its check says."""
+    dataset, instance = log.project.datasets[DATASET], dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions(keys.partitions_name(DATASET), [dt])
+    graph = [event_statistics_asset(Workbench(log.project), dataset), event_check(log.project, dataset)]
+    done = dg.materialize(graph, partition_key=dt, instance=instance, raise_on_error=False)
+    assert done.asset_materializations_for_node(keys.op_name(DATASET, c.EVENT_STATISTICS))
+    (found,) = done.get_asset_check_evaluations()
+    return found
+
+
 def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """One story, told in order: each step stands on the one before."""
     dataset, lake = log.project.datasets[DATASET], log.lake
     hit = lake.latest(DATASET, c.EVENTS)
     assert not is_settled(log.project, dataset, lake, hit)
+    checked = run_check(log, hit)
+    assert (checked.passed, checked.severity, checked.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
+    for said in (hit, "duration_ms", "expected", f"since {hit}", f"ok-ml accept {DATASET} {hit}"):
+        assert said in checked.description
+    assert {"worst", "plot", "limit_origin"} <= checked.metadata.keys()
     verdicts = log.settle()
     assert [dt for dt, blocks in verdicts.items() if blocks] == [hit]
     assert is_settled(log.project, dataset, lake, hit)
@@ -88,6 +112,14 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
     assert list(log.blocked(after)) == [hit]
     assert log.blocked(after, days=1) == {}
 
+    # so the features of the quiet day after it may not reach users
+    pipeline = open_pipeline(log.project, "prod_discovery")
+    build_features(pipeline, None, [after], progress=lambda _line: None)
+    build_statistics(pipeline, [after])
+    assert judge_features(pipeline).blocks
+    with pytest.raises(GateRefused, match=f"The log of {hit}, within the windows of these features, blocks"):
+        require_verdict(pipeline, after)
+
     # released by a person, who is named
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     with pytest.raises(UsageError, match="does not block"):
@@ -96,6 +128,12 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
     assert accepted.details["who"] == "alice"
     assert accepted.details["reason"] == "a new client"
     assert log.blocked(after) == {}
+    with pytest.raises(GateRefused, match="have no verdict for their current version"):
+        require_verdict(pipeline, after)
+    settled = settle_verdict(pipeline)
+    assert settled is not None
+    assert not settled.blocks
+    require_verdict(pipeline, after)
 
     # ingested again with yet other rows: the release was for others, the day is judged anew
     log.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="constant"),))

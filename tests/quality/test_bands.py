@@ -78,6 +78,16 @@ def test_days_found_wrong_teach_nothing_and_still_count_for_since() -> None:
         assert said in found.message
 
 
+def test_an_accepted_day_is_no_rule_and_what_is_like_it_is_inside() -> None:
+    """A new level that somebody accepted: the next day at it is inside, so is one at the old level, one between is not."""
+    values = noisy(40)
+    values[39] = 20_000.5
+    for level, outside in ((20_100.5, False), (10_000.5, False), (15_000.5, True)):
+        today = {ROWS: Number(ROWS, level)}
+        (found,) = judge_day(history(values), day(40), today, limit=5, like=[day(39)])
+        assert found.outside is outside, found.message
+
+
 def test_shares_of_nothing_leave_room_for_chance_only() -> None:
     """No null in 40 days of 1,000 rows: one null is chance, three points are not."""
     name = Name("null_share", "duration_ms")
