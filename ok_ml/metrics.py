@@ -115,7 +115,7 @@ HEARTBEAT_LIMIT: Final = _declare(
     SERVICE, "gauge", "heartbeat_limit_seconds", "Age of the heartbeat at which /deadman answers 503."
 )
 HEARTBEAT: Final = _declare(
-    SERVICE, "gauge", "heartbeat_timestamp_seconds", "Last heartbeat that came through Dagster's daemon; 0: never."
+    SERVICE, "gauge", "heartbeat_timestamp_seconds", "Last heartbeat that came through Dagster's daemon."
 )
 
 # -- materialiser, collector, clock --------------------------------------------------------------------------------------

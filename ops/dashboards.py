@@ -44,6 +44,11 @@ _FALLBACK_SHARE: Final = f"{_rate(m.FALLBACKS, 'experiment', _E)} / {_rate(m.LOO
 _INGESTED: Final = f'label_replace({m.NEWEST_DAY.name}{{table="events"}}, "dataset", "$1", "scope", "(.*)")'
 _WAITING: Final = f"({_latest(m.CLOCK_DAY, 'dataset')} - on (dataset) max by (dataset) ({_INGESTED})) / 86400"
 
+_BEHIND: Final = f"{_latest(m.SERVED_BEHIND, 'experiment', _E)} / {_latest(m.SERVED_LIMIT, 'experiment', _E)}"
+_NEWEST: Final = (
+    f"max by (scope) ({m.NEWEST_DAY.name}) - on (scope) group_right () {_latest(m.NEWEST_DAY, 'scope, table')}"
+)
+
 
 def _alive() -> Panel:
     return Panel(
@@ -61,7 +66,7 @@ SERVICE: Final = Dashboard(
             Panel("Server errors", "Share of answers with a status of 500 or more.", [Query(_ERRORS, "errors")], "percentunit", "stat", (0.001, 0.01), 4),
             Panel("Fallback share", "Users who were served the list for users without history.", [Query(f"max({_FALLBACK_SHARE})", "fallback")], "percentunit", "stat", (0.2, 0.5), 4),
             Panel("Data behind", "From the last day of data served to the newest committed one, against freshness.predictions_hours.",
-                  [Query(f"max({m.SERVED_BEHIND.name}{{{_E}}} / on (experiment, process, worker) {m.SERVED_LIMIT.name})", "of the limit")], "percentunit", "stat", (0.75, 1.0), 4),
+                  [Query(f"max({_BEHIND})", "of the limit")], "percentunit", "stat", (0.75, 1.0), 4),
             _alive(),
         ]),
         Row("Requests", [
@@ -77,8 +82,8 @@ SERVICE: Final = Dashboard(
         ]),
         Row("What is served", [
             Panel("Age of the served generation", "Since it was verified. It grows until the next one is live.", [Query(_age(m.SERVED_GENERATION, "experiment", _E), "{{experiment}}")], "s", width=6),
-            Panel("Data behind the newest day", "The limit is freshness.predictions_hours; beyond it the health page fails and an alert goes out.",
-                  [Query(_latest(m.SERVED_BEHIND, "experiment", _E), "{{experiment}}"), Query(_latest(m.SERVED_LIMIT, "experiment", _E), "limit of {{experiment}}")], "s", width=6),
+            Panel("Data behind the newest day", "As a share of freshness.predictions_hours; at 100 % the health page fails and an alert goes out.",
+                  [Query(_BEHIND, "{{experiment}}")], "percentunit", limits=(0.75, 1.0), width=6),
             Panel("Age of the served data", "Since the end of its last day, by the wall clock; a simulated network lives in its own time.",
                   [Query(_age(m.SERVED_DATA, "experiment", _E), "{{experiment}}")], "s", width=6),
             Panel("Users with a list", "In the served generation.", [Query(_latest(m.SERVED_PREDICTIONS, "experiment", _E), "{{experiment}}")], "short", width=6),
@@ -178,8 +183,8 @@ QUALITY: Final = Dashboard(
         Row("Data", [
             Panel("Since the newest commit", "Of each dataset's events and each experiment's features and predictions.",
                   [Query(f'time() - max by (scope, table) ({m.NEWEST_COMMIT.name}{{table=~"events|user_features|predictions"}})', "{{scope}}/{{table}}")], "s"),
-            Panel("Behind the events", "Newest day of each table against the newest day of any events, in data days.",
-                  [Query(f'(scalar(max({m.NEWEST_DAY.name}{{table="events"}})) - max by (scope, table) ({m.NEWEST_DAY.name}{{scope=~"$experiment"}})) / 86400', "{{table}}")], "short"),
+            Panel("Behind the newest table", "Newest day of each table against the newest of the same dataset or experiment, in days.",
+                  [Query(f"topk(8, ({_NEWEST}) / 86400)", "{{scope}}/{{table}}")], "short"),
             Panel("Rows of the newest day", "Events and users.", [Query(f'max by (scope, table) ({m.NEWEST_ROWS.name}{{table=~"events|users"}})', "{{scope}}/{{table}}")], "short"),
         ]),
         Row("Drift", [
@@ -192,7 +197,7 @@ QUALITY: Final = Dashboard(
             Panel("Reaction rate by channel", "Posts that earned a reaction / posts shown, by how they came to the user.",
                   [Query(_latest(m.ONLINE, "metric", f'metric=~"reaction_rate_.*",group="",{_E}'), "{{metric}}")], "percentunit"),
             Panel("ndcg by model", "A better model raises it.", [Query(_latest(m.ONLINE, "group, metric", f'metric=~"ndcg@[0-9]+",group=~"model.*",{_E}'), "{{group}} {{metric}}")], "none"),
-            Panel("What people did", "Numbers of the newest day, for each active user.", [Query(_latest(m.PRODUCT, "dataset, metric", 'metric=~".*_per_active_user",group=""'), "{{metric}}")], "short", width=12),
+            Panel("What people did", "Numbers of the newest day, for each active user.", [Query(_latest(m.PRODUCT, "dataset, metric", 'metric=~".*_per_active_user",group=""'), "{{dataset}}: {{metric}}")], "short", width=12),
             Panel("Active users", "On the newest day.", [Query(_latest(m.PRODUCT, "dataset", 'metric="active_users",group=""'), "{{dataset}}")], "short", width=6),
             Panel("Since data were looked at", "The heartbeat and each run look; metrics of data are as old as this.", [Query(_age(m.WRITTEN, "process", 'process="data"'), "{{process}}")], "s", width=6),
         ]),

@@ -143,11 +143,10 @@ def _stat(sheet: Sheet, box: Box, panel: Mapping[str, Any], lines: Sequence[Line
     axes = sheet.axes(box.inner(1, box.height * 0.62, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(*span)
-    low, high = min(line.values), max(line.values)
-    axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.1 * (high - low or 1))
+    axes.set_ylim(0, 1.1 * max(line.values) or 1)
     area = color if color != _TEXT else "#5794f2"
-    axes.plot(line.times, line.values, color=area, linewidth=1.1)
-    axes.fill_between(line.times, line.values, axes.get_ylim()[0], color=area, alpha=0.22)
+    axes.plot(*_with_gaps(line), color=area, linewidth=1.1)
+    axes.fill_between(*_with_gaps(line), color=area, alpha=0.22)
     where = (box.x + box.width / 2, box.y + box.height * 0.49)
     sheet.write(*where, written(value, _unit(panel)), fontsize=21, color=color, ha="center", va="center")
 

@@ -77,7 +77,8 @@ class Telemetry:
         about_process(self.board)
         self.board.set(metrics.UP, 1.0)
         found = self.life()
-        self.board.set(metrics.HEARTBEAT, found.beat.at if found.beat else 0.0)
+        if found.beat is not None:
+            self.board.set(metrics.HEARTBEAT, found.beat.at)
         self.board.set(metrics.HEARTBEAT_LIMIT, found.limit_seconds)
         if self._workers > 1:
             write(self.project.state_dir, self._file, self.board, process=metrics.SERVICE, holds_seconds=HOLDS_SECONDS)

@@ -70,7 +70,7 @@ def test_every_query_asks_for_what_is_measured(where: str, title: str, expr: str
         assert labels <= {*METRICS[declared(name)].labels, *ALWAYS}, f"{where}: {title}: {name}"
     known = {label for name in names for label in METRICS[name].labels} | ALWAYS | {"le"}
     for group in GROUPING.findall(expr):
-        assert {label.strip() for label in group.split(",")} <= known, f"{where}: {title}"
+        assert {label.strip() for label in group.split(",") if label.strip()} <= known, f"{where}: {title}"
     for name in NAME.findall(expr):
         assert (declared(name) != name) == (METRICS[declared(name)].kind == "histogram"), f"{name} of {title}"
 
