@@ -253,7 +253,8 @@ def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, s
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     return {
         "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
-        "limits": fingerprint(pipeline.config.checks.model_dump(mode="json")), "code": _JUDGE_VERSION,
+        "limits": fingerprint(pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online"})),
+        "code": _JUDGE_VERSION,
         "declared": limits_of(pipeline.dataset), "odd_days": " ".join(_blocked_log(pipeline, statistics.partition)) or "none",
     }  # fmt: skip
 
