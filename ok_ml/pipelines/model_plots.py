@@ -24,7 +24,7 @@ def plot_predictions(pipeline: "SourceRecommendation") -> "dict[str, Path]":
     served = {"users served": Name(stats.USERS_SERVED), "fallback": Name("fallback_share")}
     spread = {"most frequent 1 %": Name(stats.TOP_SHARE), "Gini": Name("gini")}
     lists = [
-        drawing.lines("users with a list, and lists that are the fallback", served, share=True),
+        drawing.lines("users with a list, and lists that are the fallback", served, share=True, from_zero=True),
         drawing.banded("mean similarity to the first 10 of the generation before", stats.OVERLAP, share=True),
         drawing.banded("share of the catalogue in somebody's first 10", stats.COVERAGE, share=True),
         drawing.lines("concentration of the first 10", spread),
@@ -48,7 +48,9 @@ def plot_embeddings(pipeline: "SourceRecommendation") -> "dict[str, Path]":
         drawing.lines(
             "10 nearest sources: similarity to the fit before", {"overlap": Name("neighbour_overlap")}, share=True
         ),
-        drawing.lines("vectors of norm 0", {group: Name("zero_share", group) for group in groups}, share=True),
+        drawing.lines(
+            "vectors of norm 0", {group: Name("zero_share", group) for group in groups}, share=True, from_zero=True
+        ),
         drawing.lines("vectors", {group: Name("vectors", group) for group in groups}),
     ]
     return _drawn(pipeline, "embeddings", {"vectors_by_fit": ("Vectors by fit", panels)}, {})
