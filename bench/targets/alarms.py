@@ -16,10 +16,10 @@ from bench.planting import FAULTS, Exam, Outcome
 from bench.rows import Row
 from bench.targets import Settings
 from ok_ml.pipelines import calibrating as k
+from ok_ml.pipelines.calibration_run import FIRST_SEED
 from ok_ml.pipelines.quiet_runs import Plan, live_worlds
 
 YEARS: Final = 22
-FIRST_QUIET_SEED: Final = 201
 FIRST_EXAM_SEED: Final = 9001
 USERS: Final = 1000  # of the quiet worlds on their first day; there are twice as many after a year
 EXAM_USERS: Final = 2000
@@ -69,7 +69,7 @@ class Quiet:
 def quiet_scores(settings: Settings, years: int, days: int) -> Quiet:
     """Live the quiet worlds, two at a time, and judge every day."""
     plan = plan_of(settings, days, USERS)
-    seeds = range(FIRST_QUIET_SEED, FIRST_QUIET_SEED + years)
+    seeds = range(FIRST_SEED, FIRST_SEED + years)
     worlds = live_worlds(plan, seeds, workers=WORKERS)
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         bands = list(pool.map(k.scores_of_world, worlds))
