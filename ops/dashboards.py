@@ -103,8 +103,8 @@ DELIVERY: Final = Dashboard(
         Row("Now", [
             Panel("Records to come", "Records of the topics that are not in the storage.", [Query(f"sum({m.LAG.name}{{{_E}}})", "lag")], "short", "stat", None, 4),
             Panel("Materialiser silent", "Since its last heartbeat. Red: new generations wait in the topic.", [Query(f"time() - max({m.MATERIALISER_BEAT.name})", "age")], "s", "stat", (15, 60), 4),
-            Panel("Refusals, 1 h", "Parts or generations that were not what was published.", [Query(f"sum(increase({m.VERIFY_FAILURES.name}[1h]))", "refused")], "short", "stat", (0.5, 1), 4),
-            Panel("Switches, 1 h", "Generations that went live.", [Query(f"sum(increase({m.SWITCHES.name}[1h]))", "switches")], "short", "stat", None, 4),
+            Panel("Refusals, 1 h", "Parts or generations that were not what was published.", [Query(f"round(sum(increase({m.VERIFY_FAILURES.name}[1h])))", "refused")], "short", "stat", (0.5, 1), 4),
+            Panel("Switches, 1 h", "Generations that went live.", [Query(f"round(sum(increase({m.SWITCHES.name}[1h])))", "switches")], "short", "stat", None, 4),
             Panel("Events to come", "Messages of the events' topics that are not written down.", [Query(f"sum({m.COLLECTOR_LAG.name})", "lag")], "short", "stat", None, 4),
             _alive(),
         ]),
@@ -136,7 +136,7 @@ PIPELINE: Final = Dashboard(
         Row("Now", [
             Panel("Time to build", "From the commit of the newest day's log to its predictions being live.", [Query(f"max({m.BUILD_SECONDS.name}{{{_E}}})", "build")], "s", "stat", None, 4),
             Panel("Prediction stage", "The last run of the step predictions.", [Query(f'max({m.STEP_SECONDS.name}{{step="predictions",scope=~"$experiment"}})', "predictions")], "s", "stat", None, 4),
-            Panel("Failed runs, 1 h", "Of Dagster, all jobs.", [Query(f'sum(increase({m.RUNS.name}{{outcome="failure"}}[1h]))', "failed")], "short", "stat", (0.5, 3), 4),
+            Panel("Failed runs, 1 h", "Of Dagster, all jobs.", [Query(f'round(sum(increase({m.RUNS.name}{{outcome="failure"}}[1h])))', "failed")], "short", "stat", (0.5, 3), 4),
             Panel("Runs waiting", "Queued runs. It stays above 0: runs take longer than days go by.", [Query(f'max({m.RUNS_OPEN.name}{{state="queued"}})', "queued")], "short", "stat", (3, 10), 4),
             Panel("Peak memory", "Largest of the last run of any step.", [Query(f"max({m.STEP_MEMORY.name})", "memory")], "bytes", "stat", None, 4),
             _alive(),
