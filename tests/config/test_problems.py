@@ -31,7 +31,7 @@ FAULTS = {
     "unknown section": (
         EXPERIMENT, "release: {cycle: manual}", "relese: {cycle: manual}",
         f"{EXPERIMENT}:14:1: relese: expected one of checks, datasets, delivery, description, experiment, freshness, gate, owners, "
-        "pipeline_type, release, seed, stages, got 'relese'; did you mean 'release'?",
+        "pipeline_type, release, retraining, seed, stages, got 'relese'; did you mean 'release'?",
     ),
     "text for a number": (
         EXPERIMENT, "learning_rate: 0.07", "learning_rate: fast",
