@@ -1,111 +1,128 @@
-"""Statistics of a feature table: mean, deviation, exact quantiles, nulls and a histogram on frozen bins in one pass.
+"""Statistics and drift of a feature table: exact moments, quantiles, nulls and a histogram on frozen bins in one pass.
 
-Every contestant begins at the Parquet file. numpy counts one histogram a column on the same bins and nothing else: what
-there is to gain. Great Expectations judges raw values by four rules a column, on a slice that it can bear; on the small table
-of statistics the same rules cost a fixed time, whatever the number of rows.
+Every contestant begins at the Parquet file and runs in a process of its own, which tells its peak memory. numpy counts one
+histogram a column on the same bins and nothing else: what there is to gain. Great Expectations, pandas and Evidently get as
+many rows of the same columns as they can bear, and the same rows are counted by us beside them. Evidently needs another pandas,
+so it gets an environment of its own below the measurement's folder, made anew each time.
 """
 
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.counting import DT, counted
 from bench.rows import Row, rate_rows
 from bench.targets import Settings
-from bench.timing import race, timed
-from ok_ml.quality.bins import FrozenBins
+from bench.timing import race
 from ok_ml.quality.statistics import feature_statistics
 
-DT = "2026-01-31"
-_QUANTILES = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
+_GROUP_ROWS = 250_000
+_INSTALL_SECONDS = 600
+_EVIDENTLY = ("evidently==0.7.23", "pandas<3", "pyarrow")  # python is ours; nothing else is shared
+PYTHON_VARIABLE = "OK_ML_BENCH_EVIDENTLY"  # an interpreter that has it already
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Values a second."""
-    rows, columns = settings.size(1_000_000, 150_000), settings.size(24, 8)
-    whole, part = settings.folder / "whole.parquet", settings.folder / "slice.parquet"
-    _write(whole, settings.seed, rows, columns)
-    _write(part, settings.seed, settings.size(100_000, 20_000), settings.size(8, 4))
-    bins = FrozenBins.from_statistics(feature_statistics({"user": [part if settings.quick else whole]}, dt=DT))
-    ours, values = timed(partial(_ours, whole, bins)), rows * columns
-    peers = {
-        "ours": ours, "numpy histogram only (limit)": timed(partial(_histograms, whole, bins)),
-        "pandas describe": timed(partial(_describe, whole)),
-    }  # fmt: skip
-    found = rate_rows(f"{rows:,} x {columns} values", "values/s", values, race(peers, settings.repeats))
-    return found + _great_expectations(settings, part, bins)
+    """Values a second, and peak memory at two row counts."""
+    columns = settings.size(50, 6)
+    rows, bearable, few = (
+        settings.size(5_000_000, 400_000),
+        settings.size(500_000, 40_000),
+        settings.size(100_000, 20_000),
+    )
+    files = {count: settings.folder / f"{count}.parquet" for count in sorted({rows, rows // 5, bearable, few})}
+    for count, path in files.items():
+        write_features(path, settings.seed, count, columns)
+    reference = settings.folder / "reference.parquet"
+    _write_reference(files[few], reference)
+    run = partial(_contest, reference=reference, columns=columns)
+    found = run(files[rows], rows, {"ours": "ours", "numpy histogram only (limit)": "numpy"}, repeats=2)
+    found += run(files[bearable], bearable, {"ours": "ours", "Great Expectations, 4 rules a column": "great_expectations",
+                                             "pandas describe": "pandas"}, repeats=1)  # fmt: skip
+    found += _evidently(settings, files[few], few, run)
+    return found + _memory(files[rows], files[rows // 5], reference, rows)
 
 
-def _write(path: Path, seed: int, rows: int, columns: int) -> None:
-    """Features as they come: many zeros, long tails, a few nulls."""
+def write_features(path: Path, seed: int, rows: int, columns: int) -> None:
+    """Features as they come: many zeros, long tails, a few nulls; written group by group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    names = [f"feature_{index:02d}" for index in range(columns)]
     rng = np.random.default_rng(seed)
-    made: dict[str, Any] = {}
-    for index in range(columns):
-        values = rng.lognormal(0.0, 1.0, rows).astype(np.float32)
-        values[rng.random(rows) < 0.4 * (index % 3) / 2] = 0.0
-        made[f"feature_{index:02d}"] = pa.array(values, mask=rng.random(rows) < 0.01)
-    pq.write_table(pa.table(made), path)
+    with pq.ParquetWriter(path, pa.schema([(name, pa.float32()) for name in names])) as writer:
+        for start in range(0, rows, _GROUP_ROWS):
+            count = min(_GROUP_ROWS, rows - start)
+            made: dict[str, Any] = {}
+            for index, name in enumerate(names):
+                values = rng.standard_normal(count, np.float32)
+                np.exp(values, out=values)
+                values[rng.random(count, np.float32) < 0.2 * (index % 3)] = 0.0
+                made[name] = pa.array(values, mask=rng.random(count, np.float32) < 0.01)
+            writer.write_table(pa.table(made))
 
 
-def _ours(path: Path, bins: FrozenBins | None) -> None:
-    feature_statistics({"user": [path]}, dt=DT, bins=bins)
-
-
-def _histograms(path: Path, bins: FrozenBins) -> None:
+def _write_reference(path: Path, reference: Path) -> None:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    for name in table.column_names:
-        values = table[name].to_numpy()
-        edges = bins.of("user", name)
-        np.histogram(values[~np.isnan(values)], np.linspace(0, 20, 21) if edges is None else edges)
+    pq.write_table(feature_statistics({"user": [path]}, dt=DT), reference)
 
 
-def _describe(path: Path) -> None:
-    import pandas as pd
+def _contest(
+    path: Path, rows: int, contestants: dict[str, str], *, reference: Path, columns: int, repeats: int,
+    python: dict[str, str] | None = None,
+) -> list[Row]:  # fmt: skip
+    def contestant(name: str) -> float:
+        return counted(name, path, reference, (python or {}).get(name, sys.executable))["seconds"]
 
-    pd.read_parquet(path).describe(percentiles=_QUANTILES)
-
-
-def _great_expectations(settings: Settings, path: Path, bins: FrozenBins) -> list[Row]:
-    import pyarrow.parquet as pq
-
-    shape = pq.read_metadata(path)
-    rows, columns = shape.num_rows, shape.num_columns
-    contestants = {
-        "ours": timed(partial(_ours, path, bins)),
-        "Great Expectations on raw values": timed(partial(_expect, path)),
-    }
-    contestants["ours"]()
-    best = race(contestants, settings.repeats)
-    return rate_rows(f"{rows:,} x {columns} values", "values/s", rows * columns, best)
+    best = race({shown: partial(contestant, name) for shown, name in contestants.items()}, repeats)
+    return rate_rows(f"statistics and drift, {rows:,} x {columns}", "values/s", rows * columns, best)
 
 
-def _expect(path: Path) -> None:
-    """Nulls, range, mean and median of every column."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
-    import pandas as pd
+# -- Evidently -------------------------------------------------------------------------------------------------------
 
-    frame = pd.read_parquet(path)
-    rules: list[Any] = []
-    for name in frame.columns:
-        rules += [
-            gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=0.9),
-            gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=1e6),
-            gxe.ExpectColumnMeanToBeBetween(column=name, min_value=0, max_value=1e6),
-            gxe.ExpectColumnMedianToBeBetween(column=name, min_value=0, max_value=1e6),
-        ]
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("raw").add_dataframe_asset("features")
-    batch = asset.add_batch_definition_whole_dataframe("day").get_batch({"dataframe": frame})
-    found = batch.validate(gx.ExpectationSuite(name="raw values", expectations=rules))
-    if not found.success:
-        raise RuntimeError("Great Expectations refused made-up values that keep all rules")
+
+def _evidently(settings: Settings, path: Path, rows: int, run: Any) -> list[Row]:
+    """Beside it where it can be had; else a row that says why not."""
+    if settings.quick and PYTHON_VARIABLE not in os.environ:
+        return []
+    try:
+        python = os.environ.get(PYTHON_VARIABLE) or _environment(settings.folder / "evidently")
+    except (subprocess.SubprocessError, OSError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        reason = " ".join(str(said).split())[-120:]
+        return [Row(f"Evidently is not measured: {reason}", 0.0, "values/s", "Evidently", float("inf"))]
+    named = {"ours": "ours", f"Evidently PSI, {rows // 2:,} against {rows // 2:,} rows": "evidently"}
+    found: list[Row] = run(path, rows, named, repeats=1, python={"evidently": python})
+    return found
+
+
+def _environment(folder: Path) -> str:
+    """A fresh environment with Evidently in it; returns its interpreter."""
+    python = folder / "bin" / "python"
+    commands = (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", *_EVIDENTLY],
+    )
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
+    return str(python)
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def _memory(path: Path, part: Path, reference: Path, rows: int) -> list[Row]:
+    """Peak memory of the process on all rows, beside that on a fifth of them, and beside reading everything."""
+    ours, fifth = (counted("ours", file, reference)["peak_mib"] for file in (path, part))
+    whole = counted("pandas", part, reference)["peak_mib"]
+    name = f"peak memory, {rows:,} rows"
+    return [
+        Row(name, ours, "MiB", f"ours on {rows // 5:,} rows", fifth),
+        Row(name, ours, "MiB", f"pandas describe on {rows // 5:,} rows", whole),
+    ]

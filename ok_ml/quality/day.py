@@ -191,7 +191,7 @@ def _count(paths: Sequence[str], column: str) -> dict[str, int]:
 
     found: Counter[str] = Counter()
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=1 << 20, columns=[column]):
                 for pair in batch.column(0).value_counts().to_pylist():
                     found[NONE if pair["values"] is None else str(pair["values"])] += pair["counts"]

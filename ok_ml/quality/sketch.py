@@ -18,12 +18,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_CELLS = 65_536
+COMPILED_FROM = 32_768  # values or cells: for fewer, loading the compiled loops would take longer than it saves
 Keys: TypeAlias = "NDArray[np.uint32]"
 Counts: TypeAlias = "NDArray[np.int64]"
 
@@ -115,6 +116,8 @@ def sketch(values: "NDArray[np.float32]", edges: "NDArray[np.float32] | None" = 
     edges
         float32 [b + 1], strictly ascending, or None or empty: bins are [e_i, e_i+1), the last one closed.
     """
+    if len(values) >= COMPILED_FROM:
+        return _compiled_sketch(values, edges)
     present = values[~np.isnan(values)] + np.float32(0)  # -0.0 becomes 0.0
     ordered = np.sort(to_keys(present))
     keys, counts = _run_lengths(ordered)
@@ -125,6 +128,23 @@ def sketch(values: "NDArray[np.float32]", edges: "NDArray[np.float32] | None" = 
     return Sketch(
         rows=len(values), nulls=nulls, finite=finite, total=total, total_squares=total_squares, level=level,
         cells=cells, cell_counts=cell_counts, least=float(extremes[0]), most=float(extremes[1]),
+        bin_counts=np.append(_count_in_bins(ordered, edges), nulls),
+    )  # fmt: skip
+
+
+def _compiled_sketch(values: "NDArray[np.float32]", edges: "NDArray[np.float32] | None") -> Sketch:
+    """The same sketch from compiled loops."""
+    from ok_ml.quality import sketch_kernel as kernel
+
+    ordered = np.sort(kernel.keys_of(np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)))
+    finite, total, total_squares = _sums_of_runs(np.arange(512), *kernel.exact_sums(ordered))
+    level = kernel.level_of(ordered, MAX_CELLS)
+    cells, counts = kernel.cells_of(ordered, level)
+    extremes = from_keys(ordered[[0, -1]]) if len(ordered) else np.full(2, np.nan, np.float32)
+    nulls = len(values) - len(ordered)
+    return Sketch(
+        rows=len(values), nulls=nulls, finite=finite, total=total, total_squares=total_squares, level=level, cells=cells,
+        cell_counts=counts, least=float(extremes[0]), most=float(extremes[1]),
         bin_counts=np.append(_count_in_bins(ordered, edges), nulls),
     )  # fmt: skip
 
@@ -174,7 +194,6 @@ def _exact_sums(keys: Keys, counts: Counts) -> tuple[int, int, int]:
     runs, lengths = _run_lengths(bits >> np.uint32(23))
     if not len(runs):
         return 0, 0, 0
-    exponents = (runs & np.uint32(0xFF)).astype(np.int64)
     implicit = np.where(bits & np.uint32(0x7F80_0000), _IMPLICIT_ONE, np.uint32(0))
     mantissas = ((bits & _MANTISSA) | implicit).astype(np.int64)
     squares = mantissas * mantissas
@@ -182,11 +201,16 @@ def _exact_sums(keys: Keys, counts: Counts) -> tuple[int, int, int]:
     sums = np.add.reduceat(mantissas * counts, starts)
     high = np.add.reduceat((squares >> 24) * counts, starts)
     low = np.add.reduceat((squares & 0xFF_FFFF) * counts, starts)
-    sizes = np.add.reduceat(counts, starts)
+    return _sums_of_runs(runs, np.add.reduceat(counts, starts), sums, high, low)
+
+
+def _sums_of_runs(runs: "NDArray[Any]", sizes: Counts, sums: Counts, high: Counts, low: Counts) -> tuple[int, int, int]:
+    """Finite values, their sum and their sum of squares, from those of each sign and exponent."""
+    exponents = (runs & 0xFF).astype(np.int64)
     finite = total = total_squares = 0
-    for index in np.flatnonzero(exponents != _INFINITE_EXPONENT):
+    for index in np.flatnonzero((exponents != _INFINITE_EXPONENT) & (sizes > 0)):
         shift = max(int(exponents[index]), 1) - 1
-        sign = -1 if runs[index] >> np.uint32(8) else 1
+        sign = -1 if int(runs[index]) >> 8 else 1
         finite += int(sizes[index])
         total += sign * (int(sums[index]) << shift)
         total_squares += ((int(high[index]) << 24) + int(low[index])) << (2 * shift)
@@ -226,7 +250,18 @@ def _join(ordered: Keys, counts: Counts) -> tuple[Keys, Counts]:
 
 def _merge_cells(left: Sketch, right: Sketch) -> tuple[int, Keys, Counts]:
     level = max(left.level, right.level)
+    if len(left.cells) + len(right.cells) >= COMPILED_FROM:
+        return _compiled_merge(left, right, level)
     cells = np.concatenate([side.cells >> np.uint32(level - side.level) for side in (left, right)])
     counts = np.concatenate([left.cell_counts, right.cell_counts])
     order = np.argsort(cells, kind="stable")
     return _coarsen(level, *_join(cells[order], counts[order]))
+
+
+def _compiled_merge(left: Sketch, right: Sketch, level: int) -> tuple[int, Keys, Counts]:
+    from ok_ml.quality import sketch_kernel as kernel
+
+    shifts = level - left.level, level - right.level
+    cells, counts = kernel.merged(left.cells, left.cell_counts, right.cells, right.cell_counts, shifts)
+    cut = kernel.level_of(cells, MAX_CELLS)
+    return level + cut, *(kernel.joined(cells, counts, cut) if cut else (cells.copy(), counts.copy()))

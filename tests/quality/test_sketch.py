@@ -110,3 +110,45 @@ def test_moments_agree_with_numpy(name):
     assert getattr(sketch(column), name) == pytest.approx(
         float(getattr(np, name)(column.astype(np.float64))), rel=1e-12
     )
+
+
+# -- compiled loops ------------------------------------------------------------------------------------------------------
+
+EDGES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0], np.float32)
+
+
+def columns():
+    rng = np.random.default_rng(20201)
+    odd = [np.inf, -np.inf, -0.0, 0.0, 1e-45, -1e-45, np.nan, 3.4e38, -3.4e38]
+    return {
+        "skewed": rng.lognormal(0, 1, 90_000), "both signs": rng.normal(0, 1e-3, 90_000), "zeros": np.zeros(5_000),
+        "few values": rng.integers(0, 5, 20_000), "only nulls": np.full(100, np.nan), "nothing": np.zeros(0),
+        "odd": np.concatenate([odd, rng.normal(0, 1e30, 70_000)]),
+    }  # fmt: skip
+
+
+def either(monkeypatch, make):
+    made = []
+    for threshold in (1, 10**9):
+        monkeypatch.setattr("ok_ml.quality.sketch.COMPILED_FROM", threshold)
+        made.append(make())
+    return made
+
+
+def assert_same(left, right):
+    for name in left.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+        assert np.asarray(getattr(left, name)).dtype == np.asarray(getattr(right, name)).dtype
+
+
+@pytest.mark.parametrize("name", columns())
+def test_compiled_loops_make_the_same_sketch_bit_for_bit(monkeypatch, name):
+    values = columns()[name].astype(np.float32)
+    assert_same(*either(monkeypatch, lambda: sketch(values, EDGES)))
+
+
+def test_compiled_loops_merge_to_the_same_sketch_bit_for_bit(monkeypatch):
+    parts = [values.astype(np.float32) for values in columns().values()]
+    compiled, plain = either(monkeypatch, lambda: reduce(merge, [sketch(values, EDGES) for values in parts]))
+    assert_same(compiled, plain)
+    assert compiled.level > 0
