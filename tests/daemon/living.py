@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-EXPERIMENT, DATASET = "prod_discovery", "ok_world"
-EXPERIMENT_FILE = f"configs/experiments/{EXPERIMENT}.yml"
+# Every wait is so many times as long: for a machine that does other things too.
+PATIENCE = float(os.environ.get("OK_ML_TEST_PATIENCE", "1"))
+EXPERIMENT, TWIN, DATASET = "prod_discovery", "twin_discovery", "ok_world"
+EXPERIMENT_FILE, TWIN_FILE = f"configs/experiments/{EXPERIMENT}.yml", f"configs/experiments/{TWIN}.yml"
 DATASET_FILE = f"configs/datasets/{DATASET}.yml"
 DAYS = 8
-TRAINING = {"embeddings", "training_set", "model", "evaluation", "champion"}
-SERVING = {"predictions", "publication", "live_predictions"}
+TRAINING = {"embeddings", "embedding_statistics", "training_set", "model", "evaluation", "champion"}
+SERVING = {"predictions", "prediction_statistics", "publication", "live_predictions"}
 _COPIED = ("configs/base.yml", "configs/environments/local.yml", DATASET_FILE, EXPERIMENT_FILE, "requirements.lock")
 _PORTS = ("19092", "19093", "5000", "3000", "8642")  # as shipped: broker, its controller, MLflow, Dagster, service
 # Short windows, so that a day that went wrong is soon forgotten, and everything as small as it gets.
@@ -44,6 +46,25 @@ _SMALLER = """\
     gate: {floor_over_popularity: 0.0}"""
 # Among a few hundred users chance alone moves a distribution by more than the shipped limits.
 _LIMITS = "{psi_warn: 5, psi_block: 50}"
+# A day goes by at once, as the clock lets one go by.
+_ONE_DAY = """
+import threading
+from functools import partial
+from ok_ml.cli.clock import experiment_of, served_lists, world_now
+from ok_ml.config.loader import load_project
+from ok_ml.delivery.storage import open_store
+from ok_ml.lake import Lake
+from ok_ml.world.clock import run_clock
+
+project = load_project()
+dataset = project.datasets[project.environment.world_clock.dataset]
+store = open_store(project.environment.storage, project.root)
+read = partial(served_lists, store.reader(experiment_of(project, dataset.dataset)))
+stop = threading.Event()
+run_clock(
+    partial(world_now, project, dataset), Lake(project.lake_root), dataset.dataset, 0.01, read, stop, lambda dt: (print(dt), stop.set())
+)
+"""
 # Ends a training where the model is fitted, as long as the file is there.
 _SABOTAGE = """
 import importlib.abc, os, sys
@@ -66,33 +87,51 @@ class Living:
         Days after which the model is stale.
     first_port
         Five ports from here on are used.
+    twin
+        Whether there is a second experiment on the same data.
+    retraining
+        That section of the YAML.
     """
 
-    def __init__(self, base: Path, *, day_seconds: float, model_days: float, first_port: int) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        day_seconds: float,
+        model_days: float,
+        first_port: int,
+        twin: bool = False,
+        retraining: str = "{}",
+    ) -> None:
         self.root, self.state, self.day_seconds = base / "project", base / "state", day_seconds
         self.ports = dict(zip(_PORTS, range(first_port, first_port + len(_PORTS)), strict=True))
         self.sabotage = base / "sabotage"
         self.process: subprocess.Popen[str] | None = None
         self._instance: DagsterInstance | None = None
-        self._make(base, model_days)
+        self._make(base, model_days, retraining)
+        if twin:
+            text = (self.root / EXPERIMENT_FILE).read_text()
+            (self.root / TWIN_FILE).write_text(text.replace(EXPERIMENT, TWIN))
+        for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "A small network"]):
+            command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+            subprocess.run(command, cwd=self.root, check=True)
 
-    def _make(self, base: Path, model_days: float) -> None:
+    def _make(self, base: Path, model_days: float, retraining: str) -> None:
         for name in _COPIED:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         size = f"{{users: 300, sources: 120, days: {DAYS}, users_per_block: 500}}"
         edit(self.root, DATASET_FILE, "{users: 1000, sources: 400}", size)
+        edit(self.root, DATASET_FILE, "content_type: {warn: 0.03}", "content_type: {warn: 0.3}")
         text = (self.root / EXPERIMENT_FILE).read_text().partition("    stages:\n")[0] + _SMALLER
         text = re.sub(r"psi_warn: .*?\}", _LIMITS[1:], text, count=1)
-        (self.root / EXPERIMENT_FILE).write_text(re.sub(r"model_days: \d+", f"model_days: {model_days}", text))
+        text = re.sub(r"model_days: \d+(.*)", rf"model_days: {model_days}\1\nretraining: {retraining}", text, count=1)
+        (self.root / EXPERIMENT_FILE).write_text(text)
         for shipped, port in self.ports.items():
             edit(self.root, "configs/base.yml", shipped, str(port))
         edit(self.root, "configs/base.yml", "day_seconds: 120", f"day_seconds: {self.day_seconds}")
         edit(self.root, "configs/base.yml", "driver_memory: 3g", "driver_memory: 1g")
         (base / "sitecustomize.py").write_text(_SABOTAGE)
-        for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "A small network"]):
-            command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
-            subprocess.run(command, cwd=self.root, check=True)
 
     # -- processes -----------------------------------------------------------------------------------------------
 
@@ -110,7 +149,13 @@ class Living:
         """Call `ok-ml ...` and return what it printed."""
         command = [str(Path(sys.executable).with_name("ok-ml")), "--size", "tiny", *arguments]
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
+            command,
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds * PATIENCE,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -134,14 +179,14 @@ class Living:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            code = self.process.wait(60)
+            code = self.process.wait(60 * PATIENCE)
         finally:
             self.process.stdout.close()
             left = [found for found in psutil.process_iter(["cmdline"]) if self._is_ours(found)]
             for found in left:
                 found.kill()
         assert code == 0
-        assert left == []
+        assert [" ".join(found.info["cmdline"])[:200] for found in left] == []
         assert all(is_free("127.0.0.1", port) for port in self.ports.values())
 
     @property
@@ -157,15 +202,25 @@ class Living:
         children = json.loads((self.state / "ui.json").read_bytes())["children"]
         os.kill(next(int(one["pid"]) for one in children if one["name"] == child), signal.SIGKILL)
 
+    def day(self) -> str:
+        """Let a day go by; returns it."""
+        variables = {"OK_ML_PROJECT": str(self.root), "OK_ML_SIZE": "tiny"}
+        done = subprocess.run(
+            [sys.executable, "-c", _ONE_DAY], cwd=self.root, env=self.environment | variables, capture_output=True, text=True,
+            timeout=100 * PATIENCE, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
     def log(self, child: str) -> str:
-        """What a child has written."""
-        return (self.state / "logs" / f"{child}.log").read_text()
+        """What a child has written; nothing if there was none."""
+        path = self.state / "logs" / f"{child}.log"
+        return path.read_text() if path.exists() else ""
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def wait(self, what: str, seconds: float, look: Callable[[], Found]) -> Found:
         """The first answer of `look` that is true; fails with the runs so far after `seconds`."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while time.monotonic() < deadline:
             if found := look():
                 return found
@@ -196,9 +251,9 @@ class Living:
         """Committed days of a table, ascending."""
         return sorted(path.stem for path in (self.state / "lake-tiny" / scope / table / "_committed").glob("*.json"))
 
-    def live(self) -> tuple[str, str]:
+    def live(self, experiment: str = EXPERIMENT) -> tuple[str, str]:
         """(day, model version) of what went live last; empty before."""
-        found = self.manifest("live_predictions")
+        found = self.manifest("live_predictions", scope=experiment)
         return (found["details"]["data_dt"], str(found["details"]["model_version"])) if found else ("", "")
 
     @property
@@ -214,9 +269,36 @@ class Living:
         """Every run, oldest first."""
         return [Run(record, self.instance) for record in self.instance.get_run_records(ascending=True)]
 
+    def alerts(self, event: str) -> list[str]:
+        """Titles of the incidents of which the file tells that event: opened, closed, repeated."""
+        path = self.state / "alerts.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [str(line["title"]) for line in lines if line["event"] == event]
+
+    def says(self, text: str) -> bool:
+        """Whether the automation sensor said so in one of its last ticks."""
+        state = next(state for state in self.instance.all_instigator_state() if state.instigator_name == "automation")
+        ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=5)
+        return any(text in (tick.skip_reason or "") for tick in ticks)
+
     def story(self) -> str:
-        """The runs, a line each, for a failed assertion."""
-        return "\n".join(str(run) for run in self.runs()) + f"\ndays {self.days()[-3:]}, live {self.live()}"
+        """The runs and the alerts, a line each, for a failed assertion."""
+        told = [f"{event}: {title}" for event in ("opened", "closed") for title in self.alerts(event)]
+        runs = [str(run) for run in self.runs()]
+        return "\n".join([*runs, *told, f"days {self.days()[-3:]}, live {self.live()}"])
+
+    def quiet(self, seconds: float = 40) -> "list[Run]":
+        """Every run, once all have ended and for some ticks of the sensors nothing was asked for."""
+        since: list[tuple[float, int]] = [(time.monotonic(), 0)]
+
+        def look() -> bool:
+            runs = self.runs()
+            if len(runs) != since[-1][1] or any(not run.has_ended for run in runs):
+                since.append((time.monotonic(), len(runs)))
+            return time.monotonic() - since[-1][0] > max(seconds, seconds / 2 * PATIENCE)
+
+        self.wait("nothing runs any more", 400, look)
+        return self.runs()
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """Ask the real webserver."""
@@ -229,6 +311,21 @@ class Living:
         return dict(found["data"])
 
 
+def assert_no_errors(living: Living) -> None:
+    """Neither a sensor nor a daemon has complained."""
+    from dagster._core.scheduler.instigation import TickStatus
+
+    states = {state.instigator_name: state for state in living.instance.all_instigator_state()}
+    assert {"automation", f"new_days_of_{DATASET}"} <= set(states)
+    for name, state in states.items():
+        ticks = living.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        wrong = [tick.error for tick in ticks if tick.status is TickStatus.FAILURE]
+        assert wrong == [], (name, wrong[0])
+    for child in ("daemon", "clock", "materialiser", "service"):
+        wrong = [line for line in living.log(child).splitlines() if re.search(r"\bERROR\b|Traceback", line)]
+        assert wrong == [], (child, wrong[:5])
+
+
 class Run:
     """A Dagster run, in the words of these tests."""
 
@@ -238,11 +335,25 @@ class Run:
         self.created = record.create_timestamp.timestamp()
         self.seconds = (record.end_time or 0) - (record.start_time or 0)
         self.tables = {key.path[-1] for key in record.dagster_run.asset_selection or ()}
+        self.scopes = {key.path[0] for key in record.dagster_run.asset_selection or ()}
+        self.reason = self.tags.get("ok_ml/reason", "")
         self._instance = instance
 
     @property
     def is_ingest(self) -> bool:
         return self.job == f"ingest_{DATASET}"
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ("SUCCESS", "FAILURE", "CANCELED")
+
+    @property
+    def kind(self) -> str:
+        """ingest, train EXPERIMENT, predict EXPERIMENT, or the tables."""
+        if self.is_ingest:
+            return "ingest"
+        known = {frozenset(TRAINING): "train", frozenset(SERVING): "predict"}.get(frozenset(self.tables))
+        return f"{known} {' '.join(self.scopes)}" if known else " ".join(sorted(self.tables))
 
     @property
     def trains(self) -> bool:
@@ -263,5 +374,6 @@ class Run:
         days = "..".join(self.tags.get(f"dagster/asset_partition_range_{end}", "") for end in ("start", "end"))
         at = time.strftime("%H:%M:%S", time.gmtime(self.created))
         return (
-            f"{at} {self.id[:8]} {self.job} {self.status} {self.seconds:.0f} s {days} {' '.join(sorted(self.tables))}"
+            f"{at} {self.id[:8]} {self.job} {self.status} {self.seconds:.0f} s {days} {' '.join(sorted(self.scopes))}: "
+            f"{' '.join(sorted(self.tables))} [{self.reason}]"
         )
