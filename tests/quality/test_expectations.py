@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ok_ml.config.models import ChecksConfig, Range
+from ok_ml.config.models import Bounds, ChecksConfig, DriftConfig, Range
 from ok_ml.quality.bins import FrozenBins
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.expectations import FeatureRule, failures, summary, validate_statistics
@@ -136,3 +136,27 @@ print("alive")
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
     assert done.stdout == "alive\n", done.stderr
+
+
+def test_jensen_shannon_judges_beside_psi_where_the_yaml_says_so(judged):
+    limits = ChecksConfig(drift=DriftConfig(psi_warn=50, psi_block=50, js_warn=0.02, js_block=0.5))
+    (finding,) = failures(judged(CALM | {"likes": np.arange(1000) % 6}, limits=limits))
+    assert (finding.statistic, finding.severity, finding.expected) == ("js", "warn", "<= 0.02")
+    (finding,) = failures(judged(CALM | {"likes": np.zeros(1000)}, limits=limits))
+    assert (finding.statistic, finding.severity, finding.expected) == ("js", "block", "<= 0.5")
+    assert failures(judged(CALM, limits=limits)) == []
+
+
+@pytest.mark.parametrize(("bounds", "expected"), [({"max": 2.0}, ["q50"]), ({"min": 3.0, "max": 4.0}, [])])
+def test_quantiles_stay_within_declared_bounds(judged, bounds, expected):
+    ranges = {"likes": Range(quantiles={"q50": Bounds(**bounds)}, quantile_severity="block")}
+    found = failures(judged(CALM, limits=ChecksConfig(ranges=ranges)))
+    assert [(f.statistic, f.severity) for f in found] == [(name, "block") for name in expected]
+
+
+def test_a_range_may_warn_and_nulls_have_their_own_block_limit(judged):
+    likes = np.array(CALM["likes"], float)
+    likes[0], likes[1:31] = 8, np.nan
+    ranges = {"likes": Range(min=0, max=6, severity="warn", null_share=0.01, null_share_block=0.05)}
+    found = failures(judged(CALM | {"likes": likes}, limits=ChecksConfig(ranges=ranges)))
+    assert [(f.statistic, f.severity) for f in found] == [("max", "warn"), ("null_share", "warn")]
