@@ -73,7 +73,7 @@ bench-alarms: $(STAMP)  ## Plant 20 kinds of faults, and count false alarms in 2
 screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots
 
-dashboard: $(STAMP)  # Draw the Grafana dashboards of what runs (needs Prometheus; PROMETHEUS names one that runs)
+dashboard: $(STAMP)  ## Draw the Grafana dashboards of what runs (needs Prometheus; PROMETHEUS names one that runs)
 	@exec $(BIN)/python -m ops.picture $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv)

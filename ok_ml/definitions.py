@@ -18,7 +18,7 @@ from ok_ml.assets.training import training_assets
 from ok_ml.checks.datasets import dataset_checks
 from ok_ml.checks.features import feature_check
 from ok_ml.checks.online import online_check, product_check
-from ok_ml.checks.series import event_check
+from ok_ml.checks.series import event_check, experiment_series_check
 from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import Workbench
@@ -74,6 +74,7 @@ def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator
         yield feature_check(project, pipeline)
         yield model_check(pipeline)
         yield from prediction_checks(pipeline)
+        yield experiment_series_check(project, pipeline, c.PREDICTION_STATISTICS)
         yield online_check(project, pipeline)
 
 
