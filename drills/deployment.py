@@ -29,6 +29,7 @@ _COPIED: Final = (
     "configs/environments/local.yml",
     DATASET_FILE,
     EXPERIMENT_FILE,
+    f"configs/calibration/{EXPERIMENT}.yml",
     "requirements.lock",
 )
 _FOREIGN: Final = ("OK_ML_", "DAGSTER", "NUMBA_CACHE_DIR", "MLFLOW_", "SPARK_", "PYSPARK_", "NO_COLOR")

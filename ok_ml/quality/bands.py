@@ -34,6 +34,11 @@ _LARGEST_ROOT: Final = 1e150
 _LARGEST_EXPONENT: Final = 700.0  # of e in a double
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
 _SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
+# Numbers that one source in vogue moves for some days, by more than their past tells: the least relative size of a scale.
+# A burst of the network is news, not a fault; a fault that concentrates a log goes far beyond it.
+RESTLESS: Final[Mapping[str, float]] = {
+    "largest_share": 0.35, "top_hundredth_share": 0.2, "gini": 0.08, "effective": 0.25, "log2_mean": 0.003,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question)
     kinds = kinds_of(names, values)
     values = _with_zeros(names, values, kinds)
     past = np.r_[: len(dts), -1]
-    expected, scale, freedom = _forecast(dts, dt, values[past], n[past], kinds)
+    expected, scale, freedom = _forecast(dts, dt, values[past], n[past], kinds, _restless(names))
     moved = on_scale(values[len(dts) :], n[len(dts) :], kinds)
     expected, scale = _nearest(moved, expected, scale)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -289,13 +294,14 @@ def from_scale(
 
 
 def _forecast(
-    dts: list[str], dt: str, values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
-) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":
+    dts: list[str], dt: str, values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]",
+    restless: "NDArray[np.float64]",
+) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":  # fmt: skip
     """Expected value, scale and degrees of freedom of each series [s]; NaN where there is too little history."""
     ordinals = np.array([date.fromisoformat(day).toordinal() for day in dts])
     target = date.fromisoformat(dt).toordinal()
     past = on_scale(values[:-1], n[:-1], kinds)
-    floors = _sampling(past, n[:-1], n[-1], kinds)
+    floors = np.fmax(_sampling(past, n[:-1], n[-1], kinds), restless * _moved_by_one(past, kinds))
     expected, scale, freedom = (np.full(len(kinds), np.nan) for _ in range(3))
     known = ~np.isnan(past)
     patterns, member = np.unique(known, axis=1, return_inverse=True)
@@ -306,6 +312,24 @@ def _forecast(
         forecasts = forecasts_of(tuple((target - ordinals[days]).tolist()))
         expected[series], scale[series], freedom[series] = _best(forecasts, past[np.ix_(days, series)], floors[series])
     return expected, scale, freedom
+
+
+def _restless(names: Sequence[Name]) -> "NDArray[np.float64]":
+    return np.array([RESTLESS.get(name.metric, 0.0) for name in names], np.float64)
+
+
+def _moved_by_one(past: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "NDArray[np.float64]":
+    """How far each series moves on its scale when the number moves by its own size, to first order."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a series that no day tells
+        usual = np.nanmedian(past, axis=0)
+    share = np.sin(np.clip(usual, 0, math.pi) / 2)
+    moved: NDArray[np.float64] = np.select(
+        [kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL], [share, usual / 2, np.ones(len(kinds))], np.abs(usual)
+    )
+    return moved
 
 
 def _sampling(
