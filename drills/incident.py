@@ -31,8 +31,7 @@ PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
 CHANGED_SHARE: Final = 0.4
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
-# Friendships are made before the first day: the shipped network makes fewer and fewer, and that drift is a story of its own.
-_WORLD: Final = {"users": 2000, "sources": 800, "behaviour": {"later_friend_share": 0.0}}
+_WORLD: Final = {"users": 2000, "sources": 800}
 # A minute is a day here, so that a batch takes most of a day: only days without a batch are late. No model grows old meanwhile.
 _EXPERIMENT: Final = {"freshness.predictions_hours": 96, "freshness.model_days": 60}
 

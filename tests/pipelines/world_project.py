@@ -43,7 +43,7 @@ def make_world_project(root: Path) -> Path:
     edit(root, DATASET_FILE, "{users: 1000, sources: 400}", f"{{users: {USERS}, sources: {SOURCES}, days: {DAYS}}}")
     edit(root, EXPERIMENT_FILE, "    stages:\n      embeddings: {factors: 32}", SMALLER)
     # Among a few hundred users chance alone moves a distribution by more than the shipped limits.
-    limits = "{psi_warn: 0.1, psi_block: 0.25, js_warn: 0.02, js_block: 0.05}"
+    limits = "{psi_warn: 0.1, psi_block: 0.25, not_judged: [user_friend_requests]}"
     edit(root, EXPERIMENT_FILE, limits, "{psi_warn: 1, psi_block: 10}")
     edit(root, "configs/base.yml", "127.0.0.1:19092", f"127.0.0.1:{BROKER_PORT}")
     edit(root, "configs/base.yml", "controller_port: 19093", f"controller_port: {CONTROLLER_PORT}")
