@@ -18,7 +18,7 @@ import dagster as dg
 
 from ok_ml.columns import CHAMPION, EMBEDDINGS, EVALUATION, FEATURE_STATISTICS, MODEL, TRAINING_SET
 from ok_ml.keys import asset_key
-from ok_ml.lookout import Lookout, Sight
+from ok_ml.lookout import Lookout, Sight, only_warned
 from ok_ml.pipelines.retraining import KINDS, Answer, Kind, causes
 
 if TYPE_CHECKING:
@@ -104,6 +104,25 @@ class Fact(dg.AutomationCondition[dg.AssetKey]):
         answer = self.look(sight)
         true = context.candidate_subset if answer.holds else context.get_empty_subset()
         return dg.AutomationResult(replace(context, condition=replace(self, said=answer.text)), true_subset=true)
+
+
+@dataclass(frozen=True)
+class OnlyWarned(dg.AutomationCondition[dg.AssetCheckKey]):
+    """The newest result of a check is a failure of severity WARN: something to look at, which holds nothing back."""
+
+    @property
+    def requires_cursor(self) -> bool:
+        """It remembers nothing."""
+        return False
+
+    def get_label(self) -> str:
+        """How the UI calls it."""
+        return "the check only warned"
+
+    def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetCheckKey]:
+        """True for the check or not."""
+        warned = only_warned(context.asset_graph_view.instance, context.key)
+        return dg.AutomationResult(context, context.candidate_subset if warned else context.get_empty_subset())
 
 
 # -- training ------------------------------------------------------------------------------------------------------
@@ -220,8 +239,13 @@ def _idle() -> Condition:
 
 
 def _passed() -> Condition:
-    """The newest results of all blocking checks of an asset are good; an asset that was never checked is not."""
-    return dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
+    """The newest results of all blocking checks of an asset are good or warn; an asset that was never checked is neither.
+
+    Dagster's `check_passed` is not enough: a check that may block fails with a warning too, which stopped every batch for as
+    long as one feature was a little off.
+    """
+    good: Condition = dg.AutomationCondition.check_passed() | OnlyWarned()
+    return dg.AutomationCondition.all_checks_match(good, blocking_only=True)
 
 
 def _any_of(experiment: str, tables: tuple[str, ...], condition: Condition) -> Condition:

@@ -182,3 +182,12 @@ def _complaint(instance: dg.DagsterInstance, experiment: str, decided_at: str) -
     if datetime.fromtimestamp(event.timestamp, UTC).isoformat() <= decided_at:
         return None
     return event.dagster_event.asset_check_evaluation_data.description or "the check gave no reason"
+
+
+def only_warned(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> bool:
+    """Whether the newest result of a check is a failure of severity WARN."""
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    event = records[0].event if records else None
+    if event is None or records[0].status is not AssetCheckExecutionRecordStatus.FAILED or event.dagster_event is None:
+        return False
+    return event.dagster_event.asset_check_evaluation_data.severity is dg.AssetCheckSeverity.WARN

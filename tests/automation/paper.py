@@ -22,6 +22,7 @@ from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import DRIFTED, VERDICT
+from ok_ml.quality.verdicts import FEATURES
 from tests.small_project import edit, make_project, write
 
 DATASET, EXPERIMENT, OTHER = "toy", "toy_sources", "toy_others"
@@ -113,7 +114,9 @@ class Paper:
         inputs = {"statistics": statistics.data_version, "champion": champion.data_version if champion else "none"}
         details = {"blocks": blocked, "headline": "", DRIFTED: ["posts psi 0.14 (expected <= 0.1)"] if drifted else []}
         self._write(name, VERDICT, dt, f"{dt} {text}", inputs, **details)
-        self.report(asset_key(name, c.FEATURE_STATISTICS), dt)
+        key = asset_key(name, c.FEATURE_STATISTICS)
+        self.report(key, dt)
+        self.judge(key, FEATURES, passed=not (drifted or blocked), warns=not blocked)
 
     def train(self, name: str = EXPERIMENT, *, promoted: bool = True) -> None:
         """A model of now is judged, and becomes champion or does not."""
@@ -136,9 +139,12 @@ class Paper:
         """Tell Dagster of a materialisation."""
         self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
 
-    def judge(self, key: dg.AssetKey, check: str, *, passed: bool, text: str = "") -> None:
+    def judge(self, key: dg.AssetKey, check: str, *, passed: bool, text: str = "", warns: bool = False) -> None:
         """Tell Dagster what a check found."""
-        found = dg.AssetCheckEvaluation(asset_key=key, check_name=check, passed=passed, description=text)
+        severity = dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR
+        found = dg.AssetCheckEvaluation(
+            asset_key=key, check_name=check, passed=passed, description=text, severity=severity
+        )
         self.instance.report_runless_asset_event(found)
 
     # -- ticks and runs --------------------------------------------------------------------------------------------

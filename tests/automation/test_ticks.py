@@ -9,6 +9,7 @@ from ok_ml import columns as c
 from ok_ml.keys import asset_key
 from ok_ml.lookout import BATCH, DAY, REASON, RETRAINING
 from ok_ml.pipelines import recipe
+from ok_ml.quality.verdicts import FEATURES
 from tests.automation.paper import DATASET, DATASET_FILE, ENOUGH, EXPERIMENT, EXPERIMENT_FILE, OTHER, Paper, tables
 from tests.small_project import edit
 
@@ -168,6 +169,7 @@ def test_a_run_that_dagster_starts_again_after_a_crash_is_the_same_try(begun: Pa
 def test_drift_that_stays_is_a_cause(paper: Paper) -> None:
     drift = "features drifted for 2 days: posts psi 0.14 (expected <= 0.1)"
     assert live(paper, 2, drifted=True) == [f"{EXPERIMENT} day 2: {drift}"]
+    assert len(paper.lake.partitions(EXPERIMENT, c.PREDICTIONS)) == 1 + 2  # a warning holds nothing back
 
 
 def test_a_day_of_drift_is_no_cause_and_a_blocked_day_is_neither_learnt_nor_served(paper: Paper) -> None:
@@ -199,6 +201,15 @@ def test_a_changed_configuration_trains_its_own_experiment_once(paper: Paper) ->
     assert [record.asset_observation.metadata.get("changed") for record in observed][-1] is None  # the first look
     assert observed[0].asset_observation.metadata["changed"].value == "stages.model.num_trees: default -> 140"
     assert len(observed) == 2
+
+
+def test_a_blocking_check_that_fails_holds_back_what_hangs_on_it(paper: Paper) -> None:
+    statistics = asset_key(EXPERIMENT, c.FEATURE_STATISTICS)
+    edit(paper.root, EXPERIMENT_FILE, "num_trees: 150", "num_trees: 140")
+    paper.judge(statistics, FEATURES, passed=False)
+    assert paper.tick() == []
+    paper.judge(statistics, FEATURES, passed=False, warns=True)
+    assert trained(paper.tick()) == [EXPERIMENT]
 
 
 def test_what_no_training_reads_trains_nothing(paper: Paper) -> None:
