@@ -31,9 +31,10 @@ PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
 CHANGED_SHARE: Final = 0.4
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
-_WORLD: Final = {"users": 2000, "sources": 800}
-# A minute is a day here, so that a batch takes most of a day: only days without a batch are late. No model grows old meanwhile.
-_EXPERIMENT: Final = {"freshness.predictions_hours": 96, "freshness.model_days": 60}
+# Six weeks of history: the network has come to rest after the registrations of its first four, and bands know their numbers.
+_WORLD: Final = {"users": 2000, "sources": 800, "days": 42}
+# A minute is a day here, so that a batch takes most of a day: only days without a batch are late.
+_EXPERIMENT: Final = {"freshness.predictions_hours": 96}
 
 
 @dataclass(frozen=True)
