@@ -18,7 +18,7 @@ import dagster as dg
 
 from ok_ml.columns import CHAMPION, EMBEDDINGS, EVALUATION, FEATURE_STATISTICS, MODEL, TRAINING_SET
 from ok_ml.keys import asset_key
-from ok_ml.lookout import Lookout, Sight, only_warned
+from ok_ml.lookout import Lookout, Sight, held_back
 from ok_ml.pipelines.retraining import KINDS, Answer, Kind, causes
 
 if TYPE_CHECKING:
@@ -107,8 +107,57 @@ class Fact(dg.AutomationCondition[dg.AssetKey]):
 
 
 @dataclass(frozen=True)
-class OnlyWarned(dg.AutomationCondition[dg.AssetCheckKey]):
-    """The newest result of a check is a failure of severity WARN: something to look at, which holds nothing back."""
+class Safe(dg.AutomationCondition[dg.AssetKey]):
+    """No blocking check of what an asset is made from holds it back, and each has been made.
+
+    What is about to run in the same run will be checked there, or that run ends. A warning is told and holds nothing back:
+    Dagster's `check_passed` is false for it too, which stopped every batch for as long as one feature was a little off. One
+    condition for all upstream, directly below an `&`: Dagster finds conditions of our own only there, and cannot tell the
+    webserver of the graph where they are deeper.
+
+    Parameters
+    ----------
+    also
+        Assets that count as upstream besides those that are.
+    """
+
+    also: tuple[dg.AssetKey, ...] = ()
+    said: str = ""
+
+    @property
+    def description(self) -> str:
+        """A changed answer makes a new evaluation in the history."""
+        return self.said
+
+    @property
+    def requires_cursor(self) -> bool:
+        """It remembers nothing."""
+        return False
+
+    def get_label(self) -> str:
+        """The answer, or the title before the first one."""
+        return f"blocking checks: {self.said}" if self.said else "blocking checks"
+
+    def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
+        """True for the whole asset or not at all."""
+        graph, requested = context.asset_graph, context.request_subsets_by_key
+        upstream = {*graph.get(context.key).parent_keys, *self.also}
+        apart = [key for key in upstream if key not in requested or requested[key].is_empty]
+        checks = [one for key in apart for one in graph.get(key).check_keys if graph.get(one).blocking]
+        held = held_back(context.asset_graph_view.instance, checks)
+        true = context.get_empty_subset() if held else context.candidate_subset
+        return dg.AutomationResult(
+            replace(context, condition=replace(self, said=held or "none fails")), true_subset=true
+        )
+
+
+@dataclass(frozen=True)
+class EvaluatedHere(dg.AutomationCondition[dg.AssetKey]):
+    """Always true. Makes a condition one that is evaluated where this code is, instead of being stored by the daemon.
+
+    Dagster asks a condition and its operands whether they can be stored, but not what a condition asks of dependencies and
+    checks: where our own conditions stand only there, the whole code location would fail to load.
+    """
 
     @property
     def requires_cursor(self) -> bool:
@@ -117,12 +166,11 @@ class OnlyWarned(dg.AutomationCondition[dg.AssetCheckKey]):
 
     def get_label(self) -> str:
         """How the UI calls it."""
-        return "the check only warned"
+        return "evaluated by the code location"
 
-    def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetCheckKey]:
-        """True for the check or not."""
-        warned = only_warned(context.asset_graph_view.instance, context.key)
-        return dg.AutomationResult(context, context.candidate_subset if warned else context.get_empty_subset())
+    def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
+        """True."""
+        return dg.AutomationResult(context, context.candidate_subset)
 
 
 # -- training ------------------------------------------------------------------------------------------------------
@@ -143,8 +191,7 @@ def retrain(lookout: Lookout, experiment: str) -> Condition:
     what would be read.
     """
     calls = _any([_cause(lookout, experiment, kind) for kind in KINDS])
-    statistics = dg.AutomationCondition.asset_matches(asset_key(experiment, FEATURE_STATISTICS), _passed())
-    safe = (statistics & dg.AutomationCondition.all_deps_match(_passed())).with_label("no blocking check fails")
+    safe = Safe((asset_key(experiment, FEATURE_STATISTICS),))
     return (calls & _learnable(lookout, experiment) & safe & _alone(lookout, experiment)).with_label(
         "a training is called for"
     )
@@ -212,9 +259,8 @@ def predict_new(lookout: Lookout, experiment: str) -> Condition:
         return Answer(not sight.asked, f"{sight.batch.dt} was asked for before" if sight.asked else "not yet")
 
     apart = ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
-    safe = dg.AutomationCondition.all_deps_match(_passed()).with_label("no blocking check fails")
     calls = Fact("predictions", experiment, lookout, wanted) & Fact("asked for", experiment, lookout, once)
-    return (calls & apart & safe & _alone(lookout, experiment)).with_label("the newest day is not predicted")
+    return (calls & apart & Safe() & _alone(lookout, experiment)).with_label("the newest day is not predicted")
 
 
 def follow(experiment: str, *tables: str) -> Condition:
@@ -224,10 +270,9 @@ def follow(experiment: str, *tables: str) -> Condition:
     that run ends there.
     """
     requested = dg.AutomationCondition.will_be_requested()
-    safe = dg.AutomationCondition.all_deps_match(requested | _passed())
     moved = _any_of(experiment, tables, dg.AutomationCondition.newly_updated()).since_last_handled()
     wanted = moved | _any_of(experiment, tables, requested)
-    return (wanted & safe & _idle()).with_label(f"follows {', '.join(tables)}")
+    return (wanted & Safe() & _idle()).with_label(f"follows {', '.join(tables)}")
 
 
 # -- small ones ----------------------------------------------------------------------------------------------------
@@ -236,16 +281,6 @@ def follow(experiment: str, *tables: str) -> Condition:
 def _idle() -> Condition:
     """Neither this asset nor what it reads is being made."""
     return ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_deps_in_progress()
-
-
-def _passed() -> Condition:
-    """The newest results of all blocking checks of an asset are good or warn; an asset that was never checked is neither.
-
-    Dagster's `check_passed` is not enough: a check that may block fails with a warning too, which stopped every batch for as
-    long as one feature was a little off.
-    """
-    good: Condition = dg.AutomationCondition.check_passed() | OnlyWarned()
-    return dg.AutomationCondition.all_checks_match(good, blocking_only=True)
 
 
 def _any_of(experiment: str, tables: tuple[str, ...], condition: Condition) -> Condition:

@@ -15,7 +15,10 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as _SETTLED,
 )
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from ok_ml import columns as c
 from ok_ml import keys
@@ -184,10 +187,16 @@ def _complaint(instance: dg.DagsterInstance, experiment: str, decided_at: str) -
     return event.dagster_event.asset_check_evaluation_data.description or "the check gave no reason"
 
 
-def only_warned(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> bool:
-    """Whether the newest result of a check is a failure of severity WARN."""
-    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
-    event = records[0].event if records else None
-    if event is None or records[0].status is not AssetCheckExecutionRecordStatus.FAILED or event.dagster_event is None:
-        return False
-    return event.dagster_event.asset_check_evaluation_data.severity is dg.AssetCheckSeverity.WARN
+def held_back(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> str:
+    """Which of these checks holds something back: failed with severity ERROR, or not made yet; empty if none does."""
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks)) if checks else {}
+    told = [(key, _holds(latest.get(key))) for key in checks]
+    return "; ".join(f"{key.asset_key.to_user_string()} {key.name} {why}" for key, why in told if why)
+
+
+def _holds(record: AssetCheckExecutionRecord | None) -> str:
+    event = record.event.dagster_event if record is not None and record.event is not None else None
+    if record is None or event is None or record.status is AssetCheckExecutionRecordStatus.PLANNED:
+        return "is not made yet"
+    failed = record.status is AssetCheckExecutionRecordStatus.FAILED
+    return "failed" if failed and event.asset_check_evaluation_data.severity is dg.AssetCheckSeverity.ERROR else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster_shared.serdes import serialize_value
 from syrupy.assertion import SnapshotAssertion
 
 from ok_ml.config.loader import load_project
@@ -183,7 +184,22 @@ BY_THEMSELVES = {
 }  # fmt: skip
 
 
+def test_the_webserver_can_be_told_of_the_graph(definitions: dg.Definitions) -> None:
+    """Conditions of our own are told as pictures; one that Dagster overlooks leaves webserver and daemon without a graph."""
+    from dagster._core.remote_representation.external_data import RepositorySnap
+
+    told = serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
+    assert "a training is called for" in told
+
+
 def test_the_definitions_are_valid_and_write_nothing(definitions: dg.Definitions, state: Path) -> None:
     dg.Definitions.validate_loadable(definitions)
     assert not Lake(state / "lake").root.exists()
     assert list(state.iterdir()) == []
+
+
+def test_the_daemon_can_load_the_code_location(definitions: dg.Definitions) -> None:
+    """What the code server sends is a snapshot of everything; one condition that cannot be stored would lose it all."""
+    from dagster._core.remote_representation.external_data import RepositorySnap
+
+    assert serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
