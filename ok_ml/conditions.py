@@ -151,28 +151,6 @@ class Safe(dg.AutomationCondition[dg.AssetKey]):
         )
 
 
-@dataclass(frozen=True)
-class EvaluatedHere(dg.AutomationCondition[dg.AssetKey]):
-    """Always true. Makes a condition one that is evaluated where this code is, instead of being stored by the daemon.
-
-    Dagster asks a condition and its operands whether they can be stored, but not what a condition asks of dependencies and
-    checks: where our own conditions stand only there, the whole code location would fail to load.
-    """
-
-    @property
-    def requires_cursor(self) -> bool:
-        """It remembers nothing."""
-        return False
-
-    def get_label(self) -> str:
-        """How the UI calls it."""
-        return "evaluated by the code location"
-
-    def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
-        """True."""
-        return dg.AutomationResult(context, context.candidate_subset)
-
-
 # -- training ------------------------------------------------------------------------------------------------------
 
 _TITLES: Final[dict[Kind, str]] = {

@@ -196,10 +196,3 @@ def test_the_definitions_are_valid_and_write_nothing(definitions: dg.Definitions
     dg.Definitions.validate_loadable(definitions)
     assert not Lake(state / "lake").root.exists()
     assert list(state.iterdir()) == []
-
-
-def test_the_daemon_can_load_the_code_location(definitions: dg.Definitions) -> None:
-    """What the code server sends is a snapshot of everything; one condition that cannot be stored would lose it all."""
-    from dagster._core.remote_representation.external_data import RepositorySnap
-
-    assert serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
