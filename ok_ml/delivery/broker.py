@@ -149,7 +149,7 @@ class EmbeddedBroker:
 
     def _format(self, java: str, jars: KafkaJars) -> None:
         command = [
-            *self._java(java, jars, 128), "kafka.tools.StorageTool", "format", "-t", self.own_cluster_id,
+            *self._java(java, jars, 128), "kafka.tools.StorageTool", "format", f"--cluster-id={self.own_cluster_id}",
             "-c", str(self.folder / "server.properties"),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

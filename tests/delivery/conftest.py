@@ -54,6 +54,8 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaForT
         mode="embedded", bootstrap_servers=f"127.0.0.1:{BROKER_PORT}", controller_port=CONTROLLER_PORT, heap_mb=256
     )
     state_dir = tmp_path_factory.mktemp("kafka-state")
+    (state_dir / "kafka").mkdir()
+    (state_dir / "kafka" / "cluster_id").write_text("-4Bpv9BDTAqCFTBwZtWkhg")  # one in 64 begins like an option
     kafka = KafkaForTests(config, state_dir, _kill_the_parent(config, state_dir))
     kafka.broker.start()
     yield kafka
