@@ -19,7 +19,7 @@ from ok_ml.pipelines import calibrating as k
 from ok_ml.pipelines.calibration_run import FIRST_SEED
 from ok_ml.pipelines.quiet_runs import Plan, live_worlds
 
-YEARS: Final = 22
+YEARS: Final = 20
 FIRST_EXAM_SEED: Final = 9001
 USERS: Final = 1000  # of the quiet worlds on their first day; there are twice as many after a year
 EXAM_USERS: Final = 2000
