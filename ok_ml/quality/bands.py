@@ -34,10 +34,11 @@ _LARGEST_ROOT: Final = 1e150
 _LARGEST_EXPONENT: Final = 700.0  # of e in a double
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
 _SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
-# Numbers that one source in vogue moves for some days, by more than their past tells: the least relative size of a scale.
-# A burst of the network is news, not a fault; a fault that concentrates a log goes far beyond it.
+# Numbers that the world moves by more than their own past tells: the least relative size of a scale. One source in vogue is
+# news, and lists that people like better raise what they react to; a fault goes far beyond either.
 RESTLESS: Final[Mapping[str, float]] = {
     "largest_share": 0.35, "top_hundredth_share": 0.2, "gini": 0.08, "effective": 0.25, "log2_mean": 0.003,
+    "reaction_rate": 0.08, "reacted_share": 0.08, "event_type_share": 0.08,
 }  # fmt: skip
 
 
