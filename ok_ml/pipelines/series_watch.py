@@ -95,12 +95,19 @@ class SeriesWatch:
     def look(self, dt: str) -> list[Deviation]:
         """Every series of a day beside its band, worst first; nothing is committed."""
         known = self.lake.partitions(self.scope, self.table)
-        past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
+        past = [
+            day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt and self._served(day) == self._served(dt)
+        ]
         days = read_days(self.lake, self.scope, self.table, past)
         today = judged_numbers(self.table, days[dt])
         return judge_day(
             days, dt, today, limit=self.limit.value, leave_out=self.blocked(past), like=self.accepted(past)
         )
+
+    def _served(self, dt: str) -> bool:
+        """Whether lists were served on a day of a simulated network: people who are served behave otherwise than before."""
+        raw = self.lake.find(self.scope, "raw_events", dt)
+        return raw is not None and raw.inputs.get("served", "none") != "none"
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
