@@ -17,7 +17,8 @@ PNG = b"\x89PNG"
 
 
 @pytest.fixture
-def deployment(tmp_path):
+def deployment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OK_ML_STATE", "")  # a deployment names its own, which is taken back after the test
     return Deployment(tmp_path / "network", first_port=free_ports(29930), world={"users": 300, "sources": 120})
 
 
