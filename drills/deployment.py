@@ -60,6 +60,7 @@ class Deployment:
         names = ("kafka", "controller", "mlflow", "dagster", "service")
         self.ports = dict(zip(names, range(first_port, first_port + len(names)), strict=True))
         self.process: subprocess.Popen[str] | None = None
+        self.clock: subprocess.Popen[bytes] | None = None
         shutil.rmtree(base, ignore_errors=True)
         for name in _COPIED:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,8 +125,18 @@ class Deployment:
         if not _announced(self.process.stdout):
             raise RuntimeError(f"`ok-ml ui` did not start:\n{errors.read_text()}")
 
+    def start_clock(self) -> None:
+        """Let days go by; for a deployment that was started with `--no-clock`."""
+        log = self.state / "logs" / "clock.log"
+        with log.open("w") as sink:
+            command = [sys.executable, "-m", "ok_ml.cli.clock", "--project", str(self.root), "--size", SIZE]
+            self.clock = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=sink, stderr=sink)
+
     def stop(self) -> int:
-        """Press Ctrl-C and wait; returns the exit code."""
+        """Stop the clock, press Ctrl-C and wait; returns the exit code of `ok-ml ui`."""
+        if self.clock is not None:
+            self.clock.terminate()
+            self.clock.wait(_STOP_SECONDS)
         if self.process is None:
             return 0
         if self.process.poll() is None:

@@ -2,7 +2,7 @@
 
 Act 1: quiet days; then a broken join gives every event the source of another one. A check fails, one alert opens, nothing
 made from that day reaches a user, the last good generation stays; the day is delivered again, whole; the alert closes.
-Act 2: half of the users truly like something else. The served lists do worse, the model retrains by itself, passes the gate, is
+Act 2: three users in ten truly like something else. The served lists do worse, the model retrains by itself, passes the gate, is
 published, and does better again; the alert closes.
 Act 3: the days of act 1 once more, in this process, with nobody checking: the broken days are learnt from and served, and
 likes fall.
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from drills.chronicle import Chronicle
 from drills.deployment import DATASET, DATASET_FILE, EXPERIMENT, SIZE, Deployment, free_ports
+from drills.past import live_a_past
 from drills.picture import draw_likes, draw_story
 from drills.prober import Prober
 from drills.what_if import Likes, without_checks
@@ -29,10 +30,9 @@ FIRST_PORT: Final = 18300
 QUIET_DAYS: Final = 2
 PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
-CHANGED_SHARE: Final = 0.4
+CHANGED_SHARE: Final = 0.3
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
-# Six weeks of history: the network has come to rest after the registrations of its first four, and bands know their numbers.
-_WORLD: Final = {"users": 2000, "sources": 800, "days": 42}
+_WORLD: Final = {"users": 2000, "sources": 800}
 # A minute is a day here, so that a batch takes most of a day: only days without a batch are late.
 _EXPERIMENT: Final = {"freshness.predictions_hours": 96}
 
@@ -81,9 +81,11 @@ class Incident:
         self.chronicle.note(
             "act", "quiet days", "a network of its own starts, with its daemon, broker, storage and service"
         )
-        self.deployment.start()
+        live_a_past(self.deployment, self.say)
+        self.deployment.start("--no-clock")
         self.chronicle.start()
         self._wait("the first generation is served", self._generation)
+        self.deployment.start_clock()
         users = self.deployment.project()
         self.prober = Prober(self.deployment, _some_users(users), self.base / "probes.jsonl")
         self.prober.start()

@@ -9,20 +9,15 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from drills.deployment import DATASET, EXPERIMENT, SIZE, Deployment
-from ok_ml import columns as c
+from drills.deployment import DATASET, Deployment
+from drills.lab import LAKE, Lab
 from ok_ml.config.dataset_models import Incident
-from ok_ml.config.loader import load_project
-from ok_ml.lake import WHOLE, Lake
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.world.exposure import ServedLists
-from ok_ml.world.log import export_days, state_before
-from ok_ml.world.network import World
+from ok_ml.world.log import state_before
 from ok_ml.world.simulation import simulate_block
 
 if TYPE_CHECKING:
@@ -65,7 +60,7 @@ class Likes:
 
 def without_checks(deployment: Deployment, broken_day: str, say: Callable[[str], None]) -> Likes:
     """Play both worlds from the broken day on."""
-    lab = _Lab(deployment, broken_day)
+    lab = _WhatIf(deployment, broken_day)
     say(f"        act 3: {DAYS} days from {broken_day} on, checked and unchecked")
     bundle = lab.train()
     good = lab.predict(bundle, lab.days[-1])
@@ -96,74 +91,25 @@ def compared(
     return Likes(days, *sums, retrained, float(other.sum() / one.sum() - 1), float(low), float(high))
 
 
-class _Lab:
-    """The pipeline by hand: no Dagster, no Spark, no registry; the same functions."""
+class _WhatIf(Lab):
+    """A copy of the lake up to the broken day, and a join that stays broken."""
 
     def __init__(self, deployment: Deployment, broken_day: str) -> None:
         state = deployment.base / "what_if"
         shutil.rmtree(state, ignore_errors=True)
-        name = f"lake-{SIZE}"
-        shutil.copytree(deployment.state / name, state / name, copy_function=os.link)
-        _forget_from(state / name, broken_day)
-        os.environ["OK_ML_STATE"] = str(state)
-        self.project = load_project(deployment.root, SIZE)
-        self.config = self.project.datasets[DATASET]
-        quiet = self.config.world.model_copy(update={"incidents": (), "taste_changes": ()})
-        self.world, self.lake = World(quiet, self.config.parts), Lake(self.project.lake_root)
-        self.pipeline = open_pipeline(self.project, EXPERIMENT)
-        self.state, self.days = state, self.lake.partitions(DATASET, c.EVENTS)
+        shutil.copytree(deployment.state / LAKE, state / LAKE, copy_function=os.link)
+        _forget_from(state / LAKE, broken_day)
+        super().__init__(deployment, state)
         first = self.world.day_of(broken_day)
-        hits = tuple(Incident(day=first + n, kind="misjoined", size=1.0) for n in range(DAYS))
-        self._broken_world = World(quiet.model_copy(update={"incidents": hits}), self.config.parts)
-
-    def train(self) -> Path:
-        """A bundle from everything that is committed now."""
-        from ok_ml.pipelines import training
-        from ok_ml.pipelines.featuring import build_features
-        from ok_ml.pipelines.fitting import fit_cuts
-
-        needed = [dt for run in self.pipeline.feature_runs() for dt in run]
-        todo = [dt for dt in needed if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)]
-        if todo:
-            build_features(self.pipeline, None, todo, progress=_quiet)
-        fit_cuts(self.pipeline, _no_spark, progress=_quiet)
-        training.assemble_training_set(self.pipeline, progress=_quiet)
-        ranker = training.fit_ranker(self.pipeline, self.lake.read(EXPERIMENT, c.TRAINING_SET, [WHOLE]))
-        bundle = self.state / "bundle"
-        shutil.rmtree(bundle, ignore_errors=True)
-        bundle.mkdir()
-        training.write_model_bundle(self.pipeline, ranker, bundle)
-        return bundle
-
-    def predict(self, bundle: Path, dt: str) -> ServedLists:
-        """What this bundle serves on the day after `dt`."""
-        import pyarrow as pa
-
-        from ok_ml.pipelines.featuring import build_features
-        from ok_ml.recommender.scoring import score_part
-
-        if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES):
-            build_features(self.pipeline, None, [dt], progress=_quiet)
-        root, parts = str(self.lake.root), range(self.config.parts)
-        rows = pa.concat_tables([score_part(str(bundle), root, DATASET, EXPERIMENT, dt, part) for part in parts])
-        ordered = rows.sort_by(c.USER_ID)
-        lists = ordered[c.SOURCE_IDS].to_pylist()
-        padded = np.full((len(lists), max(map(len, lists))), -1, np.int64)
-        for row, ids in zip(padded, lists, strict=True):
-            row[: len(ids)] = ids
-        return ServedLists(ordered[c.USER_ID].to_numpy(), padded)
+        self._broken_world = self.world_with(
+            tuple(Incident(day=first + ahead, kind="misjoined", size=1.0) for ahead in range(DAYS))
+        )
 
     def broken(self, dt: str, served: ServedLists) -> "NDArray[np.int64]":
         """Let a day go by whose export is broken, take it in as it came; the likes of each user that truly happened."""
-        from ok_ml.datasets.ingest import ingest_events
-        from ok_ml.datasets.snapshots import build_snapshots
-
-        likes = self._likes_of_day(
-            self.world.day_of(dt), served, state_before(self.world, self.lake, DATASET, self.world.day_of(dt))
-        )
-        export_days(self._broken_world, self.lake, DATASET, [dt], served=served, workers=1)
-        ingest_events(self.config, self.lake, [dt], root=self.project.root)
-        build_snapshots(self.config, self.lake, [dt], root=self.project.root)
+        day = self.world.day_of(dt)
+        likes = self._likes_of_day(day, served, state_before(self.world, self.lake, DATASET, day))
+        self.live([dt], served, self._broken_world)
         return likes
 
     def likes_when_served(self, served: ServedLists, first: int) -> "list[NDArray[np.int64]]":
@@ -189,11 +135,3 @@ def _forget_from(lake: Path, day: str) -> None:
     for manifest in lake.glob("*/*/_committed/*.json"):
         if manifest.stem[:4].isdigit() and manifest.stem >= day:
             manifest.unlink()
-
-
-def _quiet(_text: str) -> None:
-    """Nobody listens."""
-
-
-def _no_spark() -> None:
-    """The implicit engine needs none."""

@@ -1,0 +1,112 @@
+"""The pipeline by hand on a lake of its own: no Dagster, no Spark, no registry; the same functions."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from drills.deployment import DATASET, EXPERIMENT, SIZE, Deployment
+from ok_ml import columns as c
+from ok_ml.config.loader import load_project
+from ok_ml.lake import WHOLE, Lake
+from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.world.exposure import ServedLists
+from ok_ml.world.log import export_days
+from ok_ml.world.network import World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ok_ml.config.dataset_models import Incident
+
+LAKE: Final = f"lake-{SIZE}"
+
+
+class Lab:
+    """The deployment's configuration over another state folder.
+
+    Parameters
+    ----------
+    state
+        Folder of the lake; what is in it stays.
+
+    Attributes
+    ----------
+    world
+        The network without anything that befalls it.
+    """
+
+    def __init__(self, deployment: Deployment, state: Path) -> None:
+        os.environ["OK_ML_STATE"] = str(state)
+        self.state, self.project = state, load_project(deployment.root, SIZE)
+        self.config = self.project.datasets[DATASET]
+        self.world, self.lake = self.world_with(()), Lake(self.project.lake_root)
+        self.pipeline = open_pipeline(self.project, EXPERIMENT)
+
+    @property
+    def days(self) -> list[str]:
+        """The ingested days, ascending."""
+        return self.lake.partitions(DATASET, c.EVENTS)
+
+    def world_with(self, incidents: "tuple[Incident, ...]") -> World:
+        """The network, befallen by nothing but these."""
+        assert self.config.world is not None
+        changes = {"incidents": incidents, "taste_changes": ()}
+        return World(self.config.world.model_copy(update=changes), self.config.parts)
+
+    def live(self, dts: "Sequence[str]", served: ServedLists | None = None, world: World | None = None) -> None:
+        """Let days go by with these lists served, and ingest their export."""
+        from ok_ml.datasets.ingest import ingest_events
+        from ok_ml.datasets.snapshots import build_snapshots
+
+        export_days(world or self.world, self.lake, DATASET, dts, served=served, workers=1)
+        ingest_events(self.config, self.lake, dts, root=self.project.root)
+        build_snapshots(self.config, self.lake, dts, root=self.project.root)
+
+    def train(self) -> Path:
+        """A bundle from everything that is ingested now."""
+        from ok_ml.pipelines import training
+        from ok_ml.pipelines.fitting import fit_cuts
+
+        self._build_features([dt for run in self.pipeline.feature_runs() for dt in run])
+        fit_cuts(self.pipeline, _no_spark, progress=_quiet)
+        training.assemble_training_set(self.pipeline, progress=_quiet)
+        ranker = training.fit_ranker(self.pipeline, self.lake.read(EXPERIMENT, c.TRAINING_SET, [WHOLE]))
+        bundle = self.state / "bundle"
+        shutil.rmtree(bundle, ignore_errors=True)
+        bundle.mkdir()
+        training.write_model_bundle(self.pipeline, ranker, bundle)
+        return bundle
+
+    def predict(self, bundle: Path, dt: str) -> ServedLists:
+        """What this bundle serves on the day after `dt`."""
+        import pyarrow as pa
+
+        from ok_ml.recommender.scoring import score_part
+
+        self._build_features([dt])
+        root, parts = str(self.lake.root), range(self.config.parts)
+        rows = pa.concat_tables([score_part(str(bundle), root, DATASET, EXPERIMENT, dt, part) for part in parts])
+        ordered = rows.sort_by(c.USER_ID)
+        lists = ordered[c.SOURCE_IDS].to_pylist()
+        padded = np.full((len(lists), max(map(len, lists))), -1, np.int64)
+        for row, ids in zip(padded, lists, strict=True):
+            row[: len(ids)] = ids
+        return ServedLists(ordered[c.USER_ID].to_numpy(), padded)
+
+    def _build_features(self, dts: "Sequence[str]") -> None:
+        from ok_ml.pipelines.featuring import build_features
+
+        todo = [dt for dt in dts if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)]
+        if todo:
+            build_features(self.pipeline, None, todo, progress=_quiet)
+
+
+def _quiet(_text: str) -> None:
+    """Nobody listens."""
+
+
+def _no_spark() -> None:
+    """The implicit engine needs none."""
