@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from drills.chronicle import Chronicle
 from drills.deployment import DATASET, DATASET_FILE, EXPERIMENT, SIZE, Deployment, free_ports
@@ -24,6 +24,9 @@ from drills.past import live_a_past
 from drills.picture import draw_likes, draw_story
 from drills.prober import Prober
 from drills.what_if import Likes, without_checks
+
+if TYPE_CHECKING:
+    from ok_ml.world.network import World
 
 DAY_SECONDS: Final = 60.0
 FIRST_PORT: Final = 18300
@@ -161,17 +164,11 @@ class Incident:
 
     def _day_to_come(self, ahead: int) -> str:
         """The date of a day that the clock has not begun to write: the next one may be under way."""
-        project = self.deployment.project()
-        from ok_ml.world.network import World
-
-        world = World(project.datasets[DATASET].world, project.datasets[DATASET].parts)
+        world = _world(self.deployment)
         return world.date_of(world.day_of(self.deployment.days()[-1]) + ahead)
 
     def _number(self, day: str) -> int:
-        from ok_ml.world.network import World
-
-        project = self.deployment.project()
-        return World(project.datasets[DATASET].world, project.datasets[DATASET].parts).day_of(day)
+        return _world(self.deployment).day_of(day)
 
     def _tell_world(self, changes: dict[str, Any]) -> None:
         """What the clock lets happen from its next day on."""
@@ -228,17 +225,24 @@ def redeliver(deployment: Deployment, day: str) -> None:
     from ok_ml.delivery.storage import open_store
     from ok_ml.lake import Lake
     from ok_ml.world.log import export_days
-    from ok_ml.world.network import World
 
-    project = deployment.project()
-    config = project.datasets[DATASET]
-    world, lake = World(config.world, config.parts), Lake(project.lake_root)
+    project, world = deployment.project(), _world(deployment)
+    lake = Lake(project.lake_root)
     store = open_store(project.environment.storage, project.root)
     try:
         served = served_lists(store.reader(EXPERIMENT), np.sort(world.user_ids(world.day_of(day))))
     finally:
         store.close()
     export_days(world, lake, DATASET, [day], served=served, workers=1)
+
+
+def _world(deployment: Deployment) -> "World":
+    """The network as its YAML is now."""
+    from ok_ml.world.network import World
+
+    config = deployment.project().datasets[DATASET]
+    assert config.world is not None
+    return World(config.world, config.parts)
 
 
 def _some_users(project: Any) -> list[int]:

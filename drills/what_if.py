@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -87,8 +88,8 @@ def compared(
     one, other = (np.sum(np.stack(side[after]), axis=0).astype(np.float64) for side in (kept, lost))
     draws = np.random.default_rng(20201).integers(0, len(one), (_RESAMPLES, len(one)))
     low, high = np.quantile(other[draws].sum(axis=1) / one[draws].sum(axis=1) - 1, (0.025, 0.975))
-    sums = [[int(day.sum()) for day in side] for side in (kept, lost)]
-    return Likes(days, *sums, retrained, float(other.sum() / one.sum() - 1), float(low), float(high))
+    checked, unchecked = ([int(day.sum()) for day in side] for side in (kept, lost))
+    return Likes(days, checked, unchecked, retrained, float(other.sum() / one.sum() - 1), float(low), float(high))
 
 
 class _WhatIf(Lab):
