@@ -95,7 +95,7 @@ def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Devi
     path = project.state_dir / "plots" / watch.scope / f"{watch.table}-{dt}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     share = all(value is None or 0 <= value <= 1 for value in series.values)
-    bands = bands_of(days, worst.name, limit=worst.limit, leave_out=watch.blocked(known[:-1]))
+    bands = bands_of(days, worst.name, limit=worst.limit, leave_out=watch.blocked(known[:-1]), rules=watch.rules(known))
     band_chart(series, bands, share=share, path=path)
     return path
 

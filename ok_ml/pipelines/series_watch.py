@@ -21,6 +21,7 @@ from ok_ml.quality.series import Name, Number, read_days
 EVENT_VERDICT: Final = "event_verdict"
 ACCEPTANCE: Final = "acceptance"  # suffix of the table in which a person releases days
 _JUDGE_VERSION: Final = "1"  # raise it when the same numbers may get another verdict
+_NOT_SERVED: Final = "none"
 _NAMED: Final = 3  # deviations that a headline names
 
 
@@ -95,19 +96,22 @@ class SeriesWatch:
     def look(self, dt: str) -> list[Deviation]:
         """Every series of a day beside its band, worst first; nothing is committed."""
         known = self.lake.partitions(self.scope, self.table)
-        past = [
-            day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt and self._served(day) == self._served(dt)
-        ]
+        past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
         days = read_days(self.lake, self.scope, self.table, past)
         today = judged_numbers(self.table, days[dt])
         return judge_day(
-            days, dt, today, limit=self.limit.value, leave_out=self.blocked(past), like=self.accepted(past)
-        )
+            days, dt, today, limit=self.limit.value, leave_out=self.blocked(past), like=self.accepted(past),
+            rules=self.rules(past),
+        )  # fmt: skip
 
-    def _served(self, dt: str) -> bool:
-        """Whether lists were served on a day of a simulated network: people who are served behave otherwise than before."""
-        raw = self.lake.find(self.scope, "raw_events", dt)
-        return raw is not None and raw.inputs.get("served", "none") != "none"
+    def rules(self, dts: Sequence[str]) -> dict[str, str]:
+        """Day of a simulated network -> whether lists were served on it: people who are served behave otherwise than before."""
+        raw = {dt: self.lake.find(self.scope, "raw_events", dt) for dt in dts}
+        return {
+            dt: "served"
+            for dt, one in raw.items()
+            if one is not None and one.inputs.get("served", _NOT_SERVED) != _NOT_SERVED
+        }
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""

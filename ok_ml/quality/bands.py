@@ -9,6 +9,10 @@ the scale, never less than what sampling explains. So a weekly rhythm and a grow
 The deviation in scales follows Student's t with as many degrees of freedom as there were errors; Wallace's (1959)
 formula turns it into a normal score, so that one limit is right for a short history and for a long one.
 Days that were found wrong are left out of the history by the caller: a fault must not teach the band.
+
+Days on which something else was the rule (nobody was served lists yet) tell how much a series varies and what a weekday does,
+not where it lies. While days of the present rule are few, those of the other are moved to their level, weekday by weekday, and
+the scale is wider by what so few days know of a level.
 """
 
 import math
@@ -27,11 +31,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enough for a network that grows
+LEAST_ALIKE: Final = 3  # days of the present rule, below which a level is anybody's guess
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
 _LARGEST_ROOT: Final = 1e150
 _LARGEST_EXPONENT: Final = 700.0  # of e in a double
+_WEEK: Final = 7
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
 _SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
 # Numbers that the world moves by more than their own past tells: the least relative size of a scale. One source in vogue is
@@ -122,7 +128,8 @@ def band(
 
 def judge_day(
     history: Days, dt: str, today: Mapping[Name, Number], *, limit: float = DEFAULT_LIMIT,
-    leave_out: Collection[str] = (), like: Collection[str] = (), days: int = HISTORY_DAYS,
+    leave_out: Collection[str] = (), like: Collection[str] = (), rules: Mapping[str, str] | None = None,
+    days: int = HISTORY_DAYS,
 ) -> list[Deviation]:  # fmt: skip
     """Every number of a day beside its band, worst first.
 
@@ -137,6 +144,10 @@ def judge_day(
     like
         Odd days that somebody has accepted: they do not make the band either, since a holiday is no rule; but a number that is
         like theirs is inside too, since a change may last.
+    rules
+        Day -> what was the rule on it; a day without one shares the rule of others without. Once `LEAST_DAYS` days have the
+        rule of `dt`, others are not looked at; below `LEAST_ALIKE` nothing is judged; between, the others are moved to the level
+        of these.
 
     Returns
     -------
@@ -144,7 +155,7 @@ def judge_day(
         One a series that has enough history. A count or a share that a day lacks although it tells other groups of the
         same metric is 0 there: so a category that is new or gone is seen.
     """
-    ask = _Question(limit, frozenset(leave_out), frozenset(like), days)
+    ask = _Question(limit, frozenset(leave_out), frozenset(like), rules or {}, days)
     return [_with_since(one, history, dt, ask) if one.outside else one for one in _judge(history, dt, today, ask)]
 
 
@@ -154,13 +165,19 @@ class _Question(NamedTuple):
     limit: float
     leave_out: frozenset[str]
     like: frozenset[str]
+    rules: Mapping[str, str]
     days: int
+
+    def is_apart(self, day: str, dt: str) -> bool:
+        """Whether another rule held on a day than on `dt`."""
+        return self.rules.get(day) != self.rules.get(dt)
 
 
 def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question) -> list[Deviation]:
     first = (date.fromisoformat(dt) - timedelta(days=ask.days)).isoformat()
     recent = [day for day in sorted(history) if first <= day < dt]
     dts = [day for day in recent if day not in ask.leave_out and day not in ask.like]
+    dts = _of_one_rule(dts, [day for day in dts if not ask.is_apart(day, dt)])
     accepted = [day for day in recent if day in ask.like]
     if len(dts) < LEAST_DAYS or not today:
         return []
@@ -168,7 +185,8 @@ def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question)
     kinds = kinds_of(names, values)
     values = _with_zeros(names, values, kinds)
     past = np.r_[: len(dts), -1]
-    expected, scale, freedom = _forecast(dts, dt, values[past], n[past], kinds, _restless(names))
+    apart = np.array([ask.is_apart(day, dt) for day in dts])
+    expected, scale, freedom = _forecast(dts, dt, values[past], n[past], kinds, _restless(names), apart)
     moved = on_scale(values[len(dts) :], n[len(dts) :], kinds)
     expected, scale = _nearest(moved, expected, scale)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -186,6 +204,13 @@ def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question)
         )
         for i in order.tolist()
     ]
+
+
+def _of_one_rule(dts: list[str], alike: list[str]) -> list[str]:
+    """The days that make the band: those of the present rule if they are enough, all if they are few, none if fewer."""
+    if len(alike) >= LEAST_DAYS:
+        return alike
+    return dts if len(alike) >= LEAST_ALIKE else []
 
 
 def _nearest(
@@ -296,12 +321,12 @@ def from_scale(
 
 def _forecast(
     dts: list[str], dt: str, values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]",
-    restless: "NDArray[np.float64]",
+    restless: "NDArray[np.float64]", apart: "NDArray[np.bool_]",
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":  # fmt: skip
     """Expected value, scale and degrees of freedom of each series [s]; NaN where there is too little history."""
     ordinals = np.array([date.fromisoformat(day).toordinal() for day in dts])
     target = date.fromisoformat(dt).toordinal()
-    past = on_scale(values[:-1], n[:-1], kinds)
+    past = _levelled(on_scale(values[:-1], n[:-1], kinds), ordinals, apart)
     floors = np.fmax(_sampling(past, n[:-1], n[-1], kinds), restless * _moved_by_one(past, kinds))
     expected, scale, freedom = (np.full(len(kinds), np.nan) for _ in range(3))
     known = ~np.isnan(past)
@@ -312,7 +337,25 @@ def _forecast(
             continue
         forecasts = forecasts_of(tuple((target - ordinals[days]).tolist()))
         expected[series], scale[series], freedom[series] = _best(forecasts, past[np.ix_(days, series)], floors[series])
-    return expected, scale, freedom
+    wider = math.sqrt(1 + 1 / np.sum(~apart)) if apart.any() else 1.0
+    return expected, scale * wider, freedom
+
+
+def _levelled(
+    past: "NDArray[np.float64]", ordinals: "NDArray[np.int64]", apart: "NDArray[np.bool_]"
+) -> "NDArray[np.float64]":
+    """The same [days, series] with the days apart moved by the median difference of the others from their weekdays."""
+    import warnings
+
+    if not apart.any():
+        return past
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a series or a weekday that no day tells
+        usual = np.nanmean(past[apart], axis=0)
+        by_weekday = np.stack([np.nanmean(past[apart & (ordinals % _WEEK == day)], axis=0) for day in range(_WEEK)])
+        then = np.where(np.isnan(by_weekday), usual, by_weekday)[ordinals[~apart] % _WEEK]
+        step = np.nanmedian(past[~apart] - then, axis=0)
+    return np.where(apart[:, None], past + step, past)
 
 
 def _restless(names: Sequence[Name]) -> "NDArray[np.float64]":

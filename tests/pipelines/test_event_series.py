@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import dagster as dg
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -20,10 +21,18 @@ from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import GateRefused, UsageError
 from ok_ml.lake import Lake
-from ok_ml.pipelines.event_series import accept_day, blocked_days, build_event_statistics, is_settled, settle_events
+from ok_ml.pipelines.event_series import (
+    accept_day,
+    blocked_days,
+    build_event_statistics,
+    event_watch,
+    is_settled,
+    settle_events,
+)
 from ok_ml.pipelines.featuring import build_features
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
+from ok_ml.world.exposure import ServedLists
 from ok_ml.world.log import export_days
 from ok_ml.world.simulation import World
 from tests.small_project import ROOT
@@ -44,12 +53,12 @@ class Log:
     def lake(self) -> Lake:
         return Lake(self.project.lake_root)
 
-    def arrive(self, days: range, incidents: tuple[Incident, ...] = ()) -> list[str]:
-        """Export and ingest some days."""
+    def arrive(self, days: range, incidents: tuple[Incident, ...] = (), served: ServedLists | None = None) -> list[str]:
+        """Export and ingest some days, on which these lists were served."""
         dataset = self.project.datasets[DATASET]
         world = World(dataset.world.model_copy(update={"incidents": incidents}), dataset.parts)
         dts = [world.date_of(day) for day in days]
-        export_days(world, self.lake, DATASET, dts, workers=1)
+        export_days(world, self.lake, DATASET, dts, served=served, workers=1)
         ingest_events(dataset, self.lake, dts, root=self.project.root)
         build_snapshots(dataset, self.lake, dts, root=self.project.root)
         return dts
@@ -66,6 +75,13 @@ class Log:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Quiet days, then one in seconds where milliseconds are expected, then a quiet one."""
+    made = new_log(tmp_path_factory)
+    made.arrive(range(HIT))
+    made.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="unit"),))
+    return made
+
+
+def new_log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV"):
             patch.delenv(name, raising=False)
@@ -73,10 +89,26 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
         overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in OVERRIDES.items()}
         project = load_project(ROOT, "default", "local", {**overrides, f"datasets.{DATASET}.parts": 1,
                                "experiments.prod_discovery.delivery.partitions": 1})  # fmt: skip
-    made = Log(project)
-    made.arrive(range(HIT))
-    made.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="unit"),))
-    return made
+    return Log(project)
+
+
+def test_a_network_that_has_just_begun_to_be_served_is_judged_by_its_new_level(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Nothing is judged while nobody knows what lists do; from the fourth day on a broken day is seen, and no quiet one."""
+    log = new_log(tmp_path_factory)
+    log.arrive(range(HIT))
+    dataset = log.project.datasets[DATASET]
+    world = World(dataset.world, dataset.parts)
+    users = np.sort(world.user_ids(HIT))
+    everybody = ServedLists(users, np.tile(world.sources_table(HIT)["ownerId"].to_numpy()[:20], (len(users), 1)))
+    log.arrive(range(HIT, HIT + 4), served=everybody)
+    (broken,) = log.arrive(range(HIT + 4, HIT + 5), (Incident(day=HIT + 4, kind="unit"),), served=everybody)
+    build_event_statistics(dataset, log.lake, log.lake.partitions(DATASET, c.EVENTS))
+    watch = event_watch(log.project, dataset, log.lake)
+    found = {dt: watch.look(dt) for dt in log.lake.partitions(DATASET, c.EVENTS)[HIT:]}
+    assert [bool(deviations) for deviations in found.values()] == [False, False, False, True, True]
+    assert [dt for dt, deviations in found.items() if any(one.outside for one in deviations)] == [broken]
 
 
 def run_check(log: Log, dt: str) -> dg.AssetCheckEvaluation:

@@ -88,6 +88,31 @@ def test_an_accepted_day_is_no_rule_and_what_is_like_it_is_inside() -> None:
         assert found.outside is outside, found.message
 
 
+def test_days_of_another_rule_tell_the_spread_and_not_the_level() -> None:
+    """From day 30 on a half more is usual: nothing is judged for three days, then the new level is, by the old spread."""
+    values = [value * (1.5 if number >= 30 else 1.0) for number, value in enumerate(noisy(60))]
+    days, rules = history(values), {day(number): "new" for number in range(30, 60)}
+    scores = {}
+    for number in range(30, 60):
+        usual = judge_day(days, day(number), days[day(number)], limit=5, rules=rules)
+        old = judge_day(days, day(number), {ROWS: Number(ROWS, 10_000.5, 0)}, limit=5, rules=rules)
+        scores[number] = (usual[0].band.score, old[0].band.score) if usual else None
+    assert [number for number, score in scores.items() if score is None] == [30, 31, 32]
+    assert all(abs(new) < 4 and old < -5 for new, old in filter(None, scores.values()))
+    assert judge_day(days, day(33), days[day(33)], limit=5)[0].outside  # without rules the old level counts
+
+
+def test_days_of_another_rule_are_not_looked_at_once_there_are_enough_others() -> None:
+    values, rules = noisy(50), {day(number): "new" for number in range(30, 51)}
+    wild = [value * (7.0 if number % 2 else 1.0) for number, value in enumerate(values[:30])]
+    today = {ROWS: Number(ROWS, 10_000.5, 0)}
+    with_wild, alone = (
+        judge_day(known, day(50), today, limit=5, rules=rules)
+        for known in (history(wild + values[30:]), {day(number): {ROWS: Number(ROWS, values[number], 0)} for number in range(30, 50)})
+    )  # fmt: skip
+    assert with_wild == alone
+
+
 def test_shares_of_nothing_leave_room_for_chance_only() -> None:
     """No null in 40 days of 1,000 rows: one null is chance, three points are not."""
     name = Name("null_share", "duration_ms")
