@@ -18,13 +18,14 @@ _SHOWN = 15
 
 
 def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
-    """The newest days' log against its past; a day outside blocks what is served until it is repaired or accepted."""
+    """The newest days' log against its past; a day that cannot be true blocks what is served until it is repaired or accepted."""
     key = keys.asset_key(dataset.dataset, c.EVENT_STATISTICS)
 
     @dg.asset_check(
         asset=key, name=NAME, blocking=True,
         description="Every number of the day's log is within the band of its own past. A day outside blocks what is served "
-        "until it is ingested again, or released: ok-ml accept DATASET DAY --reason TEXT.",
+        "until it is ingested again, or released: ok-ml accept DATASET DAY --reason TEXT. What people do and how long only warns, "
+        "unless it is beyond twice the limit.",
     )  # fmt: skip
     def bands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         from ok_ml.pipelines.event_series import blocked_days, event_watch, settle_events
@@ -91,7 +92,7 @@ def _nothing(scope: str) -> dg.AssetCheckResult:
 def _result(
     project: Project, watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, str], *, blocking: bool
 ) -> dg.AssetCheckResult:
-    """Passed unless a day blocks; the newest blocking one speaks."""
+    """Passed unless a day blocks, or the newest one is outside; the newest blocking one speaks."""
     metadata: dict[str, Any] = {
         "limit": verdict.limit.value, "limit_origin": verdict.limit.origin, "series": len(verdict.deviations),
         "outside": len(verdict.outside),
@@ -99,9 +100,10 @@ def _result(
     if verdict.deviations:
         metadata["worst"] = table_metadata(_rows(verdict))
         metadata.update(_picture(project, watch, verdict))
+    grave = bool(still) and blocking
     return dg.AssetCheckResult(
-        passed=not still,
-        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        passed=not still and not verdict.warns,
+        severity=dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN,
         description=_description(watch, verdict, still, blocking=blocking),
         metadata=metadata,
     )
@@ -121,13 +123,13 @@ def _picture(project: Project, watch: SeriesWatch, verdict: SeriesVerdict) -> di
 
 
 def _description(watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, str], *, blocking: bool) -> str:
-    if not still:
+    if not still and not verdict.warns:
         return verdict.headline
-    newest = max(still)
+    newest = max(still, default=verdict.dt)
     others = sorted(set(still) - {newest})
     more = f" Blocking too: {', '.join(others)}." if others else ""
     remedy = (
         f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. Repair the log and ingest {newest} again, or,"
         f" if the change is real: ok-ml accept {watch.scope} {newest} --reason TEXT"
     )
-    return f"{still[newest]}.{more}{remedy if blocking else ''}"
+    return f"{still.get(newest, verdict.headline)}.{more}{remedy if blocking else ''}"

@@ -20,9 +20,22 @@ from ok_ml.quality.series import Name, Number, read_days
 
 EVENT_VERDICT: Final = "event_verdict"
 ACCEPTANCE: Final = "acceptance"  # suffix of the table in which a person releases days
-_JUDGE_VERSION: Final = "1"  # raise it when the same numbers may get another verdict
+_JUDGE_VERSION: Final = "2"  # raise it when the same numbers may get another verdict
 _NOT_SERVED: Final = "none"
 _NAMED: Final = 3  # deviations that a headline names
+
+
+# What people did and how long, not what the log is like. People do change (a holiday, a fashion, lists that age), so such a
+# number warns beyond the limit and blocks only where no change of people explains it, `_INEXPLICABLE` times the limit.
+_BEHAVIOUR: Final = ("reaction_rate", "reacted_share", "event_type_share", "mean", "log_mean", "sd")
+_INEXPLICABLE: Final = 2.0
+
+
+def is_grave(one: Deviation) -> bool:
+    """Whether a deviation blocks: beyond the limit, and not what people may do by themselves."""
+    metric = one.name.metric
+    behaviour = metric in _BEHAVIOUR or (metric[0] == "q" and metric[1:].isdigit())
+    return abs(one.band.score) > one.limit * (_INEXPLICABLE if behaviour else 1.0)
 
 
 # Beginnings of metrics that are kept and not judged: the scores of two models have nothing in common.
@@ -54,12 +67,15 @@ class SeriesVerdict:
     deviations
         Every series that has enough history, worst first.
     blocks
-        A score is beyond the limit, and nobody has released the day.
+        A deviation is grave, and nobody has released the day.
+    warns
+        One is beyond the limit, none is grave, and nobody has released the day.
     """
 
     dt: str
     deviations: list[Deviation]
     blocks: bool
+    warns: bool
     headline: str
     limit: Limit
 
@@ -119,10 +135,12 @@ class SeriesWatch:
         return found is not None and found.inputs == self._record(dt)
 
     def blocked(self, dts: Sequence[str]) -> dict[str, str]:
-        """Those of some days that block, with the headline of their verdict."""
+        """Those of some days that block, with the headline of their verdict; a verdict on other numbers says nothing."""
         found = {dt: self.lake.find(self.scope, verdict_table(self.table), dt) for dt in dts}
         return {
-            dt: str(one.details["headline"]) for dt, one in found.items() if one is not None and self._blocks(dt, one)
+            dt: str(one.details["headline"])
+            for dt, one in found.items()
+            if one is not None and one.details.get("blocks") and self._is_open(dt)
         }
 
     def accepted(self, dts: Sequence[str]) -> list[str]:
@@ -131,19 +149,20 @@ class SeriesWatch:
         return [dt for dt, one in released.items() if one is not None and one.inputs["statistics"] == self._version(dt)]
 
     def accept(self, dt: str, *, who: str, reason: str) -> Manifest:
-        """Release a blocked day: its numbers are as the world was.
+        """Release a day with a finding: its numbers are as the world was.
 
         Raises
         ------
         UsageError
-            The day does not block.
+            The day has none.
         """
         import pyarrow as pa
 
-        if not self.blocked([dt]):
-            blocking = sorted(self.blocked(self.lake.partitions(self.scope, verdict_table(self.table))))
+        if not self._is_open(dt):
+            known = self.lake.partitions(self.scope, verdict_table(self.table))
+            found = ", ".join(day for day in known if self._is_open(day))
             raise UsageError(
-                f"{self.scope}: {dt} does not block (days of {self.table} that do: {', '.join(blocking) or 'none'})",
+                f"{self.scope}: nothing is open on {dt} (days of {self.table} with a finding: {found or 'none'})",
                 why="an acceptance without a finding would hide the next one",
                 remedy=f"look at what is open: the check `bands` of {self.scope}/{self.table}",
             )
@@ -158,25 +177,25 @@ class SeriesWatch:
         found = self.look(dt)
         outside = [one for one in found if one.outside]
         headline = _headline(dt, found, outside, self.limit)
-        blocks = self._commit(dt, headline, outside)
-        return SeriesVerdict(dt, found, blocks, headline, self.limit)
+        self._commit(dt, headline, outside)
+        blocks = bool(self.blocked([dt]))
+        return SeriesVerdict(dt, found, blocks, self._is_open(dt) and not blocks, headline, self.limit)
 
-    def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> bool:
+    def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> None:
         import pyarrow as pa
 
         rows = pa.table({"message": pa.array([one.message for one in outside], pa.string())})
-        verdict = self.lake.write(
+        self.lake.write(
             self.scope, verdict_table(self.table), dt, rows, sort_by=["message"], inputs=self._record(dt),
-            details={"blocks": bool(outside), "headline": headline},
+            details={"blocks": any(map(is_grave, outside)), "outside": len(outside), "headline": headline},
         )  # fmt: skip
-        return self._blocks(dt, verdict)
 
-    def _blocks(self, dt: str, verdict: Manifest) -> bool:
-        """A verdict on numbers that have changed since says nothing; one that was released does not block."""
-        version = self._version(dt)
-        if not verdict.details.get("blocks") or verdict.inputs.get("statistics") != version:
+    def _is_open(self, dt: str) -> bool:
+        """Whether a day has a finding on its present numbers that nobody has released."""
+        found = self.lake.find(self.scope, verdict_table(self.table), dt)
+        if found is None or found.inputs.get("statistics") != self._version(dt):
             return False
-        return not self.accepted([dt])
+        return bool(found.details.get("outside")) and not self.accepted([dt])
 
     def _version(self, dt: str) -> str:
         found = self.lake.find(self.scope, self.table, dt)

@@ -154,7 +154,7 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
 
     # released by a person, who is named
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
-    with pytest.raises(UsageError, match="does not block"):
+    with pytest.raises(UsageError, match="nothing is open on"):
         accept_day(log.project, DATASET, after, "no reason")
     accepted = accept_day(log.project, DATASET, hit, "a new client")
     assert accepted.details["who"] == "alice"
@@ -191,7 +191,7 @@ def test_the_command_says_which_days_block(log: Log, monkeypatch: pytest.MonkeyP
     dt = log.lake.partitions(DATASET, c.EVENTS)[0]
     done = CliRunner().invoke(accept, [DATASET, dt, "--reason", "why not"], obj=Settings())
     assert isinstance(done.exception, UsageError)
-    assert "days of event_statistics that do: none" in str(done.exception)
+    assert "days of event_statistics with a finding: none" in str(done.exception)
 
 
 def test_months_are_not_judged(log: Log) -> None:
