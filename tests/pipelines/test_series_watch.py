@@ -1,0 +1,60 @@
+"""What a finding does: a fault blocks, people who change are told of, and either may be released."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from ok_ml import columns as c
+from ok_ml.config.calibration import Limit
+from ok_ml.errors import UsageError
+from ok_ml.lake import Lake
+from ok_ml.pipelines.series_watch import SeriesWatch
+from ok_ml.quality.series import GROUP, METRIC, Name, Number, series_table
+
+SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
+DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "")
+
+
+def day(number: int) -> str:
+    return (date(2026, 1, 5) + timedelta(days=number)).isoformat()
+
+
+@pytest.fixture
+def watch(tmp_path):
+    """A month in which people dwell alike; a normal score of -7 is a day of 8.0, one of -15 a day of 7.0 or so."""
+    made = SeriesWatch(Lake(tmp_path), SCOPE, TABLE, Limit(5.0, "stated"), days=1)
+    noise = np.random.default_rng(5).standard_normal(DAYS)
+    for number in range(DAYS):
+        tell(made, number, 8.8 + 0.1 * noise[number], 0.02 + 0.001 * noise[-number])
+    made.judge()
+    return made
+
+
+def tell(watch, number, dwell, rejected):
+    numbers = [Number(DWELL, dwell, 10_000), Number(REJECTED, rejected, 10_000)]
+    watch.lake.write(SCOPE, TABLE, day(number), series_table(numbers), sort_by=[METRIC, GROUP])
+    return day(number)
+
+
+@pytest.mark.parametrize(
+    ("dwell", "rejected", "warns", "blocks"),
+    [(8.8, 0.02, False, False), (7.9, 0.02, True, False), (2.0, 0.02, False, True), (8.8, 0.06, False, True)],
+)
+def test_what_people_do_warns_and_what_the_log_is_like_blocks(watch, dwell, rejected, warns, blocks):
+    dt = tell(watch, DAYS, dwell, rejected)
+    verdict = watch.judge()[-1]
+    assert (verdict.warns, verdict.blocks) == (warns, blocks), verdict.headline
+    assert bool(watch.blocked([dt])) is blocks
+    assert bool(verdict.outside) is (warns or blocks)
+
+
+def test_a_warning_may_be_released_once(watch):
+    dt = tell(watch, DAYS, 7.9, 0.02)
+    watch.judge()
+    watch.accept(dt, who="alice", reason="a holiday")
+    verdict = watch.judge()[-1]
+    assert not verdict.warns
+    assert verdict.outside
+    with pytest.raises(UsageError, match=f"nothing is open on {dt}"):
+        watch.accept(dt, who="bob", reason="a holiday")
