@@ -2,7 +2,7 @@
 
 Act 1: quiet days; then a broken join gives every event the source of another one. A check fails, one alert opens, nothing
 made from that day reaches a user, the last good generation stays; the day is delivered again, whole; the alert closes.
-Act 2: three users in ten truly like something else. The served lists do worse, the model retrains by itself, passes the gate, is
+Act 2: four users in ten truly like something else. The served lists do worse, the model retrains by itself, passes the gate, is
 published, and does better again; the alert closes.
 Act 3: the days of act 1 once more, in this process, with nobody checking: the broken days are learnt from and served, and
 likes fall.
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from drills.chronicle import Chronicle
 from drills.deployment import DATASET, DATASET_FILE, EXPERIMENT, SIZE, Deployment, free_ports
 from drills.past import live_a_past
+from drills.photographs import photograph
 from drills.picture import draw_likes, draw_story
 from drills.prober import Prober
 from drills.what_if import Likes, without_checks
@@ -33,11 +34,12 @@ FIRST_PORT: Final = 18300
 QUIET_DAYS: Final = 2
 PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
-CHANGED_SHARE: Final = 0.3
+CHANGED_SHARE: Final = 0.4
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
 _WORLD: Final = {"users": 2000, "sources": 800}
 # A minute is a day here, so that a batch takes most of a day: only days without a batch are late.
-_EXPERIMENT: Final = {"freshness.predictions_hours": 96}
+# The model is young enough throughout, so that what makes it be trained again is what people do.
+_EXPERIMENT: Final = {"freshness.predictions_hours": 96, "freshness.model_days": 28}
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class Finding:
 class Incident:
     """The acts, one after the other, on one deployment."""
 
-    def __init__(self, base: Path, day_seconds: float, say: Callable[[str], None]) -> None:
-        self.base, self.say, self.day_seconds = base, say, day_seconds
+    def __init__(
+        self, base: Path, day_seconds: float, say: Callable[[str], None], pictures: Path | None = None
+    ) -> None:
+        self.base, self.say, self.day_seconds, self.pictures = base, say, day_seconds, pictures
         self.deployment = Deployment(
             base / "network", first_port=free_ports(FIRST_PORT), world=_WORLD, experiment=_EXPERIMENT,
             base_changes={"world_clock.day_seconds": day_seconds},
@@ -106,6 +110,7 @@ class Incident:
         self._wait("an alert opens", self._opened)
         self._wait("a day more goes by", lambda: self.deployment.days()[-1] > self.broken_day)
         self._must("the last good generation is still served", self._generation() == before, f"{before}")
+        self._photograph("failing_check", "open_incident", "numbers_by_day", "freshness", "catalog", "graph")
         self._repair()
         self._wait("a repaired day is live", lambda: self.deployment.live()[0] >= self.broken_day)
         self._wait("the alert closes", lambda: len(self._closed()) >= len(self._opened()))
@@ -121,6 +126,7 @@ class Incident:
                             "people, not the export", self.changed_day)  # fmt: skip
         self._wait("an alert opens", lambda: len(self._opened()) > opened)
         self._wait("another model is served", lambda: self.deployment.live()[1] not in ("", version), 3 * _LONG)
+        self._photograph("retrain_reason", "runs")
         self._wait("the alert closes", lambda: len(self._closed()) >= len(self._opened()), 3 * _LONG)
         self._one_alert("act 2", opened)
 
@@ -134,6 +140,11 @@ class Incident:
             "somebody repaired the join",
             self.broken_day,
         )
+
+    def _photograph(self, *names: str) -> None:
+        if self.pictures is not None:
+            for name in names:
+                photograph(self.deployment, name, self.pictures, self.say)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -266,13 +277,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("drills.incident", description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path(".ok_ml") / "incident", help="default: %(default)s")
     parser.add_argument("--day-seconds", type=float, default=DAY_SECONDS, help="wall seconds of a day (%(default)s)")
+    parser.add_argument(
+        "--pictures", type=Path, help="photograph the pages at the moments of the story into this folder"
+    )
     arguments = parser.parse_args(argv)
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "timeline.jsonl").unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.time()
-    drill = Incident(folder, arguments.day_seconds, lambda line: print(line, flush=True))
+    drill = Incident(folder, arguments.day_seconds, lambda line: print(line, flush=True), arguments.pictures)
     drill.play()
     drill.judge()
     likes = without_checks(drill.deployment, drill.broken_day, drill.say)

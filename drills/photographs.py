@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench.pages import graph_url
 from drills.deployment import DATASET, EXPERIMENT, Deployment
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ def photograph(deployment: Deployment, name: str, folder: Path, say: Callable[[s
     from ok_ml.errors import EnvironmentFault
 
     url, prepare = _PAGES[name]
-    ports = {key: str(port) for key, port in deployment.ports.items()}
+    for key, port in deployment.ports.items():
+        url = url.replace(f"{{{key}}}", str(port))
     try:
         with browser() as visit:
             visit.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
             visit.page.set_default_timeout(_PATIENCE_MS)
-            visit.open(url.format(**ports))
+            visit.open(url)
             prepare(visit.page)
             visit.settle()
             visit.save(folder / f"{name}.png")
@@ -38,26 +40,33 @@ def _failed_check(page: "Page") -> None:
     plot = page.locator("img[src*='/plots/']").first
     plot.wait_for(state="attached")
     plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(3_000)
-
-
-def _run_list(page: "Page") -> None:
-    page.get_by_text("ok_ml/reason").first.wait_for()
+    page.wait_for_timeout(_DRAWN_MS)
 
 
 def _health(page: "Page") -> None:
     page.get_by_role("heading", name="Health", exact=True).wait_for()
 
 
-def _asset(page: "Page") -> None:
-    page.get_by_text("Freshness", exact=False).first.wait_for()
-    page.wait_for_timeout(3_000)
+def _reason(page: "Page") -> None:
+    page.get_by_text("Latest materialization", exact=True).first.wait_for()
+    page.get_by_text("reason", exact=True).first.scroll_into_view_if_needed()
+    page.wait_for_timeout(_DRAWN_MS)
 
 
+def _drawn(page: "Page") -> None:
+    page.wait_for_timeout(2 * _DRAWN_MS)
+
+
+_DRAWN_MS: Final = 4_000
 _DAGSTER: Final = "http://127.0.0.1:{dagster}"
+_SERVICE: Final = "http://127.0.0.1:{service}"
 _PAGES: "Final[dict[str, tuple[str, Callable[[Page], None]]]]" = {
     "failing_check": (f"{_DAGSTER}/assets/{DATASET}/event_statistics?view=checks", _failed_check),
-    "open_incident": ("http://127.0.0.1:{service}/health", _health),
-    "freshness": (f"{_DAGSTER}/assets/{EXPERIMENT}/predictions", _asset),
-    "retrain_reason": (f"{_DAGSTER}/runs", _run_list),
+    "open_incident": (f"{_SERVICE}/health", _health),
+    "numbers_by_day": (f"{_SERVICE}/monitoring/{EXPERIMENT}", _drawn),
+    "freshness": (f"{_DAGSTER}/assets/{EXPERIMENT}/predictions", _drawn),
+    "catalog": (f"{_DAGSTER}/assets", _drawn),
+    "graph": (graph_url(_DAGSTER, EXPERIMENT, "4_serving"), _drawn),
+    "retrain_reason": (f"{_DAGSTER}/assets/{EXPERIMENT}/model", _reason),
+    "runs": (f"{_DAGSTER}/runs", _drawn),
 }
