@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench.browser import PictureFailed
 from bench.pages import graph_url
 from drills.deployment import DATASET, EXPERIMENT, Deployment
 
@@ -11,13 +12,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 _PATIENCE_MS: Final = 60_000
+_DRAWN_MS: Final = 4_000
+_LOOKS: Final = 20
 
 
 def photograph(deployment: Deployment, name: str, folder: Path, say: Callable[[str], None]) -> None:
     """Take one picture, 1440 x 900; a page that cannot be taken is said, and the story goes on."""
     from playwright.sync_api import Error
 
-    from bench.browser import HEIGHT, WIDTH, PictureFailed, browser
+    from bench.browser import HEIGHT, WIDTH, browser
     from ok_ml.errors import EnvironmentFault
 
     url, prepare = _PAGES[name]
@@ -36,11 +39,17 @@ def photograph(deployment: Deployment, name: str, folder: Path, say: Callable[[s
 
 
 def _failed_check(page: "Page") -> None:
-    page.get_by_text("Evaluation result", exact=True).first.wait_for()
-    plot = page.locator("img[src*='/plots/']").first
-    plot.wait_for(state="attached")
-    plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(_DRAWN_MS)
+    """While the next run is under way the page tells nothing of the last result: look again."""
+    for _ in range(_LOOKS):
+        page.get_by_text("Evaluation result", exact=True).first.wait_for()
+        plot = page.locator("img[src*='/plots/']").first
+        page.wait_for_timeout(_DRAWN_MS)
+        if plot.count() and page.get_by_text("Failed", exact=True).count():
+            plot.scroll_into_view_if_needed()
+            page.wait_for_timeout(_DRAWN_MS)
+            return
+        page.reload()
+    raise PictureFailed("the check was never seen with its result")
 
 
 def _health(page: "Page") -> None:
@@ -57,7 +66,6 @@ def _drawn(page: "Page") -> None:
     page.wait_for_timeout(2 * _DRAWN_MS)
 
 
-_DRAWN_MS: Final = 4_000
 _DAGSTER: Final = "http://127.0.0.1:{dagster}"
 _SERVICE: Final = "http://127.0.0.1:{service}"
 _PAGES: "Final[dict[str, tuple[str, Callable[[Page], None]]]]" = {
@@ -65,7 +73,6 @@ _PAGES: "Final[dict[str, tuple[str, Callable[[Page], None]]]]" = {
     "open_incident": (f"{_SERVICE}/health", _health),
     "numbers_by_day": (f"{_SERVICE}/monitoring/{EXPERIMENT}", _drawn),
     "freshness": (f"{_DAGSTER}/assets/{EXPERIMENT}/predictions", _drawn),
-    "catalog": (f"{_DAGSTER}/assets", _drawn),
     "graph": (graph_url(_DAGSTER, EXPERIMENT, "4_serving"), _drawn),
     "retrain_reason": (f"{_DAGSTER}/assets/{EXPERIMENT}/model", _reason),
     "runs": (f"{_DAGSTER}/runs", _drawn),

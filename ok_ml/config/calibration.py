@@ -85,11 +85,22 @@ def limit_of(project: "Project", experiment: str) -> Limit:
     found = calibration_of(project.root, experiment)
     if found is None:
         return Limit(DEFAULT_LIMIT, f"built-in default: {experiment} was not calibrated")
-    seeds = f"seeds {', '.join(map(str, found.seeds))}" if found.seeds else "its own past"
+    seeds = f"seeds {_runs_of(found.seeds)}" if found.seeds else "its own past"
     return Limit(
         found.limit,
         f"calibrated on {found.date}: {found.expected_a_year:.2f} false alarms a year ({found.days:,} days, {seeds})",
     )
+
+
+def _runs_of(seeds: tuple[int, ...]) -> str:
+    """Whole numbers as runs: 1 .. 3, 7."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(f"{run[0]} .. {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def limit_of_dataset(project: "Project", dataset: str) -> Limit:

@@ -21,7 +21,7 @@ from tests.small_project import ROOT
 
 FOUND = Calibration(
     experiment="toy", limit=5.5, false_alarms_a_year=1, expected_a_year=0.4, low_a_year=0.1, high_a_year=1.2,
-    source="simulated", seeds=(1001, 1002), days=730, date="2026-01-31", code="event_statistics 1",
+    source="simulated", seeds=(1001, 1002, 1007), days=730, date="2026-01-31", code="event_statistics 1",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_with_its_origin(tmp_path: Path) -> None:
     assert calibration_of(tmp_path, "toy") == FOUND
     found = limit_of(project(tmp_path, "toy"), "toy")
     assert found.value == 5.5
-    assert found.origin == "calibrated on 2026-01-31: 0.40 false alarms a year (730 days, seeds 1001, 1002)"
+    assert found.origin == "calibrated on 2026-01-31: 0.40 false alarms a year (730 days, seeds 1001 .. 1002, 1007)"
 
 
 def test_a_dataset_has_the_largest_limit_of_its_experiments(tmp_path: Path) -> None:
