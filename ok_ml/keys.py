@@ -20,6 +20,9 @@ DAILY_TABLES: Final = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
 DATASET_SERIES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
 EXPERIMENT_SERIES: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)
 
+ONLINE_QUALITY: Final = "online_quality"  # the check of online_metrics that asks for a training
+IN_SHORT: Final = "in_short"  # in the metadata of a failed check: what is wrong in one line
+
 _GROUP_OF: Final = {
     **dict.fromkeys((RAW_LOG, *DATASET_TABLES), "1_data"),
     **dict.fromkeys((*c.FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),

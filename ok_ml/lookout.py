@@ -37,7 +37,6 @@ DAY: Final = "ok_ml/day"
 RETRAINING: Final = "ok_ml/retraining"
 BATCH: Final = "ok_ml/batch"
 
-ONLINE_CHECK: Final = "online_quality"  # of online_metrics
 _ROOT, _WILL_RETRY, _RETRIED = "dagster/root_run_id", "dagster/will_retry", "dagster/auto_retry_run_id"
 _RETRY_SECONDS: Final = 600.0  # Dagster starts a run of which a worker died again within seconds, or not at all
 _REMEMBERED: Final = 60  # runs
@@ -177,14 +176,16 @@ def _busy(instance: dg.DagsterInstance, experiment: str, dataset: str) -> str | 
 
 def _complaint(instance: dg.DagsterInstance, experiment: str, decided_at: str) -> str | None:
     """What the newest result of the online check says, if it failed and is younger than the last decision."""
-    key = dg.AssetCheckKey(keys.asset_key(experiment, c.ONLINE_METRICS), ONLINE_CHECK)
+    key = dg.AssetCheckKey(keys.asset_key(experiment, c.ONLINE_METRICS), keys.ONLINE_QUALITY)
     records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_SETTLED)
     event = records[0].event if records else None
     if event is None or records[0].status is not AssetCheckExecutionRecordStatus.FAILED or event.dagster_event is None:
         return None
     if datetime.fromtimestamp(event.timestamp, UTC).isoformat() <= decided_at:
         return None
-    return event.dagster_event.asset_check_evaluation_data.description or "the check gave no reason"
+    found = event.dagster_event.asset_check_evaluation_data
+    short = found.metadata.get(keys.IN_SHORT)
+    return str(short.value) if short is not None else found.description or "the check gave no reason"
 
 
 def held_back(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from ok_ml.pipelines.expecting import Expectation
 
-ONLINE_QUALITY = "online_quality"
 PRODUCT_QUALITY = "product_quality"
 
 
@@ -24,7 +23,7 @@ def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetCh
     """The newest day's served lists against the band of their past. Not blocking: the answer to a fall is a retraining."""
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, c.ONLINE_METRICS), name=ONLINE_QUALITY,
+        asset=keys.asset_key(pipeline.name, c.ONLINE_METRICS), name=keys.ONLINE_QUALITY,
         description="The lists served on the newest day earn what their past lets expect.",
     )  # fmt: skip
     def online_quality() -> dg.AssetCheckResult:
@@ -77,6 +76,7 @@ def _result(
 ) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"judged": found.judged, "wrong": len(found.wrong)}
     if found.wrong:
+        metadata[keys.IN_SHORT] = f"{found.dt}: {found.in_short}"
         metadata["findings"] = table_metadata([_row(one) for one in found.wrong])
     if plot is not None:
         metadata["plot"] = plot_metadata(project, plot)

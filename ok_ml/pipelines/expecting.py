@@ -13,6 +13,7 @@ from ok_ml.quality.young_bands import judge_young
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
 _SHOWN: Final = 5
+_NAMED: Final = 2  # where it is told in short
 
 Direction = Callable[[Name], int]  # -1: only falling is wrong, 1: only rising, 0: not judged
 
@@ -62,6 +63,17 @@ class Expectation:
         more = f", and {len(self.wrong) - _SHOWN} more" if len(self.wrong) > _SHOWN else ""
         found = "; ".join(one.message for one in self.wrong[:_SHOWN])
         return f"{self.dt}: {len(self.wrong)} of {self.judged} numbers are not as expected: {found}{more} (limit {self.origin})"
+
+    @property
+    def in_short(self) -> str:
+        """The worst of what is wrong, for a line that says why something was done; empty if nothing is."""
+        return "; ".join(
+            f"{one.name} is {_value(one)}, expected about {one.band.expected:.4g}" for one in self.wrong[:_NAMED]
+        )
+
+
+def _value(one: Deviation) -> str:
+    return "missing" if one.value is None else f"{one.value:.4g}"
 
 
 def judge_newest(lake: Lake, scope: str, table: str, watches: Sequence[Watch]) -> Expectation:

@@ -15,7 +15,7 @@ from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
 from ok_ml.definitions import build_definitions
-from ok_ml.keys import asset_key, partitions_name
+from ok_ml.keys import IN_SHORT, asset_key, partitions_name
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.pipelines.promoting import DECIDED
 from ok_ml.pipelines.recipe import recipe_of
@@ -139,12 +139,15 @@ class Paper:
         """Tell Dagster of a materialisation."""
         self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
 
-    def judge(self, key: dg.AssetKey, check: str, *, passed: bool, text: str = "", warns: bool = False) -> None:
-        """Tell Dagster what a check found."""
+    def judge(
+        self, key: dg.AssetKey, check: str, *, passed: bool, text: str = "", short: str = "", warns: bool = False
+    ) -> None:
+        """Tell Dagster what a check found; `short` is the line for the reason of a training."""
         severity = dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR
         found = dg.AssetCheckEvaluation(
-            asset_key=key, check_name=check, passed=passed, description=text, severity=severity
-        )
+            asset_key=key, check_name=check, passed=passed, description=text, severity=severity,
+            metadata={IN_SHORT: short} if short else {},
+        )  # fmt: skip
         self.instance.report_runless_asset_event(found)
 
     # -- ticks and runs --------------------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_a_day_of_drift_is_no_cause_and_a_blocked_day_is_neither_learnt_nor_serv
 
 def test_worse_online_metrics_train_once_for_what_failed_since_the_last_model(paper: Paper) -> None:
     key = asset_key(EXPERIMENT, c.ONLINE_METRICS)
-    paper.judge(key, ONLINE, passed=False, text="ndcg@10 is 0.05, expected 0.08 to 0.11")
+    paper.judge(key, ONLINE, passed=False, text="a long story", short="ndcg@10 is 0.05, expected 0.08 to 0.11")
     assert paper.tick() == []  # a model of today is not tried again on the same day
     assert "the cool-down of 1 days lasts until" in str(paper.said)
     fell = f"{EXPERIMENT} day 1: online metrics fell: ndcg@10 is 0.05, expected 0.08 to 0.11"

@@ -66,6 +66,7 @@ def test_a_fall_is_named_with_what_was_expected_and_since_when(lake):
     assert fall.band.low > 0.32
     assert "hit_rate@10: 0.3, expected 0.3" in found.message
     assert "limit a test" in found.message
+    assert found.in_short.startswith("hit_rate@10 is 0.3, expected about 0.")
 
 
 def test_a_rise_and_what_is_not_judged_are_not_wrong(lake):
