@@ -184,6 +184,17 @@ class Deployment:
         found = self.manifest("live_predictions")
         return (found["details"]["data_dt"], str(found["details"]["model_version"])) if found else ("", "")
 
+    def online(self, metric: str) -> dict[str, float]:
+        """Day -> a number of the online metrics, for everybody; days without it are left out."""
+        from ok_ml import columns as c
+        from ok_ml.lake import Lake
+        from ok_ml.quality.series import Name, read_days
+
+        lake = Lake(self.project().lake_root)
+        days = read_days(lake, EXPERIMENT, c.ONLINE_METRICS, lake.partitions(EXPERIMENT, c.ONLINE_METRICS))
+        found = {dt: numbers.get(Name(metric)) for dt, numbers in sorted(days.items())}
+        return {dt: one.value for dt, one in found.items() if one is not None and one.value is not None}
+
     def ask(self, path: str, body: bytes | None = None) -> dict[str, Any] | None:
         """The service's JSON answer; None if it does not answer well."""
         url = f"http://127.0.0.1:{self.ports['service']}{path}"

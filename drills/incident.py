@@ -35,6 +35,8 @@ QUIET_DAYS: Final = 2
 PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
 CHANGED_SHARE: Final = 0.4
+_METRIC: Final = "hit_rate@10"
+_LAST_DAYS: Final = 3
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
 _WORLD: Final = {"users": 2000, "sources": 800}
 # A minute is a day here, so that a batch takes most of a day: only days without a batch are late.
@@ -65,7 +67,7 @@ class Incident:
         self.chronicle = Chronicle(self.deployment, base / "timeline.jsonl", say)
         self.prober: Prober | None = None
         self.findings: list[Finding] = []
-        self.broken_day = self.changed_day = ""
+        self.broken_day = self.changed_day = self.mended_day = ""
 
     def play(self) -> None:
         """Acts 1 and 2; the deployment is stopped at the end whatever happens."""
@@ -117,7 +119,7 @@ class Incident:
         self._one_alert("act 1", 0)
 
     def _act_two(self) -> None:
-        opened, version = len(self._opened()), self.deployment.live()[1]
+        opened = len(self._opened())
         self.changed_day = self._day_to_come(2)
         self._tell_world(
             {"incidents": [], "taste_changes": [{"day": self._number(self.changed_day), "share": CHANGED_SHARE}]}
@@ -125,10 +127,31 @@ class Incident:
         self.chronicle.note("act", f"act 2: from {self.changed_day} on {CHANGED_SHARE:.0%} of the users like something else",
                             "people, not the export", self.changed_day)  # fmt: skip
         self._wait("an alert opens", lambda: len(self._opened()) > opened)
-        self._wait("another model is served", lambda: self.deployment.live()[1] not in ("", version), 3 * _LONG)
+        self._wait("a training because online metrics fell", self._retrained, 3 * _LONG)
+        version = self._champion()
+        self._wait("its model is served", lambda: self.deployment.live()[1] == version, 3 * _LONG)
+        self.mended_day = self.deployment.live()[0]
         self._photograph("retrain_reason", "runs")
         self._wait("the alert closes", lambda: len(self._closed()) >= len(self._opened()), 3 * _LONG)
         self._one_alert("act 2", opened)
+        self._recovery()
+
+    def _retrained(self) -> bool:
+        """Whether a training that was called for by a fall of online metrics has ended well."""
+        reasons = [run.reason for run in self.chronicle.runs() if run.kind == "training" and run.status == "SUCCESS"]
+        return any(reason.startswith("online metrics fell") for reason in reasons)
+
+    def _champion(self) -> str:
+        found = self.deployment.manifest("champion")
+        return str(found["details"]["model_version"]) if found else ""
+
+    def _recovery(self) -> None:
+        """Whether what is served does better at the end than on the days between the change and the new model."""
+        found = {dt: value for dt, value in self.deployment.online(_METRIC).items() if dt >= self.changed_day}
+        fallen = [value for dt, value in found.items() if dt <= self.mended_day]
+        again = list(found.values())[-_LAST_DAYS:]
+        told = f"{sum(fallen) / len(fallen):.3f} on {len(fallen)} days, {sum(again) / len(again):.3f} on the last {len(again)}"
+        self._must(f"{_METRIC} recovers", sum(again) / len(again) > sum(fallen) / len(fallen), told)
 
     def _repair(self) -> None:
         """The export of the broken day once more, whole: what people did on it has not changed."""

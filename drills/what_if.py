@@ -102,6 +102,7 @@ class _WhatIf(Lab):
         _forget_from(state / LAKE, broken_day)
         super().__init__(deployment, state)
         first = self.world.day_of(broken_day)
+        self._users = np.sort(self.world.user_ids(first - 1))  # whose likes are counted: those who were there before
         self._broken_world = self.world_with(
             tuple(Incident(day=first + ahead, kind="misjoined", size=1.0) for ahead in range(DAYS))
         )
@@ -119,7 +120,7 @@ class _WhatIf(Lab):
         return [self._likes_of_day(first + ahead, served, state) for ahead in range(DAYS)]
 
     def _likes_of_day(self, day: int, served: ServedLists, state: dict[int, Any]) -> "NDArray[np.int64]":
-        users = np.sort(self.world.user_ids(self.world.day_of(self.days[-1])))
+        users = self._users
         likes = np.zeros(len(users), np.int64)
         for block in self.world.blocks(day):
             done = simulate_block(self.world, block, day, state.get(block), served)
