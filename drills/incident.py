@@ -35,7 +35,7 @@ QUIET_DAYS: Final = 2
 PROBED_USERS: Final = 100
 BROKEN: Final = {"kind": "misjoined", "size": 1.0}
 CHANGED_SHARE: Final = 0.4
-_METRIC: Final = "hit_rate@10"
+_METRIC: Final = "reaction_rate_served"
 _LAST_DAYS: Final = 3
 _LONG: Final = 600.0  # seconds that any single wait may take on a slow machine
 _WORLD: Final = {"users": 2000, "sources": 800}
@@ -130,7 +130,7 @@ class Incident:
         self._wait("a training because online metrics fell", self._retrained, 3 * _LONG)
         version = self._champion()
         self._wait("its model is served", lambda: self.deployment.live()[1] == version, 3 * _LONG)
-        self.mended_day = self.deployment.live()[0]
+        self.mended_day = self.deployment.days()[-1]  # the last one on which people saw the old model's lists
         self._photograph("retrain_reason", "runs")
         self._wait("the alert closes", lambda: len(self._closed()) >= len(self._opened()), 3 * _LONG)
         self._one_alert("act 2", opened)
@@ -149,7 +149,7 @@ class Incident:
         """Whether what is served does better at the end than on the days between the change and the new model."""
         found = {dt: value for dt, value in self.deployment.online(_METRIC).items() if dt >= self.changed_day}
         fallen = [value for dt, value in found.items() if dt <= self.mended_day]
-        again = list(found.values())[-_LAST_DAYS:]
+        again = [value for dt, value in found.items() if dt > self.mended_day][-_LAST_DAYS:] or [0.0]
         told = f"{sum(fallen) / len(fallen):.3f} on {len(fallen)} days, {sum(again) / len(again):.3f} on the last {len(again)}"
         self._must(f"{_METRIC} recovers", sum(again) / len(again) > sum(fallen) / len(fallen), told)
 
