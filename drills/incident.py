@@ -145,11 +145,17 @@ class Incident:
         found = self.deployment.manifest("champion")
         return str(found["details"]["model_version"]) if found else ""
 
+    def _mended_days(self) -> list[float] | None:
+        """The metric by day since people see the new model's lists; None while they are few."""
+        found = [value for dt, value in self.deployment.online(_METRIC).items() if dt > self.mended_day]
+        return found if len(found) >= _LAST_DAYS else None
+
     def _recovery(self) -> None:
         """Whether what is served does better at the end than on the days between the change and the new model."""
-        found = {dt: value for dt, value in self.deployment.online(_METRIC).items() if dt >= self.changed_day}
-        fallen = [value for dt, value in found.items() if dt <= self.mended_day]
-        again = [value for dt, value in found.items() if dt > self.mended_day][-_LAST_DAYS:] or [0.0]
+        seen = self._wait(f"{_LAST_DAYS} days on which people saw the new model's lists", self._mended_days)
+        again = seen[-_LAST_DAYS:]
+        days = self.deployment.online(_METRIC)
+        fallen = [value for dt, value in days.items() if self.changed_day <= dt <= self.mended_day]
         told = f"{sum(fallen) / len(fallen):.3f} on {len(fallen)} days, {sum(again) / len(again):.3f} on the last {len(again)}"
         self._must(f"{_METRIC} recovers", sum(again) / len(again) > sum(fallen) / len(fallen), told)
 
