@@ -28,7 +28,7 @@ class Entry:
     at
         Seconds since 1970.
     kind
-        act, day, verdict, run, alert, live or online.
+        act, repair, day, verdict, run, alert or live.
     what
         One line.
     trigger
@@ -66,6 +66,7 @@ class Chronicle(threading.Thread):
         self._alert_lines = 0
         self._generation: str | None = None
         self._instance: DagsterInstance | None = None
+        self._last_runs: list[RunSeen] | None = None
         self.entries: list[Entry] = []
         self.started = time.time()
 
@@ -90,6 +91,7 @@ class Chronicle(threading.Thread):
         if self.is_alive():
             self.join(20)
             self._look()
+            self._last_runs = self.runs()
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -101,7 +103,9 @@ class Chronicle(threading.Thread):
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
     def runs(self) -> list[RunSeen]:
-        """Every run, oldest first."""
+        """Every run, oldest first; after `stop` as they were then."""
+        if self._last_runs is not None:
+            return self._last_runs
         if self._instance is None:
             if not (self._deployment.state / "dagster" / "dagster.yaml").exists():
                 return []

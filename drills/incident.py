@@ -163,12 +163,8 @@ class Incident:
         """The export of the broken day once more, whole: what people did on it has not changed."""
         self._tell_world({"incidents": []})
         redeliver(self.deployment, self.broken_day)
-        self.chronicle.note(
-            "act",
-            f"the log of {self.broken_day} is delivered again, whole",
-            "somebody repaired the join",
-            self.broken_day,
-        )
+        what = f"the log of {self.broken_day} is delivered again, whole"
+        self.chronicle.note("repair", what, "somebody repaired the join", self.broken_day)
 
     def _photograph(self, *names: str) -> None:
         if self.pictures is not None:
@@ -246,7 +242,7 @@ class Incident:
 
     def _made_from_the_broken_day(self) -> set[str]:
         """Generations seen by the prober whose data reach the broken day and that were published before it was repaired."""
-        repairs = [one.at for one in self.chronicle.entries if "delivered again" in one.what]
+        repairs = [one.at for one in self.chronicle.entries if one.kind == "repair"]
         repaired = repairs[0] if repairs else float("inf")
         assert self.prober is not None
         first_seen: dict[str, float] = {}

@@ -28,7 +28,7 @@ def draw_story(drill: "Incident", path: Path) -> None:
     )
     _acts(axis, chronicle.entries, begin, end)
     _runs(axis, chronicle.runs(), begin, end)
-    _points(axis, [one for one in chronicle.entries if one.kind == "day"], begin, "days")
+    _days(axis, chronicle.entries, begin)
     _blocked(axis, chronicle.entries, begin, end)
     for opened, closed, what in spans(chronicle.entries, "alert", "opened", "closed"):
         _bar(axis, "alerts", opened, closed or end, begin, s.RED, what.partition(": ")[2][:60])
@@ -80,36 +80,31 @@ def _acts(axis: "Axes", entries: Sequence[Entry], begin: float, end: float) -> N
         left = (act.at - begin) / 60
         right = ((acts[number + 1].at if number + 1 < len(acts) else end) - begin) / 60
         axis.axvspan(left, right, color=s.WEEKEND if number % 2 else "white", linewidth=0, zorder=0.1)
-        axis.annotate(act.what.partition(":")[0][:28], (left, -0.75), fontsize=8.5, color=s.INK, va="center")
+        axis.annotate(act.what.partition(":")[0][:28], (left + 0.05, -0.8), fontsize=9, color=s.INK, va="center")
 
 
 def _runs(axis: "Axes", runs: Sequence[RunSeen], begin: float, end: float) -> None:
     for run in runs:
         if run.kind in _RUN_COLOURS:
             colour = s.RED if run.status == "FAILURE" else _RUN_COLOURS[run.kind]
-            _bar(
-                axis,
-                run.kind,
-                run.start,
-                run.end or end,
-                begin,
-                colour,
-                run.reason[:44] if run.kind == "training" else "",
-            )
+            _bar(axis, run.kind, run.start, run.end or end, begin, colour, "")
+            if run.kind == "training":
+                at = ((run.start - begin) / 60, _LANES.index("training") - 0.38)
+                axis.annotate(run.reason.partition(":")[0], at, fontsize=7, color=s.INK, va="center")
 
 
 def _blocked(axis: "Axes", entries: Sequence[Entry], begin: float, end: float) -> None:
+    """From the first verdict that blocks to the next one on features that passes: nothing newer is served in between."""
     verdicts = sorted((one for one in entries if one.kind == "verdict"), key=lambda one: one.at)
+    since: Entry | None = None
     for verdict in verdicts:
-        if not verdict.what.endswith("is blocked"):
-            continue
-        table = verdict.what.split()[0]
-        later = [
-            one.at
-            for one in verdicts
-            if one.day == verdict.day and one.what.split()[0] == table and one.at > verdict.at
-        ]
-        _bar(axis, "blocked", verdict.at, later[0] if later else end, begin, s.ORANGE, f"{table} of {verdict.day[5:]}")
+        if verdict.what.endswith("is blocked"):
+            since = since or verdict
+        elif since is not None and verdict.what.startswith("features"):
+            _bar(axis, "blocked", since.at, verdict.at, begin, s.ORANGE, f"because of {since.day[5:]}")
+            since = None
+    if since is not None:
+        _bar(axis, "blocked", since.at, end, begin, s.ORANGE, f"because of {since.day[5:]}")
 
 
 def _served(axis: "Axes", live: Sequence[Entry], begin: float, end: float) -> None:
@@ -118,11 +113,30 @@ def _served(axis: "Axes", live: Sequence[Entry], begin: float, end: float) -> No
         _bar(axis, "served", one.at, until, begin, (s.BLUE, s.SKY)[number % 2], one.day[5:])
 
 
-def _points(axis: "Axes", entries: Sequence[Entry], begin: float, lane: str) -> None:
-    for one in entries:
-        place = ((one.at - begin) / 60, _LANES.index(lane))
-        axis.plot(*place, "o", color=s.INK, markersize=5)
-        axis.annotate(one.day[5:], (place[0], place[1] - 0.33), fontsize=7, color=s.MUTED, ha="center")
+def _days(axis: "Axes", entries: Sequence[Entry], begin: float) -> None:
+    """A dot a day that arrives; a ring where a day was delivered again, which may be beside another one."""
+    again = {one.day for one in entries if one.kind == "repair"}
+    seen: set[str] = set()
+    for one in (one for one in entries if one.kind == "day"):
+        repaired = one.day in again and one.day in seen
+        seen.add(one.day)
+        place = ((one.at - begin) / 60, _LANES.index("days"))
+        axis.plot(
+            *place,
+            "o",
+            color=s.RED if repaired else s.INK,
+            markersize=9 if repaired else 5,
+            fillstyle="none" if repaired else "full",
+        )
+        text, below = (f"{one.day[5:]} again", 0.36) if repaired else (one.day[5:], -0.33)
+        axis.annotate(
+            text,
+            (place[0], place[1] + below),
+            fontsize=7,
+            color=s.RED if repaired else s.MUTED,
+            ha="center",
+            va="center",
+        )
 
 
 def _bar(axis: "Axes", lane: str, left: float, right: float, begin: float, colour: Any, text: str) -> None:
