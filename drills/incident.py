@@ -110,7 +110,7 @@ class Incident:
         self._wait("the broken day is blocked", lambda: self.broken_day in self._blocked())
         before = self._generation()
         self._wait("an alert opens", self._opened)
-        self._photograph("failing_check", "open_incident", "numbers_by_day")
+        self._photograph("failing_check", "failing_plot", "open_incident", "numbers_by_day")
         self._wait("a day more goes by", lambda: self.deployment.days()[-1] > self.broken_day)
         self._must("the last good generation is still served", self._generation() == before, f"{before}")
         self._repair()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _PATIENCE_MS: Final = 60_000
 _DRAWN_MS: Final = 4_000
 _LOOKS: Final = 20
+_SHOW: Final = "[Show Markdown]"
+_WITH_DIALOG: Final = ("failing_plot",)
 
 
 def photograph(deployment: Deployment, name: str, folder: Path, say: Callable[[str], None]) -> None:
@@ -32,7 +34,8 @@ def photograph(deployment: Deployment, name: str, folder: Path, say: Callable[[s
             visit.page.set_default_timeout(_PATIENCE_MS)
             visit.open(url)
             prepare(visit.page)
-            visit.settle()
+            if name not in _WITH_DIALOG:
+                visit.settle()
             visit.save(folder / f"{name}.png")
     except (PictureFailed, Error, EnvironmentFault) as error:
         say(f"        no picture {name}: {str(error).splitlines()[0]}")
@@ -42,14 +45,18 @@ def _failed_check(page: "Page") -> None:
     """While the next run is under way the page tells nothing of the last result: look again."""
     for _ in range(_LOOKS):
         page.get_by_text("Evaluation result", exact=True).first.wait_for()
-        plot = page.locator("img[src*='/plots/']").first
         page.wait_for_timeout(_DRAWN_MS)
-        if plot.count() and page.get_by_text("Failed", exact=True).count():
-            plot.scroll_into_view_if_needed()
-            page.wait_for_timeout(_DRAWN_MS)
+        if page.get_by_text(_SHOW, exact=True).count() and page.get_by_text("Failed", exact=True).count():
             return
         page.reload()
     raise PictureFailed("the check was never seen with its result")
+
+
+def _failed_plot(page: "Page") -> None:
+    """The plot of a check is behind a link, in a dialog."""
+    _failed_check(page)
+    page.get_by_text(_SHOW, exact=True).first.click()
+    page.wait_for_timeout(_DRAWN_MS)
 
 
 def _health(page: "Page") -> None:
@@ -70,6 +77,7 @@ _DAGSTER: Final = "http://127.0.0.1:{dagster}"
 _SERVICE: Final = "http://127.0.0.1:{service}"
 _PAGES: "Final[dict[str, tuple[str, Callable[[Page], None]]]]" = {
     "failing_check": (f"{_DAGSTER}/assets/{DATASET}/event_statistics?view=checks", _failed_check),
+    "failing_plot": (f"{_DAGSTER}/assets/{DATASET}/event_statistics?view=checks", _failed_plot),
     "open_incident": (f"{_SERVICE}/health", _health),
     "numbers_by_day": (f"{_SERVICE}/monitoring/{EXPERIMENT}", _drawn),
     "freshness": (f"{_DAGSTER}/assets/{EXPERIMENT}/predictions", _drawn),

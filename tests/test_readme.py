@@ -77,7 +77,7 @@ def test_the_tree_names_every_package(name: str) -> None:
 @BOTH
 def test_every_picture_is_there(name: str) -> None:
     pictures = [ROOT / target for target in local_links(name) if target.startswith("docs/images/")]
-    assert len(set(pictures)) == 16
+    assert len(set(pictures)) == 17
     for path in pictures:
         assert path.read_bytes().startswith(b"\x89PNG\r\n"), path
 
