@@ -16,11 +16,11 @@ from ok_ml.errors import ConfigError, DataError, EnvironmentFault, OkMlError, Se
 _URI: Final = re.compile(r"^[a-z][a-z0-9+]*://", re.IGNORECASE)
 _MAGIC: Final = re.compile(r"[*?\[]")
 _WITH_BUCKETS: Final = ("s3", "gs", "gcs")
-_GONE: Final = ("no_such_bucket", "no such bucket", "does not exist", "not found", "404", "no_such_key")
+_GONE: Final = ("no_such_bucket", "no such bucket", "does not exist", "not found", r"\b404\b", "no_such_key")
 _REFUSED: Final = (
     "access_denied",
     "access denied",
-    "403",
+    r"\b403\b",
     "forbidden",
     "credential",
     "signature",
@@ -107,17 +107,17 @@ def fault_of(error: OSError, uri: str, key: str) -> OkMlError:
     """What an error of a file system means: it is not there, it is refused, or it does not answer."""
     text, said = str(error).lower(), " ".join(str(error).split())
     place = _place(uri)
-    if any(word in text for word in _NOT_INSTALLED):
+    if _says(text, _NOT_INSTALLED):
         return EnvironmentFault(
             f"{key}: {place} cannot be opened: {said}", why="the raw data are there and nowhere else",
             remedy="install the library that it names (hdfs needs a Hadoop client and Java), or copy the files to a folder",
         )  # fmt: skip
-    if any(word in text for word in _REFUSED):
+    if _says(text, _REFUSED):
         return EnvironmentFault(
             f"{key}: {place} refuses the credentials of the environment: {said}", why="nothing can be read without them",
             remedy="export those of an account that may list and read it (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS)",
         )  # fmt: skip
-    if isinstance(error, FileNotFoundError) or any(word in text for word in _GONE):
+    if isinstance(error, FileNotFoundError) or _says(text, _GONE):
         return DataError(
             f"{key}: there is no {place}: {said}", why="without its raw data the dataset has no partition",
             remedy="correct the bucket and folder of `path`, or put the files there",
@@ -126,6 +126,11 @@ def fault_of(error: OSError, uri: str, key: str) -> OkMlError:
         f"{key}: {place} does not answer: {said}", why="what is committed stays as it is; new partitions wait",
         remedy="look at the network and the endpoint; the same command goes on when it answers again",
     )  # fmt: skip
+
+
+def _says(text: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a message says one of these; a status is a whole number, not a part of a port."""
+    return any(re.search(pattern, text) for pattern in patterns)
 
 
 def _place(uri: str) -> str:

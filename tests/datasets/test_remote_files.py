@@ -70,6 +70,8 @@ def test_uris_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
             "When listing objects: AWS Error NETWORK_CONNECTION during ListObjectsV2: curlCode: 7, Couldn't connect",
             ServiceUnavailable,
         ),
+        ("AWS Error NETWORK_CONNECTION: Failed to connect to 127.0.0.1 port 34041 after 0 ms", ServiceUnavailable),
+        ("AWS Error UNKNOWN (HTTP status 404) during HeadObject operation: No response body.", DataError),
         ("AWS Error SLOW_DOWN during GetObject operation: Please reduce your request rate.", ServiceUnavailable),
         ("Bucket 'x' not found", DataError),
         ("AWS Error NO_SUCH_BUCKET during ListObjectsV2 operation: The specified bucket does not exist", DataError),
