@@ -7,11 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from drills import past, what_if
 from drills.chronicle import Chronicle, Entry, RunSeen, spans
 from drills.deployment import DATASET, DATASET_FILE, SIZE, Deployment, free_ports
+from drills.lab import Lab
 from drills.picture import draw_likes, draw_story
 from drills.prober import Prober
 from drills.what_if import DAYS, Likes, compared
+from ok_ml.datasets.ingest import ingest_events
+from ok_ml.datasets.snapshots import build_snapshots
 
 PNG = b"\x89PNG"
 
@@ -109,3 +113,25 @@ def test_a_fall_of_likes_is_told_from_chance(tmp_path):
     assert not Likes().falls
     draw_likes(fall, tmp_path / "likes.png")
     assert (tmp_path / "likes.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.full
+def test_a_network_has_a_past_and_what_would_have_been(deployment, monkeypatch):
+    """Two served days after thirty without, then three days from a broken join on, checked and unchecked."""
+    monkeypatch.setattr(past, "UNSERVED_DAYS", 30)
+    monkeypatch.setattr(past, "SERVED_DAYS", 2)
+    monkeypatch.setattr(what_if, "DAYS", 3)
+    monkeypatch.setattr(what_if, "RETRAINED_AFTER", (1,))
+    past.live_a_past(deployment, lambda _line: None)
+    days = deployment.days()
+    served = {dt: deployment.manifest("raw_events", dt, DATASET)["inputs"]["served"] != "none" for dt in days}
+    assert (len(days), [dt for dt, was in served.items() if was]) == (32, days[-2:])
+
+    lab = Lab(deployment, deployment.state)
+    ingest_events(lab.config, lab.lake, days, root=lab.project.root)
+    build_snapshots(lab.config, lab.lake, days, root=lab.project.root)
+    likes = what_if.without_checks(deployment, lab.world.date_of(32), lambda _line: None)
+    assert (len(likes.days), likes.retrained) == (3, likes.days[1:2])
+    assert min(likes.with_checks + likes.without) > 0
+    assert likes.with_checks[0] == likes.without[0]  # the lists of the first day were made before it
+    assert likes.low <= likes.change <= likes.high
