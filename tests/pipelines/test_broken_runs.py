@@ -175,7 +175,9 @@ def test_after_a_failed_training_the_next_run_goes_on_where_it_was(spare_world: 
     edit(spare_world.root, EXPERIMENT_FILE, TOO_MANY_LEAVES, "num_leaves: 15")
     done = spare_world.ok("run", "--json")
     assert done.code == 0, done.err
-    assert [row["stage"].split("/")[1] for row in done.json["stages"]][:3] == ["model", "evaluation", "champion"]
+    stages = [row["stage"].split("/")[1] for row in done.json["stages"]]
+    made = [stage for stage in stages if not stage.endswith("_statistics")]
+    assert made[:3] == ["model", "evaluation", "champion"], "what was there before it failed is made again"
     assert mlflow_runs(spare_world.state) == {"FINISHED": 2, "FAILED": 1}
 
 
