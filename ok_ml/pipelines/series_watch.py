@@ -195,7 +195,8 @@ class SeriesWatch:
         found = self.lake.find(self.scope, verdict_table(self.table), dt)
         if found is None or found.inputs.get("statistics") != self._version(dt):
             return False
-        return bool(found.details.get("outside")) and not self.accepted([dt])
+        has_finding = found.details.get("outside") or found.details.get("blocks")  # older verdicts do not count
+        return bool(has_finding) and not self.accepted([dt])
 
     def _version(self, dt: str) -> str:
         found = self.lake.find(self.scope, self.table, dt)
