@@ -12,7 +12,7 @@ from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
-from ok_ml.quality.series import as_series, read_days, series_table
+from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
 
 if TYPE_CHECKING:
     from ok_ml.quality.event_statistics import LogDay
@@ -95,7 +95,13 @@ def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Devi
     path = project.state_dir / "plots" / watch.scope / f"{watch.table}-{dt}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     share = all(value is None or 0 <= value <= 1 for value in series.values)
-    bands = bands_of(days, worst.name, limit=worst.limit, leave_out=watch.blocked(known[:-1]), rules=watch.rules(known))
+    bands = bands_of(
+        days,
+        worst.name,
+        limit=worst.limit,
+        leave_out=watch.blocked(known[:-1]),
+        regimes=regimes_of(lake, watch.scope, known),
+    )
     band_chart(series, bands, share=share, path=path)
     return path
 

@@ -16,12 +16,11 @@ from ok_ml.lake import Lake, Manifest
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.forecasts import LEAST_DAYS
-from ok_ml.quality.series import Name, Number, read_days
+from ok_ml.quality.series import Name, Number, read_days, regimes_of
 
 EVENT_VERDICT: Final = "event_verdict"
 ACCEPTANCE: Final = "acceptance"  # suffix of the table in which a person releases days
 _JUDGE_VERSION: Final = "2"  # raise it when the same numbers may get another verdict
-_NOT_SERVED: Final = "none"
 _NAMED: Final = 3  # deviations that a headline names
 
 
@@ -117,17 +116,8 @@ class SeriesWatch:
         today = judged_numbers(self.table, days[dt])
         return judge_day(
             days, dt, today, limit=self.limit.value, leave_out=self.blocked(past), like=self.accepted(past),
-            rules=self.rules(past),
+            regimes=regimes_of(self.lake, self.scope, past),
         )  # fmt: skip
-
-    def rules(self, dts: Sequence[str]) -> dict[str, str]:
-        """Day of a simulated network -> whether lists were served on it: people who are served behave otherwise than before."""
-        raw = {dt: self.lake.find(self.scope, "raw_events", dt) for dt in dts}
-        return {
-            dt: "served"
-            for dt, one in raw.items()
-            if one is not None and one.inputs.get("served", _NOT_SERVED) != _NOT_SERVED
-        }
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""

@@ -110,7 +110,7 @@ def band_panels(
 
 def bands_of(
     days: Days, name: Name, *, limit: float = DEFAULT_LIMIT, leave_out: Collection[str] = (), young: bool = False,
-    rules: Mapping[str, str] | None = None,
+    regimes: Mapping[str, str] | None = None,
 ) -> dict[str, Band]:  # fmt: skip
     """Day -> the band of one number on it, each from the days before; days with too little history have none.
 
@@ -122,12 +122,13 @@ def bands_of(
         Days that were found wrong.
     young
         Whether a share has a band before it knows itself; of two bands the narrower one is told.
-    rules
+    regimes
         Day -> what was the rule on it; see `bands.judge_day`.
     """
     slim = {dt: {name: numbers[name]} for dt, numbers in days.items() if name in numbers}
     judged = {
-        dt: judge_day(slim, dt, numbers, limit=limit, leave_out=leave_out, rules=rules) for dt, numbers in slim.items()
+        dt: judge_day(slim, dt, numbers, limit=limit, leave_out=leave_out, regimes=regimes)
+        for dt, numbers in slim.items()
     }
     bands = {dt: found[0].band for dt, found in judged.items() if found}
     for dt, numbers in slim.items() if young else ():

@@ -128,7 +128,7 @@ def band(
 
 def judge_day(
     history: Days, dt: str, today: Mapping[Name, Number], *, limit: float = DEFAULT_LIMIT,
-    leave_out: Collection[str] = (), like: Collection[str] = (), rules: Mapping[str, str] | None = None,
+    leave_out: Collection[str] = (), like: Collection[str] = (), regimes: Mapping[str, str] | None = None,
     days: int = HISTORY_DAYS,
 ) -> list[Deviation]:  # fmt: skip
     """Every number of a day beside its band, worst first.
@@ -144,8 +144,8 @@ def judge_day(
     like
         Odd days that somebody has accepted: they do not make the band either, since a holiday is no rule; but a number that is
         like theirs is inside too, since a change may last.
-    rules
-        Day -> what was the rule on it; a day without one shares the rule of others without. Once `LEAST_DAYS` days have the
+    regimes
+        Day -> what was the rule on it; days without one share theirs. Once `LEAST_DAYS` days have the
         rule of `dt`, others are not looked at; below `LEAST_ALIKE` nothing is judged; between, the others are moved to the level
         of these.
 
@@ -155,7 +155,7 @@ def judge_day(
         One a series that has enough history. A count or a share that a day lacks although it tells other groups of the
         same metric is 0 there: so a category that is new or gone is seen.
     """
-    ask = _Question(limit, frozenset(leave_out), frozenset(like), rules or {}, days)
+    ask = _Question(limit, frozenset(leave_out), frozenset(like), regimes or {}, days)
     return [_with_since(one, history, dt, ask) if one.outside else one for one in _judge(history, dt, today, ask)]
 
 
@@ -165,12 +165,12 @@ class _Question(NamedTuple):
     limit: float
     leave_out: frozenset[str]
     like: frozenset[str]
-    rules: Mapping[str, str]
+    regimes: Mapping[str, str]
     days: int
 
     def is_apart(self, day: str, dt: str) -> bool:
         """Whether another rule held on a day than on `dt`."""
-        return self.rules.get(day) != self.rules.get(dt)
+        return self.regimes.get(day) != self.regimes.get(dt)
 
 
 def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question) -> list[Deviation]:

@@ -17,6 +17,7 @@ METRIC: Final = "metric"
 GROUP: Final = "group"
 VALUE: Final = "value"
 N: Final = "n"
+_RAW: Final = "raw_events"  # of a simulated network; its record tells which lists were served
 
 
 class Name(NamedTuple):
@@ -94,6 +95,15 @@ def numbers_of(table: "pa.Table") -> dict[Name, Number]:
     """The numbers of one day's rows."""
     rows = zip(*(table[name].to_pylist() for name in (METRIC, GROUP, VALUE, N)), strict=True)
     return {Name(metric, group): Number(Name(metric, group), value, n) for metric, group, value, n in rows}
+
+
+def regimes_of(lake: "Lake", scope: str, dts: "Sequence[str]") -> dict[str, str]:
+    """Day of a simulated network on which lists were served -> "served": people who are served behave otherwise than before.
+
+    What `bands.judge_day` takes as regimes; days of a real log have none.
+    """
+    raw = {dt: lake.find(scope, _RAW, dt) for dt in dts}
+    return {dt: "served" for dt, one in raw.items() if one is not None and one.inputs.get("served", "none") != "none"}
 
 
 def read_days(lake: "Lake", scope: str, table: str, dts: Sequence[str]) -> dict[str, dict[Name, Number]]:

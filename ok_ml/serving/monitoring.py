@@ -12,7 +12,7 @@ from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.feature_series import DAYS, FeatureBoard, feature_series
-from ok_ml.quality.series import Series, as_series, read_days
+from ok_ml.quality.series import Series, as_series, read_days, regimes_of
 from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def numbers_by_day(lake: Lake, scope: str, table: str, *, limit: float, days: in
     if not known:
         return NumbersByDay(scope, table, ())
     read = read_days(lake, scope, table, known)
-    found = judge_day(dict(list(read.items())[-HISTORY_DAYS - 1 :]), known[-1], read[known[-1]], limit=limit)
+    recent = dict(list(read.items())[-HISTORY_DAYS - 1 :])
+    regimes = regimes_of(lake, scope, list(recent))
+    found = judge_day(recent, known[-1], read[known[-1]], limit=limit, regimes=regimes)
     newest = {one.name: one for one in found}
     lines = [Line(series, newest.get(name)) for name, series in as_series(read).items()]
     return NumbersByDay(scope, table, tuple(sorted(lines, key=_strangest)))

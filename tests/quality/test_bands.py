@@ -94,8 +94,8 @@ def test_days_of_another_rule_tell_the_spread_and_not_the_level() -> None:
     days, rules = history(values), {day(number): "new" for number in range(30, 60)}
     scores = {}
     for number in range(30, 60):
-        usual = judge_day(days, day(number), days[day(number)], limit=5, rules=rules)
-        old = judge_day(days, day(number), {ROWS: Number(ROWS, 10_000.5, 0)}, limit=5, rules=rules)
+        usual = judge_day(days, day(number), days[day(number)], limit=5, regimes=rules)
+        old = judge_day(days, day(number), {ROWS: Number(ROWS, 10_000.5, 0)}, limit=5, regimes=rules)
         scores[number] = (usual[0].band.score, old[0].band.score) if usual else None
     assert [number for number, score in scores.items() if score is None] == [30, 31, 32]
     assert all(abs(new) < 4 and old < -5 for new, old in filter(None, scores.values()))
@@ -107,7 +107,7 @@ def test_days_of_another_rule_are_not_looked_at_once_there_are_enough_others() -
     wild = [value * (7.0 if number % 2 else 1.0) for number, value in enumerate(values[:30])]
     today = {ROWS: Number(ROWS, 10_000.5, 0)}
     with_wild, alone = (
-        judge_day(known, day(50), today, limit=5, rules=rules)
+        judge_day(known, day(50), today, limit=5, regimes=rules)
         for known in (history(wild + values[30:]), {day(number): {ROWS: Number(ROWS, values[number], 0)} for number in range(30, 50)})
     )  # fmt: skip
     assert with_wild == alone
