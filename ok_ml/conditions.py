@@ -61,8 +61,24 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
 # -- facts ---------------------------------------------------------------------------------------------------------
 
 
+class _Answering(dg.AutomationCondition[dg.AssetKey]):
+    """A condition whose answer, `said`, is told in words; it remembers nothing."""
+
+    said: str
+
+    @property
+    def description(self) -> str:
+        """A changed answer makes a new evaluation in the history."""
+        return self.said
+
+    @property
+    def requires_cursor(self) -> bool:
+        """It remembers nothing."""
+        return False
+
+
 @dataclass(frozen=True)
-class Fact(dg.AutomationCondition[dg.AssetKey]):
+class Fact(_Answering):
     """Something that is the case with an experiment or is not; the UI shows the answer's own words.
 
     Parameters
@@ -84,16 +100,6 @@ class Fact(dg.AutomationCondition[dg.AssetKey]):
         """What tells it from its neighbours."""
         return self.title
 
-    @property
-    def description(self) -> str:
-        """A changed answer makes a new evaluation in the history."""
-        return self.said
-
-    @property
-    def requires_cursor(self) -> bool:
-        """It remembers nothing."""
-        return False
-
     def get_label(self) -> str:
         """The answer, or the title before the first one."""
         return f"{self.title}: {self.said}" if self.said else self.title
@@ -107,7 +113,7 @@ class Fact(dg.AutomationCondition[dg.AssetKey]):
 
 
 @dataclass(frozen=True)
-class Safe(dg.AutomationCondition[dg.AssetKey]):
+class Safe(_Answering):
     """No blocking check of what an asset is made from holds it back, and each has been made.
 
     What is about to run in the same run will be checked there, or that run ends. A warning is told and holds nothing back:
@@ -123,16 +129,6 @@ class Safe(dg.AutomationCondition[dg.AssetKey]):
 
     also: tuple[dg.AssetKey, ...] = ()
     said: str = ""
-
-    @property
-    def description(self) -> str:
-        """A changed answer makes a new evaluation in the history."""
-        return self.said
-
-    @property
-    def requires_cursor(self) -> bool:
-        """It remembers nothing."""
-        return False
 
     def get_label(self) -> str:
         """The answer, or the title before the first one."""

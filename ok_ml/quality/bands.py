@@ -25,6 +25,17 @@ import numpy as np
 
 from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.quality.forecasts import LEAST_DAYS, Forecasts, forecasts_of
+from ok_ml.quality.scales import (
+    COUNT,
+    LEVEL,
+    PLAIN,
+    SHARE,
+    from_scale,
+    kinds_of,
+    normal_score,
+    on_scale,
+    student,
+)
 from ok_ml.quality.series import Name, Number
 
 if TYPE_CHECKING:
@@ -35,11 +46,8 @@ LEAST_ALIKE: Final = 3  # days of the present rule, below which a level is anybo
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
-_LARGEST_ROOT: Final = 1e150
-_LARGEST_EXPONENT: Final = 700.0  # of e in a double
 _WEEK: Final = 7
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
-_SHARE, _COUNT, _LEVEL, _PLAIN = range(4)
 # Numbers that the world moves by more than their own past tells: the least relative size of a scale. One source in vogue is
 # news, and lists that people like better raise what they react to; a fault goes far beyond either.
 RESTLESS: Final[Mapping[str, float]] = {
@@ -261,59 +269,14 @@ def _matrix(
     return names, values, n
 
 
-def kinds_of(names: Sequence[Name], values: "NDArray[np.float64]") -> "NDArray[np.int64]":
-    """What the numbers of each column are: a share (all in 0 .. 1), a count (whole, not negative), a positive level, other.
-
-    A number that was only ever 0 or 1 is a share if its name ends so, else a count.
-    """
-    unknown = np.isnan(values)
-    named = np.array([name.metric.endswith("share") for name in names], bool)
-    whole = (unknown | ((values >= 0) & (values == np.floor(values)))).all(axis=0)
-    share = (unknown | ((values >= 0) & (values <= 1))).all(axis=0) & (named | ~whole)
-    level = (unknown | (values > 0)).all(axis=0)
-    kinds: NDArray[np.int64] = np.select([share, whole, level], [_SHARE, _COUNT, _LEVEL], _PLAIN)
-    return kinds
-
-
 def _with_zeros(names: list[Name], values: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "NDArray[np.float64]":
     """A share or count that a day lacks is 0 where the day tells the same metric of another group."""
     metrics, member = np.unique([name.metric for name in names], return_inverse=True)
     known = np.zeros((len(values), len(metrics)), bool)
     for metric in range(len(metrics)):
         known[:, metric] = (~np.isnan(values[:, member == metric])).any(axis=1)
-    zero = np.isnan(values) & known[:, member] & ((kinds == _SHARE) | (kinds == _COUNT))[None, :]
+    zero = np.isnan(values) & known[:, member] & ((kinds == SHARE) | (kinds == COUNT))[None, :]
     return np.where(zero, 0.0, values)
-
-
-def on_scale(
-    values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
-) -> "NDArray[np.float64]":
-    """Numbers on the scale where chance has one size; the last axis is the series."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(n > 0, (values * n + 0.375) / (n + 0.75), values)
-        moved = [
-            2 * np.arcsin(np.sqrt(np.clip(share, 0, 1))),
-            2 * np.sqrt(np.maximum(values, 0) + 0.375),
-            np.log(values),
-        ]
-    result: NDArray[np.float64] = np.select([kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL], moved, values)
-    return result
-
-
-def from_scale(
-    moved: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
-) -> "NDArray[np.float64]":
-    """The inverse of `on_scale`, within what the number can be."""
-    share = np.sin(np.clip(moved, 0, math.pi) / 2) ** 2
-    share = np.where(n > 0, (share * (n + 0.75) - 0.375) / np.maximum(n, 1), share)
-    count = np.clip(moved, 0, _LARGEST_ROOT) ** 2 / 4 - 0.375
-    level = np.exp(np.minimum(moved, 700.0))
-    result: NDArray[np.float64] = np.select(
-        [kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL],
-        [np.clip(share, 0, 1), np.maximum(count, 0), level],
-        moved,
-    )
-    return result
 
 
 # -- expected value and scale ----------------------------------------------------------------------------------------
@@ -371,7 +334,7 @@ def _moved_by_one(past: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "N
         usual = np.nanmedian(past, axis=0)
     share = np.sin(np.clip(usual, 0, math.pi) / 2)
     moved: NDArray[np.float64] = np.select(
-        [kinds == _SHARE, kinds == _COUNT, kinds == _LEVEL], [share, usual / 2, np.ones(len(kinds))], np.abs(usual)
+        [kinds == SHARE, kinds == COUNT, kinds == LEVEL], [share, usual / 2, np.ones(len(kinds))], np.abs(usual)
     )
     return moved
 
@@ -391,7 +354,7 @@ def _sampling(
     plain = np.where(np.isnan(size), 1.0, size) * np.maximum(chance, 1e-6) + 1e-9
     level = np.maximum(_LEAST_SPREAD * chance, 1e-6)
     floors: NDArray[np.float64] = np.select(
-        [kinds == _COUNT, kinds == _PLAIN, kinds == _LEVEL],
+        [kinds == COUNT, kinds == PLAIN, kinds == LEVEL],
         [np.ones(len(kinds)), plain, level],
         np.maximum(chance, 1e-6),
     )
@@ -417,25 +380,6 @@ def _best(
     with np.errstate(divide="ignore"):
         freedom = np.minimum(errors.shape[1] * (scale / seen) ** 2, _MOST_FREEDOM)
     return expected, scale, freedom
-
-
-# -- scores ----------------------------------------------------------------------------------------------------------
-
-
-def normal_score(t: "NDArray[np.float64]", freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """The normal score that is about as rare as Student's t; Wallace 1959."""
-    factor = (8 * freedom + 1) / (8 * freedom + 3)
-    score: NDArray[np.float64] = np.sign(t) * factor * np.sqrt(freedom * np.log1p(t**2 / freedom))
-    return score
-
-
-def student(score: float, freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """The inverse of `normal_score` for a positive score."""
-    factor = (8 * freedom + 1) / (8 * freedom + 3)
-    with np.errstate(invalid="ignore"):
-        exponent = np.minimum((score / factor) ** 2 / freedom, _LARGEST_EXPONENT)
-    t: NDArray[np.float64] = np.sqrt(freedom * np.expm1(exponent))
-    return t
 
 
 def _number(value: float) -> str:

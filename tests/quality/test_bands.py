@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ok_ml.quality.bands import band, from_scale, judge_day, kinds_of, normal_score, on_scale, student
+from ok_ml.quality.bands import band, judge_day
 from ok_ml.quality.forecasts import LEAST_DAYS, forecasts_of
+from ok_ml.quality.scales import from_scale, kinds_of, normal_score, on_scale, student
 from ok_ml.quality.series import Name, Number
 
 START = date(2026, 1, 5)
