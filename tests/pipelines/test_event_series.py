@@ -32,6 +32,7 @@ from ok_ml.pipelines.event_series import (
 from ok_ml.pipelines.featuring import build_features
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
+from ok_ml.serving.monitoring import numbers_by_day
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.log import export_days
 from ok_ml.world.simulation import World
@@ -109,6 +110,9 @@ def test_a_network_that_has_just_begun_to_be_served_is_judged_by_its_new_level(
     found = {dt: watch.look(dt) for dt in log.lake.partitions(DATASET, c.EVENTS)[HIT:]}
     assert [bool(deviations) for deviations in found.values()] == [False, False, False, True, True]
     assert [dt for dt, deviations in found.items() if any(one.outside for one in deviations)] == [broken]
+    page = numbers_by_day(log.lake, DATASET, c.EVENT_STATISTICS, limit=watch.limit.value)
+    shown = {line.newest.name: line.newest.band for line in page.lines if line.newest is not None}
+    assert shown == {one.name: one.band for one in found[broken]}, "the page judges as the check does"
 
 
 def run_check(log: Log, dt: str) -> dg.AssetCheckEvaluation:
