@@ -4,6 +4,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import way_out_first
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.judging_data import page_of
@@ -46,3 +47,10 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
         )
 
     return feature_distributions
+
+
+def _way_out(pipeline: SourceRecommendation, dt: str) -> str:
+    """The commands that release the day, of the log first."""
+    from ok_ml.quality.blocked import of_features
+
+    return ", then ".join(one.judged.command for one in of_features(pipeline.project, pipeline.name, dt))

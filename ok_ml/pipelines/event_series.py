@@ -1,6 +1,5 @@
 """event_statistics of a dataset's days, their verdict, and which days of the log must not reach users."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
+from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
 
 if TYPE_CHECKING:
@@ -39,12 +39,6 @@ def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesW
     """The bands of a dataset's events, as far back as any experiment's features look."""
     days = max([_LEAST_WINDOW_DAYS, *(feature_window_days(project, name) for name in _readers(project, dataset))])
     return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit_of_dataset(project, dataset.dataset), days)
-
-
-def feature_window_days(project: Project, experiment: str) -> int:
-    """The longest window of an experiment's features, days."""
-    stage = project.experiments[experiment].stages.features
-    return max(stage.activity_days, stage.affinity_days, stage.popularity_days)
 
 
 def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[SeriesVerdict]:
@@ -75,12 +69,6 @@ def blocked_days(project: Project, dataset: DatasetConfig, lake: Lake, dt: str, 
         return {}
     dts = window(lake.partitions(dataset.dataset, c.EVENTS), dt, days)
     return event_watch(project, dataset, lake).blocked(dts)
-
-
-def accept_day(project: Project, dataset: str, dt: str, reason: str) -> Manifest:
-    """Release a blocked day of a dataset in the name of the person at the keyboard."""
-    watch = event_watch(project, project.datasets[dataset], Lake(project.lake_root))
-    return watch.accept(dt, who=getpass.getuser(), reason=reason)
 
 
 def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Deviation, dt: str) -> Path | None:

@@ -12,7 +12,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.checks.series import event_check
-from ok_ml.cli.commands.calibrate import accept
+from ok_ml.cli.commands.accept import accept
 from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
@@ -21,8 +21,8 @@ from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import GateRefused, UsageError
 from ok_ml.lake import Lake
+from ok_ml.pipelines.accepting import accept_day
 from ok_ml.pipelines.event_series import (
-    accept_day,
     blocked_days,
     build_event_statistics,
     event_watch,
@@ -160,9 +160,8 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     with pytest.raises(UsageError, match="nothing is open on"):
         accept_day(log.project, DATASET, after, "no reason")
-    accepted = accept_day(log.project, DATASET, hit, "a new client")
-    assert accepted.details["who"] == "alice"
-    assert accepted.details["reason"] == "a new client"
+    ((judged, accepted),) = accept_day(log.project, DATASET, hit, "a new client")
+    assert (judged.table, accepted.who, accepted.reason) == ("event_verdict", "alice", "a new client")
     assert log.blocked(after) == {}
     with pytest.raises(GateRefused, match="have no verdict for their current version"):
         require_verdict(pipeline, after)
@@ -195,7 +194,7 @@ def test_the_command_says_which_days_block(log: Log, monkeypatch: pytest.MonkeyP
     dt = log.lake.partitions(DATASET, c.EVENTS)[0]
     done = CliRunner().invoke(accept, [DATASET, dt, "--reason", "why not"], obj=Settings())
     assert isinstance(done.exception, UsageError)
-    assert "days of event_statistics with a finding: none" in str(done.exception)
+    assert "days with an open finding: none" in str(done.exception)
 
 
 def test_months_are_not_judged(log: Log) -> None:

@@ -10,8 +10,9 @@ from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.errors import GateRefused
 from ok_ml.hashing import part_of
+from ok_ml.pipelines.judging_lists import require_lists
 from ok_ml.pipelines.model_plots import plot_predictions
-from ok_ml.pipelines.prediction_watch import build_prediction_statistics, judge_statistics, require_statistics
+from ok_ml.pipelines.prediction_watch import build_prediction_statistics, judge_statistics
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.quality.series import Name, read_days
@@ -85,7 +86,7 @@ def test_good_lists_keep_every_limit_and_stay_current_after_going_live(pipeline)
     assert value(pipeline, second, "overlap@10") == 1.0
     assert value(pipeline, second, "score_psi") < 0.02
     assert broken(pipeline) == set()
-    require_statistics(pipeline)
+    require_lists(pipeline)
     assert pipeline.is_current(c.PREDICTION_STATISTICS, second)
     assert set(plot_predictions(pipeline)) == {"lists", "scores_by_day"}
 
@@ -111,7 +112,7 @@ def test_each_fault_breaks_its_own_limit(pipeline, fault, metrics):
     assert metrics <= broken(pipeline)
     assert broken(pipeline) <= metrics | {"overlap@10"}  # short lists are also unlike those before
     with pytest.raises(GateRefused, match=r"expected at (least|most)"):
-        require_statistics(pipeline)
+        require_lists(pipeline)
 
 
 def test_another_model_has_scores_of_its_own(pipeline):
@@ -135,4 +136,4 @@ def test_lists_that_nobody_counted_are_not_published(pipeline):
     serve(pipeline, 5, random_lists(1), scores(1))
     pipeline.lake.write(DATA, c.SOURCES, "2026-01-05", pa.table({c.SOURCE_ID: SOURCES[1:]}), sort_by=[c.SOURCE_ID])
     with pytest.raises(GateRefused, match="no statistics of their current version"):
-        require_statistics(pipeline)
+        require_lists(pipeline)
