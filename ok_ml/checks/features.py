@@ -42,7 +42,9 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
         return dg.AssetCheckResult(
             passed=not verdict.failed and not verdict.blocks,
             severity=dg.AssetCheckSeverity.ERROR if verdict.blocks else dg.AssetCheckSeverity.WARN,
-            description=verdict.headline,
+            description=way_out_first(
+                verdict.headline, verdict.dt, _way_out(pipeline, verdict.dt), blocks=verdict.blocks
+            ),
             metadata=metadata,
         )
 

@@ -24,6 +24,9 @@ _SUBJECTS: Final = {
 }  # fmt: skip
 
 
+BLOCKING: Final = tuple(_SUBJECTS)  # verdicts that hold back publication; the others only tell
+
+
 @dataclass(frozen=True)
 class Block:
     """A verdict of which something that blocks is open.
