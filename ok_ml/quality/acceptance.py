@@ -145,7 +145,7 @@ def acceptance_of(lake: Lake, judged: Judged) -> Acceptance | None:
     if found is None:
         return None
     told, version = found.details, found.inputs.get(JUDGED, found.inputs.get("statistics", ""))
-    if judged.version not in ("", version):
+    if version != (judged.version or version_of(lake, judged.scope, judged.table, judged.dt)):
         return None
     return Acceptance(told["who"], told["when"], told["reason"], version, frozenset(told.get(ACCEPTED, [_ALL])))
 
