@@ -155,6 +155,11 @@ def _since(lake: Lake, block: Block) -> str:
     return since
 
 
-def blocked_dts(lake: Lake, scope: str, table: str, dts: "tuple[str, ...]") -> frozenset[str]:
-    """Those of some days that a kind of verdict holds back."""
-    return frozenset(dt for dt in dts if _block(lake, verdict_on(lake, scope, table, dt)) is not None)
+def blocked_dts(lake: Lake, experiment: str, dataset: str, *, days: int) -> frozenset[str]:
+    """Those of the newest days that are held back: their log, their features or their lists."""
+    found = set[str]()
+    for table in BLOCKING:
+        scope = dataset if table in (DECLARED_VERDICT, EVENT_VERDICT) else experiment
+        known = lake.partitions(scope, table)[-days:] if table != MODEL_VERDICT else ()
+        found |= {dt for dt in known if _block(lake, verdict_on(lake, scope, table, dt)) is not None}
+    return frozenset(found)

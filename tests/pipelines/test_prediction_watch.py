@@ -150,5 +150,5 @@ def test_lists_may_be_accepted_and_other_lists_are_judged_again(pipeline, monkey
     assert (judged.table, accepted.who) == ("lists_verdict", "alice")
     require_lists(pipeline)
     serve(pipeline, 6, random_lists(10), scores(2), live=False)
-    with pytest.raises(GateRefused, match="overlap@10: expected at least 0.2"):
+    with pytest.raises(GateRefused, match=r"overlap@10: expected at least 0\.2"):
         require_lists(pipeline)
