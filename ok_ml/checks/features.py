@@ -4,7 +4,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.checks.findings import way_out_first
+from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.judging_data import page_of
@@ -26,6 +26,8 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
 
         verdict = judge_features(pipeline)
         context.log.info(verdict.headline)
+        if not verdict.findings and not verdict.blocks:
+            return nothing_judged(verdict.headline)
         metadata: dict[str, dg.MetadataValue | float | int] = {}
         if verdict.worst_plot is not None:
             metadata["worst"] = plot_metadata(project, verdict.worst_plot)

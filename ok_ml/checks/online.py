@@ -6,6 +6,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
@@ -87,6 +88,8 @@ def _result(
         metadata["plot"] = plot_metadata(project, plot)
     if found.accepted:
         return dg.AssetCheckResult(passed=True, metadata=metadata, description=f"{found.accepted}. {found.message}")
+    if not found.judged:
+        return nothing_judged(found.message, metadata=metadata)
     if not found.wrong:
         return dg.AssetCheckResult(passed=True, metadata=metadata, description=found.message)
     metadata[keys.IN_SHORT] = f"{found.dt}: {found.in_short}"

@@ -7,7 +7,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.checks.findings import way_out_first
+from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import failures, plot_metadata, table_metadata
 from ok_ml.lake import Lake
@@ -88,7 +88,7 @@ def experiment_series_check(
 
 
 def _nothing(scope: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=True, description=f"{scope}: no numbers by day yet: nothing to judge")
+    return nothing_judged(f"{scope}: no numbers by day yet: nothing to judge")
 
 
 def _result(
@@ -102,6 +102,8 @@ def _result(
     if verdict.deviations:
         metadata["worst"] = table_metadata(_rows(verdict))
         metadata.update(_picture(project, watch, verdict))
+    elif not still:
+        return nothing_judged(verdict.headline, metadata=metadata)
     grave = bool(still) and blocking
     return dg.AssetCheckResult(
         passed=not still and not verdict.warns,

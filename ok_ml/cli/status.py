@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ok_ml import keys
 from ok_ml.errors import EnvironmentFault
 from ok_ml.serving.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 
@@ -104,6 +105,8 @@ def _of_check(reading: _Reading, key: "dg.AssetCheckKey") -> _Verdict:
         )
     if evaluation.passed:
         return _Verdict("ok", "")
+    if keys.NOTHING_JUDGED in evaluation.metadata:
+        return _Verdict("unknown", f"{key.name}: {evaluation.description}")
     state: State = "warn" if evaluation.severity.value == "WARN" else "fail"
     return _Verdict(state, f"{key.name}: {evaluation.description or 'failed'}")
 

@@ -41,13 +41,22 @@ def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
 
 
 def folded(items: list[StatusItem]) -> list[StatusItem]:
-    """Assets that were never made, one line a dataset or experiment: they wait for their first run, no more."""
-    never, rest = defaultdict[str, list[StatusItem]](list), []
+    """One line a dataset or experiment for assets that were never made, and one for checks that have nothing to judge yet."""
+    never, mute, rest = defaultdict[str, list[StatusItem]](list), defaultdict[str, list[StatusItem]](list), []
     for item in items:
         if item.kind == "asset" and item.state == "unknown" and item.age_seconds is None:
             never[item.name.partition("/")[0]].append(item)
+        elif item.kind == "check" and item.state == "unknown":
+            mute[item.name.partition("/")[0]].append(item)
         else:
             rest.append(item)
+    for scope, found in mute.items():
+        text = f"{len(found)} checks have judged nothing yet; the first: {found[0].message}"
+        rest.append(
+            found[0]
+            if len(found) == 1
+            else StatusItem(f"{scope}: checks", "check", "unknown", None, found[0].owner, text)
+        )
     for scope, found in never.items():
         text = f"{len(found)} assets wait for their first run" if len(found) > 1 else found[0].message
         rest.append(

@@ -12,6 +12,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
 from ok_ml.incidents.courier import Couriers
@@ -50,6 +51,8 @@ def asset(table: str, *deps: str, hours: float = 2.0) -> dg.AssetsDefinition:
 def check(table: str, name: str, *, blocking: bool) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=dg.AssetKey([SCOPE, table]), name=name, blocking=blocking)
     def judged() -> dg.AssetCheckResult:
+        if "nothing" in BAD:
+            return nothing_judged("no day yet: nothing to judge")
         severity = dg.AssetCheckSeverity.WARN if "warn" in BAD else dg.AssetCheckSeverity.ERROR
         return dg.AssetCheckResult(passed=name not in BAD, severity=severity, description="mean 0.7, expected 0.2-0.4")
 
@@ -174,6 +177,12 @@ def test_a_check_that_passes_after_all_ends_the_run_that_it_stopped(watchman: Wa
     watchman.look()
     assert watchman.open() == []
     assert [event for event, _ in watchman.told()] == ["opened", "closed"]
+
+
+def test_a_check_that_had_nothing_to_judge_calls_for_nobody(watchman: Watchman) -> None:
+    BAD.add("nothing")
+    assert watchman.run(), "it holds nothing back"
+    assert watchman.look() == "0 open"
 
 
 def test_the_incident_says_what_every_page_says(watchman: Watchman) -> None:
