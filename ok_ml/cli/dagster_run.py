@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ok_ml import errors, keys
-from ok_ml.cli.orphans import close_mlflow, settle_killed
+from ok_ml.cli.orphans import close_mlflow, own_process, settle_killed
 from ok_ml.cli.run_report import Reporter
 from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, OkMlError, PermanentError
 from ok_ml.partitions import partitions_to_add
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -54,15 +53,27 @@ class Graph:
         close_mlflow(project, settle_killed(self.instance))
         self.job = build_definitions(project).resolve_implicit_global_asset_job_def()
 
-    def register(self, pipeline: SourceRecommendation, work: Work) -> None:
+    def register(self, dataset: str, work: Work) -> None:
         """Make Dagster know the partitions of a run, in order."""
-        name = keys.partitions_name(pipeline.dataset_scope)
+        name = keys.partitions_name(dataset)
         known = self.instance.get_dynamic_partitions(name)
         add, again = partitions_to_add(known, work.dts)
         for dt in again:
             self.instance.delete_dynamic_partition(name, dt)
         if add:
             self.instance.add_dynamic_partitions(name, add)
+
+
+def run_work(graph: Graph, work: Work, run_id: str) -> Any:
+    """Do it in this process; the result says what failed."""
+    return graph.job.execute_in_process(
+        instance=graph.instance,
+        asset_selection=[keys.asset_key(work.scope, table) for table in work.tables],
+        tags={**work.tags(), **own_process()},
+        run_id=run_id,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
 
 
 class Watcher:

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "validate": "ok_ml.cli.commands.config:validate",
     "features": "ok_ml.cli.commands.features:features",
     "accept": "ok_ml.cli.commands.accept:accept",
+    "repair": "ok_ml.cli.commands.repair:repair",
     "calibrate": "ok_ml.cli.commands.calibrate:calibrate",
     "doctor": "ok_ml.cli.commands.doctor:doctor",
     "clean": "ok_ml.cli.commands.clean:clean",

@@ -12,8 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure
-from ok_ml.cli.orphans import own_process
+from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure, run_work
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError
@@ -165,18 +164,11 @@ class PipelineRun:
             self._require_machine()
         graph = self._graph or Graph(self.project)
         self._graph = graph
-        graph.register(self.pipeline, work)
+        graph.register(self.pipeline.dataset_scope, work)
         run_id = str(uuid.uuid4())
         watcher = Watcher(graph.instance, run_id, self._stage_done, self.reporter)
         with watcher:
-            result = graph.job.execute_in_process(
-                instance=graph.instance,
-                asset_selection=[keys.asset_key(work.scope, table) for table in work.tables],
-                tags={**work.tags(), **own_process()},
-                run_id=run_id,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-            )
+            result = run_work(graph, work, run_id)
         if not result.success:
             serving = self.pipeline.lake.find(self.experiment, c.LIVE_PREDICTIONS) is not None
             raise first_failure(result, serving=serving)
