@@ -90,7 +90,7 @@ def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Devi
         leave_out=watch.blocked(known[:-1]),
         regimes=regimes_of(lake, watch.scope, known),
     )
-    band_chart(series, bands, share=share, path=path)
+    band_chart(series, bands, share=share, held=watch.blocked(known), path=path)
     return path
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
 OF_LOG: Final = "of_log"  # in the details of a verdict on features: what the declared rules of that day's log found
+DAYS_SHOWN: Final = 60
 _SHORT: Final = 160  # characters of a cause in a sentence
 _SUBJECTS: Final = {
     DECLARED_VERDICT: "the log of", EVENT_VERDICT: "the log of", FEATURE_VERDICT: "the features of",
@@ -155,11 +156,15 @@ def _since(lake: Lake, block: Block) -> str:
     return since
 
 
-def blocked_dts(lake: Lake, experiment: str, dataset: str, *, days: int) -> frozenset[str]:
-    """Those of the newest days that are held back: their log, their features or their lists."""
-    found = set[str]()
-    for table in BLOCKING:
-        scope = dataset if table in (DECLARED_VERDICT, EVENT_VERDICT) else experiment
-        known = lake.partitions(scope, table)[-days:] if table != MODEL_VERDICT else ()
-        found |= {dt for dt in known if _block(lake, verdict_on(lake, scope, table, dt)) is not None}
-    return frozenset(found)
+def blocked_dts(project: "Project", scope: str, *, days: int = DAYS_SHOWN) -> frozenset[str]:
+    """Those of the newest days of a dataset or an experiment that are held back: their log, their features or their lists."""
+    lake, is_dataset = Lake(project.lake_root), scope not in project.experiments
+    dataset = scope if is_dataset else project.dataset_of(scope).dataset
+    tables = [(dataset, DECLARED_VERDICT), (dataset, EVENT_VERDICT)]
+    tables += [] if is_dataset else [(scope, FEATURE_VERDICT), (scope, LISTS_VERDICT)]
+    return frozenset(
+        dt
+        for of, table in tables
+        for dt in lake.partitions(of, table)[-days:]
+        if _block(lake, verdict_on(lake, of, table, dt)) is not None
+    )

@@ -79,7 +79,7 @@ def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
     return MonitoringView(
         experiment, dataset, tuple(sorted(project.experiments)), feature_series(lake, experiment),
         tuple(found for found in tables if found.lines), tuple(found for found in said if found is not None),
-        (drift.psi_warn, drift.psi_block), story(project, experiment), blocked_dts(lake, experiment, dataset, days=DAYS),
+        (drift.psi_warn, drift.psi_block), story(project, experiment), blocked_dts(project, experiment, days=DAYS),
     )  # fmt: skip
 
 
