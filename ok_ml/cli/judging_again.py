@@ -1,7 +1,6 @@
 """Checks evaluated again after a person has accepted something, so that their incidents close by themselves."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from ok_ml import columns as c
 from ok_ml import keys
@@ -10,13 +9,6 @@ from ok_ml.cli.instance import instance_home
 from ok_ml.cli.orphans import own_process
 from ok_ml.config.models import Project
 from ok_ml.quality.acceptance import Judged
-from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, LISTS_VERDICT, MODEL_VERDICT
-
-# Verdict -> tables whose checks tell of it.
-_TOLD_BY: Final = {
-    DECLARED_VERDICT: (c.EVENTS,), EVENT_VERDICT: (c.EVENT_STATISTICS,), FEATURE_VERDICT: (c.FEATURE_STATISTICS,),
-    LISTS_VERDICT: (c.PREDICTIONS, c.PREDICTION_STATISTICS), MODEL_VERDICT: (c.EVALUATION,),
-}  # fmt: skip
 
 
 def judge_again(project: Project, verdicts: Iterable[Judged]) -> list[str]:
@@ -42,7 +34,6 @@ def judge_again(project: Project, verdicts: Iterable[Judged]) -> list[str]:
 
 
 def _assets(project: Project, verdict: Judged) -> Iterator[tuple[str, str]]:
-    tables = _TOLD_BY.get(verdict.table, (verdict.table.removesuffix("_verdict"),))
-    yield from ((verdict.scope, table) for table in tables)
+    yield from ((verdict.scope, table) for table in verdict.told_by)
     readers = [name for name in project.experiments if project.dataset_of(name).dataset == verdict.scope]
     yield from ((name, c.FEATURE_STATISTICS) for name in readers)

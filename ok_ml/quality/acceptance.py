@@ -29,6 +29,14 @@ _JUDGES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
+# Verdict -> tables whose checks tell of it, where that is not the table that it judges.
+_TOLD_BY: Final = {
+    FEATURE_VERDICT: (c.FEATURE_STATISTICS,),
+    LISTS_VERDICT: (c.PREDICTIONS, c.PREDICTION_STATISTICS),
+    MODEL_VERDICT: (c.EVALUATION,),
+}
+
+
 class Found(NamedTuple):
     """One thing that does not hold.
 
@@ -76,6 +84,11 @@ class Judged:
         return cls(scope, table, dt, version_of(lake, scope, table, dt), tuple(found))
 
     @property
+    def told_by(self) -> tuple[str, ...]:
+        """Tables of its scope whose checks tell of it."""
+        return _TOLD_BY.get(self.table, (judged_table(self.table),))
+
+    @property
     def command(self) -> str:
         """What accepts it."""
         return command_of(self.scope, self.dt, self.table)
@@ -109,9 +122,14 @@ def verdict_on(lake: Lake, scope: str, table: str, dt: str) -> Judged | None:
     return judged if judged is not None and judged.version in ("", version_of(lake, scope, table, dt)) else None
 
 
+def judged_table(verdict: str) -> str:
+    """The table that a kind of verdict judges."""
+    return _JUDGES.get(verdict, verdict.removesuffix("_verdict"))
+
+
 def version_of(lake: Lake, scope: str, table: str, dt: str) -> str:
     """Version of the data that a verdict of a day would judge now; the bins that features are counted on are no matter."""
-    judged = _JUDGES.get(table, table.removesuffix("_verdict"))
+    judged = judged_table(table)
     found = lake.find(scope, judged, WHOLE if judged == c.MODEL else dt)
     if found is None:
         return "none"

@@ -18,7 +18,7 @@ from ok_ml.incidents.reconcile import Changes, reconcile
 from ok_ml.incidents.routes import channels_of, known_addresses
 from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
-from ok_ml.quality.blocked import stories
+from ok_ml.quality.blocked import Block, open_blocks, stories
 from ok_ml.sensors.check_source import CURSOR as CHECKS
 from ok_ml.sensors.check_source import look_at_checks
 from ok_ml.sensors.freshness_source import CURSOR as WATCH
@@ -111,19 +111,17 @@ class Watch:
         return [one for one in found if one is not None]
 
     def _try_telling(self, failing: list[Signal]) -> list[Signal]:
-        """The failing checks, those that hold back a publication with the sentence that every page says of it first."""
+        """The failing checks, those behind a blocked publication with the sentence that every page says of it."""
         try:
             told = stories(self.project)
+            first = {name: open_blocks(self.project, name)[:1] for name in told}
         except _TROUBLE as error:
             self.trouble.append(f"what holds back publications could not be looked at: {_first_line(error)}")
             return failing
-        of = {scope: text for name, text in told.items() for scope in (self.project.dataset_of(name).dataset, name)}
-        return [
-            replace(one, detail=f"{of[one.asset[0]]}\n{one.detail}")
-            if one.asset is not None and one.severity == "error" and one.asset[0] in of
-            else one
-            for one in failing
-        ]
+        for name, sentence in told.items():
+            scopes = (self.project.dataset_of(name).dataset, name)
+            failing = [_telling(one, sentence, first[name]) if _holds_back(one, scopes) else one for one in failing]
+        return failing
 
     def _try(self, name: str, look: Callable[[], Seen]) -> Seen | None:
         try:
@@ -131,6 +129,18 @@ class Watch:
         except _TROUBLE as error:
             self.trouble.append(f"{name} could not be looked at: {_first_line(error)}")
             return None
+
+
+def _holds_back(signal: Signal, scopes: tuple[str, ...]) -> bool:
+    return signal.severity == "error" and signal.asset is not None and signal.asset[0] in scopes
+
+
+def _telling(signal: Signal, sentence: str, first: list[Block]) -> Signal:
+    """The signal with the sentence first; the check of the first cause is called by that cause."""
+    scope, table = signal.asset or ("", "")
+    is_first = any(one.judged.scope == scope and table in one.judged.told_by for one in first)
+    title = f"{scope}/{table}: {first[0].cause}" if is_first else signal.title
+    return replace(signal, title=title, detail=f"{sentence}\n{signal.detail}")
 
 
 def _first_line(error: Exception) -> str:

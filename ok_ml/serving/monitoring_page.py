@@ -183,7 +183,7 @@ def _by_day(view: MonitoringView, one: FeatureSeries) -> Markup:
         rows.append(
             tag(
                 "tr",
-                tag("th", one.dts[place], _pill_held(view, one.dts[place]), scope="row"),
+                tag("th", one.dts[place], " ", _pill_held(view, one.dts[place]), scope="row"),
                 tag("td", f"{one.rows[place]:,}"),
                 *[tag("td", cell) for cell in cells],
             )

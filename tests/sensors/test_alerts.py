@@ -194,6 +194,7 @@ def test_the_incident_says_what_every_page_says(watchman: Watchman) -> None:
     assert not watchman.run()
     watchman.look()
     (one,) = watchman.open()
+    assert one.title == f"{SCOPE}/feature_statistics: the features of {dt} (posts psi is 1.4)"
     said, *more = one.members[one.key].detail.splitlines()
     assert said == story(watchman.project, SCOPE)
     assert said.startswith(
