@@ -86,14 +86,16 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
         metadata: dict[str, Any] = {
             name: plot_metadata(pipeline.project, path) for name, path in plot_predictions(pipeline).items()
         }
-        if found.broken:
-            metadata["findings"] = table_metadata([_row(one) for one in found.broken])
+        wrong = [*found.broken, *found.told]
+        if wrong:
+            metadata["findings"] = table_metadata([_row(one) for one in wrong])
         advice = (
             f". The last good generation stays. Look at the plots of {pipeline.name}/{c.PREDICTION_STATISTICS} and at the features of"
             f" {found.dt}; where the change is real, change checks.predictions of {pipeline.name}"
         )
         return dg.AssetCheckResult(
-            passed=not found.broken, severity=dg.AssetCheckSeverity.ERROR, metadata=metadata,
+            passed=not wrong, metadata=metadata,
+            severity=dg.AssetCheckSeverity.ERROR if found.broken else dg.AssetCheckSeverity.WARN,
             description=found.message + (advice if found.broken else ""),
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from ok_ml.checks.datasets import dataset_checks
 from ok_ml.config.loader import load_project
 from ok_ml.lake import Lake
 from ok_ml.pipelines.judging_data import judge_data, known_verdict
+from ok_ml.pipelines.served import Served, record_live
 from ok_ml.quality.day_rules import KINDS
 from tests.quality.day_world import NAME, DayWorld
 from tests.small_project import edit, make_project
@@ -86,6 +87,12 @@ def test_a_warning_lets_what_follows_go_on_and_has_a_plot_first(open_world):
 def test_what_would_harm_users_blocks_what_follows_unless_the_yaml_says_warn(open_world, root):
     project, world = open_world()
     world.commit(DAYS[-1], twice=2)
+    success, reached, found = run(project)
+    assert (success, reached, found["uniqueness"].passed) == (True, True, False)
+    assert found["uniqueness"].severity == dg.AssetCheckSeverity.WARN
+    assert "it blocks nothing: nothing made from toy is served yet" in found["uniqueness"].description
+
+    record_live(Lake(project.lake_root), "toy_sources", Served(1, "first", DAYS[-2], 1, "v-1", DAYS[-2]))
     success, reached, found = run(project)
     assert (success, reached) == (False, False)
     assert found["uniqueness"].severity == dg.AssetCheckSeverity.ERROR

@@ -39,7 +39,13 @@ def tell(watch, number, dwell, rejected):
 
 @pytest.mark.parametrize(
     ("dwell", "rejected", "warns", "blocks"),
-    [(8.8, 0.02, False, False), (7.9, 0.02, True, False), (2.0, 0.02, False, True), (8.8, 0.06, False, True)],
+    [
+        (8.8, 0.02, False, False),
+        (7.9, 0.02, True, False),
+        (2.0, 0.02, False, True),
+        (8.8, 0.06, True, False),
+        (8.8, 0.3, False, True),
+    ],
 )
 def test_what_people_do_warns_and_what_the_log_is_like_blocks(watch, dwell, rejected, warns, blocks):
     dt = tell(watch, DAYS, dwell, rejected)
