@@ -20,7 +20,7 @@ from ok_ml.pipelines.served import LIVE_HISTORY
 from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
 
 LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
-_NEVER: Final = "9999-12-31"
+NEVER: Final = "9999-12-31"
 _RACY_SECONDS: Final = 0.1  # a folder that changed so lately may change again within the same tick of its clock
 
 
@@ -34,7 +34,7 @@ def experiment_guard(lake: Lake, experiment: str) -> Armed:
     """Of the features and the lists of an experiment."""
     served = first_served(lake, experiment)
     if served is None:
-        return Armed(_NEVER, f"nothing of {experiment} is served yet that could be protected")
+        return Armed(NEVER, f"nothing of {experiment} is served yet that could be protected")
     return Armed(served, f"{served} and before are the past that its first generation was made from")
 
 
@@ -42,7 +42,7 @@ def declared_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Arme
     """Of what the YAML of a dataset asks of its days."""
     first = [served for name in readers(project, dataset) if (served := first_served(lake, name)) is not None]
     if not first:
-        return Armed(_NEVER, f"nothing made from {dataset.dataset} is served yet that could be protected")
+        return Armed(NEVER, f"nothing made from {dataset.dataset} is served yet that could be protected")
     return Armed(min(first), f"{min(first)} and before are the past that the first generation was made from")
 
 
@@ -60,7 +60,7 @@ def bands_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Armed:
     wanting = LEAST_PAST_DAYS - len(days)
     start = minus_days(days[-1], -wanting) if days and wanting > 0 else "the next one"
     return Armed(
-        _NEVER,
+        NEVER,
         f"{len(days)} days are too short a past to tell a fault from chance; from about {start} on a fault blocks",
     )
 

@@ -18,13 +18,14 @@ from ok_ml.config.calibration import (
     Calibration,
     CheckRate,
     calibration_of,
+    limit_of_dataset,
     own_calibration,
 )
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines import calibrating as k
-from ok_ml.pipelines.guard import LEAST_PAST_DAYS, readers
+from ok_ml.pipelines.guard import LEAST_PAST_DAYS, NEVER, bands_guard, readers
 from ok_ml.pipelines.series_watch import PAST_REPORT, judged_numbers
 from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.forecasts import LEAST_DAYS
@@ -114,6 +115,32 @@ def report_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Manifes
         return lake.commit(
             folder, rows=len(rows), data_version=fingerprint({"rows": rows}), inputs=inputs, details=details
         )
+
+
+def past_findings(dataset: DatasetConfig, lake: Lake, most: int) -> list[dict[str, Any]]:
+    """The worst findings in the days that came in together."""
+    found = lake.find(dataset.dataset, PAST_REPORT)
+    return lake.read(dataset.dataset, PAST_REPORT).slice(0, most).to_pylist() if found is not None else []
+
+
+def guard_line(project: Project, dataset: DatasetConfig, lake: Lake) -> str:
+    """What the checks of a log may do from the next day on, in a line."""
+    if dataset.partition.grain != "day":
+        return "of months no number is held against its past: declared rules only"
+    limit, armed = limit_of_dataset(project, dataset.dataset), bands_guard(project, dataset, lake)
+    past = lake.find(dataset.dataset, PAST_REPORT)
+    told = (
+        f"; {past.rows} findings in {past.details['judged']} past days, none of which blocks"
+        if past is not None
+        else ""
+    )
+    days = lake.partitions(dataset.dataset, c.EVENTS)
+    own = own_calibration(project, dataset.dataset)
+    calibrated = own is not None or any(calibration_of(project.root, name) for name in readers(project, dataset))
+    if not calibrated:
+        return f"findings warn{told}: {armed.why}"
+    after = max(armed.after if armed.after < NEVER else "", days[-1] if armed.after == NEVER and days else "")
+    return f"days after {after} may block, at limit {limit.value:.2f} ({limit.origin}){told}"
 
 
 def past_rows(seen: Scan, own: dict[str, float]) -> list[dict[str, Any]]:

@@ -115,6 +115,11 @@ class SourceRecommendation:
         """Day -> headline, of the days of the log that block: no label, window or reference holds one."""
         return blocked_log(self.lake, self.dataset_scope)
 
+    def newest_blocked(self) -> str | None:
+        """The newest day of the log, if it blocks."""
+        days = self._admitted()
+        return days[-1] if days and days[-1] in self.blocked() else None
+
     def _admitted(self) -> list[str]:
         first, last = declared_range(self.dataset)
         known = self.lake.partitions(self.dataset_scope, c.EVENTS)

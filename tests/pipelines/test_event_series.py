@@ -210,7 +210,7 @@ def test_a_past_is_reported_on_and_blocks_nothing(tmp_path_factory: pytest.TempP
     assert "It blocks nothing: nothing made from ok_world is served yet" in verdict.details["headline"]
     report = log.lake.read(DATASET, PAST_REPORT).to_pylist()
     assert {row["day"] for row in report if row["grave"]} == {broken}
-    assert [row["score"] for row in report][0] == max((row["score"] for row in report if row["grave"]), key=abs)
+    assert report[0]["score"] == max((row["score"] for row in report if row["grave"]), key=abs)
     assert "last good generation" not in str(report) + verdict.details["headline"]
 
 
