@@ -10,11 +10,12 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from ok_ml import columns as c
 from ok_ml.quality.bands import Deviation
 
 # A number that moves by so much, up or down.
 MOVED: Final[Mapping[str, float]] = {
-    "rejected_share": 0.2,  # rows that break the contract
+    "rejected_share": 0.2,  # rows that break the contract, of one reason
     "null_share": 0.5,  # a column that is not filled any more
     "duplicate_share": 0.1,  # rows that the day has twice
     "repeated_share": 0.2,  # rows of a day before under this date
@@ -38,6 +39,8 @@ MULTIPLIED: Final[Mapping[str, float]] = {
 FALLEN: Final[Mapping[str, float]] = {
     "rows": 0.05,  # an export that broke off; a quiet holiday keeps more
 }  # fmt: skip
+# Of rows set aside: all reasons together, and words that the mapping does not know, since a new button is no fault.
+_NO_FAULT: Final = ("", f"unknown_{c.EVENT_TYPE}")
 
 
 def is_grave(one: Deviation) -> bool:
@@ -45,6 +48,8 @@ def is_grave(one: Deviation) -> bool:
     if not one.outside:
         return False
     metric, seen, expected = one.name.metric, one.value or 0.0, one.band.expected
+    if metric == "rejected_share" and one.name.group in _NO_FAULT:
+        return False
     if metric in MOVED:
         return abs(seen - expected) >= MOVED[metric]
     if metric in MULTIPLIED:

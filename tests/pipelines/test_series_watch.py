@@ -13,7 +13,7 @@ from ok_ml.pipelines.series_watch import SeriesWatch
 from ok_ml.quality.series import GROUP, METRIC, Name, Number, series_table
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
-DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "")
+DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "bad_user_id")
 
 
 def day(number: int) -> str:
