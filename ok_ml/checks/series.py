@@ -7,11 +7,13 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import failures, plot_metadata, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.acceptance import command_of
 
 NAME = "bands"
 _SHOWN = 15
@@ -86,7 +88,7 @@ def experiment_series_check(
 
 
 def _nothing(scope: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=True, description=f"{scope}: no numbers by day yet: nothing to judge")
+    return nothing_judged(f"{scope}: no numbers by day yet: nothing to judge")
 
 
 def _result(
@@ -103,6 +105,8 @@ def _result(
     if verdict.deviations:
         metadata["worst"] = table_metadata(_rows(verdict))
         metadata.update(_picture(project, watch, verdict))
+    elif not still:
+        return nothing_judged(verdict.headline, metadata=metadata)
     grave = verdict.dt in still and blocking
     return dg.AssetCheckResult(
         passed=not still and not verdict.warns,
@@ -129,10 +133,12 @@ def _description(watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, st
     if not still and not verdict.warns:
         return verdict.headline
     newest = max(still, default=verdict.dt)
+    said = still.get(newest, verdict.headline)
+    command = command_of(watch.scope, newest)
+    if not blocking:
+        return f"{said}. If the change is real: {command}"
     others = sorted(set(still) - {newest})
     more = f" Blocking too: {', '.join(others)}." if others else ""
-    remedy = (
-        f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. Repair the log and ingest {newest} again, or,"
-        f" if the change is real: ok-ml accept {watch.scope} {newest} --reason TEXT"
-    )
-    return f"{still.get(newest, verdict.headline)}.{more}{remedy if blocking else ''}"
+    look = f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. Data that are wrong: mend the log of {newest}, then"
+    remedy = f"{look} ok-ml repair {watch.scope} {newest}"
+    return f"{way_out_first(said, newest, command, blocks=bool(still))}.{more}{remedy}"

@@ -1,6 +1,7 @@
 """One Dagster run inside this process: what it covers, how far it is, and what stopped it."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.3
 _REMIND_SECONDS = 15.0
+_ACCEPTS = re.compile(r"ok-ml accept \S+ \S+ --reason TEXT")
 _CHECK_FAILED, _INTERRUPTED = "DagsterAssetCheckFailedError", "DagsterExecutionInterruptedError"
 
 
@@ -139,8 +141,8 @@ class Watcher:
         self._rows.setdefault(step, {})[name] = int(value.value) if value is not None else None
 
 
-def first_failure(result: Any) -> OkMlError:
-    """What stopped a run, as the error that the step raised, so that the exit code is its own."""
+def first_failure(result: Any, *, serving: bool) -> OkMlError:
+    """What stopped a run, as the error that the step raised, so that the exit code is its own; is anything served meanwhile?"""
     for event in result.all_events:
         if event.event_type_value == "PIPELINE_CANCELED":
             raise KeyboardInterrupt
@@ -149,7 +151,7 @@ def first_failure(result: Any) -> OkMlError:
             if getattr(_cause(data.error), "cls_name", "") == _INTERRUPTED:  # by Ctrl-C, which Dagster takes for itself
                 raise KeyboardInterrupt
             if getattr(_cause(data.error), "cls_name", "") == _CHECK_FAILED:
-                return _refusal(result, event.step_key or "")
+                return _refusal(result, event.step_key or "", serving=serving)
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
             kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepError)
             step = (event.step_key or "").replace("__", "/", 1)
@@ -157,17 +159,19 @@ def first_failure(result: Any) -> OkMlError:
     return StepError("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
 
 
-def _refusal(result: Any, step: str) -> GateRefused:
+def _refusal(result: Any, step: str, *, serving: bool) -> GateRefused:
     """What a blocking check said; Dagster itself names only the check."""
     said = [
         f"{found.asset_key.to_user_string()}, check {found.check_name}: {found.description or 'failed'}"
         for found in result.get_asset_check_evaluations()
         if not found.passed and found.severity.name == "ERROR"
     ]
+    commands = dict.fromkeys(command for text in said for command in _ACCEPTS.findall(text))
+    way_out = f"if the change is real: {', then '.join(commands)}; else " if commands else ""
     return GateRefused(
         "; ".join(said) or f"{step.replace('__', '/', 1)}: a blocking check failed",
-        why="what hangs on it was not made; the last good generation is still served",
-        remedy="mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
+        why=f"what hangs on it was not made; {'the last good generation is still' if serving else 'nothing is'} served",
+        remedy=f"{way_out}mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
     )
 
 

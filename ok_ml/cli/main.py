@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "config": "ok_ml.cli.commands.config:config",
     "validate": "ok_ml.cli.commands.config:validate",
     "features": "ok_ml.cli.commands.features:features",
-    "accept": "ok_ml.cli.commands.calibrate:accept",
+    "accept": "ok_ml.cli.commands.accept:accept",
     "calibrate": "ok_ml.cli.commands.calibrate:calibrate",
     "doctor": "ok_ml.cli.commands.doctor:doctor",
     "clean": "ok_ml.cli.commands.clean:clean",

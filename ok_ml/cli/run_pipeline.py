@@ -208,7 +208,8 @@ class PipelineRun:
                 raise_on_error=False,
             )
         if not result.success:
-            raise first_failure(result)
+            serving = self.pipeline.lake.find(self.experiment, c.LIVE_PREDICTIONS) is not None
+            raise first_failure(result, serving=serving)
 
     def _require_machine(self) -> None:
         """Before the first work: what only Spark and the broker, minutes later, would find missing."""

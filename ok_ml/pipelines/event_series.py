@@ -1,6 +1,5 @@
 """event_statistics of a dataset's days, their verdict, and which days of the log must not reach users."""
 
-import getpass
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from ok_ml.pipelines.guard import bands_guard, blocked_log, readers
 from ok_ml.pipelines.own_past import PAST_DAYS, calibrate_on_past, report_past
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
+from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
 
 if TYPE_CHECKING:
@@ -42,12 +42,6 @@ def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesW
     days = max([_LEAST_WINDOW_DAYS, *(feature_window_days(project, name) for name in readers(project, dataset))])
     limit, armed = limit_of_dataset(project, dataset.dataset), bands_guard(project, dataset, lake)
     return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit, days, armed)
-
-
-def feature_window_days(project: Project, experiment: str) -> int:
-    """The longest window of an experiment's features, days."""
-    stage = project.experiments[experiment].stages.features
-    return max(stage.activity_days, stage.affinity_days, stage.popularity_days)
 
 
 def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[SeriesVerdict]:
@@ -82,12 +76,6 @@ def is_settled(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) ->
     found, before = lake.find(scope, c.EVENT_STATISTICS, dt), _days_before(lake, scope, dt, blocked_log(lake, scope))
     current = found is not None and found.inputs == _record(lake, scope, dt, before)
     return current and event_watch(project, dataset, lake).is_judged(dt)
-
-
-def accept_day(project: Project, dataset: str, dt: str, reason: str) -> Manifest:
-    """Release a blocked day of a dataset in the name of the person at the keyboard."""
-    watch = event_watch(project, project.datasets[dataset], Lake(project.lake_root))
-    return watch.accept(dt, who=getpass.getuser(), reason=reason)
 
 
 def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Deviation, dt: str) -> Path | None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml import columns as c
-from ok_ml.config.calibration import DEFAULT_LIMIT, Limit, calibration_of, own_calibration
+from ok_ml.config.calibration import calibration_of, own_calibration
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
-from ok_ml.pipelines.series_watch import Armed, SeriesWatch, acceptance_table, verdict_table
+from ok_ml.pipelines.series_watch import Armed
 from ok_ml.pipelines.served import LIVE_HISTORY
-from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
+from ok_ml.quality.acceptance import blocks, still_open, verdict_on
+from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
 
 LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
 NEVER: Final = "9999-12-31"
@@ -88,9 +89,12 @@ def blocked_log(lake: Lake, scope: str) -> dict[str, str]:
     known = _KEPT.get(lake.root / scope)
     if known is not None and known[0] == stamp:
         return known[1]
-    dts = lake.partitions(scope, c.EVENTS)
-    watch = SeriesWatch(lake, scope, c.EVENT_STATISTICS, Limit(DEFAULT_LIMIT, ""))
-    found = {**_blocked_by_rules(lake, scope, dts), **watch.blocked(dts)}
+    found: dict[str, str] = {}
+    for table in (EVENT_VERDICT, DECLARED_VERDICT):
+        for dt in lake.partitions(scope, table):
+            judged = verdict_on(lake, scope, table, dt)
+            if judged is not None and blocks(still_open(lake, judged)):
+                found.setdefault(dt, judged.headline)
     if time.time_ns() - max(stamp, default=0) > _RACY_SECONDS * 1e9:
         _KEPT[lake.root / scope] = (stamp, found)
     return found
@@ -100,34 +104,15 @@ _KEPT: Final[dict[Path, tuple[tuple[int, ...], dict[str, str]]]] = {}
 
 
 def _tables() -> list[str]:
-    return [
-        c.EVENT_STATISTICS,
-        verdict_table(c.EVENT_STATISTICS),
-        acceptance_table(c.EVENT_STATISTICS),
-        c.EVENTS,
-        DECLARED_VERDICT,
-    ]
-
-
-def _blocked_by_rules(lake: Lake, scope: str, dts: Sequence[str]) -> dict[str, str]:
-    """Days whose declared rules block on the rows that they have now."""
-    found: dict[str, str] = {}
-    for dt in dts:
-        verdict = lake.find(scope, DECLARED_VERDICT, dt)
-        if verdict is not None and verdict.details.get("blocks"):
-            events = lake.find(scope, c.EVENTS, dt)
-            if events is not None and verdict.inputs.get("events") == events.data_version:
-                found[dt] = str(verdict.details["headline"])
-    return found
+    verdicts = [EVENT_VERDICT, DECLARED_VERDICT]
+    return [c.EVENTS, c.EVENT_STATISTICS, *verdicts, *(f"{table}_acceptance" for table in verdicts)]
 
 
 def blocked_features(lake: Lake, experiment: str, dts: Sequence[str]) -> set[str]:
     """Those of some days whose own features block, as they are now."""
     armed, found = experiment_guard(lake, experiment), set[str]()
     for dt in filter(armed.blocks_on, dts):
-        verdict = lake.find(experiment, FEATURE_VERDICT, dt)
-        if verdict is not None and verdict.details.get("blocks"):
-            statistics = lake.find(experiment, c.FEATURE_STATISTICS, dt)
-            if statistics is not None and verdict.inputs.get("statistics") == statistics.data_version:
-                found.add(dt)
+        judged = verdict_on(lake, experiment, FEATURE_VERDICT, dt)
+        if judged is not None and blocks(still_open(lake, judged)):
+            found.add(dt)
     return found

@@ -11,6 +11,7 @@ from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.pipelines.guard import blocked_log, declared_guard
 from ok_ml.pipelines.series_watch import Armed
+from ok_ml.quality.acceptance import Judged, found_in, kept, told_of
 from ok_ml.quality.rules import Finding, Rule, failures, judge, summary, with_since
 from ok_ml.quality.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
 
@@ -45,11 +46,13 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed and commit else None
     verdict = Verdict(day, by_kind, f"{day}: {summary(found)}", picture)
     if commit:
+        judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, day, found_in(found))
         lake.write(
             config.dataset, DECLARED_VERDICT, day, to_table(by_kind), sort_by=["kind", "entity", "feature", "statistic"],
-            inputs=_judged(project, config, manifest), details={"blocks": verdict.blocks, "headline": verdict.headline},
+            inputs=_judged(project, config, manifest),
+            details={"blocks": verdict.blocks, "headline": verdict.headline, **kept(judged)},
         )  # fmt: skip
-    return verdict
+    return _accepted(lake, config, verdict)
 
 
 def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
@@ -59,7 +62,14 @@ def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict |
     if found is None or events is None or found.inputs != _judged(project, config, events):
         return None
     by_kind = from_table(lake.read(config.dataset, DECLARED_VERDICT, [dt]))
-    return Verdict(dt, by_kind, str(found.details["headline"]))
+    return _accepted(lake, config, Verdict(dt, by_kind, str(found.details["headline"])))
+
+
+def _accepted(lake: Lake, config: DatasetConfig, verdict: Verdict) -> Verdict:
+    """The verdict with what a person has accepted of it."""
+    judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, verdict.dt)
+    by_kind = {kind: told_of(lake, judged, findings) for kind, findings in verdict.by_kind.items()}
+    return replace(verdict, by_kind=by_kind)
 
 
 def limits_of(config: DatasetConfig) -> str:

@@ -17,11 +17,11 @@ from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
 from ok_ml.pipelines.featuring import ENTITY_OF
 from ok_ml.pipelines.guard import blocked_features
-from ok_ml.pipelines.series_watch import verdict_table
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality import columns as q
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.rules import Finding, Rule
+from ok_ml.quality.verdicts import EVENT_VERDICT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +137,7 @@ def _has_features(pipeline: SourceRecommendation, dt: str) -> bool:
 
 def _log_moved(lake: Lake, scope: str, dt: str) -> str:
     """Whether something in the log of the day explains features that moved."""
-    verdict = lake.find(scope, verdict_table(c.EVENT_STATISTICS), dt)
+    verdict = lake.find(scope, EVENT_VERDICT, dt)
     if verdict is not None and verdict.details.get("outside"):
         return f"the log of {dt} moved too: {str(verdict.details.get('headline', ''))[:160]}"
     known = lake.partitions(scope, c.EVENTS)

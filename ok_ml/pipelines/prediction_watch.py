@@ -286,23 +286,6 @@ def _numbers_served(pipeline: SourceRecommendation, dt: str) -> dict[Name, Numbe
     return read_days(lake, name, c.PREDICTION_STATISTICS, known[-1:])[known[-1]] if known else {}
 
 
-def require_statistics(pipeline: SourceRecommendation) -> None:
-    """Publication judges again: a check binds only its own run.
-
-    Raises
-    ------
-    GateRefused
-        The newest predictions break a declared limit, or nobody counted them.
-    """
-    verdict = judge_statistics(pipeline)
-    if verdict.broken:
-        raise GateRefused(
-            f"{pipeline.name}: the lists of {verdict.message}", why="the last good generation is still served, and stays; these would reach everybody",
-            remedy=f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}; mend the data or the model and predict again, or change"
-            " checks.predictions if the change is real",
-        )  # fmt: skip
-
-
 def _value(numbers: dict[Name, Number], rule: Rule) -> float | None:
     found = numbers.get(Name(rule.metric))
     return found.value if found is not None else None

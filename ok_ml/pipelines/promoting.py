@@ -13,6 +13,7 @@ from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_sha256
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
+from ok_ml.pipelines.refused_models import let_through
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.training import model_file
 from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
@@ -42,10 +43,10 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
     """
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
-    decision = _decide(pipeline, evaluated)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
+    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, evaluated))
     if not decision.promote:
-        kept = _keep(pipeline, challenger, present, decision, inputs)
+        kept = _keep(pipeline, challenger, present, decision, inputs, judged.command)
         # A promotion that was killed after the alias moved left it on a model that never became champion.
         registry.set_registered_model_alias(pipeline.name, ALIAS, kept.details["model_version"])
         return kept
@@ -193,12 +194,14 @@ def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[st
 
 def _keep(
     pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, decision: Decision,
-    inputs: dict[str, str],
+    inputs: dict[str, str], accept: str,
 ) -> Manifest:  # fmt: skip
     if present is None:
         raise GateRefused(
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
-            why="there is no older champion to keep serving", remedy="look at the evaluation; change the model or the gate in the YAML",
+            why="there is no older champion to keep serving",
+            remedy=f"{accept}, then ok-ml run {pipeline.name}, promotes it all the same, with your name in its signed record; "
+            "or look at the evaluation and change the model, or the gate, in the YAML",
         )  # fmt: skip
     record = PromotionRecord.from_json((pipeline.lake.folder(present) / RECORD_FILE).read_bytes())
     return _commit(pipeline, challenger, present, record, decision, inputs)

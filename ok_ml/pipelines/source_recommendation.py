@@ -228,9 +228,16 @@ class SourceRecommendation:
                             grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
 
     def champion_inputs(self) -> dict[str, str]:
-        """Record of a promotion decision."""
+        """Record of a promotion decision, and of the person who takes another one."""
+        from ok_ml.pipelines.refused_models import accepted_model
+
+        accepted = accepted_model(self)
+        by_hand = {"accepted": f"{accepted.who} {accepted.when}"} if accepted is not None else {}
         return self._record(
-            c.CHAMPION, [self.config.gate], {(self.name, c.EVALUATION): [WHOLE], (self.name, c.MODEL): [WHOLE]}
+            c.CHAMPION,
+            [self.config.gate],
+            {(self.name, c.EVALUATION): [WHOLE], (self.name, c.MODEL): [WHOLE]},
+            **by_hand,
         )
 
     def predictions_inputs(self, dt: str) -> dict[str, str]:

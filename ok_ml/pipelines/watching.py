@@ -17,7 +17,9 @@ from ok_ml.pipelines.guard import blocked_features, experiment_guard
 from ok_ml.pipelines.judging_data import limits_of
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.acceptance import Judged, found_in, kept
 from ok_ml.quality.bins import BINS_FILE, REFERENCE_FILE
+from ok_ml.quality.blocked import OF_LOG, of_features, way_out
 from ok_ml.quality.verdicts import FEATURE_VERDICT
 
 if TYPE_CHECKING:
@@ -164,8 +166,8 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
 
     Older days are counted for their history only: what is served next comes from the newest one.
     """
-    from ok_ml.pipelines.judging_features import feature_findings, plot_finding
-    from ok_ml.quality.rules import failures, summary
+    from ok_ml.pipelines.judging_features import blocking_data, own_findings, plot_finding
+    from ok_ml.quality.rules import failures, in_order, summary
     from ok_ml.quality.verdicts import FEATURES, to_table
 
     dt = pipeline.calendar().serve_cut
@@ -173,14 +175,17 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
     if manifest is None:
         return Verdict(dt, [], [], False, f"{dt}, the newest day, has no statistics yet: nothing to judge", None)
     settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
-    findings = feature_findings(pipeline, dt)
+    own, of_log = own_findings(pipeline, dt), blocking_data(pipeline, dt)
+    findings = in_order([*own, *of_log])
     failed = failures(findings)
     headline, blocks = f"{dt}: {summary(findings)}", bool(failures(findings, "block"))
     worst = plot_finding(pipeline, failed[0]) if failed else None
     verdict = Verdict(dt, findings, failed, blocks, headline, plot_drift(pipeline, dt), worst)
+    judged = Judged.now(pipeline.lake, pipeline.name, VERDICT, dt, found_in(own))
+    found = {**kept(judged), OF_LOG: [list(one) for one in found_in(of_log)]}
     pipeline.lake.write(
         pipeline.name, VERDICT, dt, to_table({FEATURES: findings}), sort_by=["message"], inputs=_judged(pipeline, manifest),
-        details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed)},
+        details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed), **found},
     )  # fmt: skip
     return verdict
 
@@ -240,12 +245,12 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
             why="predictions from features that nobody checked could harm every user at once",
             remedy=f"materialise {pipeline.name}/{c.FEATURE_STATISTICS} for {dt}; its check writes the verdict",
         )
-    if found.details.get("blocks"):
+    blocked = of_features(pipeline.project, pipeline.name, dt)
+    if blocked:
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
-            why="the last good generation is still served; a new one would carry the fault to every user",
-            remedy=f"repair the data of {dt}, ingest the day again, or retrain if the change is real; a day of the log that was "
-            f"found odd and is right: ok-ml accept {pipeline.dataset_scope} DAY --reason TEXT",
+            why="a new generation would carry the fault to every user; what is served stays",
+            remedy="; ".join(way_out(one, pipeline.dataset_scope) for one in blocked),
         )
     return found
 

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Final, TypeVar
 
@@ -15,7 +16,9 @@ from ok_ml.incidents.courier import Couriers
 from ok_ml.incidents.policy import Policy
 from ok_ml.incidents.reconcile import Changes, reconcile
 from ok_ml.incidents.routes import channels_of, known_addresses
+from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
+from ok_ml.quality.blocked import stories
 from ok_ml.sensors.check_source import CURSOR as CHECKS
 from ok_ml.sensors.check_source import look_at_checks
 from ok_ml.sensors.freshness_source import CURSOR as WATCH
@@ -93,6 +96,8 @@ class Watch:
             members = [member for one in transaction.open_incidents() for member in one.failing]
         instance, graph, now = self.instance, self.graph, self.now
         checks = self._try("checks", lambda: look_at_checks(instance, graph, cursors[CHECKS], now))
+        if checks is not None:
+            checks.failing = self._try_telling(checks.failing)
         found: list[Look | None] = [
             checks,
             self._try("freshness", lambda: look_at_freshness(instance, graph, self.project, cursors[WATCH], now)),
@@ -104,6 +109,21 @@ class Watch:
             look = lambda: look_at_runs(instance, graph, cursors[RUNS], checks.failed_in, runs, now)  # noqa: E731
             found.append(self._try("runs", look))
         return [one for one in found if one is not None]
+
+    def _try_telling(self, failing: list[Signal]) -> list[Signal]:
+        """The failing checks, those that hold back a publication with the sentence that every page says of it first."""
+        try:
+            told = stories(self.project)
+        except _TROUBLE as error:
+            self.trouble.append(f"what holds back publications could not be looked at: {_first_line(error)}")
+            return failing
+        of = {scope: text for name, text in told.items() for scope in (self.project.dataset_of(name).dataset, name)}
+        return [
+            replace(one, detail=f"{of[one.asset[0]]}\n{one.detail}")
+            if one.asset is not None and one.severity == "error" and one.asset[0] in of
+            else one
+            for one in failing
+        ]
 
     def _try(self, name: str, look: Callable[[], Seen]) -> Seen | None:
         try:

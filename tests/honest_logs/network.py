@@ -114,7 +114,11 @@ class HonestLog:
         if shape.duration:
             columns["duration_ms"] = "durationMs"
         typed = "event_type" in columns
-        said = f"event_types: {{{', '.join(f'{raw}: {kind}' for raw, kind in kinds.items())}}}" if typed else "constants: {event_type: click}"
+        said = (
+            f"event_types: {{{', '.join(f'{raw}: {kind}' for raw, kind in kinds.items())}}}"
+            if typed
+            else "constants: {event_type: click}"
+        )
         return f"""\
 dataset: {name}
 description: "An honest log."
@@ -147,7 +151,10 @@ def made(shape: Shape, day: int, seed: int) -> pa.Table:
     sources[rng.random(count) < shape.one_source(day)] = _source_id(shape, day, 3)
     robot = shape.robot(day)
     if robot:
-        users, sources = np.append(users, np.full(robot, 9_999_991)), np.append(sources, rng.choice(sources, robot) if count else np.full(robot, 7))
+        users, sources = (
+            np.append(users, np.full(robot, 9_999_991)),
+            np.append(sources, rng.choice(sources, robot) if count else np.full(robot, 7)),
+        )
     copies = rng.random(len(users)) < shape.copies
     time = _times(shape, day, len(users), rng)
     order = np.argsort(time, kind="stable")
@@ -204,14 +211,24 @@ def _words(shares: Mapping[str, float], count: int, rng: np.random.Generator) ->
 
 def _rows(shape: Shape, day: int, users: Any, sources: Any, time: Any, rng: np.random.Generator) -> pa.Table:
     count = len(users)
-    action = _words(shape.shares(day), count, rng) if shape.shares else np.full(count, "show" if shape.impressions else "click", object)
+    action = (
+        _words(shape.shares(day), count, rng)
+        if shape.shares
+        else np.full(count, "show" if shape.impressions else "click", object)
+    )
     item = sources * 1000 + time // 60_000 % 1000
-    spent = np.exp(np.log(shape.duration(day)) + shape.spread * rng.standard_normal(count)) if shape.duration else np.zeros(count)
+    spent = (
+        np.exp(np.log(shape.duration(day)) + shape.spread * rng.standard_normal(count))
+        if shape.duration
+        else np.zeros(count)
+    )
     spent = np.where(rng.random(count) < shape.nulls(day), np.nan, spent) if shape.duration else np.full(count, np.nan)
     position = rng.geometric(0.25, count) - 1 if shape.impressions else np.full(count, -1)
     content = _words(shape.contents(day), count, rng) if shape.contents else np.full(count, None, object)
     if shape.impressions:
-        liked = np.flatnonzero(rng.random(count) < shape.click_rate(day) * np.where(users % GROUPS == (sources - 500_000) % GROUPS, 2, 1))
+        liked = np.flatnonzero(
+            rng.random(count) < shape.click_rate(day) * np.where(users % GROUPS == (sources - 500_000) % GROUPS, 2, 1)
+        )
         kind = _words({"click": 0.7, "like": 0.3}, len(liked), rng)
         columns = (users, sources, item, content, time)
         users, sources, item, content, time = (np.append(column, column[liked]) for column in columns)

@@ -12,7 +12,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.checks.series import event_check
-from ok_ml.cli.commands.calibrate import accept
+from ok_ml.cli.commands.accept import accept
 from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
@@ -21,8 +21,8 @@ from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
+from ok_ml.pipelines.accepting import accept_day
 from ok_ml.pipelines.event_series import (
-    accept_day,
     build_event_statistics,
     event_watch,
     is_settled,
@@ -31,9 +31,10 @@ from ok_ml.pipelines.event_series import (
 from ok_ml.pipelines.featuring import build_features
 from ok_ml.pipelines.guard import blocked_log
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.series_watch import PAST_REPORT, verdict_table
+from ok_ml.pipelines.series_watch import PAST_REPORT
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
+from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.log import export_days
@@ -170,9 +171,8 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     with pytest.raises(UsageError, match="nothing is open on"):
         accept_day(log.project, DATASET, after, "no reason")
-    accepted = accept_day(log.project, DATASET, hit, "a new client")
-    assert accepted.details["who"] == "alice"
-    assert accepted.details["reason"] == "a new client"
+    ((judged, accepted),) = accept_day(log.project, DATASET, hit, "a new client")
+    assert (judged.table, accepted.who, accepted.reason) == ("event_verdict", "alice", "a new client")
     assert log.blocked() == {}
 
     # so windows hold it again, and what was made without it is made anew
@@ -205,7 +205,7 @@ def test_a_past_is_reported_on_and_blocks_nothing(tmp_path_factory: pytest.TempP
     log.arrive(range(HIT, HIT + 1))
     assert not any(log.settle().values())
     assert log.blocked() == {}
-    verdict = log.lake.manifest(DATASET, verdict_table(c.EVENT_STATISTICS), broken)
+    verdict = log.lake.manifest(DATASET, EVENT_VERDICT, broken)
     assert verdict.details["grave"]
     assert "It blocks nothing: nothing made from ok_world is served yet" in verdict.details["headline"]
     report = log.lake.read(DATASET, PAST_REPORT).to_pylist()
@@ -226,7 +226,7 @@ def test_the_command_says_which_days_block(log: Log, monkeypatch: pytest.MonkeyP
     dt = log.lake.partitions(DATASET, c.EVENTS)[0]
     done = CliRunner().invoke(accept, [DATASET, dt, "--reason", "why not"], obj=Settings())
     assert isinstance(done.exception, UsageError)
-    assert "days of event_statistics with a finding: none" in str(done.exception)
+    assert "days with an open finding: none" in str(done.exception)
 
 
 def test_months_are_not_judged(log: Log) -> None:
