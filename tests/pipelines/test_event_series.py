@@ -89,12 +89,13 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     return made
 
 
-def new_log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+def new_log(tmp_path_factory: pytest.TempPathFactory, *, days: int = DAYS) -> Log:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV"):
             patch.delenv(name, raising=False)
         patch.setenv("OK_ML_STATE", str(tmp_path_factory.mktemp("state")))
-        overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in OVERRIDES.items()}
+        world = {**OVERRIDES, "days": days}
+        overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in world.items()}
         project = load_project(ROOT, "default", "local", {**overrides, f"datasets.{DATASET}.parts": 1,
                                "experiments.prod_discovery.delivery.partitions": 1})  # fmt: skip
     return Log(project)
