@@ -25,12 +25,12 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
 
     @dg.asset_check(
         asset=key, name=NAME, blocking=True,
-        description="Every number of the day's log is within the band of its own past. A day outside blocks what is served "
-        "until it is ingested again, or released: ok-ml accept DATASET DAY --reason TEXT. What people do and how long only warns, "
-        "unless it is beyond twice the limit.",
+        description="Every number of the day's log is within the band of its own past. A day outside warns; one that no change of "
+        "people explains blocks, and nothing is learnt from it until it is delivered again, or released: "
+        "ok-ml accept DATASET DAY --reason TEXT.",
     )  # fmt: skip
     def bands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from ok_ml.pipelines.event_series import blocked_days, event_watch, settle_events
+        from ok_ml.pipelines.event_series import event_watch, settle_events
 
         lake = Lake(project.lake_root)
         with failures():
@@ -38,7 +38,7 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
         watch = event_watch(project, dataset, lake)
         if not verdicts:
             return _nothing(dataset.dataset)
-        still = blocked_days(project, dataset, lake, verdicts[-1].dt, watch.days)
+        still = watch.blocked(lake.partitions(dataset.dataset, c.EVENTS))
         context.log.info(verdicts[-1].headline)
         return _result(project, watch, verdicts[-1], still, blocking=True)
 
@@ -94,7 +94,10 @@ def _nothing(scope: str) -> dg.AssetCheckResult:
 def _result(
     project: Project, watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, str], *, blocking: bool
 ) -> dg.AssetCheckResult:
-    """Passed unless a day blocks, or the newest one is outside; the newest blocking one speaks."""
+    """Passed unless a day blocks, or the newest one is outside; the newest blocking one speaks.
+
+    The newest day alone may stop the run: an older one that blocks is left out of all windows until it is repaired.
+    """
     metadata: dict[str, Any] = {
         "limit": verdict.limit.value, "limit_origin": verdict.limit.origin, "series": len(verdict.deviations),
         "outside": len(verdict.outside),
@@ -104,7 +107,7 @@ def _result(
         metadata.update(_picture(project, watch, verdict))
     elif not still:
         return nothing_judged(verdict.headline, metadata=metadata)
-    grave = bool(still) and blocking
+    grave = verdict.dt in still and blocking
     return dg.AssetCheckResult(
         passed=not still and not verdict.warns,
         severity=dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN,

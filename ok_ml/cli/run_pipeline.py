@@ -9,16 +9,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure, run_work
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.config.models import DatasetConfig, Project
-from ok_ml.errors import DataError
+from ok_ml.errors import DataError, GateRefused
 from ok_ml.lake import WHOLE
 from ok_ml.memory import MemoryWatch
 from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+SHOWN_OF_THE_PAST: Final = 10  # findings
 
 
 class PipelineRun:
@@ -40,14 +44,40 @@ class PipelineRun:
         with ExitStack() as stack:
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
-            for phase in (self._data, self._product, self._online, self._features, self._watch, self._training):
+            refused = self._deliver()
+            for phase in (self._product, self._online, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
                 services()
                 self._execute(work)
         self._finish(time.monotonic() - started)
+        if refused is not None:
+            raise refused
         return self.summary
+
+    def _deliver(self) -> GateRefused | None:
+        """Ingest and judge the log; why its newest day is not among what is learnt from, for the end of the run.
+
+        A day that blocks costs itself: what is before it is computed and served.
+        """
+        try:
+            for work in self._data():
+                self._execute(work)
+        except GateRefused:
+            if self.pipeline.newest_blocked() is None or not self.pipeline.committed():
+                raise
+        self._tell_guard()
+        return _newest_refused(self.pipeline)
+
+    def _tell_guard(self) -> None:
+        """What the past shows, what the checks may do from the next day on, and where their limit comes from."""
+        from ok_ml.pipelines.own_past import guard_line, past_findings
+
+        dataset, lake = self.pipeline.dataset, self.pipeline.lake
+        self.summary.guard = guard_line(self.project, dataset, lake)
+        self.summary.past = past_findings(dataset, lake, SHOWN_OF_THE_PAST)
+        self.reporter.say(f"checks     {self.summary.guard}")
 
     # -- phases ----------------------------------------------------------------------------------------------
 
@@ -215,6 +245,20 @@ class PipelineRun:
         leave_headless(self.project, self.experiment, seconds, self.memory.peak_mib)
         write_data_metrics(self.project)
         describe_run(self.pipeline, self.summary)
+
+
+def _newest_refused(pipeline: SourceRecommendation) -> GateRefused | None:
+    """The newest day of the log if it blocks: what was found, what is served instead, and what goes on."""
+    dt, scope = pipeline.newest_blocked(), pipeline.dataset_scope
+    if dt is None:
+        return None
+    days = pipeline.committed()
+    return GateRefused(
+        f"{scope}: the log of {dt} is blocked, so {days[-1] if days else 'nothing'} is the newest day that is served: {pipeline.blocked()[dt]}",
+        why="nothing is learnt from a day that cannot be true, and no list is made from it",
+        remedy=f"mend it and deliver it again: ok-ml repair {scope} {dt}; if it is right: ok-ml accept {scope} {dt} --reason TEXT; then ok-ml run"
+        f" {pipeline.name}",
+    )
 
 
 def _range(days: list[str], todo: list[str]) -> tuple[str, ...]:

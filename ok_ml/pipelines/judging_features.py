@@ -8,7 +8,9 @@ from pathlib import Path
 from ok_ml import columns as c
 from ok_ml.errors import DataError, NotCommitted
 from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further
+from ok_ml.pipelines.guard import experiment_guard
+from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further, reported
+from ok_ml.pipelines.jumps import step_rules, without_jump
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.acceptance import Judged, told_of
@@ -27,10 +29,11 @@ def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
 
 def own_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
     """The rules on the features of a day alone."""
-    rules_on = rules_of(pipeline)
+    rules_on, armed = rules_of(pipeline), experiment_guard(pipeline.lake, pipeline.name)
     known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
     earlier = [other for other in known if other < dt][::-1][:DAYS_BACK]
-    found = with_since(judge(rules_on(dt), dt), earlier, _known_rules(rules_on))
+    found = with_since(judge([*rules_on(dt), *step_rules(pipeline, dt)], dt), earlier, _known_rules(rules_on))
+    found = reported(without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found, armed, dt)
     told = [finding if finding.passed else replace(finding, look=_look(pipeline, finding)) for finding in found]
     return _accepted(pipeline, dt, told)
 

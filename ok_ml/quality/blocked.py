@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
-from ok_ml.partitions import window
 from ok_ml.quality.acceptance import Found, Judged, blocks, command_of, still_open, verdict_on
 from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, LISTS_VERDICT, MODEL_VERDICT
 
@@ -60,7 +59,10 @@ def feature_window_days(project: "Project", experiment: str) -> int:
 
 
 def of_features(project: "Project", experiment: str, dt: str) -> list[Block]:
-    """What holds back the features of a day: the logs of their windows, the rules of that day's log, then they themselves."""
+    """What holds back the features of a day: the numbers of its log, the rules of its log, then they themselves.
+
+    An earlier day that blocks is left out of their windows, so it holds back itself alone.
+    """
     lake, dataset = Lake(project.lake_root), project.dataset_of(experiment)
     verdict = lake.find(experiment, FEATURE_VERDICT, dt)
     if (
@@ -70,11 +72,8 @@ def of_features(project: "Project", experiment: str, dt: str) -> list[Block]:
         rules: Judged | None = Judged.now(lake, dataset.dataset, DECLARED_VERDICT, dt, told)
     else:
         rules = verdict_on(lake, dataset.dataset, DECLARED_VERDICT, dt)
-    days = window(lake.partitions(dataset.dataset, c.EVENTS), dt, feature_window_days(project, experiment))
-    logs = days if dataset.partition.grain == "day" else []
-    bands = [verdict_on(lake, dataset.dataset, EVENT_VERDICT, day) for day in logs]
-    own = verdict_on(lake, experiment, FEATURE_VERDICT, dt)
-    return [block for one in (*bands, rules, own) if (block := _block(lake, one)) is not None]
+    bands, own = verdict_on(lake, dataset.dataset, EVENT_VERDICT, dt), verdict_on(lake, experiment, FEATURE_VERDICT, dt)
+    return [block for one in (bands, rules, own) if (block := _block(lake, one)) is not None]
 
 
 def open_blocks(project: "Project", experiment: str) -> list[Block]:

@@ -92,6 +92,12 @@ def test_what_would_harm_users_blocks_what_follows_unless_the_yaml_says_warn(ope
     project, world = open_world()
     world.commit(DAYS[-1], twice=2)
     success, reached, found = run(project)
+    assert (success, reached, found["uniqueness"].passed) == (True, True, False)
+    assert found["uniqueness"].severity == dg.AssetCheckSeverity.WARN
+    assert "it blocks nothing: nothing made from toy is served yet" in found["uniqueness"].description
+
+    world.serve(DAYS[-2])
+    success, reached, found = run(project)
     assert (success, reached) == (False, False)
     assert found["uniqueness"].severity == dg.AssetCheckSeverity.ERROR
     way_out = f"{DAYS[-1]} blocks; to go on, if the change is real: ok-ml accept {NAME} {DAYS[-1]} --reason TEXT. "

@@ -16,13 +16,14 @@ DAYS = ["2026-01-05", "2026-01-12", "2026-01-13"]
 
 @pytest.fixture
 def judged(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three days of the toy dataset, the last one with few rows and two users twice, judged."""
+    """Three days of the toy dataset, the first two served, the last one with few rows and two users twice, judged."""
     for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV", "OK_ML_STATE"):
         monkeypatch.delenv(name, raising=False)
     project = load_project(root)
     world = DayWorld(Lake(project.lake_root))
     for dt in DAYS[:2]:
         world.commit(dt)
+    world.serve(DAYS[1])
     world.commit(DAYS[2], rows=20, twice=2)
     judge_data(project, project.datasets["toy"])
     return root

@@ -15,7 +15,7 @@ from ok_ml.quality.series import GROUP, METRIC, Name, Number, series_table
 from ok_ml.quality.verdicts import EVENT_VERDICT
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
-DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "")
+DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "bad_user_id")
 
 
 def day(number: int) -> str:
@@ -41,7 +41,13 @@ def tell(watch, number, dwell, rejected):
 
 @pytest.mark.parametrize(
     ("dwell", "rejected", "warns", "blocks"),
-    [(8.8, 0.02, False, False), (7.9, 0.02, True, False), (2.0, 0.02, False, True), (8.8, 0.06, False, True)],
+    [
+        (8.8, 0.02, False, False),
+        (7.9, 0.02, True, False),
+        (2.0, 0.02, False, True),
+        (8.8, 0.06, True, False),
+        (8.8, 0.3, False, True),
+    ],
 )
 def test_what_people_do_warns_and_what_the_log_is_like_blocks(watch, dwell, rejected, warns, blocks):
     dt = tell(watch, DAYS, dwell, rejected)
@@ -67,7 +73,7 @@ def test_what_is_found_anew_on_an_accepted_day_is_open(watch):
     dt = tell(watch, DAYS, 7.9, 0.02)
     watch.judge()
     accept(watch.lake, verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt), who="alice", reason="a holiday")
-    tell(watch, DAYS, 7.9, 0.06)
+    tell(watch, DAYS, 7.9, 0.3)
     verdict = watch.judge()[-1]
     assert verdict.blocks, "other numbers"
     judged = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)

@@ -56,10 +56,24 @@ def _print(summary: "RunSummary") -> None:
     if summary.stages:
         shown = [[row.stage, row.rows, f"{row.seconds:.1f}", round(row.peak_memory_mib)] for row in summary.stages]
         write_table(["stage", "rows", "seconds", "peak MiB"], shown, right=["rows", "seconds", "peak MiB"])
+    _print_past(summary)
     print_comparison(summary.comparison)
     write_line(f"\n{summary.experiment} ({summary.size}, seed {summary.seed}): generation {summary.generation or 'none'}, "
                f"model version {summary.model_version or 'none'}, {summary.seconds:.1f} s, "
                f"peak memory {summary.peak_memory_mib:,.0f} MiB")  # fmt: skip
+
+
+def _print_past(summary: "RunSummary") -> None:
+    """What was odd in the days that came in together, worst first; it blocks nothing."""
+    if summary.past:
+        write_line("\nWhat the past shows; a history is reported on, and blocks nothing")
+        rows = [
+            [row["day"], row["number"], row["seen"], row["expected"], f"{row['score']:+.1f}", "no change of people explains it" if row["grave"] else ""]
+            for row in summary.past
+        ]  # fmt: skip
+        write_table(["day", "number", "seen", "expected", "score", "note"], rows, right=["seen", "expected", "score"])
+    if summary.guard:
+        write_line(f"checks: {summary.guard}")
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
