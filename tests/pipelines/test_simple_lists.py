@@ -10,6 +10,7 @@ from ok_ml import columns as c
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.fitting import plain_popularity, recent_popularity
+from ok_ml.pipelines.predicting import Judgement, judge_predictions
 from ok_ml.pipelines.promoting import ALIAS, SIMPLE_LIST, champion_bundle
 from ok_ml.pipelines.simple_lists import choose_list
 from ok_ml.pipelines.source_recommendation import _said
@@ -17,9 +18,9 @@ from ok_ml.pipelines.summary import simple_list
 from ok_ml.pipelines.training import UNLEARNT, assemble_training_set
 from ok_ml.recommender import baselines
 from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
-from ok_ml.recommender.scoring import ScoringBundle, score_cut_part
+from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
 from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
-from tests.recommender.tiny_world import COLD, DTS, EXPERIMENT, PARTS, USER_IDS
+from tests.recommender.tiny_world import COLD, DATASET, DTS, EXPERIMENT, PARTS, USER_IDS, write_snapshots
 
 OUT_OF_REACH = "{floor_over_popularity: 100}"
 
@@ -200,3 +201,27 @@ def test_a_training_without_labels_fails_where_no_simple_list_may_take_over(
     chain.subscribe_everybody(DTS[5:7])
     with pytest.raises(NothingToLearn, match="no positive label on"):
         assemble_training_set(chain.pipeline(gate), progress=print_nothing)
+
+
+# -- lists of people who have met everything -------------------------------------------------------------------------
+
+
+def judge_lists(chain: Chain, rows: pa.Table) -> Judgement:
+    chain.world.lake.write(EXPERIMENT, c.PREDICTIONS, DTS[-1], rows, sort_by=[c.USER_ID], by_part=True)
+    return judge_predictions(chain.pipeline())
+
+
+def test_an_empty_list_is_a_fault_only_where_something_is_left_to_recommend(chain: Chain) -> None:
+    chain.promote()
+    chain.subscribe_everybody([DTS[-1]])
+    folder, _ = champion_bundle(chain.pipeline())
+    root = str(chain.world.lake.root)
+    parts = [score_part(str(folder), root, DATASET, EXPERIMENT, DTS[-1], part) for part in range(PARTS)]
+    found = judge_lists(chain, pa.concat_tables(parts))
+    assert found.passed, found.message
+    assert found.numbers["nothing_left"] == len(USER_IDS)
+    assert f"{len(USER_IDS)} of them empty: these users are subscribed to every source" in found.message
+    write_snapshots(chain.world.lake, DTS[-1])  # now everybody has most sources left
+    found = judge_lists(chain, pa.concat_tables(parts))
+    assert not found.passed
+    assert f"{len(USER_IDS)} empty lists" in found.message
