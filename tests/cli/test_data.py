@@ -337,6 +337,25 @@ def test_what_would_stop_an_experiment_is_said_with_its_remedy_and_exit_code_1(
     assert shown.json["verdict"].startswith("no experiment would work on toy")
 
 
+def test_a_log_in_which_everybody_has_met_everything_is_stopped_with_the_way_on(ok: Ok, root: Path) -> None:
+    """What was met needs no recommendation, so there is none left; without that rule there are as many as ever."""
+    seen = [(user, source, n, "liked", START + timedelta(days=n % DAYS, minutes=n)) for n, (user, source) in
+            enumerate((user, source) for source in range(30) for user in range(40))]  # fmt: skip
+    write_toy(root, seen)
+    assert ok("data", "check", "toy", "--json").json["works"] is True
+    file = "configs/datasets/toy.yml"
+    edit(root, file, "has_impressions: true", "has_impressions: false\nsubscription: {event_types: [like]}")
+    shown = ok("data", "check", "toy", "--json")
+    assert shown.code == 1
+    (stop,) = [finding for finding in shown.json["findings"] if finding["level"] == "stop"]
+    assert stop["text"].startswith("0.00 of 30 sources are left to a user on average, all others are met (like)")
+    assert stop["remedy"].startswith("take `subscription` out of configs/datasets/toy.yml")
+    assert shown.json["left"] == 0
+    write_toy(root, [row for row in seen if (row[0] + row[1]) % 10])
+    found = ok("data", "check", "toy", "--json").json
+    assert (found["works"], found["left"]) == (True, 3.0)
+
+
 def test_an_experiment_that_asks_for_more_days_than_there_are_is_told(ok: Ok, root: Path) -> None:
     write_toy(root, toy())
     edit(root, "configs/experiments/toy_sources.yml", "  predictions:", "  evaluation: {days: 6}\n  predictions:")

@@ -48,6 +48,8 @@ class Audit:
         Events equal to another one in everything.
     reactions, without_impression
         Different (user, source, item) that were reacted to, and those of them that were never shown.
+    left
+        Sources that a user is not subscribed to by the log, on average; None where it is a raw table that says so.
     wrong_ids
         Name of the id column and value -> events with it, for 0 and -1.
     tables
@@ -73,6 +75,7 @@ class Audit:
     largest_user: tuple[int, int] | None
     reactions: int
     without_impression: int
+    left: float | None
     wrong_ids: dict[str, int]
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -114,6 +117,7 @@ def _audit(config: DatasetConfig, tally: Tally, tables: dict[str, dict[str, int]
         once={c.USERS: int((of_users == 1).sum()), c.SOURCES: int((of_sources == 1).sum())},
         largest_user=None if top is None else (int(users[top]), int(of_users[top])),
         reactions=reacted, without_impression=missing,
+        left=len(sources) - tally.subscribed.different / max(len(users), 1) if config.subscriptions is None else None,
         wrong_ids=_wrong(c.USER_ID, users, of_users) | _wrong(c.SOURCE_ID, sources, of_sources), tables=tables,
     )  # fmt: skip
 

@@ -39,6 +39,8 @@ class Tally:
         A hash of each canonical event, of which equal ones are exact duplicates.
     shown, reacted
         A hash of (user, source, item) of each impression, and of each reaction.
+    subscribed
+        A hash of (user, source) of each event that subscribes.
     first_micros, last_micros
         Bounds of the event times, microseconds since 1970-01-01 UTC.
     """
@@ -55,6 +57,7 @@ class Tally:
     rows_seen: HashSample = field(default_factory=HashSample)
     shown: HashSample = field(default_factory=HashSample)
     reacted: HashSample = field(default_factory=HashSample)
+    subscribed: HashSample = field(default_factory=HashSample)
     first_micros: int | None = None
     last_micros: int | None = None
 
@@ -105,6 +108,8 @@ class Tally:
         self.reacted.add(
             triples[np.isin(codes, [_KINDS[name] for name in (c.CLICK, c.LIKE, c.COMMENT, c.SHARE, c.HIDE)])]
         )
+        subscribing = np.isin(codes, [_KINDS[name] for name in self.config.subscription.event_types if name in _KINDS])
+        self.subscribed.add(row_hashes([users[subscribing], sources[subscribing]]))
         low, high = int(micros.min()), int(micros.max())
         self.first_micros = low if self.first_micros is None else min(low, self.first_micros)
         self.last_micros = high if self.last_micros is None else max(high, self.last_micros)

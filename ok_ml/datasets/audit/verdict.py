@@ -95,6 +95,11 @@ def _amount(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     if audit.sources < _FEW_SOURCES:
         text = f"{audit.sources:,} sources: there is nothing to choose from"
         yield Finding(STOP, text, "map source_id to something finer, e.g. the author or the item")
+    if audit.left is not None and audit.left < 1 and audit.events:
+        kinds = ", ".join(config.subscription.event_types)
+        text = f"{audit.left:.2f} of {audit.sources:,} sources are left to a user on average, all others are met ({kinds}): nothing to recommend"
+        remedy = f"take `subscription` out of configs/datasets/{audit.dataset}.yml: what was met may then be recommended again"
+        yield Finding(STOP, text, remedy)
 
 
 def _rows(audit: Audit) -> Iterator[Finding]:
