@@ -1,9 +1,10 @@
 """What the raw data are and how they become canonical: configs/datasets/<name>.yml."""
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ok_ml import columns as c
 from ok_ml.config.check_models import DatasetChecks
@@ -12,7 +13,22 @@ from ok_ml.config.row_conditions import parse_condition
 from ok_ml.config.topic_models import TopicConfig, is_topic
 
 RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
-Delimiter = Annotated[str, Field(min_length=1, max_length=1)] | None
+BLANKS = "blanks"  # as a delimiter: any number of blanks and tabs
+_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\t")
+
+
+def _written_out(delimiter: str) -> str:
+    r"""A delimiter with ``\x01``, ``\u0001`` and ``\t`` as the characters that they stand for."""
+    found = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or "9", 16)), delimiter)
+    if not 1 <= len(found) <= 16 or set(found) & set('"\r\n'):
+        raise ValueError(
+            f"expected 1 to 16 characters without double quotes and line ends (, or :: or \\x01), or {BLANKS} for any number"
+            f" of blanks and tabs; got {delimiter!r}"
+        )
+    return found
+
+
+Delimiter = Annotated[str, AfterValidator(_written_out)] | None
 
 # table -> canonical columns that a mapping must name, and those that it may name; the event time has its own section
 CANONICAL_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -72,7 +88,9 @@ class JoinMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How its files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
-    delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
+    delimiter: Delimiter = Field(
+        default=None, description="Between the fields of csv, one character or several; default: a comma."
+    )
     header: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
     )
@@ -91,7 +109,9 @@ class TableMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How the files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
-    delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
+    delimiter: Delimiter = Field(
+        default=None, description="Between the fields of csv, one character or several; default: a comma."
+    )
     header: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
     )

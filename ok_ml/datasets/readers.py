@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ok_ml.config.models import JoinMapping, TableMapping
 from ok_ml.datasets.delimited import read_delimited
 from ok_ml.datasets.json_lines import json_schema, read_json_lines
-from ok_ml.datasets.raw_files import RawFile, open_whole
+from ok_ml.datasets.raw_files import BROKEN, OtherContentError, RawFile, open_whole, refuse_compressed
 from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
 from ok_ml.datasets.remote_files import RemoteFile, fault_of
 from ok_ml.errors import DataError, OkMlError
@@ -45,7 +45,7 @@ def read_batches(
     """
     try:
         yield from _READERS[shape.format](file, shape, columns, key, sizes or Sizes())
-    except (pa.ArrowException, OSError, UnicodeDecodeError, LookupError) as error:
+    except (*BROKEN, OtherContentError) as error:
         raise _fault(error, file, shape, key) from error
 
 
@@ -61,18 +61,21 @@ def file_schema(file: RawFile, shape: FileShape, columns: list[str], key: str, s
     """The types of the named columns of one file; raises as `read_batches` does. A null type says: no value at all."""
     try:
         if shape.format == "parquet":
+            refuse_compressed(file)
             with open_whole(file) as handle, pq.ParquetFile(handle) as parquet:
                 check_columns(columns, parquet.schema_arrow.names, str(file), key)
                 return pa.schema([parquet.schema_arrow.field(name) for name in columns])
         if shape.format == "jsonl":
             return json_schema(file, shape, columns, key, sizes or Sizes())
-    except (pa.ArrowException, OSError, UnicodeDecodeError, LookupError) as error:
+    except (*BROKEN, OtherContentError) as error:
         raise _fault(error, file, shape, key) from error
     return pa.schema([(name, pa.string()) for name in columns])
 
 
 def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlError:
     """What an error of reading means."""
+    if isinstance(error, OtherContentError):
+        return error.of(key)
     if isinstance(error, FileNotFoundError):
         return DataError(
             f"{key}: {file} was there a moment ago and is gone",
@@ -92,6 +95,7 @@ def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlE
 
 
 def _parquet(file: RawFile, _shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> Iterator[RawRows]:
+    refuse_compressed(file)
     with open_whole(file) as handle, pq.ParquetFile(handle, buffer_size=_COLUMN_BUFFER_BYTES) as parquet:
         check_columns(columns, parquet.schema_arrow.names, str(file), key)
         for batch in parquet.iter_batches(sizes.rows, columns=columns):
