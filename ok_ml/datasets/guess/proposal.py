@@ -85,7 +85,7 @@ class _Draft:
 
     def __init__(self, name: str, path: str, sample: Sample, roles: Roles, grain: str) -> None:
         self._name, self._path, self._sample, self._roles, self._grain = name, path, sample, roles, grain
-        self.doubts: list[str] = list(roles.time.doubts)
+        self.doubts: list[str] = [f"{name}: {doubt}" for name, doubt in sample.doubts.items()] + list(roles.time.doubts)
         self._types = self._event_types()
 
     def text(self, rows: int) -> str:
@@ -110,9 +110,15 @@ class _Draft:
         ]
 
     def _file(self) -> list[str]:
-        shape = {name: value for name, value in self._sample.shape.items() if name != "format"}
-        lines = [f"  path: {scalar(self._path)}", f"  format: {self._sample.shape['format']}"]
-        return [*lines, *(f"  {name}: {_value(value)}" for name, value in shape.items())]
+        shape, lines = self._sample.shape, [f"  path: {scalar(self._path)}"]
+        for name, value in shape.items():
+            said = [
+                self._sample.remarks.get(name, ""),
+                *(f"{doubt}?" for doubt in [self._sample.doubts.get(name)] if doubt),
+            ]
+            remark = "; ".join(text for text in said if text)
+            lines.append(_remark(f"  {name}: {_value(value)}", remark) if remark else f"  {name}: {_value(value)}")
+        return lines
 
     def _columns(self) -> list[str]:
         lines, texts = ["  columns:"], []

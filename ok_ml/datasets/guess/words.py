@@ -36,7 +36,7 @@ ROLE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     c.POSITION: ("position", "pos", "rank", "slot", "place", "позиция", "место"),
     TIME: (
-        "timestamp", "datetime", "time", "ts", "date", "when", "moment", "occurred", "created", "logged", "day", "время",
+        "timestamp", "datetime", "time", "ts", "date", "dt", "when", "moment", "occurred", "created", "logged", "day", "время",
         "дата", "когда", "день",
     ),
     WEIGHT: (
@@ -120,6 +120,11 @@ def name_score(name: str, role: str) -> float:
     known = ROLE_WORDS[role]
     places = [known.index(word) for word in (*words, *found) if word in known]
     return 3.0 + 1.0 / (1 + min(places)) if places else 0.0
+
+
+def is_known(name: str) -> bool:
+    """Whether a name speaks for any role."""
+    return any(name_score(name, role) for role in ROLE_WORDS)
 
 
 def is_id(name: str) -> bool:
