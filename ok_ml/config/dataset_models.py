@@ -1,7 +1,7 @@
 """What the raw data are and how they become canonical: configs/datasets/<name>.yml."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -140,9 +140,13 @@ class TimeMapping(Frozen):
     """How the event time is read."""
 
     columns: tuple[str, ...] = Field(description="One raw column, or year, month, day columns in this order.")
-    format: str = Field(
+    format: str | tuple[str, ...] = Field(
         default="auto",
-        description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, epoch_us, or a strptime format.",
+        description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, epoch_us, epoch_ns, epoch_d (days), epoch "
+        "(the unit by the size of each number), or a strptime format; of a list each value is read by the first that can.",
+    )
+    origin: str | None = Field(
+        default=None, description="ISO moment, UTC, from which epoch_* counts; default 1970-01-01."
     )
     timezone: str = Field(default="UTC", description="Zone of times that do not name their own; days are always UTC.")
     min_date: str | None = Field(default=None, description="Rows before it are set aside.")
@@ -158,6 +162,8 @@ class TimeMapping(Frozen):
     def _one_column_or_three(self) -> "TimeMapping":
         if len(self.columns) not in (1, 3):
             raise ValueError(f"columns: expected one column, or year, month, day; received {len(self.columns)}")
+        if self.origin is not None:
+            datetime.fromisoformat(self.origin)
         for day in (self.min_date, self.max_date):
             if day is not None:
                 date.fromisoformat(day)

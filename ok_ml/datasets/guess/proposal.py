@@ -141,6 +141,8 @@ class _Draft:
         said: dict[str, Any] = {"columns": list(time.columns)}
         if time.format != "auto":
             said["format"] = time.format
+        if time.origin is not None:
+            said["origin"] = time.origin
         if not time.has_zone:
             said["timezone"] = time.timezone
         return [_remark(f"  time: {flow(said)}", "; ".join([time.why, *(f"{doubt}?" for doubt in time.doubts)]))]

@@ -7,7 +7,7 @@ from typing import Final
 from ok_ml import columns as c
 from ok_ml.datasets.guess import words
 from ok_ml.datasets.guess.profiles import BOOLEAN, EMPTY, INTEGER, LIST, NUMBER, TEXT, TIME, Profile
-from ok_ml.datasets.guess.time_formats import TimeGuess, guess_time
+from ok_ml.datasets.guess.time_formats import KNOWN, TimeGuess, guess_time
 from ok_ml.errors import DataError
 
 _MOST_TYPES: Final = 40
@@ -67,7 +67,7 @@ def guess_roles(columns: list[Profile], file: str, timezone: str | None = None) 
     """
     time = guess_time(columns, timezone)
     if time is None:
-        raise _missing(file, columns, "a time", "the system learns from some days and is judged by the days after them")
+        raise _no_time(file, columns)
     roles = Roles(time)
     rest = [column for column in columns if column.name not in time.columns and column.kind not in (EMPTY, TIME)]
     rest = _take_special(roles, rest)
@@ -89,6 +89,21 @@ def _missing(file: str, columns: list[Profile], what: str, why: str) -> DataErro
         f"{file}: no column looks like {what} (columns: {names})", why=why,
         remedy="name a file with one row an event, or write the mapping by hand: see configs/datasets",
     )  # fmt: skip
+
+
+def _no_time(file: str, columns: list[Profile]) -> DataError:
+    """Says what the columns hold that are called a time."""
+    called = [column for column in columns if words.name_score(column.name, words.TIME)]
+    held = "; ".join(
+        f"{column.name!r} holds {', '.join(value[:40] for value, _ in column.top[:3]) or 'nothing'}"
+        for column in called[:3]
+    )
+    names = ", ".join(column.name for column in columns)
+    return DataError(
+        f"{file}: no column looks like a time (columns: {names}){f': {held}' if held else ''}",
+        why="the system learns from some days and is judged by the days after them",
+        remedy=f"name a file with one row an event and its time, or write `time` by hand in configs/datasets: {KNOWN}",
+    )
 
 
 # -- everything but user, source and item ----------------------------------------------------------------------------
