@@ -70,7 +70,7 @@ def header_of(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
         blocks = text_blocks(stream, shape.encoding, _HEADER_BYTES)
         blocks = (TextBlock(with_stand_in(block.text, delimiter), block.broken) for block in blocks)
         line, _ = _header_line(whole_rows(blocks, mark) if shape.quoting else blocks, mark)
-    return _names(line, mark, shape) if line else []
+    return called(_names(line, mark, shape)) if line else []
 
 
 def called(names: list[str], wanted: Iterable[str] = ()) -> list[str]:

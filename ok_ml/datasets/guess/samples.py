@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 
 from ok_ml.config.models import JoinMapping
 from ok_ml.datasets.delimited import called
+from ok_ml.datasets.folder_values import folder_values, with_values
+from ok_ml.datasets.guess import words
 from ok_ml.datasets.guess.delimiters import best_cut, names_in, rows_of
 from ok_ml.datasets.guess.encodings import guess_encoding
+from ok_ml.datasets.managed_tables import refuse_managed
 from ok_ml.datasets.raw_files import BROKEN, PARQUET_MAGIC, open_stream
 from ok_ml.datasets.raw_rows import Sizes
 from ok_ml.datasets.readers import read_batches
@@ -51,6 +54,8 @@ class Sample:
         Lines that are no rows.
     whole
         Whether these are all rows of the file.
+    folders
+        Columns of the table that the names of folders say, not the file.
     remarks, doubts
         Of fields of `shape`: what speaks for them, and what is not certain.
     """
@@ -59,6 +64,7 @@ class Sample:
     table: pa.Table
     unreadable: tuple[str, ...]
     whole: bool
+    folders: tuple[str, ...] = ()
     remarks: dict[str, str] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
 
@@ -73,17 +79,28 @@ def read_sample(path: Path) -> Sample:
     DataError
         It is empty, or no table of rows.
     """
+    refuse_managed([path], str(path), "preview")
     if not path.is_file():
         raise UsageError(
             f"{path} is no file", remedy=f"name one file of the log: ok-ml data preview {_a_file_in(path)}"
         )
     try:
-        return _read(path)
+        return _with_folders(_read(path), path)
     except BROKEN as error:
         raise DataError(
             f"{path} cannot be read: {' '.join(str(error).split())}", why="its rows would be lost",
             remedy="mend the file, or name another one of the log",
         ) from error  # fmt: skip
+
+
+def _with_folders(sample: Sample, path: Path) -> Sample:
+    """The sample with the dates in the names of its folders as columns, which it has not itself."""
+    names = sample.table.column_names
+    said = {
+        name: value for name, value in folder_values(path.absolute()).items()
+        if name not in names and words.is_date_part(name)
+    }  # fmt: skip
+    return replace(sample, table=with_values(sample.table, said, [*names, *said]), folders=tuple(said))
 
 
 def _a_file_in(folder: Path) -> Path | str:

@@ -35,7 +35,6 @@ _PATTERNS: Final = 40  # values whose writing is looked at
 _MOST_FORMATS: Final = 4
 KNOWN: Final = "ISO 8601, epoch_s, epoch_ms, epoch_us, epoch_ns, epoch_d with an origin, and what strptime can say, e.g. '%d.%m.%Y %H:%M'"
 _SHARE: Final = 0.9
-_PARTS: Final = ("year", "month", "day")
 _RANGES: Final = {"year": (1970, 2040), "month": (1, 12), "day": (1, 31)}
 
 
@@ -235,12 +234,12 @@ def _of_date_columns(columns: list[Profile], timezone: str | None) -> list[TimeG
     by_word = {
         part: column
         for column in columns
-        for part in _PARTS
+        for part in words.DATE_PARTS
         if part in words.tokens(column.name) and column.kind == INTEGER and _is_part(column, part)
     }
-    if len(by_word) < len(_PARTS):
+    if len(by_word) < len(words.DATE_PARTS):
         return []
-    names = tuple(by_word[part].name for part in _PARTS)
+    names = tuple(by_word[part].name for part in words.DATE_PARTS)
     return [TimeGuess(names, "auto", timezone or "UTC", True, "year, month and day have columns of their own", (), 5.0)]
 
 

@@ -8,6 +8,7 @@ from ok_ml import columns as c
 TIME: Final = "time"
 WEIGHT: Final = "weight"
 UNIQUE: Final = "unique"
+DATE_PARTS: Final = ("year", "month", "day")
 REACTIONS: Final = "reactions"
 FLAG: Final = "flag"
 
@@ -125,6 +126,11 @@ def name_score(name: str, role: str) -> float:
 def is_known(name: str) -> bool:
     """Whether a name speaks for any role."""
     return any(name_score(name, role) for role in ROLE_WORDS)
+
+
+def is_date_part(name: str) -> bool:
+    """Whether a name says that its column holds a time or a part of one."""
+    return bool(name_score(name, TIME) or {*DATE_PARTS, "hour", "hh", "minute"} & set(tokens(name)))
 
 
 def is_id(name: str) -> bool:
