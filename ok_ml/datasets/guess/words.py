@@ -77,6 +77,7 @@ PURCHASE_WORDS: Final = {
     "zakazy",
 }
 TAG_WORDS: Final = {"tag", "tags", "tagged", "tagid"}
+RATING_WORDS: Final = {"rating", "ratings", "rate", "stars", "star", "score", "grade", "overall", "оценка", "рейтинг"}
 LIKE_WORDS: Final = {"rating", "ratings", "like", "likes", "stars", "оценка"}
 
 # raw word -> canonical event type
