@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ok_ml.datasets.raw_files import RawFile
-from ok_ml.datasets.remote_files import RemoteFile
-from ok_ml.errors import DataError
+from ok_ml.datasets.remote_files import RemoteFile, fault_of
+from ok_ml.errors import DataError, ServiceUnavailable
 
 _WRITE: Final = "import pyarrow.parquet as p; p.write_table"
 _TABLES: Final = {  # what lies in the table's folder -> its name, how to write its present rows as plain Parquet
@@ -54,7 +54,7 @@ def refuse_managed(files: Iterable[RawFile], pattern: str, key: str) -> None:
         if (mark := _mark_in(above)) is not None:
             raise _refusal(mark, str(above), key)
     for place in {above for folder in remote for above in folder.upwards()}:
-        if (mark := _mark_at(place)) is not None:
+        if (mark := _mark_of(place, key)) is not None:
             raise _refusal(mark, place.uri, key)
 
 
@@ -94,14 +94,29 @@ class _RemoteFolder:
         ]
 
 
+def _mark_of(folder: _RemoteFolder, key: str) -> str | None:
+    try:
+        return _mark_at(folder)
+    except OSError as error:  # who may read the files may still not list what is above them
+        if isinstance(found := fault_of(error, folder.uri, key), ServiceUnavailable):
+            raise found from error
+        return None
+
+
 @lru_cache(maxsize=4096)
 def _mark_at(folder: _RemoteFolder) -> str | None:
     """Asked once in a process: every question is a request."""
-    from pyarrow.fs import FileSelector
+    from pyarrow.fs import FileSelector, FileType
 
+    filesystem = folder.filesystem
     for mark in _TABLES:
-        inside = folder.filesystem.get_file_info(FileSelector(f"{folder.path}/{mark}", allow_not_found=True))
-        if any(mark not in _TELLING or _TELLING[mark].fullmatch(info.base_name) for info in inside):
+        inner = f"{folder.path}/{mark}"
+        if mark not in _TELLING:
+            if filesystem.get_file_info(inner).type == FileType.Directory:
+                return mark
+            continue
+        inside = filesystem.get_file_info(FileSelector(inner, allow_not_found=True))
+        if any(_TELLING[mark].fullmatch(info.base_name) for info in inside):
             return mark
     return None
 

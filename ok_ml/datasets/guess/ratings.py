@@ -19,7 +19,7 @@ _RELAXED_SHARE: Final = 0.25
 _NO_RATING_SHARE: Final = 0.3  # zeros as frequent as this are no opinion, but an event without one
 _MOST_WORDS: Final = 101
 _FEW_VALUES: Final = 21
-_KEPT_SHARE: Final = 0.6  # of the rows, where the others can only be set aside
+_KEPT_SHARE: Final = 0.5  # of the rows, where the others can only be set aside
 _RANGE: Final = (-10, 100)
 _LEAST_VALUES: Final = 3
 
