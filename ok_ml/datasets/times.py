@@ -223,6 +223,8 @@ def moment_of(text: str, form: str) -> datetime | None:
 
 def _iso(word: str) -> datetime | None:
     """ISO 8601, and what is written so with a zone behind it: UTC, MSK, +0300, Europe/Moscow, +03:00[Europe/Moscow]."""
+    if word.isdigit() and len(word) != len("20240301"):  # of a count Python would take the beginning for a day
+        return None
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(word)
     match = _ZONED.fullmatch(word)

@@ -27,6 +27,7 @@ _EXCEL_DAYS: Final = (32_874, 51_137)
 _EXCEL_ORIGIN: Final = "1899-12-30"
 _LOG_ORIGIN: Final = "2000-01-01"
 _A_DAY_S: Final = 86_400
+_SHARE_OF_LAST: Final = 0.2  # that the first times of a log are of the last ones, where both count from 1970
 _LEAST_DAYS: Final = 3  # of a log that counts from its own begin
 _YEARS: Final = (1900, 2100)
 _TRIED: Final = 400
@@ -100,7 +101,8 @@ def _of_epoch(column: Profile, named: float) -> TimeGuess | None:
     """Seconds, milliseconds, microseconds or nanoseconds since 1970, in one column one of them or several."""
     counts = _counts(column)
     spread = column.distinct > 1 or column.rows == 1
-    for bounds in (_BOUNDS_S, *([_NAMED_BOUNDS_S] if named else [])):
+    from_one_begin = len(counts) > 0 and float(np.quantile(counts, 0.05)) > _SHARE_OF_LAST * float(counts.max())
+    for bounds in (_BOUNDS_S, *([_NAMED_BOUNDS_S] if named and from_one_begin else [])):
         inside = {form: float(np.mean(_within(counts, bounds, form))) for form in UNITS}
         form = max(inside, key=lambda unit: inside[unit])
         telling = named or form != "epoch_s" or column.distinct > 0.2 * column.rows
