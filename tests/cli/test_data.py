@@ -172,8 +172,10 @@ def test_a_rating_is_named_and_a_flag_of_clicks_becomes_a_reaction(ok: Ok, root:
     write_csv(root / "ratings.csv", ["userId", "movieId", "rating", "timestamp"], rated)
     shown = ok("data", "preview", "ratings.csv")
     config = mapping_of(shown)
-    assert (config.events.constants, config.events.columns["source_id"]) == ({"event_type": "like"}, "movieId")
-    assert "# rating is not read" in shown.out
+    assert (config.events.columns["event_type"], config.events.columns["source_id"]) == ("rating", "movieId")
+    assert config.events.event_types == {"1": "hide", "2": "hide", "3": "hide", "4": "like", "5": "like"}
+    assert "decide     'rating': ratings of 1 to 5: from 4 on, the upper quarter of the scale, a like" in shown.err
+    assert (config.subscription.event_types, config.weights) == (("hide", "like"), {"like": 2})
     flagged = [[u, o, int(p % 9 == 0), int(t.timestamp())] for u, o, p, _, t in moments()]
     write_csv(root / "shown.csv", ["user", "banner", "clicked", "time"], flagged)
     config = mapping_of(ok("data", "preview", "shown.csv"))
