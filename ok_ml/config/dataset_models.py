@@ -12,6 +12,8 @@ from ok_ml.config.row_conditions import parse_condition
 from ok_ml.config.topic_models import TopicConfig, is_topic
 
 RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
+EXACT, NUMBER, UUID_TEXT, CASE = "exact", "number", "uuid", "case"  # of IdSpelling
+IdSpelling = Literal["exact", "number", "uuid", "case"]
 Delimiter = Annotated[str, Field(min_length=1, max_length=1)] | None
 
 # table -> canonical columns that a mapping must name, and those that it may name; the event time has its own section
@@ -104,6 +106,12 @@ class TableMapping(Frozen):
     hash_ids: tuple[str, ...] = Field(
         default=(), description="Canonical id columns whose raw values are texts: the id is 63 bits of their XXH3 hash."
     )
+    id_spelling: dict[str, IdSpelling] = Field(
+        default_factory=dict,
+        description="Column of hash_ids -> which texts are one id. Without it blanks and quotes around do not count and 60.0 is "
+        "60; number: 060 and +60 are 60 too; uuid: with or without dashes and braces, in either case; case: in either case or Unicode form; "
+        "exact: each text is an id of its own.",
+    )
 
     @field_validator("drop_if")
     @classmethod
@@ -114,6 +122,12 @@ class TableMapping(Frozen):
             except ValueError as error:
                 raise ValueError(f"{reason}: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _spelling_is_of_texts(self) -> "TableMapping":
+        if wrong := sorted(set(self.id_spelling) - set(self.hash_ids)):
+            raise ValueError(f"id_spelling: {wrong[0]!r} is not among hash_ids: what is no text has one spelling")
+        return self
 
 
 class TimeMapping(Frozen):
