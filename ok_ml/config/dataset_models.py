@@ -235,6 +235,11 @@ class PartitionConfig(Frozen):
         default=None, description="First partition, ISO date; default: the first one in the data."
     )
     end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
+    partial_last_day: Literal["keep", "leave_out"] = Field(
+        default="keep",
+        description="Whether a last day in which the log breaks off is a partition: left out, it becomes one when it is whole or "
+        "a later day follows. For logs of files cut into days; see ok_ml.datasets.partial_days.",
+    )
     delivery_slack_days: int = Field(
         default=0,
         ge=0,
@@ -286,6 +291,10 @@ class DatasetConfig(Frozen):
                 )
         if (self.events.topic is not None) != is_topic(self.events.path):
             raise ValueError("events: a path topic: or topic:NAME and a section `topic` belong together")
+        if self.partition.partial_last_day == "leave_out" and (
+            self.world or self.events.topic or self.partition.grain != "day"
+        ):
+            raise ValueError("partition.partial_last_day: leave_out is for a log of files that is cut into days")
         if self.events.topic is not None and self.partition.grain != "day":
             raise ValueError("partition.grain: what comes from a topic is cut into days")
         return self

@@ -22,15 +22,23 @@ def as_plain(array: pa.Array) -> pa.Array:
 
     Encoded values are decoded. A struct of one field, ``{"$oid": "65e1"}`` say, is that field.
     """
+    inner = _unwrapped(array)
+    return _plain(array) if inner is None else as_plain(inner)
+
+
+def _unwrapped(array: pa.Array) -> pa.Array | None:
     kind = array.type
     if pa.types.is_dictionary(kind):
-        return as_plain(array.dictionary_decode())
+        return array.dictionary_decode()
     if pa.types.is_run_end_encoded(kind):
-        return as_plain(pc.run_end_decode(array))
+        return pc.run_end_decode(array)
     if isinstance(kind, pa.BaseExtensionType):
-        return as_plain(array.storage)
-    if pa.types.is_struct(kind) and kind.num_fields == 1:
-        return as_plain(pc.struct_field(array, [0]))
+        return array.storage
+    return pc.struct_field(array, [0]) if pa.types.is_struct(kind) and kind.num_fields == 1 else None
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    kind = array.type
     if pa.types.is_fixed_size_binary(kind):
         return _fixed(array)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
