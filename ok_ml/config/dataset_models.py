@@ -15,6 +15,8 @@ from ok_ml.config.topic_models import TopicConfig, is_topic
 RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
 BLANKS = "blanks"  # as a delimiter: any number of blanks and tabs
 _ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\t")
+EXACT, NUMBER, UUID_TEXT, CASE = "exact", "number", "uuid", "case"  # of IdSpelling
+IdSpelling = Literal["exact", "number", "uuid", "case"]
 
 
 def _written_out(delimiter: str) -> str:
@@ -124,6 +126,12 @@ class TableMapping(Frozen):
     hash_ids: tuple[str, ...] = Field(
         default=(), description="Canonical id columns whose raw values are texts: the id is 63 bits of their XXH3 hash."
     )
+    id_spelling: dict[str, IdSpelling] = Field(
+        default_factory=dict,
+        description="Column of hash_ids -> which texts are one id. Without it blanks and quotes around do not count and 60.0 is "
+        "60; number: 060 and +60 are 60 too; uuid: with or without dashes and braces, in either case; case: in either case or Unicode form; "
+        "exact: each text is an id of its own.",
+    )
 
     @field_validator("drop_if")
     @classmethod
@@ -134,6 +142,12 @@ class TableMapping(Frozen):
             except ValueError as error:
                 raise ValueError(f"{reason}: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _spelling_is_of_texts(self) -> "TableMapping":
+        if wrong := sorted(set(self.id_spelling) - set(self.hash_ids)):
+            raise ValueError(f"id_spelling: {wrong[0]!r} is not among hash_ids: what is no text has one spelling")
+        return self
 
 
 class TimeMapping(Frozen):
@@ -247,6 +261,11 @@ class PartitionConfig(Frozen):
         default=None, description="First partition, ISO date; default: the first one in the data."
     )
     end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
+    partial_last_day: Literal["keep", "leave_out"] = Field(
+        default="keep",
+        description="Whether a last day in which the log breaks off is a partition: left out, it becomes one when it is whole or "
+        "a later day follows. For logs of files cut into days; see ok_ml.datasets.partial_days.",
+    )
     delivery_slack_days: int = Field(
         default=0,
         ge=0,
@@ -298,6 +317,10 @@ class DatasetConfig(Frozen):
                 )
         if (self.events.topic is not None) != is_topic(self.events.path):
             raise ValueError("events: a path topic: or topic:NAME and a section `topic` belong together")
+        if self.partition.partial_last_day == "leave_out" and (
+            self.world or self.events.topic or self.partition.grain != "day"
+        ):
+            raise ValueError("partition.partial_last_day: leave_out is for a log of files that is cut into days")
         if self.events.topic is not None and self.partition.grain != "day":
             raise ValueError("partition.grain: what comes from a topic is cut into days")
         return self

@@ -127,7 +127,7 @@ def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool
     found = findings(audit, config)
     if not any(finding.level == STOP for finding in found):
         users = [one for one in project.experiments.values() if one.datasets.events.name == dataset]
-        found = [*(finding for one in users for finding in of_experiment(audit, one)), *found]
+        found = [*(finding for one in users for finding in of_experiment(audit, config, one)), *found]
     if as_json:
         write_json(audit_document(audit, found))
     else:

@@ -107,7 +107,9 @@ class _Draft:
 
     def _partition(self) -> list[str]:
         if self._grain == "day":
-            return []
+            return [
+                _remark("partition: {partial_last_day: leave_out}", "a last day that the log does not hold whole waits")
+            ]
         return [
             _remark(f"partition: {{grain: {self._grain}}}", "its dates are the first of a month: the day is not known")
         ]
