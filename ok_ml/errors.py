@@ -8,6 +8,7 @@
     |   |-- ConfigError           the YAML is wrong; lists every problem at once     exit 2
     |   |-- DataError             the input data break a contract
     |   |   |-- EmptyPartition    a day without a usable row
+    |   |   |-- NothingToLearn    no reaction that a ranker could learn from
     |   |   `-- NotCommitted      a partition that somebody reads was never committed
     |   |-- ModelError            a model does not fit its features, or is unusable
     |   |-- EnvironmentFault      Java, a port, disk or a package is missing         exit 3
@@ -76,6 +77,10 @@ class DataError(PermanentError):
 
 class EmptyPartition(DataError):
     """A partition has no usable row."""
+
+
+class NothingToLearn(DataError):
+    """Nobody reacted to anything new on the label days: a ranker has nothing to learn from."""
 
 
 class NotCommitted(DataError):

@@ -148,9 +148,11 @@ def _champion(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefi
     @_asset(bench, pipeline, c.CHAMPION, _own(pipeline, c.EVALUATION, c.MODEL))
     def champion(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.promoting import promote
+        from ok_ml.pipelines.tracking import log_simple_list
 
-        with bench.step(context), mlflow.tracked(context, pipeline.name):
-            manifest = promote(pipeline.pinned(), mlflow.client(), dagster_run_id=context.run_id)
+        with bench.step(context), mlflow.tracked(context, pipeline.name) as tracked:
+            register = partial(log_simple_list, tracked, pipeline)
+            manifest = promote(pipeline.pinned(), mlflow.client(), register, dagster_run_id=context.run_id)
         return committed(
             context, context.asset_key, [manifest], reason=reason_of(context), decision=_decision(manifest)
         )

@@ -1,5 +1,6 @@
 """Checks on the model, on predictions, and on the parity of table, topic and storage."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,12 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
 
         gate = pipeline.config.gate
         model, popularity = (metric_of(pipeline, name, gate.metric) for name in ("two_stage", "popularity"))
+        if math.isnan(model) or math.isnan(popularity):
+            return dg.AssetCheckResult(
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"Nothing was judged: the evaluation has no {gate.metric} of two_stage and popularity.",
+            )
         accepted = accepted_model(pipeline)
         passed = model >= gate.floor_over_popularity * popularity or accepted is not None
         return dg.AssetCheckResult(

@@ -82,6 +82,7 @@ class PipelineRun:
     # -- phases ----------------------------------------------------------------------------------------------
 
     def _data(self) -> Iterator[Work]:
+        from ok_ml.datasets.calendar import left_out
         from ok_ml.datasets.ingest import stale_partitions
         from ok_ml.world.log import days_of_another_world
 
@@ -90,6 +91,8 @@ class PipelineRun:
         stale = sorted({*stale, *days_of_another_world(dataset, lake, wanted)})
         if not wanted:
             raise _no_days(dataset)
+        if (partial := left_out(dataset, lake, root=self.project.root)) is not None:
+            self.reporter.say(f"waits      {partial}: it is left out until it is whole or a later day follows")
         todo = wanted if self.force else stale
         self._note(todo, wanted, f"{dataset.dataset}: {len(wanted)} committed partitions")
         if todo:

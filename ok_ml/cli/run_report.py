@@ -41,6 +41,7 @@ class RunSummary:
     example_user: str | None = None
     generation: str | None = None
     model_version: int | None = None
+    simple_list: str | None = None
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
     unchanged: list[str] = field(default_factory=list)

@@ -83,8 +83,11 @@ class TrainingSetStage(Frozen):
 class ModelStage(Frozen):
     """The ranker."""
 
-    ranker: str = Field(default="lightgbm", description="lightgbm, or the path of a class of Ranker.")
-    options: Options = Field(default_factory=dict, description="What a ranker of the project reads.")
+    ranker: str = Field(default="lightgbm", description="lightgbm, simple_list, or the path of a class of Ranker.")
+    options: Options = Field(
+        default_factory=dict,
+        description="What a ranker of the project reads; of simple_list: list, such as popularity.",
+    )
     objective: Literal["lambdarank", "rank_xendcg", "binary"] = Field(
         default="lambdarank", description="binary: each row alone, any grade counts; steadier where lists are few."
     )
@@ -137,6 +140,9 @@ class GateConfig(Frozen):
     metric: str = Field(default="ndcg@10", description="The metric that decides.")
     not_worse_than_champion: bool = True
     floor_over_popularity: float = Field(default=1.0, ge=0, description="Least ratio of the metric to popularity's.")
+    fallback: Literal["simple", "none"] = Field(
+        default="simple", description="Without a champion and below the floor: the best simple list, or nothing at all."
+    )
 
 
 class FreshnessConfig(Frozen):

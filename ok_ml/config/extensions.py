@@ -63,7 +63,12 @@ BUILDERS: Final = Kind(
     {"candidates": "ok_ml.recommender.training_set:CandidatesBuilder"},
 )
 RANKERS: Final = Kind(
-    "stages.model.ranker", "a class of Ranker", {"lightgbm": "ok_ml.recommender.lightgbm_ranker:LightGbmRanker"}
+    "stages.model.ranker",
+    "a class of Ranker",
+    {
+        "lightgbm": "ok_ml.recommender.lightgbm_ranker:LightGbmRanker",
+        "simple_list": "ok_ml.recommender.column_ranker:ColumnRanker",
+    },
 )
 
 

@@ -18,6 +18,7 @@ from ok_ml.config.check_models import (
     VolumeCheck,
 )
 from ok_ml.config.dataset_models import (
+    BLANKS,
     CANONICAL_COLUMNS,
     DatasetConfig,
     EventsMapping,
@@ -74,6 +75,7 @@ from ok_ml.config.frozen import Frozen
 from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
+    "BLANKS",
     "CANONICAL_COLUMNS",
     "NULLABLE",
     "TABLE_OF_CATEGORY",

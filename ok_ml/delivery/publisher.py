@@ -276,7 +276,7 @@ def _ascending(rows: "pa.Table", column: str, control: Control) -> tuple[list[by
             f"{strangers} of {len(keys)} {column} do not belong to part {control.part} of {control.parts}",
             why="readers would look for them in another part", remedy="write the predictions with ok_ml.hashing.part_of",
         )  # fmt: skip
-    return ordered, rows.take(order)
+    return ordered, rows.take(np.array(order, np.int64))  # of a part without users there is no type to guess
 
 
 def _strangers(ids: "pa.ChunkedArray", keys: list[bytes], control: Control) -> int:

@@ -45,21 +45,21 @@ SOURCE: Final = (
     ),
     Feature(
         "source_reaction_rate", "source", "popularity", "Reactions an impression, smoothed towards 0.05.", "reactions an impression",
-        window="popularity_days", absent=PRIOR_RATE, range=(0, 6),
+        window="popularity_days", absent=PRIOR_RATE, range=(0, 1e9),
         value=lambda f: smoothed(f.total(m.REACTIONS), f.total(m.IMPRESSIONS)),
     ),
     Feature(
         "source_ctr", "source", "popularity", "Clicks an impression, smoothed towards 0.05.", "clicks an impression",
-        window="popularity_days", absent=PRIOR_RATE, range=(0, 1),
+        window="popularity_days", absent=PRIOR_RATE, range=(0, 1e9),
         value=lambda f: smoothed(f.total(m.CLICKS), f.total(m.IMPRESSIONS)),
     ),
     Feature(
         "source_hide_rate", "source", "popularity", "Hides an impression.", "hides an impression",
-        window="popularity_days", absent=0, range=(0, 1), value=lambda f: ratio(f.total(m.HIDES), f.total(m.IMPRESSIONS)),
+        window="popularity_days", absent=0, range=(0, 1e9), value=lambda f: ratio(f.total(m.HIDES), f.total(m.IMPRESSIONS)),
     ),
     Feature(
         "source_seconds_a_view", "source", "popularity", "Time spent on its posts, an impression.", "seconds an impression",
-        window="popularity_days", absent=0, range=(0, 3600),
+        window="popularity_days", absent=0, range=(0, 1e6),
         value=lambda f: ratio(f.total(m.DURATION_MS) / 1000, f.total(m.IMPRESSIONS)),
     ),
     Feature(
@@ -77,12 +77,12 @@ SOURCE: Final = (
     # -- recency -----------------------------------------------------------------------------------------------
     Feature(
         "source_age_days", "source", "recency", "Days since it was created; 0 where it is unknown.", "days",
-        window=None, absent=0, range=(0, 36_600), value=lambda f: f.day - f.column(frames.CREATED_DAY),
+        window=None, absent=0, range=(-1e6, 1e6), value=lambda f: f.day - f.column(frames.CREATED_DAY),
         judged="entity", why="it grows by a day a day",
     ),
     Feature(
         "source_days_since_event", "source", "recency", "Days since anybody saw it; 999 if nobody did in the window.", "days",
-        window="affinity_days", absent=NEVER, range=(0, NEVER), value=lambda f: f.days_since(m.ALL),
+        window="affinity_days", absent=NEVER, range=(0, 36_600), value=lambda f: f.days_since(m.ALL),
     ),
     # -- social ------------------------------------------------------------------------------------------------
     Feature(

@@ -121,7 +121,9 @@ def decide(
     metric = gate.metric
     value = challenger.get(metric, math.nan)
     if not math.isfinite(value):
-        return Decision(False, (f"refused: the challenger has no {metric} (it has {', '.join(sorted(challenger))})",))
+        return Decision(
+            False, (f"refused: the challenger has no {metric} (it has {', '.join(sorted(challenger)) or 'nothing'})",)
+        )
     verdicts = [_over_popularity(gate, value, popularity.get(metric, math.nan))]
     if gate.not_worse_than_champion:
         verdicts.append(_against_champion(metric, value, champion, difference))

@@ -1,6 +1,7 @@
 """The newest model against its baselines and the present champion, on days that none of them saw."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from ok_ml.pipelines.fitting import (
     factors_of,
     neighbours_of,
     plain_popularity,
+    popularity_behind,
     recent_popularity,
 )
 from ok_ml.pipelines.pictures import plot_path
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ok_ml.recommender.gather import FeatureLayout
     from ok_ml.recommender.neighbours import Neighbours
     from ok_ml.recommender.popularity import Popularity
+    from ok_ml.recommender.ranker import Ranker
     from ok_ml.recommender.scoring import ScoringBundle
 
 CHAMPION_NAME: Final = "champion"
@@ -88,16 +91,22 @@ class Evaluated:
 
 
 def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> tuple[Manifest, Evaluated]:
-    """Rank for every user who did something new on the evaluation days, judge, draw, commit."""
-    inputs = pipeline.evaluation_inputs()
-    report = judged(pipeline, progress=progress)
-    rows = report.rows()
-    plots = _draw(pipeline, report)
+    """Rank for every user who did something new on the evaluation days, judge, draw, commit.
+
+    Where nobody did, the evaluation has no row: whoever reads it sees that nothing was judged.
+    """
+    inputs, asked = pipeline.evaluation_inputs(), question(pipeline)
+    users, rows, plots = len(asked[0]), list[dict[str, Any]](), dict[str, Path]()
+    if users:
+        report = _report(pipeline, *asked, progress=progress)
+        rows, plots = report.rows(), _draw(pipeline, report)
+    else:
+        progress(nobody(pipeline))
     with pipeline.lake.staged(pipeline.name, c.EVALUATION, WHOLE) as folder:
         (folder / _FILE).write_text(json.dumps(rows, indent=1))
         manifest = pipeline.lake.commit(
-            folder, rows=report.users, data_version=fingerprint({"rows": rows}), inputs=inputs,
-            details={"users": report.users, "days": _days(pipeline)},
+            folder, rows=users, data_version=fingerprint({"rows": rows}), inputs=inputs,
+            details={"users": users, "days": _days(pipeline)},
         )  # fmt: skip
     return manifest, Evaluated(rows, plots)
 
@@ -110,14 +119,30 @@ def judged(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -
     DataError
         Nobody found anything new on these days.
     """
-    from ok_ml.quality.evaluation import evaluate
-
-    users, relevance, segments = question(pipeline)
-    if not len(users):
+    asked = question(pipeline)
+    if not len(asked[0]):
         raise DataError(
-            f"nobody found anything new on {_days(pipeline)}", why="a model that nothing can judge cannot be promoted",
+            nobody(pipeline), why="a model that nothing can judge cannot be promoted",
             remedy="raise stages.evaluation.days, or check `grades` of the dataset",
         )  # fmt: skip
+    return _report(pipeline, *asked, progress=progress)
+
+
+def nobody(pipeline: SourceRecommendation) -> str:
+    """What is said where an evaluation has no user."""
+    return f"nobody found anything new on {_days(pipeline)}"
+
+
+def _report(
+    pipeline: SourceRecommendation,
+    users: "NDArray[np.int64]",
+    relevance: "Relevance",
+    segments: list[str | None],
+    *,
+    progress: Callable[[str], None],
+) -> "EvaluationReport":
+    from ok_ml.quality.evaluation import evaluate
+
     progress(f"{len(users):,} users with something new to find on {_days(pipeline)}")
     lists = ranked_lists(pipeline, users, progress=progress)
     stage = pipeline.config.stages.evaluation
@@ -135,8 +160,8 @@ def load_evaluation(pipeline: SourceRecommendation, manifest: Manifest | None = 
 
 
 def metric_of(pipeline: SourceRecommendation, model: str, metric: str) -> float:
-    """One number of the committed evaluation."""
-    return load_evaluation(pipeline).metrics(model)[metric]
+    """One number of the committed evaluation; NaN where nothing was judged by it."""
+    return load_evaluation(pipeline).metrics(model).get(metric, math.nan)
 
 
 def ranked_lists(
@@ -166,11 +191,21 @@ def ranked_lists(
 
 def newest_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", cut: "Cut") -> "NDArray[np.int64]":
     """What the newest model would serve: int64 [users, max k], padded with -1."""
-    from ok_ml.recommender.baselines import two_stage_lists
-
     ranker = _bundle(pipeline, pipeline.lake.manifest(pipeline.name, c.MODEL)).ranker
+    return lists_by(pipeline, users, ranker, cut)
+
+
+def lists_by(
+    pipeline: SourceRecommendation, users: "NDArray[np.int64]", ranker: "Ranker", cut: "Cut"
+) -> "NDArray[np.int64]":
+    """What a ranker would serve at the cut of the evaluation, by the code that serves: int64 [users, max k], padded with -1."""
+    from ok_ml.recommender.baselines import two_stage_lists
+    from ok_ml.recommender.column_ranker import ColumnRanker
+
     ranker.require_features(cut.layout.feature_order())  # a model of another order of features would score nonsense
     stages = pipeline.config.stages
+    if isinstance(ranker, ColumnRanker):
+        cut = replace(cut, index=replace(cut.index, popularity=popularity_behind(pipeline, ranker, cut.dt)))
     return two_stage_lists(
         cut, pipeline.dataset.parts, users, max(stages.evaluation.k), ranker, stages.predictions.candidates
     )
@@ -234,15 +269,16 @@ def champion_lists(
     if not set(bundle.layout.feature_order()) <= set(pipeline.layout().feature_order()):
         return None
     saw_the_days = str(manifest.details["serve_cut"]) > pipeline.calendar().eval_cut
-    cut = _cut(pipeline, _fitted_again(bundle, eval_cut) if saw_the_days else bundle, bundle.layout)
+    cut = _cut(pipeline, _fitted_again(pipeline, bundle, eval_cut) if saw_the_days else bundle, bundle.layout)
     return two_stage_lists(cut, pipeline.dataset.parts, users, k, bundle.ranker, bundle.stage.candidates)
 
 
-def _fitted_again(bundle: "ScoringBundle", eval_cut: "Cut") -> _Fit:
+def _fitted_again(pipeline: SourceRecommendation, bundle: "ScoringBundle", eval_cut: "Cut") -> _Fit:
     """What a bundle would hold, fitted up to the evaluation; models of the neighbours that it lacks name no candidates."""
     fitted = eval_cut.index
     models = {name: rows for name, rows in fitted.neighbours.models.items() if name in bundle.neighbours.models}
-    return _Fit(fitted.factors, fitted.popularity, replace(fitted.neighbours, models=models))
+    popularity = popularity_behind(pipeline, bundle.ranker, eval_cut.dt)
+    return _Fit(fitted.factors, popularity, replace(fitted.neighbours, models=models))
 
 
 def _oracle_lists(pipeline: SourceRecommendation, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":

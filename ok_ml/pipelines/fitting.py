@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ok_ml.recommender.embeddings import Factors
     from ok_ml.recommender.neighbours import Neighbours
     from ok_ml.recommender.popularity import Popularity
+    from ok_ml.recommender.ranker import Ranker
 
 TRAIN: Final = "train"
 EVAL: Final = "eval"
@@ -134,6 +135,16 @@ def plain_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
     return popularity_from_events(
         pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(dt), pipeline.dataset.weights, dt
     )
+
+
+def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str) -> "Popularity":
+    """What a ranker's popular candidates, fallback list and popularity features come from; a simple list brings its own."""
+    from ok_ml.recommender.baselines import POPULARITY, RECENT_POPULARITY
+    from ok_ml.recommender.column_ranker import ColumnRanker
+
+    own = {POPULARITY: plain_popularity, RECENT_POPULARITY: recent_popularity}
+    named = ranker.simple_list if isinstance(ranker, ColumnRanker) else ""
+    return own.get(named, candidate_popularity)(pipeline, dt)
 
 
 def _popularity(pipeline: SourceRecommendation, dt: str, half_lives: float) -> "Popularity":

@@ -19,6 +19,7 @@ from ok_ml.pipelines.featuring import ENTITY_OF
 from ok_ml.pipelines.guard import blocked_features
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality import columns as q
+from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.rules import Finding, Rule
 from ok_ml.quality.verdicts import EVENT_VERDICT
@@ -66,7 +67,7 @@ def jumps_of(pipeline: SourceRecommendation, dt: str) -> Jumps:
         return Jumps(
             {}, against, f"the features of {', '.join(missing)}, which would tell a jump from a drift, are not there"
         )
-    moved = _log_moved(pipeline.lake, pipeline.dataset_scope, dt)
+    moved = _log_moved(pipeline.lake, pipeline.dataset_scope, dt) or _hole(pipeline, dt)
     tables = [_psi(pipeline, dt, day) for day in against]
     smaller = {key: min(table[key] for table in tables) for key in tables[0] if all(key in table for table in tables)}
     return Jumps(smaller, against, moved)
@@ -140,10 +141,24 @@ def _log_moved(lake: Lake, scope: str, dt: str) -> str:
     verdict = lake.find(scope, EVENT_VERDICT, dt)
     if verdict is not None and verdict.details.get("outside"):
         return f"the log of {dt} moved too: {str(verdict.details.get('headline', ''))[:160]}"
-    known = lake.partitions(scope, c.EVENTS)
-    if minus_days(dt, 1) not in known:
-        return f"there is no {minus_days(dt, 1)} in the log, so windows moved by more than a day"
     return ""
+
+
+def _hole(pipeline: SourceRecommendation, dt: str) -> str:
+    """Which days the windows of a day lack, unless they lacked those of the week before too: what is closed on Sundays is no hole.
+
+    A day that is missing, or blocked, wanders through the windows: nobody was shown anything three days ago, then four.
+    """
+    holes, before = (_lacking(pipeline, end) for end in (dt, minus_days(dt, 7)))
+    fresh = sorted({*holes} ^ {minus_days(day, -7) for day in before})
+    return f"windows have a hole: {', '.join(fresh)}" if fresh else ""
+
+
+def _lacking(pipeline: SourceRecommendation, end: str) -> list[str]:
+    """Days of the longest window of features that it does not hold, as far back as the log goes."""
+    known, days = pipeline.committed(), feature_window_days(pipeline.project, pipeline.name)
+    wanted = [minus_days(end, back) for back in range(days)]
+    return [day for day in wanted if day not in known and day >= known[0]]
 
 
 def _psi(pipeline: SourceRecommendation, dt: str, against: str) -> "dict[FeatureKey, float]":

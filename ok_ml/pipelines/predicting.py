@@ -70,21 +70,28 @@ def plot_scores(pipeline: SourceRecommendation, dt: str) -> Path:
 
 
 def judge_predictions(pipeline: SourceRecommendation) -> Judgement:
-    """Nobody forgotten, full lists, finite descending scores, no source twice, nothing that a user is subscribed to."""
+    """Nobody forgotten, full lists, finite descending scores, no source twice, nothing that a user is subscribed to.
+
+    A list is empty for good reason where its user is subscribed to every source that there is.
+    """
     dt = pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
     lists, top_n = _lists(pipeline, dt), pipeline.config.stages.predictions.top_n
     users = pipeline.lake.manifest(pipeline.dataset_scope, c.USERS, dt).rows
+    pairs = _pairs(pipeline, dt)
+    empty, done = lists.user_ids[lists.lengths == 0], _with_everything(pipeline, dt, pairs)
+    nothing_left = int(np.isin(empty, done).sum())
     faults = {
         "users without a row": users - len(lists.user_ids),
-        "empty lists": int((lists.lengths == 0).sum()),
+        "empty lists": len(empty) - nothing_left,
         "scores that are not finite": int((~np.isfinite(lists.scores)).sum()),
         "lists not in order": lists.unordered(),
         "sources twice in a list": lists.repeated(),
-        "sources already subscribed to": lists.also_in(_pairs(pipeline, dt)),
+        "sources already subscribed to": lists.also_in(pairs),
     }
     wrong = {name: count for name, count in faults.items() if count}
     short = int((lists.lengths < top_n).sum())
     facts = f"{len(lists.user_ids):,} users on {dt}, {short:,} lists shorter than {top_n}"
+    facts += f", {nothing_left:,} of them empty: these users are subscribed to every source" if nothing_left else ""
     message = (
         f"{facts}: nothing wrong"
         if not wrong
@@ -93,6 +100,7 @@ def judge_predictions(pipeline: SourceRecommendation) -> Judgement:
     numbers = {
         "users": len(lists.user_ids),
         "short_lists": short,
+        "nothing_left": nothing_left,
         **{name.replace(" ", "_"): n for name, n in faults.items()},
     }
     return Judgement(not wrong, message, numbers, wrong)
@@ -149,3 +157,15 @@ def _flat_lengths(column: "pa.ChunkedArray") -> "np.ndarray[Any, np.dtype[np.int
 def _pairs(pipeline: SourceRecommendation, dt: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
     rows = pipeline.lake.read(pipeline.dataset_scope, c.SUBSCRIPTIONS, [dt], columns=[c.USER_ID, c.SOURCE_ID])
     return rows[c.USER_ID].to_numpy(), rows[c.SOURCE_ID].to_numpy()
+
+
+def _with_everything(
+    pipeline: SourceRecommendation, dt: str, pairs: "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]"
+) -> "np.ndarray[Any, Any]":
+    """Users who are subscribed to every source of the catalogue."""
+    catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [dt], columns=[c.SOURCE_ID])[
+        c.SOURCE_ID
+    ].to_numpy()
+    users, counts = np.unique(pairs[0][np.isin(pairs[1], catalogue)], return_counts=True)
+    done: np.ndarray[Any, Any] = users[counts == len(catalogue)]
+    return done

@@ -1,6 +1,8 @@
 """The gate, in the pipeline: decide, sign, move the alias, and keep the champion's bundle where serving reads it."""
 
 import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,26 +13,53 @@ from ok_ml.governance.lineage import collect_lineage, hash_of
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
-from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_sha256
+from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha256
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
 from ok_ml.pipelines.refused_models import let_through
+from ok_ml.pipelines.simple_lists import choose_list, put_in_place
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
-from ok_ml.pipelines.training import model_file
+from ok_ml.pipelines.training import UNLEARNT, Registered, Trained, model_file, simple_list_suffices
 from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
+SIMPLE_LIST: Final = "simple_list"  # in the champion's details, where it is one: its name
+_OF_BUNDLE: Final = ("model_version", "bins", "serve_cut", "mlflow_run_id", SIMPLE_LIST)
 DECIDED: Final = "decided"  # in the champion's details: the newest day and the recipe of the model that was judged last
 
 
-def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: str) -> Manifest:
+@dataclass(frozen=True)
+class _Contender:
+    """What is in the champion's staged folder, beside its record.
+
+    Attributes
+    ----------
+    details
+        What a champion's manifest says of its bundle: _OF_BUNDLE.
+    """
+
+    folder: Path
+    data_version: str
+    details: Mapping[str, Any]
+    metrics: Mapping[str, float | None]
+    decision: Decision
+
+
+def promote(
+    pipeline: SourceRecommendation, registry: Any, register: Callable[[Trained], Registered], *, dagster_run_id: str
+) -> Manifest:
     """Compare the newest model with the present champion and commit who is champion from now on.
+
+    Before the first champion a model that the gate refuses leaves its place to the best simple list, unless
+    `gate.fallback` forbids it.
 
     Parameters
     ----------
     registry
         An MlflowClient of the model registry; its alias moves before the lake's champion is committed, so that the
         lake never names a version that the registry does not call champion.
+    register
+        Makes a simple list a version of the registry.
 
     Returns
     -------
@@ -39,20 +68,28 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
     Raises
     ------
     GateRefused
-        The newest evaluation judged another model than the newest one; or the first model was refused.
+        The newest evaluation judged another model than the newest one; or the first model was refused, and no simple
+        list may be served in its place.
     """
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
-    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, evaluated))
-    if not decision.promote:
-        kept = _keep(pipeline, challenger, present, decision, inputs, judged.command)
-        # A promotion that was killed after the alias moved left it on a model that never became champion.
-        registry.set_registered_model_alias(pipeline.name, ALIAS, kept.details["model_version"])
-        return kept
-    record = _signed(pipeline, challenger, present, evaluated, decision, dagster_run_id)
-    registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
-    return _commit(pipeline, challenger, challenger, record, decision, inputs)
+    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated))
+    with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
+        if present is not None and not decision.promote:
+            contender, record = _kept(pipeline, folder, present, decision)
+        else:
+            shutil.copytree(pipeline.lake.folder(challenger), folder, dirs_exist_ok=True)
+            contender = (
+                _learned(folder, challenger, evaluated, decision)
+                if decision.promote
+                else _simple(pipeline, folder, challenger, decision, register, judged.command)
+            )
+            record = _signed(pipeline, challenger, present, evaluated, contender, dagster_run_id)
+            (folder / RECORD_FILE).write_text(record.to_json())
+        # Also where the champion stays: a promotion that was killed left the alias on a model that never became champion.
+        registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
+        return _commit(pipeline, challenger, contender, record, inputs)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -96,7 +133,9 @@ def _evaluation_of(pipeline: SourceRecommendation, challenger: Manifest) -> Eval
     return load_evaluation(pipeline, judged)
 
 
-def _decide(pipeline: SourceRecommendation, evaluated: Evaluated) -> Decision:
+def _decide(pipeline: SourceRecommendation, challenger: Manifest, evaluated: Evaluated) -> Decision:
+    if UNLEARNT in challenger.details:
+        return Decision(False, (f"refused: nothing was learnt: {challenger.details[UNLEARNT]}",))
     metric = pipeline.config.gate.metric
     return decide(
         pipeline.config.gate,
@@ -107,9 +146,53 @@ def _decide(pipeline: SourceRecommendation, evaluated: Evaluated) -> Decision:
     )
 
 
+def _kept(
+    pipeline: SourceRecommendation, folder: Path, present: Manifest, decision: Decision
+) -> tuple[_Contender, PromotionRecord]:
+    """The present champion's own bundle and record once more, with the reasons why it stays."""
+    shutil.copytree(pipeline.lake.folder(present), folder, dirs_exist_ok=True)
+    record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
+    return _Contender(folder, present.data_version, _of_bundle(present), record.metrics, decision), record
+
+
+def _learned(folder: Path, challenger: Manifest, evaluated: Evaluated, decision: Decision) -> _Contender:
+    return _Contender(
+        folder, challenger.data_version, _of_bundle(challenger), evaluated.metrics(TWO_STAGE), decision
+    )  # fmt: skip
+
+
+def _simple(
+    pipeline: SourceRecommendation, folder: Path, challenger: Manifest, refused: Decision,
+    register: Callable[[Trained], Registered], accept: str,
+) -> _Contender:  # fmt: skip
+    """The best simple list in place of the refused model, in a bundle that is otherwise the model's."""
+    if not simple_list_suffices(pipeline):
+        raise GateRefused(
+            f"{pipeline.name}: the first model was refused: {'; '.join(refused.reasons)}",
+            why="there is no older champion to keep serving, and gate.fallback is none",
+            remedy=f"{accept}, then ok-ml run {pipeline.name}, promotes it all the same, with your name in its signed record; "
+            "or look at the evaluation; change the model or the gate in the YAML, or let the best simple list be served"
+            " by `gate: {fallback: simple}`",
+        )
+    chosen, version = choose_list(pipeline), challenger.details["model_version"]
+    trained = put_in_place(pipeline, folder, chosen, str(challenger.details["serve_cut"]))
+    registered = register(Trained(folder, trained, {}))
+    details = {
+        **_of_bundle(challenger), "model_version": registered.version, "mlflow_run_id": registered.mlflow_run_id,
+        SIMPLE_LIST: chosen.name,
+    }  # fmt: skip
+    broken = [reason for reason in refused.reasons if reason.startswith("refused")]
+    reasons = (f"kept: the simple list {chosen.name}: {chosen.reason}", *(f"model {version} {one}" for one in broken))
+    return _Contender(folder, tree_fingerprint(folder), details, chosen.metrics, Decision(True, reasons))
+
+
+def _of_bundle(manifest: Manifest) -> dict[str, Any]:
+    return {name: manifest.details[name] for name in _OF_BUNDLE if name in manifest.details}
+
+
 def _signed(
     pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, evaluated: Evaluated,
-    decision: Decision, dagster_run_id: str,
+    contender: _Contender, dagster_run_id: str,
 ) -> PromotionRecord:  # fmt: skip
     hashes, files = _extensions(pipeline, challenger)
     lineage = collect_lineage(
@@ -126,13 +209,13 @@ def _signed(
     )  # fmt: skip
     record = PromotionRecord(
         experiment=pipeline.name,
-        model_version=str(challenger.details["model_version"]),
-        model_sha256=_model_sha(pipeline.lake.folder(challenger)),
-        bundle_sha256=tree_sha256(pipeline.lake.folder(challenger), without=(RECORD_FILE,)),
-        metrics=evaluated.metrics(TWO_STAGE),
+        model_version=str(contender.details["model_version"]),
+        model_sha256=_model_sha(contender.folder),
+        bundle_sha256=tree_sha256(contender.folder, without=(RECORD_FILE,)),
+        metrics=contender.metrics,
         champion_metrics=evaluated.metrics(CHAMPION_NAME) or None,
         popularity_metrics=evaluated.metrics(POPULARITY),
-        decision=decision,
+        decision=contender.decision,
         lineage=lineage,
         previous_version=str(present.details.get("model_version", "")) if present else "",
     )
@@ -192,45 +275,19 @@ def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[st
     return {f"{scope}/{c.EVENTS}/{dt}": lake.manifest(scope, c.EVENTS, dt).data_version for dt in days}
 
 
-def _keep(
-    pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, decision: Decision,
-    inputs: dict[str, str], accept: str,
-) -> Manifest:  # fmt: skip
-    if present is None:
-        raise GateRefused(
-            f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
-            why="there is no older champion to keep serving",
-            remedy=f"{accept}, then ok-ml run {pipeline.name}, promotes it all the same, with your name in its signed record; "
-            "or look at the evaluation and change the model, or the gate, in the YAML",
-        )  # fmt: skip
-    record = PromotionRecord.from_json((pipeline.lake.folder(present) / RECORD_FILE).read_bytes())
-    return _commit(pipeline, challenger, present, record, decision, inputs)
-
-
 def _commit(
-    pipeline: SourceRecommendation,
-    challenger: Manifest,
-    bundle: Manifest,
-    record: PromotionRecord,
-    decision: Decision,
+    pipeline: SourceRecommendation, challenger: Manifest, contender: _Contender, record: PromotionRecord,
     inputs: dict[str, str],
-) -> Manifest:
-    """Copy a bundle, the challenger's or the present champion's own, beside its signed record.
-
-    What the decision was about, the challenger's day and recipe, is kept in either case: a refused one has been tried.
-    """
+) -> Manifest:  # fmt: skip
+    """What the decision was about, the challenger's day and recipe, is kept in any case: a refused one has been tried."""
     decided = {"dt": challenger.details["serve_cut"], "recipe": challenger.details.get("recipe")}
-    with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
-        shutil.copytree(pipeline.lake.folder(bundle), folder, dirs_exist_ok=True)
-        (folder / RECORD_FILE).write_text(record.to_json())
-        return pipeline.lake.commit(
-            folder, rows=1, data_version=bundle.data_version, inputs=inputs,
-            details={
-                "model_version": record.model_version, "promoted": decision.promote, "reasons": list(decision.reasons),
-                "promoted_at": record.promoted_at, "bins": bundle.details["bins"], "serve_cut": bundle.details["serve_cut"],
-                "mlflow_run_id": bundle.details["mlflow_run_id"], DECIDED: decided,
-            },
-        )  # fmt: skip
+    return pipeline.lake.commit(
+        contender.folder, rows=1, data_version=contender.data_version, inputs=inputs,
+        details={
+            **contender.details, "model_version": record.model_version, "promoted": contender.decision.promote,
+            "reasons": list(contender.decision.reasons), "promoted_at": record.promoted_at, DECIDED: decided,
+        },
+    )  # fmt: skip
 
 
 def _model_sha(folder: Path) -> str:

@@ -7,6 +7,7 @@ from ok_ml.config.models import Severity
 from ok_ml.governance.promotion import REFUSED, Decision
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.training import simple_list_suffices
 from ok_ml.quality.acceptance import Acceptance, Found, Judged, acceptance_of, blocks, kept, still_open
 from ok_ml.quality.verdicts import MODEL_VERDICT
 
@@ -16,11 +17,11 @@ def let_through(
 ) -> tuple[Decision, Judged]:
     """The gate's decision, or that of the person who has accepted just these reasons against just this model.
 
-    The verdict is committed either way. It blocks where there is no champion that could be served instead. What a promotion
+    The verdict is committed either way. It blocks where neither a champion nor a simple list could be served instead. What a promotion
     record must have, lineage above all, nobody can accept away: it is asked for when the record is signed.
     """
     reasons = [reason for reason in decision.reasons if reason.startswith(REFUSED)]
-    severity: Severity = "block" if present is None else "warn"
+    severity: Severity = "block" if present is None and not simple_list_suffices(pipeline) else "warn"
     dt = str(challenger.details["serve_cut"])
     judged = Judged.now(pipeline.lake, pipeline.name, MODEL_VERDICT, dt, [Found(one, severity, one) for one in reasons])
     rows = pa.table({"message": pa.array(reasons, pa.string())})

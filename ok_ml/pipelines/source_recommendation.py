@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ok_ml.recommender.gather import FeatureLayout
 
 ATTEMPT_MARK: Final = ".try-"  # between an experiment and its attempt in the name of the attempt's scope
-_NAMING: Final = {"builder": "candidates", "ranker": "lightgbm"}  # fields that came later: unset, they change no record
+# Fields that came later: unset, they change no record.
+_NAMING: Final = {"builder": "candidates", "ranker": "lightgbm", "fallback": "simple"}
 
 # Raise a number when the rows that the code makes from equal inputs change.
 CODE_VERSIONS: Final = {

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from ok_ml import columns as c
-from ok_ml.lake import WHOLE
+from ok_ml.lake import WHOLE, Manifest
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 
@@ -15,6 +15,7 @@ class Summary(Protocol):
     example_user: str | None
     generation: str | None
     model_version: int | None
+    simple_list: str | None
     content: dict[str, str]
 
 
@@ -26,6 +27,7 @@ def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
         summary.comparison = comparison_rows(pipeline)
     champion, publication = lake.find(name, c.CHAMPION), lake.find(name, c.PUBLICATION)
     summary.model_version = int(champion.details["model_version"]) if champion else None
+    summary.simple_list = simple_list(champion) if champion else None
     summary.generation = str(publication.details["generation_name"]) if publication else None
     latest = pipeline.calendar().serve_cut
     if lake.find(name, c.PREDICTIONS, latest):
@@ -36,6 +38,14 @@ def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
     }
     events = {dt: lake.manifest(pipeline.dataset_scope, c.EVENTS, dt).data_version for dt in pipeline.committed()}
     summary.content[f"{pipeline.dataset_scope}/{c.EVENTS}/{latest}"] = events[latest]
+
+
+def simple_list(champion: Manifest) -> str | None:
+    """Why a champion is a simple list; None where it was learnt."""
+    from ok_ml.pipelines.promoting import SIMPLE_LIST
+
+    named = champion.details.get(SIMPLE_LIST)
+    return f"{named}, since {'; '.join(champion.details['reasons'])}" if named is not None else None
 
 
 def metric_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:

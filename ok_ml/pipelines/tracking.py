@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT_TAG: Final = "ok_ml.experiment"
 TRY_TAG: Final = "ok_ml.try"  # on the run of an attempt: its scope in the lake
+_SIMPLE_LIST: Final = "simple_list"
 _POINTS_AT_ONCE: Final = 500
 
 
@@ -44,7 +45,15 @@ def log_model(tracked: Any, pipeline: SourceRecommendation, trained: Trained) ->
         "ok_ml.size": pipeline.project.size,
     }
     tracked.set_tags(tags)
-    return Registered(_register(pipeline, trained), str(run_id))
+    return Registered(_register(pipeline, trained, "ranker"), str(run_id))
+
+
+def log_simple_list(tracked: Any, pipeline: SourceRecommendation, trained: Trained) -> Registered:
+    """Log a simple list, beside the model whose place it takes, into the active MLflow run and register it."""
+    tracked.log_dict(trained.ranker.params, f"{_SIMPLE_LIST}.json")
+    tracked.log_artifacts(str(trained.bundle), f"{_SIMPLE_LIST}_bundle")
+    tracked.set_tags({f"ok_ml.{_SIMPLE_LIST}": trained.ranker.params["list"]})
+    return Registered(_register(pipeline, trained, _SIMPLE_LIST), str(tracked.active_run().info.run_id))
 
 
 def log_evaluation(tracked: Any, evaluated: "Evaluated") -> None:
@@ -105,7 +114,7 @@ def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
     return {name: str(value) for name, value in own.items()}
 
 
-def _register(pipeline: SourceRecommendation, trained: Trained) -> int:
+def _register(pipeline: SourceRecommendation, trained: Trained, name: str) -> int:
     import pandas as pd
     from mlflow.models import infer_signature
 
@@ -113,7 +122,7 @@ def _register(pipeline: SourceRecommendation, trained: Trained) -> int:
     frame = pd.DataFrame(trained.ranker.sample, columns=list(ranker.feature_names))
     signature = infer_signature(frame, ranker.predict(trained.ranker.sample))
     log = _log_lightgbm if model_file(trained.bundle).name == MODEL_FILE else _log_any
-    return int(log(trained, name="ranker", signature=signature, registered_model_name=pipeline.name))
+    return int(log(trained, name=name, signature=signature, registered_model_name=pipeline.name))
 
 
 def _log_lightgbm(trained: Trained, **settings: Any) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
+from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.pipelines.fitting import SERVE, candidate_popularity, factors_of, neighbours_of, train_fit
+from ok_ml.pipelines.fitting import SERVE, candidate_popularity, factors_of, neighbours_of, popularity_behind, train_fit
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from ok_ml.recommender.gather import FeatureLayout
     from ok_ml.recommender.ranker import TrainedRanker
 
-_RANKER: Final = "ranker"
+RANKER: Final = "ranker"  # its folder in a bundle
+UNLEARNT: Final = "unlearnt"  # in the details of a training set without rows, and of the model after it: why
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,16 @@ class Trained:
 
 
 def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
-    """Label the candidates of the days before the evaluation, with the features of the day before each; commit."""
+    """Label the candidates of the days before the evaluation, with the features of the day before each; commit.
+
+    A log in which nobody met anything new on the label days leaves a set without rows before the first champion, so that
+    a simple list can be served.
+
+    Raises
+    ------
+    NothingToLearn
+        The same where there is a champion, which goes on serving, or where `gate.fallback` forbids a simple list.
+    """
     from ok_ml.recommender.training_set import (
         GROUP,
         LABEL,
@@ -58,6 +69,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
         LabelDay,
         TrainingTask,
         create_builder,
+        empty_training_set,
         require_training_set,
     )
 
@@ -71,13 +83,20 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
         stages.predictions.candidates, pipeline.config.seed,
     )  # fmt: skip
     builder = create_builder(stages.training_set.builder, pipeline.project.root)
-    table = require_training_set(builder.build(task), task)
+    unlearnt = {}
+    try:
+        table = require_training_set(builder.build(task), task)
+    except NothingToLearn as error:
+        if not simple_list_suffices(pipeline):
+            raise
+        table, unlearnt = empty_training_set(layout), {UNLEARNT: error.problem}
+        progress(f"{error.problem}: a simple list will be served")
     labels = table[LABEL].to_numpy()
     return pipeline.lake.write(
         pipeline.name, c.TRAINING_SET, WHOLE, table, sort_by=list(SORT_BY), inputs=inputs,
         details={
-            "positives": int((labels > 0).sum()), "lists": int(table[GROUP].to_numpy().max()) + 1,
-            "features": len(layout.feature_order()), "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}",
+            "positives": int((labels > 0).sum()), "lists": int(table[GROUP].to_numpy().max(initial=-1)) + 1,
+            "features": len(layout.feature_order()), "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}", **unlearnt,
         },
     )  # fmt: skip
 
@@ -89,7 +108,8 @@ def train_model(
     """Fit the ranker, write the bundle with the reference that drift is judged against, register and commit it."""
     inputs = pipeline.model_inputs()
     table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
-    ranker = fit_ranker(pipeline, table)
+    unlearnt = pipeline.lake.manifest(pipeline.name, c.TRAINING_SET).details.get(UNLEARNT)
+    ranker = fit_ranker(pipeline, table) if unlearnt is None else _popularity_list(pipeline)
     progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v:.4f}" for k, v in ranker.held_out.items()))
     with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
         write_model_bundle(pipeline, ranker, folder)
@@ -101,10 +121,26 @@ def train_model(
             details={
                 "model_version": registered.version, "mlflow_run_id": registered.mlflow_run_id, "bins": bins,
                 "dagster_run_id": dagster_run_id, "sha256": ranker.ranker.sha256, "serve_cut": pipeline.calendar().serve_cut,
-                "recipe": recipe_of(pipeline),
+                "recipe": recipe_of(pipeline), **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
             },
         )  # fmt: skip
     return manifest, trained
+
+
+def simple_list_suffices(pipeline: SourceRecommendation) -> bool:
+    """Whether a simple list may become champion: nothing is served yet that it could replace, and the gate allows it."""
+    return pipeline.config.gate.fallback == "simple" and pipeline.lake.find(pipeline.name, c.CHAMPION) is None
+
+
+def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
+    """What stands for a model where nothing could be learnt."""
+    import numpy as np
+
+    from ok_ml.recommender.baselines import POPULARITY
+    from ok_ml.recommender.column_ranker import ColumnRanker
+
+    names = tuple(pipeline.layout().feature_order())
+    return ColumnRanker.of(POPULARITY, names, np.zeros((1, len(names)), np.float32))
 
 
 def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Callable[[str], Cut]":
@@ -127,7 +163,7 @@ def model_file(bundle: Path) -> Path:
     """The ranker's model inside a bundle: LightGBM's text, or the bytes of another ranker."""
     from ok_ml.recommender.ranker import ANY_MODEL_FILE, MODEL_FILE
 
-    own = bundle / _RANKER / MODEL_FILE
+    own = bundle / RANKER / MODEL_FILE
     return own if own.exists() else own.with_name(ANY_MODEL_FILE)
 
 
@@ -145,7 +181,7 @@ def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker",
 
     write_bundle(
         folder, factors=factors_of(pipeline, SERVE), neighbours=neighbours_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
-        popularity=candidate_popularity(pipeline, pipeline.calendar().serve_cut), layout=pipeline.layout(),
+        popularity=popularity_behind(pipeline, trained.ranker, pipeline.calendar().serve_cut), layout=pipeline.layout(),
         stage=pipeline.config.stages.predictions,
     )  # fmt: skip
 

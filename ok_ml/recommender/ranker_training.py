@@ -8,7 +8,7 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage
-from ok_ml.errors import DataError
+from ok_ml.errors import NothingToLearn
 from ok_ml.hashing import mix64
 from ok_ml.recommender.ranker import SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows, best_iteration, ranker_class
 from ok_ml.recommender.training_set import GROUP, LABEL, WEIGHT, group_sizes
@@ -37,10 +37,14 @@ def train_ranker(
 
     Raises
     ------
-    DataError
-        No group is left to train on.
+    NothingToLearn
+        There is no row.
     """
     made = ranker_class(stage.ranker, root)
+    if not table.num_rows:
+        raise NothingToLearn(
+            "the training set has no row", why="a ranker has nothing to learn from", remedy="raise `label_days`, or use a larger dataset",
+        )  # fmt: skip
     if stage.folds > 1:
         return _cross_validated(made, table, feature_names, stage, seed)
     return _fitted(made, table, feature_names, _held_out(table[c.USER_ID].to_numpy(), seed), stage, seed)
@@ -68,8 +72,8 @@ def _cross_validated(
     curves: list[dict[str, list[float]]] = []
     for number in np.unique(fold).tolist():
         held_out = fold == number
-        if held_out.all():
-            raise _nothing_left(table[c.USER_ID].to_numpy())
+        if held_out.all():  # of one user, or of few whom chance put together
+            return _fitted(made, table, names, ~held_out, stage, seed)
         curves.append(_fitted(made, table, names, held_out, stage, seed).curve)
     mean = {name: np.mean([curve[name] for curve in curves], axis=0).tolist() for name in curves[0]}
     values = mean[next(iter(mean))]
@@ -105,18 +109,10 @@ def _rows(table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> Tra
 
 
 def _held_out(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.bool_]":
+    """An eighth of the users by hash; nobody where that is everybody: so few are better learnt from than judged by."""
     held_out: NDArray[np.bool_] = _drawn(user_ids, seed) % np.uint64(HELD_OUT_ONE_IN) == 0
-    if held_out.all():
-        raise _nothing_left(user_ids)
-    return held_out
+    return held_out & ~held_out.all()
 
 
 def _drawn(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.uint64]":
     return mix64(user_ids.view(np.uint64) ^ np.uint64((seed * 2_654_435_761) % 2**64))
-
-
-def _nothing_left(user_ids: "NDArray[np.int64]") -> DataError:
-    return DataError(
-        f"all {len(np.unique(user_ids))} users of the training set fall into the held-out slice",
-        why="nothing is left to train on", remedy="raise `label_days`, or use a larger dataset",
-    )  # fmt: skip

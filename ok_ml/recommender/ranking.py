@@ -45,6 +45,8 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
     found = index.candidates(block, candidates)
     is_fallback = block.factor_rows < 0
     lists = _best(found, _scores(part, block, ranker, found, ~is_fallback), top_n)
+    if ranker.reason is not None:
+        lists.reasons[:] = ranker.reason
     cold = np.flatnonzero(is_fallback)
     sources, reasons = index.fallback(block, cold, top_n)
     lists.sources[cold] = sources

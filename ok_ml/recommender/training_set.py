@@ -13,7 +13,7 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.extensions import BUILDERS, load_class
 from ok_ml.config.models import TrainingSetStage
-from ok_ml.errors import DataError
+from ok_ml.errors import DataError, NothingToLearn
 from ok_ml.hashing import mix64
 from ok_ml.places import place_of
 from ok_ml.recommender.candidates import UserBlock
@@ -136,7 +136,7 @@ class CandidatesBuilder(TrainingSetBuilder):
             for part in parts_of(task.tables.lake, task.tables.dataset_scope, c.USERS, [day.feature_dt]):
                 pieces += self._part_tables(task, cut.part(part), day)
         if not sum(piece.num_rows for piece in pieces):
-            raise DataError(
+            raise NothingToLearn(
                 f"no positive label on {', '.join(day.label_dt for day in task.days)} among the candidates of the days before",
                 why="there is nothing to learn from", remedy="check `grades` of the dataset, or raise `label_days`",
             )  # fmt: skip
@@ -155,6 +155,16 @@ class CandidatesBuilder(TrainingSetBuilder):
             rows = self.chosen(task, day, block, _labelled(part, block, pairs, found.sources))
             features = part.store.gather(block, rows.users, rows.sources, found.best_scores)
             yield _table(part, day.label_dt, block, rows, features)
+
+
+def empty_training_set(layout: FeatureLayout) -> pa.Table:
+    """A training set without a row, of the columns that every one has."""
+    return pa.schema(list(_columns(layout).items())).empty_table()
+
+
+def _columns(layout: FeatureLayout) -> dict[str, pa.DataType]:
+    keys = {c.DT: pa.string(), GROUP: pa.int64(), c.PART: pa.int32(), c.USER_ID: pa.int64(), c.SOURCE_ID: pa.int64()}
+    return {**keys, LABEL: pa.int8(), **dict.fromkeys(layout.feature_order(), pa.float32())}
 
 
 def create_builder(named: str, root: Path) -> TrainingSetBuilder:
@@ -182,10 +192,8 @@ def require_training_set(table: pa.Table, task: TrainingTask) -> pa.Table:
 
 
 def _faults(table: pa.Table, task: TrainingTask) -> Iterator[str]:
-    wanted = {c.DT: pa.string(), GROUP: pa.int64(), c.PART: pa.int32(), c.USER_ID: pa.int64(), c.SOURCE_ID: pa.int64()}
-    wanted |= {LABEL: pa.int8(), **dict.fromkeys(task.layout.feature_order(), pa.float32())}
     optional = {WEIGHT: pa.float32()} if WEIGHT in table.column_names else {}
-    for name, kind in {**wanted, **optional}.items():
+    for name, kind in {**_columns(task.layout), **optional}.items():
         if name not in table.column_names:
             yield f"the column {name} is missing"
         elif table.schema.field(name).type != kind:

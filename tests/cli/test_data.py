@@ -172,8 +172,10 @@ def test_a_rating_is_named_and_a_flag_of_clicks_becomes_a_reaction(ok: Ok, root:
     write_csv(root / "ratings.csv", ["userId", "movieId", "rating", "timestamp"], rated)
     shown = ok("data", "preview", "ratings.csv")
     config = mapping_of(shown)
-    assert (config.events.constants, config.events.columns["source_id"]) == ({"event_type": "like"}, "movieId")
-    assert "# rating is not read" in shown.out
+    assert (config.events.columns["event_type"], config.events.columns["source_id"]) == ("rating", "movieId")
+    assert config.events.event_types == {"1": "hide", "2": "hide", "3": "hide", "4": "like", "5": "like"}
+    assert "decide     'rating': ratings of 1 to 5: from 4 on, the upper quarter of the scale, a like" in shown.err
+    assert (config.subscription.event_types, config.weights) == (("hide", "like"), {"like": 2})
     flagged = [[u, o, int(p % 9 == 0), int(t.timestamp())] for u, o, p, _, t in moments()]
     write_csv(root / "shown.csv", ["user", "banner", "clicked", "time"], flagged)
     config = mapping_of(ok("data", "preview", "shown.csv"))
@@ -335,6 +337,25 @@ def test_what_would_stop_an_experiment_is_said_with_its_remedy_and_exit_code_1(
     assert told in [finding["text"] for finding in stops]
     assert all(finding["remedy"] for finding in stops)
     assert shown.json["verdict"].startswith("no experiment would work on toy")
+
+
+def test_a_log_in_which_everybody_has_met_everything_is_stopped_with_the_way_on(ok: Ok, root: Path) -> None:
+    """What was met needs no recommendation, so there is none left; without that rule there are as many as ever."""
+    seen = [(user, source, n, "liked", START + timedelta(days=n % DAYS, minutes=n)) for n, (user, source) in
+            enumerate((user, source) for source in range(30) for user in range(40))]  # fmt: skip
+    write_toy(root, seen)
+    assert ok("data", "check", "toy", "--json").json["works"] is True
+    file = "configs/datasets/toy.yml"
+    edit(root, file, "has_impressions: true", "has_impressions: false\nsubscription: {event_types: [like]}")
+    shown = ok("data", "check", "toy", "--json")
+    assert shown.code == 1
+    (stop,) = [finding for finding in shown.json["findings"] if finding["level"] == "stop"]
+    assert stop["text"].startswith("0.00 of 30 sources are left to a user on average, all others are met (like)")
+    assert stop["remedy"].startswith("take `subscription` out of configs/datasets/toy.yml")
+    assert shown.json["left"] == 0
+    write_toy(root, [row for row in seen if (row[0] + row[1]) % 10])
+    found = ok("data", "check", "toy", "--json").json
+    assert (found["works"], found["left"]) == (True, 3.0)
 
 
 def test_an_experiment_that_asks_for_more_days_than_there_are_is_told(ok: Ok, root: Path) -> None:

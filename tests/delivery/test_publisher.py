@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.codec import Kind, unpack_prefix
-from ok_ml.delivery.control import hex_checksum, open_control
+from ok_ml.delivery.codec import FALLBACK_KEY, Kind, decode_prediction, unpack_prefix
+from ok_ml.delivery.control import Control, hex_checksum, open_control
 from ok_ml.delivery.producer import PartitionProducer
 from ok_ml.delivery.publisher import (
     Publication,
+    _batches,
     arrow_publisher,
     prepare_topic,
     publish_generation,
@@ -63,6 +64,24 @@ def _end_of(consumer, topic: str, part: int) -> int:
             return consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1]
         time.sleep(0.1)
     raise AssertionError(f"{topic} [{part}] has no leader")
+
+
+def test_a_part_without_users_and_sources_holds_the_fallback_list_alone():
+    """Ten users, or two sources, do not fill every part."""
+    control = Control("e", 10, 2, PARTS, uuid.uuid4().hex, 7, 0, 0, 0, "")
+    nobody, nothing = lists_table(users_of(2)[:0], 10), catalogue_table().slice(0, 0)
+    batches = list(_batches(control, nobody, nothing, fallback_table(10)))
+    (key,) = [key for keys, _ in batches for key in keys]
+    (value,) = [value for _, values in batches for value in values]
+    assert (key, unpack_prefix(value).kind) == (FALLBACK_KEY, Kind.FALLBACK)
+
+
+def test_a_list_without_sources_is_a_record_like_any_other():
+    """Of a user who is subscribed to everything."""
+    control = Control("e", 10, 2, PARTS, uuid.uuid4().hex, 7, 0, 0, 0, "")
+    empty = lists_table(users_of(2)[:3], 10, length=0)
+    (_, values), *_ = _batches(control, empty, catalogue_table(), fallback_table(10))
+    assert [decode_prediction(value).source_ids.tolist() for value in values] == [[], [], []]
 
 
 @pytest.mark.kafka

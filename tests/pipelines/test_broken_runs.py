@@ -117,7 +117,7 @@ def test_a_model_is_not_promoted_on_the_metrics_of_another(spare_world: World) -
         shutil.copytree(lake.folder(trained), folder, dirs_exist_ok=True)
         lake.commit(folder, rows=1, data_version="another", inputs=trained.inputs, details=trained.details)
     with pytest.raises(GateRefused, match="the newest evaluation is of another model"):
-        promote(spare_world.pipeline, None, dagster_run_id="by hand")
+        promote(spare_world.pipeline, None, None, dagster_run_id="by hand")
 
 
 def test_predictions_that_fail_their_check_are_not_published_by_a_later_run(spare_world: World) -> None:

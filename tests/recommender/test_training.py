@@ -8,13 +8,13 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage, TrainingSetStage
-from ok_ml.errors import DataError, IntegrityError, ModelError
+from ok_ml.errors import DataError, IntegrityError, ModelError, NothingToLearn
 from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.labels import relevance
 from ok_ml.recommender.lightgbm_ranker import LightGbmRanker
 from ok_ml.recommender.ranker import Ranker, best_iteration
 from ok_ml.recommender.ranker_training import _drawn, _fitted, _held_out, train_ranker
-from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, group_sizes
+from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, empty_training_set, group_sizes
 from tests.recommender.tiny_world import DATASET, DTS, GRADES, LAYOUT, PARTS, SOURCE_IDS, popularity
 
 LABEL_DAYS = [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])]
@@ -122,7 +122,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_other_negatives(worl
 
 
 def test_no_positive_label_is_an_error(world, train_factors):
-    with pytest.raises(DataError, match="no positive label on 2026-03-08"):
+    with pytest.raises(NothingToLearn, match="no positive label on 2026-03-08"):
         build_training_set(
             world.tables, LABEL_DAYS[:1], factors=train_factors, popularity=lambda dt: popularity(world, dt), layout=LAYOUT,
             grades={c.COMMENT: 3}, stage=TrainingSetStage(), candidates=30, seed=1,
@@ -243,10 +243,20 @@ def test_features_at_hand_that_are_not_the_models_are_refused(trained):
         trained.ranker.predict(np.zeros((2, 3), np.float32))
 
 
-def test_a_training_set_of_held_out_users_only_is_refused(table):
+@pytest.mark.parametrize("folds", [1, 4])
+def test_users_who_would_all_be_held_out_are_learnt_from(table, folds):
     user = next(u for u in sorted(set(table[c.USER_ID].to_pylist())) if _is_held_out(table, u))
-    with pytest.raises(DataError, match="all 1 users of the training set fall into the held-out slice"):
-        train_ranker(table.filter(pa.compute.equal(table[c.USER_ID], user)), LAYOUT.feature_order(), MODEL, seed=4)
+    own = table.filter(pa.compute.equal(table[c.USER_ID], user))
+    stage = MODEL.model_copy(update={"folds": folds})
+    trained = train_ranker(own, LAYOUT.feature_order(), stage, seed=4)
+    assert trained.held_out == {}
+    assert trained.kept == MODEL.num_trees
+    assert f"trained on {own.num_rows} rows" in trained.log
+
+
+def test_a_training_set_without_rows_teaches_nothing():
+    with pytest.raises(NothingToLearn, match="the training set has no row"):
+        train_ranker(empty_training_set(LAYOUT), LAYOUT.feature_order(), MODEL, seed=4)
 
 
 def _is_held_out(table, user):

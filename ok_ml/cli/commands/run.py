@@ -58,6 +58,8 @@ def _print(summary: "RunSummary") -> None:
         write_table(["stage", "rows", "seconds", "peak MiB"], shown, right=["rows", "seconds", "peak MiB"])
     _print_past(summary)
     print_comparison(summary.comparison)
+    if summary.simple_list is not None:
+        write_line(f"\nserved is a simple list, not a learned model: {summary.simple_list}")
     write_line(f"\n{summary.experiment} ({summary.size}, seed {summary.seed}): generation {summary.generation or 'none'}, "
                f"model version {summary.model_version or 'none'}, {summary.seconds:.1f} s, "
                f"peak memory {summary.peak_memory_mib:,.0f} MiB")  # fmt: skip

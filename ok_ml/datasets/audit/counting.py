@@ -71,6 +71,11 @@ class HashSample:
         return self._kept
 
     @property
+    def different(self) -> int:
+        """Different values; an estimate once the sample is thinned."""
+        return len(np.unique(self._kept)) * self.divisor
+
+    @property
     def repeats(self) -> int:
         """Rows beyond the first one of each value; an estimate once the sample is thinned."""
         return (len(self._kept) - len(np.unique(self._kept))) * self.divisor

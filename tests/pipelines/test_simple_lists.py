@@ -1,0 +1,227 @@
+"""A first run always ends with a champion: a simple list where nothing better was learnt."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ok_ml import columns as c
+from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
+from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by
+from ok_ml.pipelines.fitting import plain_popularity, recent_popularity
+from ok_ml.pipelines.predicting import Judgement, judge_predictions
+from ok_ml.pipelines.promoting import ALIAS, SIMPLE_LIST, champion_bundle
+from ok_ml.pipelines.simple_lists import choose_list
+from ok_ml.pipelines.source_recommendation import _said
+from ok_ml.pipelines.summary import simple_list
+from ok_ml.pipelines.training import UNLEARNT, assemble_training_set
+from ok_ml.recommender import baselines
+from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
+from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
+from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
+from tests.recommender.tiny_world import COLD, DATASET, DTS, EXPERIMENT, PARTS, USER_IDS, write_snapshots
+
+OUT_OF_REACH = "{floor_over_popularity: 100}"
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Trained and evaluated, not promoted. Read only: see `chain`."""
+    chain = make_chain(tmp_path_factory.mktemp("judged"))
+    chain.train()
+    return chain
+
+
+@pytest.fixture
+def chain(judged: Chain, tmp_path: Path) -> Chain:
+    return judged.copied(tmp_path)
+
+
+# -- before the first champion ---------------------------------------------------------------------------------------
+
+
+def test_a_model_above_the_floor_is_promoted_as_ever(chain: Chain) -> None:
+    champion = chain.promote()
+    assert (champion.details["promoted"], champion.details["model_version"]) == (True, "1")
+    assert SIMPLE_LIST not in champion.details
+    assert simple_list(champion) is None
+    assert chain.registry.aliases == {f"{EXPERIMENT} {ALIAS}": "1"}
+
+
+def test_a_model_below_the_floor_leaves_its_place_to_the_best_simple_list(chain: Chain) -> None:
+    champion, pipeline = chain.promote(OUT_OF_REACH), chain.pipeline(OUT_OF_REACH)
+    folder, record = champion_bundle(pipeline)  # verifies signature, ranker and bundle
+    best = champion.details[SIMPLE_LIST]
+    assert best in SIMPLE_LISTS
+    assert record.metrics["ndcg@10"] > 3 * record.popularity_metrics["ndcg@10"]  # tastes are planted
+    first, second = champion.details["reasons"]
+    assert first.startswith(f"kept: the simple list {best}: ndcg@10 {record.metrics['ndcg@10']:.4f}, the best of")
+    assert second.startswith("model 1 refused: ndcg@10 ")
+    assert "(100 x popularity's" in second
+    assert record.decision.reasons == (first, second)
+    assert record.lineage.missing() == []
+    assert (champion.details["promoted"], champion.details["model_version"], record.model_version) == (True, "2", "2")
+    assert (champion.details["mlflow_run_id"], record.model_sha256) == (
+        "run-2",
+        chain.registry.versions[1].ranker.ranker.sha256,
+    )
+    assert chain.registry.aliases == {f"{EXPERIMENT} {ALIAS}": "2"}
+    assert ScoringBundle.load(folder).ranker == chain.registry.versions[1].ranker.ranker
+    assert pipeline.is_current(c.CHAMPION)
+    assert simple_list(champion) == f"{best}, since {first}; {second}"
+
+
+def test_the_best_is_the_best_of_all_that_were_judged(judged: Chain) -> None:
+    chosen = choose_list(judged.pipeline())
+    values = dict(part.rsplit(" ", 1) for part in chosen.reason.split("(")[1].rstrip(")").split(", "))
+    assert set(values) == set(SIMPLE_LISTS) - {chosen.name}
+    assert chosen.metrics["ndcg@10"] >= max(map(float, values.values()))
+
+
+def test_what_is_served_is_what_was_judged(chain: Chain) -> None:
+    """The next evaluation ranks with the champion's own bundle, fitted up to the same day: it finds the same numbers."""
+    chain.promote(OUT_OF_REACH)
+    _, record = champion_bundle(chain.pipeline(OUT_OF_REACH))
+    again = chain.train(OUT_OF_REACH).metrics("champion")
+    assert again == pytest.approx({**record.metrics, **{name: again[name] for name in again if "coverage" in name}})
+
+
+@pytest.mark.parametrize("named", ["popularity", "recent_popularity", "embeddings"])
+def test_a_list_is_the_baseline_that_it_is_named_after(judged: Chain, named: str) -> None:
+    """Where every source is a candidate, for everybody with history."""
+    pipeline = judged.pipeline()
+    stages = pipeline.config.stages
+    everything = stages.predictions.model_copy(update={"candidates": 60})
+    pipeline.__dict__["config"] = pipeline.config.model_copy(
+        update={"stages": stages.model_copy(update={"predictions": everything})}
+    )
+    cut, users = cut_of_evaluation(pipeline), np.array(sorted(set(USER_IDS.tolist()) - COLD))
+    own = lists_by(pipeline, users, ColumnRanker(tuple(cut.layout.feature_order()), named), cut)
+    popularity = {"popularity": plain_popularity, "recent_popularity": recent_popularity}.get(named)
+    baseline = (
+        baselines.popularity_lists(cut, PARTS, users, 50, popularity(pipeline, cut.dt))
+        if popularity is not None
+        else baselines.embedding_lists(cut, PARTS, users, 50)
+    )
+    assert np.array_equal(own[:, :20], baseline[:, :20])
+
+
+@pytest.mark.parametrize("named", SIMPLE_LISTS)
+def test_a_list_says_why_a_source_stands_in_it(judged: Chain, named: str) -> None:
+    pipeline = judged.pipeline()
+    cut = cut_of_evaluation(pipeline)
+    ranker = ColumnRanker(tuple(cut.layout.feature_order()), named)
+    lists = [score_cut_part(cut.part(part), ranker, pipeline.config.stages.predictions) for part in range(PARTS)]
+    own = [row for row in pa.concat_tables(lists).to_pylist() if not row[c.IS_FALLBACK]]
+    assert len(own) == len(USER_IDS) - len(COLD)
+    reasons = {reason for row in own for reason in row[c.REASONS]}
+    expected = {"popularity": c.REASON_POPULAR, "recent_popularity": c.REASON_POPULAR, "embeddings": c.REASON_TASTE}
+    if named == "blend":
+        assert len(reasons) > 1
+    else:
+        assert reasons == {expected.get(named, c.REASON_SIMILAR)}
+    assert all(row[c.SCORES] == sorted(row[c.SCORES], reverse=True) for row in own)
+
+
+def test_a_gate_may_forbid_it(chain: Chain) -> None:
+    gate = "{floor_over_popularity: 100, fallback: none}"
+    with pytest.raises(
+        GateRefused, match=r"(?s)first model was refused: refused: ndcg@10 .*fallback: simple"
+    ) as refused:
+        chain.promote(gate)
+    assert refused.value.exit_code == 4
+    with pytest.raises(NotCommitted):
+        chain.world.lake.manifest(EXPERIMENT, c.CHAMPION)
+    assert chain.registry.aliases == {}
+    assert len(chain.registry.versions) == 1
+
+
+def test_the_record_of_a_gate_without_the_key_is_as_before_there_was_one(judged: Chain) -> None:
+    assert "fallback" not in _said(judged.pipeline().config.gate)
+    assert _said(judged.pipeline("{fallback: none}").config.gate)["fallback"] == "none"
+
+
+# -- beside a champion -----------------------------------------------------------------------------------------------
+
+
+def test_a_better_model_replaces_a_simple_list_and_a_refused_one_does_not(chain: Chain) -> None:
+    first = chain.promote(OUT_OF_REACH)
+    chain.train(OUT_OF_REACH)
+    kept = chain.promote(OUT_OF_REACH)
+    assert (kept.details["promoted"], kept.details["model_version"]) == (False, "2")
+    assert kept.details[SIMPLE_LIST] == first.details[SIMPLE_LIST]
+    assert kept.data_version == first.data_version
+    champion_bundle(chain.pipeline(OUT_OF_REACH))
+    learnt = chain.promote()
+    assert (learnt.details["promoted"], learnt.details["model_version"]) == (True, "3")
+    assert SIMPLE_LIST not in learnt.details
+    assert chain.registry.aliases == {f"{EXPERIMENT} {ALIAS}": "3"}
+    refused = chain.promote(OUT_OF_REACH)
+    assert (refused.details["promoted"], refused.details["model_version"]) == (False, "3")
+
+
+# -- nothing to judge by, nothing to learn from ----------------------------------------------------------------------
+
+
+def test_where_nobody_found_anything_new_it_is_popularity_by_order(chain: Chain) -> None:
+    chain.subscribe_everybody([DTS[7]])
+    evaluated = chain.train()
+    assert evaluated.rows == []
+    champion = chain.promote()
+    _, record = champion_bundle(chain.pipeline())
+    assert champion.details[SIMPLE_LIST] == "popularity"
+    first, second = champion.details["reasons"]
+    assert first == (
+        f"kept: the simple list popularity: nobody found anything new on {DTS[8]} .. {DTS[9]}, so it is the first of"
+        f" {', '.join(SIMPLE_LISTS)}"
+    )
+    assert second == "model 2 refused: the challenger has no ndcg@10 (it has nothing)"
+    assert (record.metrics, record.popularity_metrics) == ({}, {})
+
+
+def test_where_nothing_could_be_learnt_a_simple_list_is_served(chain: Chain) -> None:
+    chain.subscribe_everybody(DTS[5:7])
+    chain.train()
+    trained = chain.world.lake.manifest(EXPERIMENT, c.TRAINING_SET)
+    assert (trained.rows, trained.details["lists"]) == (0, 0)
+    assert "no positive label on" in chain.world.lake.manifest(EXPERIMENT, c.MODEL).details[UNLEARNT]
+    champion = chain.promote("{floor_over_popularity: 0}")
+    assert champion.details[SIMPLE_LIST] in SIMPLE_LISTS
+    assert champion.details["reasons"][1].startswith("model 2 refused: nothing was learnt: no positive label on")
+    champion_bundle(chain.pipeline())
+
+
+@pytest.mark.parametrize(("gate", "champion"), [("{fallback: none}", False), ("{}", True)])
+def test_a_training_without_labels_fails_where_no_simple_list_may_take_over(
+    chain: Chain, gate: str, champion: bool
+) -> None:
+    if champion:
+        chain.promote()
+    chain.subscribe_everybody(DTS[5:7])
+    with pytest.raises(NothingToLearn, match="no positive label on"):
+        assemble_training_set(chain.pipeline(gate), progress=print_nothing)
+
+
+# -- lists of people who have met everything -------------------------------------------------------------------------
+
+
+def judge_lists(chain: Chain, rows: pa.Table) -> Judgement:
+    chain.world.lake.write(EXPERIMENT, c.PREDICTIONS, DTS[-1], rows, sort_by=[c.USER_ID], by_part=True)
+    return judge_predictions(chain.pipeline())
+
+
+def test_an_empty_list_is_a_fault_only_where_something_is_left_to_recommend(chain: Chain) -> None:
+    chain.promote()
+    chain.subscribe_everybody([DTS[-1]])
+    folder, _ = champion_bundle(chain.pipeline())
+    root = str(chain.world.lake.root)
+    parts = [score_part(str(folder), root, DATASET, EXPERIMENT, DTS[-1], part) for part in range(PARTS)]
+    found = judge_lists(chain, pa.concat_tables(parts))
+    assert found.passed, found.message
+    assert found.numbers["nothing_left"] == len(USER_IDS)
+    assert f"{len(USER_IDS)} of them empty: these users are subscribed to every source" in found.message
+    write_snapshots(chain.world.lake, DTS[-1])  # now everybody has most sources left
+    found = judge_lists(chain, pa.concat_tables(parts))
+    assert not found.passed
+    assert f"{len(USER_IDS)} empty lists" in found.message
