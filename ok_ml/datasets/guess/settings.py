@@ -3,15 +3,16 @@
 Everything follows from a `LogProfile` alone.
 
 - The judged days are few, so that most of the log teaches, and enough for a useful interval: a whole week where the log
-  has five, at most a fifth of it, and no more than it takes to find a thousand users with something new.
+  has five, at most a fifth of it, and no more than it takes to find five hundred users with something new.
 - A window of labels is as long as the judged days, so that the ranker learns the question that it is asked; of such
-  windows, one before the other, there are as many as two thousand lists take, in at most a third of the log.
+  windows, one before the other, there are as many as four thousand lists take, in at most a third of the log.
 - Windows of features hold some dozens of events of a user, those of popularity ten thousand of everybody, and they fit
   before the oldest label: features of a short history look like drift beside those of a longer one.
 - Few lists teach a small ranker, judged by cross-validation; few sources need few factors and few candidates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -19,10 +20,13 @@ from typing import Any, Final
 
 from ok_ml.datasets.guess.measuring import LogProfile
 from ok_ml.errors import DataError
+from ok_ml.partitions import TrainingCalendar, training_calendar, window
 
 FEWEST: Final = 5  # partitions: one to learn from, a label, the day before it, an evaluation, the day before that
-_JUDGED: Final = 1000  # users: their interval of ndcg is about +-0.015
-_LISTS: Final = 2000
+_JUDGED: Final = 500  # users: their interval of ndcg is about +-0.02
+_LISTS: Final = 4000
+_FEW_LISTS: Final = 2000
+_MANY_LISTS: Final = 20_000
 _MOST_WINDOWS: Final = 4
 _SHORT: Final = 3  # partitions: up to here each day of labels gets features of its own
 _EVENTS_OF_A_USER: Final = 30
@@ -83,7 +87,7 @@ class _Rules:
         """All of them together."""
         stages = {
             "features": self._features(), "embeddings": self._embeddings(), "training_set": self._training_set(),
-            "model": self._model(), "evaluation": {"days": self._span(0, self.judged)}, "predictions": self._predictions(),
+            "model": self._model(), "evaluation": {"days": self._span(self.judged)}, "predictions": self._predictions(),
         }  # fmt: skip
         month = self.profile.grain == "month"
         freshness = (
@@ -105,44 +109,55 @@ class _Rules:
         most = max(1, len(self.profile.dts) // 5)
         least = min(most, 1 if self.profile.grain == "month" else 7 if most >= 7 else _SHORT)
         tried = [count for count in _PARTITIONS[self.profile.grain] if least <= count <= most]
-        wanted = min(_JUDGED, 0.9 * self._finders(0, tried[-1]))
-        return next(count for count in tried if self._finders(0, count) >= wanted)
+        wanted = min(_JUDGED, 0.9 * self._finders(self._newest(tried[-1])))
+        return next(count for count in tried if self._finders(self._newest(count)) >= wanted)
 
     @cached_property
-    def windows(self) -> int:
-        """How many windows of labels."""
-        most = min(max(len(self.profile.dts) // 3 // self.judged, 1), _MOST_WINDOWS)
-        return next((count for count in range(1, most) if self._lists(count) >= _LISTS), most)
+    def plan(self) -> TrainingCalendar:
+        """Labels and judged days: as many windows of labels as it takes, or as there is room for."""
+        most = min(len(self.profile.dts) // 3 // self.judged, _MOST_WINDOWS)
+        plan = self._plan(1)
+        for windows in range(2, most + 1):
+            if self._lists(plan) >= _LISTS:
+                break
+            with suppress(DataError):  # gaps may make windows longer than they look
+                longer = self._plan(windows)
+                plan = longer if 3 * len(longer.label_dts) <= len(self.profile.dts) else plan
+        return plan
 
     @cached_property
     def lists(self) -> int:
         """How many lists the ranker learns from, if candidates hold what users find."""
-        return self._lists(self.windows)
+        return self._lists(self.plan)
 
     @cached_property
     def before(self) -> int:
         """Days before the oldest label."""
-        length = len(self.profile.dts) - self.judged * (1 + self.windows)
-        return self.days - self._span(0, len(self.profile.dts) - length)
+        return _days(self.profile.dts[0], self.plan.label_dts[0])
 
-    def _lists(self, windows: int) -> int:
-        step = self.judged if self._whole_windows else 1
-        starts = range(self.judged, self.judged * (1 + windows), step)
-        return sum(self._finders(start, step) for start in starts)
+    def _plan(self, windows: int) -> TrainingCalendar:
+        days = self._span(self.judged)
+        return training_calendar(self.profile.dts, days, days, windows)
+
+    def _lists(self, plan: TrainingCalendar) -> int:
+        windows = [one.label_dts for one in plan.windows]
+        each = windows if self._whole_windows else [(dt,) for dts in windows for dt in dts]
+        return sum(self._finders(dts) for dts in each)
 
     @property
     def _whole_windows(self) -> bool:
         return self.judged > _SHORT
 
-    def _finders(self, skipped: int, count: int) -> int:
-        """Users with something new in `count` partitions before the `skipped` newest ones."""
-        dts = self.profile.dts[: len(self.profile.dts) - skipped]
-        return self.profile.finds.finders(dts[-count], dts[-1])
+    def _newest(self, count: int) -> Sequence[str]:
+        return window(self.profile.dts, self.profile.dts[-1], self._span(count))
 
-    def _span(self, skipped: int, count: int) -> int:
-        """Days from the first of `count` partitions, before the `skipped` newest ones, to the one after the last of them."""
-        days = [date.fromisoformat(dt).toordinal() for dt in self.profile.dts[: len(self.profile.dts) - skipped]]
-        return max(days[-1] - days[-1 - count], 1)
+    def _finders(self, dts: Sequence[str]) -> int:
+        return self.profile.finds.finders(dts[0], dts[-1])
+
+    def _span(self, count: int) -> int:
+        """Days of `count` partitions in a row, as the newer half of the log has them: months differ, and days may be missing."""
+        dts = self.profile.dts[len(self.profile.dts) // 2 :]
+        return min(_days(first, last) for first, last in zip(dts, dts[count:], strict=False))
 
     def _window(self, wanted: float) -> int:
         """The shortest usual window of at least so many days that fits before the oldest label."""
@@ -158,7 +173,7 @@ class _Rules:
     @cached_property
     def _popularity(self) -> int:
         return self._window(
-            max(_EVENTS_OF_ALL * self.days / max(self.profile.events, 1), min(self._span(0, self.judged), 28))
+            max(_EVENTS_OF_ALL * self.days / max(self.profile.events, 1), min(self._span(self.judged), 28))
         )
 
     def _features(self) -> dict[str, Any]:
@@ -174,14 +189,14 @@ class _Rules:
         }
 
     def _training_set(self) -> dict[str, Any]:
-        plan = {"label_days": self._span(self.judged, self.judged), "windows": self.windows}
+        plan = {"label_days": self._span(self.judged), "windows": len(self.plan.windows)}
         labels = "window" if self._whole_windows else "partition"
-        return {**plan, "labels": labels, "negatives_per_positive": 20 if self.lists < 10 * _LISTS else 8}
+        return {**plan, "labels": labels, "negatives_per_positive": 20 if self.lists < _MANY_LISTS else 8}
 
     def _model(self) -> dict[str, Any]:
-        few = self.lists < _LISTS
+        few = self.lists < _FEW_LISTS
         size = (
-            {"num_leaves": 15, "num_trees": 100} if self.lists < 10 * _LISTS else {"num_leaves": 31, "num_trees": 150}
+            {"num_leaves": 15, "num_trees": 100} if self.lists < _MANY_LISTS else {"num_leaves": 31, "num_trees": 150}
         )
         return {
             **size, "learning_rate": 0.05, "min_data_in_leaf": 20 if few else 50, "feature_fraction": 0.5,
@@ -216,7 +231,7 @@ class _Rules:
 
     def _reasons(self) -> dict[str, str]:
         pace, count = self.profile.events / max(self.profile.user_days, 1), len(self.profile.dts)
-        judged = f"{self._finders(0, self.judged):,} users find something new in them"
+        judged = f"{self._finders(self.plan.eval_dts):,} users find something new in them"
         lists = f"{self.lists:,} lists to learn from"
         return {
             "window_days": "the whole log",
@@ -228,9 +243,13 @@ class _Rules:
             "training_set.windows": lists,
             "training_set.negatives_per_positive": "more where lists are few",
             "model.num_leaves": lists,
-            "model.folds": "few lists: all of them train, cross-validation judges" if self.lists < _LISTS else "an eighth of the users judges",
+            "model.folds": "few lists: all of them train, cross-validation judges" if self.lists < _FEW_LISTS else "an eighth of the users judges",
             "model.increasing": "what models agree on can only speak for a source",
             "evaluation.days": f"{judged}; at most a fifth of {count} partitions",
             "predictions.candidates": f"of {self.profile.sources:,} sources",
             "predictions.top_n": "a third of the candidates, at most 50",
         }  # fmt: skip
+
+
+def _days(first: str, last: str) -> int:
+    return (date.fromisoformat(last) - date.fromisoformat(first)).days
