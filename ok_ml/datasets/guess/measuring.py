@@ -1,5 +1,6 @@
 """How long, how dense and how lively a log is: what the settings of a first experiment follow from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -79,7 +80,9 @@ class LogProfile:
     finds: Finds
 
 
-def measure_log(config: DatasetConfig, lake: Lake, root: Path) -> LogProfile:
+def measure_log(
+    config: DatasetConfig, lake: Lake, root: Path, *, progress: Callable[[str], None] | None = None
+) -> LogProfile:
     """Read the whole log once, batch after batch, and commit nothing; the time of events decides, not their delivery."""
     raw, seen = raw_events(config, lake, root), _Seen(config)
     columns, lookups = raw_columns(config.events), Lookups(config.events, root, raw.key)
@@ -87,6 +90,8 @@ def measure_log(config: DatasetConfig, lake: Lake, root: Path) -> LogProfile:
     for dt in dates:
         for rows in raw.read(columns, dt):
             seen.add(rows, lookups, raw.key)
+            if progress:
+                progress(f"{config.dataset}: {sum(seen.events.values()):,} events counted")
     return seen.profile()
 
 

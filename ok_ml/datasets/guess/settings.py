@@ -101,7 +101,7 @@ class _Rules:
     def days(self) -> int:
         """From the first partition to the end of the last."""
         length = 31 if self.profile.grain == "month" else 1
-        return (date.fromisoformat(self.profile.dts[-1]) - date.fromisoformat(self.profile.dts[0])).days + length
+        return _days(self.profile.dts[0], self.profile.dts[-1]) + length
 
     @cached_property
     def judged(self) -> int:

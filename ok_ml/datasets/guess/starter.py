@@ -1,6 +1,7 @@
 """A guessed mapping as files of the project, with a first experiment whose windows fit the log."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +40,9 @@ def dataset_name(text: str, *, given: bool) -> str:
     return name if _NAME.fullmatch(name) else f"log_{name}".rstrip("_")
 
 
-def write_starter(project: "Project", name: str, found: Preview) -> list[Path]:
+def write_starter(
+    project: "Project", name: str, found: Preview, *, progress: Callable[[str], None] | None = None
+) -> list[Path]:
     """Write configs/datasets/NAME.yml and configs/experiments/NAME.yml; neither may be there before.
 
     Raises
@@ -56,10 +59,8 @@ def write_starter(project: "Project", name: str, found: Preview) -> list[Path]:
                 f"{path.relative_to(project.root)} is there already", why="it is never overwritten",
                 remedy="choose another name, or remove the file",
             )  # fmt: skip
-    texts = [
-        found.proposal.text,
-        experiment_text(name, measure_log(found.proposal.config, Lake(project.lake_root), project.root)),
-    ]
+    profile = measure_log(found.proposal.config, Lake(project.lake_root), project.root, progress=progress)
+    texts = [found.proposal.text, experiment_text(name, profile)]
     for path, text in zip(paths, texts, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())
