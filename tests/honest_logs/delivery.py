@@ -13,6 +13,7 @@ from ok_ml.config.models import Project
 from ok_ml.datasets.audit.checking import check_dataset
 from ok_ml.datasets.audit.verdict import STOP, findings, of_experiment
 from ok_ml.datasets.calendar import partitions_of
+from ok_ml.datasets.guess.measuring import measure_log
 from ok_ml.datasets.guess.starter import experiment_text
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
@@ -84,9 +85,11 @@ class Delivery:
         (root / "configs/datasets").mkdir(parents=True)
         (root / "configs/datasets" / f"{NAME}.yml").write_text(log.mapping(NAME))
         self.write_raw(log.dts[: self.past])
-        settings = experiment_text(NAME, log.dts[: self.past], "day") + "delivery: {partitions: 1}\n"
-        write(root, f"configs/experiments/{NAME}.yml", settings)
         self.project: Project = load_project(root)
+        profile = measure_log(self.dataset, self.lake, root)
+        text = experiment_text(NAME, profile).partition("recipes:")[0] + "delivery: {partitions: 1}\n"
+        write(root, f"configs/experiments/{NAME}.yml", text)
+        self.project = load_project(root)
 
     @property
     def past(self) -> int:
