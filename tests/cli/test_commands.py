@@ -119,10 +119,14 @@ class Runs:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, bool, bool]] = []
+        self.picks: list[tuple[float, bool]] = []
         self.error: Exception | None = None
 
-    def __call__(self, project: object, experiment: str, *, force: bool = False, quiet: bool = False) -> RunSummary:
+    def __call__(
+        self, project: object, experiment: str, *, force: bool, quiet: bool, budget: float, pick: bool
+    ) -> RunSummary:
         self.calls.append((project.size, experiment, force, quiet))
+        self.picks.append((budget, pick))
         if self.error is not None:
             raise self.error
         metric = {
@@ -164,7 +168,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
 def test_run_passes_its_options_on_and_remembers_the_size(ok: Ok, runs: Runs, root: Path) -> None:
     assert ok("run", "toy_sources", "--size", "tiny", "--force").code == 0
     assert ok("run", "--quiet").code == 0
-    assert runs.calls == [("tiny", "toy_sources", True, False), ("tiny", "toy_sources", False, True)]
+    assert ok("run", "--budget", "12.5", "--pick-recipe").code == 0
+    assert runs.calls[:2] == [("tiny", "toy_sources", True, False), ("tiny", "toy_sources", False, True)]
+    assert runs.picks == [(300.0, False), (300.0, False), (12.5, True)]
     assert (root / ".ok_ml" / "size").read_text() == "tiny\n"
 
 
