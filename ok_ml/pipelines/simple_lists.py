@@ -1,4 +1,4 @@
-"""Simple lists before the first champion: each judged as it would be served, the best one bundled in the model's place.
+"""Simple lists before the first learned champion: each judged as it would be served, the best one bundled in the model's place.
 
 Where a learned ranker does not keep the gate's floor, a log is served all the same: what orders the same candidates by one
 column needs no learning. Each list is ranked by the code that serves it, for the users of the evaluation, so that what is
