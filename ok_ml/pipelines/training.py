@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.pipelines.fitting import SERVE, candidate_popularity, factors_of, neighbours_of, popularity_behind, train_fit
+from ok_ml.pipelines.fitting import (
+    SERVE,
+    candidate_popularity,
+    factors_of,
+    neighbours_of,
+    popularity_behind,
+    stage_behind,
+    train_fit,
+)
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -183,7 +191,7 @@ def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker",
     write_bundle(
         folder, factors=factors_of(pipeline, SERVE), neighbours=neighbours_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
         popularity=popularity_behind(pipeline, trained.ranker, pipeline.calendar().serve_cut), layout=pipeline.layout(),
-        stage=pipeline.config.stages.predictions,
+        stage=stage_behind(pipeline, trained.ranker),
     )  # fmt: skip
 
 
