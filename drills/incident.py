@@ -257,9 +257,9 @@ def redeliver(deployment: Deployment, day: str) -> None:
     """Export a day of the world again as the configuration is now, with the lists that were served on it."""
     import numpy as np
 
-    from ok_ml.cli.clock import served_lists
     from ok_ml.delivery.storage import open_store
     from ok_ml.lake import Lake
+    from ok_ml.pipelines.served_lists import served_lists
     from ok_ml.world.log import export_days
 
     project, world = deployment.project(), _world(deployment)

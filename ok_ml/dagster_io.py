@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ok_ml.resources.spark import SparkResource
 
 
+_STARTED_BY = {"dagster/sensor_name", "dagster/schedule_name", "dagster/from_automation_condition", "ok_ml/command"}
+
+
 @dataclass(frozen=True)
 class Workbench:
     """The project, its lake, and helpers that write metadata in one way."""
@@ -145,6 +148,11 @@ def _of(manifest: Manifest) -> dict[str, Any]:
 def reason_of(context: dg.AssetExecutionContext) -> str:
     """Why this run was started, as the automation conditions said; a person need give no reason."""
     return context.run.tags.get(REASON, "asked for by a person")
+
+
+def is_asked_for(context: dg.AssetExecutionContext) -> bool:
+    """Whether a person has asked for just this run: no sensor, no schedule, no `ok-ml run`, which do what is called for."""
+    return not _STARTED_BY & set(context.run.tags)
 
 
 def progress(context: dg.AssetExecutionContext) -> Callable[[str], None]:

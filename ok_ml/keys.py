@@ -21,6 +21,7 @@ DATASET_SERIES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
 EXPERIMENT_SERIES: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)
 
 ONLINE_QUALITY: Final = "online_quality"  # the check of online_metrics that asks for a training
+NOTHING_JUDGED: Final = "nothing_judged"  # in the metadata of a check: it did not fail, there was nothing to judge
 IN_SHORT: Final = "in_short"  # in the metadata of a failed check: what is wrong in one line
 
 _GROUP_OF: Final = {

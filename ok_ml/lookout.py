@@ -184,6 +184,8 @@ def _complaint(instance: dg.DagsterInstance, experiment: str, decided_at: str) -
     if datetime.fromtimestamp(event.timestamp, UTC).isoformat() <= decided_at:
         return None
     found = event.dagster_event.asset_check_evaluation_data
+    if keys.NOTHING_JUDGED in found.metadata:
+        return None
     short = found.metadata.get(keys.IN_SHORT)
     return str(short.value) if short is not None else found.description or "the check gave no reason"
 

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import Workbench, committed, days_of, progress
+from ok_ml.dagster_io import Workbench, committed, days_of, is_asked_for, progress
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
 
 _DESCRIPTIONS = {
@@ -59,10 +59,19 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
         backfill_policy=dg.BackfillPolicy.single_run(),
     )  # fmt: skip
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.world.log import ensure_days
+        from ok_ml.pipelines.repairing import deliver_again
+        from ok_ml.world.log import changed_since, ensure_days
 
+        days = days_of(context)
         with bench.step(context):
-            manifests = ensure_days(dataset, bench.lake, days_of(context), progress=progress(context))
+            if is_asked_for(context):
+                deliver_again(bench.project, dataset, days, progress(context))
+            manifests = ensure_days(dataset, bench.lake, days, progress=progress(context))
+        for dt in changed_since(dataset, bench.lake, days):
+            context.log.warning(
+                f"{dt} stays as it is: what befell it is not what the configuration names, and no run rewrites a log by itself; "
+                f"ok-ml repair {dataset.dataset} {dt}, or materialising this day by hand, delivers it again"
+            )
         yield committed(context, spec.key, manifests)
 
     return raw_log

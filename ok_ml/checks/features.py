@@ -4,6 +4,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.judging_data import page_of
@@ -25,6 +26,8 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
 
         verdict = judge_features(pipeline)
         context.log.info(verdict.headline)
+        if not verdict.findings and not verdict.blocks:
+            return nothing_judged(verdict.headline)
         metadata: dict[str, dg.MetadataValue | float | int] = {}
         if verdict.worst_plot is not None:
             metadata["worst"] = plot_metadata(project, verdict.worst_plot)
@@ -41,8 +44,17 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
         return dg.AssetCheckResult(
             passed=not verdict.failed and not verdict.blocks,
             severity=dg.AssetCheckSeverity.ERROR if verdict.blocks else dg.AssetCheckSeverity.WARN,
-            description=verdict.headline,
+            description=way_out_first(
+                verdict.headline, verdict.dt, _way_out(pipeline, verdict.dt), blocks=verdict.blocks
+            ),
             metadata=metadata,
         )
 
     return feature_distributions
+
+
+def _way_out(pipeline: SourceRecommendation, dt: str) -> str:
+    """The commands that release the day, of the log first."""
+    from ok_ml.quality.blocked import of_features
+
+    return ", then ".join(one.judged.command for one in of_features(pipeline.project, pipeline.name, dt))

@@ -6,10 +6,12 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.acceptance import command_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +41,7 @@ def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetCh
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
         )
-        return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline))
+        return _result(project, pipeline.name, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline))
 
     return online_quality
 
@@ -66,23 +68,34 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
             f" log or the product, what fell for some is what they were shown."
         )
         picture = product_picture(project, lake, dataset.dataset)
-        return _result(project, found, dg.AssetCheckSeverity.WARN, advice, picture)
+        return _result(project, dataset.dataset, found, dg.AssetCheckSeverity.WARN, advice, picture)
 
     return product_quality
 
 
 def _result(
-    project: Project, found: "Expectation", severity: dg.AssetCheckSeverity, advice: str, plot: "Path | None"
+    project: Project,
+    scope: str,
+    found: "Expectation",
+    severity: dg.AssetCheckSeverity,
+    advice: str,
+    plot: "Path | None",
 ) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"judged": found.judged, "wrong": len(found.wrong)}
     if found.wrong:
-        metadata[keys.IN_SHORT] = f"{found.dt}: {found.in_short}"
         metadata["findings"] = table_metadata([_row(one) for one in found.wrong])
     if plot is not None:
         metadata["plot"] = plot_metadata(project, plot)
+    if found.accepted:
+        return dg.AssetCheckResult(passed=True, metadata=metadata, description=f"{found.accepted}. {found.message}")
+    if not found.judged:
+        return nothing_judged(found.message, metadata=metadata)
+    if not found.wrong:
+        return dg.AssetCheckResult(passed=True, metadata=metadata, description=found.message)
+    metadata[keys.IN_SHORT] = f"{found.dt}: {found.in_short}"
     return dg.AssetCheckResult(
-        passed=not found.wrong, severity=severity, metadata=metadata,
-        description=f"{found.message}. {advice}" if found.wrong else found.message,
+        passed=False, severity=severity, metadata=metadata,
+        description=f"{found.message}. If the change is real: {command_of(scope, found.dt)}. {advice}",
     )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import failures, plot_metadata, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.acceptance import command_of
 
 NAME = "bands"
 _SHOWN = 15
@@ -23,12 +25,12 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
 
     @dg.asset_check(
         asset=key, name=NAME, blocking=True,
-        description="Every number of the day's log is within the band of its own past. A day outside blocks what is served "
-        "until it is ingested again, or released: ok-ml accept DATASET DAY --reason TEXT. What people do and how long only warns, "
-        "unless it is beyond twice the limit.",
+        description="Every number of the day's log is within the band of its own past. A day outside warns; one that no change of "
+        "people explains blocks, and nothing is learnt from it until it is delivered again, or released: "
+        "ok-ml accept DATASET DAY --reason TEXT.",
     )  # fmt: skip
     def bands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from ok_ml.pipelines.event_series import blocked_days, event_watch, settle_events
+        from ok_ml.pipelines.event_series import event_watch, settle_events
 
         lake = Lake(project.lake_root)
         with failures():
@@ -36,7 +38,7 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
         watch = event_watch(project, dataset, lake)
         if not verdicts:
             return _nothing(dataset.dataset)
-        still = blocked_days(project, dataset, lake, verdicts[-1].dt, watch.days)
+        still = watch.blocked(lake.partitions(dataset.dataset, c.EVENTS))
         context.log.info(verdicts[-1].headline)
         return _result(project, watch, verdicts[-1], still, blocking=True)
 
@@ -86,13 +88,16 @@ def experiment_series_check(
 
 
 def _nothing(scope: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=True, description=f"{scope}: no numbers by day yet: nothing to judge")
+    return nothing_judged(f"{scope}: no numbers by day yet: nothing to judge")
 
 
 def _result(
     project: Project, watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, str], *, blocking: bool
 ) -> dg.AssetCheckResult:
-    """Passed unless a day blocks, or the newest one is outside; the newest blocking one speaks."""
+    """Passed unless a day blocks, or the newest one is outside; the newest blocking one speaks.
+
+    The newest day alone may stop the run: an older one that blocks is left out of all windows until it is repaired.
+    """
     metadata: dict[str, Any] = {
         "limit": verdict.limit.value, "limit_origin": verdict.limit.origin, "series": len(verdict.deviations),
         "outside": len(verdict.outside),
@@ -100,7 +105,9 @@ def _result(
     if verdict.deviations:
         metadata["worst"] = table_metadata(_rows(verdict))
         metadata.update(_picture(project, watch, verdict))
-    grave = bool(still) and blocking
+    elif not still:
+        return nothing_judged(verdict.headline, metadata=metadata)
+    grave = verdict.dt in still and blocking
     return dg.AssetCheckResult(
         passed=not still and not verdict.warns,
         severity=dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN,
@@ -126,10 +133,12 @@ def _description(watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, st
     if not still and not verdict.warns:
         return verdict.headline
     newest = max(still, default=verdict.dt)
+    said = still.get(newest, verdict.headline)
+    command = command_of(watch.scope, newest)
+    if not blocking:
+        return f"{said}. If the change is real: {command}"
     others = sorted(set(still) - {newest})
     more = f" Blocking too: {', '.join(others)}." if others else ""
-    remedy = (
-        f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. Repair the log and ingest {newest} again, or,"
-        f" if the change is real: ok-ml accept {watch.scope} {newest} --reason TEXT"
-    )
-    return f"{still.get(newest, verdict.headline)}.{more}{remedy if blocking else ''}"
+    look = f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. Data that are wrong: mend the log of {newest}, then"
+    remedy = f"{look} ok-ml repair {watch.scope} {newest}"
+    return f"{way_out_first(said, newest, command, blocks=bool(still))}.{more}{remedy}"

@@ -24,6 +24,7 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
     )  # fmt: skip
     def better_than_popularity() -> dg.AssetCheckResult:
         from ok_ml.pipelines.evaluating import metric_of
+        from ok_ml.pipelines.refused_models import accepted_model
 
         gate = pipeline.config.gate
         model, popularity = (metric_of(pipeline, name, gate.metric) for name in ("two_stage", "popularity"))
@@ -33,12 +34,13 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
                 severity=dg.AssetCheckSeverity.WARN,
                 description=f"Nothing was judged: the evaluation has no {gate.metric} of two_stage and popularity.",
             )
-        passed = model >= gate.floor_over_popularity * popularity
+        accepted = accepted_model(pipeline)
+        passed = model >= gate.floor_over_popularity * popularity or accepted is not None
         return dg.AssetCheckResult(
             passed=passed,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"{gate.metric}: two_stage {model:.4f}, popularity {popularity:.4f}; at least "
-            f"{gate.floor_over_popularity:.2f} times popularity is asked for.",
+            f"{gate.floor_over_popularity:.2f} times popularity is asked for.{f' {accepted}.' if accepted else ''}",
             metadata={"two_stage": model, "popularity": popularity},
         )
 
@@ -53,11 +55,13 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
         description="Every user has a full list without sources that they are subscribed to.",
     )  # fmt: skip
     def lists() -> dg.AssetCheckResult:
+        from ok_ml.pipelines.judging_lists import LISTS, in_words, judge_lists
         from ok_ml.pipelines.predicting import judge_predictions
 
         found = judge_predictions(pipeline)
+        passed, said = in_words(pipeline, judge_lists(pipeline, found), LISTS, found.message)
         return dg.AssetCheckResult(
-            passed=found.passed, severity=dg.AssetCheckSeverity.ERROR, description=found.message, metadata=found.numbers
+            passed=passed, severity=dg.AssetCheckSeverity.ERROR, description=said, metadata=found.numbers
         )
 
     yield lists
@@ -86,6 +90,7 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
         description="The lists keep the limits that checks.predictions declares.",
     )  # fmt: skip
     def declared_limits() -> dg.AssetCheckResult:
+        from ok_ml.pipelines.judging_lists import LIMITS, in_words, judge_lists
         from ok_ml.pipelines.model_plots import plot_predictions
         from ok_ml.pipelines.prediction_watch import judge_statistics
 
@@ -93,15 +98,18 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
         metadata: dict[str, Any] = {
             name: plot_metadata(pipeline.project, path) for name, path in plot_predictions(pipeline).items()
         }
-        if found.broken:
-            metadata["findings"] = table_metadata([_row(one) for one in found.broken])
+        wrong = [*found.broken, *found.told]
+        if wrong:
+            metadata["findings"] = table_metadata([_row(one) for one in wrong])
+        passed, said = in_words(pipeline, judge_lists(pipeline), LIMITS, found.message)
         advice = (
-            f". The last good generation stays. Look at the plots of {pipeline.name}/{c.PREDICTION_STATISTICS} and at the features of"
-            f" {found.dt}; where the change is real, change checks.predictions of {pipeline.name}"
+            f". What is served stays. Look at the plots of {pipeline.name}/{c.PREDICTION_STATISTICS} and at the features of"
+            f" {found.dt}; where the change lasts, change checks.predictions of {pipeline.name}"
         )
         return dg.AssetCheckResult(
-            passed=not found.broken, severity=dg.AssetCheckSeverity.ERROR, metadata=metadata,
-            description=found.message + (advice if found.broken else ""),
+            passed=passed and not found.told, metadata=metadata,
+            severity=dg.AssetCheckSeverity.WARN if passed else dg.AssetCheckSeverity.ERROR,
+            description=said + ("" if passed else advice),
         )  # fmt: skip
 
     return declared_limits

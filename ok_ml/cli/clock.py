@@ -12,56 +12,23 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, cast
 
 from ok_ml import metrics
 from ok_ml.config.loader import load_project
-from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import OkMlError, UsageError
 from ok_ml.lake import Lake
 from ok_ml.metric_files import Exporter
 from ok_ml.partitions import end_seconds
+from ok_ml.pipelines.served_lists import experiment_of, served_lists
 from ok_ml.world.clock import run_clock
-from ok_ml.world.exposure import ServedLists
 from ok_ml.world.network import World
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ok_ml.config.models import DatasetConfig, Project, WorldConfig
 
 logger = logging.getLogger(__name__)
-
-_BATCH: Final = 2_000
-_PAD: Final = -1
-
-
-def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists | None:
-    """What the storage serves to these users now, the fallback list included; None while it serves nothing.
-
-    A day is simulated from one look at the storage. If the generation changes between two batches, the look starts
-    again, a bounded number of times; after that the day is drawn from both.
-
-    Parameters
-    ----------
-    user_ids
-        int64 [n], ascending.
-    """
-    for _attempt in range(3):
-        answers = [reader.get_many(user_ids[at : at + _BATCH].tolist()) for at in range(0, len(user_ids), _BATCH)]
-        known = [answer for answer in answers if answer is not None]
-        if not known or len(known) < len(answers):
-            return None
-        if len({answer.generation for answer in known}) == 1:
-            break
-    lists = [(found or answer.fallback).source_ids for answer in known for found in answer.lists]
-    padded = np.full((len(lists), max(map(len, lists))), _PAD, dtype=np.int64)
-    for row, source_ids in zip(padded, lists, strict=True):
-        row[: len(source_ids)] = source_ids
-    return ServedLists(user_ids, padded, known[-1].generation_name)
 
 
 def world_now(project: "Project", started: "DatasetConfig") -> World:
@@ -72,13 +39,6 @@ def world_now(project: "Project", started: "DatasetConfig") -> World:
     except (OkMlError, KeyError) as error:
         logger.warning("the configuration cannot be read, so the world goes on as it was: %s", error)
     return World(dataset.world or cast("WorldConfig", started.world), dataset.parts)
-
-
-def experiment_of(project: "Project", dataset: str) -> str | None:
-    """Whose lists the users of a dataset see: its automatic experiment, else any; the first by name."""
-    found = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]
-    automatic = [name for name in found if project.experiments[name].release.cycle == "automatic"]
-    return next(iter([*automatic, *found]), None)
 
 
 def run(project: "Project", stop: threading.Event) -> None:

@@ -61,6 +61,11 @@ def known_dataset(project: "Project", name: str) -> str:
     return _known("dataset", name, project.datasets)
 
 
+def experiment_or_dataset(project: "Project", name: str) -> str:
+    """The name, if there is such an experiment or dataset. Raises UsageError that names the known ones and the closest."""
+    return _known("experiment or dataset", name, [*project.experiments, *project.datasets])
+
+
 def _known(kind: str, name: str, known: Collection[str]) -> str:
     if name in known:
         return name
@@ -68,7 +73,7 @@ def _known(kind: str, name: str, known: Collection[str]) -> str:
 
     raise UsageError(
         f"no {kind} named {name!r}{meant(name, known)} (known: {', '.join(sorted(known)) or 'none'})",
-        remedy=f"choose one of them, or add configs/{kind}s/<name>.yml",
+        remedy=f"choose one of them, or add configs/{kind.partition(' ')[0]}s/<name>.yml",
     )
 
 

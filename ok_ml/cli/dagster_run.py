@@ -1,6 +1,7 @@
 """One Dagster run inside this process: what it covers, how far it is, and what stopped it."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -8,18 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ok_ml import errors, keys
-from ok_ml.cli.orphans import close_mlflow, settle_killed
+from ok_ml.cli.orphans import close_mlflow, own_process, settle_killed
 from ok_ml.cli.run_report import Reporter
 from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, OkMlError, PermanentError
 from ok_ml.partitions import partitions_to_add
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 if TYPE_CHECKING:
     import dagster as dg
 
 _POLL_SECONDS = 0.3
 _REMIND_SECONDS = 15.0
+_ACCEPTS = re.compile(r"ok-ml accept \S+ \S+ --reason TEXT")
 _CHECK_FAILED, _INTERRUPTED = "DagsterAssetCheckFailedError", "DagsterExecutionInterruptedError"
 
 
@@ -52,15 +53,27 @@ class Graph:
         close_mlflow(project, settle_killed(self.instance))
         self.job = build_definitions(project).resolve_implicit_global_asset_job_def()
 
-    def register(self, pipeline: SourceRecommendation, work: Work) -> None:
+    def register(self, dataset: str, work: Work) -> None:
         """Make Dagster know the partitions of a run, in order."""
-        name = keys.partitions_name(pipeline.dataset_scope)
+        name = keys.partitions_name(dataset)
         known = self.instance.get_dynamic_partitions(name)
         add, again = partitions_to_add(known, work.dts)
         for dt in again:
             self.instance.delete_dynamic_partition(name, dt)
         if add:
             self.instance.add_dynamic_partitions(name, add)
+
+
+def run_work(graph: Graph, work: Work, run_id: str) -> Any:
+    """Do it in this process; the result says what failed."""
+    return graph.job.execute_in_process(
+        instance=graph.instance,
+        asset_selection=[keys.asset_key(work.scope, table) for table in work.tables],
+        tags={**work.tags(), **own_process()},
+        run_id=run_id,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
 
 
 class Watcher:
@@ -139,8 +152,8 @@ class Watcher:
         self._rows.setdefault(step, {})[name] = int(value.value) if value is not None else None
 
 
-def first_failure(result: Any) -> OkMlError:
-    """What stopped a run, as the error that the step raised, so that the exit code is its own."""
+def first_failure(result: Any, *, serving: bool) -> OkMlError:
+    """What stopped a run, as the error that the step raised, so that the exit code is its own; is anything served meanwhile?"""
     for event in result.all_events:
         if event.event_type_value == "PIPELINE_CANCELED":
             raise KeyboardInterrupt
@@ -149,7 +162,7 @@ def first_failure(result: Any) -> OkMlError:
             if getattr(_cause(data.error), "cls_name", "") == _INTERRUPTED:  # by Ctrl-C, which Dagster takes for itself
                 raise KeyboardInterrupt
             if getattr(_cause(data.error), "cls_name", "") == _CHECK_FAILED:
-                return _refusal(result, event.step_key or "")
+                return _refusal(result, event.step_key or "", serving=serving)
             text = (data.user_failure_data.description if data.user_failure_data else None) or _innermost(data.error)
             kind = getattr(errors, str(getattr(_cause(data.error), "cls_name", "")), StepError)
             step = (event.step_key or "").replace("__", "/", 1)
@@ -157,17 +170,19 @@ def first_failure(result: Any) -> OkMlError:
     return StepError("the Dagster run failed before its first step; its log is in the Dagster UI under Runs")
 
 
-def _refusal(result: Any, step: str) -> GateRefused:
+def _refusal(result: Any, step: str, *, serving: bool) -> GateRefused:
     """What a blocking check said; Dagster itself names only the check."""
     said = [
         f"{found.asset_key.to_user_string()}, check {found.check_name}: {found.description or 'failed'}"
         for found in result.get_asset_check_evaluations()
         if not found.passed and found.severity.name == "ERROR"
     ]
+    commands = dict.fromkeys(command for text in said for command in _ACCEPTS.findall(text))
+    way_out = f"if the change is real: {', then '.join(commands)}; else " if commands else ""
     return GateRefused(
         "; ".join(said) or f"{step.replace('__', '/', 1)}: a blocking check failed",
-        why="what hangs on it was not made; the last good generation is still served",
-        remedy="mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
+        why=f"what hangs on it was not made; {'the last good generation is still' if serving else 'nothing is'} served",
+        remedy=f"{way_out}mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
     )
 
 

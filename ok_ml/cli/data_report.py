@@ -1,25 +1,38 @@
 """What `ok-ml data check` prints of an audit."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
+
+from ok_ml import columns as c
 
 if TYPE_CHECKING:
     from ok_ml.datasets.audit.checking import Audit
     from ok_ml.datasets.audit.verdict import Finding
 
 _SHOWN_EXAMPLE = 120
+_SHOWN_NAME = 40
 
 
 def audit_document(audit: "Audit", found: "list[Finding]") -> dict[str, Any]:
     """An audit as JSON; ids are text, since int64 beyond 2^53 breaks clients."""
+    from ok_ml.datasets.audit.histories import Histories
     from ok_ml.datasets.audit.verdict import STOP, verdict
 
-    document = asdict(audit)
+    document = asdict(replace(audit, histories=Histories()))
+    del document["histories"]
+    document["partial"] = None if audit.partial is None else str(audit.partial)
     if audit.largest_user is not None:
         user, count = audit.largest_user
         document["largest_user"] = {"user_id": str(user), "events": count, "share": round(count / audit.events, 4)}
+    if audit.largest_source is not None:
+        source, count = audit.largest_source
+        document["largest_source"] = {
+            "source_id": str(source),
+            "events": count,
+            "share": round(count / audit.events, 4),
+        }
     a_day = sorted(audit.partitions.values())
     document["rows_a_partition"] = {"min": a_day[0], "median": median(a_day), "max": a_day[-1]} if a_day else None
     document["findings"] = [asdict(finding) for finding in found]
@@ -34,8 +47,9 @@ def audit_lines(audit: "Audit", found: "list[Finding]") -> Iterator[str]:
     for reason, count in audit.set_aside.items():
         yield f"             {reason} {count:,}, e.g. {audit.examples.get(reason, '')[:_SHOWN_EXAMPLE]}"
     yield from _calendar(audit)
-    yield f"users      {audit.users:,}, {audit.once['users']:,} with a single event{_largest(audit)}"
-    yield f"sources    {audit.sources:,}, {audit.once['sources']:,} with a single event"
+    back = f"{'about ' * (audit.histories.divisor > 1)}{audit.come_back:,} on more than one {audit.grain}"
+    yield f"users      {audit.users:,}, {back}, {audit.once['users']:,} with a single event{_largest(audit, c.USER_ID)}"
+    yield f"sources    {audit.sources:,}, {audit.once['sources']:,} with a single event{_largest(audit, c.SOURCE_ID)}"
     yield f"types      {', '.join(f'{name} {count:,}' for name, count in audit.event_types.items()) or 'none'}"
     yield f"duplicates {audit.duplicates:,} events equal to another one in everything"
     if audit.reactions:
@@ -58,8 +72,8 @@ def _calendar(audit: "Audit") -> Iterator[str]:
     yield f"a {audit.grain:<8} {counts[0]:,} events at least, {median(counts):,.0f} in the middle, {counts[-1]:,} at most"
 
 
-def _largest(audit: "Audit") -> str:
-    if audit.largest_user is None:
+def _largest(audit: "Audit", column: str) -> str:
+    largest = audit.largest_user if column == c.USER_ID else audit.largest_source
+    if largest is None:
         return ""
-    user, count = audit.largest_user
-    return f"; the largest one, {user}, has {count / audit.events:.1%} of the events"
+    return f"; the largest one, {audit.names[column][:_SHOWN_NAME]}, has {largest[1] / audit.events:.1%} of the events"

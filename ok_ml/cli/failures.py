@@ -15,6 +15,7 @@ from ok_ml.errors import ConfigError, OkMlError
 INTERRUPTED: Final = 130
 _MOST_LINES: Final = 6
 _WIDEST: Final = 400
+_REMEDY: Final = "what to do:"
 
 
 def told(error: OkMlError) -> list[str]:
@@ -38,12 +39,14 @@ def _config_lines(error: ConfigError) -> list[str]:
 
 
 def _tail(error: OkMlError) -> list[str]:
-    parts = (("why it matters: ", error.why), ("what to do:     ", error.remedy))
+    parts = (("why it matters: ", error.why), (f"{_REMEDY}     ", error.remedy))
     return [f"  {label}{' '.join(text.split())}" for label, text in parts if text]
 
 
 def _cut(lines: list[str]) -> list[str]:
-    return [line if len(line) <= _WIDEST else line[: _WIDEST - 3] + "..." for line in lines]
+    """The lines, long ones cut, but never the one that says what to do."""
+    whole = [len(line) <= _WIDEST or line.lstrip().startswith(_REMEDY) for line in lines]
+    return [line if fits else line[: _WIDEST - 3] + "..." for line, fits in zip(lines, whole, strict=True)]
 
 
 def report(error: OkMlError) -> int:

@@ -1,7 +1,7 @@
 """`ok-ml run`: the main job headless, through Dagster, doing only what is not current.
 
 The work goes in phases, each one or two Dagster runs in this process: data, features, a verdict on the newest day,
-training, serving.
+training, serving. Before the features a recipe is picked, once, where the YAML has some.
 Before a phase the tables' records are compared with what is committed; a phase with nothing to do is skipped.
 """
 
@@ -9,26 +9,32 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure
-from ok_ml.cli.orphans import own_process
+from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure, run_work
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.config.models import DatasetConfig, Project
-from ok_ml.errors import DataError
+from ok_ml.errors import DataError, GateRefused
 from ok_ml.lake import WHOLE
 from ok_ml.memory import MemoryWatch
 from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.pipelines.source_recommendation import SourceRecommendation
+
+SHOWN_OF_THE_PAST: Final = 10  # findings
+
+PICK_SECONDS: Final = 300.0  # of CPU time, to pick a recipe
 
 
 class PipelineRun:
     """One `ok-ml run` of one experiment."""
 
     def __init__(
-        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True
-    ) -> None:
-        self.publish = publish
+        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True,
+        budget: float = PICK_SECONDS, pick: bool = False,
+    ) -> None:  # fmt: skip
+        self.publish, self.budget, self.pick = publish, budget, pick
         self.pipeline = open_pipeline(project, experiment)
         self.project, self.experiment, self.force, self.reporter = project, experiment, force, reporter
         self.summary = RunSummary(experiment, project.size, self.pipeline.config.seed)
@@ -41,18 +47,45 @@ class PipelineRun:
         with ExitStack() as stack:
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
-            for phase in (self._data, self._product, self._online, self._features, self._watch, self._training):
+            refused = self._deliver()
+            for phase in (self._recipe, self._product, self._online, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
                 services()
                 self._execute(work)
         self._finish(time.monotonic() - started)
+        if refused is not None:
+            raise refused
         return self.summary
+
+    def _deliver(self) -> GateRefused | None:
+        """Ingest and judge the log; why its newest day is not among what is learnt from, for the end of the run.
+
+        A day that blocks costs itself: what is before it is computed and served.
+        """
+        try:
+            for work in self._data():
+                self._execute(work)
+        except GateRefused:
+            if self.pipeline.newest_blocked() is None or not self.pipeline.committed():
+                raise
+        self._tell_guard()
+        return _newest_refused(self.pipeline)
+
+    def _tell_guard(self) -> None:
+        """What the past shows, what the checks may do from the next day on, and where their limit comes from."""
+        from ok_ml.pipelines.own_past import guard_line, past_findings
+
+        dataset, lake = self.pipeline.dataset, self.pipeline.lake
+        self.summary.guard = guard_line(self.project, dataset, lake)
+        self.summary.past = past_findings(dataset, lake, SHOWN_OF_THE_PAST)
+        self.reporter.say(f"checks     {self.summary.guard}")
 
     # -- phases ----------------------------------------------------------------------------------------------
 
     def _data(self) -> Iterator[Work]:
+        from ok_ml.datasets.calendar import left_out
         from ok_ml.datasets.ingest import stale_partitions
         from ok_ml.world.log import days_of_another_world
 
@@ -61,6 +94,8 @@ class PipelineRun:
         stale = sorted({*stale, *days_of_another_world(dataset, lake, wanted)})
         if not wanted:
             raise _no_days(dataset)
+        if (partial := left_out(dataset, lake, root=self.project.root)) is not None:
+            self.reporter.say(f"waits      {partial}: it is left out until it is whole or a later day follows")
         todo = wanted if self.force else stale
         self._note(todo, wanted, f"{dataset.dataset}: {len(wanted)} committed partitions")
         if todo:
@@ -68,6 +103,21 @@ class PipelineRun:
             first, last = wanted.index(todo[0]), wanted.index(todo[-1])
             tables = (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)
             yield Work(dataset.dataset, tables, tuple(wanted[first : last + 1]))
+
+    def _recipe(self) -> Iterator[Work]:
+        """Pick among the recipes that the YAML names, before anything is computed with one; no work for Dagster."""
+        from ok_ml.cli.recipe_run import pick, told, with_recipe
+
+        chosen = self.project.chosen.get(self.experiment)
+        if not self.project.recipes.get(self.experiment) or (chosen is not None and not self.pick):
+            self._note([], [chosen] if chosen is not None else [], f"recipe {chosen}")
+            return
+        choice = pick(self.pipeline, self.budget, self.reporter)
+        self.summary.recipe = told(choice)
+        self.reporter.say(f"recipe     {self.summary.recipe}")
+        self.project = with_recipe(self.project, self.experiment, choice.recipe)
+        self.pipeline, self._graph = open_pipeline(self.project, self.experiment), None
+        yield from ()
 
     def _product(self) -> Iterator[Work]:
         """What people did on days that were ingested before somebody counted it."""
@@ -165,20 +215,14 @@ class PipelineRun:
             self._require_machine()
         graph = self._graph or Graph(self.project)
         self._graph = graph
-        graph.register(self.pipeline, work)
+        graph.register(self.pipeline.dataset_scope, work)
         run_id = str(uuid.uuid4())
         watcher = Watcher(graph.instance, run_id, self._stage_done, self.reporter)
         with watcher:
-            result = graph.job.execute_in_process(
-                instance=graph.instance,
-                asset_selection=[keys.asset_key(work.scope, table) for table in work.tables],
-                tags={**work.tags(), **own_process()},
-                run_id=run_id,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-            )
+            result = run_work(graph, work, run_id)
         if not result.success:
-            raise first_failure(result)
+            serving = self.pipeline.lake.find(self.experiment, c.LIVE_PREDICTIONS) is not None
+            raise first_failure(result, serving=serving)
 
     def _require_machine(self) -> None:
         """Before the first work: what only Spark and the broker, minutes later, would find missing."""
@@ -224,6 +268,20 @@ class PipelineRun:
         describe_run(self.pipeline, self.summary)
 
 
+def _newest_refused(pipeline: SourceRecommendation) -> GateRefused | None:
+    """The newest day of the log if it blocks: what was found, what is served instead, and what goes on."""
+    dt, scope = pipeline.newest_blocked(), pipeline.dataset_scope
+    if dt is None:
+        return None
+    days = pipeline.committed()
+    return GateRefused(
+        f"{scope}: the log of {dt} is blocked, so {days[-1] if days else 'nothing'} is the newest day that is served: {pipeline.blocked()[dt]}",
+        why="nothing is learnt from a day that cannot be true, and no list is made from it",
+        remedy=f"mend it and deliver it again: ok-ml repair {scope} {dt}; if it is right: ok-ml accept {scope} {dt} --reason TEXT; then ok-ml run"
+        f" {pipeline.name}",
+    )
+
+
 def _range(days: list[str], todo: list[str]) -> tuple[str, ...]:
     """The days from the first to the last of those to do: a Dagster run takes a range."""
     return tuple(days[days.index(todo[0]) : days.index(todo[-1]) + 1])
@@ -238,8 +296,9 @@ def _no_days(dataset: DatasetConfig) -> DataError:
 
 
 def run(
-    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True
-) -> RunSummary:
+    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True,
+    budget: float = PICK_SECONDS, pick: bool = False,
+) -> RunSummary:  # fmt: skip
     """Run one experiment from its log to what is served.
 
     Parameters
@@ -254,10 +313,17 @@ def run(
         No progress on standard error.
     publish
         False ends with the promotion: no predictions, no services.
+    budget
+        CPU seconds to pick a recipe, where the YAML has some.
+    pick
+        Pick again, also where a recipe is in force.
     """
     reporter = Reporter(quiet=quiet)
     try:
-        summary = PipelineRun(project, experiment, force=force, reporter=reporter, publish=publish).run()
+        work = PipelineRun(
+            project, experiment, force=force, reporter=reporter, publish=publish, budget=budget, pick=pick
+        )
+        summary = work.run()
         summary.write(project.state_dir, time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + experiment)
         return summary
     finally:

@@ -35,6 +35,7 @@ class RunSummary:
     experiment: str
     size: str
     seed: int
+    recipe: str | None = None
     stages: list[StageRow] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     comparison: list[dict[str, Any]] = field(default_factory=list)
@@ -45,6 +46,8 @@ class RunSummary:
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
     unchanged: list[str] = field(default_factory=list)
+    guard: str = ""  # what the checks may do from the next day on, and where their limit comes from
+    past: list[dict[str, Any]] = field(default_factory=list)  # what was odd in the days that came in together
     content: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

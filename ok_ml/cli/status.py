@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ok_ml import keys
 from ok_ml.errors import EnvironmentFault
-from ok_ml.serving.health import STATES, State, StatusItem, in_words, worst_first, write_status
+from ok_ml.serving.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -21,9 +22,7 @@ _PENDING_SECONDS: Final = 3600.0  # a check that was planned for longer than thi
 
 
 def collect(project: "Project") -> list[StatusRow]:
-    """One row for each open incident, then one for each asset, worst first, its checks folded into it.
-
-    The assets are also written to `<state>/status.json`.
+    """One row for each blocked publication and open incident, then one for each asset, worst first, its checks folded into it.
 
     Freshness is judged by the wall clock only while a daemon lives: without one no day goes by, so nothing ages.
 
@@ -51,8 +50,7 @@ def collect(project: "Project") -> list[StatusRow]:
         assets = _rows(_Reading(instance, build_definitions(project)))
         beat = [one for one in [heartbeat_item(project)] if one.age_seconds is not None]
         rows = worst_first([*assets, *beat, *collector_items(project)])
-    write_status(project.state_dir, rows)  # without incidents: whoever reads the file has them at first hand
-    return [*incident_items(project), *rows]
+    return [*blocked_items(project), *incident_items(project), *rows]
 
 
 class _Reading:
@@ -107,6 +105,8 @@ def _of_check(reading: _Reading, key: "dg.AssetCheckKey") -> _Verdict:
         )
     if evaluation.passed:
         return _Verdict("ok", "")
+    if keys.NOTHING_JUDGED in evaluation.metadata:
+        return _Verdict("unknown", f"{key.name}: {evaluation.description}")
     state: State = "warn" if evaluation.severity.value == "WARN" else "fail"
     return _Verdict(state, f"{key.name}: {evaluation.description or 'failed'}")
 

@@ -1,6 +1,9 @@
-"""Limits of the alarms with their origin: configs/calibration/<experiment>.yml, written by `ok-ml calibrate`."""
+"""Limits of the alarms with their origin: configs/calibration/<experiment>.yml, or what a log's first run found in its past.
 
-from collections.abc import Sequence
+`ok-ml calibrate` writes the file, which wins. A first run leaves its calibration in the lake, table `calibration` of the dataset.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -8,11 +11,13 @@ from pydantic import Field, ValidationError
 
 from ok_ml.config.frozen import Frozen
 from ok_ml.errors import ConfigError
+from ok_ml.lake import Lake
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
 FOLDER: Final = Path("configs") / "calibration"
+OWN_CALIBRATION: Final = "calibration"  # table of a dataset: what its first run found in its own past
 DEFAULT_LIMIT: Final = 6.0  # a normal score that worlds of the shipped kind did not reach in years without a fault
 
 
@@ -47,15 +52,27 @@ class Calibration(Frozen):
     days: int = Field(ge=1, description="Days that were judged.")
     date: str = Field(description="When, ISO date.")
     code: str = Field(description="Versions of the code that judges.")
+    upto: str = Field(default="", description="The last of the past days, ISO date; empty: simulated worlds have none.")
+    own: dict[str, float] = Field(
+        default_factory=dict,
+        description="Series that went beyond the limit in the past by themselves -> their own limit.",
+    )
     rates: tuple[CheckRate, ...] = ()
     noticed: tuple[Noticed, ...] = ()
 
 
 class Limit(NamedTuple):
-    """A limit and where it comes from."""
+    """A limit and where it comes from.
+
+    Attributes
+    ----------
+    own
+        Series -> its own limit, where that is another.
+    """
 
     value: float
     origin: str
+    own: Mapping[str, float] = {}
 
 
 def calibration_of(root: Path, experiment: str) -> Calibration | None:
@@ -81,15 +98,26 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
 
 
 def limit_of(project: "Project", experiment: str) -> Limit:
-    """The limit of an experiment's bands: the calibrated one, else the built-in default, which says so."""
+    """The limit of an experiment's bands: the calibrated one, else that of its dataset's past, else the built-in default."""
     found = calibration_of(project.root, experiment)
+    found = found or own_calibration(project, project.experiments[experiment].datasets.events.name)
     if found is None:
         return Limit(DEFAULT_LIMIT, f"built-in default: {experiment} was not calibrated")
+    return _limit(found)
+
+
+def own_calibration(project: "Project", dataset: str) -> Calibration | None:
+    """What a dataset's first run found in its own past, or None while that is too short."""
+    manifest = Lake(project.lake_root).find(dataset, OWN_CALIBRATION)
+    return Calibration.model_validate(manifest.details) if manifest is not None else None
+
+
+def _limit(found: Calibration) -> Limit:
     seeds = f"seeds {_runs_of(found.seeds)}" if found.seeds else "its own past"
-    return Limit(
-        found.limit,
-        f"calibrated on {found.date}: {found.expected_a_year:.2f} false alarms a year ({found.days:,} days, {seeds})",
+    origin = (
+        f"calibrated on {found.date}: {found.expected_a_year:.2f} false alarms a year ({found.days:,} days, {seeds})"
     )
+    return Limit(found.limit, origin, found.own)
 
 
 def _runs_of(seeds: tuple[int, ...]) -> str:
@@ -109,6 +137,9 @@ def limit_of_dataset(project: "Project", dataset: str) -> Limit:
     calibrated = [name for name in sorted(readers) if calibration_of(project.root, name) is not None]
     if calibrated:
         return max((limit_of(project, name) for name in calibrated), key=lambda limit: limit.value)
+    own = own_calibration(project, dataset)
+    if own is not None:
+        return _limit(own)
     return Limit(DEFAULT_LIMIT, f"built-in default: no experiment of {dataset} was calibrated")
 
 

@@ -1,9 +1,10 @@
 """What the raw data are and how they become canonical: configs/datasets/<name>.yml."""
 
-from datetime import date
+import re
+from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ok_ml import columns as c
 from ok_ml.config.check_models import DatasetChecks
@@ -12,7 +13,24 @@ from ok_ml.config.row_conditions import parse_condition
 from ok_ml.config.topic_models import TopicConfig, is_topic
 
 RawFormat = Literal["parquet", "csv", "tsv", "jsonl"]
-Delimiter = Annotated[str, Field(min_length=1, max_length=1)] | None
+BLANKS = "blanks"  # as a delimiter: any number of blanks and tabs
+_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\t")
+EXACT, NUMBER, UUID_TEXT, CASE = "exact", "number", "uuid", "case"  # of IdSpelling
+IdSpelling = Literal["exact", "number", "uuid", "case"]
+
+
+def _written_out(delimiter: str) -> str:
+    r"""A delimiter with ``\x01``, ``\u0001`` and ``\t`` as the characters that they stand for."""
+    found = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or "9", 16)), delimiter)
+    if not 1 <= len(found) <= 16 or set(found) & set('"\r\n'):
+        raise ValueError(
+            f"expected 1 to 16 characters without double quotes and line ends (, or :: or \\x01), or {BLANKS} for any number"
+            f" of blanks and tabs; got {delimiter!r}"
+        )
+    return found
+
+
+Delimiter = Annotated[str, AfterValidator(_written_out)] | None
 
 # table -> canonical columns that a mapping must name, and those that it may name; the event time has its own section
 CANONICAL_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -72,7 +90,9 @@ class JoinMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How its files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
-    delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
+    delimiter: Delimiter = Field(
+        default=None, description="Between the fields of csv, one character or several; default: a comma."
+    )
     header: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
     )
@@ -91,7 +111,9 @@ class TableMapping(Frozen):
     format: RawFormat = Field(default="parquet", description="How the files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
-    delimiter: Delimiter = Field(default=None, description="Between the fields of csv; default: a comma.")
+    delimiter: Delimiter = Field(
+        default=None, description="Between the fields of csv, one character or several; default: a comma."
+    )
     header: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
     )
@@ -104,6 +126,12 @@ class TableMapping(Frozen):
     hash_ids: tuple[str, ...] = Field(
         default=(), description="Canonical id columns whose raw values are texts: the id is 63 bits of their XXH3 hash."
     )
+    id_spelling: dict[str, IdSpelling] = Field(
+        default_factory=dict,
+        description="Column of hash_ids -> which texts are one id. Without it blanks and quotes around do not count and 60.0 is "
+        "60; number: 060 and +60 are 60 too; uuid: with or without dashes and braces, in either case; case: in either case or Unicode form; "
+        "exact: each text is an id of its own.",
+    )
 
     @field_validator("drop_if")
     @classmethod
@@ -115,14 +143,24 @@ class TableMapping(Frozen):
                 raise ValueError(f"{reason}: {error}") from error
         return value
 
+    @model_validator(mode="after")
+    def _spelling_is_of_texts(self) -> "TableMapping":
+        if wrong := sorted(set(self.id_spelling) - set(self.hash_ids)):
+            raise ValueError(f"id_spelling: {wrong[0]!r} is not among hash_ids: what is no text has one spelling")
+        return self
+
 
 class TimeMapping(Frozen):
     """How the event time is read."""
 
     columns: tuple[str, ...] = Field(description="One raw column, or year, month, day columns in this order.")
-    format: str = Field(
+    format: str | tuple[str, ...] = Field(
         default="auto",
-        description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, epoch_us, or a strptime format.",
+        description="auto (timestamps, dates, ISO 8601 text), epoch_s, epoch_ms, epoch_us, epoch_ns, epoch_d (days), epoch "
+        "(the unit by the size of each number), or a strptime format; of a list each value is read by the first that can.",
+    )
+    origin: str | None = Field(
+        default=None, description="ISO moment, UTC, from which epoch_* counts; default 1970-01-01."
     )
     timezone: str = Field(default="UTC", description="Zone of times that do not name their own; days are always UTC.")
     min_date: str | None = Field(default=None, description="Rows before it are set aside.")
@@ -138,6 +176,8 @@ class TimeMapping(Frozen):
     def _one_column_or_three(self) -> "TimeMapping":
         if len(self.columns) not in (1, 3):
             raise ValueError(f"columns: expected one column, or year, month, day; received {len(self.columns)}")
+        if self.origin is not None:
+            datetime.fromisoformat(self.origin)
         for day in (self.min_date, self.max_date):
             if day is not None:
                 date.fromisoformat(day)
@@ -221,6 +261,11 @@ class PartitionConfig(Frozen):
         default=None, description="First partition, ISO date; default: the first one in the data."
     )
     end: str | None = Field(default=None, description="Last partition, ISO date, inclusive; default: the last one.")
+    partial_last_day: Literal["keep", "leave_out"] = Field(
+        default="keep",
+        description="Whether a last day in which the log breaks off is a partition: left out, it becomes one when it is whole or "
+        "a later day follows. For logs of files cut into days; see ok_ml.datasets.partial_days.",
+    )
     delivery_slack_days: int = Field(
         default=0,
         ge=0,
@@ -272,6 +317,10 @@ class DatasetConfig(Frozen):
                 )
         if (self.events.topic is not None) != is_topic(self.events.path):
             raise ValueError("events: a path topic: or topic:NAME and a section `topic` belong together")
+        if self.partition.partial_last_day == "leave_out" and (
+            self.world or self.events.topic or self.partition.grain != "day"
+        ):
+            raise ValueError("partition.partial_last_day: leave_out is for a log of files that is cut into days")
         if self.events.topic is not None and self.partition.grain != "day":
             raise ValueError("partition.grain: what comes from a topic is cut into days")
         return self

@@ -7,6 +7,8 @@ All models can be imported from here; they are written down by kind of file.
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from ok_ml.config.check_models import (
     NULLABLE,
     TABLE_OF_CATEGORY,
@@ -18,6 +20,7 @@ from ok_ml.config.check_models import (
     VolumeCheck,
 )
 from ok_ml.config.dataset_models import (
+    BLANKS,
     CANONICAL_COLUMNS,
     DatasetConfig,
     EventsMapping,
@@ -74,6 +77,7 @@ from ok_ml.config.frozen import Frozen
 from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
+    "BLANKS",
     "CANONICAL_COLUMNS",
     "NULLABLE",
     "TABLE_OF_CATEGORY",
@@ -139,13 +143,23 @@ DEFAULT_SIZE: Final = "default"
 
 
 class Project(Frozen):
-    """Everything that the YAML says, resolved for one environment and one size."""
+    """Everything that the YAML says, resolved for one environment and one size.
+
+    Attributes
+    ----------
+    recipes
+        Experiment -> recipe -> the experiment with it, the simplest first; of experiments whose YAML has some.
+    chosen
+        Experiment -> the recipe in force, which `experiments` has; none before the first run.
+    """
 
     root: Path
     size: str = DEFAULT_SIZE
     environment: EnvironmentConfig
     datasets: dict[str, DatasetConfig]
     experiments: dict[str, ExperimentConfig]
+    recipes: dict[str, dict[str, ExperimentConfig]] = Field(default_factory=dict)
+    chosen: dict[str, str] = Field(default_factory=dict)
 
     @property
     def state_dir(self) -> Path:

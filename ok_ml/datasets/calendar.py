@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ok_ml.config.models import DatasetConfig
+from ok_ml.datasets.partial_days import MOST_DAYS, DayProfiles, PartialDay
 from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.sieve import Sieve
 from ok_ml.datasets.times import Times, iso_of, partition_days, read_times
@@ -29,13 +30,30 @@ def partitions_of(config: DatasetConfig, lake: Lake, *, root: Path) -> list[str]
     The simulated log and ``{dt}`` paths have one raw delivery a partition. Any other path is one body of rows, whose
     event times say which partitions there are; that is read once in a process for each version of the files.
     """
+    dts, partial = _all_partitions(config, lake, root), left_out(config, lake, root=root)
+    return [dt for dt in dts if partial is None or dt != partial.dt]
+
+
+def left_out(config: DatasetConfig, lake: Lake, *, root: Path) -> PartialDay | None:
+    """The last day of the raw events if they break off within it and the configuration says that it is no partition then."""
+    if config.partition.partial_last_day == "keep":
+        return None
+    raw, profiles = RawTable(config, "events", lake, root), DayProfiles()
+    dts = _all_partitions(config, lake, root)
+    if not raw.is_dated:
+        return _in_files(_hashed(raw)).profiles.partial_last(partition_days(dts[-1], "day")) if dts else None
+    for dt in dts[-MOST_DAYS - 1 :]:
+        profiles.merge(_in_files(_hashed(raw, dt)).profiles, partition_days(dt, "day"))
+    return profiles.partial_last(partition_days(dts[-1], "day")) if dts else None
+
+
+def _all_partitions(config: DatasetConfig, lake: Lake, root: Path) -> list[str]:
     raw = RawTable(config, "events", lake, root)
     if raw.is_dated:
         dts = raw.dates()
         _check_grain(dts, raw)
         return admitted(config, dts)
-    hashed = _Hashed(raw, f"{raw.version()} {config_version(config, 'events')}")
-    return admitted(config, list(_partitions_in_files(hashed)))
+    return admitted(config, list(_in_files(_hashed(raw)).partitions))
 
 
 def admitted(config: DatasetConfig, dts: list[str]) -> list[str]:
@@ -63,28 +81,43 @@ def today() -> date:
 
 @dataclass(frozen=True)
 class _Hashed:
-    """A raw table that a cache can key by its version."""
+    """Raw files that a cache can key by their version: those of one partition if `dt` names it."""
 
     raw: RawTable
     version: str
+    dt: str | None
 
     def __hash__(self) -> int:
         return hash(self.version)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and other.version == self.version
+        return isinstance(other, _Hashed) and (other.version, other.dt) == (self.version, self.dt)
 
 
-@lru_cache(maxsize=16)
-def _partitions_in_files(hashed: _Hashed) -> tuple[str, ...]:
-    config, found = hashed.raw.config, np.empty(0, np.int32)
+def _hashed(raw: RawTable, dt: str | None = None) -> _Hashed:
+    return _Hashed(raw, f"{raw.version(dt)} {config_version(raw.config, 'events')}", dt)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the event times in some files say."""
+
+    partitions: tuple[str, ...]
+    profiles: DayProfiles
+
+
+@lru_cache(maxsize=64)
+def _in_files(hashed: _Hashed) -> _Found:
+    config, found, profiles = hashed.raw.config, np.empty(0, np.int32), DayProfiles()
     first, last = declared_range(config)
-    for piece in hashed.raw.read(sorted(config.events.time.columns)):
+    for piece in hashed.raw.read(sorted(config.events.time.columns), hashed.dt):
         times = read_times(piece.table, config.events.time, hashed.raw.key)
         lower, upper = time_bounds(config)
         good = ~times.bad & (times.micros >= lower) & (times.micros < upper)
         found = np.union1d(found, times.partitions(config.partition.grain)[good])
-    return tuple(iso_of(day) for day in found if first <= day <= last)
+        if config.partition.partial_last_day == "leave_out":
+            profiles.add(times.micros[good])
+    return _Found(tuple(iso_of(day) for day in found if first <= day <= last), profiles)
 
 
 def time_bounds(config: DatasetConfig) -> tuple[int, int]:

@@ -9,15 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ok_ml.config.dataset_models import NUMBER
+from ok_ml.datasets.plain_types import as_plain
+from ok_ml.datasets.spelling import EXACT_FLOAT, spelt
 from ok_ml.errors import DataError
 from ok_ml.hashing import text_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_EXACT_FLOAT: Final = 2.0**53  # beyond it a double no longer names one integer
-_SAFE_DIGITS: Final = r"^[+-]?\d{1,18}$"
-_MANY_DIGITS: Final = r"^[+-]?\d{19,}$"
+_SAFE_DIGITS: Final = r"^-?\d{1,18}$"
+_MANY_DIGITS: Final = r"^-?\d{19,}$"
 _ZERO: Final = np.uint8(ord("0"))
 _MINUS: Final = np.uint8(ord("-"))
 _INT64: Final = np.iinfo(np.int64)
@@ -65,7 +67,9 @@ class Words:
 
 
 def integers(column: pa.ChunkedArray, *, bits: int = 64) -> Integers:
-    """Whole numbers: integers, integral decimals, integral doubles up to 2^53, or their text; `bits` 32 or 64 bounds them."""
+    """Whole numbers: integers, integral decimals, integral doubles up to 2^53, or a text of one in any spelling; `bits` 32 or
+    64 bounds them.
+    """
     plain = flat(column)
     if pa.types.is_int64(plain.type) and bits == 64 and not plain.null_count:
         return Integers(plain.to_numpy(), np.zeros(len(plain), bool), np.zeros(len(plain), bool))
@@ -91,10 +95,13 @@ def words(column: pa.ChunkedArray) -> Words:
     """Text; other kinds of values as they are written. The empty text counts as null."""
     encoded = _as_text(flat(column)).dictionary_encode()
     names = tuple(encoded.dictionary.to_pylist())
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    if "" in names:
-        codes[codes == names.index("")] = -1
-    return Words(codes, names)
+    return _without_empty(Words(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32), names))
+
+
+def _without_empty(text: Words) -> Words:
+    if "" in text.names:
+        text.codes[text.codes == text.names.index("")] = -1
+    return text
 
 
 def renamed(text: Words, names: dict[str, str]) -> Words:
@@ -106,7 +113,19 @@ def renamed(text: Words, names: dict[str, str]) -> Words:
     return Words(codes.astype(np.int32)[text.codes], tuple(called.tolist()))
 
 
-def hashed(column: pa.ChunkedArray, key: str) -> Integers:
+def id_words(column: pa.ChunkedArray, spelling: str | None = None) -> Words:
+    """The texts of an id column, each in the spelling that stands for all of its spellings: see `ok_ml.datasets.spelling`."""
+    found = words(column)
+    names = pa.array(found.names, pa.string())
+    called = spelt(names, spelling)
+    if called.equals(names):
+        return found
+    encoded = called.dictionary_encode()
+    codes = np.append(encoded.indices.to_numpy(), -1).astype(np.int32)[found.codes]
+    return _without_empty(Words(codes, tuple(encoded.dictionary.to_pylist())))
+
+
+def hashed(column: pa.ChunkedArray, key: str, spelling: str | None = None) -> Integers:
     """The ids of texts: the low 63 bits of XXH3-64 of the UTF-8, so never negative and the same everywhere.
 
     Raises
@@ -114,7 +133,7 @@ def hashed(column: pa.ChunkedArray, key: str) -> Integers:
     DataError
         Two texts share an id.
     """
-    text = words(column)
+    text = id_words(column, spelling)
     ids = np.append(ids_of(text.names), 0)[: max(len(text.names), 1)]
     if text.names and len(np.unique(ids)) != len(text.names):
         raise hash_collision(key, len(text.names))
@@ -143,18 +162,18 @@ def mask_of(column: pa.Array) -> "NDArray[np.bool_]":
 
 
 def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """One array out of chunks, dictionaries decoded."""
-    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(plain, pa.ChunkedArray):  # too long for one array of 32-bit offsets, or empty
-        plain = pa.concat_arrays(plain.chunks) if plain.num_chunks else pa.array([], plain.type)
-    return plain.dictionary_decode() if pa.types.is_dictionary(plain.type) else plain
+    """One array out of chunks, in a type that is known here: see `ok_ml.datasets.plain_types`."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(whole, pa.ChunkedArray):  # too long for one array of 32-bit offsets, or empty
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    return as_plain(whole)
 
 
 def numbers(column: pa.ChunkedArray) -> pa.Array:
     """Doubles; null where a text is no number."""
     plain = flat(column)
     if not (pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type)):
-        return plain.cast(pa.float64())
+        return plain.cast(pa.float64(), safe=False)
     trimmed = pc.utf8_trim_whitespace(plain)
     good = pc.match_substring_regex(trimmed, r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$")
     return pc.if_else(good, trimmed, pa.scalar(None, plain.type)).cast(pa.float64())
@@ -182,7 +201,7 @@ def _from_integers(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool
 
 def _from_floats(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
     raw = plain.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
-    good = np.isfinite(raw) & (np.abs(raw) <= _EXACT_FLOAT) & (raw == np.floor(raw))
+    good = np.isfinite(raw) & (np.abs(raw) <= EXACT_FLOAT) & (raw == np.floor(raw))
     return np.where(good, raw, 0.0).astype(np.int64), ~good
 
 
@@ -191,13 +210,21 @@ def _from_text(plain: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]"
         with contextlib.suppress(pa.ArrowInvalid):
             values = plain.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
             return values, np.zeros(len(values), bool)
-    trimmed = pc.utf8_trim_whitespace(plain)
-    short = mask_of(pc.match_substring_regex(trimmed, _SAFE_DIGITS))
-    kept = pc.if_else(pa.array(short), pc.utf8_ltrim(trimmed, characters="+"), "0")
-    values = kept.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
+    encoded = plain.dictionary_encode()
+    values, good = _from_spellings(encoded.dictionary)
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.append(values, 0)[codes], ~np.append(good, False)[codes]
+
+
+def _from_spellings(texts: pa.Array) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    """The values of different texts, and which of them are whole numbers."""
+    digits = spelt(texts, NUMBER)
+    short = mask_of(pc.match_substring_regex(digits, _SAFE_DIGITS))
+    values = pc.if_else(pa.array(short), digits, "0").cast(pa.int64()).to_numpy(zero_copy_only=False).copy()
     good = short.copy()
-    for row in np.flatnonzero(mask_of(pc.match_substring_regex(trimmed, _MANY_DIGITS))):
-        value = int(trimmed[int(row)].as_py())
+    for row in np.flatnonzero(mask_of(pc.match_substring_regex(digits, _MANY_DIGITS))):
+        value = int(digits[int(row)].as_py())
         if _INT64.min <= value <= _INT64.max:
             values[row], good[row] = value, True
-    return values, ~good
+    was_float = mask_of(pc.match_substring(texts, "."))
+    return values, good & ~(was_float & (np.abs(values) > EXACT_FLOAT))

@@ -1,20 +1,21 @@
 """CSV and its relatives, block by block. Every cell is text; a line that is no row is kept as text, not lost.
 
 A quoted value may go over several lines. A quote that is not closed within `OPEN_LINES` lines costs the line that opened it,
-and no other one.
+and no other one. A delimiter of several bytes is one byte, `STAND_IN`, while the lines are cut.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from ok_ml.config.models import JoinMapping, TableMapping
+from ok_ml.config.models import BLANKS, JoinMapping, TableMapping
 from ok_ml.datasets.raw_files import RawFile, open_stream
 from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
 from ok_ml.datasets.side_by_side import in_order
@@ -22,6 +23,10 @@ from ok_ml.datasets.text_blocks import TextBlock, escaped, text_blocks, whole_li
 from ok_ml.errors import DataError
 
 OPEN_LINES: Final = 100
+STAND_IN: Final = (
+    "\x1f"  # the unit separator of ASCII; a line that holds one itself has too many fields and is set aside
+)
+_HEADER_BYTES: Final = 1 << 16
 _QUOTE, _LINE_FEED, _RETURN = ord('"'), ord("\n"), ord("\r")
 
 
@@ -38,18 +43,60 @@ def read_delimited(
         There is no header line, or it names a column twice.
     """
     delimiter, header = _delimiter(shape), list(shape.header or ())
+    mark = delimiter if _is_one_byte(delimiter) else STAND_IN
     with open_stream(file) as stream:
         blocks = text_blocks(stream, shape.encoding, sizes.block_bytes)
+        if mark != delimiter:
+            blocks = (TextBlock(with_stand_in(block.text, delimiter), block.broken) for block in blocks)
         if shape.quoting:
-            blocks = whole_rows(blocks, delimiter)
+            blocks = whole_rows(blocks, mark)
         if not header:
-            line, blocks = _header_line(blocks)
+            line, blocks = _header_line(blocks, mark)
             if not line:
                 raise _no_header(file, key)
-            header = _names(line, delimiter, shape)
+            header = called(_names(line, mark, shape), columns)
         _check_header(header, columns, file, key)
-        parse = partial(_rows, header=header, columns=columns, delimiter=delimiter, quoting=shape.quoting)
+        parse = partial(_rows, header=header, columns=columns, mark=mark, delimiter=delimiter, quoting=shape.quoting)
         yield from in_order(parse, blocks)
+
+
+def header_of(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
+    """The column names of a file, as its line of names or the mapping has them."""
+    if shape.header:
+        return list(shape.header)
+    delimiter = _delimiter(shape)
+    mark = delimiter if _is_one_byte(delimiter) else STAND_IN
+    with open_stream(file) as stream:
+        blocks = text_blocks(stream, shape.encoding, _HEADER_BYTES)
+        blocks = (TextBlock(with_stand_in(block.text, delimiter), block.broken) for block in blocks)
+        line, _ = _header_line(whole_rows(blocks, mark) if shape.quoting else blocks, mark)
+    return called(_names(line, mark, shape)) if line else []
+
+
+def called(names: list[str], wanted: Iterable[str] = ()) -> list[str]:
+    """Names by which every column can be asked for: an empty one, or one that stands twice, also as ``column_3``."""
+    places = [f"column_{number}" for number in range(1, len(names) + 1)]
+    return [
+        place if not name or (names.count(name) > 1 and place in wanted) else name
+        for name, place in zip(names, places, strict=True)
+    ]
+
+
+def _is_one_byte(delimiter: str) -> bool:
+    return len(delimiter) == 1 and delimiter.isascii()
+
+
+def with_stand_in(text: bytes, delimiter: str) -> bytes:
+    """Lines with one byte between their fields; `BLANKS` are blanks and tabs, any number of them."""
+    if _is_one_byte(delimiter):
+        return text
+    if delimiter != BLANKS:
+        return text.replace(delimiter.encode(), STAND_IN.encode())
+    plain = text.replace(b"\t", b" ").replace(b"\r\n", b"\n")
+    while b"  " in plain:
+        plain = plain.replace(b"  ", b" ")
+    plain = plain.replace(b"\n ", b"\n").replace(b" \n", b"\n").removeprefix(b" ")
+    return plain.removesuffix(b" ").replace(b" ", STAND_IN.encode())
 
 
 def _no_header(file: RawFile, key: str) -> DataError:
@@ -64,20 +111,32 @@ def _delimiter(shape: TableMapping | JoinMapping) -> str:
     return "\t" if shape.format == "tsv" else shape.delimiter or ","
 
 
-def _header_line(blocks: Iterator[TextBlock]) -> tuple[bytes, Iterator[TextBlock]]:
-    """The first line that is not blank, and what follows it."""
+def _header_line(blocks: Iterator[TextBlock], mark: str) -> tuple[bytes, Iterator[TextBlock]]:
+    """The first row that is not blank, and what follows it; a quoted name may go over several lines."""
     broken: tuple[str, ...] = ()
+    row = _row_shape(mark)
     for block in blocks:
         text, broken = block.text, (*broken, *block.broken)
         while text:
-            line, _, text = text.partition(b"\n")
-            if line.strip(b"\r"):
-                return line, chain([TextBlock(text, broken)], blocks)
+            line, _, rest = text.partition(b"\n")
+            if not line.strip(b"\r"):
+                text = rest
+                continue
+            if not row.fullmatch(line.rstrip(b"\r")):
+                line, rest = _over_lines(text, row)
+            return line, chain([TextBlock(rest, broken)], blocks)
     return b"", iter(())
 
 
-def _names(line: bytes, delimiter: str, shape: TableMapping | JoinMapping) -> list[str]:
-    parse = pacsv.ParseOptions(delimiter=delimiter, quote_char='"' if shape.quoting else False)
+def _over_lines(text: bytes, row: "re.Pattern[bytes]") -> tuple[bytes, bytes]:
+    """The first row, to the line that closes its quote, and the other ones."""
+    lines = whole_lines(text)
+    last = _closing_line(lines, 0, row) or 0
+    return b"".join(lines[: last + 1]).rstrip(b"\r\n"), b"".join(lines[last + 1 :])
+
+
+def _names(line: bytes, mark: str, shape: TableMapping | JoinMapping) -> list[str]:
+    parse = pacsv.ParseOptions(delimiter=mark, quote_char='"' if shape.quoting else False)
     return list(pacsv.read_csv(pa.BufferReader(line + b"\n"), parse_options=parse).column_names)
 
 
@@ -92,7 +151,20 @@ def _check_header(header: list[str], columns: list[str], file: RawFile, key: str
         )
 
 
-def _rows(block: TextBlock, *, header: list[str], columns: list[str], delimiter: str, quoting: bool) -> RawRows:
+def _rows(
+    block: TextBlock, *, header: list[str], columns: list[str], mark: str, delimiter: str, quoting: bool
+) -> RawRows:
+    found = _parsed(block, header, columns, mark, quoting=quoting)
+    if mark == delimiter:
+        return found
+    shown, table = " " if delimiter == BLANKS else delimiter, found.table
+    if b'"' in block.text:  # a quoted value may hold the delimiter
+        arrays = [pc.replace_substring(column, STAND_IN, shown) for column in table.columns]
+        table = pa.table(arrays, names=table.column_names)
+    return RawRows(table, tuple(line.replace(STAND_IN, shown) for line in found.unreadable))
+
+
+def _parsed(block: TextBlock, header: list[str], columns: list[str], mark: str, *, quoting: bool) -> RawRows:
     text, broken = block.text, block.broken
     if not text.strip(b"\r\n"):
         return RawRows(pa.table({name: pa.array([], pa.string()) for name in columns}), broken)
@@ -101,7 +173,7 @@ def _rows(block: TextBlock, *, header: list[str], columns: list[str], delimiter:
         pa.BufferReader(text),
         read_options=pacsv.ReadOptions(column_names=header, use_threads=False, block_size=len(text) + 1),
         parse_options=pacsv.ParseOptions(
-            delimiter=delimiter, quote_char='"' if quoting else False, invalid_row_handler=_keeper(unreadable)
+            delimiter=mark, quote_char='"' if quoting else False, invalid_row_handler=_keeper(unreadable)
         ),
         convert_options=_conversion(tuple(columns)),
     )
@@ -184,7 +256,7 @@ def _suspects(text: bytes, delimiter: str) -> list[int]:
     after = np.append(data, np.uint8(_LINE_FEED))[quotes + 1]
     first = np.flatnonzero(np.diff(lines, prepend=-1))
     nth = np.arange(len(quotes)) - np.repeat(first, np.diff(np.append(first, len(quotes))))
-    mark = delimiter.encode()[-1] if len(delimiter.encode()) == 1 else -1
+    mark = ord(delimiter)
     opens = (before == mark) | (before == _LINE_FEED)
     closes = (after == mark) | (after == _LINE_FEED) | (after == _RETURN)
     good = np.where(nth % 2 == 0, opens, closes)

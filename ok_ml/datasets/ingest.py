@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.calendar import partitions_of, reject_times
-from ok_ml.datasets.cells import words
+from ok_ml.datasets.cells import id_words
 from ok_ml.datasets.collisions import SeenTexts
 from ok_ml.datasets.deliveries import raw_events
 from ok_ml.datasets.mapping import Events, Lookups, map_events, raw_columns
@@ -32,7 +32,7 @@ from ok_ml.lake import Lake, Manifest, fingerprint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CODE_VERSION: Final = "2"  # raise it when equal raw rows become other canonical rows
+CODE_VERSION: Final = "3"  # raise it when equal raw rows become other canonical rows
 REJECTED_SCHEMA: Final = pa.schema([("raw", pa.string()), ("reason", pa.string())])
 Progress = Callable[[str], None]
 
@@ -245,7 +245,7 @@ def _map(
         sieve.reject(times.partitions(config.partition.grain) != first, "late")
     table = lookups.join(table, sieve)
     for name, seen in (seen_texts or {}).items():
-        seen.add(words(table[config.events.columns[name]]).names)
+        seen.add(id_words(table[config.events.columns[name]], config.events.id_spelling.get(name)).names)
     events = map_events(config, table, times, sieve, raw.key)
     (aside, aside_for), lines = sieve.rejections(), rows.unreadable if known[0] in dts else ()
     texts = [*raw_json(table, aside), *unreadable_json(lines)]

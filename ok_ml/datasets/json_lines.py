@@ -87,6 +87,11 @@ def json_schema(
     return pa.schema([(name, found.type_of(name)) for name in columns])
 
 
+def json_names(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
+    """The columns that some row of a file has, sorted."""
+    return sorted(_kinds_in(file, shape, [], Sizes()).seen)
+
+
 def read_json_lines(
     file: RawFile, shape: TableMapping | JoinMapping, columns: list[str], key: str, sizes: Sizes
 ) -> Iterator[RawRows]:

@@ -23,6 +23,8 @@ import xxhash
 
 from ok_ml.columns import EVENTS
 from ok_ml.config.topic_models import is_topic
+from ok_ml.datasets.folder_values import folder_values
+from ok_ml.datasets.managed_tables import refuse_managed
 from ok_ml.datasets.raw_files import RawFile, identity_of, open_whole
 from ok_ml.datasets.remote_files import RemoteFile, glob_shape, is_uri, remote_files
 from ok_ml.errors import ConfigError, DataError, EnvironmentFault
@@ -88,6 +90,7 @@ def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Raw
     full = expand(path, root, key)
     pattern = full.replace(_DT, dt) if dt is not None else full.replace(_DT, "*")
     files: list[RawFile] = list(remote_files(pattern, key) if is_uri(pattern) else _local_files(pattern))
+    refuse_managed(files, pattern, key)
     if not files:
         raise DataError(
             f"{key}: no file matches {pattern.partition('?')[0] if is_uri(pattern) else pattern}",
@@ -109,7 +112,7 @@ def dates_of(path: str, root: Path, key: str) -> list[str]:
 
 
 def content_version(files: Iterable[RawFile]) -> str:
-    """A hash of the names and contents of files: 16 hex digits.
+    """A hash of the names and contents of files, and of what their folders say: 16 hex digits.
 
     Files of this machine, ``file://`` included, are hashed byte by byte, once in a process while one is unchanged. Objects of
     other file systems count by size and time of writing, which Arrow tells without reading them (it tells no ETag): an
@@ -122,7 +125,8 @@ def content_version(files: Iterable[RawFile]) -> str:
             content = f"{file.size_bytes}@{file.mtime_ns}"
         else:
             content = _content(_Unchanged(file, identity_of(file)))
-        digest.update(f"{file.name}:{content};".encode())
+        said = "".join(f"{name}={value}/" for name, value in folder_values(file).items())
+        digest.update(f"{said}{file.name}:{content};".encode())
     return str(digest.hexdigest())
 
 

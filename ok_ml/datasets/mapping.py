@@ -15,11 +15,13 @@ from ok_ml.config.models import DatasetConfig, EventsMapping, JoinMapping, Subsc
 from ok_ml.datasets.cells import Integers, Words, flat, hashed, integers, mask_of, renamed, words
 from ok_ml.datasets.locations import files_of
 from ok_ml.datasets.ordering import canonical_order
+from ok_ml.datasets.plain_types import names_something
 from ok_ml.datasets.reactions import Reactions, reactions_text, read_reactions
 from ok_ml.datasets.readers import read_raw
 from ok_ml.datasets.sieve import Sieve, condition_columns, drop_conditions
+from ok_ml.datasets.spelling import spelt
 from ok_ml.datasets.times import Times
-from ok_ml.errors import DataError
+from ok_ml.errors import ConfigError, DataError
 from ok_ml.hashing import part_of
 
 if TYPE_CHECKING:
@@ -119,10 +121,19 @@ def _lookup(join: JoinMapping, root: Path, key: str) -> tuple[pa.Array, pa.Table
 
 
 def _join_key(columns: list[pa.ChunkedArray]) -> pa.Array:
-    if len(columns) == 1:
-        return flat(columns[0])
-    texts = [flat(column).cast(pa.string()) for column in columns]
+    keys = [_one_spelling(flat(column)) for column in columns]
+    if len(keys) == 1:
+        return keys[0]
+    texts = [key.cast(pa.string()) for key in keys]
     return pc.binary_join_element_wise(*texts, "\x1f", null_handling="emit_null")
+
+
+def _one_spelling(keys: pa.Array) -> pa.Array:
+    """Keys by which rows find each other, however either side spells them: 60.0 meets 60."""
+    if not pa.types.is_string(keys.type):
+        return keys
+    encoded = keys.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices, spelt(encoded.dictionary, None)).cast(pa.string())
 
 
 def read_lookup(join: JoinMapping, root: Path, key: str) -> pa.Table:
@@ -186,8 +197,18 @@ def _reject_repeated(rows: "_Rows", raw: pa.Table, mapping: EventsMapping, sieve
 def _cells(mapping: TableMapping, raw: pa.Table, name: str, key: str) -> Integers:
     if name in mapping.constants:
         return integers(pa.chunked_array([pa.repeat(mapping.constants[name], raw.num_rows)]))
-    column = raw[mapping.columns[name]]
-    return hashed(column, f"{key}.columns.{name}") if name in mapping.hash_ids else integers(column)
+    column, place = pa.chunked_array([flat(raw[mapping.columns[name]])]), f"{key}.columns.{name}"
+    if not names_something(column.type):
+        raise _no_id(mapping.columns[name], raw.schema.field(mapping.columns[name]).type, place)
+    return hashed(column, place, mapping.id_spelling.get(name)) if name in mapping.hash_ids else integers(column)
+
+
+def _no_id(column: str, kind: pa.DataType, place: str) -> ConfigError:
+    return ConfigError(
+        f"{place}: column {column!r} holds {kind}, which names nobody; expected numbers, texts, UUIDs or bytes",
+        why="every row would be set aside, or its id would depend on how such a value is written as text",
+        remedy="name a column that holds the id alone, or write it as one when the log is exported",
+    )
 
 
 def _event_types(mapping: EventsMapping, raw: pa.Table, sieve: Sieve) -> "NDArray[np.int8]":

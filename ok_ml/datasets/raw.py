@@ -64,7 +64,7 @@ class RawTable:
         if in_lake(self.mapping.path):
             own = self.lake.manifest(self.config.dataset, lake_table(self.mapping.path), str(dt)).data_version
         else:
-            own = content_version(self._files(dt))
+            own = content_version(self.files(dt))
         return fingerprint({"own": own, "joined": joined}) if joined else own
 
     def read(self, columns: list[str], dt: str | None = None) -> Iterator[RawRows]:
@@ -76,7 +76,7 @@ class RawTable:
             A column has another kind of values in another file.
         """
         schema = self.schema(columns, dt)
-        for file in self._files(dt):
+        for file in self.files(dt):
             for rows in read_batches(file, self.mapping, columns, self.key, self.sizes):
                 yield RawRows(conformed(rows.table, schema), rows.unreadable)
 
@@ -89,7 +89,7 @@ class RawTable:
 
     def schema(self, columns: list[str], dt: str | None = None) -> pa.Schema:
         """The types of the named raw columns, wide enough for every file; raises as `read` does."""
-        files = self._files(dt)
+        files = self.files(dt)
         found = file_schema(files[0], self.mapping, columns, self.key, self.sizes)
         for file in files[1:]:
             other = file_schema(file, self.mapping, columns, self.key, self.sizes)
@@ -108,7 +108,8 @@ class RawTable:
             remedy="rewrite the files with one schema",
         )
 
-    def _files(self, dt: str | None) -> list[RawFile]:
+    def files(self, dt: str | None = None) -> list[RawFile]:
+        """Its files, of one partition if the table is dated."""
         if in_lake(self.mapping.path):
             table = lake_table(self.mapping.path)
             return [Path(name) for name in self.lake.files(self.config.dataset, table, [str(dt)])]

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ok_ml.config.models import JoinMapping, TableMapping
-from ok_ml.datasets.delimited import read_delimited
-from ok_ml.datasets.json_lines import json_schema, read_json_lines
-from ok_ml.datasets.raw_files import RawFile, open_whole
+from ok_ml.datasets.delimited import header_of, read_delimited
+from ok_ml.datasets.folder_values import folder_values, with_values
+from ok_ml.datasets.json_lines import json_names, json_schema, read_json_lines
+from ok_ml.datasets.raw_files import BROKEN, OtherContentError, RawFile, open_whole, refuse_compressed
 from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
 from ok_ml.datasets.remote_files import RemoteFile, fault_of
 from ok_ml.errors import DataError, OkMlError
@@ -44,8 +45,8 @@ def read_batches(
         The file system does not answer.
     """
     try:
-        yield from _READERS[shape.format](file, shape, columns, key, sizes or Sizes())
-    except (pa.ArrowException, OSError, UnicodeDecodeError, LookupError) as error:
+        yield from _with_folders(file, shape, columns, key, sizes or Sizes())
+    except (*BROKEN, OtherContentError) as error:
         raise _fault(error, file, shape, key) from error
 
 
@@ -60,19 +61,59 @@ def read_raw(file: RawFile, shape: FileShape, columns: list[str], key: str) -> R
 def file_schema(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes | None = None) -> pa.Schema:
     """The types of the named columns of one file; raises as `read_batches` does. A null type says: no value at all."""
     try:
-        if shape.format == "parquet":
-            with open_whole(file) as handle, pq.ParquetFile(handle) as parquet:
-                check_columns(columns, parquet.schema_arrow.names, str(file), key)
-                return pa.schema([parquet.schema_arrow.field(name) for name in columns])
-        if shape.format == "jsonl":
-            return json_schema(file, shape, columns, key, sizes or Sizes())
-    except (pa.ArrowException, OSError, UnicodeDecodeError, LookupError) as error:
+        lent = _lent(file, shape, columns)
+        own = [name for name in columns if name not in lent]
+        schema = _schema(file, shape, own, key, sizes or Sizes())
+    except (*BROKEN, OtherContentError) as error:
         raise _fault(error, file, shape, key) from error
+    return pa.schema([pa.field(name, pa.string()) if name in lent else schema.field(name) for name in columns])
+
+
+def _schema(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> pa.Schema:
+    if shape.format == "parquet":
+        refuse_compressed(file)
+        with open_whole(file) as handle, pq.ParquetFile(handle) as parquet:
+            check_columns(columns, parquet.schema_arrow.names, str(file), key)
+            return pa.schema([parquet.schema_arrow.field(name) for name in columns])
+    if shape.format == "jsonl":
+        return json_schema(file, shape, columns, key, sizes)
     return pa.schema([(name, pa.string()) for name in columns])
+
+
+def _with_folders(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> Iterator[RawRows]:
+    """The named columns of a file; those that it does not have itself from the names of its folders."""
+    read = _READERS[shape.format]
+    lent = _lent(file, shape, columns)
+    if not lent:
+        yield from read(file, shape, columns, key, sizes)
+        return
+    own = [name for name in columns if name not in lent] or names_in_file(file, shape)[
+        :1
+    ]  # something must be read to count rows
+    for rows in read(file, shape, own, key, sizes):
+        yield RawRows(with_values(rows.table, lent, columns), rows.unreadable)
+
+
+def _lent(file: RawFile, shape: FileShape, columns: list[str]) -> dict[str, str | None]:
+    """Of the named columns those that only the file's folders have."""
+    said = {name: value for name, value in folder_values(file).items() if name in columns}
+    own = names_in_file(file, shape) if said else []
+    return {name: value for name, value in said.items() if name not in own}
+
+
+def names_in_file(file: RawFile, shape: FileShape) -> list[str]:
+    """The columns that a file itself has."""
+    if shape.format == "parquet":
+        refuse_compressed(file)
+        with open_whole(file) as handle, pq.ParquetFile(handle) as parquet:
+            return list(parquet.schema_arrow.names)
+    return json_names(file, shape) if shape.format == "jsonl" else header_of(file, shape)
 
 
 def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlError:
     """What an error of reading means."""
+    if isinstance(error, OtherContentError):
+        return error.of(key)
     if isinstance(error, FileNotFoundError):
         return DataError(
             f"{key}: {file} was there a moment ago and is gone",
@@ -92,6 +133,7 @@ def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlE
 
 
 def _parquet(file: RawFile, _shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> Iterator[RawRows]:
+    refuse_compressed(file)
     with open_whole(file) as handle, pq.ParquetFile(handle, buffer_size=_COLUMN_BUFFER_BYTES) as parquet:
         check_columns(columns, parquet.schema_arrow.names, str(file), key)
         for batch in parquet.iter_batches(sizes.rows, columns=columns):

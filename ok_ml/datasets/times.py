@@ -1,8 +1,12 @@
-"""Event times and the partitions that they fall into."""
+"""Event times and the partitions that they fall into.
+
+A format is `auto`, one of `EPOCHS`, or strptime's; of several ones each value is read by the first that can.
+"""
 
 import contextlib
+import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,7 +23,20 @@ if TYPE_CHECKING:
 
 _MICROS: Final = pa.timestamp("us")
 _MICROS_A_DAY: Final = 86_400_000_000
-_EPOCH_MICROS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+EPOCHS: Final = {  # format -> microseconds of its unit; `epoch` is s, ms, us or ns, by the size of each number
+    "epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3, "epoch_d": 86_400e6, "epoch": 0.0,
+}  # fmt: skip
+UNITS: Final = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
+UNIT_BOUNDS: Final = (1e11, 1e14, 1e17)  # a number below the first is seconds (up to the year 5138), and so on
+ZONES: Final = {  # hours east of Greenwich of abbreviations, the American ones as in RFC 822
+    "UTC": 0, "GMT": 0, "UT": 0, "Z": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3,
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "JST": 9, "KST": 9,
+}  # fmt: skip
+_ZONED: Final = re.compile(
+    r"(.+?)\s*(?:\b([A-Z]{1,4})|([+-]\d\d:?(?:\d\d)?)?\s*\[?([A-Z][a-z]+(?:/[A-Za-z_+-]+\d*)+)\]?|([+-]\d\d:?\d\d))"
+)
+_UTC_SUFFIX: Final = r"\s*(UTC|GMT|Z)\s*$"
+_BEYOND_MICROS: Final = re.compile(r"([.,]\d{6})\d+")
 _EARLIEST: Final = int(np.datetime64("0001-01-01", "us").astype(np.int64))
 _LATEST: Final = int(np.datetime64("9999-12-31", "us").astype(np.int64))
 
@@ -65,21 +82,36 @@ def read_times(table: pa.Table, mapping: TimeMapping, key: str) -> Times:
     if len(mapping.columns) == 3:
         return _from_date_columns(table, mapping)
     column = flat(table[mapping.columns[0]])
-    if mapping.format in _EPOCH_MICROS:
-        return _from_epoch(column, _EPOCH_MICROS[mapping.format])
-    if pa.types.is_integer(column.type) and "%" in mapping.format:  # 20240301
+    first, *others = (mapping.format,) if isinstance(mapping.format, str) else mapping.format
+    found = _by(first, column, mapping, key)
+    for form in others:
+        left = np.flatnonzero(found.bad)
+        more = _by(form, column.take(pa.array(left)), mapping, key)
+        found.micros[left], found.bad[left] = more.micros, more.bad
+    return found
+
+
+def _by(form: str, column: pa.Array, mapping: TimeMapping, key: str) -> Times:
+    """The times of a column in one format."""
+    if form in EPOCHS:
+        return _from_epoch(column, form, _origin(mapping))
+    if pa.types.is_integer(column.type) and "%" in form:  # 20240301
         column = column.cast(pa.string())
     if pa.types.is_timestamp(column.type):
         return _times(_utc(column.cast(pa.timestamp("us", column.type.tz), safe=False), mapping.timezone, key))
     if pa.types.is_date(column.type):
         return _times(_utc(column.cast(_MICROS), mapping.timezone, key))
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return _from_text(column, mapping, key)
+        return _from_text(column, form, mapping, key)
     raise ConfigError(
-        f"{key}.time: column {mapping.columns[0]!r} holds {column.type}, which format {mapping.format!r} cannot read",
+        f"{key}.time: column {mapping.columns[0]!r} holds {column.type}, which format {form!r} cannot read",
         why="a guess between seconds and milliseconds moves every event by decades",
-        remedy=f"set {key}.time.format to epoch_s, epoch_ms or epoch_us",
+        remedy=f"set {key}.time.format to epoch_s, epoch_ms, epoch_us or epoch_ns (epoch_d counts days)",
     )
+
+
+def _origin(mapping: TimeMapping) -> int:
+    return 0 if mapping.origin is None else int(np.datetime64(mapping.origin, "us").astype(np.int64))
 
 
 def partition_days(dt: str, grain: str) -> int:
@@ -101,18 +133,40 @@ def iso_of(days: "int | np.int32") -> str:
     return str(np.datetime64(int(days), "D"))
 
 
-def _from_epoch(column: pa.Array, micros: int) -> Times:
-    """Counts since 1970-01-01, with decimals too: 1709294400.25 seconds."""
+def _from_epoch(column: pa.Array, form: str, origin: int) -> Times:
+    """Counts since `origin` (microseconds since 1970-01-01), with decimals too: 1709294400.25 seconds."""
     cells = integers(column)
-    whole = ~(cells.null | cells.bad) & (cells.values <= _LATEST // micros) & (cells.values >= _EARLIEST // micros)
-    found = np.where(whole, cells.values, 0) * micros
+    there = ~(cells.null | cells.bad)
+    found, good = _scaled(cells.values, form, origin)
+    good &= there
     if cells.bad.any() and not pa.types.is_boolean(column.type):
         counted = numbers(pa.chunked_array([column])).fill_null(np.nan).to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            exact = np.rint(counted * micros)
-            split = cells.bad & (exact <= _LATEST) & (exact >= _EARLIEST)
-        found[split], whole = exact[split].astype(np.int64), whole | split
-    return Times(found, ~whole)
+        micros, fits = _scaled(counted, form, origin)
+        split = cells.bad & fits
+        found[split], good = micros[split], good | split
+    return Times(np.where(good, found, 0), ~good)
+
+
+def _scaled(
+    counts: "NDArray[np.int64] | NDArray[np.float64]", form: str, origin: int
+) -> "tuple[NDArray[np.int64], NDArray[np.bool_]]":
+    """Counts as microseconds, and which of them are times that there are; whole counts stay exact."""
+    if form == "epoch":
+        sizes = np.digitize(np.abs(counts.astype(np.float64)), UNIT_BOUNDS)
+        found, good = np.zeros(len(counts), np.int64), np.zeros(len(counts), bool)
+        for place, unit in enumerate(UNITS):
+            chosen = sizes == place
+            found[chosen], good[chosen] = _scaled(counts[chosen], unit, origin)
+        return found, good
+    micros_each = EPOCHS[form]
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = counts.astype(np.float64) * micros_each + origin
+        good = (wide <= _LATEST) & (wide >= _EARLIEST)
+        if counts.dtype != np.int64:
+            micros = np.rint(wide)
+        else:
+            micros = (counts * int(micros_each) if micros_each >= 1 else counts // round(1 / micros_each)) + origin
+        return np.where(good, micros, 0).astype(np.int64), good
 
 
 def _from_date_columns(table: pa.Table, mapping: TimeMapping) -> Times:
@@ -127,14 +181,16 @@ def _from_date_columns(table: pa.Table, mapping: TimeMapping) -> Times:
     return _times(_utc(local, mapping.timezone, "time"))
 
 
-def _from_text(column: pa.Array, mapping: TimeMapping, key: str) -> Times:
-    if mapping.format == "auto":
+def _from_text(column: pa.Array, form: str, mapping: TimeMapping, key: str) -> Times:
+    if form == "auto":
         for kind in (_MICROS, pa.timestamp("us", "UTC")):  # all without a zone, or all with one: no loop
             with contextlib.suppress(pa.ArrowInvalid):
                 return _times(_utc(column.cast(kind), mapping.timezone, key))
+        with contextlib.suppress(pa.ArrowInvalid):  # BigQuery's `2024-03-01 00:23:57 UTC`
+            return _times(pc.replace_substring_regex(column, _UTC_SUFFIX, "Z").cast(pa.timestamp("us", "UTC")))
     encoded = column.dictionary_encode()
     zone = _zone(mapping.timezone, key)
-    known = [_parse(text, mapping.format, zone) for text in encoded.dictionary.to_pylist()]
+    known = [micros_of(text, form, zone) for text in encoded.dictionary.to_pylist()]
     lookup = np.array([*known, None], dtype=object)
     codes = encoded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
     bad = np.array([value is None or not _EARLIEST <= value <= _LATEST for value in lookup])[codes]
@@ -142,15 +198,54 @@ def _from_text(column: pa.Array, mapping: TimeMapping, key: str) -> Times:
     return Times(np.where(bad, 0, micros), bad)
 
 
-def _parse(text: str, form: str, zone: ZoneInfo) -> int | None:
-    word = text.strip()
-    try:
-        moment = datetime.fromisoformat(word) if form == "auto" else datetime.strptime(word, form)  # noqa: DTZ007
-    except ValueError:
+def micros_of(text: str, form: str, zone: ZoneInfo) -> int | None:
+    """Microseconds since 1970-01-01 UTC of one text; None if it is no time of the format."""
+    moment = moment_of(text, form)
+    if moment is None:
         return None
     aware = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
     delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def moment_of(text: str, form: str) -> datetime | None:
+    """A text by `auto` or strptime's format, with its zone if it names one; None if it is no such time.
+
+    Of a second as many digits as there are may follow; those beyond microseconds are cut off.
+    """
+    word = text.strip()
+    with contextlib.suppress(ValueError, OverflowError):
+        if form == "auto":
+            return _iso(word)
+        return datetime.strptime(_BEYOND_MICROS.sub(r"\1", word) if "%f" in form else word, form)  # noqa: DTZ007
+    return None
+
+
+def _iso(word: str) -> datetime | None:
+    """ISO 8601, and what is written so with a zone behind it: UTC, MSK, +0300, Europe/Moscow, +03:00[Europe/Moscow]."""
+    if word.isdigit() and len(word) != len("20240301"):  # of a count Python would take the beginning for a day
+        return None
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(word)
+    match = _ZONED.fullmatch(word)
+    if match is None:
+        return None
+    stated, abbreviated, first, name, second = match.groups()
+    moment = datetime.fromisoformat(stated)
+    if first or second:
+        return datetime.fromisoformat(f"{moment.isoformat()}{first or second}")
+    zone = _zone_named(name or "") if abbreviated is None else _abbreviated(abbreviated)
+    return moment.replace(tzinfo=zone) if zone and moment.tzinfo is None else None
+
+
+def _abbreviated(word: str) -> tzinfo | None:
+    return timezone(timedelta(hours=ZONES[word])) if word in ZONES else None
+
+
+def _zone_named(name: str) -> tzinfo | None:
+    with contextlib.suppress(ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo(name)
+    return None
 
 
 def _utc(column: pa.Array, timezone: str, key: str) -> pa.Array:

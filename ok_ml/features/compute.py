@@ -7,7 +7,7 @@ writes the features of users and pairs. Counting goes in whole numbers, so the r
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -42,9 +42,9 @@ _WRITTEN: Final = pa.schema(
 
 
 def compute_features(
-    spark: "SparkSession | None", lake: Lake, *, dataset_scope: str, scope: str, dataset: DatasetConfig,
+    spark: "SparkSession | None", lake: Lake, *, scope: str, dataset: DatasetConfig,
     stage: FeaturesStage, dts: Sequence[str], inputs_for: Inputs, tables: Sequence[str] = TABLES,
-    features: tuple[Feature, ...] = FEATURES,
+    features: tuple[Feature, ...] = FEATURES, leave_out: Collection[str] = (),
 ) -> dict[str, list[Manifest]]:  # fmt: skip
     """Compute the features of some days and commit them, every table of a day by its own manifest.
 
@@ -54,14 +54,16 @@ def compute_features(
     ----------
     spark
         Runs the parts; None runs them in this process, one after the other, with the same rows as the result.
-    dataset_scope, scope
-        Scopes of the lake that are read (the dataset) and written (the experiment).
+    scope
+        Scope of the lake that is written: the experiment. What is read is the dataset's.
     inputs_for
         (dt, table) -> the record of what the partition is made from.
     tables
         Which tables; computing them together reads the events once for all.
     features
         What is computed: the shipped ones, or those and the project's.
+    leave_out
+        Days whose events no window holds, since they are blocked.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def compute_features(
             folders = {
                 dt: {table: str(stack.enter_context(lake.staged(scope, table, dt))) for table in tables} for dt in chunk
             }
-            plan = make_plan(lake, dataset_scope, dataset, stage, folders, features)
+            plan = make_plan(lake, dataset, stage, folders, features, leave_out)
             written = _write_tables(spark, lake, plan)
             for dt, table, rows, version in _totals(written):
                 done[table][dt] = lake.commit(

@@ -8,11 +8,12 @@ from ok_ml.config.experiment_models import FeaturesStage
 from ok_ml.config.extensions import FEATURES as KIND
 from ok_ml.config.extensions import load, source_of
 from ok_ml.errors import ConfigError
-from ok_ml.features.feature import Entity, Family, Feature, Window
+from ok_ml.features.feature import Entity, Family, Feature, Judged, Window
 from ok_ml.features.registry import FEATURES
 
 _ENTITIES: Final = get_args(Entity)
 _FAMILIES: Final = get_args(Family)
+_JUDGED: Final = get_args(Judged)
 _WINDOWS: Final = (*get_args(Window), None)
 
 
@@ -62,12 +63,14 @@ def _faults(feature: Any) -> Iterator[str]:
     if not isinstance(feature, Feature):
         yield f"expected a Feature, got {type(feature).__name__}"
         return
-    for name, known in (("entity", _ENTITIES), ("family", _FAMILIES), ("window", _WINDOWS)):
+    for name, known in (("entity", _ENTITIES), ("family", _FAMILIES), ("window", _WINDOWS), ("judged", _JUDGED)):
         value = getattr(feature, name)
         if value not in known:
             yield f"{feature.name}: expected {name} of {_listed(known)}, got {value!r}"
     if not feature.name.isidentifier() or not feature.name.startswith(f"{feature.entity}_"):
         yield f"{feature.name}: expected a name that begins with {feature.entity}_"
+    if feature.judged != "level" and not feature.why:
+        yield f"{feature.name}: expected a why beside judged={feature.judged!r}: a reader has to know why it does not drift"
     value, bounds = vars(feature)["value"], vars(feature)["range"]
     if not callable(value):
         yield f"{feature.name}: expected a function of a frame as value, got {value!r}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Entity: TypeAlias = Literal["user", "source", "pair"]
 Family: TypeAlias = Literal["activity", "affinity", "popularity", "recency", "social", "content"]
 Window: TypeAlias = Literal["activity_days", "affinity_days", "popularity_days"]
+Judged: TypeAlias = Literal["level", "change", "entity", "none"]
 
 OWNER: Final = "discovery@example.org"
 NEVER: Final = 999.0  # days since something that did not happen in the window
@@ -37,9 +38,12 @@ class Feature:
         Value of an entity without a row, and where the computation has nothing to tell (NaN).
     range
         Least and largest value that checks allow; None does not limit.
-    drifts
-        Whether its distribution is judged against the reference. Not where everything of a topic shares one value: there
-        are as many independent values as topics, too few to tell drift from chance.
+    judged
+        How its distribution is judged. level: against the reference, and for a jump. change: for a jump from the days before
+        only, since it grows or ages by definition. entity: each entity against itself on the day before, since it moves by
+        the calendar. none: ranges and nulls only.
+    why
+        Why it is not judged by its level.
     value
         Frame of n entities -> float64 [n]; frames.py lists what a frame offers.
     """
@@ -54,7 +58,8 @@ class Feature:
     range: tuple[float | None, float | None]
     value: "Callable[[Any], NDArray[np.float64]]"
     owner: str = OWNER
-    drifts: bool = True
+    judged: Judged = "level"
+    why: str = ""
 
     def compute(self, frame: "Frame") -> "NDArray[np.float32]":
         """The values of a frame's entities, float32 [n], without NaN."""

@@ -95,7 +95,7 @@ def find_leaks(
     _copy(lake, lakes["changed"], dataset_scope, future, change=True)
     for name, copy in lakes.items():
         compute_features(
-            spark, copy, dataset_scope=dataset_scope, scope=_SCOPE, dataset=dataset, stage=stage, features=features,
+            spark, copy, scope=_SCOPE, dataset=dataset, stage=stage, features=features,
             dts=[dt] if name == "truncated" else [dt, *future], inputs_for=lambda _dt, _table: {},
         )  # fmt: skip
     return [leak for table in _KEYS for leak in _differences(lakes, table, dt, features)]

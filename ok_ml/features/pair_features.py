@@ -54,5 +54,6 @@ PAIR: Final = (
     Feature(
         "pair_friends_subscribed", "pair", "social", "Friends subscribed to it, if the user met it in the window.", "friends",
         window=None, absent=0, range=(0, 1e9), value=lambda f: f.column(frames.FRIENDS_SUBSCRIBED),
+        judged="change", why="friends' subscriptions gather as they grow older",
     ),
 )  # fmt: skip

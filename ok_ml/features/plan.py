@@ -1,6 +1,6 @@
 """What one computation of features reads and writes, resolved once before any task starts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -99,8 +99,8 @@ def windows_of(stage: FeaturesStage) -> dict[str, int]:
 
 
 def make_plan(
-    lake: Lake, dataset_scope: str, dataset: DatasetConfig, stage: FeaturesStage, folders: Mapping[str, Mapping[str, str]],
-    features: tuple[Feature, ...],
+    lake: Lake, dataset: DatasetConfig, stage: FeaturesStage, folders: Mapping[str, Mapping[str, str]],
+    features: tuple[Feature, ...], leave_out: Collection[str] = (),
 ) -> Plan:  # fmt: skip
     """Resolve the files of every partition that the target days look back on, and nothing else.
 
@@ -108,6 +108,8 @@ def make_plan(
     ----------
     folders
         dt -> table -> staged folder.
+    leave_out
+        Days whose events no window holds.
 
     Raises
     ------
@@ -115,19 +117,19 @@ def make_plan(
         The events or a snapshot of a target day are not committed.
     """
     windows = windows_of(stage)
-    committed = lake.partitions(dataset_scope, c.EVENTS)
-    days = sorted({dt for target in folders for dt in window(committed, target, max(windows.values()))} | set(folders))
-    events = tuple((dt, tuple(lake.files(dataset_scope, c.EVENTS, [dt]))) for dt in days)
-    targets = tuple(
-        TargetDay(dt, day_number(dt), _snapshots(lake, dataset_scope, dataset, dt), folders[dt])
-        for dt in sorted(folders)
+    committed = [dt for dt in lake.partitions(dataset.dataset, c.EVENTS) if dt not in leave_out]
+    days = sorted(
+        {dt for target in folders for dt in window(committed, target, max(windows.values()))}
+        | set(folders) - set(leave_out)
     )
+    events = tuple((dt, tuple(lake.files(dataset.dataset, c.EVENTS, [dt]))) for dt in days)
+    targets = tuple(TargetDay(dt, day_number(dt), _snapshots(lake, dataset, dt), folders[dt]) for dt in sorted(folders))
     return Plan(events, targets, windows, dict(dataset.weights), dataset.parts, features)
 
 
-def _snapshots(lake: Lake, dataset_scope: str, dataset: DatasetConfig, dt: str) -> dict[str, tuple[str, ...]]:
+def _snapshots(lake: Lake, dataset: DatasetConfig, dt: str) -> dict[str, tuple[str, ...]]:
     found = {}
     for table in c.SNAPSHOTS:
-        nobody = table == c.FRIENDS and dataset.friends is None and lake.find(dataset_scope, table, dt) is None
-        found[table] = () if nobody else tuple(lake.files(dataset_scope, table, [dt]))
+        nobody = table == c.FRIENDS and dataset.friends is None and lake.find(dataset.dataset, table, dt) is None
+        found[table] = () if nobody else tuple(lake.files(dataset.dataset, table, [dt]))
     return found

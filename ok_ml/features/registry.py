@@ -54,7 +54,7 @@ def describe(entity: Entity | None = None, features: tuple[Feature, ...] = FEATU
             "feature": feature.name, "entity": feature.entity, "family": feature.family,
             "description": feature.description, "unit": feature.unit, "window": feature.window or "snapshot",
             "absent": feature.absent, "range": f"{_shown(feature.range[0])} .. {_shown(feature.range[1])}",
-            "owner": feature.owner,
+            "owner": feature.owner, "judged": f"{feature.judged}: {feature.why}" if feature.why else feature.judged,
         }
         for feature in features
         if entity in (None, feature.entity)

@@ -78,6 +78,7 @@ SOURCE: Final = (
     Feature(
         "source_age_days", "source", "recency", "Days since it was created; 0 where it is unknown.", "days",
         window=None, absent=0, range=(-1e6, 1e6), value=lambda f: f.day - f.column(frames.CREATED_DAY),
+        judged="entity", why="it grows by a day a day",
     ),
     Feature(
         "source_days_since_event", "source", "recency", "Days since anybody saw it; 999 if nobody did in the window.", "days",
@@ -87,11 +88,13 @@ SOURCE: Final = (
     Feature(
         "source_subscribers", "source", "social", "Users subscribed to it at the end of the day.", "users",
         window=None, absent=0, range=(0, 1e9), value=lambda f: f.column(frames.SUBSCRIBERS),
+        judged="change", why="subscribers gather as a source grows older",
     ),
     # -- content -----------------------------------------------------------------------------------------------
     Feature(
         "source_topic_popularity", "source", "content", "Share of everybody's reactions that its topic got.", "share",
-        window="affinity_days", absent=0, range=(0, 1), value=_topic_popularity, drifts=False,
+        window="affinity_days", absent=0, range=(0, 1), value=_topic_popularity,
+        judged="none", why="all sources of a topic share one value: as few independent values as topics",
     ),
     Feature(
         "source_video_share", "source", "content", "Share of its events that are about videos.", "share",

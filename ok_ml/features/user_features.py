@@ -72,15 +72,18 @@ USER: Final = (
     Feature(
         "user_age_days", "user", "recency", "Days since registration; 0 where it is unknown.", "days",
         window=None, absent=0, range=(-1e6, 1e6), value=lambda f: f.day - f.column(frames.REGISTERED_DAY),
+        judged="entity", why="it grows by a day a day",
     ),
     # -- social ------------------------------------------------------------------------------------------------
     Feature(
         "user_friends", "user", "social", "Friends at the end of the day.", "friends",
         window=None, absent=0, range=(0, 1e9), value=lambda f: f.column(frames.FRIENDS),
+        judged="change", why="friends gather as a user grows older",
     ),
     Feature(
         "user_subscriptions", "user", "social", "Sources that the user is subscribed to.", "sources",
         window=None, absent=0, range=(0, 1e9), value=lambda f: f.column(frames.SUBSCRIPTIONS),
+        judged="change", why="subscriptions gather as a user grows older",
     ),
     Feature(
         "user_friends_events", "user", "social", "Mean number of events of the user's friends.", "events a friend",
@@ -91,6 +94,7 @@ USER: Final = (
         "user_friends_subscriptions", "user", "social", "Mean number of subscriptions of the user's friends.", "sources a friend",
         window=None, absent=0, range=(0, 1e9),
         value=lambda f: ratio(f.column(frames.FRIENDS_SUBSCRIPTIONS), f.column(frames.FRIENDS)),
+        judged="change", why="subscriptions gather as users grow older",
     ),
     Feature(
         "user_friend_requests", "user", "social", "Friend requests that the user sent.", "requests",

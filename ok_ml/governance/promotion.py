@@ -17,6 +17,7 @@ from ok_ml.governance.lineage import Lineage
 from ok_ml.governance.signing import sign, verify_signature
 
 PURPOSE: Final = "promotion"
+REFUSED: Final = "refused: "  # beginning of a reason against a model
 
 
 class PairedDifference(Protocol):

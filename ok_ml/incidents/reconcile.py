@@ -52,6 +52,7 @@ def reconcile(
         for signal in in_order(failing, book.lineage):
             book.see(signal)
         book.let_pass(set(passed), complete)
+        book.name_by_first_cause()
         book.settle()
         transaction.set_cursors(cursors or {})
     return book.changes
@@ -147,6 +148,20 @@ class _Book:
             for member in incident.failing:
                 if member.key not in self.seen and (member.key in passed or member.kind in complete):
                     member.passed_at = self.now
+
+    def name_by_first_cause(self) -> None:
+        """An incident carries the first cause of what is wrong: the one upstream, whichever was noticed first."""
+        for incident in self.open:
+            now = incident.members[incident.key]
+            upstream = [one for one in incident.failing if self._is_before(one, now)]
+            if upstream:
+                incident.lead_by(min(upstream, key=lambda one: (*self._order(one), one.since, one.key)))
+
+    def _is_before(self, one: Member, other: Member) -> bool:
+        return self._order(one) < self._order(other) and self.lineage.follows(other.asset, one.asset)
+
+    def _order(self, member: Member) -> tuple[int, int]:
+        return KINDS.index(member.kind), self.lineage.depth(member.asset)
 
     # -- messages ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ Event = Literal["opened", "reopened", "escalated", "repeated", "closed"]
 
 @dataclass
 class Member:
-    """A signal of an incident: the first one is what opened it, the others are its consequences.
+    """A signal of an incident: the first cause gives it its name, the others are its consequences.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Incident:
     Attributes
     ----------
     key, kind, owner, title, detail, link, asset
-        Those of the signal that opened it.
+        Those of the first cause: the signal that opened it, until one is seen from which that one follows.
     severity
         The worst of its signals so far.
     opened_at, last_seen_at, closed_at, acknowledged_at, muted_until, told_at
@@ -107,7 +107,7 @@ class Incident:
 
     @property
     def consequences(self) -> list[Member]:
-        """Its signals besides the one that opened it, in the order in which they came."""
+        """Its signals besides the first cause, in the order in which they came."""
         return [member for key, member in self.members.items() if key != self.key]
 
     @property
@@ -119,6 +119,11 @@ class Incident:
     def gravest(self) -> Severity:
         """The worst severity of what is wrong now or was before."""
         return worst([self.severity, *(member.severity for member in self.members.values())])
+
+    def lead_by(self, cause: Member) -> None:
+        """Name it by one of its signals."""
+        self.key, self.kind, self.owner, self.asset = cause.key, cause.kind, cause.owner, cause.asset
+        self.title, self.detail, self.link = cause.title, cause.detail, cause.link
 
     def is_muted(self, now: float) -> bool:
         """Whether it was muted itself."""

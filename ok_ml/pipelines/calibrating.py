@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml.partitions import minus_days
-from ok_ml.pipelines.quiet_worlds import Days, Watched
 from ok_ml.pipelines.series_watch import judged_numbers
-from ok_ml.quality.bands import HISTORY_DAYS, judge_day
+from ok_ml.quality.bands import HISTORY_DAYS, Days, judge_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ok_ml.pipelines.quiet_worlds import Watched
 
 DAYS_A_YEAR: Final = 365.25
 DRIFT: Final = "feature_drift"
@@ -93,12 +94,12 @@ def scores_of(series: Mapping[str, Days], world: int = 0, *, warm_days: int = WA
     return found
 
 
-def scores_of_world(watched: Watched) -> list[DayScore]:
+def scores_of_world(watched: "Watched") -> list[DayScore]:
     """The same of a quiet world."""
     return scores_of(watched.series, watched.seed)
 
 
-def drift_days(watched: Watched) -> list[DayScore]:
+def drift_days(watched: "Watched") -> list[DayScore]:
     """Days on which the drift of features would have blocked, score 1, or not, score 0."""
     return [
         DayScore(watched.seed, DRIFT, dt, float(one.blocks), one.feature)

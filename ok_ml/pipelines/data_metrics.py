@@ -15,6 +15,7 @@ from ok_ml.lake import WHOLE, Lake, Manifest
 from ok_ml.metric_files import read_kept, write
 from ok_ml.partitions import end_seconds
 from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.quality.blocked import of_features
 
 if TYPE_CHECKING:
     from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -93,7 +94,8 @@ def _about_drift(
     verdict = _newest(pipeline.lake, pipeline.name, VERDICT)
     if verdict is None:
         return
-    board.set(metrics.BLOCKED, bool(verdict.details.get("blocks")), experiment=pipeline.name)
+    blocked = bool(of_features(pipeline.project, pipeline.name, verdict.partition))
+    board.set(metrics.BLOCKED, blocked, experiment=pipeline.name)
     known = before.get(pipeline.name)
     if known is None or known["inputs"] != verdict.inputs:
         known = {"inputs": verdict.inputs, "psi": _largest_psi(pipeline, verdict.partition)}

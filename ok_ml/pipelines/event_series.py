@@ -1,7 +1,6 @@
 """event_statistics of a dataset's days, their verdict, and which days of the log must not reach users."""
 
-import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +9,11 @@ from ok_ml.config.calibration import limit_of_dataset
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
+from ok_ml.pipelines.guard import bands_guard, blocked_log, readers
+from ok_ml.pipelines.own_past import PAST_DAYS, calibrate_on_past, report_past
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
+from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
 
 if TYPE_CHECKING:
@@ -37,14 +39,9 @@ def build_event_statistics(
 
 def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesWatch:
     """The bands of a dataset's events, as far back as any experiment's features look."""
-    days = max([_LEAST_WINDOW_DAYS, *(feature_window_days(project, name) for name in _readers(project, dataset))])
-    return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit_of_dataset(project, dataset.dataset), days)
-
-
-def feature_window_days(project: Project, experiment: str) -> int:
-    """The longest window of an experiment's features, days."""
-    stage = project.experiments[experiment].stages.features
-    return max(stage.activity_days, stage.affinity_days, stage.popularity_days)
+    days = max([_LEAST_WINDOW_DAYS, *(feature_window_days(project, name) for name in readers(project, dataset))])
+    limit, armed = limit_of_dataset(project, dataset.dataset), bands_guard(project, dataset, lake)
+    return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit, days, armed)
 
 
 def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[SeriesVerdict]:
@@ -55,32 +52,30 @@ def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[
     if not known:
         return []
     watch = event_watch(project, dataset, lake)
-    wanted = [dt for dt in window(known, known[-1], watch.days + HISTORY_DAYS) if _has_snapshots(dataset, lake, dt)]
+    is_past = not watch.armed.blocks_on(known[-1])
+    days = PAST_DAYS if is_past else watch.days + HISTORY_DAYS
+    wanted = [dt for dt in window(known, known[-1], days) if _has_snapshots(dataset, lake, dt)]
     build_event_statistics(dataset, lake, wanted)
-    return watch.judge()
+    if is_past:
+        calibrate_on_past(project, dataset, lake)
+        report_past(project, dataset, lake)
+        watch = event_watch(project, dataset, lake)
+    verdicts = {one.dt: one for one in watch.judge()}
+    if any(one.blocks for one in verdicts.values()):
+        # A day that blocks is none that later days are compared with: their numbers are others now.
+        build_event_statistics(dataset, lake, wanted)
+        verdicts |= {one.dt: one for one in watch.judge()}
+    return [verdicts[dt] for dt in sorted(verdicts)]
 
 
 def is_settled(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> bool:
     """Whether a day's log has a verdict on its present rows; nobody asks for one of a month."""
     if dataset.partition.grain != "day" or not _has_snapshots(dataset, lake, dt):
         return True
-    found, before = lake.find(dataset.dataset, c.EVENT_STATISTICS, dt), _days_before(lake, dataset.dataset, dt)
-    current = found is not None and found.inputs == _record(lake, dataset.dataset, dt, before)
+    scope = dataset.dataset
+    found, before = lake.find(scope, c.EVENT_STATISTICS, dt), _days_before(lake, scope, dt, blocked_log(lake, scope))
+    current = found is not None and found.inputs == _record(lake, scope, dt, before)
     return current and event_watch(project, dataset, lake).is_judged(dt)
-
-
-def blocked_days(project: Project, dataset: DatasetConfig, lake: Lake, dt: str, days: int) -> dict[str, str]:
-    """Days of the window that ends with `dt` whose log blocks, with the headline of their verdict."""
-    if dataset.partition.grain != "day":
-        return {}
-    dts = window(lake.partitions(dataset.dataset, c.EVENTS), dt, days)
-    return event_watch(project, dataset, lake).blocked(dts)
-
-
-def accept_day(project: Project, dataset: str, dt: str, reason: str) -> Manifest:
-    """Release a blocked day of a dataset in the name of the person at the keyboard."""
-    watch = event_watch(project, project.datasets[dataset], Lake(project.lake_root))
-    return watch.accept(dt, who=getpass.getuser(), reason=reason)
 
 
 def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Deviation, dt: str) -> Path | None:
@@ -102,7 +97,7 @@ def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Devi
         leave_out=watch.blocked(known[:-1]),
         regimes=regimes_of(lake, watch.scope, known),
     )
-    band_chart(series, bands, share=share, path=path)
+    band_chart(series, bands, share=share, held=watch.blocked(known), path=path)
     return path
 
 
@@ -110,7 +105,7 @@ def _build(dataset: DatasetConfig, lake: Lake, dt: str, progress: Callable[[str]
     from ok_ml.quality.event_statistics import event_statistics
 
     scope = dataset.dataset
-    before = _days_before(lake, scope, dt)
+    before = _days_before(lake, scope, dt, blocked_log(lake, scope))
     inputs = _record(lake, scope, dt, before)
     found = lake.find(scope, c.EVENT_STATISTICS, dt)
     if found is not None and found.inputs == inputs:
@@ -150,15 +145,14 @@ def _record(lake: Lake, scope: str, dt: str, before: Sequence[str]) -> dict[str,
     }
 
 
-def _days_before(lake: Lake, scope: str, dt: str) -> list[str]:
+def _days_before(lake: Lake, scope: str, dt: str, blocked: Collection[str]) -> list[str]:
+    """The days that a day is compared with; one that blocks would make what is right look odd."""
     from ok_ml.quality.event_statistics import DAYS_BEFORE
 
-    return window(lake.partitions(scope, c.EVENTS), minus_days(dt, 1), DAYS_BEFORE)
+    return [
+        day for day in window(lake.partitions(scope, c.EVENTS), minus_days(dt, 1), DAYS_BEFORE) if day not in blocked
+    ]
 
 
 def _has_snapshots(dataset: DatasetConfig, lake: Lake, dt: str) -> bool:
     return all(lake.find(dataset.dataset, table, dt) is not None for table in c.SNAPSHOTS)
-
-
-def _readers(project: Project, dataset: DatasetConfig) -> list[str]:
-    return [name for name, config in project.experiments.items() if config.datasets.events.name == dataset.dataset]

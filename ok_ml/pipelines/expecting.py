@@ -1,14 +1,16 @@
 """Whether the newest numbers of a series are what their own past lets expect, and since when they are not."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake, fingerprint
 from ok_ml.partitions import minus_days
+from ok_ml.quality.acceptance import Found, Judged, acceptance_of, kept, still_open
 from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.series import Name, read_days
+from ok_ml.quality.verdicts import series_verdict
 from ok_ml.quality.young_bands import judge_young
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
@@ -43,6 +45,8 @@ class Expectation:
         Why there was nothing to judge.
     origin
         Where the limit comes from.
+    accepted
+        Who has accepted all of it and why; empty if something is open.
     """
 
     dt: str
@@ -50,6 +54,7 @@ class Expectation:
     wrong: list[Deviation] = field(default_factory=list)
     reason: str = ""
     origin: str = ""
+    accepted: str = ""
 
     @property
     def message(self) -> str:
@@ -98,8 +103,7 @@ def judge_newest(lake: Lake, scope: str, table: str, watches: Sequence[Watch]) -
         wrong += [one for one in found if one.outside and one.band.score * watch.direction(one.name) > 0]
     wrong.sort(key=lambda one: -abs(one.band.score))
     told = Expectation(dt, judged, wrong, origin="; ".join(watch.limit.origin for watch in watches))
-    _keep(lake, scope, table, told)
-    return told
+    return replace(told, accepted=_keep(lake, scope, table, told))
 
 
 def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
@@ -121,7 +125,7 @@ def _judge(watch: Watch, days: Days, dt: str, leave_out: set[str]) -> list[Devia
 
 def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:
     """Days that were found wrong, runs that have lasted so long that they are the new normal left out."""
-    verdicts = _verdicts(table)
+    verdicts = series_verdict(table)
     known = [dt for dt in lake.partitions(scope, verdicts) if dt < before]
     runs: list[list[str]] = [[]]
     for dt in known[-2 * HISTORY_DAYS :]:
@@ -132,11 +136,14 @@ def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:
     return {dt for run in runs if len(run) < NEW_NORMAL_DAYS for dt in run}
 
 
-def _keep(lake: Lake, scope: str, table: str, found: Expectation) -> None:
-    details = {"wrong": len(found.wrong), "judged": found.judged, "headline": found.message}
-    with lake.staged(scope, _verdicts(table), found.dt) as folder:
+def _keep(lake: Lake, scope: str, table: str, found: Expectation) -> str:
+    """Commit what was found; who has accepted it and why, if nothing of it is open."""
+    verdicts = series_verdict(table)
+    judged = Judged.now(
+        lake, scope, verdicts, found.dt, [Found(str(one.name), "warn", one.message) for one in found.wrong]
+    )
+    details = {"wrong": len(found.wrong), "judged_series": found.judged, "headline": found.message, **kept(judged)}
+    with lake.staged(scope, verdicts, found.dt) as folder:
         lake.commit(folder, rows=len(found.wrong), data_version=fingerprint(details), details=details)
-
-
-def _verdicts(table: str) -> str:
-    return f"{table}_verdict"
+    accepted = acceptance_of(lake, judged)
+    return str(accepted) if found.wrong and accepted is not None and not still_open(lake, judged) else ""

@@ -22,9 +22,9 @@ def build_features(
     # Before the code is loaded: a file that changes meanwhile leaves a record that is not current, and is run again.
     records = {(dt, table): pipeline.feature_inputs(dt, table) for dt in dts for table in tables}
     return compute_features(
-        session, pipeline.lake, dataset_scope=pipeline.dataset_scope, scope=pipeline.name, dataset=pipeline.dataset,
+        session, pipeline.lake, scope=pipeline.name, dataset=pipeline.dataset,
         stage=pipeline.config.stages.features, dts=dts, inputs_for=lambda dt, table: records[dt, table], tables=tables,
-        features=pipeline.features,
+        features=pipeline.features, leave_out=pipeline.blocked(),
     )  # fmt: skip
 
 

@@ -9,11 +9,14 @@ from typing import Final
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.pipelines.guard import blocked_log, declared_guard
+from ok_ml.pipelines.series_watch import Armed
+from ok_ml.quality.acceptance import Judged, found_in, kept, told_of
 from ok_ml.quality.rules import Finding, Rule, failures, judge, summary, with_since
 from ok_ml.quality.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
 
 DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
-_JUDGE_VERSION: Final = "1"  # raise it when the same data may get another verdict
+_JUDGE_VERSION: Final = "2"  # raise it when the same data may get another verdict
 
 
 def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, commit: bool = True) -> Verdict:
@@ -32,6 +35,8 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     kind_of = {rule.key: kind for kind, rules in rules_on(day).items() for rule in rules}
     found = judge([rule for rules in rules_on(day).values() for rule in rules], day)
     found = with_since(found, earlier, lambda other: [rule for rules in rules_on(other).values() for rule in rules])
+    armed = declared_guard(project, config, lake)
+    found = reported(found, armed, day)
     found = [
         finding if finding.passed else replace(finding, look=look_further(project, config.dataset, day))
         for finding in found
@@ -41,21 +46,30 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed and commit else None
     verdict = Verdict(day, by_kind, f"{day}: {summary(found)}", picture)
     if commit:
+        judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, day, found_in(found))
         lake.write(
             config.dataset, DECLARED_VERDICT, day, to_table(by_kind), sort_by=["kind", "entity", "feature", "statistic"],
-            inputs=_judged(config, manifest), details={"blocks": verdict.blocks, "headline": verdict.headline},
+            inputs=_judged(project, config, manifest),
+            details={"blocks": verdict.blocks, "headline": verdict.headline, **kept(judged)},
         )  # fmt: skip
-    return verdict
+    return _accepted(lake, config, verdict)
 
 
 def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
     """The committed verdict on a day, if its events and its limits are still those that were judged."""
     lake = Lake(project.lake_root)
     found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
-    if found is None or events is None or found.inputs != _judged(config, events):
+    if found is None or events is None or found.inputs != _judged(project, config, events):
         return None
     by_kind = from_table(lake.read(config.dataset, DECLARED_VERDICT, [dt]))
-    return Verdict(dt, by_kind, str(found.details["headline"]))
+    return _accepted(lake, config, Verdict(dt, by_kind, str(found.details["headline"])))
+
+
+def _accepted(lake: Lake, config: DatasetConfig, verdict: Verdict) -> Verdict:
+    """The verdict with what a person has accepted of it."""
+    judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, verdict.dt)
+    by_kind = {kind: told_of(lake, judged, findings) for kind, findings in verdict.by_kind.items()}
+    return replace(verdict, by_kind=by_kind)
 
 
 def limits_of(config: DatasetConfig) -> str:
@@ -77,8 +91,28 @@ def look_further(project: Project, scope: str, dt: str, anchor: str = "") -> str
     return f"look further: `ok-ml checks {scope} --day {dt}`" + (f", {page}{anchor}" if page else "")
 
 
-def _judged(config: DatasetConfig, events: Manifest) -> dict[str, str]:
-    return {"events": events.data_version, "limits": limits_of(config), "code": _JUDGE_VERSION}
+def reported(findings: Sequence[Finding], armed: Armed, dt: str) -> list[Finding]:
+    """The findings of a day; on one that may not block those that would only warn, and say why."""
+    if armed.blocks_on(dt):
+        return list(findings)
+    return [
+        replace(
+            one,
+            severity="warn",
+            advice="; ".join(part for part in (one.advice, f"it blocks nothing: {armed.why}") if part),
+        )
+        if not one.passed and one.severity == "block"
+        else one
+        for one in findings
+    ]
+
+
+def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[str, str]:
+    armed = declared_guard(project, config, Lake(project.lake_root)).blocks_on(events.partition)
+    return {
+        "events": events.data_version, "limits": limits_of(config), "code": _JUDGE_VERSION,
+        "armed": "may block" if armed else "reported",
+    }  # fmt: skip
 
 
 def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[Rule]]]:
@@ -86,7 +120,7 @@ def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[
 
     @cache
     def rules_on(dt: str) -> dict[str, list[Rule]]:
-        return day_rules(config, *read(config, lake, dt))
+        return day_rules(config, *read(config, lake, dt, leave_out=blocked_log(lake, config.dataset)))
 
     return rules_on
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from ok_ml import columns as c
 from ok_ml.errors import DataError, NotCommitted
 from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further
+from ok_ml.pipelines.guard import experiment_guard
+from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further, reported
+from ok_ml.pipelines.jumps import step_rules, without_jump
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.acceptance import Judged, told_of
 from ok_ml.quality.day import FEATURE_KEYS, read_table
 from ok_ml.quality.rules import Finding, Rule, failures, in_order, judge, with_since
-from ok_ml.quality.verdicts import FEATURE_VERDICT, FEATURES, from_table
+from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, FEATURES, from_table
 
 
 def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
@@ -21,12 +24,25 @@ def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
 
     What blocks the same day of the dataset blocks here too: a check binds only its own run, this verdict every publication.
     """
-    rules_on = rules_of(pipeline)
+    return in_order([*own_findings(pipeline, dt), *blocking_data(pipeline, dt)])
+
+
+def own_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+    """The rules on the features of a day alone."""
+    rules_on, armed = rules_of(pipeline), experiment_guard(pipeline.lake, pipeline.name)
     known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
     earlier = [other for other in known if other < dt][::-1][:DAYS_BACK]
-    found = with_since(judge(rules_on(dt), dt), earlier, _known_rules(rules_on))
+    found = with_since(judge([*rules_on(dt), *step_rules(pipeline, dt)], dt), earlier, _known_rules(rules_on))
+    found = reported(without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found, armed, dt)
     told = [finding if finding.passed else replace(finding, look=_look(pipeline, finding)) for finding in found]
-    return in_order([*told, *_blocking_data(pipeline, dt)])
+    return _accepted(pipeline, dt, told)
+
+
+def _accepted(pipeline: SourceRecommendation, dt: str, findings: list[Finding]) -> list[Finding]:
+    """The findings on a day's features, and on the log behind them, with what a person has accepted of them."""
+    lake = pipeline.lake
+    told = told_of(lake, Judged.now(lake, pipeline.name, FEATURE_VERDICT, dt), findings)
+    return told_of(lake, Judged.now(lake, pipeline.dataset_scope, DECLARED_VERDICT, dt), told)
 
 
 def rules_of(pipeline: SourceRecommendation) -> Callable[[str], list[Rule]]:
@@ -76,7 +92,8 @@ def _table_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
     return [*column_rules(tables, checks.columns, names), *key_rules(tables, checks.keys)]
 
 
-def _blocking_data(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+def blocking_data(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+    """What the declared rules of the dataset find on a day that blocks it."""
     try:
         verdict = known_verdict(pipeline.project, pipeline.dataset, dt)
         verdict = verdict or judge_data(pipeline.project, pipeline.dataset, dt=dt, commit=False)
@@ -94,7 +111,8 @@ def known_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
     """What the committed verdict of a day found; nothing if there is none, or if it is older than findings are kept."""
     if pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt) is None:
         return []
-    return from_table(pipeline.lake.read(pipeline.name, FEATURE_VERDICT, [dt])).get(FEATURES, [])
+    found = from_table(pipeline.lake.read(pipeline.name, FEATURE_VERDICT, [dt])).get(FEATURES, [])
+    return in_order(_accepted(pipeline, dt, found))
 
 
 def plot_finding(pipeline: SourceRecommendation, finding: Finding) -> Path | None:

@@ -7,6 +7,7 @@ from ok_ml.config.calibration import limit_of
 from ok_ml.pipelines.series_plots import Drawing, model_marks, scope_plot_path
 from ok_ml.quality import prediction_statistics as stats
 from ok_ml.quality.band_plots import Panel, band_panels
+from ok_ml.quality.blocked import blocked_dts
 from ok_ml.quality.series import Name
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ def _drawn(
     pipeline: "SourceRecommendation", what: str, sheets: "Mapping[str, tuple[str, list[Panel]]]", marks: dict[str, str]
 ) -> "dict[str, Path]":
     paths: dict[str, Path] = {}
+    held = blocked_dts(pipeline.project, pipeline.name)
     for name, (title, panels) in sheets.items():
         shown = [panel for panel in panels if panel.known]
         if shown:
             paths[name] = scope_plot_path(pipeline.project, pipeline.name, f"{what}-{name}.png")
-            band_panels(shown, title=f"{title}: {pipeline.name}", marks=marks, path=paths[name])
+            band_panels(shown, title=f"{title}: {pipeline.name}", marks=marks, held=held, path=paths[name])
     return paths

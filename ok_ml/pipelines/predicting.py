@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether something holds, in words and numbers."""
+    """Whether something holds, in words and numbers.
+
+    Attributes
+    ----------
+    wrong
+        What is wrong -> how often.
+    """
 
     passed: bool
     message: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    wrong: dict[str, int] = field(default_factory=dict)
 
 
 def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
@@ -90,15 +97,13 @@ def judge_predictions(pipeline: SourceRecommendation) -> Judgement:
         if not wrong
         else f"{facts}: " + ", ".join(f"{n:,} {name}" for name, n in wrong.items())
     )
-    if wrong:
-        message += ". The last good generation stays; look at the scoring of that day before publishing."
     numbers = {
         "users": len(lists.user_ids),
         "short_lists": short,
         "nothing_left": nothing_left,
         **{name.replace(" ", "_"): n for name, n in faults.items()},
     }
-    return Judgement(not wrong, message, numbers)
+    return Judgement(not wrong, message, numbers, wrong)
 
 
 @dataclass(frozen=True)

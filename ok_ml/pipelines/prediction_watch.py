@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -188,18 +188,30 @@ class BrokenRule:
 
 @dataclass(frozen=True)
 class PredictionVerdict:
-    """What the declared limits say of the newest lists."""
+    """What the declared limits say of the newest lists.
+
+    Attributes
+    ----------
+    broken
+        What keeps the lists from being published.
+    told
+        What is beyond a limit and keeps nothing: `why` says why.
+    """
 
     dt: str
     broken: list[BrokenRule]
     numbers: dict[Name, Number]
+    told: list[BrokenRule] = field(default_factory=list)
+    why: str = ""
 
     @property
     def message(self) -> str:
         """What is wrong, or that nothing is."""
-        if not self.broken:
+        wrong = [*self.broken, *self.told]
+        if not wrong:
             return f"{self.dt}: the lists keep all declared limits"
-        return f"{self.dt}: " + "; ".join(one.message for one in self.broken)
+        silent = f". It blocks nothing: {self.why}" if self.told and not self.broken else ""
+        return f"{self.dt}: " + "; ".join(one.message for one in wrong) + silent
 
 
 def rules_of(checks: "PredictionChecks") -> Iterator[Rule]:
@@ -232,29 +244,46 @@ def judge_statistics(pipeline: SourceRecommendation) -> PredictionVerdict:
             remedy=f"materialise {name}/{c.PREDICTION_STATISTICS}; its check judges them",
         )
     days = read_days(lake, name, c.PREDICTION_STATISTICS, [*_days_before(lake, name, dt)[-_LOOKED_BACK:], dt])
-    broken = []
+    wrong = []
     for rule in rules_of(pipeline.config.checks.predictions):
         value = _value(days[dt], rule)
         if value is not None and not rule.holds(value):
-            broken.append(BrokenRule(rule, value, _since(days, rule)))
-    return PredictionVerdict(dt, broken, days[dt])
+            wrong.append(BrokenRule(rule, value, _since(days, rule)))
+    served = _numbers_served(pipeline, dt)
+    if served is None:
+        broken = [one for one in wrong if one.rule.metric == stats.SUBSCRIBED_PAIRS]
+    else:
+        broken = [one for one in wrong if not _may(pipeline, dt, one.rule, served)]
+    told = [one for one in wrong if one not in broken]
+    nothing = f"nothing of {name} is served yet that could be protected"
+    alike = "the lists that are served now are beyond the same limit, or are those of another model"
+    return PredictionVerdict(dt, broken, days[dt], told, nothing if served is None else alike)
 
 
-def require_statistics(pipeline: SourceRecommendation) -> None:
-    """Publication judges again: a check binds only its own run.
+# What a catalogue and its users make of lists: where those that are served are beyond a limit, so may those of today be.
+_ALIKE: Final = (stats.USERS_SERVED, stats.LEAST_LENGTH, stats.COVERAGE, stats.TOP_SHARE, stats.OVERLAP)
 
-    Raises
-    ------
-    GateRefused
-        The newest predictions break a declared limit, or nobody counted them.
-    """
-    verdict = judge_statistics(pipeline)
-    if verdict.broken:
-        raise GateRefused(
-            f"{pipeline.name}: the lists of {verdict.message}", why="the last good generation is still served; these would reach everybody",
-            remedy=f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}; mend the data or the model and predict again, or change"
-            " checks.predictions if the change is real",
-        )  # fmt: skip
+
+def _may(pipeline: SourceRecommendation, dt: str, rule: Rule, served: dict[Name, Number]) -> bool:
+    """Whether lists may be beyond a limit: those that are served are too, or another model made them."""
+    if rule.metric == stats.OVERLAP:
+        lake, name = pipeline.lake, pipeline.name
+        version = lake.manifest(name, c.PREDICTION_STATISTICS, dt).details["model_version"]
+        if version != live_history(lake, name)[-1].model_version:
+            return True
+    return rule.metric in _ALIKE and not rule.holds(_value(served, rule))
+
+
+def _numbers_served(pipeline: SourceRecommendation, dt: str) -> dict[Name, Number] | None:
+    """The numbers of the generation that is live, as they were counted; empty where they are gone, None where none is live."""
+    lake, name = pipeline.lake, pipeline.name
+    history = live_history(lake, name)
+    if not history:
+        return None
+    known = [
+        one.data_dt for one in history if one.data_dt < dt and lake.find(name, c.PREDICTION_STATISTICS, one.data_dt)
+    ]
+    return read_days(lake, name, c.PREDICTION_STATISTICS, known[-1:])[known[-1]] if known else {}
 
 
 def _value(numbers: dict[Name, Number], rule: Rule) -> float | None:

@@ -15,6 +15,7 @@ from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha256
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
+from ok_ml.pipelines.refused_models import let_through
 from ok_ml.pipelines.simple_lists import ChosenList, choose_list, put_in_place
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.training import (
@@ -78,12 +79,12 @@ def promote(
     """
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
-    decision = _decide(pipeline, challenger, evaluated)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
+    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated))
     chosen = None if decision.promote else _list_instead(pipeline, present, evaluated)
     with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
         if not decision.promote and chosen is None:
-            contender, record = _kept(pipeline, folder, present, decision)
+            contender, record = _kept(pipeline, folder, present, decision, judged.command)
         else:
             shutil.copytree(pipeline.lake.folder(challenger), folder, dirs_exist_ok=True)
             contender = (
@@ -162,14 +163,15 @@ def _list_instead(pipeline: SourceRecommendation, present: Manifest | None, eval
 
 
 def _kept(
-    pipeline: SourceRecommendation, folder: Path, present: Manifest | None, decision: Decision
+    pipeline: SourceRecommendation, folder: Path, present: Manifest | None, decision: Decision, accept: str
 ) -> tuple[_Contender, PromotionRecord]:
     """The present champion's own bundle and record once more, with the reasons why it stays."""
     if present is None:
         raise GateRefused(
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
             why="there is no older champion to keep serving, and gate.fallback is none",
-            remedy="look at the evaluation; change the model or the gate in the YAML, or let the best simple list be served"
+            remedy=f"{accept}, then ok-ml run {pipeline.name}, promotes it all the same, with your name in its signed record; "
+            "or look at the evaluation; change the model or the gate in the YAML, or let the best simple list be served"
             " by `gate: {fallback: simple}`",
         )
     shutil.copytree(pipeline.lake.folder(present), folder, dirs_exist_ok=True)

@@ -9,8 +9,8 @@ from ok_ml.delivery.generations import generation_name, next_generation
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
-from ok_ml.pipelines.predicting import Judgement, judge_predictions
-from ok_ml.pipelines.prediction_watch import require_statistics
+from ok_ml.pipelines.judging_lists import require_lists
+from ok_ml.pipelines.predicting import Judgement
 from ok_ml.pipelines.promoting import champion_bundle
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -127,13 +127,7 @@ def _allowed(pipeline: SourceRecommendation) -> Manifest:
             f" {predictions.details.get('model_version')}, the champion is {record.model_version}",
             why="what is served must be what the gate let through", remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} first",
         )  # fmt: skip
-    judgement = judge_predictions(pipeline)  # a check binds only its own run, and this may be another one
-    if not judgement.passed:
-        raise GateRefused(
-            f"{pipeline.name}: {judgement.message}", why="users would be served empty, doubled or useless lists",
-            remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} again",
-        )  # fmt: skip
-    require_statistics(pipeline)
+    require_lists(pipeline)
     return predictions
 
 

@@ -182,7 +182,7 @@ class QuietWorld:
         from ok_ml.features.compute import compute_features
 
         compute_features(
-            None, self.lake, dataset_scope=self.dataset.dataset, scope=_SCOPE, dataset=self.dataset, stage=self.stage,
+            None, self.lake, scope=_SCOPE, dataset=self.dataset, stage=self.stage,
             dts=dts, inputs_for=lambda _dt, _table: {}, tables=tuple(_ENTITY_OF),
         )  # fmt: skip
 
@@ -285,7 +285,7 @@ def judge_drift(
     from ok_ml.quality.drift import BLOCK, drift_table
     from ok_ml.quality.statistics import statistics_table
 
-    judged = pa.array([feature.name for feature in FEATURES if feature.drifts], pa.string())
+    judged = pa.array([feature.name for feature in FEATURES if feature.judged == "level"], pa.string())
     tables = [
         statistics_table(entity, dict(_on_bins(entity, partial, bins)), dt=dt, bins=bins)
         for entity, partial in partials.items()

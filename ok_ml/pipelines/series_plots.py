@@ -10,6 +10,7 @@ from ok_ml.lake import Lake
 from ok_ml.pipelines.expecting import wrong_days
 from ok_ml.quality import online, product
 from ok_ml.quality.band_plots import Panel, band_panels, bands_of
+from ok_ml.quality.blocked import blocked_dts
 from ok_ml.quality.series import Name, Number, Series, as_series, read_days
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _drawn(
     project: "Project", scope: str, file: str, panels: list[Panel], title: str, marks: Mapping[str, str]
 ) -> Path:
     path = scope_plot_path(project, scope, file)
-    band_panels(panels, title=f"{title}: {scope}", marks=marks, path=path)
+    band_panels(panels, title=f"{title}: {scope}", marks=marks, held=blocked_dts(project, scope), path=path)
     return path
 
 

@@ -6,35 +6,22 @@ again) has to be judged again; an acceptance holds for the numbers that were loo
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
-from ok_ml.errors import UsageError
-from ok_ml.lake import Lake, Manifest
+from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
+from ok_ml.quality.acceptance import Found, Judged, acceptance_of, blocks, kept, still_open, verdict_on
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.forecasts import LEAST_DAYS
+from ok_ml.quality.gravity import is_grave
 from ok_ml.quality.series import Name, Number, read_days, regimes_of
+from ok_ml.quality.verdicts import series_verdict
 
-EVENT_VERDICT: Final = "event_verdict"
-ACCEPTANCE: Final = "acceptance"  # suffix of the table in which a person releases days
-_JUDGE_VERSION: Final = "2"  # raise it when the same numbers may get another verdict
+PAST_REPORT: Final = "past_report"  # table: what was found in days that came in together, before anything was served
+_JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another verdict
 _NAMED: Final = 3  # deviations that a headline names
-
-
-# What people did and how long, not what the log is like. People do change (a holiday, a fashion, lists that age), so such a
-# number warns beyond the limit and blocks only where no change of people explains it, `_INEXPLICABLE` times the limit.
-_BEHAVIOUR: Final = ("reaction_rate", "reacted_share", "event_type_share", "mean", "log_mean", "sd")
-_INEXPLICABLE: Final = 2.0
-
-
-def is_grave(one: Deviation) -> bool:
-    """Whether a deviation blocks: beyond the limit, and not what people may do by themselves."""
-    metric = one.name.metric
-    behaviour = metric in _BEHAVIOUR or (metric[0] == "q" and metric[1:].isdigit())
-    return abs(one.band.score) > one.limit * (_INEXPLICABLE if behaviour else 1.0)
 
 
 # Beginnings of metrics that are kept and not judged: the scores of two models have nothing in common.
@@ -47,14 +34,27 @@ def judged_numbers(table: str, numbers: Mapping[Name, Number]) -> dict[Name, Num
     return {name: number for name, number in numbers.items() if not name.metric.startswith(skipped)}
 
 
-def verdict_table(table: str) -> str:
-    """Where the verdicts on a table of numbers are."""
-    return EVENT_VERDICT if table == c.EVENT_STATISTICS else f"{table}_verdict"
+@dataclass(frozen=True)
+class Armed:
+    """Which days may block.
+
+    Attributes
+    ----------
+    after
+        Days up to this one never block; empty: every day may.
+    why
+        Why not, for people.
+    """
+
+    after: str = ""
+    why: str = ""
+
+    def blocks_on(self, dt: str) -> bool:
+        """Whether a fault of a day may keep it from what is served."""
+        return dt > self.after
 
 
-def acceptance_table(table: str) -> str:
-    """Where the releases of its days are."""
-    return f"{verdict_table(table)}_{ACCEPTANCE}"
+ALWAYS: Final = Armed()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ class SeriesWatch:
     Attributes
     ----------
     days
-        Days before the newest one within which an unjudged day is judged, and a blocked one still blocks.
+        Days before the newest one within which an unjudged day is judged.
+    armed
+        Which days may block.
     """
 
     lake: Lake
@@ -99,6 +101,7 @@ class SeriesWatch:
     table: str
     limit: Limit
     days: int = 1
+    armed: Armed = ALWAYS
 
     def judge(self) -> list[SeriesVerdict]:
         """Judge what is not judged of the latest days, ascending, and commit the verdicts; the newest one is always last."""
@@ -115,85 +118,76 @@ class SeriesWatch:
         days = read_days(self.lake, self.scope, self.table, past)
         today = judged_numbers(self.table, days[dt])
         return judge_day(
-            days, dt, today, limit=self.limit.value, leave_out=self.blocked(past), like=self.accepted(past),
-            regimes=regimes_of(self.lake, self.scope, past),
+            days, dt, today, limit=self.limit.value, leave_out=self.odd(past), like=self.accepted(past),
+            regimes=regimes_of(self.lake, self.scope, past), own=self.limit.own,
         )  # fmt: skip
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
-        found = self.lake.find(self.scope, verdict_table(self.table), dt)
+        found = self.lake.find(self.scope, series_verdict(self.table), dt)
         return found is not None and found.inputs == self._record(dt)
 
     def blocked(self, dts: Sequence[str]) -> dict[str, str]:
         """Those of some days that block, with the headline of their verdict; a verdict on other numbers says nothing."""
-        found = {dt: self.lake.find(self.scope, verdict_table(self.table), dt) for dt in dts}
-        return {
-            dt: str(one.details["headline"])
-            for dt, one in found.items()
-            if one is not None and one.details.get("blocks") and self._is_open(dt)
-        }
+        found = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
+        return {dt: one.headline for dt, one in found.items() if one is not None and blocks(still_open(self.lake, one))}
+
+    def odd(self, dts: Sequence[str]) -> set[str]:
+        """Those of some days that no change of people explains, whether or not they may block: they teach no band."""
+        found = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
+        grave = {dt: one for dt, one in found.items() if one is not None and one.details.get("grave")}
+        told = {dt for dt, one in grave.items() if still_open(self.lake, Judged.of(one)) and self._is_present(one)}
+        past = self.lake.find(self.scope, PAST_REPORT) if self.table == c.EVENT_STATISTICS else None
+        return told | ({*past.details["odd"]} & {*dts} if past is not None else set())
+
+    def _is_present(self, verdict: Manifest) -> bool:
+        """Whether a verdict is on the numbers that are there now."""
+        return verdict.inputs.get("statistics") == self._version(verdict.partition)
 
     def accepted(self, dts: Sequence[str]) -> list[str]:
-        """Those of some days that a person has released, as they are now."""
-        released = {dt: self.lake.find(self.scope, acceptance_table(self.table), dt) for dt in dts}
-        return [dt for dt, one in released.items() if one is not None and one.inputs["statistics"] == self._version(dt)]
-
-    def accept(self, dt: str, *, who: str, reason: str) -> Manifest:
-        """Release a day with a finding: its numbers are as the world was.
-
-        Raises
-        ------
-        UsageError
-            The day has none.
-        """
-        import pyarrow as pa
-
-        if not self._is_open(dt):
-            known = self.lake.partitions(self.scope, verdict_table(self.table))
-            found = ", ".join(day for day in known if self._is_open(day))
-            raise UsageError(
-                f"{self.scope}: nothing is open on {dt} (days of {self.table} with a finding: {found or 'none'})",
-                why="an acceptance without a finding would hide the next one",
-                remedy=f"look at what is open: the check `bands` of {self.scope}/{self.table}",
-            )
-        details = {"who": who, "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-        rows = pa.table({name: [value] for name, value in details.items()})
-        inputs = {"statistics": self._version(dt)}
-        return self.lake.write(
-            self.scope, acceptance_table(self.table), dt, rows, sort_by=["when"], inputs=inputs, details=details
-        )
+        """Those of some days of which a person has accepted something, as they are now."""
+        found = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
+        return [dt for dt, one in found.items() if one is not None and acceptance_of(self.lake, one) is not None]
 
     def _judge(self, dt: str) -> SeriesVerdict:
         found = self.look(dt)
         outside = [one for one in found if one.outside]
-        headline = _headline(dt, found, outside, self.limit)
-        self._commit(dt, headline, outside)
-        blocks = bool(self.blocked([dt]))
-        return SeriesVerdict(dt, found, blocks, self._is_open(dt) and not blocks, headline, self.limit)
+        headline = _headline(dt, found, outside, self.limit) + self._why_not_blocked(dt, outside)
+        left = still_open(self.lake, self._commit(dt, headline, outside))
+        return SeriesVerdict(dt, found, blocks(left), bool(left) and not blocks(left), headline, self.limit)
 
-    def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> None:
+    def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> Judged:
         import pyarrow as pa
 
         rows = pa.table({"message": pa.array([one.message for one in outside], pa.string())})
+        may = self.armed.blocks_on(dt)
+        found = [Found(str(one.name), "block" if is_grave(one) and may else "warn", one.message) for one in outside]
+        judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, found)
         self.lake.write(
-            self.scope, verdict_table(self.table), dt, rows, sort_by=["message"], inputs=self._record(dt),
-            details={"blocks": any(map(is_grave, outside)), "outside": len(outside), "headline": headline},
+            self.scope, series_verdict(self.table), dt, rows, sort_by=["message"], inputs=self._record(dt),
+            details={
+                "blocks": blocks(found), "grave": any(map(is_grave, outside)), "outside": len(outside),
+                "headline": headline, **kept(judged),
+            },
         )  # fmt: skip
+        return judged
 
-    def _is_open(self, dt: str) -> bool:
-        """Whether a day has a finding on its present numbers that nobody has released."""
-        found = self.lake.find(self.scope, verdict_table(self.table), dt)
-        if found is None or found.inputs.get("statistics") != self._version(dt):
-            return False
-        has_finding = found.details.get("outside") or found.details.get("blocks")  # older verdicts do not count
-        return bool(has_finding) and not self.accepted([dt])
+    def _why_not_blocked(self, dt: str, outside: list[Deviation]) -> str:
+        silent = any(map(is_grave, outside)) and not self.armed.blocks_on(dt)
+        return f". It blocks nothing: {self.armed.why}" if silent else ""
 
     def _version(self, dt: str) -> str:
         found = self.lake.find(self.scope, self.table, dt)
         return found.data_version if found is not None else "none"
 
     def _record(self, dt: str) -> dict[str, str]:
-        return {"statistics": self._version(dt), "limit": f"{self.limit.value:.3f}", "code": _JUDGE_VERSION}
+        armed = "may block" if self.armed.blocks_on(dt) else "reported"
+        limit = (
+            f"{self.limit.value:.3f} {fingerprint(dict(self.limit.own))}"
+            if self.limit.own
+            else f"{self.limit.value:.3f}"
+        )
+        return {"statistics": self._version(dt), "limit": limit, "code": _JUDGE_VERSION, "armed": armed}
 
 
 def rows_of(deviations: Iterable[Deviation]) -> list[dict[str, Any]]:

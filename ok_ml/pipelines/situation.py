@@ -11,6 +11,7 @@ from ok_ml.pipelines.recipe import in_short, recipe_of
 from ok_ml.pipelines.retraining import Answer, Decision, Facts, Try
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import DRIFTED, VERDICT
+from ok_ml.quality.blocked import of_features
 
 _BINS = "bins"
 
@@ -60,7 +61,7 @@ def why_wait(pipeline: SourceRecommendation) -> str | None:
             return f"the features of {dt} are not checked yet"
     except NotCommitted as error:
         return error.problem
-    return f"the features of {dt} are blocked" if verdict.details.get("blocks") else None
+    return f"the features of {dt} are blocked" if of_features(pipeline.project, pipeline.name, dt) else None
 
 
 def _is_of_present_features(pipeline: SourceRecommendation, verdict: Manifest) -> bool:

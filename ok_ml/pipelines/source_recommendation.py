@@ -19,6 +19,7 @@ from ok_ml.datasets.times import partition_days
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
+from ok_ml.pipelines.guard import blocked_features, blocked_log
 from ok_ml.pipelines.served import live_before
 
 if TYPE_CHECKING:
@@ -107,22 +108,41 @@ class SourceRecommendation:
         return replace(self, upto=known[-1] if known else None)
 
     def committed(self) -> list[str]:
-        """Partitions whose events are committed and which the configuration admits, ascending."""
+        """Partitions that may be learnt from, ascending: committed, admitted by the configuration, and not blocked."""
+        blocked = self.blocked()
+        return [dt for dt in self._admitted() if dt not in blocked]
+
+    def blocked(self) -> dict[str, str]:
+        """Day -> headline, of the days of the log that block: no label, window or reference holds one."""
+        return blocked_log(self.lake, self.dataset_scope)
+
+    def newest_blocked(self) -> str | None:
+        """The newest day of the log, if it blocks."""
+        days = self._admitted()
+        return days[-1] if days and days[-1] in self.blocked() else None
+
+    def _admitted(self) -> list[str]:
         first, last = declared_range(self.dataset)
         known = self.lake.partitions(self.dataset_scope, c.EVENTS)
         admitted = [dt for dt in known if first <= partition_days(dt, "day") <= last]
         return admitted if self.upto is None else [dt for dt in admitted if dt <= self.upto]
 
     def calendar(self, upto: str | None = None) -> TrainingCalendar:
-        """Which days train, which evaluate, which serve, as of the newest committed partition (or `upto`)."""
+        """Which days train, which evaluate, which serve, as of the newest committed partition (or `upto`).
+
+        Nothing is learnt from a day whose own features block, unless it is the newest one, which is still to be judged.
+        """
         dts = [dt for dt in self.committed() if upto is None or dt <= upto]
+        odd = blocked_features(self.lake, self.name, dts[:-1])
         stages = self.config.stages
         training_set = stages.training_set
-        return training_calendar(dts, training_set.label_days, stages.evaluation.days, training_set.windows)
+        learnt = [dt for dt in dts if dt not in odd]
+        return training_calendar(learnt, training_set.label_days, stages.evaluation.days, training_set.windows)
 
     def labelled_lists(self) -> list[tuple[str, tuple[str, ...]]]:
         """Day of features, and the partitions whose events label its lists: what a training row is of."""
         plan, dts = self.calendar(), self.committed()
+        dts = [dt for dt in dts if dt not in blocked_features(self.lake, self.name, dts[:-1])]
         if self.config.stages.training_set.labels == "window":
             return [(one.cut, one.label_dts) for one in plan.windows]
         return [(before(dts, dt), (dt,)) for dt in plan.label_dts]
@@ -133,10 +153,10 @@ class SourceRecommendation:
         An experiment that the daemon retrains gets them without gaps, so that tomorrow's training finds yesterday's
         features; a manual one skips the days whose features nobody reads.
         """
-        dts, plan = self.committed(), self.calendar()
+        dts, plan, blocked = self._admitted(), self.calendar(), self.blocked()
         needed = {*(dt for dt, _ in self.labelled_lists()), plan.eval_cut, plan.serve_cut}
         if self.config.release.cycle == "automatic":
-            return [[dt for dt in dts if dt >= min(needed)]]
+            needed |= {dt for dt in dts if dt >= min(needed) and dt not in blocked}
         runs: list[list[str]] = []
         for number, dt in enumerate(dts):
             if dt in needed:
@@ -209,9 +229,16 @@ class SourceRecommendation:
                             grades=str(sorted(self.dataset.grades.items())))  # fmt: skip
 
     def champion_inputs(self) -> dict[str, str]:
-        """Record of a promotion decision."""
+        """Record of a promotion decision, and of the person who takes another one."""
+        from ok_ml.pipelines.refused_models import accepted_model
+
+        accepted = accepted_model(self)
+        by_hand = {"accepted": f"{accepted.who} {accepted.when}"} if accepted is not None else {}
         return self._record(
-            c.CHAMPION, [self.config.gate], {(self.name, c.EVALUATION): [WHOLE], (self.name, c.MODEL): [WHOLE]}
+            c.CHAMPION,
+            [self.config.gate],
+            {(self.name, c.EVALUATION): [WHOLE], (self.name, c.MODEL): [WHOLE]},
+            **by_hand,
         )
 
     def predictions_inputs(self, dt: str) -> dict[str, str]:

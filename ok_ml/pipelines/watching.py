@@ -11,12 +11,15 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
 from ok_ml.lake import Manifest, fingerprint
-from ok_ml.pipelines.event_series import blocked_days, feature_window_days, is_settled, settle_events
+from ok_ml.pipelines.event_series import is_settled, settle_events
 from ok_ml.pipelines.featuring import ENTITY_OF
+from ok_ml.pipelines.guard import blocked_features, experiment_guard
 from ok_ml.pipelines.judging_data import limits_of
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.quality.acceptance import Judged, found_in, kept
 from ok_ml.quality.bins import BINS_FILE, REFERENCE_FILE
+from ok_ml.quality.blocked import OF_LOG, of_features, way_out
 from ok_ml.quality.verdicts import FEATURE_VERDICT
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 VERDICT: Final = FEATURE_VERDICT
 DRIFTED: Final = "drifted"  # in the details of a verdict
 _WEEK: Final = 7
-_JUDGE_VERSION: Final = "3"  # raise it when the same statistics may get another verdict
+_JUDGE_VERSION: Final = "4"  # raise it when the same statistics may get another verdict
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ def freeze_reference(pipeline: SourceRecommendation, folder: Path) -> str:
 def reference_dts(pipeline: SourceRecommendation) -> list[str]:
     """The newest days with current features, as many whole weeks as there are, four at most; all if less than one."""
     dts = [dt for run in pipeline.feature_runs() for dt in run]
+    odd = blocked_features(pipeline.lake, pipeline.name, dts)
+    dts = [dt for dt in dts if dt not in odd]
     dts = [dt for dt in dts if all(pipeline.lake.find(pipeline.name, table, dt) for table in c.FEATURE_TABLES[:3])]
     whole = min(len(dts) - len(dts) % _WEEK, 4 * _WEEK)
     return dts[-whole:] if whole and pipeline.dataset.partition.grain == "day" else dts
@@ -133,7 +138,7 @@ def _judged_features(pipeline: SourceRecommendation, statistics: pa.Table) -> pa
     from ok_ml.features.registry import by_name
 
     unjudged = [by_name(name, pipeline.features).name for name in pipeline.config.checks.drift.not_judged]
-    unjudged += [feature.name for feature in pipeline.features if not feature.drifts]
+    unjudged += [feature.name for feature in pipeline.features if feature.judged != "level"]
     return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=pa.array(unjudged, pa.string()))))
 
 
@@ -161,8 +166,8 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
 
     Older days are counted for their history only: what is served next comes from the newest one.
     """
-    from ok_ml.pipelines.judging_features import feature_findings, plot_finding
-    from ok_ml.quality.rules import failures, summary
+    from ok_ml.pipelines.judging_features import blocking_data, own_findings, plot_finding
+    from ok_ml.quality.rules import failures, in_order, summary
     from ok_ml.quality.verdicts import FEATURES, to_table
 
     dt = pipeline.calendar().serve_cut
@@ -170,15 +175,17 @@ def judge_features(pipeline: SourceRecommendation) -> Verdict:
     if manifest is None:
         return Verdict(dt, [], [], False, f"{dt}, the newest day, has no statistics yet: nothing to judge", None)
     settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
-    findings = feature_findings(pipeline, dt)
-    failed, odd = failures(findings), _blocked_log(pipeline, dt)
-    headline = f"{dt}: {summary(findings)}{_of_log(odd)}"
-    blocks = bool(failures(findings, "block") or odd)
+    own, of_log = own_findings(pipeline, dt), blocking_data(pipeline, dt)
+    findings = in_order([*own, *of_log])
+    failed = failures(findings)
+    headline, blocks = f"{dt}: {summary(findings)}", bool(failures(findings, "block"))
     worst = plot_finding(pipeline, failed[0]) if failed else None
     verdict = Verdict(dt, findings, failed, blocks, headline, plot_drift(pipeline, dt), worst)
+    judged = Judged.now(pipeline.lake, pipeline.name, VERDICT, dt, found_in(own))
+    found = {**kept(judged), OF_LOG: [list(one) for one in found_in(of_log)]}
     pipeline.lake.write(
         pipeline.name, VERDICT, dt, to_table({FEATURES: findings}), sort_by=["message"], inputs=_judged(pipeline, manifest),
-        details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed)},
+        details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed), **found},
     )  # fmt: skip
     return verdict
 
@@ -238,12 +245,12 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
             why="predictions from features that nobody checked could harm every user at once",
             remedy=f"materialise {pipeline.name}/{c.FEATURE_STATISTICS} for {dt}; its check writes the verdict",
         )
-    if found.details.get("blocks"):
+    blocked = of_features(pipeline.project, pipeline.name, dt)
+    if blocked:
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
-            why="the last good generation is still served; a new one would carry the fault to every user",
-            remedy=f"repair the data of {dt}, ingest the day again, or retrain if the change is real; a day of the log that was "
-            f"found odd and is right: ok-ml accept {pipeline.dataset_scope} DAY --reason TEXT",
+            why="a new generation would carry the fault to every user; what is served stays",
+            remedy="; ".join(way_out(one, pipeline.dataset_scope) for one in blocked),
         )
     return found
 
@@ -255,17 +262,6 @@ def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, s
         "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
         "limits": fingerprint(pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online"})),
         "code": _JUDGE_VERSION,
-        "declared": limits_of(pipeline.dataset), "odd_days": " ".join(_blocked_log(pipeline, statistics.partition)) or "none",
+        "declared": limits_of(pipeline.dataset),
+        "armed": "may block" if experiment_guard(pipeline.lake, pipeline.name).blocks_on(statistics.partition) else "reported",
     }  # fmt: skip
-
-
-def _blocked_log(pipeline: SourceRecommendation, dt: str) -> dict[str, str]:
-    """Days within the longest feature window of a day whose log blocks, with what was found."""
-    days = feature_window_days(pipeline.project, pipeline.name)
-    return blocked_days(pipeline.project, pipeline.dataset, pipeline.lake, dt, days)
-
-
-def _of_log(odd: dict[str, str]) -> str:
-    if not odd:
-        return ""
-    return f". The log of {', '.join(sorted(odd))}, within the windows of these features, blocks: {odd[max(odd)]}"

@@ -73,7 +73,7 @@ class Panel:
 
 def band_chart(
     series: Series, bands: Mapping[str, Expected], *, title: str | None = None, share: bool = False,
-    marks: Mapping[str, str] | None = None, path: str | Path | None = None,
+    marks: Mapping[str, str] | None = None, held: Collection[str] = (), path: str | Path | None = None,
 ) -> bytes:  # fmt: skip
     """One number by day with its expected band; days outside are marked with a ring and their value.
 
@@ -83,22 +83,28 @@ def band_chart(
         Day -> what was expected of it; days without are drawn without a band.
     marks
         Day -> what changed on it: a line and a word.
+    held
+        Days that were held back: shaded.
     """
     panel = Panel("", {str(series.name): series}, bands, share)
-    return band_panels([panel], title=title or str(series.name), marks=marks, panel_height=3.2, path=path)
+    return band_panels([panel], title=title or str(series.name), marks=marks, held=held, panel_height=3.2, path=path)
 
 
 def band_panels(
-    panels: Sequence[Panel], *, title: str, marks: Mapping[str, str] | None = None, panel_height: float = _PANEL_HEIGHT,
-    path: str | Path | None = None,
+    panels: Sequence[Panel], *, title: str, marks: Mapping[str, str] | None = None, held: Collection[str] = (),
+    panel_height: float = _PANEL_HEIGHT, path: str | Path | None = None,
 ) -> bytes:  # fmt: skip
     """Several numbers by day, one below the other on the same days; weekends of daily data are shaded."""
     days = sorted({dt for panel in panels for one in panel.lines.values() for dt in one.dts})
     height = 0.95 + panel_height * max(len(panels), 1)
-    figure, axes = s.new_figure(title, _subtitle(days, panels), height=height, rows=max(len(panels), 1), share_x=True)
+    shown = sorted(set(held) & set(days))
+    figure, axes = s.new_figure(
+        title, _subtitle(days, panels, shown), height=height, rows=max(len(panels), 1), share_x=True
+    )
     named: set[tuple[str, ...]] = set()
     for panel, axis in zip(panels, axes, strict=False):
         _shade_weekends(axis, days)
+        _shade_held(axis, shown)
         _draw_panel(axis, panel)
         if len(panel.lines) > 1 and tuple(panel.lines) not in named:  # the same lines are named once
             _name_lines(axis, len(panel.lines))
@@ -149,7 +155,7 @@ def outside(series: Series, bands: Mapping[str, Expected]) -> list[str]:
     return sorted(found)
 
 
-def _subtitle(days: list[str], panels: Sequence[Panel]) -> str:
+def _subtitle(days: list[str], panels: Sequence[Panel], held: Sequence[str]) -> str:
     if not days:
         return "no day yet"
     words = [f"{days[0]} .. {days[-1]}"]
@@ -157,6 +163,8 @@ def _subtitle(days: list[str], panels: Sequence[Panel]) -> str:
         words.append("weekends shaded")
     if any(panel.bands for panel in panels):
         words.append("pale blue: expected; ringed: outside of it")
+    if held:
+        words.append("shaded red: held back")
     return "; ".join(words)
 
 
@@ -247,6 +255,11 @@ def _shade_weekends(axis: "Axes", days: list[str]) -> None:
     for dt in days if _is_daily(days) else ():
         if date.fromisoformat(dt).weekday() >= _SATURDAY:
             axis.axvspan(_place(dt) - 0.5, _place(dt) + 0.5, color=s.WEEKEND, linewidth=0, zorder=0.1)
+
+
+def _shade_held(axis: "Axes", held: Sequence[str]) -> None:
+    for dt in held:
+        axis.axvspan(_place(dt) - 0.5, _place(dt) + 0.5, color=s.RED, alpha=0.22, linewidth=0, zorder=0.2)
 
 
 def _label_days(axis: "Axes", days: list[str]) -> None:

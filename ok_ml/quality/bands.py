@@ -137,7 +137,7 @@ def band(
 def judge_day(
     history: Days, dt: str, today: Mapping[Name, Number], *, limit: float = DEFAULT_LIMIT,
     leave_out: Collection[str] = (), like: Collection[str] = (), regimes: Mapping[str, str] | None = None,
-    days: int = HISTORY_DAYS,
+    days: int = HISTORY_DAYS, own: Mapping[str, float] | None = None,
 ) -> list[Deviation]:  # fmt: skip
     """Every number of a day beside its band, worst first.
 
@@ -156,6 +156,8 @@ def judge_day(
         Day -> what was the rule on it; days without one share theirs. Once `LEAST_DAYS` days have the
         rule of `dt`, others are not looked at; below `LEAST_ALIKE` nothing is judged; between, the others are moved to the level
         of these.
+    own
+        Series -> a limit of its own.
 
     Returns
     -------
@@ -163,7 +165,7 @@ def judge_day(
         One a series that has enough history. A count or a share that a day lacks although it tells other groups of the
         same metric is 0 there: so a category that is new or gone is seen.
     """
-    ask = _Question(limit, frozenset(leave_out), frozenset(like), regimes or {}, days)
+    ask = _Question(limit, frozenset(leave_out), frozenset(like), regimes or {}, days, own or {})
     return [_with_since(one, history, dt, ask) if one.outside else one for one in _judge(history, dt, today, ask)]
 
 
@@ -175,6 +177,11 @@ class _Question(NamedTuple):
     like: frozenset[str]
     regimes: Mapping[str, str]
     days: int
+    own: Mapping[str, float]
+
+    def limit_of(self, name: Name) -> float:
+        """The limit of a series."""
+        return max(self.own.get(str(name), self.limit), self.limit)
 
     def is_apart(self, day: str, dt: str) -> bool:
         """Whether another rule held on a day than on `dt`."""
@@ -199,7 +206,8 @@ def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question)
     expected, scale = _nearest(moved, expected, scale)
     with np.errstate(invalid="ignore", divide="ignore"):
         scores = normal_score((moved[-1] - expected) / scale, freedom)
-    reach = student(ask.limit, freedom) * scale
+    limits = np.array([ask.limit_of(name) for name in names])
+    reach = student(limits, freedom) * scale
     low, middle, high = (from_scale(at, n[-1], kinds) for at in (expected - reach, expected, expected + reach))
     judged = np.flatnonzero(~np.isnan(scores))
     order = judged[np.lexsort((judged, -np.abs(scores[judged])))]
@@ -208,7 +216,7 @@ def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question)
             names[i],
             today[names[i]].value if names[i] in today else None,
             Band(float(middle[i]), float(low[i]), float(high[i]), float(scores[i])),
-            ask.limit,
+            float(limits[i]),
         )
         for i in order.tolist()
     ]

@@ -1,6 +1,6 @@
 """The rules of a dataset's day, from `checks` of its YAML; see `ok_ml.config.check_models`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -49,10 +49,10 @@ class History:
     previous: tuple[str, Mapping[str, int]] | None = None
 
 
-def read(config: DatasetConfig, lake: Lake, dt: str) -> tuple[Day, History]:
-    """What the rules of one day need."""
+def read(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[str] = ()) -> tuple[Day, History]:
+    """What the rules of one day need; days to leave out are none that it is compared with."""
     words: dict[str, str] = {name: TABLE_OF_CATEGORY[name] for name in config.checks.categories}
-    return read_day(lake, config.dataset, dt, words, SNAPSHOT_KEYS), _history(config, lake, dt)
+    return read_day(lake, config.dataset, dt, words, SNAPSHOT_KEYS), _history(config, lake, dt, leave_out)
 
 
 def day_rules(
@@ -113,8 +113,8 @@ def key_rules(tables: Mapping[str, Table], severity: Severity) -> Iterator[Rule]
 # -- volume ----------------------------------------------------------------------------------------------------------
 
 
-def _history(config: DatasetConfig, lake: Lake, dt: str) -> History:
-    known = lake.partitions(config.dataset, c.EVENTS)
+def _history(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[str]) -> History:
+    known = [day for day in lake.partitions(config.dataset, c.EVENTS) if day not in leave_out]
     earlier = [other for other in known if other < dt]
     if not earlier:
         return History()

@@ -13,6 +13,9 @@ Two samples of one distribution do not have PSI 0: PSI / (1/n + 1/m) is near a c
 
     E[PSI] = (B-1) * (1/n + 1/m)        sd[PSI] = sqrt(2 * (B-1)) * (1/n + 1/m)
 
+The pairs of one user are no independent rows, so for pairs n and m are the users behind them. Below five rows a bin neither
+formula holds (Cochran 1954), and nothing is judged.
+
 With 20 bins and 300 users against 300 the mean alone is 0.13, a warning for nothing. So what sampling explains is
 subtracted: `psi = max(0, psi_raw - psi_noise)` with `psi_noise = E + 3 sd`. With 20,000 users against 140,000 that is
 0.002; with a few hundred it hides small drifts, which nobody could tell from chance.
@@ -46,6 +49,8 @@ BLOCK = "block"
 _SEVERITY = {BLOCK: 0, WARN: 1, OK: 2}
 _SMOOTHING = 0.5
 _STANDARD_DEVIATIONS = 3.0
+_ROWS_A_BIN = 5
+_USER, _PAIR = "user", "pair"
 
 
 def psi(now: "ArrayLike", reference: "ArrayLike") -> float:
@@ -121,7 +126,8 @@ def drift_table(
 
     limits = config or DriftConfig()
     now, then = (_by_feature(table, bins) for table in (current, reference))
-    rows = [_judge(key, now.get(key), then.get(key), limits) for key in sorted(now.keys() | then.keys())]
+    fewer = _rows_a_user(now), _rows_a_user(then)
+    rows = [_judge(key, now.get(key), then.get(key), limits, fewer) for key in sorted(now.keys() | then.keys())]
     rows.sort(key=lambda row: (_SEVERITY[row[q.VERDICT]], -(row.get(q.PSI) or 0.0), row[q.ENTITY], row[q.FEATURE]))
     return pa.Table.from_pylist(rows, schema=q.drift_schema())
 
@@ -144,7 +150,11 @@ def _bin_label(left: float, right: float, closing: str) -> str:
 
 
 def _judge(
-    key: FeatureKey, now: dict[str, Any] | None, then: dict[str, Any] | None, limits: DriftConfig
+    key: FeatureKey,
+    now: dict[str, Any] | None,
+    then: dict[str, Any] | None,
+    limits: DriftConfig,
+    fewer: tuple[float, float],
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         q.ENTITY: key[0], q.FEATURE: key[1], q.ROWS: now[q.ROWS] if now else 0,
@@ -156,7 +166,14 @@ def _judge(
     if not then or not then[q.ROWS]:
         return row | {q.VERDICT: WARN, q.MOVED: "not in the reference"}
     counts = now[q.BIN_COUNTS], then[q.BIN_COUNTS]
-    raw, noise = psi(*counts), psi_noise(*counts)
+    rows_a_unit = fewer if key[0] == _PAIR else (1.0, 1.0)
+    independent = [sum(rows) / each for rows, each in zip(counts, rows_a_unit, strict=True)]
+    if min(independent) < _ROWS_A_BIN * len(counts[0]):
+        return row | {q.VERDICT: OK, q.MOVED: f"{min(independent):.0f} rows are too few for {len(counts[0])} bins"}
+    raw, noise = (
+        psi(*counts),
+        psi_noise(*(np.asarray(rows) / each for rows, each in zip(counts, rows_a_unit, strict=True))),
+    )
     corrected = max(raw - noise, 0.0)
     js = jensen_shannon(*counts)
     bits = js_beyond_chance(js, noise)
@@ -165,6 +182,14 @@ def _judge(
         q.PSI: corrected, q.PSI_RAW: raw, q.PSI_NOISE: noise, q.JS: js, q.VERDICT: min(verdicts, key=_SEVERITY.__getitem__),
         q.MOVED: _largest_move(now[q.BIN_EDGES], *counts),
     }  # fmt: skip
+
+
+def _rows_a_user(found: dict[FeatureKey, dict[str, Any]]) -> float:
+    """How many rows of pairs a user has, at least one; 1 where nothing is known of users."""
+    users, pairs = (
+        max((row[q.ROWS] for key, row in found.items() if key[0] == one), default=0) for one in (_USER, _PAIR)
+    )
+    return max(pairs / users, 1.0) if users else 1.0
 
 
 def _verdict(value: float | None, warn: float | None, block: float | None) -> str:

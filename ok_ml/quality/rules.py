@@ -83,6 +83,8 @@ class Finding:
         First day of the unbroken run of failing days; empty if it passed.
     look
         Where to look further.
+    accepted
+        Who has accepted it and why; it blocks nothing then, and calls for nobody.
     """
 
     feature: str
@@ -98,6 +100,7 @@ class Finding:
     advice: str = ""
     since: str = ""
     look: str = ""
+    accepted: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -149,19 +152,21 @@ def with_since(
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """Worst first."""
-    return sorted(findings, key=lambda f: (f.passed, _ORDER[f.severity], f.entity, f.feature, f.statistic))
+    return sorted(
+        findings, key=lambda f: (f.passed, bool(f.accepted), _ORDER[f.severity], f.entity, f.feature, f.statistic)
+    )
 
 
 def failures(findings: Sequence[Finding], severity: Severity | None = None) -> list[Finding]:
-    """The findings that did not pass, all or of one severity."""
-    return [f for f in findings if not f.passed and severity in (None, f.severity)]
+    """The findings that did not pass and that nobody has accepted, all or of one severity."""
+    return [f for f in findings if not f.passed and not f.accepted and severity in (None, f.severity)]
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """One line for the description of a check: counts, and the worst finding in words."""
-    bad = failures(findings)
+    bad, accepted = failures(findings), [found.accepted for found in findings if found.accepted]
     if not bad:
-        return f"all {len(findings)} rules hold"
+        return f"all {len(findings)} rules hold" + (f", or are {accepted[0]}" if accepted else "")
     blocking = len(failures(bad, "block"))
     return f"{blocking} blocking and {len(bad) - blocking} warning of {len(findings)} rules: {bad[0].message}"
 

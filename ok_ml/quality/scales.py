@@ -72,8 +72,8 @@ def normal_score(t: "NDArray[np.float64]", freedom: "NDArray[np.float64]") -> "N
     return score
 
 
-def student(score: float, freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """The inverse of `normal_score` for a positive score."""
+def student(score: "float | NDArray[np.float64]", freedom: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """The inverse of `normal_score` for positive scores."""
     factor = (8 * freedom + 1) / (8 * freedom + 3)
     with np.errstate(invalid="ignore"):
         exponent = np.minimum((score / factor) ** 2 / freedom, _LARGEST_EXPONENT)

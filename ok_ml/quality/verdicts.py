@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ok_ml import columns as c
 from ok_ml.quality.rules import Finding, failures, in_order, summary
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 FEATURE_VERDICT: Final = "feature_verdict"  # tables: of an experiment's newest features, and of a dataset's newest day
 DECLARED_VERDICT: Final = "declared_verdict"
+EVENT_VERDICT: Final = "event_verdict"  # of a day's log against the bands of its past
+LISTS_VERDICT: Final = "lists_verdict"  # of the newest predictions
+MODEL_VERDICT: Final = "model_verdict"  # of a model that the gate refused
 FEATURES: Final = "feature_distributions"  # kind of the findings on features, as their check is called
 KIND: Final = "kind"
 _WRITTEN: Final = (
@@ -57,6 +61,11 @@ class Verdict:
     def headline_of(self, kind: str) -> str:
         """One line of one check."""
         return f"{self.dt}: {summary(self.by_kind[kind])}"
+
+
+def series_verdict(table: str) -> str:
+    """Where the verdicts on a table of numbers by day are."""
+    return EVENT_VERDICT if table == c.EVENT_STATISTICS else f"{table}_verdict"
 
 
 def to_table(by_kind: Mapping[str, Sequence[Finding]]) -> "pa.Table":

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Final, TypeVar
 
@@ -15,7 +16,9 @@ from ok_ml.incidents.courier import Couriers
 from ok_ml.incidents.policy import Policy
 from ok_ml.incidents.reconcile import Changes, reconcile
 from ok_ml.incidents.routes import channels_of, known_addresses
+from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
+from ok_ml.quality.blocked import Block, open_blocks, stories
 from ok_ml.sensors.check_source import CURSOR as CHECKS
 from ok_ml.sensors.check_source import look_at_checks
 from ok_ml.sensors.freshness_source import CURSOR as WATCH
@@ -93,6 +96,8 @@ class Watch:
             members = [member for one in transaction.open_incidents() for member in one.failing]
         instance, graph, now = self.instance, self.graph, self.now
         checks = self._try("checks", lambda: look_at_checks(instance, graph, cursors[CHECKS], now))
+        if checks is not None:
+            checks.failing = self._try_telling(checks.failing)
         found: list[Look | None] = [
             checks,
             self._try("freshness", lambda: look_at_freshness(instance, graph, self.project, cursors[WATCH], now)),
@@ -105,12 +110,37 @@ class Watch:
             found.append(self._try("runs", look))
         return [one for one in found if one is not None]
 
+    def _try_telling(self, failing: list[Signal]) -> list[Signal]:
+        """The failing checks, those behind a blocked publication with the sentence that every page says of it."""
+        try:
+            told = stories(self.project)
+            first = {name: open_blocks(self.project, name)[:1] for name in told}
+        except _TROUBLE as error:
+            self.trouble.append(f"what holds back publications could not be looked at: {_first_line(error)}")
+            return failing
+        for name, sentence in told.items():
+            scopes = (self.project.dataset_of(name).dataset, name)
+            failing = [_telling(one, sentence, first[name]) if _holds_back(one, scopes) else one for one in failing]
+        return failing
+
     def _try(self, name: str, look: Callable[[], Seen]) -> Seen | None:
         try:
             return look()
         except _TROUBLE as error:
             self.trouble.append(f"{name} could not be looked at: {_first_line(error)}")
             return None
+
+
+def _holds_back(signal: Signal, scopes: tuple[str, ...]) -> bool:
+    return signal.severity == "error" and signal.asset is not None and signal.asset[0] in scopes
+
+
+def _telling(signal: Signal, sentence: str, first: list[Block]) -> Signal:
+    """The signal with the sentence first; the check of the first cause is called by that cause."""
+    scope, table = signal.asset or ("", "")
+    is_first = any(one.judged.scope == scope and table in one.judged.told_by for one in first)
+    title = f"{scope}/{table}: {first[0].cause}" if is_first else signal.title
+    return replace(signal, title=title, detail=f"{sentence}\n{signal.detail}")
 
 
 def _first_line(error: Exception) -> str:

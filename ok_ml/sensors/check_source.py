@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from ok_ml import keys
 from ok_ml.incidents.signals import Signal
 from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched, name_of
@@ -137,7 +138,9 @@ def _evaluated(row: "Row") -> bool:
 
 
 def _failed(row: "Row") -> bool:
-    return row.status.value == "FAILED"
+    """Whether something was found; a check that had nothing to judge has not passed, and calls for nobody."""
+    judged_nothing = row.evaluation is not None and keys.NOTHING_JUDGED in row.evaluation.metadata
+    return row.status.value == "FAILED" and not judged_nothing
 
 
 def _at(row: "Row") -> float:

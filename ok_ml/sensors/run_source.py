@@ -24,6 +24,7 @@ _PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
     c.LIVE_PREDICTIONS: ("process:kafka", "process:materialiser"),
 }
 _LINES: Final = 6
+_CHECK_FAILED: Final = "DagsterAssetCheckFailedError"
 
 
 def look_at_runs(
@@ -97,26 +98,38 @@ def _signal(
     instance: dg.DagsterInstance, graph: Watched, run: dg.DagsterRun, ended: float, checks: tuple[str, ...]
 ) -> Signal:
     assets = sorted(_assets_of(run, graph), key=lambda one: (graph.lineage.depth(one), one))
-    step, reason = _failure(instance, run.run_id)
+    step, reason, by_check = _failure(instance, run.run_id)
     at = next(iter(sorted(graph.steps.get(step.partition(".")[0], ()), key=graph.lineage.depth)), None)
     asset, first = at or next(iter(assets), None), next(iter(assets), at)
     what = run.job_name if run.job_name != _ASSET_JOB or first is None else "/".join(first)
     where = f" at {step}" if step else ""
     processes = _PROCESSES.get(asset[1], ()) if asset is not None else ()
+    # One that a check stopped has nothing wrong of its own: it lasts as long as the check fails, which tells of itself.
+    stopped = by_check and bool(checks)
     return Signal(
-        f"run:{what}", "run", "error", graph.owner(asset), f"the run of {what} failed{where}", reason,
-        graph.run_page(run.run_id), asset, ended, causes=(*checks, *processes), day_seconds=graph.day_seconds(asset),
+        f"run:{what}{':stopped' if stopped else ''}", "run", "error", graph.owner(asset), f"the run of {what} failed{where}", reason,
+        graph.run_page(run.run_id), asset, ended, ended if stopped else None, causes=(*checks, *processes),
+        day_seconds=graph.day_seconds(asset),
     )  # fmt: skip
 
 
-def _failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
-    """The first step that failed, and why; without one, what ended the run."""
+def _failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str, bool]:
+    """The first step that failed, why, and whether a check stopped it; without a step, what ended the run."""
     for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
         for record in instance.get_records_for_run(run_id, of_type=kind, limit=1).records:
             event = record.event_log_entry.dagster_event
             if event is not None:
-                return event.step_key or "", _reason(event)
-    return "", "no reason was recorded; its page has the logs"
+                return event.step_key or "", _reason(event), _CHECK_FAILED in _classes(event)
+    return "", "no reason was recorded; its page has the logs", False
+
+
+def _classes(event: dg.DagsterEvent) -> set[str]:
+    """Names of the errors that ended a step, the outermost and its causes."""
+    error, found = getattr(event.event_specific_data, "error", None), set[str]()
+    while error is not None:
+        found.add(str(error.cls_name))
+        error = error.cause
+    return found
 
 
 def _reason(event: dg.DagsterEvent) -> str:

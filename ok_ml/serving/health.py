@@ -1,33 +1,26 @@
 """The state of every part, as one list, worst first.
 
-The service looks at what it can see itself (generations, materialiser, broker, Dagster). Whatever else somebody
-watches arrives as `<state>/status.json`, written by `write_status`, for example by `ok-ml status`::
-
-    {"written_at": "2026-11-23T10:00:00+00:00",
-     "items": [{"name": "ok_world/events", "kind": "asset", "state": "ok", "age_seconds": 42.0,
-                "owner": "data@example.org", "message": "12,345 rows", "link": null}]}
-
-`state` is one of ok, warn, fail, unknown; `age_seconds` is counted at `written_at`.
+Everything is looked at when it is asked for, by the service and by `ok-ml status` alike: nothing is left that could grow old.
 """
 
 import contextlib
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import orjson
+from ok_ml.quality.blocked import stories
 
-from ok_ml.whole_files import replace_file
+if TYPE_CHECKING:
+    from ok_ml.config.models import Project
 
 State = Literal["ok", "warn", "fail", "unknown"]
 
 STATES: Final[tuple[State, ...]] = ("fail", "warn", "unknown", "ok")  # worst first
-STATUS_FILE: Final = "status.json"
 INCIDENT: Final = "incident"
-STALE_STATUS_SECONDS: Final = 15 * 60.0
+PUBLICATION: Final = "publication"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class StatusItem:
     Attributes
     ----------
     kind
-        incident, generation, materialiser, service, run, asset, check, collector or daemon.
+        incident, publication, generation, materialiser, service, run, asset, check, collector or daemon.
     age_seconds
         Seconds since it last did what it is there for; None if that is not known.
     message
@@ -61,13 +54,25 @@ def worst(items: Iterable[StatusItem]) -> State:
 
 
 def worst_first(items: Iterable[StatusItem]) -> list[StatusItem]:
-    """Open incidents before everything else; each sorted by state, then oldest first, then by name."""
+    """Blocked publications and open incidents before everything else; each by state, then oldest first, then by name."""
     return sorted(
         items,
         key=lambda item: (
-            item.kind != INCIDENT, STATES.index(item.state), -(item.age_seconds or 0.0), item.kind, item.name,
+            _first(item.kind), STATES.index(item.state), -(item.age_seconds or 0.0), item.kind, item.name,
         ),
     )  # fmt: skip
+
+
+def _first(kind: str) -> int:
+    return (PUBLICATION, INCIDENT).index(kind) if kind in (PUBLICATION, INCIDENT) else 2
+
+
+def blocked_items(project: "Project") -> list[StatusItem]:
+    """One item for each experiment whose publication something holds back."""
+    return [
+        StatusItem(name, PUBLICATION, "fail", None, project.experiments[name].owners[0], text, f"/monitoring/{name}")
+        for name, text in stories(project).items()
+    ]
 
 
 def report(items: Iterable[StatusItem]) -> dict[str, Any]:
@@ -80,40 +85,6 @@ def report(items: Iterable[StatusItem]) -> dict[str, Any]:
         "written_at": datetime.now(UTC).isoformat(),
         "items": [asdict(item) for item in ordered],
     }
-
-
-def write_status(state_dir: Path, items: Iterable[StatusItem]) -> Path:
-    """Replace `<state>/status.json` in one rename; returns its path."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    path = state_dir / STATUS_FILE
-    replace_file(path, orjson.dumps(report(items), option=orjson.OPT_INDENT_2))
-    return path
-
-
-def read_status(state_dir: Path, *, now: float | None = None) -> list[StatusItem]:
-    """The items that a collector left, with their ages carried on to now.
-
-    A file that cannot be read, or is older than 15 minutes, is itself an item, so that silence is seen.
-    """
-    path = state_dir / STATUS_FILE
-    try:
-        document = orjson.loads(path.read_bytes())
-        since = (time.time() if now is None else now) - datetime.fromisoformat(document["written_at"]).timestamp()
-        items = [_aged(StatusItem(**item), since) for item in document["items"]]
-    except FileNotFoundError:
-        return []
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        return [StatusItem("status.json", "collector", "unknown", message=f"{path.name} cannot be read: {error}")]
-    if since > STALE_STATUS_SECONDS:
-        message = f"collected {in_words(since)} ago; run `ok-ml status` to look again"
-        items.append(StatusItem("status.json", "collector", "warn", since, message=message))
-    return items
-
-
-def _aged(item: StatusItem, seconds: float) -> StatusItem:
-    if item.state not in STATES:
-        raise ValueError(f"state {item.state!r} of {item.name!r} is none of {', '.join(STATES)}")
-    return item if item.age_seconds is None else replace(item, age_seconds=item.age_seconds + seconds)
 
 
 def merged(*sources: Iterable[StatusItem]) -> list[StatusItem]:

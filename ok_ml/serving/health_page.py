@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from typing import Final
 
-from ok_ml.serving.health import INCIDENT, STATES, State, StatusItem, in_words, worst, worst_first
+from ok_ml.serving.health import INCIDENT, PUBLICATION, STATES, State, StatusItem, in_words, worst, worst_first
 from ok_ml.serving.html import Markup, breakable, tag
 from ok_ml.serving.layout import Neighbours, notice, page
 
@@ -22,10 +22,13 @@ _KIND_WORDS: Final = {
 def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
     """The whole page."""
     ordered = worst_first(items)
+    blocked = [item for item in ordered if item.kind == PUBLICATION]
     incidents = [item for item in ordered if item.kind == INCIDENT]
-    trouble = worst_first(folded([item for item in ordered if item.state != "ok" and item.kind != INCIDENT]))
+    others = [item for item in ordered if item.kind not in (PUBLICATION, INCIDENT)]
+    trouble = worst_first(folded([item for item in others if item.state != "ok"]))
     fine = [item for item in ordered if item.state == "ok"]
-    content = [tag("div", tag("h1", "Health"), _tally(ordered)), _headline(ordered)]
+    headlines = [notice("fail", item.message) for item in blocked] or [_headline(ordered)]
+    content = [tag("div", tag("h1", "Health"), _tally(ordered)), *headlines]
     if incidents:
         title = tag("h2", "Open incidents", id="incidents")
         content.append(tag("section", title, _table(incidents, "incidents"), class_="card"))
@@ -38,13 +41,22 @@ def health_page(items: list[StatusItem], *, neighbours: Neighbours) -> str:
 
 
 def folded(items: list[StatusItem]) -> list[StatusItem]:
-    """Assets that were never made, one line a dataset or experiment: they wait for their first run, no more."""
-    never, rest = defaultdict[str, list[StatusItem]](list), []
+    """One line a dataset or experiment for assets that were never made, and one for checks that have nothing to judge yet."""
+    never, mute, rest = defaultdict[str, list[StatusItem]](list), defaultdict[str, list[StatusItem]](list), []
     for item in items:
         if item.kind == "asset" and item.state == "unknown" and item.age_seconds is None:
             never[item.name.partition("/")[0]].append(item)
+        elif item.kind == "check" and item.state == "unknown":
+            mute[item.name.partition("/")[0]].append(item)
         else:
             rest.append(item)
+    for scope, found in mute.items():
+        text = f"{len(found)} checks have judged nothing yet; the first: {found[0].message}"
+        rest.append(
+            found[0]
+            if len(found) == 1
+            else StatusItem(f"{scope}: checks", "check", "unknown", None, found[0].owner, text)
+        )
     for scope, found in never.items():
         text = f"{len(found)} assets wait for their first run" if len(found) > 1 else found[0].message
         rest.append(

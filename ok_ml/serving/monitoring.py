@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
+from ok_ml.quality.acceptance import Judged, blocks, still_open
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.blocked import blocked_dts, story
 from ok_ml.quality.feature_series import DAYS, FeatureBoard, feature_series
 from ok_ml.quality.series import Series, as_series, read_days, regimes_of
 from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
@@ -50,6 +52,10 @@ class MonitoringView:
         What the newest verdicts say: whether it blocks, and in words.
     psi_limits
         From which PSI a feature warns, and blocks.
+    story
+        Why nothing is published, and the way out; None if nothing holds it back.
+    blocked
+        Days that were held back: of the log, of features, of lists.
     """
 
     experiment: str
@@ -59,6 +65,8 @@ class MonitoringView:
     tables: tuple[NumbersByDay, ...] = ()
     headlines: tuple[tuple[bool, str], ...] = ()
     psi_limits: tuple[float, float] = (0.1, 0.25)
+    story: str | None = None
+    blocked: frozenset[str] = frozenset()
 
 
 def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
@@ -71,7 +79,7 @@ def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
     return MonitoringView(
         experiment, dataset, tuple(sorted(project.experiments)), feature_series(lake, experiment),
         tuple(found for found in tables if found.lines), tuple(found for found in said if found is not None),
-        (drift.psi_warn, drift.psi_block),
+        (drift.psi_warn, drift.psi_block), story(project, experiment), blocked_dts(project, experiment, days=DAYS),
     )  # fmt: skip
 
 
@@ -100,7 +108,7 @@ def _headline(lake: Lake, scope: str, table: str) -> tuple[bool, str] | None:
     if found is None:
         return None
     said = re.sub(r"; look further: `[^`]*`(, http\S*[^.\s])?", "", str(found.details.get("headline", "")))
-    return bool(found.details.get("blocks")), f"{scope}: {said}"
+    return blocks(still_open(lake, Judged.of(found))), f"{scope}: {said}"
 
 
 @dataclass

@@ -23,6 +23,7 @@ _TITLES: Final = {
 }  # fmt: skip
 _FIRST_LINES: Final = 12  # of a table of numbers; the others are folded
 _TALL: Final = 110.0
+_DAYS_NAMED: Final = 5
 
 
 def monitoring_page(view: MonitoringView, *, neighbours: Neighbours) -> str:
@@ -30,12 +31,13 @@ def monitoring_page(view: MonitoringView, *, neighbours: Neighbours) -> str:
     content = [
         tag(
             "div", tag("h1", f"Monitoring of {view.experiment}"),
-            tag("p", f"Every number by day, worst first; the newest day is {_newest(view.board)}.", class_="lead"),
+            tag("p", f"Every number by day, worst first; the newest day is {_newest(view.board)}.{_said_held(view)}", class_="lead"),
         ),
         _switch(view),
+        notice("fail", view.story) if view.story is not None else None,
         *[notice("fail" if blocks else "ok" if "rules hold" in text else "warn", text) for blocks, text in view.headlines],
         _features(view),
-        *[_table(table) for table in view.tables],
+        *[_table(view, table) for table in view.tables],
     ]  # fmt: skip
     shown = [found for found in content if found is not None]
     return page(f"Monitoring of {view.experiment}", *shown, current=PATH, neighbours=neighbours, wide=True)
@@ -48,8 +50,8 @@ def feature_page(view: MonitoringView, one: FeatureSeries, *, neighbours: Neighb
             tag("h1", breakable(one.feature)), _pill(one)),
         notice(_STATES[one.state], replace(one.finding, look="").message) if one.finding is not None else None,
         tag("section", tag("h2", "Newest day"), _facts(one), class_="card"),
-        tag("div", _mean(one, tall=True), _psi(one, view.psi_limits, tall=True), _nulls(one, tall=True), class_="charts"),
-        tag("section", tag("h2", "By day", id="by-day"), _by_day(one), class_="card"),
+        tag("div", _mean(view, one, tall=True), _psi(view, one, tall=True), _nulls(view, one, tall=True), class_="charts"),
+        tag("section", tag("h2", "By day", id="by-day"), _by_day(view, one), class_="card"),
     ]  # fmt: skip
     return page(
         one.feature, *[found for found in content if found is not None], current=PATH, neighbours=neighbours, wide=True
@@ -97,9 +99,9 @@ def _row(view: MonitoringView, one: FeatureSeries) -> Markup:
             tag("div", one.entity, class_="muted small"),
             class_="name",
         ),
-        tag("td", _mean(one)),
-        tag("td", _psi(one, view.psi_limits)),
-        tag("td", _nulls(one)),
+        tag("td", _mean(view, one)),
+        tag("td", _psi(view, one)),
+        tag("td", _nulls(view, one)),
         id=one.anchor,
     )
 
@@ -108,35 +110,39 @@ def _pill(one: FeatureSeries) -> Markup:
     return tag("span", _WORDS[one.state], class_=f"state s-{_STATES[one.state]}")
 
 
-def _mean(one: FeatureSeries, *, tall: bool = False) -> Markup:
+def _mean(view: MonitoringView, one: FeatureSeries, *, tall: bool = False) -> Markup:
     low, high = (_numbers(one, name) for name in ("q05", "q95"))
     reference = one.reference[q.MEAN] if one.reference is not None else None
     levels = [("reference", float(reference))] if reference is not None else []
     said = f"{_said(one.last(q.MEAN))}" + (f", reference {_said(reference)}" if reference is not None else "")
-    return _figure("Mean", said, _numbers(one, q.MEAN), band=(low, high), levels=levels, tall=tall, one=one)
+    return _figure(view, "Mean", said, _numbers(one, q.MEAN), band=(low, high), levels=levels, tall=tall, one=one)
 
 
-def _psi(one: FeatureSeries, limits: tuple[float, float], *, tall: bool = False) -> Markup:
-    psi, js = one.last(q.PSI), one.last(q.JS)
+def _psi(view: MonitoringView, one: FeatureSeries, *, tall: bool = False) -> Markup:
+    psi, js, limits = one.last(q.PSI), one.last(q.JS), view.psi_limits
     said = "not comparable" if psi is None else f"{psi:.3f}" + ("" if js is None else f", Jensen-Shannon {js:.3f}")
     said += "" if one.judged else "; not judged"
     levels = [("warn", limits[0]), ("fail", limits[1])]
-    return _figure("PSI", said, _numbers(one, q.PSI), levels=levels, zero=True, reach=limits[0], tall=tall, one=one)
+    return _figure(
+        view, "PSI", said, _numbers(one, q.PSI), levels=levels, zero=True, reach=limits[0], tall=tall, one=one
+    )
 
 
-def _nulls(one: FeatureSeries, *, tall: bool = False) -> Markup:
+def _nulls(view: MonitoringView, one: FeatureSeries, *, tall: bool = False) -> Markup:
     share = one.last(q.NULL_SHARE)
-    return _figure("Nulls", _percent(share), _numbers(one, q.NULL_SHARE), zero=True, reach=0.01, tall=tall, one=one)
+    return _figure(
+        view, "Nulls", _percent(share), _numbers(one, q.NULL_SHARE), zero=True, reach=0.01, tall=tall, one=one
+    )
 
 
 def _figure(
-    title: str, said: str, values: Numbers, *, one: FeatureSeries, band: tuple[Numbers, Numbers] | None = None,
+    view: MonitoringView, title: str, said: str, values: Numbers, *, one: FeatureSeries, band: tuple[Numbers, Numbers] | None = None,
     levels: Sequence[tuple[str, float]] = (), zero: bool = False, reach: float | None = None, tall: bool = False,
 ) -> Markup:  # fmt: skip
     """A line and its newest number in words; the large one also says from when to when, and between which values."""
-    state = _STATES[one.state]
+    state, held = _STATES[one.state], _held(view, one.dts)
     if not tall:
-        drawn = spark(values, band=band, levels=levels, zero=zero, reach=reach, state=state)
+        drawn = spark(values, band=band, levels=levels, zero=zero, reach=reach, state=state, marked=held)
         return tag("div", drawn, tag("span", said, class_="last"), class_="spark-cell")
     known = [value for value in values if value is not None]
     span = f"{one.dts[0]} .. {one.dts[-1]}" + (
@@ -144,7 +150,7 @@ def _figure(
     )
     return tag(
         "section", tag("h2", title), tag("p", said, class_="last"),
-        spark(values, band=band, levels=levels, zero=zero, reach=reach, height=_TALL, width=320, state=state),
+        spark(values, band=band, levels=levels, zero=zero, reach=reach, height=_TALL, width=320, state=state, marked=held),
         tag("p", span, class_="muted small"), class_="card",
     )  # fmt: skip
 
@@ -165,7 +171,7 @@ def _facts(one: FeatureSeries) -> Markup:
     )
 
 
-def _by_day(one: FeatureSeries) -> Markup:
+def _by_day(view: MonitoringView, one: FeatureSeries) -> Markup:
     names = ("Day", "Rows", "Mean", "5 %", "95 %", "Nulls", "PSI", "JS")
     head = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names]))
     rows = []
@@ -177,7 +183,7 @@ def _by_day(one: FeatureSeries) -> Markup:
         rows.append(
             tag(
                 "tr",
-                tag("th", one.dts[place], scope="row"),
+                tag("th", one.dts[place], " ", _pill_held(view, one.dts[place]), scope="row"),
                 tag("td", f"{one.rows[place]:,}"),
                 *[tag("td", cell) for cell in cells],
             )
@@ -189,14 +195,16 @@ def _by_day(one: FeatureSeries) -> Markup:
 # -- tables of numbers -------------------------------------------------------------------------------------------------
 
 
-def _table(found: NumbersByDay) -> Markup:
+def _table(view: MonitoringView, found: NumbersByDay) -> Markup:
     title = f"{_TITLES.get(found.table, found.table)}: {found.scope}/{found.table}"
     anchor = f"{found.scope}-{found.table}"
-    shown = tag("table", _head(), tag("tbody", *[_line(one) for one in found.lines[:_FIRST_LINES]]), class_="series")
+    shown = tag(
+        "table", _head(), tag("tbody", *[_line(view, one) for one in found.lines[:_FIRST_LINES]]), class_="series"
+    )
     rest = found.lines[_FIRST_LINES:]
     more = None
     if rest:
-        table = tag("table", _head(), tag("tbody", *[_line(one) for one in rest]), class_="series")
+        table = tag("table", _head(), tag("tbody", *[_line(view, one) for one in rest]), class_="series")
         more = tag("details", tag("summary", f"and {len(rest)} more"), tag("div", table, class_="table", tabindex=0, role="region", aria_labelledby=anchor))  # fmt: skip
     return tag(
         "section", tag("h2", title, id=anchor),
@@ -211,7 +219,7 @@ def _head() -> Markup:
     )
 
 
-def _line(one: Line) -> Markup:
+def _line(view: MonitoringView, one: Line) -> Markup:
     series, newest = one.series, one.newest
     outside = newest is not None and newest.outside
     band = newest.band if newest is not None else None
@@ -222,7 +230,9 @@ def _line(one: Line) -> Markup:
     return tag(
         "tr",
         tag("td", breakable(series.name.metric), metric, class_="name"),
-        tag("td", spark(series.values, levels=levels, state="fail" if outside else "ok")),
+        tag(
+            "td", spark(series.values, levels=levels, state="fail" if outside else "ok", marked=_held(view, series.dts))
+        ),
         tag("td", _said(value), tag("div", series.dts[-1], class_="muted small"), class_="age"),
         tag("td", expected, class_="age"),
         tag(
@@ -231,6 +241,26 @@ def _line(one: Line) -> Markup:
             class_="age",
         ),
     )
+
+
+# -- days that were held back ------------------------------------------------------------------------------------------
+
+
+def _held(view: MonitoringView, dts: Sequence[str]) -> list[int]:
+    """Places of the days that were held back."""
+    return [place for place, dt in enumerate(dts) if dt in view.blocked]
+
+
+def _said_held(view: MonitoringView) -> str:
+    days = sorted(view.blocked)
+    if not days:
+        return ""
+    named = ", ".join(days[-_DAYS_NAMED:])
+    return f" Shaded days were held back: {f'{len(days)} days, the newest ' if len(days) > _DAYS_NAMED else ''}{named}."
+
+
+def _pill_held(view: MonitoringView, dt: str) -> Markup | None:
+    return tag("span", "held back", class_="state s-fail") if dt in view.blocked else None
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Whatever a line says stands beside it in words and numbers, and on the page of o
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 from ok_ml.serving.html import Markup, tag
@@ -12,11 +12,12 @@ from ok_ml.serving.html import Markup, tag
 Numbers = Sequence[float | None]
 WIDTH, HEIGHT = 240.0, 48.0
 _MARGIN = 4.0
+_NARROWEST = 3.0  # of a stripe, so that it is seen among many days
 
 
 def spark(
     values: Numbers, *, band: tuple[Numbers, Numbers] | None = None, levels: Sequence[tuple[str, float]] = (), zero: bool = False,
-    reach: float | None = None, height: float = HEIGHT, width: float = WIDTH, state: str = "ok",
+    marked: Collection[int] = (), reach: float | None = None, height: float = HEIGHT, width: float = WIDTH, state: str = "ok",
 ) -> Markup:  # fmt: skip
     """A line with a dot on its newest value, over a band, with horizontal levels.
 
@@ -28,6 +29,8 @@ def spark(
         (class of the style sheet, height): limits and references; those far away from all values are left out.
     zero
         Whether the axis begins at zero.
+    marked
+        Places of days that were held back: a stripe behind the line.
     reach
         The least height of the axis: what matters, so that noise does not fill it.
     """
@@ -47,7 +50,12 @@ def spark(
             return height - _MARGIN if zero else height / 2
         return height - _MARGIN - (value - low) / (high - low) * (height - 2 * _MARGIN)
 
-    drawn = [tag("path", d=_area(xs, area[0], area[1], y), class_="sp-band")] if area else []
+    wide = max((width - 2 * _MARGIN) / max(len(values) - 1, 1), _NARROWEST)
+    drawn = [
+        tag("rect", x=f"{xs[place] - wide / 2:.1f}", y=0, width=f"{wide:.1f}", height=f"{height:g}", class_="sp-held")
+        for place in sorted(marked)
+    ]
+    drawn += [tag("path", d=_area(xs, area[0], area[1], y), class_="sp-band")] if area else []
     drawn += [tag("path", d=f"M0 {y(level):.1f}H{width:g}", class_=f"sp-level sp-{name}") for name, level in near]
     drawn.append(tag("path", d=_line(xs, line, y), class_=f"sp-line sp-{state}"))
     last = max((place for place, value in enumerate(line) if math.isfinite(value)), default=None)

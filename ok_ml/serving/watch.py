@@ -20,7 +20,7 @@ from ok_ml.delivery.storage import Document
 from ok_ml.heartbeat import life
 from ok_ml.lake import Lake
 from ok_ml.serving.dagster_view import dagster_items
-from ok_ml.serving.health import StatusItem, in_words, merged, read_status
+from ok_ml.serving.health import StatusItem, blocked_items, in_words, merged
 from ok_ml.serving.http import Problem
 from ok_ml.serving.incident_items import incident_items
 from ok_ml.serving.readers import Readers, answered
@@ -33,7 +33,7 @@ _ASIDE_WARN: Final = 0.05  # of all messages
 def look(project: Project, readers: Readers) -> list[StatusItem]:
     """Everything that is watched. May take up to about three seconds when servers do not answer."""
     own = [*_experiments(project, readers), heartbeat_item(project), *collector_items(project), *_services(project)]
-    return merged(incident_items(project), own, dagster_items(project), read_status(project.state_dir))
+    return merged(blocked_items(project), incident_items(project), own, dagster_items(project))
 
 
 # -- generations and their materialiser --------------------------------------------------------------------------

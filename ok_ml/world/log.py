@@ -54,6 +54,19 @@ def days_of_another_world(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]
     return [dt for dt in sorted(dts) if not _stays(world, lake, dataset.dataset, dt)]
 
 
+def changed_since(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]) -> list[str]:
+    """Those of some days to which something happened that the configuration does not name now, or not so, ascending.
+
+    Such a day stays as it is, since a log is not rewritten, until somebody asks for it to be delivered again.
+    """
+    if dataset.world is None:
+        return []
+    found = {dt: lake.find(dataset.dataset, EVENTS, dt) for dt in sorted(dts)}
+    world = World(dataset.world, dataset.parts)
+    now = {dt: incidents_version(dataset.world, world.day_of(dt)) for dt in found}
+    return [dt for dt, one in found.items() if one is not None and one.inputs.get("incidents", NONE) != now[dt]]
+
+
 def export_days(
     world: World, lake: Lake, scope: str, dts: Sequence[str], *, served: ServedLists | None = None,
     workers: int = 2, progress: Progress | None = None,

@@ -9,6 +9,8 @@ from ok_ml import columns as c
 from ok_ml.keys import asset_key
 from ok_ml.lookout import BATCH, DAY, REASON, RETRAINING
 from ok_ml.pipelines import recipe
+from ok_ml.pipelines.accepting import accept_day
+from ok_ml.quality.blocked import story
 from ok_ml.quality.verdicts import FEATURES
 from tests.automation.paper import DATASET, DATASET_FILE, ENOUGH, EXPERIMENT, EXPERIMENT_FILE, OTHER, Paper, tables
 from tests.small_project import edit
@@ -178,6 +180,22 @@ def test_a_day_of_drift_is_no_cause_and_a_blocked_day_is_neither_learnt_nor_serv
     assert paper.day() not in paper.lake.partitions(EXPERIMENT, c.PREDICTIONS)
     assert f"{EXPERIMENT}: waits: the features of {paper.day()} are blocked" in str(paper.said)
     assert live(paper, 1) == [f"{EXPERIMENT} day 5: model is 5 days old (limit 3)"]
+
+
+def test_an_accepted_day_is_served_and_one_that_is_delivered_again_is_judged_anew(paper: Paper) -> None:
+    paper.commit_days(1, blocked=True)
+    assert predicted(paper.tick()) == [OTHER]
+    told = story(paper.of().project, EXPERIMENT)
+    assert told is not None
+    assert told.startswith(
+        f"{EXPERIMENT}: publication blocked since {paper.day()} because of the features of {paper.day()}"
+    )
+    accept_day(paper.of().project, EXPERIMENT, paper.day(), "a holiday")
+    assert story(paper.of().project, EXPERIMENT) is None
+    paper.judge(asset_key(EXPERIMENT, c.FEATURE_STATISTICS), FEATURES, passed=True)  # as the command evaluates it again
+    assert predicted(paper.tick()) == [EXPERIMENT]
+    paper.ingest(paper.day(), text="again", blocked=True)
+    assert story(paper.of().project, EXPERIMENT) is not None
 
 
 def test_worse_online_metrics_train_once_for_what_failed_since_the_last_model(paper: Paper) -> None:

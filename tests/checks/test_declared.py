@@ -8,6 +8,7 @@ from ok_ml import keys
 from ok_ml.checks.datasets import dataset_checks
 from ok_ml.config.loader import load_project
 from ok_ml.lake import Lake
+from ok_ml.pipelines.accepting import accept_day
 from ok_ml.pipelines.judging_data import judge_data, known_verdict
 from ok_ml.quality.day_rules import KINDS
 from tests.quality.day_world import NAME, DayWorld
@@ -62,7 +63,10 @@ def test_a_quiet_day_passes_every_check(open_world):
     success, reached, found = run(project)
     assert (success, reached) == (True, True)
     assert set(found) == {*KINDS, "rejected_rows"}
-    assert all(one.passed for one in found.values())
+    (mute,) = [one for one in found.values() if not one.passed]
+    assert (mute.check_name, mute.severity) == ("categories", dg.AssetCheckSeverity.WARN), "none is declared"
+    assert "nothing to judge" in mute.description
+    assert keys.NOTHING_JUDGED in mute.metadata
     assert found["volume"].description.startswith("2026-01-13: all 2 rules hold")
 
 
@@ -80,18 +84,37 @@ def test_a_warning_lets_what_follows_go_on_and_has_a_plot_first(open_world):
     assert "`ok-ml checks toy --day 2026-01-13`, http://127.0.0.1:21315/monitoring/toy_sources" in volume.description
     assert next(iter(volume.metadata)) == "plot"
     assert (project.state_dir / "plots" / NAME / "check-2026-01-13.png").read_bytes()[:4] == b"\x89PNG"
-    assert {name for name, one in found.items() if not one.passed} == {"volume"}
+    failed = {name for name, one in found.items() if not one.passed and keys.NOTHING_JUDGED not in one.metadata}
+    assert failed == {"volume"}
 
 
 def test_what_would_harm_users_blocks_what_follows_unless_the_yaml_says_warn(open_world, root):
     project, world = open_world()
     world.commit(DAYS[-1], twice=2)
     success, reached, found = run(project)
+    assert (success, reached, found["uniqueness"].passed) == (True, True, False)
+    assert found["uniqueness"].severity == dg.AssetCheckSeverity.WARN
+    assert "it blocks nothing: nothing made from toy is served yet" in found["uniqueness"].description
+
+    world.serve(DAYS[-2])
+    success, reached, found = run(project)
     assert (success, reached) == (False, False)
     assert found["uniqueness"].severity == dg.AssetCheckSeverity.ERROR
+    way_out = f"{DAYS[-1]} blocks; to go on, if the change is real: ok-ml accept {NAME} {DAYS[-1]} --reason TEXT. "
+    assert found["uniqueness"].description.startswith(way_out)
     edit(root, DATASET, "has_impressions: true", "has_impressions: true\nchecks: {keys: warn}")
     success, reached, found = run(load_project(root))
     assert (success, reached, found["uniqueness"].passed) == (True, True, False)
+
+
+def test_what_is_accepted_lets_what_follows_go_on(open_world):
+    project, world = open_world()
+    world.commit(DAYS[-1], twice=2)
+    run(project)
+    accept_day(project, NAME, DAYS[-1], "two share a device")
+    success, reached, found = run(project)
+    assert (success, reached, found["uniqueness"].passed) == (True, True, True)
+    assert "or are accepted by" in found["uniqueness"].description
 
 
 def test_a_verdict_is_known_until_data_or_limits_change(open_world, root):

@@ -16,13 +16,14 @@ DAYS = ["2026-01-05", "2026-01-12", "2026-01-13"]
 
 @pytest.fixture
 def judged(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three days of the toy dataset, the last one with few rows and two users twice, judged."""
+    """Three days of the toy dataset, the first two served, the last one with few rows and two users twice, judged."""
     for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV", "OK_ML_STATE"):
         monkeypatch.delenv(name, raising=False)
     project = load_project(root)
     world = DayWorld(Lake(project.lake_root))
     for dt in DAYS[:2]:
         world.commit(dt)
+    world.serve(DAYS[1])
     world.commit(DAYS[2], rows=20, twice=2)
     judge_data(project, project.datasets["toy"])
     return root
@@ -58,9 +59,42 @@ def test_json_has_every_rule(judged: Path, ok: Ok) -> None:
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["toi"], "no experiment named 'toi'"), (["toy", "--day", "2020-01-01"], "no committed partition '2020-01-01'"),
-    (["toy_sources"], "feature_statistics has no committed partition"),
+    (["toy", "--day", "2020-01-02"], "toy/events"),
 ])  # fmt: skip
 def test_what_is_not_there_is_said(judged: Path, ok: Ok, arguments: list[str], words: str) -> None:
     shown = ok("checks", *arguments)
     assert shown.code in (1, 2)
     assert words in shown.err
+
+
+def test_an_experiment_whose_log_blocks_before_it_has_features_shows_the_log(judged: Path, ok: Ok) -> None:
+    shown = ok("checks", "toy_sources")
+    assert shown.code == 4
+    assert "feature_statistics has no committed partition" in shown.err
+    assert "toy_sources: publication blocked since 2026-01-13 because of the log of 2026-01-13" in shown.err
+    assert "serving nothing yet; to go on: ok-ml accept toy 2026-01-13 --reason TEXT" in shown.err
+
+
+def test_what_is_accepted_is_shown_as_accepted_and_blocks_no_more(judged: Path, ok: Ok) -> None:
+    done = ok("accept", "toy_sources", DAYS[2], "--reason", "two users share a device")
+    assert done.code == 0
+    assert "toy 2026-01-13 declared verdict: 2 findings accepted by" in done.out
+    assert "toy_sources: nothing blocks" in done.err
+    shown = ok("checks", "toy")
+    assert shown.code == 0
+    assert shown.out.splitlines()[1].split()[:2] == ["accepted", "uniqueness"]
+    assert "users user_id repeated_keys: accepted by" in shown.err
+    assert ": two users share a device" in shown.err
+    found = ok("checks", "toy", "--json").json["rules"]
+    assert {rule["state"] for rule in found} == {"accepted", "ok"}
+    again = ok("accept", "toy", DAYS[2], "--reason", "twice")
+    assert again.code == 2
+    assert "nothing is open on 2026-01-13 (days with an open finding: none)" in again.err
+
+
+def test_other_data_block_again(judged: Path, ok: Ok) -> None:
+    ok("accept", "toy", DAYS[2], "--reason", "two users share a device")
+    project = load_project(judged)
+    DayWorld(Lake(project.lake_root)).commit(DAYS[2], rows=21, twice=2)
+    judge_data(project, project.datasets["toy"])
+    assert ok("checks", "toy").code == 4

@@ -27,7 +27,7 @@ FOUND = Calibration(
 
 def project(root: Path, *experiments: str) -> SimpleNamespace:
     reads = SimpleNamespace(datasets=SimpleNamespace(events=SimpleNamespace(name="toy_log")))
-    return SimpleNamespace(root=root, experiments=dict.fromkeys(experiments, reads))
+    return SimpleNamespace(root=root, lake_root=root / "lake", experiments=dict.fromkeys(experiments, reads))
 
 
 def test_without_a_file_the_limit_says_that_it_is_a_default(tmp_path: Path) -> None:

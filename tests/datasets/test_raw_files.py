@@ -1,3 +1,5 @@
+import gzip
+import lzma
 from pathlib import Path
 
 import pyarrow as pa
@@ -6,7 +8,8 @@ import pytest
 
 from ok_ml.config.models import TableMapping
 from ok_ml.datasets.locations import content_version, dates_of
-from ok_ml.datasets.readers import RawRows, read_raw
+from ok_ml.datasets.raw_rows import Sizes
+from ok_ml.datasets.readers import RawRows, read_batches, read_raw
 from ok_ml.datasets.sieve import Sieve, drop_conditions
 from ok_ml.errors import ConfigError, DataError
 
@@ -134,3 +137,68 @@ def test_a_condition_that_does_not_fit_its_column_is_refused() -> None:
         ConfigError, match=r"tiny\.events\.drop_if\.dirty: 'zero' cannot be compared with a column of int64"
     ):
         dropped("x <= 'zero'", x=[1])
+
+
+# -- delimiters of several characters --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["::", "||", "\x01", "~|~", "^A", "¦", "\t\t", "::::", "日"])
+def test_a_delimiter_of_any_length(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "a.dat"
+    text = 'u::t::n\n1::a:b::x\n2::"q::r\n""s"""::y\n3::x\n4::"open::z\n5::é::\n'
+    path.write_text(text.replace("::", mark))
+    shape = TableMapping.model_validate({"path": str(path), "columns": {}, "format": "csv", "delimiter": mark})
+    for block_bytes in (1, 7, 1 << 20):
+        pieces = list(read_batches(path, shape, ["u", "t", "n"], "k", Sizes(block_bytes=block_bytes)))
+        rows = [row for piece in pieces for row in piece.table.to_pylist()]
+        assert [row["u"] for row in rows] == ["1", "2", "5"]
+        assert [row["t"] for row in rows] == ["a:b", f'q{mark}r\n"s"', "é"]
+        assert [row["n"] for row in rows] == ["x", "y", None]
+        unreadable = [line for piece in pieces for line in piece.unreadable]
+        assert sorted(unreadable) == sorted([f"3{mark}x", f'4{mark}"open{mark}z'])
+
+
+def test_blanks_as_a_delimiter(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    path.write_text('  u \t n\n1   x\n\t2 \t"q r"  \r\n3\n')
+    rows = read(path, ["u", "n"], format="csv", delimiter="blanks")
+    assert rows.table.to_pylist() == [{"u": "1", "n": "x"}, {"u": "2", "n": "q r"}]
+    assert rows.unreadable == ("3",)
+
+
+def test_a_delimiter_may_be_written_as_an_escape(tmp_path: Path) -> None:
+    for written, meant in ((r"\x01", "\x01"), (r"\u0001", "\x01"), (r"\t", "\t"), (r"\x01\x02", "\x01\x02")):
+        assert TableMapping.model_validate({"path": "a", "columns": {}, "delimiter": written}).delimiter == meant
+    for wrong in ("", "\n", '"', "x" * 17):
+        with pytest.raises(ValueError, match="expected 1 to 16 characters without double quotes and line ends"):
+            TableMapping.model_validate({"path": "a", "columns": {}, "delimiter": wrong})
+
+
+def test_a_name_over_lines_and_columns_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('\n"us\ner",,b,b\n1,2,3,4\n')
+    assert read(path, ["us\ner", "column_2", "column_4"], format="csv").table.to_pylist() == [
+        {"us\ner": "1", "column_2": "2", "column_4": "4"}
+    ]
+
+
+# -- another content than the mapping says ---------------------------------------------------------------------------
+
+
+def test_content_and_format_must_agree(tmp_path: Path) -> None:
+    table = pa.table({"a": [1]})
+    pq.write_table(table, tmp_path / "a.csv")
+    with pytest.raises(DataError, match=r"(?s)tiny\.sources: .*a\.csv is a Parquet file.*set `format: parquet`"):
+        read(tmp_path / "a.csv", ["a"], format="csv")
+    (tmp_path / "a.parquet").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    with pytest.raises(DataError, match=r"(?s)a\.parquet is compressed by gzip, which Parquet is not.*gzip -dc"):
+        read(tmp_path / "a.parquet", ["a"])
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_text_is_decompressed_by_its_content(tmp_path: Path, form: str) -> None:
+    text = b"a,b\n1,2\n" if form == "csv" else b'{"a": "1"}\n'
+    packed = gzip.compress(text)
+    for name, content in (("a.gz", text), ("a", packed), ("a.gz", packed + bytes(500)), ("a.csv", lzma.compress(text))):
+        (tmp_path / name).write_bytes(content)
+        assert read(tmp_path / name, ["a"], format=form).table.to_pylist() == [{"a": "1"}]

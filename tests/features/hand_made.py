@@ -83,7 +83,6 @@ def compute(
     lake: Lake, dts: list[str], dataset: DatasetConfig, spark: Any = None, **more: Any
 ) -> dict[str, list[Manifest]]:
     settings = {
-        "dataset_scope": DATASET,
         "scope": EXPERIMENT,
         "stage": STAGE,
         "inputs_for": lambda dt, table: {"of": f"{table} {dt}"},

@@ -66,7 +66,7 @@ def test_several_days_at_once_give_what_each_gives_alone(random_world: Lake) -> 
 def test_a_table_alone_is_the_same_as_in_company(random_world: Lake) -> None:
     wanted = _versions(compute(random_world, [LAST], dataset_config(3), scope="company"))
     settings: dict[str, Any] = {
-        "dataset_scope": DATASET, "scope": "lonely", "dataset": dataset_config(3), "stage": STAGE, "dts": [LAST],
+        "scope": "lonely", "dataset": dataset_config(3), "stage": STAGE, "dts": [LAST],
         "inputs_for": lambda dt, table: {},
     }  # fmt: skip
     for table, alone in ((c.USER_FEATURES, compute_user_features), (c.SOURCE_FEATURES, compute_source_features),

@@ -62,7 +62,7 @@ def test_a_leak_through_a_snapshot_is_found(
     monkeypatch.setattr(
         plan,
         "_snapshots",
-        lambda lake, scope, dataset, dt: of_the_day(lake, scope, dataset, lake.latest(scope, c.EVENTS)),
+        lambda lake, dataset, dt: of_the_day(lake, dataset, lake.latest(dataset.dataset, c.EVENTS)),
     )
     found = {leak.feature for leak in _leaks(random_world, tmp_path, FEATURES)}
     assert {"user_friends", "user_subscriptions", "source_subscribers", "pair_friends_subscribed"} <= found

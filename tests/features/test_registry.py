@@ -28,6 +28,7 @@ def test_a_declaration_says_everything(feature) -> None:
     assert feature.unit
     assert "@" in feature.owner
     assert feature.window in {None, *FeaturesStage.model_fields}
+    assert bool(feature.why) == (feature.judged != "level"), "what is not judged by its level says why"
     low, high = feature.range
     assert low is None or low <= feature.absent
     assert high is None or feature.absent <= high
@@ -51,4 +52,5 @@ def test_describe_has_a_row_a_feature() -> None:
     assert rows[0] == {
         "feature": "user_events", "entity": "user", "family": "activity", "description": "Everything the user saw or did.",
         "unit": "events", "window": "activity_days", "absent": 0, "range": "0 .. 1e+09", "owner": "discovery@example.org",
+        "judged": "level",
     }  # fmt: skip

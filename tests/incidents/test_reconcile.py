@@ -45,6 +45,22 @@ def test_what_follows_may_be_seen_before_its_cause(desk: Desk) -> None:
     assert (changes.opened, changes.joined) == ([], [f"check:{SCOPE}/report:volume"])
 
 
+def test_an_incident_carries_the_first_cause_not_the_first_that_was_noticed(desk: Desk) -> None:
+    lists, volume = signal("check", "predictions", "lists"), signal("check", "report", "volume")
+    desk.look(RUN)
+    (opened,) = desk.open()
+    desk.look(RUN, lists)
+    assert [one.title for one in desk.open()] == [RUN.title], "lists come after what the run failed at"
+    desk.look(RUN, DRIFT, lists)
+    desk.look(RUN, DRIFT, lists, volume)
+    (one,) = desk.open()
+    assert (one.id, one.key, one.title, one.asset) == (opened.id, volume.key, volume.title, volume.asset)
+    assert {member.key for member in one.consequences} == {RUN.key, DRIFT.key, lists.key}
+    desk.look(RUN, lists)
+    assert desk.open()[0].title == volume.title, "what it was stays its name while its consequences last"
+    assert len(desk.look().closed) == 1
+
+
 def test_a_table_that_describes_another_speaks_for_it() -> None:
     assert LINEAGE.follows((SCOPE, "training"), (SCOPE, "statistics")), (
         "made from the features that statistics describe"

@@ -12,33 +12,36 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.checks.series import event_check
-from ok_ml.cli.commands.calibrate import accept
+from ok_ml.cli.commands.accept import accept
 from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
 from ok_ml.dagster_io import Workbench
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
-from ok_ml.errors import GateRefused, UsageError
+from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
+from ok_ml.pipelines.accepting import accept_day
 from ok_ml.pipelines.event_series import (
-    accept_day,
-    blocked_days,
     build_event_statistics,
     event_watch,
     is_settled,
     settle_events,
 )
 from ok_ml.pipelines.featuring import build_features
+from ok_ml.pipelines.guard import blocked_log
 from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.pipelines.series_watch import PAST_REPORT
+from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
+from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.log import export_days
 from ok_ml.world.simulation import World
 from tests.small_project import ROOT
 
-DATASET, DAYS, HIT = "ok_world", 22, 20
+DATASET, EXPERIMENT, DAYS, HIT = "ok_world", "prod_discovery", 22, 20
 OVERRIDES = {
     "users": 600, "sources": 200, "days": DAYS, "users_per_block": 600,
 }  # fmt: skip
@@ -69,25 +72,30 @@ class Log:
         found = settle_events(self.project, self.project.datasets[DATASET], self.lake)
         return {verdict.dt: verdict.blocks for verdict in found}
 
-    def blocked(self, dt: str, days: int = 14) -> dict[str, str]:
-        return blocked_days(self.project, self.project.datasets[DATASET], self.lake, dt, days)
+    def blocked(self) -> dict[str, str]:
+        return blocked_log(self.lake, DATASET)
+
+    def serve(self, dt: str) -> None:
+        """A generation made from the days up to this one goes live: from here on there is something to protect."""
+        record_live(self.lake, EXPERIMENT, Served(1, "first", dt, 1, "v-1", dt))
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Quiet days, then one in seconds where milliseconds are expected, then a quiet one."""
     made = new_log(tmp_path_factory)
-    made.arrive(range(HIT))
+    made.serve(made.arrive(range(HIT))[-1])
     made.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="unit"),))
     return made
 
 
-def new_log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+def new_log(tmp_path_factory: pytest.TempPathFactory, *, days: int = DAYS) -> Log:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV"):
             patch.delenv(name, raising=False)
         patch.setenv("OK_ML_STATE", str(tmp_path_factory.mktemp("state")))
-        overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in OVERRIDES.items()}
+        world = {**OVERRIDES, "days": days}
+        overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in world.items()}
         project = load_project(ROOT, "default", "local", {**overrides, f"datasets.{DATASET}.parts": 1,
                                "experiments.prod_discovery.delivery.partitions": 1})  # fmt: skip
     return Log(project)
@@ -139,33 +147,40 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
     verdicts = log.settle()
     assert [dt for dt, blocks in verdicts.items() if blocks] == [hit]
     assert is_settled(log.project, dataset, lake, hit)
-    assert "duration_ms" in log.blocked(hit)[hit]
-    assert "expected" in log.blocked(hit)[hit]
+    assert "duration_ms" in log.blocked()[hit]
+    assert "expected" in log.blocked()[hit]
 
-    # a quiet day after it is quiet, and the bad one still lies in the windows of features
+    # a quiet day after it is quiet, and is served: no window, label or reference holds the bad one
     (after,) = log.arrive(range(HIT + 1, HIT + 2))
     assert log.settle() == {after: False}
-    assert list(log.blocked(after)) == [hit]
-    assert log.blocked(after, days=1) == {}
-
-    # so the features of the quiet day after it may not reach users
-    pipeline = open_pipeline(log.project, "prod_discovery")
+    assert list(log.blocked()) == [hit]
+    pipeline = open_pipeline(log.project, EXPERIMENT)
+    assert hit not in pipeline.committed()
+    assert pipeline.calendar().serve_cut == after
     build_features(pipeline, None, [after], progress=lambda _line: None)
     build_statistics(pipeline, [after])
-    assert judge_features(pipeline).blocks
-    with pytest.raises(GateRefused, match=f"The log of {hit}, within the windows of these features, blocks"):
-        require_verdict(pipeline, after)
+    assert not judge_features(pipeline).blocks
+    require_verdict(pipeline, after)
+    without = log.lake.manifest(EXPERIMENT, c.PAIR_FEATURES, after)
+    checked = run_check(log, after)
+    assert (checked.passed, checked.severity) == (False, dg.AssetCheckSeverity.WARN), (
+        "the open day is told, and stops no other"
+    )
+    assert f"ok-ml accept {DATASET} {hit}" in checked.description
 
     # released by a person, who is named
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     with pytest.raises(UsageError, match="nothing is open on"):
         accept_day(log.project, DATASET, after, "no reason")
-    accepted = accept_day(log.project, DATASET, hit, "a new client")
-    assert accepted.details["who"] == "alice"
-    assert accepted.details["reason"] == "a new client"
-    assert log.blocked(after) == {}
-    with pytest.raises(GateRefused, match="have no verdict for their current version"):
-        require_verdict(pipeline, after)
+    ((judged, accepted),) = accept_day(log.project, DATASET, hit, "a new client")
+    assert (judged.table, accepted.who, accepted.reason) == ("event_verdict", "alice", "a new client")
+    assert log.blocked() == {}
+
+    # so windows hold it again, and what was made without it is made anew
+    assert not pipeline.is_current(c.PAIR_FEATURES, after)
+    build_features(pipeline, None, [after], progress=lambda _line: None)
+    with_it = log.lake.manifest(EXPERIMENT, c.PAIR_FEATURES, after)
+    assert with_it.rows > without.rows
     settled = settle_verdict(pipeline)
     assert settled is not None
     assert not settled.blocks
@@ -175,12 +190,29 @@ def test_a_broken_day_blocks_is_released_and_is_repaired(log: Log, monkeypatch: 
     log.arrive(range(HIT, HIT + 1), (Incident(day=HIT, kind="constant"),))
     assert not is_settled(log.project, dataset, lake, hit)
     assert log.settle()[hit]
-    assert list(log.blocked(after)) == [hit]
+    assert list(log.blocked()) == [hit]
 
     # repaired: ingested again as it was
     log.arrive(range(HIT, HIT + 1))
     assert log.settle()[hit] is False
-    assert log.blocked(after) == {}
+    assert log.blocked() == {}
+
+
+def test_a_past_is_reported_on_and_blocks_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same broken day, with nothing served yet that could be protected."""
+    log = new_log(tmp_path_factory)
+    log.arrive(range(HIT - 1))
+    (broken,) = log.arrive(range(HIT - 1, HIT), (Incident(day=HIT - 1, kind="unit"),))
+    log.arrive(range(HIT, HIT + 1))
+    assert not any(log.settle().values())
+    assert log.blocked() == {}
+    verdict = log.lake.manifest(DATASET, EVENT_VERDICT, broken)
+    assert verdict.details["grave"]
+    assert "It blocks nothing: nothing made from ok_world is served yet" in verdict.details["headline"]
+    report = log.lake.read(DATASET, PAST_REPORT).to_pylist()
+    assert {row["day"] for row in report if row["grave"]} == {broken}
+    assert report[0]["score"] == max((row["score"] for row in report if row["grave"]), key=abs)
+    assert "last good generation" not in str(report) + verdict.details["headline"]
 
 
 def test_equal_events_are_not_counted_again(log: Log) -> None:
@@ -195,7 +227,7 @@ def test_the_command_says_which_days_block(log: Log, monkeypatch: pytest.MonkeyP
     dt = log.lake.partitions(DATASET, c.EVENTS)[0]
     done = CliRunner().invoke(accept, [DATASET, dt, "--reason", "why not"], obj=Settings())
     assert isinstance(done.exception, UsageError)
-    assert "days of event_statistics with a finding: none" in str(done.exception)
+    assert "days with an open finding: none" in str(done.exception)
 
 
 def test_months_are_not_judged(log: Log) -> None:

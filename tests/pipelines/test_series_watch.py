@@ -1,5 +1,6 @@
 """What a finding does: a fault blocks, people who change are told of, and either may be released."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
-from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
 from ok_ml.pipelines.series_watch import SeriesWatch
+from ok_ml.quality.acceptance import accept, still_open, verdict_on
 from ok_ml.quality.series import GROUP, METRIC, Name, Number, series_table
+from ok_ml.quality.verdicts import EVENT_VERDICT
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
-DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "")
+DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "bad_user_id")
 
 
 def day(number: int) -> str:
@@ -39,7 +41,13 @@ def tell(watch, number, dwell, rejected):
 
 @pytest.mark.parametrize(
     ("dwell", "rejected", "warns", "blocks"),
-    [(8.8, 0.02, False, False), (7.9, 0.02, True, False), (2.0, 0.02, False, True), (8.8, 0.06, False, True)],
+    [
+        (8.8, 0.02, False, False),
+        (7.9, 0.02, True, False),
+        (2.0, 0.02, False, True),
+        (8.8, 0.06, True, False),
+        (8.8, 0.3, False, True),
+    ],
 )
 def test_what_people_do_warns_and_what_the_log_is_like_blocks(watch, dwell, rejected, warns, blocks):
     dt = tell(watch, DAYS, dwell, rejected)
@@ -52,9 +60,23 @@ def test_what_people_do_warns_and_what_the_log_is_like_blocks(watch, dwell, reje
 def test_a_warning_may_be_released_once(watch):
     dt = tell(watch, DAYS, 7.9, 0.02)
     watch.judge()
-    watch.accept(dt, who="alice", reason="a holiday")
+    judged = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)
+    accept(watch.lake, judged, who="alice", reason="a holiday")
     verdict = watch.judge()[-1]
     assert not verdict.warns
     assert verdict.outside
-    with pytest.raises(UsageError, match=f"nothing is open on {dt}"):
-        watch.accept(dt, who="bob", reason="a holiday")
+    assert watch.accepted([dt]) == [dt]
+    assert still_open(watch.lake, verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)) == []
+
+
+def test_what_is_found_anew_on_an_accepted_day_is_open(watch):
+    dt = tell(watch, DAYS, 7.9, 0.02)
+    watch.judge()
+    accept(watch.lake, verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt), who="alice", reason="a holiday")
+    tell(watch, DAYS, 7.9, 0.3)
+    verdict = watch.judge()[-1]
+    assert verdict.blocks, "other numbers"
+    judged = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)
+    assert {one.key for one in still_open(watch.lake, judged)} == {str(DWELL), str(REJECTED)}
+    accept(watch.lake, replace(judged, found=judged.found[:1]), who="alice", reason="only this one")
+    assert [one.key for one in still_open(watch.lake, judged)] == [judged.found[1].key]

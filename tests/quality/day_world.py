@@ -9,6 +9,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.mapping import EVENT_SCHEMA
 from ok_ml.lake import Lake
+from ok_ml.pipelines.served import Served, record_live
 
 NAME = "toy"
 FIRST = date(2026, 1, 5)  # a Monday
@@ -36,6 +37,10 @@ class DayWorld:
         for _ in range(count):
             self.commit((FIRST + timedelta(days=len(self.dts))).isoformat(), **different)
         return self
+
+    def serve(self, dt: str, experiment: str = "toy_sources") -> None:
+        """A first generation, made from the days up to this one, goes live: there is something to protect."""
+        record_live(self.lake, experiment, Served(1, "first", dt, 1, "v-1", dt))
 
     def commit(
         self, dt: str, *, rows: int = 100, content: tuple = ("photo", "text"), nulls: int = 0, last: str = "23:50", repeated: int = 0,

@@ -53,6 +53,13 @@ def test_a_chart_is_a_png(name, days, tmp_path):
     assert height > 100
 
 
+def test_a_day_that_was_held_back_is_shaded_and_one_outside_of_the_chart_is_no_matter(days):
+    series, bands = as_series(days)[NAME], bands_of(days, NAME)
+    plain = band_chart(series, bands)
+    assert band_chart(series, bands, held=[DTS[-1]]) != plain
+    assert band_chart(series, bands, held=["2031-01-01"]) == plain
+
+
 def test_numbers_for_people():
     assert [said(0.1234, share=True), said(0.1, share=True), said(12345.6), said(0.123456), said(None)] == [
         "12.3%", "10%", "12,346", "0.1235", "none",

@@ -9,17 +9,25 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
+from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
 from ok_ml.incidents.courier import Couriers
 from ok_ml.incidents.journal import Journal
 from ok_ml.incidents.records import Incident
 from ok_ml.incidents.store import Store
+from ok_ml.lake import Lake
+from ok_ml.quality.acceptance import Found, Judged, kept
+from ok_ml.quality.blocked import story
+from ok_ml.quality.verdicts import FEATURE_VERDICT
 from ok_ml.sensors import alerts as alerts_module
 from ok_ml.sensors.alerts import alerts_sensor, tick
 from ok_ml.sensors.watched import watched
+from ok_ml.serving.health import blocked_items
+from ok_ml.serving.incident_items import incident_items
 from tests.small_project import edit, make_project
 
 SCOPE, HOUR = "toy_sources", 3600.0
@@ -43,6 +51,8 @@ def asset(table: str, *deps: str, hours: float = 2.0) -> dg.AssetsDefinition:
 def check(table: str, name: str, *, blocking: bool) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=dg.AssetKey([SCOPE, table]), name=name, blocking=blocking)
     def judged() -> dg.AssetCheckResult:
+        if "nothing" in BAD:
+            return nothing_judged("no day yet: nothing to judge")
         severity = dg.AssetCheckSeverity.WARN if "warn" in BAD else dg.AssetCheckSeverity.ERROR
         return dg.AssetCheckResult(passed=name not in BAD, severity=severity, description="mean 0.7, expected 0.2-0.4")
 
@@ -149,6 +159,52 @@ def test_a_failed_check_its_run_and_what_grows_stale_behind_it_are_one_incident(
     watchman.look()
     assert watchman.open() == []
     assert [event for event, _ in watchman.told() if event != "repeated"] == ["opened", "closed"]
+
+
+def test_a_check_that_passes_after_all_ends_the_run_that_it_stopped(watchman: Watchman) -> None:
+    """As after `ok-ml accept`, which evaluates the check again and makes nothing."""
+    assert watchman.run()
+    watchman.look()
+    BAD.add("feature_distributions")
+    assert not watchman.run()
+    watchman.look()
+    (one,) = watchman.open()
+    assert [member.kind for member in one.consequences] == ["run"]
+    BAD.clear()
+    check = dg.AssetCheckKey(dg.AssetKey([SCOPE, "feature_statistics"]), "feature_distributions")
+    job = DEFINITIONS.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection={check})
+    assert job.execute_in_process(instance=watchman.instance).success
+    watchman.look()
+    assert watchman.open() == []
+    assert [event for event, _ in watchman.told()] == ["opened", "closed"]
+
+
+def test_a_check_that_had_nothing_to_judge_calls_for_nobody(watchman: Watchman) -> None:
+    BAD.add("nothing")
+    assert watchman.run(), "it holds nothing back"
+    assert watchman.look() == "0 open"
+
+
+def test_the_incident_says_what_every_page_says(watchman: Watchman) -> None:
+    lake, dt = Lake(watchman.project.lake_root), "2026-01-13"
+    judged = Judged(SCOPE, FEATURE_VERDICT, dt, "none", (Found("posts psi", "block", f"{dt}: posts psi is 1.4"),))
+    rows = pa.table({"message": ["posts psi is 1.4"]})
+    lake.write(SCOPE, FEATURE_VERDICT, dt, rows, sort_by=["message"], details={"blocks": True, **kept(judged)})
+    BAD.add("feature_distributions")
+    assert not watchman.run()
+    watchman.look()
+    (one,) = watchman.open()
+    assert one.title == f"{SCOPE}/feature_statistics: the features of {dt} (posts psi is 1.4)"
+    said, *more = one.members[one.key].detail.splitlines()
+    assert said == story(watchman.project, SCOPE)
+    assert said.startswith(
+        f"{SCOPE}: publication blocked since {dt} because of the features of {dt} (posts psi is 1.4); serving nothing yet"
+    )
+    assert f"to go on: ok-ml accept {SCOPE} {dt} --reason TEXT" in said
+    assert more == ["mean 0.7, expected 0.2-0.4"]
+    (item,) = incident_items(watchman.project)
+    assert item.message.startswith(said)
+    assert [item.message for item in blocked_items(watchman.project)] == [said]
 
 
 def test_what_failed_and_passed_between_two_looks_is_told_once(watchman: Watchman) -> None:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import graphql
-import orjson
 import pytest
 
 from ok_ml.config.loader import load_project
@@ -16,7 +15,7 @@ from ok_ml.delivery.control import Control
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.serving import app, dagster_view
 from ok_ml.serving.dagster_view import node_items, run_items
-from ok_ml.serving.health import StatusItem, in_words, merged, read_status, report, worst, worst_first, write_status
+from ok_ml.serving.health import StatusItem, in_words, merged, report, worst, worst_first
 from ok_ml.serving.health_page import folded, health_page
 from ok_ml.serving.http import Problem
 from ok_ml.serving.layout import Neighbours
@@ -50,36 +49,6 @@ def test_the_worst_comes_first_then_the_oldest() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
-
-
-def test_what_is_written_is_read_and_ages_go_on(tmp_path: Path) -> None:
-    items = [item("b", "fail", 10.0), item("a", "ok", None)]
-    write_status(tmp_path, items)
-    later = read_status(tmp_path, now=time.time() + 60)
-    assert [(found.name, found.state) for found in later] == [("b", "fail"), ("a", "ok")]
-    assert later[0].age_seconds == pytest.approx(70.0, abs=2.0)
-    assert later[1].age_seconds is None
-    assert list(tmp_path.iterdir()) == [tmp_path / "status.json"]
-
-
-def test_an_old_or_broken_collection_is_itself_reported(tmp_path: Path) -> None:
-    assert read_status(tmp_path) == []
-    write_status(tmp_path, [item("a")])
-    stale = read_status(tmp_path, now=time.time() + 3600)[-1]
-    assert (stale.kind, stale.state) == ("collector", "warn")
-    assert "ok-ml status" in stale.message
-    for broken in (
-        b"{",
-        b"[]",
-        b'{"written_at": "x", "items": []}',
-        b'{"written_at": "2026-01-01", "items": [{"name": 1}]}',
-    ):
-        (tmp_path / "status.json").write_bytes(broken)
-        (found,) = read_status(tmp_path)
-        assert (found.kind, found.state) == ("collector", "unknown")
-    document = {"written_at": "2026-01-01T00:00:00+00:00", "items": [{"name": "a", "kind": "asset", "state": "purple"}]}
-    (tmp_path / "status.json").write_bytes(orjson.dumps(document))
-    assert "purple" in read_status(tmp_path)[0].message
 
 
 def test_the_earlier_source_is_believed() -> None:

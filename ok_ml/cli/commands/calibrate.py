@@ -1,10 +1,10 @@
-"""`ok-ml calibrate` and `ok-ml accept`: limits of alarms with their origin, and days that are odd and right."""
+"""`ok-ml calibrate`: limits of alarms with their origin."""
 
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ok_ml.cli.context import Settings, command, known_dataset, known_experiment
+from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
@@ -51,32 +51,6 @@ def calibrate(
     if path is not None:
         write_line(f"\nwritten: {path}")
     say(f"picture: {plot}")
-
-
-@command(
-    "accept",
-    examples=[
-        'ok-ml accept ok_world 2026-02-03 --reason "the new client went out"',
-        'ok-ml accept ok_world 2026-02-03 --reason "holiday" --json',
-    ],
-)
-@click.argument("dataset")
-@click.argument("day")
-@click.option("--reason", required=True, help="Why the day is right; kept beside its verdict with your name.")
-def accept(settings: Settings, *, dataset: str, day: str, reason: str, as_json: bool) -> None:
-    """Release a day that the checks of its log hold back, because the change is real.
-
-    Holds for the numbers that were judged: if the day is ingested again with other rows, it is judged again.
-    """
-    from ok_ml.pipelines.event_series import accept_day
-
-    project = settings.project()
-    manifest = accept_day(project, known_dataset(project, dataset), day, reason)
-    if as_json:
-        write_json({"dataset": dataset, "day": day, **manifest.details})
-        return
-    write_line(f"{dataset} {day} released by {manifest.details['who']}: {reason}")
-    say("Features of its windows are judged again with the next batch, or with ok-ml run.")
 
 
 def _draw(found: "Calibration", scores: list[tuple[str, float]], path: "Path") -> None:

@@ -1,8 +1,8 @@
-"""`ok-ml checks`: every rule of a day with what was expected and seen, worst first."""
+"""`ok-ml checks`: everything that was judged of a day, worst first, with what releases what blocks."""
 
 import shutil
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
@@ -10,12 +10,11 @@ from ok_ml.cli.context import Settings, command, the_experiment
 from ok_ml.cli.output import cut, say, terminal_width, write_json, write_table
 
 if TYPE_CHECKING:
-    from ok_ml.config.models import Project
-    from ok_ml.quality.rules import Finding
+    from ok_ml.pipelines.open_findings import Row
 
 _FRAME_LINES: Final = 6
+_TOLD: Final = 3  # messages below the table
 _HEADERS: Final = ("state", "check", "of", "statistic", "seen", "expected", "since")
-_STATES: Final = {"block": "fail", "warn": "warn"}
 
 
 @command(
@@ -29,82 +28,46 @@ _STATES: Final = {"block": "fail", "warn": "warn"}
 def checks(
     ctx: click.Context, settings: Settings, *, name: str | None, day: str | None, everything: bool, as_json: bool
 ) -> None:
-    """List the declared rules of a day with expected and seen, worst first.
+    """List everything that the checks of a day found, worst first: rules, bands, lists, what people did, the gate.
 
-    NAME is an experiment, whose dataset is included, or a dataset. Exit code 4 if a rule blocks.
+    NAME is an experiment, whose dataset is included, or a dataset. What somebody has accepted is shown as accepted. Exit code
+    4 if something holds back what is served, as `ok-ml run` would then.
     """
+    from ok_ml.pipelines.open_findings import findings_of
+    from ok_ml.quality.blocked import story
+
     project = settings.project()
     if name is None or name in project.experiments or name not in project.datasets:
         name = the_experiment(project, name)
-    dt, found = _findings(project, name, day)
+    dt, rows = findings_of(project, name, day, say)
     if as_json:
-        rows = [{"check": kind, **asdict(one), "message": one.message} for kind, one in found]
-        write_json({"name": name, "day": dt, "rules": rows})
+        write_json({"name": name, "day": dt, "rules": [asdict(row) | {"passed": row.state == "ok"} for row in rows]})
     else:
-        _write(name, dt, found, everything=everything)
-    ctx.exit(4 if any(not one.passed and one.severity == "block" for _, one in found) else 0)
+        _write(name, dt, rows, everything=everything)
+        told = story(project, name) if name in project.experiments and day is None else None
+        if told is not None:
+            say(told)
+    ctx.exit(4 if any(row.state == "fail" for row in rows) else 0)
 
 
-def _findings(project: "Project", name: str, day: str | None) -> tuple[str, list[tuple[str, "Finding"]]]:
-    """(check, finding) of a day, worst first: the committed verdict where it is current, else judged now."""
-    from ok_ml import columns as c
-    from ok_ml.lake import Lake
-    from ok_ml.pipelines.judging_data import judge_data, known_verdict
-    from ok_ml.quality.rules import in_order
-    from ok_ml.quality.verdicts import FEATURES
-
-    lake, is_dataset = Lake(project.lake_root), name not in project.experiments
-    table = c.EVENTS if is_dataset else c.FEATURE_STATISTICS
-    dt = lake.manifest(name, table, day).partition if day else lake.latest(name, table)
-    dataset = project.datasets[name] if is_dataset else project.dataset_of(name)
-    verdict = known_verdict(project, dataset, dt)
-    if verdict is None:
-        say(f"judging {dt} of {dataset.dataset} ...")
-        verdict = judge_data(project, dataset, dt=dt, commit=False)
-    of = [(kind, one) for kind, findings in verdict.by_kind.items() for one in findings]
-    if not is_dataset:
-        known = {one.key for _, one in of}
-        of += [(FEATURES, one) for one in _of_features(project, name, dt) if one.key not in known]
-    order = {id(one): place for place, one in enumerate(in_order(one for _, one in of))}
-    return dt, sorted(of, key=lambda pair: order[id(pair[1])])
-
-
-def _of_features(project: "Project", name: str, dt: str) -> list["Finding"]:
-    from ok_ml.pipelines.judging_features import feature_findings, known_findings
-    from ok_ml.pipelines.registry import open_pipeline
-    from ok_ml.pipelines.watching import has_verdict
-
-    pipeline = open_pipeline(project, name)
-    found = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
-    if not found:
-        say(f"judging the features of {name} on {dt} ...")
-    return found or feature_findings(pipeline, dt)
-
-
-def _write(name: str, dt: str, found: list[tuple[str, "Finding"]], *, everything: bool) -> None:
-    failed = [one for _, one in found if not one.passed]
-    most = len(found) if everything else max(shutil.get_terminal_size((100, 30)).lines - _FRAME_LINES, 8, len(failed))
-    rows = [_row(kind, one) for kind, one in found[:most]]
+def _write(name: str, dt: str, rows: "list[Row]", *, everything: bool) -> None:
+    failed = [row for row in rows if row.state in ("fail", "warn")]
+    accepted = [row for row in rows if row.state == "accepted"]
+    shown = len(failed) + len(accepted)
+    most = len(rows) if everything else max(shutil.get_terminal_size((100, 30)).lines - _FRAME_LINES, 8, shown)
     width = max((terminal_width() - 60) // 2, 16)
-    write_table(
-        _HEADERS,
-        [[*row[:2], row[2], row[3], cut(row[4], width), cut(row[5], width), row[6]] for row in rows],
-        style_of="state",
-    )
-    for one in failed[:3]:
-        say(one.message)
-    hidden = f"; {len(found) - most} more with --all" if len(found) > most else ""
-    say(f"{name} on {dt}: {len(found)} rules, {len(failed)} do not hold{hidden}")
-
-
-def _row(kind: str, one: "Finding") -> list[Any]:
-    state = "ok" if one.passed else _STATES[one.severity]
-    return [
-        state,
-        kind,
-        f"{one.entity} {one.feature}".strip(),
-        one.statistic,
-        one.seen,
-        one.expected,
-        one.since or None,
+    cells = [
+        [row.state, row.check, row.of, row.statistic, cut(row.seen, width), cut(row.expected, width), row.since or None]
+        for row in rows[:most]
     ]
+    write_table(_HEADERS, cells, style_of="state")
+    for row in failed[:_TOLD]:
+        say(row.message)
+    for row in accepted:
+        say(f"{row.of} {row.statistic}: {row.accepted}")
+    for way_out in dict.fromkeys(row.command for row in rows if row.state == "fail"):
+        say(f"blocks; to go on, if the change is real: {way_out}")
+    hidden = f"; {len(rows) - most} more with --all" if len(rows) > most else ""
+    say(
+        f"{name} on {dt}: {len(rows)} rules, {len(failed)} do not hold{f', {len(accepted)} accepted' if accepted else ''}{hidden}"
+    )

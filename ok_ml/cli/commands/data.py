@@ -49,7 +49,7 @@ def preview(
 ) -> None:
     """Guess the mapping of FILE and map its first rows with it.
 
-    Reads CSV with any delimiter, JSON lines and Parquet. The mapping goes to standard output, ready to be saved; what it makes of the first rows, and what it would set aside, to standard error.
+    Reads text with any delimiter, JSON lines and Parquet, compressed or not. The mapping goes to standard output, ready to be saved; what it makes of the first rows, and what it would set aside, to standard error.
     """
     from ok_ml.datasets.guess.preview import preview_file
     from ok_ml.datasets.guess.starter import dataset_name, write_starter
@@ -57,7 +57,7 @@ def preview(
     project = settings.project()
     chosen = dataset_name(name if name is not None else file.name, given=name is not None)
     found = preview_file(file.expanduser(), chosen, project.root, shown=rows, timezone=timezone)
-    written = write_starter(project, chosen, found) if name is not None else []
+    written = write_starter(project, chosen, found, progress=_every_seconds(3)) if name is not None else []
     if as_json:
         write_json(_as_document(found, written, project))
         return
@@ -127,7 +127,7 @@ def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool
     found = findings(audit, config)
     if not any(finding.level == STOP for finding in found):
         users = [one for one in project.experiments.values() if one.datasets.events.name == dataset]
-        found = [*(finding for one in users for finding in of_experiment(audit, one)), *found]
+        found = [*(finding for one in users for finding in of_experiment(audit, config, one)), *found]
     if as_json:
         write_json(audit_document(audit, found))
     else:

@@ -86,8 +86,11 @@ def _print(document: dict[str, Any]) -> None:
 
 def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
     """The id under which a user's list is kept; where the log names users by texts it is the text's hash."""
-    if USER_ID in project.dataset_of(experiment).events.hash_ids:
-        return text_id(entity_id)
+    events = project.dataset_of(experiment).events
+    if USER_ID in events.hash_ids:
+        from ok_ml.datasets.spelling import spelt_text
+
+        return text_id(spelt_text(entity_id, events.id_spelling.get(USER_ID)))
     return _parsed(entity_id)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import rich_click as click
 
 from ok_ml.cli.context import Settings, command
-from ok_ml.cli.output import cut, say, terminal_width, write_json, write_table
+from ok_ml.cli.output import cut, say, styled, terminal_width, write_json, write_line, write_table
 
 _FRAME_LINES: Final = 5  # head, summary, prompt
 _FIXED_COLUMNS: Final = 44  # everything beside name, owner and message
@@ -22,7 +22,7 @@ def status(ctx: click.Context, settings: Settings, *, everything: bool, as_json:
     Exit code 5 if something is stale or fails. The health page shows the same.
     """
     from ok_ml.cli.status import collect, on_one_screen
-    from ok_ml.serving.health import in_words, worst
+    from ok_ml.serving.health import PUBLICATION, in_words, worst
 
     project = settings.project()
     rows = collect(project)
@@ -30,7 +30,8 @@ def status(ctx: click.Context, settings: Settings, *, everything: bool, as_json:
         write_json([asdict(row) for row in rows])
     else:
         most = len(rows) if everything else max(shutil.get_terminal_size((100, 30)).lines - _FRAME_LINES, 8)
-        shown = on_one_screen(rows, most)
+        blocked = [row.message for row in rows if row.kind == PUBLICATION]
+        shown = on_one_screen([row for row in rows if row.kind != PUBLICATION], most)
         width = max(terminal_width() - _FIXED_COLUMNS - max(len(row.name) for row in shown), 24)
         cells = [
             [
@@ -42,6 +43,8 @@ def status(ctx: click.Context, settings: Settings, *, everything: bool, as_json:
             ]
             for row in shown
         ]
+        for sentence in blocked:  # whole: the command that goes on is at its end
+            write_line(styled(sentence, "fail"))
         write_table(["state", "asset", "age", "owner", "checks"], cells, right=["age"], style_of="state")
         counts = {state: sum(row.state == state for row in rows) for state in ("fail", "warn", "unknown", "ok")}
         say("  ".join(f"{count} {state}" for state, count in counts.items() if count))

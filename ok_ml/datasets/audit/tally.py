@@ -10,9 +10,12 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.audit.counting import HashSample, IdCounts, row_hashes
+from ok_ml.datasets.audit.histories import Histories
+from ok_ml.datasets.audit.spellings import IdTexts, NumberSpellings, TextSpellings
 from ok_ml.datasets.calendar import reject_times
-from ok_ml.datasets.cells import words
+from ok_ml.datasets.cells import id_words, ids_of, words
 from ok_ml.datasets.mapping import Events, Lookups, map_events
+from ok_ml.datasets.partial_days import DayProfiles
 from ok_ml.datasets.raw_rows import RawRows
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
 from ok_ml.datasets.times import partition_days, read_times
@@ -20,6 +23,7 @@ from ok_ml.datasets.times import partition_days, read_times
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NAMED = (c.USER_ID, c.SOURCE_ID)
 _KINDS = {name: code for code, name in enumerate(c.EVENT_TYPES)}
 
 
@@ -35,6 +39,14 @@ class Tally:
         Rows set aside by reason; one of them as JSON.
     partitions, users, sources
         How often each partition (days since 1970-01-01), user and source occurs among the events.
+    dated_rows
+        How often each partition occurs among the rows with a time that counts, events or not.
+    profiles
+        When on each day these rows happened.
+    histories
+        Who met what on which day.
+    texts, text_spellings, number_spellings
+        How users and sources are called, and spelt.
     rows_seen
         A hash of each canonical event, of which equal ones are exact duplicates.
     shown, reacted
@@ -54,6 +66,16 @@ class Tally:
     partitions: IdCounts = field(default_factory=IdCounts)
     users: IdCounts = field(default_factory=IdCounts)
     sources: IdCounts = field(default_factory=IdCounts)
+    dated_rows: IdCounts = field(default_factory=IdCounts)
+    profiles: DayProfiles = field(default_factory=DayProfiles)
+    histories: Histories = field(default_factory=Histories)
+    texts: dict[str, IdTexts] = field(default_factory=lambda: {name: IdTexts() for name in _NAMED})
+    text_spellings: dict[str, TextSpellings] = field(
+        default_factory=lambda: {name: TextSpellings(name) for name in _NAMED}
+    )
+    number_spellings: dict[str, NumberSpellings] = field(
+        default_factory=lambda: {name: NumberSpellings(name) for name in _NAMED}
+    )
     rows_seen: HashSample = field(default_factory=HashSample)
     shown: HashSample = field(default_factory=HashSample)
     reacted: HashSample = field(default_factory=HashSample)
@@ -68,12 +90,15 @@ class Tally:
         if delivered is not None:
             home = partition_days(delivered, "day")
             sieve.reject(times.partitions(self.config.partition.grain) != home, "late")
+        self.profiles.add(times.micros[sieve.kept])
+        self.dated_rows.add(times.partitions(self.config.partition.grain)[sieve.kept].astype(np.int64))
         table = lookups.join(rows.table, sieve)
         found = map_events(self.config, table, times, sieve, key)
         self.raw_rows += rows.table.num_rows + len(rows.unreadable)
         self._note_rejected(table, sieve, rows.unreadable)
         if found.table.num_rows:
             self._note_events(found)
+            self._note_texts(table, sieve)
 
     def _note_rejected(self, table: pa.Table, sieve: Sieve, unreadable: tuple[str, ...]) -> None:
         rows, reasons = sieve.rejections()
@@ -89,6 +114,18 @@ class Tally:
             self.rejected[UNREADABLE] += len(unreadable)
             self.examples.setdefault(UNREADABLE, unreadable_json(unreadable[:1])[0])
 
+    def _note_texts(self, table: pa.Table, sieve: Sieve) -> None:
+        """How the ids of the rows that are events are written."""
+        mapping, kept = self.config.events, pa.array(sieve.kept)
+        for name in (name for name in _NAMED if name in mapping.columns):
+            column = table[mapping.columns[name]].filter(kept)
+            if name not in mapping.hash_ids:
+                self.number_spellings[name].add(column)
+                continue
+            text = id_words(column, mapping.id_spelling.get(name))
+            self.texts[name].add(text, ids_of(text.names))
+            self.text_spellings[name].add([text.names[code] for code in np.unique(text.codes[text.codes >= 0])])
+
     def _note_events(self, found: Events) -> None:
         table = found.table
         users, sources, items = (table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
@@ -99,7 +136,9 @@ class Tally:
         self.event_types.update(
             {c.EVENT_TYPES[code]: int(count) for code, count in enumerate(np.bincount(codes)) if count}
         )
-        self.partitions.add(found.partition_days.astype(np.int64))
+        days = found.partition_days.astype(np.int64)
+        self.partitions.add(days)
+        self.histories.add(users, days, sources, codes)
         self.users.add(users)
         self.sources.add(sources[codes != _KINDS[c.FRIEND_REQUEST]])
         self.rows_seen.add(row_hashes([users, sources, items, codes, micros, *self._others(table)]))

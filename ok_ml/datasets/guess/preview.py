@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,10 +12,12 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.calendar import reject_times
+from ok_ml.datasets.guess import words
 from ok_ml.datasets.guess.profiles import profile
 from ok_ml.datasets.guess.proposal import Proposal, propose
 from ok_ml.datasets.guess.roles import Roles, guess_roles
 from ok_ml.datasets.guess.samples import Sample, read_sample
+from ok_ml.datasets.guess.time_formats import guess_time
 from ok_ml.datasets.locations import expand
 from ok_ml.datasets.mapping import map_events, raw_columns
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json
@@ -71,6 +74,8 @@ def preview_file(file: Path, name: str, root: Path, *, shown: int, timezone: str
     """
     sample = read_sample(file)
     profiles = [profile(column, sample.table[column]) for column in sample.table.column_names]
+    own = [column for column in profiles if column.name not in sample.folders]
+    profiles = profiles if guess_time(own, timezone) is None else own
     roles = guess_roles(profiles, file.name, timezone)
     draft = propose(name, _path(file, root), sample, roles, sample.table.num_rows)
     grain = _grain(draft.config, sample)
@@ -80,15 +85,34 @@ def preview_file(file: Path, name: str, root: Path, *, shown: int, timezone: str
 
 
 def _path(file: Path, root: Path) -> str:
-    """The file as `path`; a date in it stands for the partition if other dates lie beside it."""
+    """The file as `path`; a date in it stands for the partition if other dates lie beside it, a folder of Hive for all."""
     whole = file.resolve()
     text = str(whole.relative_to(root.resolve())) if whole.is_relative_to(root.resolve()) else str(whole)
     dates = _DT.findall(text)
-    if len(set(dates)) != 1:
+    if len(set(dates)) == 1:
+        pattern = text.replace(dates[0], "{dt}")
+        beside = Path(expand(pattern.partition("{dt}")[0], root, "preview") + "x").parent
+        text = pattern if sum(bool(_DT.search(path.name)) for path in beside.glob("*")) > 1 else text
+    *folders, name = text.split("/")
+    folders = [_every(folder) for folder in folders]
+    pattern = "/".join([*folders, name])
+    if pattern == text and "{dt}" not in "/".join(folders):
         return text
-    pattern = text.replace(dates[0], "{dt}")
-    beside = Path(expand(pattern.partition("{dt}")[0], root, "preview") + "x").parent
-    return pattern if sum(bool(_DT.search(path.name)) for path in beside.glob("*")) > 1 else text
+    return "/".join([*folders, _name_in_all(root, "/".join(folders).replace("{dt}", "*"), name)])
+
+
+def _every(folder: str) -> str:
+    """A folder of Hive that says a part of the date, as all of its kind."""
+    name, equals, _ = folder.partition("=")
+    return f"{name}=*" if equals and "{dt}" not in folder and words.is_date_part(name) else folder
+
+
+def _name_in_all(root: Path, folders: str, name: str) -> str:
+    """The file's name if it is the only one of its kind in every folder; else what they all match."""
+    every = glob(str(root / folders))  # noqa: PTH207  the pattern may be absolute
+    shape = f"*{Path(name).suffix}" if Path(name).suffix else f"{re.split('[^A-Za-z]', name)[0]}*"
+    alone = all(len(list(Path(folder).glob(shape))) <= 1 and (Path(folder) / name).is_file() for folder in every)
+    return name if alone or "{dt}" in name else shape
 
 
 def _grain(config: DatasetConfig, sample: Sample) -> str:

@@ -10,6 +10,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.guess import words
 from ok_ml.datasets.guess.profiles import INTEGER
+from ok_ml.datasets.guess.ratings import RatingGuess, guess_rating
 from ok_ml.datasets.guess.roles import Roles
 from ok_ml.datasets.guess.samples import Sample
 from ok_ml.datasets.reactions import listed_items
@@ -85,7 +86,9 @@ class _Draft:
 
     def __init__(self, name: str, path: str, sample: Sample, roles: Roles, grain: str) -> None:
         self._name, self._path, self._sample, self._roles, self._grain = name, path, sample, roles, grain
-        self.doubts: list[str] = list(roles.time.doubts)
+        self.doubts: list[str] = [f"{name}: {doubt}" for name, doubt in sample.doubts.items()] + list(roles.time.doubts)
+        self._rating = None if roles.rating is None else guess_rating(roles.rating)
+        self._lists_types = self._rating is None or bool(self._rating.event_types)
         self._types = self._event_types()
 
     def text(self, rows: int) -> str:
@@ -96,7 +99,7 @@ class _Draft:
             f"description: {scalar('The log ' + self._path)}",
             "owners: [data@example.org]",
             *self._partition(), "events:", *self._file(), *self._columns(), *self._time(), *self._types_lines(), *self._more(),
-            *self._sources(), *self._subscription(kinds),
+            *self._sources(), *self._subscription({*kinds, *({c.HIDE} & set(self._types.values()))}),
             f"weights: {flow({name: _WEIGHTS[name] for name in _WEIGHTS if name in kinds})}",
             f"grades: {flow({name: _GRADES[name] for name in _GRADES if name in kinds})}",
         ]  # fmt: skip
@@ -104,20 +107,28 @@ class _Draft:
 
     def _partition(self) -> list[str]:
         if self._grain == "day":
-            return []
+            return [
+                _remark("partition: {partial_last_day: leave_out}", "a last day that the log does not hold whole waits")
+            ]
         return [
             _remark(f"partition: {{grain: {self._grain}}}", "its dates are the first of a month: the day is not known")
         ]
 
     def _file(self) -> list[str]:
-        shape = {name: value for name, value in self._sample.shape.items() if name != "format"}
-        lines = [f"  path: {scalar(self._path)}", f"  format: {self._sample.shape['format']}"]
-        return [*lines, *(f"  {name}: {_value(value)}" for name, value in shape.items())]
+        shape, lines = self._sample.shape, [f"  path: {scalar(self._path)}"]
+        for name, value in shape.items():
+            said = [
+                self._sample.remarks.get(name, ""),
+                *(f"{doubt}?" for doubt in [self._sample.doubts.get(name)] if doubt),
+            ]
+            remark = "; ".join(text for text in said if text)
+            lines.append(_remark(f"  {name}: {_value(value)}", remark) if remark else f"  {name}: {_value(value)}")
+        return lines
 
     def _columns(self) -> list[str]:
         lines, texts = ["  columns:"], []
         for role in _ORDER:
-            choice = self._roles.chosen.get(role)
+            choice = self._roles.chosen.get(role) if role != c.EVENT_TYPE or self._lists_types else None
             if choice is None and role == c.ITEM_ID:
                 choice = self._roles.chosen[c.SOURCE_ID]
                 lines.append(_remark(f"    {role}: {scalar(choice.column.name)}", "the source again: no item is named"))
@@ -135,6 +146,8 @@ class _Draft:
         said: dict[str, Any] = {"columns": list(time.columns)}
         if time.format != "auto":
             said["format"] = time.format
+        if time.origin is not None:
+            said["origin"] = time.origin
         if not time.has_zone:
             said["timezone"] = time.timezone
         return [_remark(f"  time: {flow(said)}", "; ".join([time.why, *(f"{doubt}?" for doubt in time.doubts)]))]
@@ -142,6 +155,8 @@ class _Draft:
     def _event_types(self) -> dict[str, str]:
         choice = self._roles.chosen.get(c.EVENT_TYPE)
         found: dict[str, str] = {}
+        if self._rating is not None:
+            return self._rating.event_types or {"": c.LIKE}
         if choice is not None:
             found = {value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None}
         elif self._roles.event_type is not None:
@@ -160,7 +175,21 @@ class _Draft:
         items = listed_items(self._roles.reactions.column)
         return {item: words.event_type_of(item) for item in items}
 
+    def _rating_lines(self, rating: RatingGuess, column: str) -> list[str]:
+        self.doubts.append(f"{column!r}: {rating.why}")
+        if rating.event_types:
+            return [
+                _remark(f"  event_types: {flow(rating.event_types)}", "the threshold of ratings is yours to decide?")
+            ]
+        quoted = f"`{column}`" if "`" not in column else column
+        return [
+            f"  constants: {flow({c.EVENT_TYPE: c.LIKE})}",
+            _remark(f"  drop_if: {flow({'low_rating': f'{quoted} < {rating.threshold}'})}", f"{rating.why}?"),
+        ]
+
     def _types_lines(self) -> list[str]:
+        if self._rating is not None and self._roles.rating is not None:
+            return self._rating_lines(self._rating, self._roles.rating.name)
         choice = self._roles.chosen.get(c.EVENT_TYPE)
         if choice is None:
             self.doubts.append(f"no column says what happened: every row counts as {self._roles.event_type}")

@@ -7,7 +7,8 @@ from typing import Final
 from ok_ml import columns as c
 from ok_ml.datasets.guess import words
 from ok_ml.datasets.guess.profiles import BOOLEAN, EMPTY, INTEGER, LIST, NUMBER, TEXT, TIME, Profile
-from ok_ml.datasets.guess.time_formats import TimeGuess, guess_time
+from ok_ml.datasets.guess.ratings import guess_rating, is_rating
+from ok_ml.datasets.guess.time_formats import KNOWN, TimeGuess, guess_time
 from ok_ml.errors import DataError
 
 _MOST_TYPES: Final = 40
@@ -43,6 +44,8 @@ class Roles:
         The one canonical type of all rows, where no column says it.
     flag
         A column of 0 and 1 that says whether the shown thing was reacted to.
+    rating
+        A column of ratings, low and high, which is the event type too.
     weight, unique
         Columns of a strength, and of an id of the event itself.
     """
@@ -52,6 +55,7 @@ class Roles:
     event_type: str | None = None
     reactions: Profile | None = None
     flag: Profile | None = None
+    rating: Profile | None = None
     weight: Profile | None = None
     unique: Profile | None = None
     unused: list[str] = field(default_factory=list)
@@ -67,7 +71,7 @@ def guess_roles(columns: list[Profile], file: str, timezone: str | None = None) 
     """
     time = guess_time(columns, timezone)
     if time is None:
-        raise _missing(file, columns, "a time", "the system learns from some days and is judged by the days after them")
+        raise _no_time(file, columns)
     roles = Roles(time)
     rest = [column for column in columns if column.name not in time.columns and column.kind not in (EMPTY, TIME)]
     rest = _take_special(roles, rest)
@@ -77,7 +81,10 @@ def guess_roles(columns: list[Profile], file: str, timezone: str | None = None) 
     rest = _take_source(roles, rest)
     if c.SOURCE_ID not in roles.chosen:
         raise _missing(file, columns, "a source: what could be recommended", "there is nothing to recommend")
-    roles.unused = [column.name for column in rest]
+    if roles.rating is None and c.EVENT_TYPE not in roles.chosen and words.RATING_WORDS & set(words.tokens(file)):
+        rest = _take_rating(roles, [*rest, *([roles.weight] if roles.weight else [])], named=True)
+        roles.weight = None if roles.rating is roles.weight else roles.weight
+    roles.unused = [column.name for column in rest if column is not roles.weight]
     if c.EVENT_TYPE not in roles.chosen:
         roles.event_type = _constant_type(roles, file)
     return roles
@@ -89,6 +96,21 @@ def _missing(file: str, columns: list[Profile], what: str, why: str) -> DataErro
         f"{file}: no column looks like {what} (columns: {names})", why=why,
         remedy="name a file with one row an event, or write the mapping by hand: see configs/datasets",
     )  # fmt: skip
+
+
+def _no_time(file: str, columns: list[Profile]) -> DataError:
+    """Says what the columns hold that are called a time."""
+    called = [column for column in columns if words.name_score(column.name, words.TIME)]
+    held = "; ".join(
+        f"{column.name!r} holds {', '.join(value[:40] for value, _ in column.top[:3]) or 'nothing'}"
+        for column in called[:3]
+    )
+    names = ", ".join(column.name for column in columns)
+    return DataError(
+        f"{file}: no column looks like a time (columns: {names}){f': {held}' if held else ''}",
+        why="the system learns from some days and is judged by the days after them",
+        remedy=f"name a file with one row an event and its time, or write `time` by hand in configs/datasets: {KNOWN}",
+    )
 
 
 # -- everything but user, source and item ----------------------------------------------------------------------------
@@ -114,11 +136,23 @@ def _take_special(roles: Roles, columns: list[Profile]) -> list[Profile]:
             roles.chosen[role] = Choice(found, *_why_special(found, role))
     if roles.reactions is None and c.EVENT_TYPE not in roles.chosen:
         roles.flag = take(_is_flag)
+    if roles.reactions is None and roles.flag is None and c.EVENT_TYPE not in roles.chosen:
+        rest = _take_rating(roles, rest, named=False)
     roles.weight = take(
         lambda p: words.name_score(p.name, words.WEIGHT) * (p.kind in (INTEGER, NUMBER)) * (not words.is_id(p.name))
     )
     roles.unique = take(lambda p: words.name_score(p.name, words.UNIQUE) * (p.nulls == 0 and p.distinct > 0.9 * p.rows))
     return rest
+
+
+def _take_rating(roles: Roles, columns: list[Profile], *, named: bool) -> list[Profile]:
+    """Take the column of ratings; `named` if the file says that it holds some."""
+    best = max(columns, key=lambda column: is_rating(column, named=named), default=None)
+    if best is None or not is_rating(best, named=named):
+        return columns
+    roles.rating = best
+    roles.chosen[c.EVENT_TYPE] = Choice(best, guess_rating(best).why)
+    return [column for column in columns if column is not best]
 
 
 def _why_special(column: Profile, role: str) -> tuple[str, str]:

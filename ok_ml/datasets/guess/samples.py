@@ -1,19 +1,27 @@
 """The beginning of a file nobody has described: its format, and its rows as the real reader gives them."""
 
-import csv
+import contextlib
 import re
 import tempfile
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ok_ml.config.models import JoinMapping
-from ok_ml.datasets.raw_files import open_stream
+from ok_ml.datasets.delimited import called
+from ok_ml.datasets.folder_values import folder_values, with_values
+from ok_ml.datasets.guess import words
+from ok_ml.datasets.guess.delimiters import best_cut, names_in, rows_of
+from ok_ml.datasets.guess.encodings import guess_encoding
+from ok_ml.datasets.managed_tables import refuse_managed
+from ok_ml.datasets.raw_files import BROKEN, PARQUET_MAGIC, open_stream
 from ok_ml.datasets.raw_rows import Sizes
 from ok_ml.datasets.readers import read_batches
 from ok_ml.errors import DataError, UsageError
@@ -21,9 +29,15 @@ from ok_ml.errors import DataError, UsageError
 SAMPLE_BYTES: Final = 1 << 23
 SAMPLE_ROWS: Final = 100_000
 _LINES: Final = 200
-_DELIMITERS: Final = (",", "\t", ";", "|")
-_CYRILLIC: Final = re.compile("[А-Яа-яЁё]")
-_NAME: Final = re.compile(r"[^\W\d][\w .:/()-]*")
+_KEYED_LINES: Final = 5_000
+_MORE_SAMPLES: Final = 31  # 256 MiB are searched for letters beyond ASCII
+
+
+class Readable(Protocol):
+    """What can be read from its first byte to its last."""
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes, or fewer; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,19 @@ class Sample:
         Lines that are no rows.
     whole
         Whether these are all rows of the file.
+    folders
+        Columns of the table that the names of folders say, not the file.
+    remarks, doubts
+        Of fields of `shape`: what speaks for them, and what is not certain.
     """
 
     shape: dict[str, object]
     table: pa.Table
     unreadable: tuple[str, ...]
     whole: bool
+    folders: tuple[str, ...] = ()
+    remarks: dict[str, str] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
 
 
 def read_sample(path: Path) -> Sample:
@@ -58,29 +79,78 @@ def read_sample(path: Path) -> Sample:
     DataError
         It is empty, or no table of rows.
     """
+    refuse_managed([path], str(path), "preview")
     if not path.is_file():
-        raise UsageError(f"{path} is no file", remedy="name one file of the log: ok-ml data preview FILE")
+        raise UsageError(
+            f"{path} is no file", remedy=f"name one file of the log: ok-ml data preview {_a_file_in(path)}"
+        )
+    try:
+        return _with_folders(_read(path), path)
+    except BROKEN as error:
+        raise DataError(
+            f"{path} cannot be read: {' '.join(str(error).split())}", why="its rows would be lost",
+            remedy="mend the file, or name another one of the log",
+        ) from error  # fmt: skip
+
+
+def _with_folders(sample: Sample, path: Path) -> Sample:
+    """The sample with the dates in the names of its folders as columns, which it has not itself."""
+    names = sample.table.column_names
+    said = {
+        name: value for name, value in folder_values(path.absolute()).items()
+        if name not in names and words.is_date_part(name)
+    }  # fmt: skip
+    return replace(sample, table=with_values(sample.table, said, [*names, *said]), folders=tuple(said))
+
+
+def _a_file_in(folder: Path) -> Path | str:
+    """The first data file below a folder."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name[0] not in "._")
+    return next(files, "FILE") if folder.is_dir() else "FILE"
+
+
+def _read(path: Path) -> Sample:
     with path.open("rb") as handle:
-        magic = handle.read(4)
-    if magic == b"PAR1":
-        return _of_parquet(path)
+        if handle.read(4) == PARQUET_MAGIC:
+            return _of_parquet(path)
     with open_stream(path) as stream:
-        raw = stream.read(SAMPLE_BYTES)
-        whole = len(raw) < SAMPLE_BYTES
+        raw, rest = _beginning(stream)
+        if not raw.strip():
+            raise DataError(f"{path} is empty", why="there is nothing to guess from", remedy="name a file with rows")
+        encoding = guess_encoding(raw, rest)
+    whole = len(raw) < SAMPLE_BYTES
     if not whole:
         raw = raw[: raw.rfind(b"\n") + 1] or raw
-    if not raw.strip():
-        raise DataError(f"{path} is empty", why="there is nothing to guess from", remedy="name a file with rows")
-    encoding = _encoding(raw)
-    text = raw.decode(encoding, "replace").lstrip("\ufeff")
-    if text.lstrip()[:1] == "{":
-        return _of_text(path, raw, {"format": "jsonl", **_unless(encoding)}, _keys(text), whole=whole)
-    shape, columns = _delimited(path, text)
-    return _of_text(path, raw, {**shape, **_unless(encoding)}, columns, whole=whole)
+    text = raw.decode(encoding.name, "replace").lstrip("\ufeff")
+    said: dict[str, object] = {} if encoding.name == "utf-8" else {"encoding": encoding.name}
+    lines = _lines(text)
+    columns = _keys(lines)
+    if columns and text.lstrip()[:1] == "{":
+        found = _of_text(path, raw, {"format": "jsonl", **said}, columns, whole=whole)
+    else:
+        shape, columns, doubts = _delimited(path, text, lines)
+        found = _of_text(path, raw, {**shape, **said}, columns, whole=whole)
+        found = replace(found, remarks=doubts)
+    remarks = {"encoding": encoding.why} if encoding.why else {}
+    return replace(
+        found, remarks=found.remarks | remarks, doubts={"encoding": encoding.doubt} if encoding.doubt else {}
+    )
 
 
-def _unless(encoding: str) -> dict[str, object]:
-    return {} if encoding == "utf-8" else {"encoding": encoding}
+def _beginning(stream: "Readable") -> "tuple[bytes, Iterator[bytes]]":
+    """The first `SAMPLE_BYTES`, and some of what follows, to be read if need be."""
+    pieces: list[bytes] = []
+    while (missing := SAMPLE_BYTES - sum(map(len, pieces))) and (piece := stream.read(missing)):
+        pieces.append(piece)
+    more = iter(partial(stream.read, SAMPLE_BYTES), b"")
+    return b"".join(pieces), islice(more, _MORE_SAMPLES)
+
+
+def _lines(text: str) -> list[str]:
+    """The first lines, as the reader sees them: other signs that could end a line stand within it."""
+    plain = text.replace("\r\n", "\n")
+    ended = plain if "\n" in plain else plain.replace("\r", "\n")
+    return [line + "\n" for line in ended.split("\n", _KEYED_LINES)[:_KEYED_LINES] if line.strip()]
 
 
 def _of_parquet(path: Path) -> Sample:
@@ -113,80 +183,72 @@ def _of_text(path: Path, raw: bytes, shape: dict[str, object], columns: list[str
     return Sample(shape, table.slice(0, SAMPLE_ROWS), unreadable, whole and table.num_rows <= SAMPLE_ROWS)
 
 
-def _encoding(raw: bytes) -> str:
-    """UTF-8 if it is, UTF-16 by its mark, else cp1251 where that gives Russian words, else Latin 1."""
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    try:
-        raw[: max(len(raw) - 4, 0)].decode("utf-8")  # the last character may be cut
-    except UnicodeDecodeError as error:
-        if error.start < len(raw) - 8:
-            high = bytes(byte for byte in raw if byte >= 0x80)
-            letters = len(_CYRILLIC.findall(high.decode("cp1251", "replace")))
-            return "cp1251" if letters > 0.7 * len(high) else "latin-1"
-    return "utf-8"
-
-
-def _keys(text: str) -> list[str]:
-    keys: dict[str, None] = {}
-    for line in text.splitlines()[:5000]:
-        try:
+def _keys(lines: list[str]) -> list[str]:
+    """The names in JSON lines; none if most of the lines are no objects."""
+    records: list[dict[str, object]] = []
+    for line in lines:
+        with contextlib.suppress(orjson.JSONDecodeError):
             record = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            continue
-        keys.update(dict.fromkeys(record if isinstance(record, dict) else ()))
-    return list(keys)
+            records += [record] if isinstance(record, dict) else []
+    return list(dict.fromkeys(key for record in records for key in record)) if 2 * len(records) >= len(lines) else []
 
 
-def _delimited(path: Path, text: str) -> tuple[dict[str, object], list[str]]:
-    """Format, delimiter, quoting and column names."""
-    lines = [line for line in text.splitlines()[:_LINES] if line.strip()]
-    shapes = [(mark, quoting) for quoting in (True, False) for mark in _DELIMITERS]
-    scored = [(_agreement(lines, mark, quoting=quoting), mark, quoting) for mark, quoting in shapes]
-    # The line of names knows no decimal commas: a mark that cuts it as it cuts the others is the better one.
-    (share, width, _), mark, quoting = max(
-        scored, key=lambda found: (round(found[0][0], 2), found[0][2], found[0][1] > 1, found[2])
-    )
-    if width < 2 or share < 0.5:
+def _delimited(path: Path, text: str, lines: list[str]) -> tuple[dict[str, object], list[str], dict[str, str]]:
+    """Format, delimiter, quoting and header as fields of a mapping; the names of all columns; remarks."""
+    _refuse_other_texts(path, text, lines)
+    cut = best_cut(lines[:_LINES])
+    if cut is None:
         raise DataError(
-            f"{path} is neither Parquet nor JSON lines nor rows with a delimiter (, ; | or a tab)",
+            f"{path} is neither Parquet nor JSON lines nor rows with a delimiter (, ; | :: a tab, blanks, ...):"
+            f" it begins with {lines[0].strip()[:60]!r}",
             why="without columns there is nothing to map",
             remedy="export the log as CSV, JSON lines or Parquet",
         )
-    rows = list(_rows(lines, mark, quoting=quoting))
-    shape: dict[str, object] = {"format": "tsv"} if mark == "\t" else {"format": "csv"}
-    if mark not in (",", "\t"):
-        shape["delimiter"] = mark
-    if not quoting:
+    shape: dict[str, object] = {"format": "tsv"} if cut.mark == "\t" else {"format": "csv"}
+    if cut.mark not in (",", "\t"):
+        shape["delimiter"] = cut.mark
+    if not cut.quoting:
         shape["quoting"] = False
-    if not _is_header(rows):
-        columns = [f"column_{number}" for number in range(1, width + 1)]
-        return {**shape, "header": columns}, columns
-    return shape, rows[0]
+    rows = rows_of(lines[:_LINES], cut.mark, quoting=cut.quoting)
+    names = names_in(rows, cut.width)
+    if names is not None and len(names) == cut.width:
+        return shape, _distinct(names), {}
+    columns = [f"column_{number}" for number in range(1, cut.width + 1)]
+    if names is None:
+        return {**shape, "header": columns}, columns, {}
+    columns = ["column_1", *names]  # R leaves the name of the first column out
+    remark = "the first line has one name fewer than the rows have fields, so it is no header: one bad row a file"
+    return {**shape, "header": columns}, columns, {"header": remark}
 
 
-def _rows(lines: list[str], mark: str, *, quoting: bool) -> "list[list[str]]":
-    if quoting:
-        return list(csv.reader(lines, delimiter=mark))
-    return list(csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_NONE))
+def _distinct(names: list[str]) -> list[str]:
+    """Names by which the reader gives every column, those that stand twice too."""
+    return called(names, [f"column_{number}" for number in range(1, len(names) + 1)])
 
 
-def _agreement(lines: list[str], mark: str, *, quoting: bool) -> tuple[float, int, bool]:
-    """Share of the lines with the most frequent number of fields, that number, and whether the first line has it too;
-    one field is no agreement.
-    """
-    try:
-        widths = [len(row) for row in _rows(lines, mark, quoting=quoting)]
-    except csv.Error:
-        return 0.0, 0, False
-    width, count = Counter(widths).most_common(1)[0]
-    return (count / len(widths) if width > 1 else 0.0), width, widths[0] == width
+def _refuse_other_texts(path: Path, text: str, lines: list[str]) -> None:
+    """Refuse texts that have objects or tags instead of rows, in words that name them."""
+    begin = text.lstrip()[:200]
+    one, two = lines[0].strip(), (lines[1].strip() if len(lines) > 1 else "")
+    if begin[:1] == "[" and not (one.endswith("]") and two[:1] == "["):
+        raise _other_text(path, "one JSON array", f"jq -c '.[]' {path} > {path.stem}.jsonl")
+    if begin[:1] == "[":
+        raise _other_text(path, "a JSON array on every line, without names", f"jq -r '@csv' {path} > {path.stem}.csv")
+    if re.match(r"\{\s*u?'", begin):
+        code = "import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]"
+        raise _other_text(
+            path, "Python literals, which are no JSON: names in single quotes",
+            f'python -c "{code}" < {path} > {path.stem}.jsonl',
+        )  # fmt: skip
+    if re.match(r'\{\s*("|$)', begin):
+        raise _other_text(path, "JSON objects over several lines", f"jq -c . {path} > {path.stem}.jsonl")
+    if begin[:1] == "<" and re.match(r"<[?!A-Za-z]", begin):
+        raise _other_text(path, "XML or HTML", "")
 
 
-def _is_header(rows: list[list[str]]) -> bool:
-    """Whether the first row has names: distinct words, where later rows have other values below them."""
-    first = [cell.strip() for cell in rows[0]]
-    if not all(_NAME.fullmatch(cell) for cell in first) or len(set(first)) < len(first):
-        return False
-    below = [row for row in rows[1:] if len(row) == len(first)]
-    return not below or all(any(row[place].strip() != cell for row in below) for place, cell in enumerate(first))
+def _other_text(path: Path, what: str, command: str) -> DataError:
+    return DataError(
+        f"{path} holds {what}; what is read is a row a line, or one JSON object a line",
+        why="without columns there is nothing to map",
+        remedy=f"write one object a line: {command}" if command else "export the log as CSV, JSON lines or Parquet",
+    )

@@ -8,6 +8,7 @@ from ok_ml import columns as c
 TIME: Final = "time"
 WEIGHT: Final = "weight"
 UNIQUE: Final = "unique"
+DATE_PARTS: Final = ("year", "month", "day")
 REACTIONS: Final = "reactions"
 FLAG: Final = "flag"
 
@@ -36,7 +37,7 @@ ROLE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     c.POSITION: ("position", "pos", "rank", "slot", "place", "позиция", "место"),
     TIME: (
-        "timestamp", "datetime", "time", "ts", "date", "when", "moment", "occurred", "created", "logged", "day", "время",
+        "timestamp", "datetime", "time", "ts", "date", "dt", "when", "moment", "occurred", "created", "logged", "day", "время",
         "дата", "когда", "день",
     ),
     WEIGHT: (
@@ -76,6 +77,7 @@ PURCHASE_WORDS: Final = {
     "zakazy",
 }
 TAG_WORDS: Final = {"tag", "tags", "tagged", "tagid"}
+RATING_WORDS: Final = {"rating", "ratings", "rate", "stars", "star", "score", "grade", "overall", "оценка", "рейтинг"}
 LIKE_WORDS: Final = {"rating", "ratings", "like", "likes", "stars", "оценка"}
 
 # raw word -> canonical event type
@@ -120,6 +122,16 @@ def name_score(name: str, role: str) -> float:
     known = ROLE_WORDS[role]
     places = [known.index(word) for word in (*words, *found) if word in known]
     return 3.0 + 1.0 / (1 + min(places)) if places else 0.0
+
+
+def is_known(name: str) -> bool:
+    """Whether a name speaks for any role."""
+    return any(name_score(name, role) for role in ROLE_WORDS)
+
+
+def is_date_part(name: str) -> bool:
+    """Whether a name says that its column holds a time or a part of one."""
+    return bool(name_score(name, TIME) or {*DATE_PARTS, "hour", "hh", "minute"} & set(tokens(name)))
 
 
 def is_id(name: str) -> bool:

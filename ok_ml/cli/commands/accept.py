@@ -1,0 +1,69 @@
+"""`ok-ml accept`: what the checks hold back and is right."""
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from ok_ml.cli.context import Settings, command, experiment_or_dataset
+from ok_ml.cli.output import say, write_json, write_line
+
+if TYPE_CHECKING:
+    from ok_ml.config.models import Project
+    from ok_ml.quality.acceptance import Judged
+
+
+@command(
+    "accept",
+    examples=[
+        'ok-ml accept ok_world 2026-02-03 --reason "the new client went out"',
+        'ok-ml accept prod_discovery 2026-02-03 --reason "holiday" --json',
+        'ok-ml accept prod_discovery 2026-02-03 --model --reason "half the catalogue was withdrawn"',
+    ],
+)
+@click.argument("name")
+@click.argument("day")
+@click.option("--reason", required=True, help="Why it is right; kept beside the verdict with your name.")
+@click.option("--model", is_flag=True, help="The gate's refusal of the model of that day, and nothing else.")
+def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool, as_json: bool) -> None:
+    """Release what the checks of a day hold back, because the change is real.
+
+    NAME is an experiment (its features, lists and numbers, and the log of that day) or a dataset (the log alone). Holds for the
+    data that were judged and for what was found on them: other data, or another finding, block again. With --model the next
+    promotion lets the refused model through, with your name and reason in its signed record.
+    """
+    from ok_ml.pipelines.accepting import accept_day
+
+    project = settings.project()
+    done = accept_day(project, experiment_or_dataset(project, name), day, reason, model=model)
+    still = _judge_again(project, [judged for judged, _ in done])
+    if as_json:
+        rows = [
+            {"scope": one.scope, "verdict": one.table, "day": one.dt, "found": [found.key for found in one.found],
+             "version": told.version, "who": told.who, "when": told.when, "reason": told.reason}
+            for one, told in done
+        ]  # fmt: skip
+        write_json({"name": name, "day": day, "accepted": rows, "failing": still})
+        return
+    for one, told in done:
+        write_line(
+            f"{one.scope} {one.dt} {one.table.replace('_', ' ')}: {len(one.found)} findings accepted by {told.who}: {reason}"
+        )
+    if still:
+        say(f"still failing: {', '.join(still)}")
+    _say_what_goes_on(project, name)
+
+
+def _judge_again(project: "Project", verdicts: "list[Judged]") -> list[str]:
+    from ok_ml.cli.judging_again import judge_again
+
+    say("judging again ...")
+    return judge_again(project, verdicts)
+
+
+def _say_what_goes_on(project: "Project", name: str) -> None:
+    from ok_ml.quality.blocked import story
+
+    names = [name] if name in project.experiments else []
+    names = names or [one for one in sorted(project.experiments) if project.dataset_of(one).dataset == name]
+    for one in names:
+        say(story(project, one) or f"{one}: nothing blocks; it goes on with the next batch, or with: ok-ml run {one}")

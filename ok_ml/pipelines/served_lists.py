@@ -1,0 +1,48 @@
+"""What the users of a simulated network are shown: the lists that the storage serves."""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml.delivery.reading import Reader
+from ok_ml.world.exposure import ServedLists
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ok_ml.config.models import Project
+
+_BATCH: Final = 2_000
+_PAD: Final = -1
+
+
+def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists | None:
+    """What the storage serves to these users now, the fallback list included; None while it serves nothing.
+
+    A day is simulated from one look at the storage. If the generation changes between two batches, the look starts
+    again, a bounded number of times; after that the day is drawn from both.
+
+    Parameters
+    ----------
+    user_ids
+        int64 [n], ascending.
+    """
+    for _attempt in range(3):
+        answers = [reader.get_many(user_ids[at : at + _BATCH].tolist()) for at in range(0, len(user_ids), _BATCH)]
+        known = [answer for answer in answers if answer is not None]
+        if not known or len(known) < len(answers):
+            return None
+        if len({answer.generation for answer in known}) == 1:
+            break
+    lists = [(found or answer.fallback).source_ids for answer in known for found in answer.lists]
+    padded = np.full((len(lists), max(map(len, lists))), _PAD, dtype=np.int64)
+    for row, source_ids in zip(padded, lists, strict=True):
+        row[: len(source_ids)] = source_ids
+    return ServedLists(user_ids, padded, known[-1].generation_name)
+
+
+def experiment_of(project: "Project", dataset: str) -> str | None:
+    """Whose lists the users of a dataset see: its automatic experiment, else any; the first by name."""
+    found = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]
+    automatic = [name for name in found if project.experiments[name].release.cycle == "automatic"]
+    return next(iter([*automatic, *found]), None)
