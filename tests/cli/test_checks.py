@@ -98,3 +98,14 @@ def test_other_data_block_again(judged: Path, ok: Ok) -> None:
     DayWorld(Lake(project.lake_root)).commit(DAYS[2], rows=21, twice=2)
     judge_data(project, project.datasets["toy"])
     assert ok("checks", "toy").code == 4
+
+
+def test_a_day_of_the_log_that_blocks_only_warns_once_there_is_a_newer_one(judged: Path, ok: Ok) -> None:
+    lake = Lake(load_project(judged).lake_root)
+    DayWorld(lake).commit("2026-01-14")
+    found = ok("checks", "toy", "--json")
+    older = [rule for rule in found.json["rules"] if DAYS[2] in rule["of"]]
+    assert [(rule["state"], rule["check"], rule["statistic"]) for rule in older] == [
+        ("warn", "declared", "users user_id repeated_keys"), ("warn", "declared", "events rows"),
+    ]  # fmt: skip
+    assert found.code == 0
