@@ -72,7 +72,7 @@ def test_an_experiment_whose_log_blocks_before_it_has_features_shows_the_log(jud
     assert shown.code == 4
     assert "feature_statistics has no committed partition" in shown.err
     assert "toy_sources: publication blocked since 2026-01-13 because of the log of 2026-01-13" in shown.err
-    assert "serving nothing yet; to go on: ok-ml accept toy 2026-01-13 --reason TEXT" in shown.err
+    assert f"serving {DAYS[1]}; to go on: ok-ml accept toy 2026-01-13 --reason TEXT" in shown.err
 
 
 def test_what_is_accepted_is_shown_as_accepted_and_blocks_no_more(judged: Path, ok: Ok) -> None:
