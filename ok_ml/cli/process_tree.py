@@ -34,6 +34,17 @@ def descendants() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process and of all below it, of ended children too, in seconds."""
+    own = psutil.Process().cpu_times()
+    total = own.user + own.system + own.children_user + own.children_system
+    for process in descendants():
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return float(total)
+
+
 def collect_ended(*, except_for: Iterable[int]) -> None:
     """Reap adopted processes that ended. The pids of `except_for` are left to whoever started them."""
     kept = set(except_for)

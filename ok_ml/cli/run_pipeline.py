@@ -1,7 +1,7 @@
 """`ok-ml run`: the main job headless, through Dagster, doing only what is not current.
 
 The work goes in phases, each one or two Dagster runs in this process: data, features, a verdict on the newest day,
-training, serving.
+training, serving. Before the features a recipe is picked, once, where the YAML has some.
 Before a phase the tables' records are compared with what is committed; a phase with nothing to do is skipped.
 """
 
@@ -24,14 +24,17 @@ from ok_ml.pipelines.source_recommendation import SourceRecommendation
 
 SHOWN_OF_THE_PAST: Final = 10  # findings
 
+PICK_SECONDS: Final = 300.0  # of CPU time, to pick a recipe
+
 
 class PipelineRun:
     """One `ok-ml run` of one experiment."""
 
     def __init__(
-        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True
-    ) -> None:
-        self.publish = publish
+        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True,
+        budget: float = PICK_SECONDS, pick: bool = False,
+    ) -> None:  # fmt: skip
+        self.publish, self.budget, self.pick = publish, budget, pick
         self.pipeline = open_pipeline(project, experiment)
         self.project, self.experiment, self.force, self.reporter = project, experiment, force, reporter
         self.summary = RunSummary(experiment, project.size, self.pipeline.config.seed)
@@ -45,7 +48,7 @@ class PipelineRun:
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
             refused = self._deliver()
-            for phase in (self._product, self._online, self._features, self._watch, self._training):
+            for phase in (self._recipe, self._product, self._online, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
@@ -100,6 +103,21 @@ class PipelineRun:
             first, last = wanted.index(todo[0]), wanted.index(todo[-1])
             tables = (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)
             yield Work(dataset.dataset, tables, tuple(wanted[first : last + 1]))
+
+    def _recipe(self) -> Iterator[Work]:
+        """Pick among the recipes that the YAML names, before anything is computed with one; no work for Dagster."""
+        from ok_ml.cli.recipe_run import pick, told, with_recipe
+
+        chosen = self.project.chosen.get(self.experiment)
+        if not self.project.recipes.get(self.experiment) or (chosen is not None and not self.pick):
+            self._note([], [chosen] if chosen is not None else [], f"recipe {chosen}")
+            return
+        choice = pick(self.pipeline, self.budget, self.reporter)
+        self.summary.recipe = told(choice)
+        self.reporter.say(f"recipe     {self.summary.recipe}")
+        self.project = with_recipe(self.project, self.experiment, choice.recipe)
+        self.pipeline, self._graph = open_pipeline(self.project, self.experiment), None
+        yield from ()
 
     def _product(self) -> Iterator[Work]:
         """What people did on days that were ingested before somebody counted it."""
@@ -278,8 +296,9 @@ def _no_days(dataset: DatasetConfig) -> DataError:
 
 
 def run(
-    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True
-) -> RunSummary:
+    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True,
+    budget: float = PICK_SECONDS, pick: bool = False,
+) -> RunSummary:  # fmt: skip
     """Run one experiment from its log to what is served.
 
     Parameters
@@ -294,10 +313,17 @@ def run(
         No progress on standard error.
     publish
         False ends with the promotion: no predictions, no services.
+    budget
+        CPU seconds to pick a recipe, where the YAML has some.
+    pick
+        Pick again, also where a recipe is in force.
     """
     reporter = Reporter(quiet=quiet)
     try:
-        summary = PipelineRun(project, experiment, force=force, reporter=reporter, publish=publish).run()
+        work = PipelineRun(
+            project, experiment, force=force, reporter=reporter, publish=publish, budget=budget, pick=pick
+        )
+        summary = work.run()
         summary.write(project.state_dir, time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + experiment)
         return summary
     finally:

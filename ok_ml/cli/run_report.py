@@ -35,6 +35,7 @@ class RunSummary:
     experiment: str
     size: str
     seed: int
+    recipe: str | None = None
     stages: list[StageRow] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     comparison: list[dict[str, Any]] = field(default_factory=list)

@@ -120,7 +120,7 @@ def try_changes(
             for change, config in configs.items()
             for number in range(seeds)
         ]
-        with _spark(project) as session:
+        with spark_on_demand(project) as session:
             baseline = baseline_of(pipeline, upto, session, say=reporter.say)
             summary = _summary(pipeline, asked[0][1], baseline)
             for change, attempt in asked:
@@ -192,7 +192,7 @@ def _verdict(low: float | None, high: float | None) -> str:
 
 
 @contextmanager
-def _spark(project: Project) -> Iterator[Callable[[], Any]]:
+def spark_on_demand(project: Project) -> Iterator[Callable[[], Any]]:
     """A function that starts Spark on its first call; what it started is stopped at the end."""
     started: list[Any] = []
 

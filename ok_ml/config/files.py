@@ -9,22 +9,36 @@ from typing import Any, Final
 
 from ok_ml.config.documents import KeyPath, Tree, laid_over, read_document
 from ok_ml.config.problems import Place, Problem, meant, one_of
+from ok_ml.config.recipes import read_choices
 
 STATE_VARIABLE: Final = "OK_ML_STATE"
 BASE: Final = "configs/base.yml"
 SIZES: Final = "sizes"
+RECIPES: Final = "recipes"
 _DEFAULT_STATE: Final = ".ok_ml"
 _PLACEHOLDER: Final = re.compile(r"\$\{(\w*)\}")
 
 
 @dataclass(frozen=True)
 class ConfigFiles:
-    """What the files say: the environment, each dataset and each experiment, with problems of reading."""
+    """What the files say: the environment, each dataset and each experiment, with problems of reading.
+
+    Attributes
+    ----------
+    overlays
+        (kind, name) -> size -> what it changes.
+    recipes
+        Experiment -> recipe -> what it changes, in the order of the file.
+    chosen
+        Experiment -> the recipe in force, of those with one.
+    """
 
     environment: Tree
     datasets: dict[str, Tree]
     experiments: dict[str, Tree]
     overlays: dict[tuple[str, str], dict[str, Tree]] = field(default_factory=dict)
+    recipes: dict[str, dict[str, Tree]] = field(default_factory=dict)
+    chosen: dict[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     unreadable: frozenset[tuple[str, str]] = frozenset()
 
@@ -42,7 +56,7 @@ class ConfigFiles:
         return {name: tree for name, tree in trees.items() if (kind, name) not in self.unreadable}
 
     def at(self, size: str) -> "ConfigFiles":
-        """The same with the overlay of a size applied wherever a file has one."""
+        """The same with the recipe in force and the overlay of a size applied wherever a file has one."""
 
         def sized(kind: str, trees: dict[str, Tree]) -> dict[str, Tree]:
             layers = {name: self.overlays.get((kind, name), {}).get(size) for name in trees}
@@ -51,9 +65,16 @@ class ConfigFiles:
                 for name, tree in trees.items()
             }
 
-        return replace(
-            self, datasets=sized("datasets", self.datasets), experiments=sized("experiments", self.experiments)
-        )
+        picked = {name: self._with_recipe(name, tree) for name, tree in self.experiments.items()}
+        return replace(self, datasets=sized("datasets", self.datasets), experiments=sized("experiments", picked))
+
+    def picked(self, experiment: str, recipe: str) -> "ConfigFiles":
+        """The same with another recipe in force; before `at`."""
+        return replace(self, chosen={**self.chosen, experiment: recipe})
+
+    def _with_recipe(self, experiment: str, tree: Tree) -> Tree:
+        chosen = self.chosen.get(experiment)
+        return tree if chosen is None else laid_over(tree, self.recipes[experiment][chosen], layer=f"recipe {chosen}")
 
     def overridden(self, overrides: Mapping[str, Any]) -> "ConfigFiles":
         """The same with single values replaced by dotted key."""
@@ -106,6 +127,7 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
     overlays: dict[tuple[str, str], dict[str, Tree]] = {}
     unreadable: set[tuple[str, str]] = set()
     kinds: dict[str, dict[str, Tree]] = {}
+    recipes: dict[str, dict[str, Tree]] = {}
     for kind in ("datasets", "experiments"):
         kinds[kind] = {}
         for path in sorted((root / "configs" / kind).glob("*.yml")):
@@ -113,27 +135,32 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
             problems += found
             if found:
                 unreadable.add((kind, path.stem))
-            overlays[kind, path.stem] = _take_sizes(tree, problems)
+            overlays[kind, path.stem] = _take_overlays(tree, SIZES, "size", problems)
+            if kind == "experiments":
+                recipes[path.stem] = _take_overlays(tree, RECIPES, "recipe", problems)
             kinds[kind][path.stem] = tree
+    chosen, wrong = read_choices(root, recipes)
     tree, found = _read_environment(root, environment)
     if found:
         unreadable.add(("environment", ""))
     return ConfigFiles(
-        tree, kinds["datasets"], kinds["experiments"], overlays, (*problems, *found), frozenset(unreadable)
-    )
+        tree, kinds["datasets"], kinds["experiments"], overlays, recipes, chosen, (*problems, *wrong, *found),
+        frozenset(unreadable),
+    )  # fmt: skip
 
 
-def _take_sizes(tree: Tree, problems: list[Problem]) -> dict[str, Tree]:
-    place, value = tree.key_place((SIZES,)), tree.data.get(SIZES)
-    section = tree.take(SIZES)
+def _take_overlays(tree: Tree, key: str, what: str, problems: list[Problem]) -> dict[str, Tree]:
+    """Remove a section of named overlays of the same file, and return them."""
+    place, value = tree.key_place((key,)), tree.data.get(key)
+    section = tree.take(key)
     if value is not None and not isinstance(value, dict) and place is not None:
-        problems.append(Problem(place, (SIZES,), "expected a section for each size, got a single value"))
+        problems.append(Problem(place, (key,), f"expected a section for each {what}, got a single value"))
     wrong = [name for name, overlay in section.data.items() if not isinstance(overlay, dict)]
     for name in wrong:
         found = section.place((name,))
         if found is not None:
             problems.append(
-                Problem(found, (SIZES, name), "expected a section that overlays this file, got a single value")
+                Problem(found, (key, name), "expected a section that overlays this file, got a single value")
             )
     return {name: section.section(name) for name in section.data if name not in wrong}
 

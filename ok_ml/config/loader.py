@@ -1,7 +1,8 @@
 """Reads configs/ into one `Project`, or says everything that is wrong with it at once.
 
 Layers, later ones win: defaults of the models; configs/base.yml and configs/environments/<name>.yml, or the dataset's
-or experiment's own file; the `sizes` overlay of that file; OK_ML_STATE; `overrides`.
+or experiment's own file; the recipe of an experiment's file that configs/recipes/<name>.yml names; the `sizes` overlay of
+that file; OK_ML_STATE; `overrides`.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from ok_ml.config.calibration import find_calibration_problems
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
 from ok_ml.config.models import DEFAULT_SIZE, DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
-from ok_ml.config.rules import broken_rules
+from ok_ml.config.rules import broken_by_experiment, broken_rules
 from ok_ml.errors import UsageError
 from ok_ml.whole_files import replace_file
 
@@ -108,8 +109,32 @@ def _examined(
     if change is not None and change[0] in at_size.experiments:
         at_size = at_size.changed(*change)
     project, found = _validated(root, at_size, chosen)
+    if project is not None:
+        recipes, wrong = _recipes(project, files, overrides)
+        project, found = project.model_copy(update={"recipes": recipes, "chosen": files.chosen}), [*found, *wrong]
     problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
     return (Loaded(project, at_size) if project is not None else None), problems
+
+
+def _recipes(
+    project: Project, files: ConfigFiles, overrides: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, ExperimentConfig]], list[Problem]]:
+    """Every experiment with each of its recipes, and what is wrong with them."""
+    from pydantic import ValidationError
+
+    found: dict[str, dict[str, ExperimentConfig]] = {}
+    problems: list[Problem] = []
+    for name, recipe in [(name, recipe) for name, known in files.recipes.items() for recipe in known]:
+        picked = files.picked(name, recipe).at(project.size).overridden(overrides)
+        tree = picked.experiments[name]
+        try:
+            config = ExperimentConfig.model_validate(tree.data, strict=True)
+        except ValidationError as error:
+            problems += problems_of(error, ExperimentConfig, tree)
+            continue
+        problems += broken_by_experiment(project.root, picked, name, config, project.datasets)
+        found.setdefault(name, {})[recipe] = config
+    return found, problems
 
 
 def find_root(root: Path | None = None) -> Path:

@@ -7,6 +7,8 @@ All models can be imported from here; they are written down by kind of file.
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from ok_ml.config.check_models import (
     NULLABLE,
     TABLE_OF_CATEGORY,
@@ -141,13 +143,23 @@ DEFAULT_SIZE: Final = "default"
 
 
 class Project(Frozen):
-    """Everything that the YAML says, resolved for one environment and one size."""
+    """Everything that the YAML says, resolved for one environment and one size.
+
+    Attributes
+    ----------
+    recipes
+        Experiment -> recipe -> the experiment with it, the simplest first; of experiments whose YAML has some.
+    chosen
+        Experiment -> the recipe in force, which `experiments` has; none before the first run.
+    """
 
     root: Path
     size: str = DEFAULT_SIZE
     environment: EnvironmentConfig
     datasets: dict[str, DatasetConfig]
     experiments: dict[str, ExperimentConfig]
+    recipes: dict[str, dict[str, ExperimentConfig]] = Field(default_factory=dict)
+    chosen: dict[str, str] = Field(default_factory=dict)
 
     @property
     def state_dir(self) -> Path:

@@ -31,9 +31,15 @@ def broken_rules(
     for name, dataset in datasets.items():
         problems += _dataset(name, files.datasets[name], dataset)
     for name, experiment in experiments.items():
-        problems += _experiment(name, files, experiment, datasets)
-        problems += _extensions(files.experiments[name], experiment, root)
+        problems += broken_by_experiment(root, files, name, experiment, datasets)
     return problems
+
+
+def broken_by_experiment(
+    root: Path, files: ConfigFiles, name: str, experiment: ExperimentConfig, datasets: dict[str, Any]
+) -> list[Problem]:
+    """Every rule that one experiment breaks."""
+    return [*_experiment(name, files, experiment, datasets), *_extensions(files.experiments[name], experiment, root)]
 
 
 def _at(tree: Tree, path: KeyPath, text: str) -> Problem:

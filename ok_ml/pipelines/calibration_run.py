@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import FOLDER, Calibration, CheckRate, Noticed
+from ok_ml.config.written import write_model
 from ok_ml.errors import DataError
 from ok_ml.pipelines import calibrating as k
 from ok_ml.pipelines.quiet_runs import Plan, live_worlds
@@ -15,7 +16,6 @@ from ok_ml.pipelines.quiet_worlds import Days
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.bands import HISTORY_DAYS, judge_day
 from ok_ml.quality.series import Number, read_days
-from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from ok_ml.quality.event_statistics import LogDay
@@ -91,21 +91,8 @@ def calibrate(
 
 def write_calibration(root: Path, found: Calibration) -> Path:
     """Write configs/calibration/<experiment>.yml."""
-    import io
-
-    from ruamel.yaml import YAML
-
-    path, text = root / FOLDER / f"{found.experiment}.yml", io.StringIO()
-    text.write(
-        f"# Written by `ok-ml calibrate {found.experiment}`; what the numbers mean: ok_ml/config/calibration.py\n"
-    )
-    yaml = YAML()
-    yaml.default_flow_style = False
-    yaml.width = 120
-    yaml.dump(found.model_dump(mode="json"), text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, text.getvalue().encode())
-    return path
+    remark = f"Written by `ok-ml calibrate {found.experiment}`; what the numbers mean: ok_ml/config/calibration.py"
+    return write_model(root / FOLDER / f"{found.experiment}.yml", remark, found)
 
 
 def simulated(pipeline: SourceRecommendation, years: int, users: int, progress: Progress) -> Quiet:

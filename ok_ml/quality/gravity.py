@@ -28,7 +28,6 @@ MOVED: Final[Mapping[str, float]] = {
     "ended_in_log_only_share": 0.3,
     "log_mean": 2.1,  # no share: eight times as long, or an eighth
     "reaction_auc": 0.25,  # a label that leaked into a column
-    "largest_share": 0.8,  # every row names the same source or user
     "new_share": 0.9,  # nobody of the week before: other ids
 }  # fmt: skip
 # A number that is multiplied, or divided, by so much.
@@ -38,6 +37,7 @@ MULTIPLIED: Final[Mapping[str, float]] = {
 # A count that falls to such a part of what was expected.
 FALLEN: Final[Mapping[str, float]] = {
     "rows": 0.05,  # an export that broke off; a quiet holiday keeps more
+    "distinct": 0.05,  # every row names the same source or user; a robot comes besides the others
 }  # fmt: skip
 # Of rows set aside: all reasons together, and words that the mapping does not know, since a new button is no fault.
 _NO_FAULT: Final = ("", f"unknown_{c.EVENT_TYPE}")

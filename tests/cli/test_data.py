@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.guess.starter import experiment_text
 from ok_ml.datasets.guess.words import event_type_of, tokens
 from ok_ml.hashing import text_id
 from ok_ml.partitions import minus_days, training_calendar
@@ -252,22 +251,6 @@ def test_too_few_days_write_nothing(ok: Ok, root: Path) -> None:
     assert shown.code == 1
     assert "1 partitions of one day are too few for an experiment" in shown.err
     assert not (root / "configs/datasets/mine.yml").exists()
-
-
-@pytest.mark.parametrize("count", [5, 9, 14, 30, 400])
-def test_windows_of_an_experiment_fit_the_days_that_there_are(count: int) -> None:
-    dts = [minus_days("2024-06-01", day) for day in range(count, 0, -1)]
-    found = YAML(typ="safe").load(experiment_text("mine", dts, "day"))
-    stages = found["stages"]
-    plan = training_calendar(dts, stages["training_set"]["label_days"], stages["evaluation"]["days"])
-    assert len(plan.eval_dts) == stages["evaluation"]["days"]
-    assert plan.train_cut >= dts[0]
-    months = [f"{2009 + month // 12}-{1 + month % 12:02}-01" for month in range(count)]
-    found = YAML(typ="safe").load(experiment_text("mine", months, "month"))
-    plan = training_calendar(
-        months, found["stages"]["training_set"]["label_days"], found["stages"]["evaluation"]["days"]
-    )
-    assert len(plan.eval_dts) == max(1, min(3, (count - 2) // 4))
 
 
 # -- checking --------------------------------------------------------------------------------------------------------

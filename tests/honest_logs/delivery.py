@@ -13,6 +13,7 @@ from ok_ml.config.models import Project
 from ok_ml.datasets.audit.checking import check_dataset
 from ok_ml.datasets.audit.verdict import STOP, findings, of_experiment
 from ok_ml.datasets.calendar import partitions_of
+from ok_ml.datasets.guess.measuring import measure_log
 from ok_ml.datasets.guess.starter import experiment_text
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
@@ -26,6 +27,7 @@ from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import build_statistics, freeze_reference, judge_features
+from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.world.faults import FAULTS, Export
 from tests.honest_logs.network import HonestLog
 from tests.small_project import BASE, write
@@ -60,6 +62,8 @@ class Delivered:
         Why `data check` stopped it; empty: it was served.
     blocked
         Day -> what blocked it, of the days that were delivered one by one.
+    warned
+        Days of which a number was outside its band.
     planted
         Fault -> whether it was noticed on its day.
     """
@@ -81,9 +85,11 @@ class Delivery:
         (root / "configs/datasets").mkdir(parents=True)
         (root / "configs/datasets" / f"{NAME}.yml").write_text(log.mapping(NAME))
         self.write_raw(log.dts[: self.past])
-        settings = experiment_text(NAME, log.dts[: self.past], "day") + "delivery: {partitions: 1}\n"
-        write(root, f"configs/experiments/{NAME}.yml", settings)
         self.project: Project = load_project(root)
+        profile = measure_log(self.dataset, self.lake, root)
+        text = experiment_text(NAME, profile).partition("recipes:")[0] + "delivery: {partitions: 1}\n"
+        write(root, f"configs/experiments/{NAME}.yml", text)
+        self.project = load_project(root)
 
     @property
     def past(self) -> int:
@@ -121,7 +127,7 @@ class Delivery:
         audit = check_dataset(self.dataset, self.lake, self.root)
         told = findings(audit, self.dataset)
         if not any(one.level == STOP for one in told):
-            told = [*of_experiment(audit, self.project.experiments[NAME]), *told]
+            told = [*of_experiment(audit, self.dataset, self.project.experiments[NAME]), *told]
         return "; ".join(one.text for one in told if one.level == STOP)
 
     def first_run(self) -> bool:
@@ -143,13 +149,16 @@ class Delivery:
     def deliver(self, dt: str, found: Delivered) -> None:
         """One more day: ingested, judged, its features made and judged."""
         self.write_raw([dt])
-        self.ingest([dt])
+        known = self.lake.partitions(NAME, c.EVENTS)
+        self.ingest([day for day in partitions_of(self.dataset, self.lake, root=self.root) if day not in known])
         why = self.judged_log()
         if not why:
-            build_features(self.pipeline, None, [dt], progress=lambda _line: None)
+            build_features(self.pipeline, None, [self.pipeline.calendar().serve_cut], progress=lambda _line: None)
             why = self.judged_features()
         if why:
             found.blocked[dt] = why
+        elif self.warns(dt):
+            found.warned += 1
 
     def ingest(self, dts: list[str]) -> None:
         ingest_events(self.dataset, self.lake, dts, root=self.root)
@@ -161,6 +170,11 @@ class Delivery:
         declared = judge_data(self.project, self.dataset)
         newest = settle_events(self.project, self.dataset, self.lake)[-1]
         return declared.headline if declared.blocks else newest.headline if newest.blocks else ""
+
+    def warns(self, dt: str) -> bool:
+        """Whether a number of the day's log is outside its band."""
+        verdict = self.lake.find(NAME, EVENT_VERDICT, dt)
+        return verdict is not None and bool(verdict.details["outside"])
 
     def judged_features(self) -> str:
         pipeline = self.pipeline

@@ -57,7 +57,7 @@ def preview(
     project = settings.project()
     chosen = dataset_name(name if name is not None else file.name, given=name is not None)
     found = preview_file(file.expanduser(), chosen, project.root, shown=rows, timezone=timezone)
-    written = write_starter(project, chosen, found) if name is not None else []
+    written = write_starter(project, chosen, found, progress=_every_seconds(3)) if name is not None else []
     if as_json:
         write_json(_as_document(found, written, project))
         return

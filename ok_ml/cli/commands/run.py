@@ -18,16 +18,23 @@ _DECISIVE: Final = ("recall@10", "ndcg@10")
     examples=[
         "ok-ml run --size tiny",
         "ok-ml run complete_journey --force",
+        "ok-ml run clicks --budget 600 --pick-recipe",
         "ok-ml run prod_discovery --json > run.json",
     ],
 )
 @click.argument("experiment", required=False)
 @click.option("--size", metavar="NAME", help="Scale of data and models; remembered for the commands after it.")
 @click.option("--force", is_flag=True, help="Do everything again, also what is current.")
+@click.option(
+    "--budget", type=click.FloatRange(min=0), metavar="SECONDS", default=300.0, show_default=True,
+    help="CPU time to pick a recipe, where the YAML has some and none is picked yet.",
+)  # fmt: skip
+@click.option("--pick-recipe", "pick", is_flag=True, help="Pick the recipe again, on the days that are there now.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def run(
-    settings: Settings, *, experiment: str | None, size: str | None, force: bool, quiet: bool, as_json: bool
-) -> None:
+    settings: Settings, *, experiment: str | None, size: str | None, force: bool, budget: float, pick: bool, quiet: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Run an experiment from its log to what is served.
 
     What is current is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
@@ -39,7 +46,7 @@ def run(
     remember_size(project)
     from ok_ml.cli import run_pipeline
 
-    summary = run_pipeline.run(project, name, force=force, quiet=quiet)
+    summary = run_pipeline.run(project, name, force=force, quiet=quiet, budget=budget, pick=pick)
     if as_json:
         write_json(summary.as_json())
         return
@@ -53,6 +60,8 @@ def run(
 def _print(summary: "RunSummary") -> None:
     for line in summary.unchanged:
         write_line(f"unchanged  {line}")
+    if summary.recipe is not None:
+        write_line(f"recipe     {summary.recipe}")
     if summary.stages:
         shown = [[row.stage, row.rows, f"{row.seconds:.1f}", round(row.peak_memory_mib)] for row in summary.stages]
         write_table(["stage", "rows", "seconds", "peak MiB"], shown, right=["rows", "seconds", "peak MiB"])

@@ -1,20 +1,22 @@
 """A guessed mapping as files of the project, with a first experiment whose windows fit the log."""
 
 import re
-from datetime import date
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ok_ml.datasets.calendar import partitions_of
+from ok_ml.datasets.guess.measuring import LogProfile, measure_log
 from ok_ml.datasets.guess.preview import Preview
-from ok_ml.errors import DataError, UsageError
+from ok_ml.datasets.guess.proposal import flow
+from ok_ml.datasets.guess.settings import Settings, settings_for
+from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
 from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
-FEWEST: Final = 5  # partitions: one to learn from, a label, the day before it, an evaluation, the day before that
+_REASON_AT: Final = 44
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -38,7 +40,9 @@ def dataset_name(text: str, *, given: bool) -> str:
     return name if _NAME.fullmatch(name) else f"log_{name}".rstrip("_")
 
 
-def write_starter(project: "Project", name: str, found: Preview) -> list[Path]:
+def write_starter(
+    project: "Project", name: str, found: Preview, *, progress: Callable[[str], None] | None = None
+) -> list[Path]:
     """Write configs/datasets/NAME.yml and configs/experiments/NAME.yml; neither may be there before.
 
     Raises
@@ -55,53 +59,57 @@ def write_starter(project: "Project", name: str, found: Preview) -> list[Path]:
                 f"{path.relative_to(project.root)} is there already", why="it is never overwritten",
                 remedy="choose another name, or remove the file",
             )  # fmt: skip
-    dts = partitions_of(found.proposal.config, Lake(project.lake_root), root=project.root)
-    texts = [found.proposal.text, experiment_text(name, dts, found.proposal.config.partition.grain)]
+    profile = measure_log(found.proposal.config, Lake(project.lake_root), project.root, progress=progress)
+    texts = [found.proposal.text, experiment_text(name, profile)]
     for path, text in zip(paths, texts, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())
     return paths
 
 
-def experiment_text(name: str, dts: list[str], grain: str) -> str:
-    """A first experiment whose windows fit the partitions `dts`.
+def experiment_text(name: str, profile: LogProfile) -> str:
+    """A first experiment whose settings fit a log, each with its reason beside it.
 
     Raises
     ------
     DataError
-        They are too few.
+        The log has too few partitions.
     """
-    if len(dts) < FEWEST:
-        raise DataError(
-            f"{name}: {len(dts)} partitions of one {grain} are too few for an experiment, which needs {FEWEST}",
-            why="some days are learnt from, others are labels, and the last ones judge the model",
-            remedy="name a file, or by {dt} a folder of files, that covers more days",
-        )
-    length = 31 if grain == "month" else 1
-    judged = max(1, min(3, (len(dts) - 2) // 4))
-    span = (date.fromisoformat(dts[-1]) - date.fromisoformat(dts[0])).days + length
-    days = {"label": _span(dts, judged, judged), "evaluation": _span(dts, 0, judged)}
-    short, long = max(length, min(10, span // 3)), max(length, min(28, span // 2))
-    if grain == "month":
-        short, long = 186, 366
-    return f"""\
-# Windows that fit the {len(dts)} partitions from {dts[0]} to {dts[-1]}; made by `ok-ml data preview --write`.
-experiment: {name}
-pipeline_type: source_recommendation
-owners: [data@example.org]
-datasets:
-  events: {{name: {name}, window_days: {max(span - days["evaluation"] - days["label"], length)}}}
-stages:
-  features: {{activity_days: {short}, affinity_days: {long}, popularity_days: {long}}}
-  embeddings: {{factors: 32}}
-  training_set: {{label_days: {days["label"]}}}
-  model: {{num_leaves: 15, num_trees: 100, min_data_in_leaf: 20}}
-  evaluation: {{days: {days["evaluation"]}}}
-release: {{cycle: manual}}
-"""
+    settings = settings_for(profile)
+    lines = [
+        f"# Settings that fit {len(profile.dts)} partitions of one {profile.grain}, {profile.dts[0]} .. {profile.dts[-1]}: {profile.events:,} events",
+        f"# of {profile.users:,} users with {profile.sources:,} sources. Made by `ok-ml data preview --write`, yours to change.",
+        f"experiment: {name}",
+        "pipeline_type: source_recommendation",
+        "owners: [data@example.org]",
+        "datasets:",
+        _line(f"  events: {{name: {name}, window_days: {settings.window_days}}}", settings.reasons["window_days"]),
+        "stages:",
+    ]
+    for stage, fields in settings.stages.items():
+        lines.append(f"  {stage}:")
+        lines += [
+            _line(f"    {flow({key: value})[1:-1]}", settings.reasons.get(f"{stage}.{key}"))
+            for key, value in fields.items()
+        ]
+    lines += [f"freshness: {flow(dict(settings.freshness))}", "release: {cycle: manual}", "", *_recipes(settings)]
+    return "\n".join(lines) + "\n"
 
 
-def _span(dts: list[str], skipped: int, count: int) -> int:
-    """Days from the first of `count` partitions, before the `skipped` newest ones, to the one after the last of them."""
-    days = [date.fromisoformat(dt).toordinal() for dt in dts[: len(dts) - skipped]]
-    return max(days[-1] - days[-1 - count], 1)
+def _line(text: str, reason: str | None) -> str:
+    return f"{text.ljust(_REASON_AT)}  # {reason}" if reason else text
+
+
+def _recipes(settings: Settings) -> list[str]:
+    """The alternatives that the first run tries, as overlays of the same file."""
+    lines = [
+        "# The first `ok-ml run` tries these on days before the judged ones and keeps the first that none after it beats beyond",
+        "# chance, in configs/recipes. Each is laid over this file; add your own, or remove the section to keep what stands above.",
+        "recipes:",
+    ]
+    for name, changed in settings.recipes.items():
+        stages = changed.get("stages", {})
+        lines.append(f"  {name}:" if stages else f"  {name}: {{}}")
+        lines += ["    stages:"] if stages else []
+        lines += [f"      {stage}: {flow(dict(fields))}" for stage, fields in stages.items()]
+    return lines

@@ -1,0 +1,92 @@
+"""Which recipe of an experiment's YAML is in force: configs/recipes/<experiment>.yml, written by the run that picked it.
+
+`recipes:` of an experiment names alternatives, each an overlay of the same file, the simplest first. The first run tries
+them on days before the judged ones; from then on the one that it wrote down holds until somebody asks for another pick.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, ValidationError
+
+from ok_ml.config.documents import Tree, read_document
+from ok_ml.config.frozen import Frozen
+from ok_ml.config.problems import Place, Problem, meant, one_of, problems_of
+
+FOLDER: Final = Path("configs") / "recipes"
+
+
+class Tried(Frozen):
+    """One recipe on the days before the judged ones."""
+
+    recipe: str
+    estimate: float = Field(description="The metric, mean over users.")
+    difference: float = Field(description="To the first recipe, on the same users.")
+    low: float = Field(description="Lower end of its 95 % bootstrap interval.")
+    high: float = Field(description="Upper end of it.")
+    cpu_seconds: float = Field(ge=0)
+
+
+class RecipeChoice(Frozen):
+    """The recipe in force, and what it was picked by."""
+
+    experiment: str
+    recipe: str = Field(description="One of `recipes` in the experiment's YAML.")
+    why: str = Field(description="The reason, in words.")
+    metric: str = Field(description="What was compared: the metric of the gate.")
+    days: str = Field(description="Days that were judged, or empty: none.")
+    users: int = Field(ge=0, description="Users who were judged.")
+    cpu_seconds: float = Field(ge=0, description="CPU time of the pick.")
+    date: str = Field(description="When, ISO date.")
+    tried: tuple[Tried, ...] = ()
+    not_tried: dict[str, str] = Field(default_factory=dict, description="Recipe -> why not.")
+
+
+def choice_path(root: Path, experiment: str) -> Path:
+    """Where the choice of an experiment is written."""
+    return root / FOLDER / f"{experiment}.yml"
+
+
+def read_choices(root: Path, recipes: Mapping[str, Collection[str]]) -> tuple[dict[str, str], list[Problem]]:
+    """Experiment -> recipe in force, and what is wrong with the files.
+
+    Parameters
+    ----------
+    recipes
+        Experiment -> its recipes, of every experiment.
+    """
+    chosen: dict[str, str] = {}
+    problems: list[Problem] = []
+    for path in sorted((root / FOLDER).glob("*.yml")):
+        tree, found = read_document(path, str(FOLDER / path.name))
+        if not found:
+            found = list(_problems(tree, path.stem, recipes.get(path.stem)))
+        problems += found
+        if not found:
+            chosen[path.stem] = tree.data["recipe"]
+    return chosen, problems
+
+
+def _problems(tree: Tree, experiment: str, known: Collection[str] | None) -> Iterator[Problem]:
+    top = tree.values[()]
+    if not known:
+        said = "no such experiment" if known is None else f"configs/experiments/{experiment}.yml has no recipes"
+        yield Problem(top, (), f"expected a choice among the recipes of {experiment!r}; {said}: remove this file")
+        return
+    try:
+        found = RecipeChoice.model_validate(tree.data)
+    except ValidationError as error:
+        yield from problems_of(error, RecipeChoice, tree)
+        return
+    if found.experiment != experiment:
+        yield _at(tree, "experiment", f"expected {experiment!r} as the file is named, got {found.experiment!r}")
+    if found.recipe not in known:
+        text = (
+            f"expected {one_of(known)}, the recipes of {experiment}, got {found.recipe!r}{meant(found.recipe, known)}"
+        )
+        yield _at(tree, "recipe", f"{text}; ok-ml run picks again without this file")
+
+
+def _at(tree: Tree, key: str, text: str) -> Problem:
+    return Problem(tree.place((key,)) or Place("(built in)", 0, 0), (key,), text)
