@@ -81,6 +81,7 @@ EVALUATION: Final = "evaluation"
 CHAMPION: Final = "champion"
 PUBLICATION: Final = "publication"
 LIVE_PREDICTIONS: Final = "live_predictions"
+LIVE_HISTORY: Final = "live_history"  # what went live and when
 EVENT_STATISTICS: Final = "event_statistics"  # of a dataset: numbers of each day's log and snapshots
 PRODUCT_METRICS: Final = "product_metrics"  # of a dataset: what people did on each day
 PREDICTION_STATISTICS: Final = "prediction_statistics"  # of an experiment: numbers of each day's lists

@@ -3,6 +3,7 @@
 import getpass
 import os
 from collections.abc import Iterator
+from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import Project
@@ -18,8 +19,8 @@ from ok_ml.quality.verdicts import (
     series_verdict,
 )
 
-OF_DATASET = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
-OF_EXPERIMENT = (
+_OF_DATASET: Final = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
+_OF_EXPERIMENT: Final = (
     FEATURE_VERDICT, LISTS_VERDICT, series_verdict(c.PREDICTION_STATISTICS), series_verdict(c.ONLINE_METRICS),
 )  # fmt: skip
 
@@ -71,8 +72,8 @@ def _tables(project: Project, name: str, *, model: bool) -> Iterator[tuple[str, 
     if model:
         return
     dataset = project.dataset_of(name).dataset if is_experiment else name
-    yield from ((dataset, table) for table in OF_DATASET)
-    yield from ((name, table) for table in OF_EXPERIMENT if is_experiment)
+    yield from ((dataset, table) for table in _OF_DATASET)
+    yield from ((name, table) for table in _OF_EXPERIMENT if is_experiment)
 
 
 def _nothing_open(project: Project, name: str, dt: str, *, model: bool) -> UsageError:

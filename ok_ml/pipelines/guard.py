@@ -16,7 +16,6 @@ from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
 from ok_ml.pipelines.series_watch import Armed
-from ok_ml.pipelines.served import LIVE_HISTORY
 from ok_ml.quality.acceptance import blocks, still_open, verdict_on
 from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
 
@@ -27,8 +26,8 @@ _RACY_SECONDS: Final = 0.1  # a folder that changed so lately may change again w
 
 def first_served(lake: Lake, experiment: str) -> str | None:
     """The last day of data in the first generation that ever went live; None before that."""
-    known = lake.partitions(experiment, LIVE_HISTORY)
-    return str(lake.manifest(experiment, LIVE_HISTORY, known[0]).details["data_dt"]) if known else None
+    known = lake.partitions(experiment, c.LIVE_HISTORY)
+    return str(lake.manifest(experiment, c.LIVE_HISTORY, known[0]).details["data_dt"]) if known else None
 
 
 def experiment_guard(lake: Lake, experiment: str) -> Armed:

@@ -15,7 +15,7 @@ from ok_ml.pipelines.judging_data import judge_data, known_verdict
 from ok_ml.pipelines.judging_features import feature_findings, known_findings
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.watching import has_verdict
-from ok_ml.quality.acceptance import Judged, acceptance_of, verdict_on
+from ok_ml.quality.acceptance import Judged, acceptance_of, blocks, verdict_on
 from ok_ml.quality.blocked import BLOCKING
 from ok_ml.quality.rules import Finding, in_order
 from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, FEATURES, LISTS_VERDICT
@@ -79,7 +79,9 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
         _of_rule(name, dataset.dataset, kind, one) for kind, one in sorted(rules, key=lambda pair: place[id(pair[1])])
     ]
     told += [
-        row for one in _others(project, name, dataset.dataset, dt, newest=day is None) for row in _of_verdict(lake, one)
+        row
+        for one in _others(project, name, dataset.dataset, dt, newest=day is None)
+        for row in _of_verdict(lake, one, dt)
     ]
     return dt, sorted(told, key=lambda row: _ORDER.index(row.state))
 
@@ -115,18 +117,23 @@ def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding
 
 
 def _others(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
-    """The other verdicts of the day, and of earlier days that hold it back: of the log within the windows, of newer lists."""
+    """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
+
+    Without a day of somebody's choice also what is newer: lists, and a day of the log that was blocked before it got features.
+    """
     lake = Lake(project.lake_root)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
     found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
     days = window(lake.partitions(dataset, c.EVENTS), dt, event_watch(project, project.datasets[dataset], lake).days)
-    more = [(dataset, EVENT_VERDICT, earlier) for earlier in days]
+    more = [
+        (dataset, table, earlier) for earlier in days if earlier < dt for table in (EVENT_VERDICT, DECLARED_VERDICT)
+    ]
     if newest and name != dataset:
         more += [(name, LISTS_VERDICT, lists) for lists in lake.partitions(name, LISTS_VERDICT)[-1:]]
-    for scope, table, earlier in more:
-        one = verdict_on(lake, scope, table, earlier)
-        if one is not None and one.found:
-            found[table, earlier] = one
+    for scope, table, day in more:
+        one = verdict_on(lake, scope, table, day)
+        if one is not None and blocks(one.found):
+            found[table, day] = one
     return found.values()
 
 
@@ -142,7 +149,8 @@ def _of_rule(name: str, dataset: str, kind: str, one: Finding) -> Row:
     )  # fmt: skip
 
 
-def _of_verdict(lake: Lake, judged: Judged) -> Iterator[Row]:
+def _of_verdict(lake: Lake, judged: Judged, dt: str) -> Iterator[Row]:
+    """A row a finding; a day of the log before the one that was asked for holds back itself alone, so it only warns here."""
     accepted = acceptance_of(lake, judged)
     kind = judged.table.removesuffix("_verdict")
     of = f"{judged.scope} {judged.dt}"
@@ -150,8 +158,9 @@ def _of_verdict(lake: Lake, judged: Judged) -> Iterator[Row]:
         yield Row("ok", kind, of, "", "", "", "", judged.headline or f"{judged.dt}: nothing found")
     for one in judged.found:
         is_accepted = accepted is not None and accepted.covers(one.key)
-        blocks = one.severity == "block" and judged.table in BLOCKING
-        state: State = "accepted" if is_accepted else "fail" if blocks else "warn"
+        is_log = judged.table in (EVENT_VERDICT, DECLARED_VERDICT)
+        holds = one.severity == "block" and judged.table in BLOCKING and not (is_log and judged.dt < dt)
+        state: State = "accepted" if is_accepted else "fail" if holds else "warn"
         yield Row(
             state, kind, of, one.key, "", "", "", one.message, str(accepted) if is_accepted else "", judged.command
         )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ok_ml.config.models import DatasetConfig
 
-LIVE_HISTORY: Final = "live_history"
 _RAW_EVENTS: Final = "raw_events"  # of a simulated dataset; its manifest names what was served on that day
 _NONE: Final = "none"
 
@@ -51,7 +50,7 @@ def record_live(lake: Lake, experiment: str, served: Served) -> Served:
     """Note that a generation is served from now on."""
     now = datetime.now(UTC)
     noted = Served(**{**asdict(served), "live_at": now.isoformat()})
-    with lake.staged(experiment, LIVE_HISTORY, f"{now:%Y%m%dT%H%M%S%f}") as folder:
+    with lake.staged(experiment, c.LIVE_HISTORY, f"{now:%Y%m%dT%H%M%S%f}") as folder:
         lake.commit(folder, rows=1, data_version=fingerprint(asdict(noted)), details=asdict(noted))
     return noted
 
@@ -64,8 +63,8 @@ def record_rollback(lake: Lake, experiment: str, generation: int, newest_dt: str
 
 def live_history(lake: Lake, experiment: str) -> list[Served]:
     """Everything that went live, oldest first."""
-    partitions = lake.partitions(experiment, LIVE_HISTORY)
-    return [Served(**lake.manifest(experiment, LIVE_HISTORY, one).details) for one in partitions]
+    partitions = lake.partitions(experiment, c.LIVE_HISTORY)
+    return [Served(**lake.manifest(experiment, c.LIVE_HISTORY, one).details) for one in partitions]
 
 
 def served_on(

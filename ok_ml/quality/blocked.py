@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
-from ok_ml.lake import Lake, Manifest
+from ok_ml.lake import Lake
 from ok_ml.quality.acceptance import Found, Judged, blocks, command_of, still_open, verdict_on
 from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, LISTS_VERDICT, MODEL_VERDICT
 
@@ -127,7 +127,7 @@ def story(project: "Project", experiment: str) -> str | None:
     if not found:
         return None
     lake, first = Lake(project.lake_root), found[0]
-    serving = served_day(lake.find(experiment, c.LIVE_PREDICTIONS))
+    serving = served_day(lake, experiment)
     return (
         f"{experiment}: publication blocked since {_since(lake, first)} because of {first.cause}; serving {serving};"
         f" to go on: {way_out(first, project.dataset_of(experiment).dataset)}"
@@ -140,9 +140,10 @@ def stories(project: "Project") -> dict[str, str]:
     return {name: text for name, text in told.items() if text is not None}
 
 
-def served_day(live: Manifest | None) -> str:
-    """The last day of data in what is served."""
-    return "nothing yet" if live is None else str(live.details.get("data_dt", "unknown"))
+def served_day(lake: Lake, experiment: str) -> str:
+    """The last day of data in what is served, also after a rollback."""
+    known = lake.partitions(experiment, c.LIVE_HISTORY)
+    return str(lake.manifest(experiment, c.LIVE_HISTORY, known[-1]).details["data_dt"]) if known else "nothing yet"
 
 
 def _since(lake: Lake, block: Block) -> str:

@@ -72,7 +72,7 @@ def test_an_experiment_whose_log_blocks_before_it_has_features_shows_the_log(jud
     assert shown.code == 4
     assert "feature_statistics has no committed partition" in shown.err
     assert "toy_sources: publication blocked since 2026-01-13 because of the log of 2026-01-13" in shown.err
-    assert "serving nothing yet; to go on: ok-ml accept toy 2026-01-13 --reason TEXT" in shown.err
+    assert f"serving {DAYS[1]}; to go on: ok-ml accept toy 2026-01-13 --reason TEXT" in shown.err
 
 
 def test_what_is_accepted_is_shown_as_accepted_and_blocks_no_more(judged: Path, ok: Ok) -> None:
@@ -98,3 +98,14 @@ def test_other_data_block_again(judged: Path, ok: Ok) -> None:
     DayWorld(Lake(project.lake_root)).commit(DAYS[2], rows=21, twice=2)
     judge_data(project, project.datasets["toy"])
     assert ok("checks", "toy").code == 4
+
+
+def test_a_day_of_the_log_that_blocks_only_warns_once_there_is_a_newer_one(judged: Path, ok: Ok) -> None:
+    lake = Lake(load_project(judged).lake_root)
+    DayWorld(lake).commit("2026-01-14")
+    found = ok("checks", "toy", "--json")
+    older = [rule for rule in found.json["rules"] if DAYS[2] in rule["of"]]
+    assert [(rule["state"], rule["check"], rule["statistic"]) for rule in older] == [
+        ("warn", "declared", "users user_id repeated_keys"), ("warn", "declared", "events rows"),
+    ]  # fmt: skip
+    assert found.code == 0

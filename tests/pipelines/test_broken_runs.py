@@ -151,6 +151,24 @@ def test_a_blocking_check_stops_the_run_with_its_own_words(spare_world: World) -
         publish(spare_world.pipeline, progress=lambda _text: None)
 
 
+def test_a_model_that_the_gate_refused_is_promoted_by_hand_with_the_reason_in_its_record(spare_world: World) -> None:
+    edit(spare_world.root, EXPERIMENT_FILE, "floor_over_popularity: 1.05", "floor_over_popularity: 1000.0")
+    assert spare_world.ok("run").code == 0
+    lake, name = spare_world.lake, spare_world.pipeline.name
+    assert not lake.manifest(name, c.CHAMPION).details["promoted"]
+    day = lake.manifest(name, c.MODEL).details["serve_cut"]
+    accepted = spare_world.ok("accept", EXPERIMENT, day, "--model", "--reason", "half of the catalogue is gone")
+    assert (accepted.code, "model verdict: 1 findings accepted by" in accepted.out) == (0, True), accepted.err
+    assert spare_world.ok("run").code == 0
+    record = champion_bundle(spare_world.pipeline)[1]
+    assert record.decision.reasons[-1].startswith("promoted by hand: ")
+    assert record.decision.reasons[-1].endswith(": half of the catalogue is gone")
+    assert (
+        lake.manifest(name, c.CHAMPION).details["model_version"]
+        == lake.manifest(name, c.MODEL).details["model_version"]
+    )
+
+
 # -- a training that fails -----------------------------------------------------------------------------------------------
 
 

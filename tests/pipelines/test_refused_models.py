@@ -12,9 +12,9 @@ from ok_ml.pipelines.accepting import accept_day
 from ok_ml.pipelines.refused_models import accepted_model, let_through
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.quality.blocked import open_blocks
-from tests.small_project import make_project
+from tests.small_project import edit, make_project
 
-NAME, DT = "toy_sources", "2026-02-03"
+NAME, DT, YAML = "toy_sources", "2026-02-03", "configs/experiments/toy_sources.yml"
 REFUSED = Decision(False, ("refused: ndcg@10 0.05, floor 0.10", "kept: there is no champion yet"))
 
 
@@ -22,7 +22,8 @@ REFUSED = Decision(False, ("refused: ndcg@10 0.05, floor 0.10", "kept: there is 
 def pipeline(tmp_path, monkeypatch):
     for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV", "OK_ML_STATE"):
         monkeypatch.delenv(name, raising=False)
-    return open_pipeline(load_project(make_project(tmp_path)), NAME)
+    edit(make_project(tmp_path), YAML, "release: {cycle: manual}", "gate: {fallback: none}\nrelease: {cycle: manual}")
+    return open_pipeline(load_project(tmp_path), NAME)
 
 
 def trained(pipeline, number):
