@@ -56,7 +56,7 @@ class KafkaJars:
     @property
     def class_path(self) -> str:
         """As `java -cp` takes it, a logging backend in front."""
-        return os.pathsep.join(str(path) for path in (*logging_jars(), *self.paths))
+        return os.pathsep.join(str(path.absolute()) for path in (*logging_jars(), *self.paths))
 
 
 def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> KafkaJars:
