@@ -14,6 +14,7 @@ from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, no_room
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.locks import Holder, held, lock_path
 from ok_ml.lookout import REASON, Lookout
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
@@ -46,7 +47,17 @@ class Workbench:
         scope, tables = keys_here[0][0], [path[-1] for path in keys_here]
         name = context.op_execution_context.op_def.name.removeprefix(f"{scope}__")
         days = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
-        with measured(self.project, Step(scope, name, tables, days)), failures():
+        with self._alone(context, scope), measured(self.project, Step(scope, name, tables, days)), failures():
+            yield
+
+    @contextmanager
+    def _alone(self, context: dg.AssetExecutionContext, scope: str) -> Iterator[None]:
+        """One step at a time makes tables of an experiment or a dataset: a step of the daemon waits for `ok-ml run`."""
+
+        def say(who: Holder) -> None:
+            context.log.info(f"waiting for {who}, which is at work on {scope}")
+
+        with held(lock_path(self.project.state_dir, scope), busy=say, command=f"Dagster run {context.run_id[:8]}"):
             yield
 
 

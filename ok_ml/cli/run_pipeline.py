@@ -15,6 +15,7 @@ from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure
 from ok_ml.cli.orphans import own_process
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
+from ok_ml.cli.work_locks import alone_with, one_at_a_time
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE
@@ -26,9 +27,10 @@ class PipelineRun:
     """One `ok-ml run` of one experiment."""
 
     def __init__(
-        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True
-    ) -> None:
-        self.publish = publish
+        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True,
+        wait: bool = False,
+    ) -> None:  # fmt: skip
+        self.publish, self.wait = publish, wait
         self.pipeline = open_pipeline(project, experiment)
         self.project, self.experiment, self.force, self.reporter = project, experiment, force, reporter
         self.summary = RunSummary(experiment, project.size, self.pipeline.config.seed)
@@ -39,9 +41,14 @@ class PipelineRun:
         """Do everything that is not current and return the summary; raises the first deliberate error."""
         started = time.monotonic()
         with ExitStack() as stack:
+            stack.enter_context(alone_with(self.project, self.experiment, wait=self.wait, say=self.reporter.say))
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
-            for phase in (self._data, self._product, self._online, self._features, self._watch, self._training):
+            with one_at_a_time(self.project, self.pipeline.dataset_scope, self.reporter.say):
+                for phase in (self._data, self._product):
+                    for work in phase():
+                        self._execute(work)
+            for phase in (self._online, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
@@ -238,8 +245,8 @@ def _no_days(dataset: DatasetConfig) -> DataError:
 
 
 def run(
-    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True
-) -> RunSummary:
+    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True, wait: bool = False
+) -> RunSummary:  # fmt: skip
     """Run one experiment from its log to what is served.
 
     Parameters
@@ -254,10 +261,12 @@ def run(
         No progress on standard error.
     publish
         False ends with the promotion: no predictions, no services.
+    wait
+        Wait while somebody else is at work on the experiment, instead of refusing.
     """
     reporter = Reporter(quiet=quiet)
     try:
-        summary = PipelineRun(project, experiment, force=force, reporter=reporter, publish=publish).run()
+        summary = PipelineRun(project, experiment, force=force, reporter=reporter, publish=publish, wait=wait).run()
         summary.write(project.state_dir, time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + experiment)
         return summary
     finally:

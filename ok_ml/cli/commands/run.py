@@ -24,13 +24,15 @@ _DECISIVE: Final = ("recall@10", "ndcg@10")
 @click.argument("experiment", required=False)
 @click.option("--size", metavar="NAME", help="Scale of data and models; remembered for the commands after it.")
 @click.option("--force", is_flag=True, help="Do everything again, also what is current.")
+@click.option("--wait", is_flag=True, help="Wait while somebody else is at work on the experiment.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def run(
-    settings: Settings, *, experiment: str | None, size: str | None, force: bool, quiet: bool, as_json: bool
-) -> None:
+    settings: Settings, *, experiment: str | None, size: str | None, force: bool, wait: bool, quiet: bool, as_json: bool
+) -> None:  # fmt: skip
     """Run an experiment from its log to what is served.
 
     What is current is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
+    One run at a time works on an experiment: another one says who does, or waits with --wait.
     """
     from ok_ml.config.loader import remember_size
 
@@ -39,7 +41,7 @@ def run(
     remember_size(project)
     from ok_ml.cli import run_pipeline
 
-    summary = run_pipeline.run(project, name, force=force, quiet=quiet)
+    summary = run_pipeline.run(project, name, force=force, quiet=quiet, wait=wait)
     if as_json:
         write_json(summary.as_json())
         return
