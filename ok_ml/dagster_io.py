@@ -12,7 +12,7 @@ import dagster as dg
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
-from ok_ml.errors import OkMlError, no_room
+from ok_ml.errors import OkMlError, write_fault
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.locks import Holder, held, lock_path
 from ok_ml.lookout import REASON, Lookout
@@ -68,8 +68,8 @@ def failures() -> Iterator[None]:
         yield
     except OkMlError as error:
         raise dg.Failure(description=str(error), allow_retries=error.retryable) from error
-    except OSError as error:
-        fault = no_room(error)
+    except Exception as error:
+        fault = write_fault(error)
         if fault is None:
             raise
         raise dg.Failure(description=str(fault), allow_retries=False) from fault

@@ -1,6 +1,5 @@
 """event_statistics of a dataset's days, their verdict, and which days of the log must not reach users."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
 from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
+from ok_ml.this_user import name_of_user
 
 if TYPE_CHECKING:
     from ok_ml.quality.event_statistics import LogDay
@@ -80,7 +80,7 @@ def blocked_days(project: Project, dataset: DatasetConfig, lake: Lake, dt: str, 
 def accept_day(project: Project, dataset: str, dt: str, reason: str) -> Manifest:
     """Release a blocked day of a dataset in the name of the person at the keyboard."""
     watch = event_watch(project, project.datasets[dataset], Lake(project.lake_root))
-    return watch.accept(dt, who=getpass.getuser(), reason=reason)
+    return watch.accept(dt, who=name_of_user(), reason=reason)
 
 
 def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Deviation, dt: str) -> Path | None:
