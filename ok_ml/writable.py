@@ -20,7 +20,7 @@ def unwritable(folder: Path) -> str | None:
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
-            return f"{existing} is no folder"
+            return f"{existing} cannot be written: it is no folder"
         inside = [path for path in existing.iterdir() if path.is_dir()] if existing == folder else []
     except PermissionError:
         return f"{existing} cannot be looked into ({_whose(existing)})"

@@ -27,7 +27,7 @@ from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
 from ok_ml.delivery.shared import shared
 from ok_ml.delivery.topics import cluster_id, is_answering
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable
-from ok_ml.java import find_java
+from ok_ml.java import find_java, utf8_locale
 
 __all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
 
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 90.0
 _SAY_SECONDS: Final = 5.0
-# The JVM takes the letters of paths from the locale: with LC_ALL=C those beyond ASCII would be lost.
-_LOCALE: Final = {"LC_ALL": "C.UTF-8"}
 
 
 class EmbeddedBroker:
@@ -92,7 +90,7 @@ class EmbeddedBroker:
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(java, jars)
         self._process = process = GuardedProcess(
-            self._command(java, jars), self.folder / "console.log", _LOCALE, cwd=self.folder,
+            self._command(java, jars), self.folder / "console.log", utf8_locale(), cwd=self.folder,
             shared=self.folder if is_shared else None,
         )  # fmt: skip
         try:
@@ -169,7 +167,7 @@ class EmbeddedBroker:
             timeout=120,
             check=False,
             cwd=self.folder,
-            env={**os.environ, **_LOCALE},
+            env={**os.environ, **utf8_locale()},
         )
         if done.returncode != 0:
             raise EnvironmentFault(

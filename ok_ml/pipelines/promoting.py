@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.extensions import named_code, source_of
+from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, IntegrityError
-from ok_ml.governance.lineage import collect_lineage, hash_of
+from ok_ml.governance.lineage import collect_lineage, hash_of, require_provenance
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
@@ -17,6 +18,7 @@ from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.training import model_file
 from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 
+LOCAL: Final = "local"  # the environment of a developer's machine
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
 DECIDED: Final = "decided"  # in the champion's details: the newest day and the recipe of the model that was judged last
@@ -52,6 +54,11 @@ def promote(pipeline: SourceRecommendation, registry: Any, *, dagster_run_id: st
     record = _signed(pipeline, challenger, present, evaluated, decision, dagster_run_id)
     registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
     return _commit(pipeline, challenger, challenger, record, decision, inputs)
+
+
+def require_promotable(project: Project) -> str:
+    """What a promotion will ask for, asked before the work that leads to it; see `require_provenance`."""
+    return require_provenance(project.root, strict=project.environment.environment != LOCAL)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -122,6 +129,7 @@ def _signed(
         threads=pipeline.config.stages.model.num_threads,
         extensions=hashes,
         files=files,
+        without_git=pipeline.project.environment.environment == LOCAL,
     )  # fmt: skip
     record = PromotionRecord(
         experiment=pipeline.name,
@@ -138,7 +146,7 @@ def _signed(
     environment = pipeline.project.environment
     key = load_key(pipeline.project.state_dir, environment.signing_key_env)
     # A checkout under development has uncommitted files; everywhere else a commit must say what code ran.
-    return sign_promotion(record, key, require_clean_tree=environment.environment != "local")
+    return sign_promotion(record, key, require_clean_tree=environment.environment != LOCAL)
 
 
 def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[dict[str, str], list[Path]]:

@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from ok_ml.config.models import Project, SparkConfig
 from ok_ml.delivery.kafka_jars import cache_root
-from ok_ml.java import find_java, java_option
+from ok_ml.java import find_java, java_option, utf8_locale
 from ok_ml.resources.class_archive import find_archive, java_options
 from ok_ml.this_user import has_entry, name_of_user
 
@@ -142,6 +142,7 @@ def _open(settings: dict[str, str], state_dir: Path) -> "SparkSession":
             _sign_in(settings, state_dir)
     for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
         os.environ[name] = sys.executable
+    os.environ.update(utf8_locale())
     log4j = _log4j_file(state_dir)
     log4j.parent.mkdir(parents=True, exist_ok=True)
     log4j.write_text(_LOG4J)
