@@ -40,7 +40,7 @@ $(STAMP): requirements.lock pyproject.toml .ci/setup
 	@.ci/setup
 
 run: $(STAMP)  ## Run an experiment from its log to what is served (SIZE, EXPERIMENT, FORCE)
-	@exec $(OK_ML) run $(EXPERIMENT) $(if $(FORCE),--force)
+	@exec $(BIN)/ok-ml run $(EXPERIMENT) --size $(or $(SIZE),default) $(if $(FORCE),--force)
 
 ui: $(STAMP)  ## Start everything that goes on by itself; Ctrl-C ends it (SIZE)
 	@exec $(OK_ML) ui

@@ -1,18 +1,19 @@
 """What every asset module needs: the project behind the graph, and how errors become Dagster failures."""
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
-from ok_ml.errors import OkMlError, write_fault
+from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.locks import Holder, held, lock_path
 from ok_ml.lookout import REASON, Lookout
@@ -20,6 +21,11 @@ from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommend
 
 if TYPE_CHECKING:
     from ok_ml.resources.spark import SparkResource
+
+
+# What may pass by itself (a broker, storage or server that does not answer, a remote file) is tried again within the run; what
+# is raised as permanent is not: Dagster asks for both, a policy here and `allow_retries` of the failure.
+RETRIES: Final = dg.RetryPolicy(max_retries=3, delay=2.0, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Workbench:
         scope, tables = keys_here[0][0], [path[-1] for path in keys_here]
         name = context.op_execution_context.op_def.name.removeprefix(f"{scope}__")
         days = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
-        with self._alone(context, scope), measured(self.project, Step(scope, name, tables, days)), failures():
+        with measured(self.project, Step(scope, name, tables, days)), failures(), self._alone(context, scope):
             yield
 
     @contextmanager
@@ -63,16 +69,19 @@ class Workbench:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn deliberate errors into Dagster failures: transient ones may be retried, permanent ones never."""
+    """Turn errors into Dagster failures: what may pass by itself is retried, everything else, mistakes included, is not."""
     try:
         yield
+    except dg.Failure:
+        raise
     except OkMlError as error:
         raise dg.Failure(description=str(error), allow_retries=error.retryable) from error
     except Exception as error:
         fault = write_fault(error)
-        if fault is None:
-            raise
-        raise dg.Failure(description=str(fault), allow_retries=False) from fault
+        if fault is not None:
+            raise dg.Failure(description=str(fault), allow_retries=False) from fault
+        told = "".join(traceback.format_exception_only(error)).strip()
+        raise dg.Failure(description=told, allow_retries=may_pass(error)) from error
 
 
 def experiment_asset(
@@ -101,6 +110,7 @@ def experiment_asset(
         freshness_policy=freshness(fresh_days, day_seconds(bench.project, pipeline.dataset_scope)),
         automation_condition=condition if automatic else None,
         pool=pool,
+        retry_policy=RETRIES,
     )
     return decorate
 

@@ -172,3 +172,20 @@ def _owner(path: Path) -> str:
         return f"{path} belongs to user {path.stat().st_uid}, this is user {os.getuid()}"
     except OSError:
         return f"this is user {os.getuid()}"
+
+
+_PASSING: Final = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ReadTimeoutError", "MaxRetryError")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error that is not one of ours may pass by itself: a server that does not answer, a database that is busy."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, ConnectionError | TimeoutError) or type(one).__name__ in _PASSING:
+            return True
+        if "OperationalError" in type(one).__name__ and "database is locked" in str(one):
+            return True
+        # MLflow wraps what its HTTP client raised without naming it as the cause
+        wraps = type(one).__name__ == "MlflowException" and "API request to" in str(one)
+        one = one.__cause__ or (one.__context__ if wraps else None)
+    return False

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure
+from ok_ml.cli.machine_ready import require_tools
 from ok_ml.cli.orphans import own_process
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.cli.work_locks import alone_with, one_at_a_time
@@ -169,7 +170,7 @@ class PipelineRun:
 
     def _execute(self, work: Work) -> None:
         if self._graph is None:
-            self._require_machine()
+            require_tools(self.project, self.reporter.say)
         graph = self._graph or Graph(self.project)
         self._graph = graph
         graph.register(self.pipeline, work)
@@ -186,16 +187,6 @@ class PipelineRun:
             )
         if not result.success:
             raise first_failure(result)
-
-    def _require_machine(self) -> None:
-        """Before the first work: what only Spark and the broker, minutes later, would find missing."""
-        from ok_ml.delivery.broker import require_broker_startable
-        from ok_ml.java import find_java
-
-        environment = self.project.environment
-        if not environment.spark.master.startswith("sc://"):
-            find_java(why="features and batch inference run in Spark, which runs in Java")
-        require_broker_startable(environment.kafka, self.project.state_dir)
 
     def _stage_done(self, stage: str, rows: int | None, seconds: float) -> None:
         row = StageRow(stage, rows, seconds, self.memory.take_window())

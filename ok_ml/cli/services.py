@@ -14,6 +14,7 @@ import psutil
 
 from ok_ml.cli.children import Child, http_answers, socket_answers, tcp_answers
 from ok_ml.cli.instance import DAGSTER_HOME, prepare_instance
+from ok_ml.cli.machine_ready import require_folders
 from ok_ml.cli.output import say, write_json, write_line
 from ok_ml.cli.ports import LOCAL, PortNeed, port_needs, require_free
 from ok_ml.cli.single import alone, record_children
@@ -51,6 +52,7 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
     EnvironmentFault
         A port is taken, or another supervisor works on the same state; nothing was started.
     """
+    require_folders(project)
     with alone(project.state_dir, say):
         require_free(_wanted_ports(project))
         children = ui_children(project, clock=clock)

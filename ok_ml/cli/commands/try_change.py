@@ -42,8 +42,10 @@ def try_change(
     name = known_experiment(project, experiment)
     if not changes and not forget:
         raise click.UsageError("Missing option '--with': the file with the change")
+    from ok_ml.cli.machine_ready import require_folders
     from ok_ml.cli.work_locks import alone_with
 
+    require_folders(project)
     with alone_with(project, name, attempts=True):
         if forget:
             _forget(project, name, as_json=as_json)
