@@ -1,5 +1,6 @@
 """The doctor's checks of the machine: programs, packages, disk, memory, clock."""
 
+import os
 import re
 import resource
 import shlex
@@ -11,6 +12,7 @@ from typing import Final
 from ok_ml.cli.machine import Finding, Machine, normalised
 from ok_ml.governance.lineage import git_trouble
 from ok_ml.java import LEAST_JAVA, java_version
+from ok_ml.this_user import has_entry, name_of_user
 
 LEAST_PYTHON: Final = (3, 11)
 GIB: Final = 1024**3
@@ -105,6 +107,12 @@ def git(machine: Machine) -> Iterator[Finding]:
     else:
         commit = _first_words([program, "-C", str(machine.root), "rev-parse", "--short", "HEAD"]).strip()
         yield Finding("git", "ok", f"commit {commit}")
+
+
+def user(_machine: Machine) -> Iterator[Finding]:
+    """Who this is: a container's user may have no entry in the list of users, which is worked around."""
+    told = "" if has_entry() else ": no entry in the list of users, so Spark and Hadoop are told a name and a home"
+    yield Finding("user", "ok", f"{name_of_user()} ({os.getuid()}){told}")
 
 
 def libgomp(machine: Machine) -> Iterator[Finding]:
@@ -208,6 +216,6 @@ def _some(names: list[str], most: int = 4) -> str:
 
 
 MACHINE_CHECKS: Final[dict[str, Callable[[Machine], Iterable[Finding]]]] = {
-    "python": python, "packages": packages, "java": java, "git": git, "libgomp": libgomp, "disk": disk, "memory": memory,
+    "python": python, "packages": packages, "java": java, "git": git, "user": user, "libgomp": libgomp, "disk": disk, "memory": memory,
     "open files": files, "clock": clock, "chromium": chromium,
 }  # fmt: skip

@@ -203,7 +203,7 @@ def fetch(folder: Path, java: str) -> None:
 
 
 def _fetch_into(work: Path, java: str) -> None:
-    attempts = {"Ivy": _ivy(java), "mvn": _mvn(work)}
+    attempts = {"Ivy": _ivy(work, java), "mvn": _mvn(work)}
     failures = []
     for name, command in attempts.items():
         if shutil.which(command[0]) is None:
@@ -220,12 +220,12 @@ def _fetch_into(work: Path, java: str) -> None:
     )
 
 
-def _ivy(java: str) -> list[str]:
+def _ivy(work: Path, java: str) -> list[str]:
     ivy = next(iter(sorted(pyspark_jars().glob("ivy-2*.jar"))), Path("ivy.jar"))
     # relative to the folder it works in: brackets of a path would be a part of the pattern
     pattern = "lib/[artifact]-[revision](-[classifier]).[ext]"
     return [
-        java, "-Duser.home=.", "-cp", str(ivy), "org.apache.ivy.Main", "-cache", "ivy", "-confs", "default", "-types", "jar", "bundle",
+        java, f"-Duser.home={work}", "-cp", str(ivy), "org.apache.ivy.Main", "-cache", "ivy", "-confs", "default", "-types", "jar", "bundle",
         "-dependency", "org.apache.kafka", _ARTIFACT, KAFKA_VERSION, "-retrieve", pattern,
     ]  # fmt: skip
 
