@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.extensions import named_code, source_of
+from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, IntegrityError
-from ok_ml.governance.lineage import collect_lineage, hash_of
+from ok_ml.governance.lineage import collect_lineage, hash_of, require_provenance
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
@@ -28,6 +29,7 @@ from ok_ml.pipelines.training import (
 )
 from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 
+LOCAL: Final = "local"  # the environment of a developer's machine
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
 _OF_BUNDLE: Final = ("model_version", "bins", "serve_cut", "mlflow_run_id", SIMPLE_LIST)
@@ -97,6 +99,11 @@ def promote(
         # Also where the champion stays: a promotion that was killed left the alias on a model that never became champion.
         registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
         return _commit(pipeline, challenger, contender, record, inputs)
+
+
+def require_promotable(project: Project) -> str:
+    """What a promotion will ask for, asked before the work that leads to it; see `require_provenance`."""
+    return require_provenance(project.root, strict=project.environment.environment != LOCAL)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -222,6 +229,7 @@ def _signed(
         threads=pipeline.config.stages.model.num_threads,
         extensions=hashes,
         files=files,
+        without_git=pipeline.project.environment.environment == LOCAL,
     )  # fmt: skip
     record = PromotionRecord(
         experiment=pipeline.name,
@@ -238,7 +246,7 @@ def _signed(
     environment = pipeline.project.environment
     key = load_key(pipeline.project.state_dir, environment.signing_key_env)
     # A checkout under development has uncommitted files; everywhere else a commit must say what code ran.
-    return sign_promotion(record, key, require_clean_tree=environment.environment != "local")
+    return sign_promotion(record, key, require_clean_tree=environment.environment != LOCAL)
 
 
 def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[dict[str, str], list[Path]]:
