@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import NULLABLE, TABLE_OF_CATEGORY, Categories, DatasetConfig, Severity
@@ -31,6 +32,9 @@ KINDS: Final = {
 }
 _MOST_WORDS: Final = 20
 _SECONDS: Final = 3600.0
+_LATELY_DAYS: Final = 28  # partitions that tell what a log does by itself
+_OFTEN: Final = 3  # times
+_MARGIN: Final = 1.25  # of what it did
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,15 @@ class History:
         Rows of the events on the same weekday of the weeks before, newest first.
     previous
         The partition before, and rows of each table on it; None at the beginning.
+    quiet_hours, missing
+        The longest time without an event at the end of a day, and the most partitions missing in a row, in the weeks before:
+        what this log does by itself, as a shop that closes does, is no finding.
     """
 
     usual: tuple[tuple[str, int], ...] = ()
     previous: tuple[str, Mapping[str, int]] | None = None
+    quiet_hours: float = 0.0
+    missing: int = 0
 
 
 def read(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[str] = ()) -> tuple[Day, History]:
@@ -130,7 +139,11 @@ def _history(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[s
     rows = {
         name: found.rows for name in c.SNAPSHOTS if (found := lake.find(config.dataset, name, previous)) is not None
     }
-    return History(usual, (previous, rows))
+    lately = earlier[-_LATELY_DAYS:]
+    quiet = [_quiet_hours(config, one, lake.manifest(config.dataset, c.EVENTS, one).details) or 0.0 for one in lately]
+    missing = [_steps(config, one, other) - 1 for one, other in pairwise(lately)]
+    often = sorted(missing, reverse=True)[_OFTEN - 1 : _OFTEN]  # a single gap is none of its habits
+    return History(usual, (previous, rows), max(quiet, default=0.0), max(often, default=0))
 
 
 def _volume(config: DatasetConfig, day: Day, history: History) -> Iterator[Rule]:
@@ -140,8 +153,10 @@ def _volume(config: DatasetConfig, day: Day, history: History) -> Iterator[Rule]
     usual = median(rows for _, rows in history.usual)
     days = ", ".join(dt for dt, _ in sorted(history.usual))
     note = f" (usual: {usual:,.0f}, the median of {days})"
+    ratios = [rows / max(usual, 1) for _, rows in history.usual]  # a log whose weeks differ by themselves is given room
+    high_warn = None if limits.high_warn is None else max(limits.high_warn, _MARGIN * max(ratios))
     pairs: tuple[tuple[Severity, float, float | None], ...] = (
-        ("block", limits.low_block, limits.high_block), ("warn", limits.low_warn, limits.high_warn),
+        ("block", limits.low_block, limits.high_block), ("warn", min(limits.low_warn, min(ratios) / _MARGIN), high_warn),
     )  # fmt: skip
     for severity, low, high in pairs:
         if low or high is not None:
@@ -244,19 +259,19 @@ def _repeated(config: DatasetConfig, day: Day) -> Iterator[Rule]:
 
 def _data_time(config: DatasetConfig, day: Day, history: History, now: datetime) -> Iterator[Rule]:
     limits, end = config.checks.data_time, _end(config, day.dt)
-    newest = day.details.get("max_event_time")
-    if newest is not None and limits.quiet_hours is not None and config.partition.grain == "day":
-        last = datetime.fromisoformat(newest)
-        hours = (end - last).total_seconds() / _SECONDS
+    hours = _quiet_hours(config, day.dt, day.details)
+    if hours is not None and limits.quiet_hours is not None:
+        last = end - timedelta(hours=hours)
         yield Rule(
-            c.EVENTS, c.EVENT_TIME, "hours_without_events", hours, limits.severity, low=0, high=limits.quiet_hours,
+            c.EVENTS, c.EVENT_TIME, "hours_without_events", hours, limits.severity, low=0,
+            high=max(limits.quiet_hours, _MARGIN * history.quiet_hours),
             about=c.EVENTS, note=f" at its end (the newest is of {last:%Y-%m-%d %H:%M} UTC)", shown=f"{hours:.1f}",
             advice="the day was cut short: ingest it again when its files are complete",
         )  # fmt: skip
     if history.previous is not None and limits.missing is not None:
         missing = _steps(config, history.previous[0], day.dt) - 1
         yield Rule(
-            c.EVENTS, "", "missing_partitions", missing, limits.severity, high=limits.missing, about=c.EVENTS,
+            c.EVENTS, "", "missing_partitions", missing, limits.severity, high=max(limits.missing, history.missing), about=c.EVENTS,
             note=f" between {history.previous[0]} and this one", advice="see whether the deliveries between are on their way",
         )  # fmt: skip
     if limits.max_age_hours is not None:
@@ -265,6 +280,14 @@ def _data_time(config: DatasetConfig, day: Day, history: History, now: datetime)
             c.EVENTS, c.EVENT_TIME, "age_hours", age, limits.severity, high=limits.max_age_hours, about=c.EVENTS,
             shown=f"{age:.1f}", note=" (it is the newest partition)", advice="see why newer days do not come",
         )  # fmt: skip
+
+
+def _quiet_hours(config: DatasetConfig, dt: str, details: Mapping[str, Any]) -> float | None:
+    """Hours between the newest event of a day and its end; None of months, or where nothing is known."""
+    newest = details.get("max_event_time")
+    if newest is None or config.partition.grain != "day":
+        return None
+    return (_end(config, dt) - datetime.fromisoformat(newest)).total_seconds() / _SECONDS
 
 
 def _end(config: DatasetConfig, dt: str) -> datetime:

@@ -1,6 +1,6 @@
 """A dataset's newest day against the rules of its YAML: what holds on a quiet day, and which rule names which fault."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -11,7 +11,7 @@ from ok_ml.lake import Lake
 from ok_ml.quality.day import declared_columns, repeated_rows
 from ok_ml.quality.day_rules import KINDS, day_rules, read
 from ok_ml.quality.rules import judge
-from tests.quality.day_world import DayWorld, config
+from tests.quality.day_world import FIRST, DayWorld, config
 
 MONDAYS = ["2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26"]
 LAST = "2026-02-02"
@@ -118,12 +118,27 @@ def test_a_day_that_was_cut_short(world):
 
 
 def test_a_day_that_is_missing_and_one_that_is_old(world):
+    for day in range(5, 32):
+        world.commit(f"2026-01-{day:02d}")
     world.commit("2026-02-04")
     (finding,) = failed(world).values()
     assert (finding.statistic, finding.seen) == ("missing_partitions", "2")
     now = datetime(2026, 2, 6, 6, tzinfo=UTC)  # thirty hours after the end of 02-04
     assert set(failed(world, now, data_time={"missing": 2, "max_age_hours": 29.0})) == {"events event_time age_hours"}
     assert failed(world, now, data_time={"missing": 2, "max_age_hours": 31.0}) == {}
+
+
+def test_what_a_log_does_by_itself_is_no_finding(tmp_path):
+    """A shop that closes at noon, three days a week, and sells three times as much in some weeks."""
+    world = DayWorld(Lake(tmp_path))
+    for week in range(5):
+        for day in (0, 2, 4):
+            world.commit(
+                (FIRST + timedelta(days=7 * week + day)).isoformat(), last="12:00", rows=300 if week == 2 else 100
+            )
+    assert failed(world) == {}
+    world.commit((FIRST + timedelta(days=7 * 5)).isoformat(), last="03:00", rows=20)
+    assert {finding.statistic for finding in failed(world).values()} == {"hours_without_events", "rows"}
 
 
 def test_the_first_day_has_nothing_to_be_compared_with(tmp_path):
