@@ -45,7 +45,7 @@ def simple_list(champion: Manifest) -> str | None:
     from ok_ml.pipelines.training import SIMPLE_LIST
 
     named = champion.details.get(SIMPLE_LIST)
-    return f"{named}, since {'; '.join(champion.details['reasons'])}" if named is not None else None
+    return f"{named} ({'; '.join(champion.details['reasons'])})" if named is not None else None
 
 
 def metric_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:

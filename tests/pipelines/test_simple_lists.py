@@ -73,7 +73,7 @@ def test_a_model_below_the_floor_leaves_its_place_to_the_best_simple_list(chain:
     assert chain.registry.aliases == {f"{EXPERIMENT} {ALIAS}": "2"}
     assert ScoringBundle.load(folder).ranker == chain.registry.versions[1].ranker.ranker
     assert pipeline.is_current(c.CHAMPION)
-    assert simple_list(champion) == f"{best}, since {first}; {second}"
+    assert simple_list(champion) == f"{best} ({first}; {second})"
 
 
 def test_the_best_is_the_best_of_all_that_were_judged(judged: Chain) -> None:
