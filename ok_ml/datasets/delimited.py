@@ -45,13 +45,9 @@ def read_delimited(
     delimiter, header = _delimiter(shape), list(shape.header or ())
     mark = delimiter if _is_one_byte(delimiter) else STAND_IN
     with open_stream(file) as stream:
-        blocks = text_blocks(stream, shape.encoding, sizes.block_bytes)
-        if mark != delimiter:
-            blocks = (TextBlock(with_stand_in(block.text, delimiter), block.broken) for block in blocks)
-        if shape.quoting:
-            blocks = whole_rows(blocks, mark)
+        blocks = _blocks(text_blocks(stream, shape.encoding, sizes.block_bytes), delimiter, mark, quoting=shape.quoting)
         if not header:
-            line, blocks = _header_line(blocks, mark)
+            line, blocks = _header_line(blocks, mark, quoting=shape.quoting)
             if not line:
                 raise _no_header(file, key)
             header = called(_names(line, mark, shape), columns)
@@ -67,10 +63,16 @@ def header_of(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
     delimiter = _delimiter(shape)
     mark = delimiter if _is_one_byte(delimiter) else STAND_IN
     with open_stream(file) as stream:
-        blocks = text_blocks(stream, shape.encoding, _HEADER_BYTES)
-        blocks = (TextBlock(with_stand_in(block.text, delimiter), block.broken) for block in blocks)
-        line, _ = _header_line(whole_rows(blocks, mark) if shape.quoting else blocks, mark)
+        blocks = _blocks(text_blocks(stream, shape.encoding, _HEADER_BYTES), delimiter, mark, quoting=shape.quoting)
+        line, _ = _header_line(blocks, mark, quoting=shape.quoting)
     return called(_names(line, mark, shape)) if line else []
+
+
+def _blocks(blocks: Iterator[TextBlock], delimiter: str, mark: str, *, quoting: bool) -> Iterator[TextBlock]:
+    """Blocks with one byte between the fields, which end with a row."""
+    if mark != delimiter:
+        blocks = (TextBlock(with_stand_in(block.text, delimiter), block.broken) for block in blocks)
+    return whole_rows(blocks, mark) if quoting else blocks
 
 
 def called(names: list[str], wanted: Iterable[str] = ()) -> list[str]:
@@ -111,7 +113,7 @@ def _delimiter(shape: TableMapping | JoinMapping) -> str:
     return "\t" if shape.format == "tsv" else shape.delimiter or ","
 
 
-def _header_line(blocks: Iterator[TextBlock], mark: str) -> tuple[bytes, Iterator[TextBlock]]:
+def _header_line(blocks: Iterator[TextBlock], mark: str, *, quoting: bool) -> tuple[bytes, Iterator[TextBlock]]:
     """The first row that is not blank, and what follows it; a quoted name may go over several lines."""
     broken: tuple[str, ...] = ()
     row = _row_shape(mark)
@@ -122,7 +124,7 @@ def _header_line(blocks: Iterator[TextBlock], mark: str) -> tuple[bytes, Iterato
             if not line.strip(b"\r"):
                 text = rest
                 continue
-            if not row.fullmatch(line.rstrip(b"\r")):
+            if quoting and not row.fullmatch(line.rstrip(b"\r")):
                 line, rest = _over_lines(text, row)
             return line, chain([TextBlock(rest, broken)], blocks)
     return b"", iter(())

@@ -182,6 +182,13 @@ def test_a_name_over_lines_and_columns_without_a_name(tmp_path: Path) -> None:
     ]
 
 
+def test_a_quote_in_a_name_opens_nothing_where_quotes_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"a,5" disk\n1,2\n3,4"\n')
+    rows = read(path, ['"a', '5" disk'], format="csv", quoting=False)
+    assert rows.table.to_pylist() == [{'"a': "1", '5" disk': "2"}, {'"a': "3", '5" disk': '4"'}]
+
+
 # -- another content than the mapping says ---------------------------------------------------------------------------
 
 

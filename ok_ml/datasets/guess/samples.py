@@ -219,15 +219,27 @@ def _delimited(path: Path, text: str, lines: list[str]) -> tuple[dict[str, objec
     if not cut.quoting:
         shape["quoting"] = False
     rows = rows_of(lines[:_LINES], cut.mark, quoting=cut.quoting)
-    names = names_in(rows, cut.width)
-    if names is not None and len(names) == cut.width:
-        return shape, _distinct(names), {}
-    columns = [f"column_{number}" for number in range(1, cut.width + 1)]
-    if names is None:
-        return {**shape, "header": columns}, columns, {}
-    columns = ["column_1", *names]  # R leaves the name of the first column out
-    remark = "the first line has one name fewer than the rows have fields, so it is no header: one bad row a file"
-    return {**shape, "header": columns}, columns, {"header": remark}
+    header, remark = _header(rows, cut.width)
+    if not remark and header is not None:
+        return shape, header, {}
+    columns = header or [f"column_{number}" for number in range(1, cut.width + 1)]
+    return {**shape, "header": columns}, columns, {"header": remark} if remark else {}
+
+
+def _header(rows: list[list[str]], width: int) -> tuple[list[str] | None, str]:
+    """The names of all columns, and why they are said in the mapping if the reader would not take them from the file."""
+    before = next((number for number, row in enumerate(rows) if len(row) == width), 0)
+    names = names_in(rows[before:], width)
+    if names is not None and len(names) == width:
+        remark = f"its names are in line {before + 1}, so this and what is before it are bad rows of each file"
+        return _distinct(names), remark if before else ""
+    short = names_in(rows, width)
+    if short is None or not all(short):
+        return None, ""
+    return [
+        "column_1",
+        *short,
+    ], "the first line has one name fewer than the rows have fields: one bad row a file"  # as of R
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -122,6 +122,15 @@ def test_a_first_row_of_values_is_no_line_of_names(tmp_path: Path) -> None:
         assert "header" in sample(tmp_path, rows).shape
 
 
+@pytest.mark.parametrize("before", ["sep=;\n", "# an export\n", "report of 2024\n\n# by me\n"])
+def test_names_below_other_lines_are_kept(tmp_path: Path, before: str) -> None:
+    rows = "".join(f"{u};{i};{t}\n" for u, i, _, t in ROWS)
+    found = preview(tmp_path, before + "user_id;item_id;ts\n" + rows)
+    assert found.proposal.config.events.header == ("user_id", "item_id", "ts")
+    assert found.events == len(ROWS)
+    assert found.set_aside == {"bad_time": 1, "unreadable_line": len(before.replace("\n\n", "\n").splitlines())}
+
+
 def test_names_of_r_are_one_fewer_than_the_fields(tmp_path: Path) -> None:
     rows = "".join(f'"{n}",{u},{i},{t}\n' for n, (u, i, _, t) in enumerate(ROWS))
     found = preview(tmp_path, '"user","item","ts"\n' + rows)
