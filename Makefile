@@ -39,8 +39,8 @@ setup: $(STAMP)  ## Only install
 $(STAMP): requirements.lock pyproject.toml .ci/setup
 	@.ci/setup
 
-run: $(STAMP)  ## Run an experiment from its log to what is served (SIZE, EXPERIMENT, FORCE)
-	@exec $(OK_ML) run $(EXPERIMENT) $(if $(FORCE),--force)
+run: $(STAMP)  ## Run an experiment from its log to what is served (SIZE, EXPERIMENT, FORCE); without SIZE the default one
+	@OK_ML_SIZE=$${OK_ML_SIZE:-default} exec $(OK_ML) run $(EXPERIMENT) $(if $(FORCE),--force)
 
 ui: $(STAMP)  ## Start everything that goes on by itself; Ctrl-C ends it (SIZE)
 	@exec $(OK_ML) ui

@@ -1,19 +1,21 @@
 """What every asset module needs: the project behind the graph, and how errors become Dagster failures."""
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
-from ok_ml.errors import OkMlError, no_room
+from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.locks import Holder, held, lock_path
 from ok_ml.lookout import REASON, Lookout
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 
 _STARTED_BY = {"dagster/sensor_name", "dagster/schedule_name", "dagster/from_automation_condition", "ok_ml/command"}
+# What may pass by itself (a broker, storage or server that does not answer, a remote file) is tried again within the run; what
+# is raised as permanent is not: Dagster asks for both, a policy here and `allow_retries` of the failure.
+RETRIES: Final = dg.RetryPolicy(max_retries=3, delay=2.0, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 @dataclass(frozen=True)
@@ -49,22 +54,35 @@ class Workbench:
         scope, tables = keys_here[0][0], [path[-1] for path in keys_here]
         name = context.op_execution_context.op_def.name.removeprefix(f"{scope}__")
         days = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
-        with measured(self.project, Step(scope, name, tables, days)), failures():
+        with measured(self.project, Step(scope, name, tables, days)), failures(), self._alone(context, scope):
+            yield
+
+    @contextmanager
+    def _alone(self, context: dg.AssetExecutionContext, scope: str) -> Iterator[None]:
+        """One step at a time makes tables of an experiment or a dataset: a step of the daemon waits for `ok-ml run`."""
+
+        def say(who: Holder) -> None:
+            context.log.info(f"waiting for {who}, which is at work on {scope}")
+
+        with held(lock_path(self.project.state_dir, scope), busy=say, command=f"Dagster run {context.run_id[:8]}"):
             yield
 
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn deliberate errors into Dagster failures: transient ones may be retried, permanent ones never."""
+    """Turn errors into Dagster failures: what may pass by itself is retried, everything else, mistakes included, is not."""
     try:
         yield
+    except dg.Failure:
+        raise
     except OkMlError as error:
         raise dg.Failure(description=str(error), allow_retries=error.retryable) from error
-    except OSError as error:
-        fault = no_room(error)
-        if fault is None:
-            raise
-        raise dg.Failure(description=str(fault), allow_retries=False) from fault
+    except Exception as error:
+        fault = write_fault(error)
+        if fault is not None:
+            raise dg.Failure(description=str(fault), allow_retries=False) from fault
+        told = "".join(traceback.format_exception_only(error)).strip()
+        raise dg.Failure(description=told, allow_retries=may_pass(error)) from error
 
 
 def experiment_asset(
@@ -93,6 +111,7 @@ def experiment_asset(
         freshness_policy=freshness(fresh_days, day_seconds(bench.project, pipeline.dataset_scope)),
         automation_condition=condition if automatic else None,
         pool=pool,
+        retry_policy=RETRIES,
     )
     return decorate
 

@@ -22,6 +22,8 @@ Every message says four things: what and where, expected and received, why it ma
 """
 
 import errno
+import os
+from pathlib import Path
 from typing import ClassVar, Final
 
 
@@ -126,14 +128,69 @@ class Stale(TransientError):
 
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MAY_NOT: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+# what SQLite says, also inside SQLAlchemy's errors, and numpy's own words for a short write, which carry no number
+_NO_ROOM_SAID: Final = ("database or disk is full", " requested and ")
+_MAY_NOT_SAID: Final = ("attempt to write a readonly database", "unable to open database file")
 
 
-def no_room(error: OSError) -> EnvironmentFault | None:
-    """The fault behind an error of writing, if the disk is full or a limit on size is reached; else None."""
-    if error.errno not in _NO_ROOM and " requested and " not in str(error):  # numpy's own words, which carry no number
-        return None
+def write_fault(error: BaseException) -> EnvironmentFault | None:
+    """The fault of the machine behind an error: a full disk, or a file or folder that this user may not use; else None."""
+    one: BaseException | None = error
+    while one is not None:
+        number, text = getattr(one, "errno", None), str(one)
+        is_sqlite = "OperationalError" in type(one).__name__
+        if (isinstance(one, OSError) and (number in _NO_ROOM or _NO_ROOM_SAID[1] in text)) or (
+            is_sqlite and _NO_ROOM_SAID[0] in text
+        ):
+            return _no_room(text)
+        if isinstance(one, OSError) and number in _MAY_NOT and one.filename is not None:
+            return _may_not(Path(os.fsdecode(one.filename)), one.strerror or text)
+        if is_sqlite and any(said in text for said in _MAY_NOT_SAID):
+            return _may_not(None, text.splitlines()[0])
+        one = one.__cause__
+    return None
+
+
+def _no_room(text: str) -> EnvironmentFault:
     return EnvironmentFault(
-        f"no room on the disk: {' '.join(str(error).split())}",
+        f"no room on the disk: {' '.join(text.split())}",
         why="what was being written is not committed; everything committed before it is whole and still served",
         remedy="free some space (`df -h` tells where, `ok-ml doctor` how much is needed); the same command goes on from there",
     )
+
+
+def _may_not(path: Path | None, text: str) -> EnvironmentFault:
+    what = f"{path}: {text} ({_owner(path)})" if path is not None else text
+    return EnvironmentFault(
+        what,
+        why="this user may not use a file or folder that the command needs; what was committed is whole",
+        remedy="`ok-ml doctor` says which folder, whose it is and what mends it; or run as the user who owns it",
+    )
+
+
+def _owner(path: Path) -> str:
+    """Whose the nearest existing folder is, and who we are."""
+    try:
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        return f"{path} belongs to user {path.stat().st_uid}, this is user {os.getuid()}"
+    except OSError:
+        return f"this is user {os.getuid()}"
+
+
+_PASSING: Final = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ReadTimeoutError", "MaxRetryError")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error that is not one of ours may pass by itself: a server that does not answer, a database that is busy."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, ConnectionError | TimeoutError) or type(one).__name__ in _PASSING:
+            return True
+        if "OperationalError" in type(one).__name__ and "database is locked" in str(one):
+            return True
+        # MLflow wraps what its HTTP client raised without naming it as the cause
+        wraps = type(one).__name__ == "MlflowException" and "API request to" in str(one)
+        one = one.__cause__ or (one.__context__ if wraps else None)
+    return False

@@ -53,6 +53,19 @@ def find_java(*, why: str, otherwise: str = "") -> Java:
     return Java(program, said)
 
 
+def utf8_locale() -> dict[str, str]:
+    """Variables with which a JVM reads the letters of paths: with LC_ALL=C those beyond ASCII would be lost to it."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    said = next((value for value in names if value), "")
+    return {} if "utf" in said.lower() else {"LC_ALL": "C.UTF-8"}
+
+
+def java_option(text: str) -> str:
+    """One option as it stands in a line of options that Spark splits at blanks, as a shell would."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if escaped != text or any(letter.isspace() or letter == "'" for letter in text) else text
+
+
 def java_version(text: str) -> int | None:
     """The feature release in what `java -version` prints: 17 of "17.0.15", 8 of "1.8.0_392"; None if there is none."""
     found = re.search(r'version "(?:1\.)?(\d+)', text)

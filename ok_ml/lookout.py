@@ -23,6 +23,7 @@ from dagster._core.storage.asset_check_execution_record import (
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.errors import OkMlError
+from ok_ml.locks import holder, lock_path
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.retraining import Facts, Try, called_for, reason
 from ok_ml.pipelines.situation import Batch, batch_of, gather
@@ -55,7 +56,7 @@ class Sight:
     asked
         Whether predictions of `batch` were asked for before, however that ended.
     busy
-        The unfinished run that makes its tables or what they are made from; None if there is none.
+        The unfinished run, or the command, that makes its tables or what they are made from; None if there is none.
     """
 
     facts: Facts
@@ -96,7 +97,8 @@ class Lookout:
         batch = batch_of(pipeline)
         return Sight(
             gather(pipeline, tries_of(asked), partial(_complaint, instance, experiment)), batch,
-            _was_asked(instance, experiment, batch), _busy(instance, experiment, pipeline.dataset_scope),
+            _was_asked(instance, experiment, batch),
+            _held(self._project, experiment) or _busy(instance, experiment, pipeline.dataset_scope),
         )  # fmt: skip
 
     def _current(self, experiment: str) -> "Project":
@@ -158,6 +160,12 @@ def _comes_again(record: dg.RunRecord) -> bool:
 def _was_asked(instance: dg.DagsterInstance, experiment: str, batch: Batch) -> bool:
     tags = {BATCH: f"{experiment}:{batch.key}"}
     return bool(batch.key) and bool(instance.get_run_records(dg.RunsFilter(tags=tags), limit=1))
+
+
+def _held(project: "Project", experiment: str) -> str | None:
+    """The command outside of Dagster that is at work on an experiment, also between two of its runs."""
+    who = holder(lock_path(project.state_dir, experiment))
+    return f"{who} is at work" if who is not None else None
 
 
 def _busy(instance: dg.DagsterInstance, experiment: str, dataset: str) -> str | None:

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import Workbench, committed, days_of, is_asked_for, progress
+from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, is_asked_for, progress
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
 
 _DESCRIPTIONS = {
@@ -57,6 +57,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
                "A real deployment has its logs here; everything after it reads both through the same mapping.")],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )  # fmt: skip
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.repairing import deliver_again
@@ -99,6 +100,7 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
         specs=[spec],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )
     def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.datasets.ingest import ingest_events
@@ -121,6 +123,7 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
         specs=specs,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )
     def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.datasets.snapshots import build_snapshots

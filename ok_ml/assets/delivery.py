@@ -105,9 +105,13 @@ def _live(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefiniti
 
     @_asset(bench, pipeline, c.LIVE_PREDICTIONS, deps, follow(pipeline.name, c.PUBLICATION))
     def live_predictions(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        from ok_ml.pipelines.publishing import wait_live
+        from ok_ml.pipelines.publishing import publish_overtaken, wait_live
 
         with bench.step(context):
+            again = publish_overtaken(pipeline, progress=progress(context))
+            if again is not None:  # an observation, see `_settle`
+                key = keys.asset_key(pipeline.name, c.PUBLICATION)
+                context.log_event(dg.AssetObservation(key, metadata={"dagster/row_count": again.rows, **again.details}))
             manifest = wait_live(pipeline)
         return committed(context, context.asset_key, [manifest])
 

@@ -8,7 +8,7 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
-from ok_ml.dagster_io import Workbench, committed, days_of, plot_metadata, progress, started, table_metadata
+from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress, started, table_metadata
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 from ok_ml.resources.spark import SparkResource
 
@@ -56,6 +56,7 @@ def _features(
         specs=specs,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
         pool="spark",
     )
     def features(context: dg.AssetExecutionContext, spark: SparkResource) -> Iterator[dg.MaterializeResult[Any]]:
@@ -83,6 +84,7 @@ def _statistics(
         specs=[spec],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )
     def feature_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.feature_pictures import plot_features

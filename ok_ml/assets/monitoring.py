@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import Workbench, committed, days_of, plot_metadata, progress, table_metadata
+from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress, table_metadata
 from ok_ml.pipelines.event_series import CODE_VERSION
 
 _SHOWN = 15  # deviations in the asset's metadata
@@ -36,6 +36,7 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
         specs=[spec],
         partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset)),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )
     def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.event_series import build_event_statistics

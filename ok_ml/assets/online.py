@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import Workbench, committed, days_of, plot_metadata, progress
+from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress
 from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
 _PRODUCT = (
@@ -43,6 +43,7 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
         specs=[spec],
         partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(scope)),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )
     def product_metrics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.product import build_product_metrics
@@ -80,6 +81,7 @@ def online_metrics_asset(bench: Workbench, pipeline: SourceRecommendation) -> dg
         specs=[spec],
         partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(data)),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
     )
     def online_metrics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.online import build_online_metrics

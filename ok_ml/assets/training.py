@@ -81,8 +81,10 @@ def _embeddings(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDe
     @_asset(bench, pipeline, c.EMBEDDINGS, [*_data(pipeline, c.EVENTS), *_own(pipeline, keys.CONFIG)])
     def embeddings(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.MaterializeResult[Any]:
         from ok_ml.pipelines.fitting import fit_cuts
+        from ok_ml.pipelines.promoting import require_promotable
 
         with bench.step(context):
+            require_promotable(bench.project)
             manifest = fit_cuts(pipeline.pinned(), spark.session, progress=progress(context))
         return committed(context, context.asset_key, [manifest])
 

@@ -129,12 +129,15 @@ class Watcher:
             return
         step = event.step_key or ""
         kind = event.event_type_value
-        if kind == "STEP_START":
+        if kind in {"STEP_START", "STEP_RESTARTED"}:
             self._began[step] = entry.timestamp
             self._reminded = time.monotonic()
             self._reporter.say(f"working    {step.replace('__', '/')}")
         elif kind == "ASSET_MATERIALIZATION":
             self._count(step, event)
+        elif kind == "STEP_UP_FOR_RETRY":
+            told = next(iter(str(_innermost(event.step_retry_data.error)).splitlines()), "")
+            self._reporter.say(f"again      {step.replace('__', '/')}: {told}")
         elif kind in {"STEP_SUCCESS", "STEP_FAILURE"}:
             began = self._began.pop(step, entry.timestamp)
             if kind == "STEP_SUCCESS" and step in self._rows:

@@ -13,6 +13,7 @@ from typing import Final
 
 from ok_ml.cli.doctor_machine import MACHINE_CHECKS
 from ok_ml.cli.doctor_project import PROJECT_CHECKS
+from ok_ml.cli.doctor_spark import SPARK_SECONDS, spark_session
 from ok_ml.cli.machine import Finding, Machine
 
 LIMIT_SECONDS: Final = 2.5
@@ -53,6 +54,18 @@ def examine(machine: Machine, *, limit_seconds: float = LIMIT_SECONDS) -> Diagno
     found += [Finding(name, "warn", f"no answer within {limit_seconds:g} s", remedy) for name in waiting]
     ordered = sorted(found, key=lambda finding: (_ORDER.index(finding.state), finding.name))
     return Diagnosis(tuple(ordered), time.monotonic() - started)
+
+
+def with_spark(machine: Machine, diagnosis: Diagnosis, say: Callable[[str], None]) -> Diagnosis:
+    """Start what will run, a JVM with a Spark session, where nothing else is missing."""
+    if machine.project is None or diagnosis.exit_code or machine.project.environment.spark.master.startswith("sc://"):
+        return diagnosis
+    say(f"trying a Spark session, for at most {SPARK_SECONDS:.0f} s (--quick leaves it out)")
+    started = time.monotonic()
+    findings = sorted(
+        [*diagnosis.findings, spark_session(machine)], key=lambda one: (_ORDER.index(one.state), one.name)
+    )
+    return Diagnosis(tuple(findings), diagnosis.seconds + time.monotonic() - started)
 
 
 def _run(name: str, check: Check, machine: Machine, results: "queue.SimpleQueue[tuple[str, list[Finding]]]") -> None:

@@ -1,14 +1,18 @@
 """The doctor's checks of the machine: programs, packages, disk, memory, clock."""
 
+import os
 import re
 import resource
+import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from ok_ml.cli.machine import Finding, Machine, normalised
+from ok_ml.governance.lineage import git_trouble
 from ok_ml.java import LEAST_JAVA, java_version
+from ok_ml.this_user import has_entry, name_of_user
 
 LEAST_PYTHON: Final = (3, 11)
 GIB: Final = 1024**3
@@ -97,12 +101,18 @@ def git(machine: Machine) -> Iterator[Finding]:
             "git", "fail", "no git on the path: the commit is a part of every model's record", "apt-get install git"
         )
         return
-    commit = _first_words([program, "-C", str(machine.root), "rev-parse", "--short", "HEAD"]).strip()
-    if not re.fullmatch(r"[0-9a-f]{4,40}", commit):
-        text = f"{machine.root} is no git repository with a commit: no model can be promoted with its code recorded"
-        yield Finding("git", "warn", text, "git init && git add -A && git commit -m 'First commit'")
+    trouble = git_trouble(machine.root, program)
+    if trouble is not None:
+        yield Finding("git", "warn", f"{trouble.problem}: a model's record cannot name its code", trouble.remedy)
     else:
+        commit = _first_words([program, "-C", str(machine.root), "rev-parse", "--short", "HEAD"]).strip()
         yield Finding("git", "ok", f"commit {commit}")
+
+
+def user(_machine: Machine) -> Iterator[Finding]:
+    """Who this is: a container's user may have no entry in the list of users, which is worked around."""
+    told = "" if has_entry() else ": no entry in the list of users, so Spark and Hadoop are told a name and a home"
+    yield Finding("user", "ok", f"{name_of_user()} ({os.getuid()}){told}")
 
 
 def libgomp(machine: Machine) -> Iterator[Finding]:
@@ -118,12 +128,12 @@ def libgomp(machine: Machine) -> Iterator[Finding]:
 def disk(machine: Machine) -> Iterator[Finding]:
     """Free space where state and downloads go."""
     least, wanted = _DISK_GIB
-    for name, folder, need in (("disk", machine.state_dir, wanted), ("disk (cache)", machine.cache_dir, 0.5)):
+    for name, folder, need, variable in (
+        ("disk", machine.state_dir, wanted, "OK_ML_STATE"), ("disk (cache)", machine.cache_dir, 0.5, "OK_ML_CACHE"),
+    ):  # fmt: skip
         free = machine.disk(folder) / GIB
         if free < min(least, need):
-            remedy = (
-                f"free space: du -xh --max-depth=2 {folder.parent} | sort -h | tail; or set OK_ML_STATE to another disk"
-            )
+            remedy = f"free space (df -h {shlex.quote(str(folder))}), or set {variable} to another disk"
             yield Finding(
                 name, "fail", f"{free:.1f} GiB free at {folder}, expected {min(least, need):g} at least", remedy
             )
@@ -132,7 +142,7 @@ def disk(machine: Machine) -> Iterator[Finding]:
                 name,
                 "warn",
                 f"{free:.1f} GiB free at {folder}, {need:g} are comfortable",
-                "ok-ml clean, or set OK_ML_STATE",
+                f"free space, or set {variable} to another disk",
             )
         else:
             yield Finding(name, "ok", f"{free:.0f} GiB free at {folder}")
@@ -170,7 +180,9 @@ def clock(machine: Machine) -> Iterator[Finding]:
     program = machine.which("git")
     commit = _first_words([program, "-C", str(machine.root), "log", "-1", "--format=%ct"]).strip() if program else ""
     ahead = int(commit) - now if commit.isdigit() else 0.0
-    if ahead > _SKEW_SECONDS:
+    if not commit.isdigit():
+        yield Finding("clock", "ok", "no commit to compare it with")
+    elif ahead > _SKEW_SECONDS:
         text = f"the clock is {ahead / 3600:.1f} h behind the last commit: ages, generations and certificates would be wrong"
         yield Finding("clock", "fail", text, "timedatectl set-ntp true")
     else:
@@ -204,6 +216,6 @@ def _some(names: list[str], most: int = 4) -> str:
 
 
 MACHINE_CHECKS: Final[dict[str, Callable[[Machine], Iterable[Finding]]]] = {
-    "python": python, "packages": packages, "java": java, "git": git, "libgomp": libgomp, "disk": disk, "memory": memory,
+    "python": python, "packages": packages, "java": java, "git": git, "user": user, "libgomp": libgomp, "disk": disk, "memory": memory,
     "open files": files, "clock": clock, "chromium": chromium,
 }  # fmt: skip

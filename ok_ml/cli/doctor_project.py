@@ -1,7 +1,7 @@
 """The doctor's checks of the project: configuration, state folder, ports, services, secrets."""
 
-import os
 import re
+import shlex
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from ok_ml.cli.machine import Finding, Machine
 from ok_ml.cli.ports import port_needs
-from ok_ml.ports import is_free, listener
+from ok_ml.ports import holder, is_free, listener
+from ok_ml.writable import remedy, untellable, unwritable
 
 if TYPE_CHECKING:
     import psutil
@@ -33,15 +34,15 @@ def configuration(machine: Machine) -> Iterator[Finding]:
 
 
 def state(machine: Machine) -> Iterator[Finding]:
-    """Whether the state folder and the cache can be written."""
-    for name, folder in (("state folder", machine.state_dir), ("cache", machine.cache_dir)):
-        existing = folder
-        while not existing.exists():
-            existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            variable = "OK_ML_STATE" if name == "state folder" else "OK_ML_CACHE"
-            remedy = f"sudo chown -R $USER {existing}, or set {variable} to a folder of yours"
-            yield Finding(name, "fail", f"{existing} cannot be written", remedy)
+    """Whether the state folder and the cache can be written, and their paths can be told to every program."""
+    for name, folder, variable in (
+        ("state folder", machine.state_dir, "OK_ML_STATE"), ("cache", machine.cache_dir, "OK_ML_CACHE"),
+    ):  # fmt: skip
+        problem = unwritable(folder)
+        if problem is not None:
+            yield Finding(name, "fail", problem, remedy(folder, variable))
+        elif strange := untellable(folder):
+            yield Finding(name, "fail", strange, f"set {variable} to a folder with another name")
         else:
             yield Finding(name, "ok", str(folder))
 
@@ -56,12 +57,9 @@ def ports(machine: Machine) -> Iterator[Finding]:
         if process is not None and _is_ours(process, machine):
             yield Finding(f"port {need.port}", "ok", f"{need.name}: held by this project (pid {process.pid})")
             continue
-        who = f"pid {process.pid} ({process.name()})" if process is not None else "a process that this user may not see"
-        stop = f"kill {process.pid}" if process is not None else f"ss -ltnp 'sport = :{need.port}'"
-        remedy = (
-            f"{stop}, or set another {need.key} in configs/environments/{machine.project.environment.environment}.yml"
-        )
-        yield Finding(f"port {need.port}", "fail", f"{need.name}: taken by {who}", remedy)
+        file = f"configs/environments/{machine.project.environment.environment}.yml"
+        mends = f"set another {need.key} in {file}, or stop that program if it is yours and not needed"
+        yield Finding(f"port {need.port}", "fail", f"{need.name}: taken by {holder(need.port)}", mends)
     if not taken:
         needs = ", ".join(str(need.port) for need in port_needs(machine.project.environment))
         yield Finding("ports", "ok", f"free: {needs}")
@@ -77,8 +75,8 @@ def services(machine: Machine) -> Iterator[Finding]:
         try:
             socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
         except OSError as error:
-            remedy = f"start it, open the way to it (nc -vz {host} {port}), or correct {key}"
-            yield Finding(key, "fail", f"{host}:{port} does not answer: {error}", remedy)
+            mends = f"start it, open the way to it (nc -vz {shlex.quote(host)} {port}), or correct {key}"
+            yield Finding(key, "fail", f"{host}:{port} does not answer: {error}", mends)
         else:
             yield Finding(key, "ok", f"{host}:{port} answers")
     if environment.kafka.mode == "embedded":
@@ -94,7 +92,7 @@ def _addresses(environment: "EnvironmentConfig") -> Iterator[tuple[str, tuple[st
         ("mlflow.tracking_uri", environment.mlflow.tracking_uri),
     ):
         parts = urlsplit(uri or "")
-        if parts.hostname and parts.scheme != "sqlite":
+        if parts.hostname and not parts.scheme.startswith("sqlite"):
             yield key, (parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme, 443))
 
 
@@ -139,8 +137,8 @@ def alerts(machine: Machine) -> Iterator[Finding]:
     for channel in machine.project.environment.alerts.channels:
         name = f"alerts {channel.name}"
         if not machine.environ.get(channel.url_env):
-            remedy = f"export {channel.url_env}=... (an address that Apprise knows, such as slack://...)"
-            yield Finding(name, "warn", f"{channel.url_env} is not set: this channel is off", remedy)
+            mends = f"export {channel.url_env}=... (an address that Apprise knows, such as slack://...)"
+            yield Finding(name, "warn", f"{channel.url_env} is not set: this channel is off", mends)
         else:
             yield Finding(name, "ok", f"{channel.url_env} is set")
 

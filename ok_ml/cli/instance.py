@@ -1,8 +1,12 @@
 """The local Dagster instance: one folder, one `dagster.yaml` that is written from the project's configuration."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -10,7 +14,11 @@ from ok_ml.config.models import Project
 from ok_ml.errors import EnvironmentFault
 from ok_ml.whole_files import replace_file
 
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
 DAGSTER_HOME: Final = "DAGSTER_HOME"
+_DATABASES: Final = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 # A run starts a Spark session of its own, which takes a core and 1-2 GiB: on a small machine one run at a time.
 _CORES_FOR_TWO_RUNS: Final = 4
@@ -21,7 +29,7 @@ telemetry: {{enabled: false}}
 nux: {{enabled: false}}
 
 storage:
-  sqlite: {{base_dir: {home}}}
+  {storage}
 local_artifact_storage:
   module: dagster._core.storage.root
   class: LocalArtifactStorage
@@ -107,6 +115,41 @@ def instance_yaml(home: Path, *, cores: int) -> str:
     def quoted(path: Path) -> str:
         return orjson.dumps(str(path)).decode()
 
+    storage = f"sqlite: {{base_dir: {quoted(home)}}}"
+    if "%" in str(home):
+        storage = (
+            f"custom: {{module: ok_ml.cli.dagster_storage, class: SqliteStorage, config: {{base_dir: {quoted(home)}}}}}"
+        )
     return _TEMPLATE.format(
-        home=quoted(home), logs=quoted(home / "logs"), concurrent_runs=2 if cores >= _CORES_FOR_TWO_RUNS else 1
+        storage=storage,
+        home=quoted(home),
+        logs=quoted(home / "logs"),
+        concurrent_runs=2 if cores >= _CORES_FOR_TWO_RUNS else 1,
     )
+
+
+@contextmanager
+def reading_instance(home: Path) -> Iterator["DagsterInstance"]:
+    """The instance of a home, for who perhaps may only read: Dagster writes into its databases when it opens them.
+
+    Where they cannot be written it is an instance of its own on copies of them, which are gone after the block.
+    """
+    from dagster import DagsterInstance
+
+    databases = [path for name in _DATABASES if (path := home / name).exists()]
+    if all(os.access(path, os.W_OK) for path in (home, *databases, *(path.parent for path in databases))):
+        with DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+        return
+    with tempfile.TemporaryDirectory(prefix="ok-ml-status-") as folder:
+        aside = Path(folder)
+        for path in databases:
+            copy = aside / path.relative_to(home)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            log = path.with_name(f"{path.name}-wal")
+            if log.exists():
+                shutil.copyfile(log, copy.with_name(log.name))
+        (aside / "dagster.yaml").write_text(instance_yaml(aside, cores=1), encoding="utf-8")
+        with DagsterInstance.from_config(folder) as instance:
+            yield instance

@@ -110,8 +110,10 @@ class Machine:
         """Where downloads are kept: OK_ML_CACHE, else ok-ml below the user's cache."""
         if value := self.environ.get("OK_ML_CACHE"):
             return Path(value)
-        home = Path(self.environ.get("HOME", "~")).expanduser()
-        return Path(self.environ.get("XDG_CACHE_HOME") or home / ".cache") / "ok-ml"
+        if value := self.environ.get("XDG_CACHE_HOME"):
+            return Path(value) / "ok-ml"
+        home = self.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - it leaves ~ where there is no home
+        return Path(home) / ".cache" / "ok-ml"
 
     def which(self, program: str) -> str | None:
         """A program on the path."""

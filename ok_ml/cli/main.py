@@ -12,7 +12,8 @@ from click.exceptions import NoSuchCommand
 from ok_ml.cli.context import Settings
 from ok_ml.cli.failures import hide_tracebacks, report, report_interrupt, report_usage
 from ok_ml.cli.output import ReaderLeft, colour_wanted, say
-from ok_ml.errors import OkMlError, no_room
+from ok_ml.errors import OkMlError, write_fault
+from ok_ml.this_user import settle_names
 
 # name -> where it is; in the order in which a newcomer meets them
 COMMANDS: Final = {
@@ -118,6 +119,7 @@ def entry() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line; deliberate errors become exit codes, others are left to Python (see `hide_tracebacks`)."""
     debug = "--debug" in arguments
+    settle_names()
     if not debug:
         hide_tracebacks()
     try:
@@ -136,8 +138,8 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return report(error)
-    except OSError as error:
-        fault = no_room(error)
+    except Exception as error:
+        fault = write_fault(error)
         if debug or fault is None:
             raise
         return report(fault)

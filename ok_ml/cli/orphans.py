@@ -39,6 +39,11 @@ def close_mlflow(project: "Project", run_ids: list[str]) -> None:
         resource.close_leftovers(run_id)
 
 
+def is_killed(run: "dg.DagsterRun") -> bool:
+    """Whether it is an unfinished run of `ok-ml run` whose process does not exist any more."""
+    return _PROCESS_TAG in run.tags and not _exists(run.tags[_PROCESS_TAG])
+
+
 def _exists(name: str) -> bool:
     pid = name.partition(" ")[0]
     return pid.isdigit() and _name_of(int(pid)) == name

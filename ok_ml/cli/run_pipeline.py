@@ -14,7 +14,9 @@ from typing import Final
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure, run_work
+from ok_ml.cli.machine_ready import require_tools
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
+from ok_ml.cli.work_locks import alone_with, one_at_a_time
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError, GateRefused
 from ok_ml.lake import WHOLE
@@ -32,9 +34,9 @@ class PipelineRun:
 
     def __init__(
         self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True,
-        budget: float = PICK_SECONDS, pick: bool = False,
+        budget: float = PICK_SECONDS, pick: bool = False, wait: bool = False,
     ) -> None:  # fmt: skip
-        self.publish, self.budget, self.pick = publish, budget, pick
+        self.publish, self.budget, self.pick, self.wait = publish, budget, pick, wait
         self.pipeline = open_pipeline(project, experiment)
         self.project, self.experiment, self.force, self.reporter = project, experiment, force, reporter
         self.summary = RunSummary(experiment, project.size, self.pipeline.config.seed)
@@ -45,10 +47,14 @@ class PipelineRun:
         """Do everything that is not current and return the summary; raises the first deliberate error."""
         started = time.monotonic()
         with ExitStack() as stack:
+            stack.enter_context(alone_with(self.project, self.experiment, wait=self.wait, say=self.reporter.say))
             stack.enter_context(self.memory)
             services = stack.enter_context(self._services())
-            refused = self._deliver()
-            for phase in (self._recipe, self._product, self._online, self._features, self._watch, self._training):
+            with one_at_a_time(self.project, self.pipeline.dataset_scope, self.reporter.say):
+                refused = self._deliver()
+                for work in self._product():
+                    self._execute(work)
+            for phase in (self._recipe, self._online, self._features, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
@@ -212,7 +218,7 @@ class PipelineRun:
 
     def _execute(self, work: Work) -> None:
         if self._graph is None:
-            self._require_machine()
+            require_tools(self.project, self.reporter.say)
         graph = self._graph or Graph(self.project)
         self._graph = graph
         graph.register(self.pipeline.dataset_scope, work)
@@ -223,16 +229,6 @@ class PipelineRun:
         if not result.success:
             serving = self.pipeline.lake.find(self.experiment, c.LIVE_PREDICTIONS) is not None
             raise first_failure(result, serving=serving)
-
-    def _require_machine(self) -> None:
-        """Before the first work: what only Spark and the broker, minutes later, would find missing."""
-        from ok_ml.delivery.broker import require_broker_startable
-        from ok_ml.java import find_java
-
-        environment = self.project.environment
-        if not environment.spark.master.startswith("sc://"):
-            find_java(why="features and batch inference run in Spark, which runs in Java")
-        require_broker_startable(environment.kafka, self.project.state_dir)
 
     def _stage_done(self, stage: str, rows: int | None, seconds: float) -> None:
         row = StageRow(stage, rows, seconds, self.memory.take_window())
@@ -297,7 +293,7 @@ def _no_days(dataset: DatasetConfig) -> DataError:
 
 def run(
     project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True,
-    budget: float = PICK_SECONDS, pick: bool = False,
+    budget: float = PICK_SECONDS, pick: bool = False, wait: bool = False,
 ) -> RunSummary:  # fmt: skip
     """Run one experiment from its log to what is served.
 
@@ -317,11 +313,13 @@ def run(
         CPU seconds to pick a recipe, where the YAML has some.
     pick
         Pick again, also where a recipe is in force.
+    wait
+        Wait while somebody else is at work on the experiment, instead of refusing.
     """
     reporter = Reporter(quiet=quiet)
     try:
         work = PipelineRun(
-            project, experiment, force=force, reporter=reporter, publish=publish, budget=budget, pick=pick
+            project, experiment, force=force, reporter=reporter, publish=publish, budget=budget, pick=pick, wait=wait
         )
         summary = work.run()
         summary.write(project.state_dir, time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + experiment)

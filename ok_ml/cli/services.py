@@ -1,5 +1,6 @@
 """`ok-ml ui`: which processes belong together, what they need, and where they are found."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -8,12 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import orjson
+import psutil
+
 from ok_ml.cli.children import Child, http_answers, socket_answers, tcp_answers
 from ok_ml.cli.instance import DAGSTER_HOME, prepare_instance
+from ok_ml.cli.machine_ready import require_folders
 from ok_ml.cli.output import say, write_json, write_line
-from ok_ml.cli.ports import LOCAL, port_needs, require_free
+from ok_ml.cli.ports import LOCAL, PortNeed, port_needs, require_free
 from ok_ml.cli.single import alone, record_children
 from ok_ml.cli.supervisor import State, Supervisor, run_supervisor
+from ok_ml.delivery.keep import KAFKA, MATERIALISER, folder_of, guards_in_use
+from ok_ml.delivery.shared import guard_of
 from ok_ml.incidents.journal import Journal
 
 if TYPE_CHECKING:
@@ -45,8 +52,9 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
     EnvironmentFault
         A port is taken, or another supervisor works on the same state; nothing was started.
     """
+    require_folders(project)
     with alone(project.state_dir, say):
-        require_free(port_needs(project.environment))
+        require_free(_wanted_ports(project))
         children = ui_children(project, clock=clock)
         say(f"Starting {len(children)} processes; logs are in {_shown(project, project.state_dir / 'logs')}")
 
@@ -57,7 +65,25 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
         return run_supervisor(
             children, logs=project.state_dir / "logs", say=say, on_ready=announce,
             on_change=lambda supervisor: record_children(project.state_dir, supervisor), journal=Journal(project.state_dir),
+            spared=lambda: _in_use(project),
         )  # fmt: skip
+
+
+def _wanted_ports(project: "Project") -> list[PortNeed]:
+    """What must be free now: a broker of this state folder that a run uses is shared, not started."""
+    needs = port_needs(project.environment)
+    shares = guard_of(folder_of(project, KAFKA)) is not None
+    return [need for need in needs if not (shares and need.key.startswith("kafka."))]
+
+
+def _in_use(project: "Project") -> set[psutil.Process]:
+    """Broker and materialiser, if a command outside still uses them; they end with the last such command."""
+    found: set[psutil.Process] = set()
+    for name, guard in guards_in_use(project).items():
+        with contextlib.suppress(psutil.Error):
+            found |= {guard, *guard.children(recursive=True)}
+            say(f"{name} stays (pid {guard.pid}): another command uses it, and it ends with that one.")
+    return found
 
 
 # -- children ----------------------------------------------------------------------------------------------------
@@ -108,19 +134,19 @@ def _service(project: "Project") -> Child:
 
 def _kafka(project: "Project") -> Child:
     host, port = project.environment.kafka.servers[0]
-    made = _module(project, "kafka", "ok_ml.delivery.broker", "--project", str(project.root))
+    made = _module(project, KAFKA, "ok_ml.delivery.keep", KAFKA, "--project", str(project.root))
     ports = (port, project.environment.kafka.controller_port)
-    return _child(made, ready=tcp_answers(host, port), ports=ports, stop_seconds=15.0)
+    return _child(made, ready=tcp_answers(host, port), ports=ports, stop_seconds=18.0)
 
 
 def _materialiser(project: "Project") -> Child:
-    after = ("kafka",) if project.environment.kafka.mode == "embedded" else ()
-    made = _module(project, "materialiser", "ok_ml.delivery.materialiser", "--project", str(project.root))
-    return _child(made, after=after)
+    after = (KAFKA,) if project.environment.kafka.mode == "embedded" else ()
+    made = _module(project, MATERIALISER, "ok_ml.delivery.keep", MATERIALISER, "--project", str(project.root))
+    return _child(made, after=after, stop_seconds=18.0)
 
 
 def _collector(project: "Project", dataset: str) -> Child:
-    after = ("kafka",) if project.environment.kafka.mode == "embedded" else ()
+    after = (KAFKA,) if project.environment.kafka.mode == "embedded" else ()
     made = _module(project, f"collector-{dataset}", "ok_ml.collecting.running", dataset, "--project", str(project.root))
     return _child(made, after=after)
 
@@ -191,7 +217,8 @@ def _code_socket(home: Path) -> Path:
 
 def _write_workspace(home: Path, socket: Path) -> Path:
     path = home / "workspace.yaml"
-    text = f"# Written by ok-ml at every start.\nload_from:\n  - grpc_server: {{socket: '{socket}', location_name: {LOCATION}}}\n"
+    quoted = orjson.dumps(str(socket)).decode()
+    text = f"# Written by ok-ml at every start.\nload_from:\n  - grpc_server: {{socket: {quoted}, location_name: {LOCATION}}}\n"
     path.write_text(text, encoding="utf-8")
     return path
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ok_ml import keys
+from ok_ml.cli.orphans import is_killed
 from ok_ml.errors import EnvironmentFault
 from ok_ml.serving.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 
@@ -31,7 +32,7 @@ def collect(project: "Project") -> list[StatusRow]:
     EnvironmentFault
         Dagster has no instance here yet.
     """
-    from ok_ml.cli.instance import instance_home
+    from ok_ml.cli.instance import instance_home, reading_instance
 
     home = instance_home(project)
     if not (home / "dagster.yaml").is_file():
@@ -40,13 +41,11 @@ def collect(project: "Project") -> list[StatusRow]:
             why="the state of an asset is what its last run recorded",
             remedy="make one: `ok-ml run --size tiny` (a few minutes), or `make ui`",
         )
-    from dagster import DagsterInstance
-
     from ok_ml.definitions import build_definitions
     from ok_ml.serving.incident_items import incident_items
     from ok_ml.serving.watch import collector_items, heartbeat_item
 
-    with DagsterInstance.from_config(str(home)) as instance:
+    with reading_instance(home) as instance:
         assets = _rows(_Reading(instance, build_definitions(project)))
         beat = [one for one in [heartbeat_item(project)] if one.age_seconds is not None]
         rows = worst_first([*assets, *beat, *collector_items(project)])
@@ -54,9 +53,11 @@ def collect(project: "Project") -> list[StatusRow]:
 
 
 class _Reading:
-    """What is read from the instance, in four queries whatever the number of assets."""
+    """What is read from the instance, in five queries whatever the number of assets."""
 
     def __init__(self, instance: "dg.DagsterInstance", definitions: "dg.Definitions") -> None:
+        from dagster import RunsFilter
+
         self.now = time.time()
         graph = definitions.resolve_asset_graph()
         self.nodes = list(graph.asset_nodes)
@@ -64,6 +65,9 @@ class _Reading:
         records = instance.get_asset_records(keys)
         self.last = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
         self.checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
+        planned = {record.run_id for record in self.checks.values() if _evaluation(record) is None}
+        found = instance.get_runs(RunsFilter(run_ids=sorted(planned))) if planned else []
+        self.going_on = {run.run_id for run in found if not run.is_finished and not is_killed(run)}
         beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
         self.daemon_lives = bool(beats) and self.now - max(beats) < _DAEMON_SILENT_SECONDS
 
@@ -99,10 +103,9 @@ def _of_check(reading: _Reading, key: "dg.AssetCheckKey") -> _Verdict:
     evaluation = _evaluation(record)
     if evaluation is None:
         waited = reading.now - record.create_timestamp
-        text = f"{key.name}: planned {in_words(waited)} ago, never evaluated"
-        return (
-            _Verdict("warn", text) if waited > _PENDING_SECONDS else _Verdict("unknown", f"{key.name}: being evaluated")
-        )
+        if record.run_id in reading.going_on and waited <= _PENDING_SECONDS:
+            return _Verdict("unknown", f"{key.name}: being evaluated")
+        return _Verdict("warn", f"{key.name}: planned {in_words(waited)} ago, never evaluated: its run has ended")
     if evaluation.passed:
         return _Verdict("ok", "")
     if keys.NOTHING_JUDGED in evaluation.metadata:

@@ -15,6 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from ok_ml.cli.children import Child, Running, exit_in_words, in_order, waves
 from ok_ml.cli.process_tree import adopting_orphans, collect_ended, descendants, kill_descendants
 from ok_ml.incidents.journal import Journal, What
@@ -235,7 +237,7 @@ class Supervisor:
 def run_supervisor(
     children: Sequence[Child], *, logs: Path, say: Say | None = None, on_ready: Callable[[Supervisor], None] | None = None,
     on_change: Callable[[Supervisor], None] | None = None, clock: Callable[[], float] = time.monotonic,
-    journal: Journal | None = None,
+    journal: Journal | None = None, spared: Callable[[], set[psutil.Process]] = set,
 ) -> int:  # fmt: skip
     """Run children until SIGINT, SIGTERM or SIGHUP, or until a required one cannot be started.
 
@@ -254,6 +256,8 @@ def run_supervisor(
         Called whenever a child was started or ended.
     journal
         Where deaths and recoveries are written down.
+    spared
+        Processes below the children that others use too: asked at the end, and left running.
 
     Returns
     -------
@@ -270,7 +274,7 @@ def run_supervisor(
             _loop(supervisor, on_ready, on_change)
         finally:
             supervisor.stop()
-            kill_descendants(except_for=before)
+            kill_descendants(except_for=before | spared())
     return 1 if supervisor.failed else 0
 
 

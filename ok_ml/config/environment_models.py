@@ -83,7 +83,7 @@ class MlflowConfig(Frozen):
     @property
     def is_local(self) -> bool:
         """Whether its database is a file, so that `ok-ml ui` serves its pages."""
-        return self.tracking_uri.startswith("sqlite:")
+        return self.tracking_uri.startswith(("sqlite:", "sqlite+"))
 
 
 class DagsterConfig(Frozen):

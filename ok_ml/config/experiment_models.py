@@ -141,7 +141,8 @@ class GateConfig(Frozen):
     not_worse_than_champion: bool = True
     floor_over_popularity: float = Field(default=1.0, ge=0, description="Least ratio of the metric to popularity's.")
     fallback: Literal["simple", "none"] = Field(
-        default="simple", description="Without a champion and below the floor: the best simple list, or nothing at all."
+        default="simple",
+        description="Below the floor, without a learned champion: the best simple list, or nothing at all.",
     )
 
 

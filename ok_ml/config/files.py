@@ -12,6 +12,7 @@ from ok_ml.config.problems import Place, Problem, meant, one_of
 from ok_ml.config.recipes import read_choices
 
 STATE_VARIABLE: Final = "OK_ML_STATE"
+_SQLITE: Final = "sqlite:///"
 BASE: Final = "configs/base.yml"
 SIZES: Final = "sizes"
 RECIPES: Final = "recipes"
@@ -204,11 +205,17 @@ def _expanded(tree: Tree, root: Path) -> tuple[dict[str, Any], list[Problem]]:
     return data, problems
 
 
+def _address(database: Path) -> str:
+    """The address of a SQLite database. In one, `%20` is a blank; MLflow also makes folders of it, unless a driver is named."""
+    text = str(database)
+    return f"sqlite+pysqlite:///{text.replace('%', '%25')}" if "%" in text else f"{_SQLITE}{text}"
+
+
 def _absolute(mlflow: dict[str, Any], root: Path) -> dict[str, str]:
     changed = {}
     uri, artifacts = mlflow.get("tracking_uri"), mlflow.get("artifact_root")
-    if isinstance(uri, str) and uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
-        changed["tracking_uri"] = f"sqlite:///{root / uri.removeprefix('sqlite:///')}"
+    if isinstance(uri, str) and uri.startswith(_SQLITE):
+        changed["tracking_uri"] = _address(root / uri.removeprefix(_SQLITE))
     if isinstance(artifacts, str) and "://" not in artifacts:
         changed["artifact_root"] = str(root / artifacts)
     return changed

@@ -244,9 +244,9 @@ def _map(
     if raw.is_dated:
         sieve.reject(times.partitions(config.partition.grain) != first, "late")
     table = lookups.join(table, sieve)
+    events = map_events(config, table, times, sieve, raw.key)
     for name, seen in (seen_texts or {}).items():
         seen.add(id_words(table[config.events.columns[name]], config.events.id_spelling.get(name)).names)
-    events = map_events(config, table, times, sieve, raw.key)
     (aside, aside_for), lines = sieve.rejections(), rows.unreadable if known[0] in dts else ()
     texts = [*raw_json(table, aside), *unreadable_json(lines)]
     reasons = [*aside_for, *[UNREADABLE] * len(lines)]

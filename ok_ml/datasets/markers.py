@@ -33,6 +33,7 @@ _DOUBTFUL: Final = (
     "неизвестно", "неизвестный", "аноним", "анонимно", "гость", "пусто", "нет", "нуль", "unbekannt", "anonym", "inconnu",
     "anonyme", "desconocido", "anonimo",
 )  # fmt: skip
+_ABBREVIATIONS: Final = ("na", "nil", "nul", "n.a.", "nd")  # of the same, beside a certain marker
 _NUMBERS: Final = (0, -1, -99, -999, -9999, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2**63))
 _COUNTRIES: Final = (
     "US",
@@ -85,11 +86,13 @@ def text_markers(counts: Mapping[tuple[str, ...], int], largest_other: int, *, c
     countries
         Whether codes of countries are ids here, among which NA is Namibia.
     """
-    found = []
+    found, words = [], {texts: texts[0].strip().lower() for texts in counts}
+    company = not countries and any(word in _CERTAIN for word in words.values())
     for texts, count in counts.items():
         outstanding = count >= _TIMES_THE_NEXT * max(largest_other, 1)
-        if outstanding or not (countries and texts[0].strip().upper() == "NA"):
-            found.append(Marker(texts, count, outstanding or texts[0].strip().lower() in _CERTAIN))
+        if outstanding or not (countries and words[texts] == "na"):
+            certain = words[texts] in _CERTAIN or (company and words[texts] in _ABBREVIATIONS)
+            found.append(Marker(texts, count, outstanding or certain))
     return sorted(found, key=lambda marker: (-marker.events, marker.values))
 
 

@@ -106,7 +106,7 @@ def _by(form: str, column: pa.Array, mapping: TimeMapping, key: str) -> Times:
     raise ConfigError(
         f"{key}.time: column {mapping.columns[0]!r} holds {column.type}, which format {form!r} cannot read",
         why="a guess between seconds and milliseconds moves every event by decades",
-        remedy=f"set {key}.time.format to epoch_s, epoch_ms, epoch_us or epoch_ns (epoch_d counts days)",
+        remedy=f"set {key}.time.format to epoch_s, epoch_ms or epoch_us (also epoch_ns, and epoch_d for days)",
     )
 
 

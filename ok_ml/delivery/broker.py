@@ -6,31 +6,28 @@ What was found to work (Kafka 4.1.1, Java 17, pyspark 4.3.0): ``java -cp <pyspar
 ``kafka.tools.StorageTool format`` takes 1 s, once; after a start the broker answers within about 3 s.
 
 Its state is ``kafka/`` below the state folder: ``data`` (topics), ``server.properties``, ``log4j2.properties``, ``server.log``,
-``cluster_id``. Run as ``python -m ok_ml.delivery.broker --project DIR`` it stays in the foreground until SIGTERM.
+``cluster_id``. The settings name no folder: the broker works in its own, so that the letters of its path do not matter.
 """
 
-import argparse
 import base64
 import contextlib
-import fcntl
 import logging
-import signal
+import os
 import subprocess
-import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.broker_files import require_free, write_settings
+from ok_ml.delivery.broker_files import LOG4J, SERVER, require_free, write_settings
 from ok_ml.delivery.guarded import GuardedProcess
 from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
+from ok_ml.delivery.shared import shared
 from ok_ml.delivery.topics import cluster_id, is_answering
-from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
-from ok_ml.java import find_java
+from ok_ml.errors import EnvironmentFault, ServiceUnavailable
+from ok_ml.java import find_java, utf8_locale
 
 __all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
 
@@ -41,7 +38,7 @@ _SAY_SECONDS: Final = 5.0
 
 
 class EmbeddedBroker:
-    """One Kafka node below the state folder. It never outlives the process that started it.
+    """One Kafka node below the state folder. It never outlives the process that started it, or its users if it is shared.
 
     Parameters
     ----------
@@ -71,8 +68,13 @@ class EmbeddedBroker:
             path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
         return path.read_text().strip()
 
-    def start(self, timeout_seconds: float = START_SECONDS) -> None:
-        """Start the broker and wait until it answers.
+    def start(self, timeout_seconds: float = START_SECONDS, *, is_shared: bool = False) -> GuardedProcess:
+        """Start the broker and wait until it answers; returns its guard.
+
+        Parameters
+        ----------
+        is_shared
+            Whether the users of its folder keep it (`ensure_broker`) instead of this process.
 
         Raises
         ------
@@ -87,7 +89,10 @@ class EmbeddedBroker:
         write_settings(self.folder, self.config)
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(java, jars)
-        self._process = GuardedProcess(self._command(java, jars), self.folder / "console.log")
+        self._process = process = GuardedProcess(
+            self._command(java, jars), self.folder / "console.log", utf8_locale(), cwd=self.folder,
+            shared=self.folder if is_shared else None,
+        )  # fmt: skip
         try:
             self._wait(started, timeout_seconds)
         except BaseException:
@@ -99,6 +104,7 @@ class EmbeddedBroker:
             self.config.bootstrap_servers,
             time.monotonic() - started,
         )
+        return process
 
     def require_startable(self) -> str:
         """The Java that it would run on.
@@ -115,19 +121,21 @@ class EmbeddedBroker:
             require_free(host, port, f"kafka.{name}")
         return find_java(why="the embedded Kafka broker runs on it").program
 
+    def answers(self) -> bool:
+        """Whether this broker answers. Raises EnvironmentFault if that of another project does in its place."""
+        found = cluster_id(self.config)
+        if found is not None and found != self.own_cluster_id:
+            raise EnvironmentFault(
+                f"the Kafka that answers at {self.config.bootstrap_servers} is not the one of {self.folder}",
+                why="its topics belong to another project or clone", remedy="stop it, or set another port: kafka.bootstrap_servers",
+            )  # fmt: skip
+        return found is not None
+
     def stop(self) -> None:
         """End the broker: SIGTERM, a bounded wait, SIGKILL. Its data stay."""
         if self._process is not None:
             self._process.stop()
             self._process = None
-
-    def wait(self, stopping: threading.Event) -> int:
-        """Block until the broker ends or `stopping` is set; returns its exit code, 0 if it was stopped."""
-        while not stopping.wait(0.5):
-            code = self._process.exit_code() if self._process else 0
-            if code is not None:
-                return code
-        return 0
 
     def __enter__(self) -> "EmbeddedBroker":
         self.start()
@@ -140,19 +148,27 @@ class EmbeddedBroker:
 
     def _java(self, java: str, jars: KafkaJars, heap_mb: int) -> list[str]:
         return [
-            java, f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-cp", jars.class_path,
+            str(Path(java).absolute()), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={(self.folder / LOG4J).as_uri()}", "-cp", jars.class_path,
         ]  # fmt: skip
 
     def _command(self, java: str, jars: KafkaJars) -> list[str]:
-        return [*self._java(java, jars, self.config.heap_mb), "kafka.Kafka", str(self.folder / "server.properties")]
+        return [*self._java(java, jars, self.config.heap_mb), "kafka.Kafka", SERVER]
 
     def _format(self, java: str, jars: KafkaJars) -> None:
         command = [
             *self._java(java, jars, 128), "kafka.tools.StorageTool", "format", f"--cluster-id={self.own_cluster_id}",
-            "-c", str(self.folder / "server.properties"),
+            "-c", SERVER,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=self.folder,
+            env={**os.environ, **utf8_locale()},
+        )
         if done.returncode != 0:
             raise EnvironmentFault(
                 f"Kafka cannot format {self.folder / 'data'}: {(done.stderr or done.stdout).strip()[-300:]}",
@@ -189,12 +205,12 @@ class EmbeddedBroker:
 
 
 @contextlib.contextmanager
-def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[EmbeddedBroker | None]:
-    """Within the block a broker answers: the one that is there, else one of our own, which ends with the block.
+def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[GuardedProcess | None]:
+    """Within the block a broker answers: the one that is there, else one that stays until its last user leaves.
 
     Yields
     ------
-    The broker that was started, or None if one was there.
+    The guard of the broker that was started, or None if one was there.
 
     Raises
     ------
@@ -203,27 +219,19 @@ def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[Embedd
     EnvironmentFault
         See `EmbeddedBroker.start`; or the broker that answers belongs to another project.
     """
-    broker = EmbeddedBroker(config, state_dir) if config.mode == "embedded" else None
-    with _one_starter(Path(state_dir)):
-        found = cluster_id(config)
-        if found is None and broker is None:
+    if config.mode == "external":
+        if cluster_id(config) is None:
             raise ServiceUnavailable(
                 f"no Kafka answers at {config.bootstrap_servers}", why="predictions cannot be published",
                 remedy="check kafka.bootstrap_servers, or set kafka.mode to embedded",
             )  # fmt: skip
-        if found is not None and broker is not None and found != broker.own_cluster_id:
-            raise EnvironmentFault(
-                f"the Kafka that answers at {config.bootstrap_servers} is not the one of {broker.folder}",
-                why="its topics belong to another project or clone", remedy="stop it, or set another port: kafka.bootstrap_servers",
-            )  # fmt: skip
-        started = broker if found is None else None
-        if started is not None:
-            started.start()
-    try:
+        yield None
+        return
+    broker = EmbeddedBroker(config, state_dir)
+    with shared(
+        broker.folder, answers=broker.answers, start=lambda: broker.start(is_shared=True), start_seconds=START_SECONDS
+    ) as started:
         yield started
-    finally:
-        if started is not None:
-            started.stop()
 
 
 def require_broker_startable(config: KafkaConfig, state_dir: str | Path) -> None:
@@ -238,36 +246,3 @@ def require_broker_startable(config: KafkaConfig, state_dir: str | Path) -> None
     """
     if config.mode == "embedded" and cluster_id(config, 1.0) is None:
         EmbeddedBroker(config, state_dir).require_startable()
-
-
-@contextlib.contextmanager
-def _one_starter(state_dir: Path) -> Iterator[None]:
-    """Of two runs that find no broker at the same moment, one starts it."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / ".broker.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the broker of a project in the foreground until SIGTERM; returns the exit code."""
-    parser = argparse.ArgumentParser("ok_ml.delivery.broker", description="Run the embedded Kafka broker.")
-    parser.add_argument("--project", type=Path, help="project folder; default: found upwards from here")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stopping = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stopping.set())
-    try:
-        from ok_ml.config.loader import load_project
-
-        project = load_project(arguments.project, None)
-        with EmbeddedBroker(project.environment.kafka, project.state_dir) as broker:
-            return broker.wait(stopping)
-    except OkMlError as error:
-        logger.error("%s", error)
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,8 @@
-"""What the embedded broker is told, and the ports that it needs."""
+"""What the embedded broker is told, and the ports that it needs.
+
+Java reads properties as ISO 8859-1 with escapes, Kafka splits `log.dirs` at commas and Log4j fills in `${...}`: no path stands
+in these files. They are relative to the broker's folder, in which it works.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -8,15 +12,17 @@ from ok_ml.delivery.topics import RETENTION_MS
 from ok_ml.errors import EnvironmentFault
 from ok_ml.ports import bind_error, holder
 
+SERVER: Final = "server.properties"
+LOG4J: Final = "log4j2.properties"
 _CONSOLE_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
-_SERVER: Final = """process.roles=broker,controller
+_SERVER_TEXT: Final = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
-log.dirs={data}
+log.dirs=data
 auto.create.topics.enable=false
 num.partitions=8
 default.replication.factor=1
@@ -40,15 +46,15 @@ log.segment.delete.delay.ms=10000
 metadata.log.segment.bytes=16777216
 metadata.max.retention.bytes=67108864
 """
-_LOG4J: Final = """status=error
+_LOG4J_TEXT: Final = """status=error
 rootLogger.level=warn
 rootLogger.appenderRef.file.ref=file
 appender.file.type=RollingFile
 appender.file.name=file
-appender.file.fileName={folder}/server.log
-appender.file.filePattern={folder}/server.log.%i
+appender.file.fileName=server.log
+appender.file.filePattern=server.log.%i
 appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=%d{{yyyy-MM-dd HH:mm:ss,SSS}} %p %c{{1}} %m%n
+appender.file.layout.pattern=%d{yyyy-MM-dd HH:mm:ss,SSS} %p %c{1} %m%n
 appender.file.policies.type=Policies
 appender.file.policies.size.type=SizeBasedTriggeringPolicy
 appender.file.policies.size.size=8MB
@@ -63,11 +69,11 @@ def write_settings(folder: Path, config: KafkaConfig) -> None:
     """Write server.properties and log4j2.properties into the broker's folder; a console log that grew large goes."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     host, port = config.servers[0]
-    settings = _SERVER.format(
-        host=host, port=port, controller_port=config.controller_port, data=folder / "data", retention_ms=RETENTION_MS
+    settings = _SERVER_TEXT.format(
+        host=host, port=port, controller_port=config.controller_port, retention_ms=RETENTION_MS
     )
-    (folder / "server.properties").write_text(settings)
-    (folder / "log4j2.properties").write_text(_LOG4J.format(folder=folder))
+    (folder / SERVER).write_text(settings, encoding="ascii")
+    (folder / LOG4J).write_text(_LOG4J_TEXT, encoding="ascii")
     console = folder / "console.log"
     if console.exists() and console.stat().st_size > _CONSOLE_LIMIT_BYTES:
         console.unlink()

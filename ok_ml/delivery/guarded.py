@@ -1,4 +1,4 @@
-"""A child process that never outlives this one: broker and materialiser of a run."""
+"""A child process that never outlives whoever needs it: this process, or all users of a shared service."""
 
 import contextlib
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 _GUARD = Path(__file__).with_name("guard.py")
 _GUARD_GRACE_SECONDS = 12.0
+_COLLECT_SECONDS = 0.2
 
 
 class GuardedProcess:
@@ -23,18 +24,26 @@ class GuardedProcess:
         File that its output is appended to.
     env
         Variables on top of this process's.
+    cwd
+        Its working folder.
+    shared
+        The folder of a shared service (`ok_ml.delivery.shared`): its users keep it, instead of this process.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, *, cwd: Path | None = None,
+        shared: Path | None = None,
+    ) -> None:  # fmt: skip
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         read_end, self._write_end = os.pipe()
         try:
             with log.open("ab") as sink:
+                needed = str(read_end) if shared is None else str(shared.absolute())
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_GUARD), str(read_end), *command], stdin=subprocess.DEVNULL,
-                    stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, pass_fds=(read_end,),
-                    start_new_session=True,
+                    [sys.executable, "-I", "-S", str(_GUARD), needed, *command], stdin=subprocess.DEVNULL, stdout=sink,
+                    stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=cwd,
+                    pass_fds=(read_end,) if shared is None else (), start_new_session=True,
                 )  # fmt: skip
         except OSError:
             self._release()
@@ -61,6 +70,12 @@ class GuardedProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()
+
+    def collect(self) -> None:
+        """Let go of a shared one: take its exit code if it has ended or is about to, and leave it alone otherwise."""
+        self._release()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_COLLECT_SECONDS)
 
     def tail(self, lines: int = 12) -> str:
         """The last lines of its log, for an error message."""

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.errors import EnvironmentFault, IntegrityError
+from ok_ml.java import utf8_locale
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class KafkaJars:
     @property
     def class_path(self) -> str:
         """As `java -cp` takes it, a logging backend in front."""
-        return os.pathsep.join(str(path) for path in (*logging_jars(), *self.paths))
+        return os.pathsep.join(str(path.absolute()) for path in (*logging_jars(), *self.paths))
 
 
 def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> KafkaJars:
@@ -105,7 +107,9 @@ def from_folder(folder: Path, origin: str) -> KafkaJars:
         )
         return KafkaJars(tuple(found), version, origin, verified=False)
     known = checksums()
-    _verify([path for path in found if path.name in known])
+    _verify(
+        [path for path in found if path.name in known], f"point {origin} to a whole Kafka {KAFKA_VERSION}, or unset it"
+    )
     unknown = [path.name for path in found if path.name not in known]
     if unknown:
         logger.info("%d further jars of %s are not verified: %s", len(unknown), origin, ", ".join(unknown[:5]))
@@ -119,10 +123,23 @@ def checksums() -> dict[str, str]:
 
 
 def cache_root() -> Path:
-    """The folder of downloads."""
+    """The folder of downloads. Raises EnvironmentFault where neither a variable nor a home names one."""
     if os.environ.get("OK_ML_CACHE"):
         return Path(os.environ["OK_ML_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ok-ml"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ok-ml"
+    except RuntimeError as error:
+        raise EnvironmentFault(
+            "this user has no home folder: HOME is unset, and the list of users does not know the user",
+            why="downloads are kept in its cache", remedy="export OK_ML_CACHE=/folder/of/yours",
+        ) from error  # fmt: skip
+
+
+def needs_cache(jars_dir: str | Path | None) -> bool:
+    """Whether the next start of the embedded broker fetches jars into the cache."""
+    return (
+        jars_dir is None and not os.environ.get("KAFKA_HOME") and not (cache_root() / f"kafka-{KAFKA_VERSION}").is_dir()
+    )
 
 
 def logging_jars() -> list[Path]:
@@ -146,11 +163,11 @@ def pyspark_jars() -> Path:
 
 def _committed(folder: Path, origin: str) -> KafkaJars:
     paths = [folder / name for name in checksums()]
-    _verify(paths)
+    _verify(paths, f"remove them to have them fetched again: rm -r {shlex.quote(str(folder))}")
     return KafkaJars(tuple(paths), KAFKA_VERSION, origin, verified=True)
 
 
-def _verify(paths: Sequence[Path]) -> None:
+def _verify(paths: Sequence[Path], remedy: str) -> None:
     known = checksums()
     wrong = [path for path in paths if not path.is_file() or _sha256(path) != known[path.name]]
     if wrong:
@@ -158,7 +175,7 @@ def _verify(paths: Sequence[Path]) -> None:
             f"{len(wrong)} of {len(paths)} jars of Kafka {KAFKA_VERSION} are missing or not the committed ones: "
             + ", ".join(str(path) for path in wrong[:3]),
             why="code that nobody reviewed would run as the broker",
-            remedy=f"remove the folder {wrong[0].parent} and start again to have them fetched",
+            remedy=remedy,
         )
 
 
@@ -179,7 +196,7 @@ def fetch(folder: Path, java: str) -> None:
         (work / "lib").mkdir(parents=True)
         try:
             _fetch_into(work, java)
-            _verify([work / "lib" / name for name in checksums()])
+            _verify([work / "lib" / name for name in checksums()], "try again; if it stays so, ask who runs the mirror")
             (work / "lib").rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -205,9 +222,10 @@ def _fetch_into(work: Path, java: str) -> None:
 
 def _ivy(work: Path, java: str) -> list[str]:
     ivy = next(iter(sorted(pyspark_jars().glob("ivy-2*.jar"))), Path("ivy.jar"))
-    pattern = f"{work}/lib/[artifact]-[revision](-[classifier]).[ext]"
+    # relative to the folder it works in: brackets of a path would be a part of the pattern
+    pattern = "lib/[artifact]-[revision](-[classifier]).[ext]"
     return [
-        java, "-cp", str(ivy), "org.apache.ivy.Main", "-cache", str(work / "ivy"), "-confs", "default", "-types", "jar", "bundle",
+        java, f"-Duser.home={work}", "-cp", str(ivy), "org.apache.ivy.Main", "-cache", "ivy", "-confs", "default", "-types", "jar", "bundle",
         "-dependency", "org.apache.kafka", _ARTIFACT, KAFKA_VERSION, "-retrieve", pattern,
     ]  # fmt: skip
 
@@ -215,8 +233,8 @@ def _ivy(work: Path, java: str) -> list[str]:
 def _mvn(work: Path) -> list[str]:
     (work / "pom.xml").write_text(_POM.format(artifact=_ARTIFACT, version=KAFKA_VERSION))
     return [
-        "mvn", "--batch-mode", "--quiet", "--file", str(work / "pom.xml"), "dependency:copy-dependencies",
-        "-DincludeScope=runtime", f"-DoutputDirectory={work / 'lib'}",
+        "mvn", "--batch-mode", "--quiet", "--file", "pom.xml", "dependency:copy-dependencies", "-DincludeScope=runtime",
+        "-DoutputDirectory=lib",
     ]  # fmt: skip
 
 
@@ -225,7 +243,10 @@ def _run(name: str, command: list[str], work: Path) -> str | None:
     logger.info("fetching Kafka %s with %s: %d jars, about 45 MB, once", KAFKA_VERSION, name, len(checksums()))
     log, started = work / f"{name}.log", time.monotonic()
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, cwd=work,
+            env={**os.environ, **utf8_locale()},
+        )  # fmt: skip
         try:
             _watch(process, work, started)
         finally:

@@ -70,7 +70,8 @@ def _served(store: PredictionStore, experiment: str, generation: int) -> Generat
     if current > generation:
         raise Stale(
             f"{experiment} serves {generation_name(current)}, newer than {generation_name(generation)}",
-            why="a publication that was overtaken never goes live", remedy="nothing, or publish again",
+            why="a publication that was overtaken never goes live",
+            remedy=f"the next run publishes again by itself: `ok-ml run {experiment}`",
         )  # fmt: skip
     return next((manifest for manifest in store.sealed(experiment) if manifest.generation == generation), None)
 

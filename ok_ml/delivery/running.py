@@ -1,4 +1,4 @@
-"""Starting the materialiser: in the foreground, or as a child of whoever needs one."""
+"""Starting the materialiser: in the foreground, or shared by whoever needs one."""
 
 import argparse
 import contextlib
@@ -16,6 +16,7 @@ from typing import IO, Final
 from ok_ml.delivery.guarded import GuardedProcess
 from ok_ml.delivery.materialiser import Materialiser
 from ok_ml.delivery.settings import DeliverySettings
+from ok_ml.delivery.shared import shared
 from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
@@ -57,32 +58,37 @@ def is_running(settings: DeliverySettings) -> bool:
 
 
 @contextlib.contextmanager
-def ensure_materialiser(settings: DeliverySettings) -> Iterator[GuardedProcess | None]:
-    """Within the block a materialiser is at work: the one that is there, else a child, which ends with the block.
+def ensure_materialiser(settings: DeliverySettings, log: Path | None = None) -> Iterator[GuardedProcess | None]:
+    """Within the block a materialiser is at work: the one that is there, else one that stays until its last user leaves.
 
     Yields
     ------
-    The child, or None if one was there.
+    The guard of the one that was started, or None if one was there.
 
     Raises
     ------
     ServiceUnavailable
         It ended while starting; says the end of its log.
     """
-    if is_running(settings):
-        yield None
-        return
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    with shared(
+        settings.folder, answers=lambda: is_running(settings), start=lambda: _start(settings, log or settings.folder / "log"),
+        start_seconds=START_SECONDS,
+    ) as started:  # fmt: skip
+        yield started
+
+
+def _start(settings: DeliverySettings, log: Path) -> GuardedProcess:
     path = settings.folder / _SETTINGS
     path.write_text(settings.model_dump_json(indent=1))
     child = GuardedProcess(
-        [sys.executable, "-m", "ok_ml.delivery.materialiser", "--settings", str(path)], settings.folder / "log"
+        [sys.executable, "-m", "ok_ml.delivery.materialiser", "--settings", str(path)], log, shared=settings.folder
     )
     try:
         _wait(child, settings)
-        yield child
-    finally:
+    except BaseException:
         child.stop()
+        raise
+    return child
 
 
 def _wait(child: GuardedProcess, settings: DeliverySettings) -> None:

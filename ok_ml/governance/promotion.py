@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from ok_ml.config.models import GateConfig
 from ok_ml.errors import GateRefused, IntegrityError
-from ok_ml.governance.lineage import Lineage
+from ok_ml.governance.lineage import NO_GIT, Lineage
 from ok_ml.governance.signing import sign, verify_signature
 
 PURPOSE: Final = "promotion"
@@ -148,6 +148,9 @@ def promote(record: PromotionRecord, key: bytes, *, require_clean_tree: bool) ->
     if record.lineage.git_dirty:
         note = "trained from a tree with uncommitted changes: the commit alone does not make this model again"
         record = replace(record, notes=(*record.notes, note))
+    if record.lineage.git_commit == NO_GIT:
+        note = f"git: none; the code and the configuration that made this model have SHA-256 {record.lineage.code_hash}"
+        record = replace(record, notes=(*record.notes, note))
     return replace(record, signature=sign(record.payload(), key, purpose=PURPOSE))
 
 
@@ -200,7 +203,7 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
             why="nobody could make this model again, or say what it was made from",
             remedy="train it by a run of the pipeline, in a git tree with its lock file",
         )
-    if require_clean_tree and record.lineage.git_dirty:
+    if require_clean_tree and record.lineage.git_dirty is not False:
         raise GateRefused(
             f"{what} was trained from commit {record.lineage.git_commit[:12]} with uncommitted changes",
             why="the commit does not say what code made it", remedy="commit, and train again",

@@ -1,7 +1,5 @@
 """A person says that what a verdict found is right: of a dataset's log, or of an experiment's features, lists or model."""
 
-import getpass
-import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,6 +16,7 @@ from ok_ml.quality.verdicts import (
     MODEL_VERDICT,
     series_verdict,
 )
+from ok_ml.this_user import name_of_user
 
 _OF_DATASET: Final = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
 _OF_EXPERIMENT: Final = (
@@ -46,7 +45,7 @@ def accept_day(
     found = [one for one in verdicts_of(project, name, dt, model=model) if still_open(lake, one)]
     if not found:
         raise _nothing_open(project, name, dt, model=model)
-    who = at_the_keyboard()
+    who = name_of_user()
     return [(one, accept(lake, one, who=who, reason=reason)) for one in found]
 
 
@@ -55,14 +54,6 @@ def verdicts_of(project: Project, name: str, dt: str, *, model: bool = False) ->
     lake = Lake(project.lake_root)
     found = [verdict_on(lake, scope, table, dt) for scope, table in _tables(project, name, model=model)]
     return [one for one in found if one is not None]
-
-
-def at_the_keyboard() -> str:
-    """The user's name, or number where the machine's list of users has no entry."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 def _tables(project: Project, name: str, *, model: bool) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from ok_ml.pipelines.fitting import (
     plain_popularity,
     popularity_behind,
     recent_popularity,
+    stage_behind,
 )
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -203,12 +204,11 @@ def lists_by(
     from ok_ml.recommender.column_ranker import ColumnRanker
 
     ranker.require_features(cut.layout.feature_order())  # a model of another order of features would score nonsense
-    stages = pipeline.config.stages
+    k = max(pipeline.config.stages.evaluation.k)
     if isinstance(ranker, ColumnRanker):
         cut = replace(cut, index=replace(cut.index, popularity=popularity_behind(pipeline, ranker, cut.dt)))
-    return two_stage_lists(
-        cut, pipeline.dataset.parts, users, max(stages.evaluation.k), ranker, stages.predictions.candidates
-    )
+    candidates = stage_behind(pipeline, ranker).candidates
+    return two_stage_lists(cut, pipeline.dataset.parts, users, k, ranker, candidates)
 
 
 def cut_of_evaluation(pipeline: SourceRecommendation) -> "Cut":

@@ -1,11 +1,13 @@
 """Embeddings and popularity of an experiment: one fit a cut, so that nothing that is judged has seen its own future."""
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
+from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
 from ok_ml.partitions import TrainingCalendar, window
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -145,6 +147,19 @@ def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str)
     own = {POPULARITY: plain_popularity, RECENT_POPULARITY: recent_popularity}
     named = ranker.simple_list if isinstance(ranker, ColumnRanker) else ""
     return own.get(named, candidate_popularity)(pipeline, dt)
+
+
+def stage_behind(pipeline: SourceRecommendation, ranker: "Ranker") -> PredictionsStage:
+    """How many candidates a ranker weighs: of a simple list so many that all of its own best are among them."""
+    from ok_ml.recommender.candidates import NEIGHBOURS_SHARE, POPULAR_SHARE
+    from ok_ml.recommender.column_ranker import ColumnRanker
+
+    stages = pipeline.config.stages
+    if not isinstance(ranker, ColumnRanker):
+        return stages.predictions
+    depth = max(stages.predictions.top_n, *stages.evaluation.k)
+    enough = math.ceil(depth / min(POPULAR_SHARE, NEIGHBOURS_SHARE)) + 1
+    return stages.predictions.model_copy(update={"candidates": max(stages.predictions.candidates, enough)})
 
 
 def _popularity(pipeline: SourceRecommendation, dt: str, half_lives: float) -> "Popularity":

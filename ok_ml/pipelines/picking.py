@@ -137,7 +137,7 @@ def _choice(pipeline: SourceRecommendation, found: _Judged, budget: Budget) -> R
     differences = {name: _difference(found, name, tried[0]) for name in tried}
     users = next((interval.users for interval in differences.values()), 0)
     return RecipeChoice(
-        experiment=pipeline.name, recipe=chosen or first, why=_why(chosen, differences, found), metric=found.metric,
+        experiment=pipeline.name, recipe=chosen or first, why=_why(chosen, differences, found), metric=found.metric or pipeline.config.gate.metric,
         days=found.days, users=users, cpu_seconds=round(budget.spent, 1), date=datetime.now(UTC).date().isoformat(),
         tried=tuple(
             Tried(

@@ -8,22 +8,30 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.extensions import named_code, source_of
+from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, IntegrityError
-from ok_ml.governance.lineage import collect_lineage, hash_of
+from ok_ml.governance.lineage import collect_lineage, hash_of, require_provenance
 from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha256
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
 from ok_ml.pipelines.refused_models import let_through
-from ok_ml.pipelines.simple_lists import choose_list, put_in_place
+from ok_ml.pipelines.simple_lists import ChosenList, choose_list, put_in_place
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
-from ok_ml.pipelines.training import UNLEARNT, Registered, Trained, model_file, simple_list_suffices
+from ok_ml.pipelines.training import (
+    SIMPLE_LIST,
+    UNLEARNT,
+    Registered,
+    Trained,
+    model_file,
+    simple_list_suffices,
+)
 from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 
+LOCAL: Final = "local"  # the environment of a developer's machine
 RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
-SIMPLE_LIST: Final = "simple_list"  # in the champion's details, where it is one: its name
 _OF_BUNDLE: Final = ("model_version", "bins", "serve_cut", "mlflow_run_id", SIMPLE_LIST)
 DECIDED: Final = "decided"  # in the champion's details: the newest day and the recipe of the model that was judged last
 
@@ -50,8 +58,8 @@ def promote(
 ) -> Manifest:
     """Compare the newest model with the present champion and commit who is champion from now on.
 
-    Before the first champion a model that the gate refuses leaves its place to the best simple list, unless
-    `gate.fallback` forbids it.
+    Before the first learned champion a model that the gate refuses leaves its place to the best simple list, unless
+    `gate.fallback` forbids it; each such training fits the list anew, so that it does not age.
 
     Parameters
     ----------
@@ -75,21 +83,27 @@ def promote(
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
     decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated))
+    chosen = None if decision.promote else _list_instead(pipeline, present, evaluated)
     with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
-        if present is not None and not decision.promote:
-            contender, record = _kept(pipeline, folder, present, decision)
+        if not decision.promote and chosen is None:
+            contender, record = _kept(pipeline, folder, present, decision, judged.command)
         else:
             shutil.copytree(pipeline.lake.folder(challenger), folder, dirs_exist_ok=True)
             contender = (
                 _learned(folder, challenger, evaluated, decision)
-                if decision.promote
-                else _simple(pipeline, folder, challenger, decision, register, judged.command)
+                if chosen is None
+                else _simple(pipeline, folder, challenger, decision, chosen, register)
             )
             record = _signed(pipeline, challenger, present, evaluated, contender, dagster_run_id)
             (folder / RECORD_FILE).write_text(record.to_json())
         # Also where the champion stays: a promotion that was killed left the alias on a model that never became champion.
         registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
         return _commit(pipeline, challenger, contender, record, inputs)
+
+
+def require_promotable(project: Project) -> str:
+    """What a promotion will ask for, asked before the work that leads to it; see `require_provenance`."""
+    return require_provenance(project.root, strict=project.environment.environment != LOCAL)
 
 
 def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
@@ -146,10 +160,27 @@ def _decide(pipeline: SourceRecommendation, challenger: Manifest, evaluated: Eva
     )
 
 
+def _list_instead(pipeline: SourceRecommendation, present: Manifest | None, evaluated: Evaluated) -> ChosenList | None:
+    """The best simple list in place of a refused model; None where none may be served, or the one that is served is better."""
+    if not simple_list_suffices(pipeline):
+        return None
+    chosen, metric = choose_list(pipeline), pipeline.config.gate.metric
+    served = evaluated.metrics(CHAMPION_NAME).get(metric) if present is not None else None
+    return None if served is not None and chosen.metrics.get(metric, 0.0) < served else chosen
+
+
 def _kept(
-    pipeline: SourceRecommendation, folder: Path, present: Manifest, decision: Decision
+    pipeline: SourceRecommendation, folder: Path, present: Manifest | None, decision: Decision, accept: str
 ) -> tuple[_Contender, PromotionRecord]:
     """The present champion's own bundle and record once more, with the reasons why it stays."""
+    if present is None:
+        raise GateRefused(
+            f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
+            why="there is no older champion to keep serving, and gate.fallback is none",
+            remedy=f"{accept}, then ok-ml run {pipeline.name}, promotes it all the same, with your name in its signed record; "
+            "or look at the evaluation; change the model or the gate in the YAML, or let the best simple list be served"
+            " by `gate: {fallback: simple}`",
+        )
     shutil.copytree(pipeline.lake.folder(present), folder, dirs_exist_ok=True)
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
     return _Contender(folder, present.data_version, _of_bundle(present), record.metrics, decision), record
@@ -162,19 +193,11 @@ def _learned(folder: Path, challenger: Manifest, evaluated: Evaluated, decision:
 
 
 def _simple(
-    pipeline: SourceRecommendation, folder: Path, challenger: Manifest, refused: Decision,
-    register: Callable[[Trained], Registered], accept: str,
+    pipeline: SourceRecommendation, folder: Path, challenger: Manifest, refused: Decision, chosen: ChosenList,
+    register: Callable[[Trained], Registered],
 ) -> _Contender:  # fmt: skip
-    """The best simple list in place of the refused model, in a bundle that is otherwise the model's."""
-    if not simple_list_suffices(pipeline):
-        raise GateRefused(
-            f"{pipeline.name}: the first model was refused: {'; '.join(refused.reasons)}",
-            why="there is no older champion to keep serving, and gate.fallback is none",
-            remedy=f"{accept}, then ok-ml run {pipeline.name}, promotes it all the same, with your name in its signed record; "
-            "or look at the evaluation; change the model or the gate in the YAML, or let the best simple list be served"
-            " by `gate: {fallback: simple}`",
-        )
-    chosen, version = choose_list(pipeline), challenger.details["model_version"]
+    """A simple list in place of the refused model, in a bundle that is otherwise the model's."""
+    version = challenger.details["model_version"]
     trained = put_in_place(pipeline, folder, chosen, str(challenger.details["serve_cut"]))
     registered = register(Trained(folder, trained, {}))
     details = {
@@ -206,6 +229,7 @@ def _signed(
         threads=pipeline.config.stages.model.num_threads,
         extensions=hashes,
         files=files,
+        without_git=pipeline.project.environment.environment == LOCAL,
     )  # fmt: skip
     record = PromotionRecord(
         experiment=pipeline.name,
@@ -222,7 +246,7 @@ def _signed(
     environment = pipeline.project.environment
     key = load_key(pipeline.project.state_dir, environment.signing_key_env)
     # A checkout under development has uncommitted files; everywhere else a commit must say what code ran.
-    return sign_promotion(record, key, require_clean_tree=environment.environment != "local")
+    return sign_promotion(record, key, require_clean_tree=environment.environment != LOCAL)
 
 
 def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[dict[str, str], list[Path]]:

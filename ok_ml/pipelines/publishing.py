@@ -88,6 +88,27 @@ def _note_live(pipeline: SourceRecommendation, publication: Manifest) -> None:
     )  # fmt: skip
 
 
+def overtaking_generation(pipeline: SourceRecommendation) -> int | None:
+    """The generation that the storage serves although a newer publication is not on record; None if there is none.
+
+    Somebody else published it, or a run was killed after its last record was acknowledged: the recorded publication, older than
+    that, never goes live.
+    """
+    publication, served = pipeline.lake.find(pipeline.name, c.PUBLICATION), live_generation(pipeline)
+    if publication is None or served is None or served <= int(publication.details["generation"]):
+        return None
+    return served
+
+
+def publish_overtaken(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest | None:
+    """Publish the predictions again if their publication was overtaken; None if it was not. Raises as `publish`."""
+    served = overtaking_generation(pipeline)
+    if served is None:
+        return None
+    progress(f"generation {generation_name(served)} is served, newer than what is on record: publishing again")
+    return publish(pipeline, progress=progress)
+
+
 def live_generation(pipeline: SourceRecommendation) -> int | None:
     """The generation that the storage serves now, or None."""
     return DeliverySettings.of(pipeline.project).store().current(pipeline.name)

@@ -1,4 +1,4 @@
-"""Simple lists before the first champion: each judged as it would be served, the best one bundled in the model's place.
+"""Simple lists before the first learned champion: each judged as it would be served, the best one bundled in the model's place.
 
 Where a learned ranker does not keep the gate's floor, a log is served all the same: what orders the same candidates by one
 column needs no learning. Each list is ranked by the code that serves it, for the users of the evaluation, so that what is
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by, nobody, question
-from ok_ml.pipelines.fitting import popularity_behind
+from ok_ml.pipelines.fitting import popularity_behind, stage_behind
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.training import RANKER
 
@@ -56,13 +56,14 @@ def choose_list(pipeline: SourceRecommendation) -> ChosenList:
         return ChosenList(names[0], {}, f"{told}, so it is the first of {', '.join(names)}")
     best = max(known, key=lambda name: known[name])
     others = ", ".join(f"{name} {value:.4f}" for name, value in known.items() if name != best)
-    return ChosenList(best, judged[best], f"{metric} {known[best]:.4f}, the best of the simple lists ({others})")
+    return ChosenList(best, judged[best], f"{metric} {known[best]:.4f}, no other simple list is better ({others})")
 
 
 def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: ChosenList, serve_cut: str) -> "TrainedRanker":
-    """Replace a bundle's ranker by a simple list, its popularity included; everything else of the bundle stays."""
+    """Replace a bundle's ranker by a simple list, with its popularity and number of candidates; all else of it stays."""
     from ok_ml.recommender.column_ranker import ColumnRanker
     from ok_ml.recommender.ranker import SAMPLE_FILE
+    from ok_ml.recommender.scoring import save_stage
 
     folder = bundle / RANKER
     sample = np.load(folder / SAMPLE_FILE, allow_pickle=False)
@@ -70,6 +71,7 @@ def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: ChosenLis
     shutil.rmtree(folder)
     trained.ranker.save(folder, sample)
     popularity_behind(pipeline, trained.ranker, serve_cut).save(bundle)
+    save_stage(bundle, stage_behind(pipeline, trained.ranker))
     return trained
 
 

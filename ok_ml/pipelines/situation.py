@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ok_ml import columns as c
-from ok_ml.errors import ConfigError, DataError, NotCommitted
+from ok_ml.delivery.generations import generation_name
+from ok_ml.errors import ConfigError, DataError, NotCommitted, TransientError
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.pipelines.promoting import DECIDED
+from ok_ml.pipelines.publishing import overtaking_generation
 from ok_ml.pipelines.recipe import in_short, recipe_of
 from ok_ml.pipelines.retraining import Answer, Decision, Facts, Try
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -116,7 +118,7 @@ class Batch:
 
 
 def batch_of(pipeline: SourceRecommendation) -> Batch:
-    """Whether the newest day is not predicted yet from its features by the present champion.
+    """Whether the newest day is not predicted yet from its features by the present champion, or not served.
 
     So a backfill of an old day calls for nothing, and neither does a decision that left the champion in its place.
     """
@@ -130,6 +132,17 @@ def batch_of(pipeline: SourceRecommendation) -> Batch:
     except NotCommitted as error:
         return Batch(dt, "", Answer(False, error.problem))
     key = f"{dt}:{fingerprint({**inputs})[:12]}"
-    if pipeline.lake.is_current(pipeline.name, c.PREDICTIONS, dt, inputs):
-        return Batch(dt, key, Answer(False, f"{dt} is predicted by the present champion"))
-    return Batch(dt, key, Answer(True, f"{dt} is not predicted by the present champion"))
+    if not pipeline.lake.is_current(pipeline.name, c.PREDICTIONS, dt, inputs):
+        return Batch(dt, key, Answer(True, f"{dt} is not predicted by the present champion"))
+    overtaking = _overtaking(pipeline)
+    if overtaking is not None:
+        name = generation_name(overtaking)
+        return Batch(dt, f"{key}:{name}", Answer(True, f"{name} is served, newer than the publication on record"))
+    return Batch(dt, key, Answer(False, f"{dt} is predicted by the present champion"))
+
+
+def _overtaking(pipeline: SourceRecommendation) -> int | None:
+    try:
+        return overtaking_generation(pipeline)
+    except TransientError:  # the storage does not answer now; the next look asks again
+        return None

@@ -42,7 +42,7 @@ def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
 
 def simple_list(champion: Manifest) -> str | None:
     """Why a champion is a simple list; None where it was learnt."""
-    from ok_ml.pipelines.promoting import SIMPLE_LIST
+    from ok_ml.pipelines.training import SIMPLE_LIST
 
     named = champion.details.get(SIMPLE_LIST)
     return f"{named}, since {'; '.join(champion.details['reasons'])}" if named is not None else None

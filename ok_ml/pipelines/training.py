@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.pipelines.fitting import SERVE, candidate_popularity, factors_of, neighbours_of, popularity_behind, train_fit
+from ok_ml.pipelines.fitting import (
+    SERVE,
+    candidate_popularity,
+    factors_of,
+    neighbours_of,
+    popularity_behind,
+    stage_behind,
+    train_fit,
+)
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from ok_ml.recommender.ranker import TrainedRanker
 
 RANKER: Final = "ranker"  # its folder in a bundle
+SIMPLE_LIST: Final = "simple_list"  # in the champion's details, where it is one: its name
 UNLEARNT: Final = "unlearnt"  # in the details of a training set without rows, and of the model after it: why
 
 
@@ -54,13 +63,12 @@ class Trained:
 def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
     """Label the candidates of the days before the evaluation, with the features of the day before each; commit.
 
-    A log in which nobody met anything new on the label days leaves a set without rows before the first champion, so that
-    a simple list can be served.
+    A log in which nobody met anything new on the label days leaves a set without rows where a simple list may be served.
 
     Raises
     ------
     NothingToLearn
-        The same where there is a champion, which goes on serving, or where `gate.fallback` forbids a simple list.
+        The same where a learned champion goes on serving, or where `gate.fallback` forbids a simple list.
     """
     from ok_ml.recommender.training_set import (
         GROUP,
@@ -128,8 +136,9 @@ def train_model(
 
 
 def simple_list_suffices(pipeline: SourceRecommendation) -> bool:
-    """Whether a simple list may become champion: nothing is served yet that it could replace, and the gate allows it."""
-    return pipeline.config.gate.fallback == "simple" and pipeline.lake.find(pipeline.name, c.CHAMPION) is None
+    """Whether a simple list may become champion: the gate allows it, and no learned model would have to go for it."""
+    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
+    return pipeline.config.gate.fallback == "simple" and (champion is None or SIMPLE_LIST in champion.details)
 
 
 def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
@@ -182,7 +191,7 @@ def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker",
     write_bundle(
         folder, factors=factors_of(pipeline, SERVE), neighbours=neighbours_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
         popularity=popularity_behind(pipeline, trained.ranker, pipeline.calendar().serve_cut), layout=pipeline.layout(),
-        stage=pipeline.config.stages.predictions,
+        stage=stage_behind(pipeline, trained.ranker),
     )  # fmt: skip
 
 

@@ -81,6 +81,11 @@ def write_bundle(
     ranker.save(folder / _RANKER, sample)
     popularity.save(folder)
     save_layout(folder / _LAYOUT, layout)
+    save_stage(folder, stage)
+
+
+def save_stage(folder: Path, stage: PredictionsStage) -> None:
+    """Write how many candidates a bundle weighs and how many it serves."""
     (folder / _PARAMS).write_text(json.dumps(stage.model_dump(mode="json")))
 
 

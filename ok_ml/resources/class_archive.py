@@ -17,6 +17,7 @@ from typing import Final
 import xxhash
 
 from ok_ml.delivery.kafka_jars import cache_root
+from ok_ml.java import java_option
 
 LEAST_BYTES: Final = 20_000_000
 TIMEOUT_SECONDS: Final = 300
@@ -46,7 +47,7 @@ def find_archive(cache: Path, java_says: str) -> Path | None:
 
 def java_options(archive: Path) -> str:
     """Options of a JVM that reads an archive; one that does not fit is passed over in silence."""
-    return f"-XX:SharedArchiveFile={archive} -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
+    return f"{java_option(f'-XX:SharedArchiveFile={archive}')} -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
 
 
 def make_archive(cache: Path, state_dir: Path, java_says: str) -> Path | None:
@@ -72,7 +73,7 @@ def _record(aside: Path, state_dir: Path) -> str | None:
     """Let a child's JVM write the archive as it exits; what went wrong, or None."""
     from ok_ml.resources.spark import local_java_options
 
-    options = f"{local_java_options(state_dir)} -XX:ArchiveClassesAtExit={aside} -Xlog:disable"
+    options = f"{local_java_options(state_dir)} {java_option(f'-XX:ArchiveClassesAtExit={aside}')} -Xlog:disable"
     command = [sys.executable, "-c", _WARM_UP, str(state_dir), options]
     try:
         # the JVM outlives the child and holds its output: the end of the output is the end of the JVM

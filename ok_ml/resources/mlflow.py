@@ -75,6 +75,7 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             root = f"{self.artifact_root.rstrip('/')}/{experiment}" if self.artifact_root else None
             if root and "://" not in root:
                 Path(root).mkdir(parents=True, exist_ok=True)
+                root = root.replace("%", "%25")  # MLflow unquotes paths as if they were addresses
             client.create_experiment(experiment, artifact_location=root)
 
 

@@ -1,7 +1,9 @@
 """Spark through dagster-pyspark: one quiet, local-first session a process, built from the YAML alone."""
 
+import hashlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,8 +12,9 @@ from pydantic import Field, PrivateAttr
 
 from ok_ml.config.models import Project, SparkConfig
 from ok_ml.delivery.kafka_jars import cache_root
-from ok_ml.java import find_java
+from ok_ml.java import find_java, java_option, utf8_locale
 from ok_ml.resources.class_archive import find_archive, java_options
+from ok_ml.this_user import has_entry, name_of_user
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -105,11 +108,19 @@ def _local_settings(state_dir: Path) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.local.dir": str(folder / "local"),
+        "spark.local.dir": _without_comma(folder / "local"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.checkpoint.dir": str(folder / "checkpoints"),
         _JAVA_OPTIONS: local_java_options(state_dir),
     }
+
+
+def _without_comma(folder: Path) -> str:
+    """A folder as an entry of a list that Spark splits at commas: one that holds a comma has another in its place."""
+    if "," not in str(folder):
+        return str(folder)
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return str(Path(tempfile.gettempdir()) / f"ok-ml-spark-{os.getuid()}-{name}")
 
 
 def local_java_options(state_dir: Path) -> str:
@@ -127,14 +138,34 @@ def _open(settings: dict[str, str], state_dir: Path) -> "SparkSession":
         archive = find_archive(cache_root(), java_says())
         if archive is not None and settings.get(_JAVA_OPTIONS) == local_java_options(state_dir):
             settings[_JAVA_OPTIONS] += f" {java_options(archive)}"
+        if not has_entry():
+            _sign_in(settings, state_dir)
     for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
         os.environ[name] = sys.executable
+    os.environ.update(utf8_locale())
     log4j = _log4j_file(state_dir)
     log4j.parent.mkdir(parents=True, exist_ok=True)
     log4j.write_text(_LOG4J)
     from dagster_pyspark import LazyPySparkResource
 
     return LazyPySparkResource(spark_config=settings).spark_session
+
+
+def _sign_in(settings: dict[str, str], state_dir: Path) -> None:
+    """Start the JVM and tell it who we are: of a user without an entry in the list of users it knows neither name nor home.
+
+    Without a home Spark looks for its packages in `?/.ivy2`, and Hadoop refuses a user without a name.
+    """
+    from pyspark import SparkConf, SparkContext
+
+    home, name = state_dir.absolute() / "spark" / "home", name_of_user()
+    home.mkdir(parents=True, exist_ok=True)
+    settings[_JAVA_OPTIONS] = " ".join([settings.get(_JAVA_OPTIONS, ""), java_option(f"-Duser.home={home}")]).strip()
+    os.environ.setdefault("SPARK_USER", name)
+    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(settings.items())))
+    hadoop: Any = SparkContext._jvm
+    users = hadoop.org.apache.hadoop.security.UserGroupInformation
+    users.setLoginUser(users.createRemoteUser(name))
 
 
 def java_says() -> str:

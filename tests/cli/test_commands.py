@@ -119,10 +119,16 @@ class Runs:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, bool, bool]] = []
+        self.picks: list[tuple[float, bool]] = []
+        self.waits: list[bool] = []
         self.error: Exception | None = None
 
-    def __call__(self, project: object, experiment: str, *, force: bool = False, quiet: bool = False) -> RunSummary:
+    def __call__(
+        self, project: object, experiment: str, *, force: bool, quiet: bool, budget: float, pick: bool, wait: bool
+    ) -> RunSummary:
         self.calls.append((project.size, experiment, force, quiet))
+        self.picks.append((budget, pick))
+        self.waits.append(wait)
         if self.error is not None:
             raise self.error
         metric = {
@@ -164,8 +170,24 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
 def test_run_passes_its_options_on_and_remembers_the_size(ok: Ok, runs: Runs, root: Path) -> None:
     assert ok("run", "toy_sources", "--size", "tiny", "--force").code == 0
     assert ok("run", "--quiet").code == 0
-    assert runs.calls == [("tiny", "toy_sources", True, False), ("tiny", "toy_sources", False, True)]
+    assert ok("run", "--budget", "12.5", "--pick-recipe").code == 0
+    assert runs.calls[:2] == [("tiny", "toy_sources", True, False), ("tiny", "toy_sources", False, True)]
+    assert runs.picks == [(300.0, False), (300.0, False), (12.5, True)]
     assert (root / ".ok_ml" / "size").read_text() == "tiny\n"
+    ok("run", "--wait")
+    assert runs.waits == [False, False, False, True]
+
+
+def test_the_first_line_says_which_size_runs_and_how_to_get_the_usual_one(ok: Ok, runs: Runs) -> None:
+    assert ok("run").err.splitlines()[0] == "toy_sources in size default"
+    assert ok("run", "--size", "tiny").err.splitlines()[0] == "toy_sources in size tiny"
+    remembered = ok("run").err.splitlines()[0]
+    assert remembered == (
+        "toy_sources in size tiny, as in the last run; the usual one: ok-ml run toy_sources --size default"
+    )
+    assert "size" not in ok("run", "--quiet").err
+    assert ok("run", "--size", "default").err.splitlines()[0] == "toy_sources in size default"
+    assert runs.calls[-1][0] == "default"
 
 
 def test_run_prints_tables_and_the_next_command(ok: Ok, runs: Runs) -> None:

@@ -46,7 +46,7 @@ def test_the_definitions_are_checked_before_dagster_starts_and_loaded_once(root:
     assert children["materialiser"].after == ("kafka",)
     workspace = (root / ".ok_ml" / "dagster" / "workspace.yaml").read_text()
     socket = children["code"].command[children["code"].command.index("-s") + 1]
-    assert f"socket: '{socket}'" in workspace
+    assert f'socket: "{socket}"' in workspace
     for child in children.values():
         assert child.command[0] == sys.executable
         assert child.env["OK_ML_PROJECT"] == str(root)

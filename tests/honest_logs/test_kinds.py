@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from tests.honest_logs.network import HonestLog, with_seed
 SEEDS = (21, 22)  # other ones than those used while the limits were written
 DAYS_A_YEAR = 365.25
 BY_NAME = {kind.name: kind for kind in KINDS}
-SAMPLE = ("a first robot", "five weeks without", "a button that the mapping does not know", "a week, short past")
+SAMPLE = ("a first robot", "a button that the mapping does not know")
+SAMPLED_DAYS = 14  # the robot comes on the seventh and eighth, the button on the eleventh
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_an_honest_log_is_served_and_never_blocked(name: str, tmp_path: Path) -> None:
-    found = Delivery(with_seed(BY_NAME[name], 11), tmp_path).live({"missing": 1.0, "repeated_day": 1.0})
+    log = replace(BY_NAME[name], seed=11, days=SAMPLED_DAYS)
+    found = Delivery(log, tmp_path).live({"missing": 1.0, "repeated_day": 1.0})
     assert found.stopped == ""
     assert found.blocked == {}
     assert found.planted == {"missing": True, "repeated_day": True}

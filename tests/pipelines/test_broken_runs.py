@@ -359,13 +359,13 @@ def contents(world: World) -> dict[str, int]:
 def test_a_file_that_does_not_fit_is_not_committed(tmp_path: Path) -> None:
     """The same without a mount: the kernel refuses files of more than 64 KiB."""
     program = (
-        "import resource, sys; import pyarrow as pa; from ok_ml.lake import Lake; from ok_ml.errors import no_room\n"
+        "import resource, sys; import pyarrow as pa; from ok_ml.lake import Lake; from ok_ml.errors import write_fault\n"
         "lake = Lake(sys.argv[1]); small = pa.table({'x': pa.array(range(100), pa.int64())})\n"
         "lake.write('s', 't', '2026-01-01', small, sort_by=['x'])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
         "big = pa.table({'x': pa.array([n * 2654435761 % 2**40 for n in range(50_000)], pa.int64())})\n"
         "try:\n    lake.write('s', 't', '2026-01-01', big, sort_by=['x'])\n"
-        "except OSError as error:\n    print(no_room(error).problem)\n"
+        "except OSError as error:\n    print(write_fault(error).problem)\n"
         "print(lake.read('s', 't', ['2026-01-01']).num_rows, len(list((lake.root / 's/t/2026-01-01').iterdir())))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -7,15 +7,17 @@ import pyarrow as pa
 import pytest
 
 from ok_ml import columns as c
+from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
+from ok_ml.pipelines import promoting
 from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.fitting import plain_popularity, recent_popularity
 from ok_ml.pipelines.predicting import Judgement, judge_predictions
-from ok_ml.pipelines.promoting import ALIAS, SIMPLE_LIST, champion_bundle
-from ok_ml.pipelines.simple_lists import choose_list
+from ok_ml.pipelines.promoting import ALIAS, champion_bundle
+from ok_ml.pipelines.simple_lists import ChosenList, choose_list
 from ok_ml.pipelines.source_recommendation import _said
 from ok_ml.pipelines.summary import simple_list
-from ok_ml.pipelines.training import UNLEARNT, assemble_training_set
+from ok_ml.pipelines.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
 from ok_ml.recommender import baselines
 from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
@@ -56,7 +58,9 @@ def test_a_model_below_the_floor_leaves_its_place_to_the_best_simple_list(chain:
     assert best in SIMPLE_LISTS
     assert record.metrics["ndcg@10"] > 3 * record.popularity_metrics["ndcg@10"]  # tastes are planted
     first, second = champion.details["reasons"]
-    assert first.startswith(f"kept: the simple list {best}: ndcg@10 {record.metrics['ndcg@10']:.4f}, the best of")
+    assert first.startswith(
+        f"kept: the simple list {best}: ndcg@10 {record.metrics['ndcg@10']:.4f}, no other simple list is better ("
+    )
     assert second.startswith("model 1 refused: ndcg@10 ")
     assert "(100 x popularity's" in second
     assert record.decision.reasons == (first, second)
@@ -89,13 +93,8 @@ def test_what_is_served_is_what_was_judged(chain: Chain) -> None:
 
 @pytest.mark.parametrize("named", ["popularity", "recent_popularity", "embeddings"])
 def test_a_list_is_the_baseline_that_it_is_named_after(judged: Chain, named: str) -> None:
-    """Where every source is a candidate, for everybody with history."""
+    """For everybody with history: its own best are all among the candidates, however few a model weighs."""
     pipeline = judged.pipeline()
-    stages = pipeline.config.stages
-    everything = stages.predictions.model_copy(update={"candidates": 60})
-    pipeline.__dict__["config"] = pipeline.config.model_copy(
-        update={"stages": stages.model_copy(update={"predictions": everything})}
-    )
     cut, users = cut_of_evaluation(pipeline), np.array(sorted(set(USER_IDS.tolist()) - COLD))
     own = lists_by(pipeline, users, ColumnRanker(tuple(cut.layout.feature_order()), named), cut)
     popularity = {"popularity": plain_popularity, "recent_popularity": recent_popularity}.get(named)
@@ -145,20 +144,33 @@ def test_the_record_of_a_gate_without_the_key_is_as_before_there_was_one(judged:
 # -- beside a champion -----------------------------------------------------------------------------------------------
 
 
-def test_a_better_model_replaces_a_simple_list_and_a_refused_one_does_not(chain: Chain) -> None:
+def test_a_simple_list_is_fitted_anew_by_each_training_until_something_better_was_learnt(chain: Chain) -> None:
     first = chain.promote(OUT_OF_REACH)
     chain.train(OUT_OF_REACH)
-    kept = chain.promote(OUT_OF_REACH)
-    assert (kept.details["promoted"], kept.details["model_version"]) == (False, "2")
-    assert kept.details[SIMPLE_LIST] == first.details[SIMPLE_LIST]
-    assert kept.data_version == first.data_version
-    champion_bundle(chain.pipeline(OUT_OF_REACH))
+    renewed = chain.promote(OUT_OF_REACH)
+    assert (renewed.details["promoted"], renewed.details["model_version"]) == (True, "4")
+    assert renewed.details[SIMPLE_LIST] == first.details[SIMPLE_LIST]
+    _, record = champion_bundle(chain.pipeline(OUT_OF_REACH))
+    assert (record.previous_version, record.champion_metrics["ndcg@10"]) == (
+        "2",
+        pytest.approx(record.metrics["ndcg@10"]),
+    )
     learnt = chain.promote()
     assert (learnt.details["promoted"], learnt.details["model_version"]) == (True, "3")
     assert SIMPLE_LIST not in learnt.details
     assert chain.registry.aliases == {f"{EXPERIMENT} {ALIAS}": "3"}
     refused = chain.promote(OUT_OF_REACH)
     assert (refused.details["promoted"], refused.details["model_version"]) == (False, "3")
+
+
+def test_a_simple_list_that_is_better_than_a_new_one_stays(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = chain.promote(OUT_OF_REACH)
+    chain.train(OUT_OF_REACH)
+    monkeypatch.setattr(promoting, "choose_list", lambda _: ChosenList("ease", {"ndcg@10": 0.1}, "tried"))
+    kept = chain.promote(OUT_OF_REACH)
+    assert (kept.details["promoted"], kept.details["model_version"]) == (False, "2")
+    assert (kept.details[SIMPLE_LIST], kept.data_version) == (first.details[SIMPLE_LIST], first.data_version)
+    champion_bundle(chain.pipeline(OUT_OF_REACH))
 
 
 # -- nothing to judge by, nothing to learn from ----------------------------------------------------------------------
@@ -178,6 +190,9 @@ def test_where_nobody_found_anything_new_it_is_popularity_by_order(chain: Chain)
     )
     assert second == "model 2 refused: the challenger has no ndcg@10 (it has nothing)"
     assert (record.metrics, record.popularity_metrics) == ({}, {})
+    judged = model_check(chain.pipeline())()
+    assert not judged.passed
+    assert judged.description == "Nothing was judged: the evaluation has no ndcg@10 of two_stage and popularity."
 
 
 def test_where_nothing_could_be_learnt_a_simple_list_is_served(chain: Chain) -> None:
@@ -190,6 +205,8 @@ def test_where_nothing_could_be_learnt_a_simple_list_is_served(chain: Chain) -> 
     assert champion.details[SIMPLE_LIST] in SIMPLE_LISTS
     assert champion.details["reasons"][1].startswith("model 2 refused: nothing was learnt: no positive label on")
     champion_bundle(chain.pipeline())
+    chain.train()  # the next day's run learns nothing either, and goes on serving
+    assert chain.promote().details[SIMPLE_LIST] in SIMPLE_LISTS
 
 
 @pytest.mark.parametrize(("gate", "champion"), [("{fallback: none}", False), ("{}", True)])

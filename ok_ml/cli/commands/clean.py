@@ -55,12 +55,20 @@ def _refuse_if_running(folder: Path) -> None:
     """Raise EnvironmentFault while a process works in the folder: it would go on writing into the void."""
     import psutil
 
+    from ok_ml.locks import holders
+
+    for name, one in holders(folder):
+        raise _in_use(f"{one} works on {name} in {folder}", one.pid)
     own = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
     for process in psutil.process_iter(["pid", "cmdline"]):
         words = process.info["cmdline"] or []
         if process.pid not in own and any(str(folder) in word for word in words):
-            raise EnvironmentFault(
-                f"process {process.pid} works in {folder}: {' '.join(words)[:80]}",
-                why="removing files under a running process loses what it writes next",
-                remedy=f"stop it first: Ctrl-C in its terminal, or `kill {process.pid}`",
-            )
+            raise _in_use(f"process {process.pid} works in {folder}: {' '.join(words)[:80]}", process.pid)
+
+
+def _in_use(problem: str, pid: int) -> EnvironmentFault:
+    return EnvironmentFault(
+        problem,
+        why="removing files under a running process loses what it writes next",
+        remedy=f"stop it first: Ctrl-C in its terminal, or `kill {pid}`",
+    )

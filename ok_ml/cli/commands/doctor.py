@@ -8,18 +8,24 @@ from ok_ml.cli.context import Settings, command
 from ok_ml.cli.output import say, styled, write_json, write_line
 
 
-@command("doctor", examples=["ok-ml doctor", "ok-ml --env cluster doctor", "ok-ml doctor --json"])
+@command("doctor", examples=["ok-ml doctor", "ok-ml --env cluster doctor", "ok-ml doctor --quick --json"])
+@click.option("--quick", is_flag=True, help="Do not start a Spark session, which takes some seconds.")
 @click.pass_context
-def doctor(ctx: click.Context, settings: Settings, *, as_json: bool) -> None:
+def doctor(ctx: click.Context, settings: Settings, *, quick: bool, as_json: bool) -> None:
     """Look for everything that a run needs, and name what mends it.
+
+    Where nothing is missing, a JVM with a Spark session is started too.
 
     Exit code 3 if something is missing. Nothing has to run yet: a machine where everything can be started is healthy.
     """
-    from ok_ml.cli.doctor import examine
+    from ok_ml.cli.doctor import examine, with_spark
     from ok_ml.cli.machine import this_machine
     from ok_ml.config.loader import find_root
 
-    diagnosis = examine(this_machine(find_root(settings.root), settings.environment, settings.size))
+    machine = this_machine(find_root(settings.root), settings.environment, settings.size)
+    diagnosis = examine(machine)
+    if not quick:
+        diagnosis = with_spark(machine, diagnosis, say)
     findings = diagnosis.findings
     if as_json:
         write_json(

@@ -8,6 +8,7 @@ import rich_click as click
 
 from ok_ml.cli.context import EXAMPLES, Settings, command
 from ok_ml.cli.output import cut, say, terminal_width, write_json, write_line, write_table
+from ok_ml.this_user import name_of_user
 
 if TYPE_CHECKING:
     from ok_ml.incidents.records import Incident
@@ -107,13 +108,11 @@ def show(settings: Settings, *, incident: str, as_json: bool) -> None:
 @click.option("--by", metavar="NAME", help="Who looks after it; default: this user.")
 def ack(settings: Settings, *, incident: str, by: str | None, as_json: bool) -> None:
     """Say that somebody looks after an incident: it is not repeated any more."""
-    import getpass
-
     from ok_ml.incidents.shown import the_one, to_json
 
     with _store(settings).writing() as transaction:
         found = the_one(transaction, incident)
-        found.acknowledged_by, found.acknowledged_at = by or getpass.getuser(), time.time()
+        found.acknowledged_by, found.acknowledged_at = by or name_of_user(), time.time()
         transaction.save(found)
         muted = transaction.is_muted(found, time.time())
     if as_json:

@@ -1,5 +1,6 @@
 """`ok-ml run`: an experiment from its log to what is served."""
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
@@ -9,6 +10,7 @@ from ok_ml.cli.output import say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from ok_ml.cli.run_report import RunSummary
+    from ok_ml.config.models import Project
 
 _DECISIVE: Final = ("recall@10", "ndcg@10")
 
@@ -23,30 +25,40 @@ _DECISIVE: Final = ("recall@10", "ndcg@10")
     ],
 )
 @click.argument("experiment", required=False)
-@click.option("--size", metavar="NAME", help="Scale of data and models; remembered for the commands after it.")
+@click.option(
+    "--size",
+    metavar="NAME",
+    help="Scale of data and models; remembered for the commands after it, also for a run without it.",
+)
 @click.option("--force", is_flag=True, help="Do everything again, also what is current.")
 @click.option(
     "--budget", type=click.FloatRange(min=0), metavar="SECONDS", default=300.0, show_default=True,
     help="CPU time to pick a recipe, where the YAML has some and none is picked yet.",
 )  # fmt: skip
 @click.option("--pick-recipe", "pick", is_flag=True, help="Pick the recipe again, on the days that are there now.")
+@click.option("--wait", is_flag=True, help="Wait while somebody else is at work on the experiment.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def run(
-    settings: Settings, *, experiment: str | None, size: str | None, force: bool, budget: float, pick: bool, quiet: bool,
-    as_json: bool,
+    settings: Settings, *, experiment: str | None, size: str | None, force: bool, budget: float, pick: bool, wait: bool,
+    quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run an experiment from its log to what is served.
 
     What is current is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
+    One run at a time works on an experiment: another one says who does, or waits with --wait.
     """
-    from ok_ml.config.loader import remember_size
+    from ok_ml.config.loader import SIZE_VARIABLE, remember_size
 
     project = settings.project(size=size)
     name = the_experiment(project, experiment)
-    remember_size(project)
     from ok_ml.cli import run_pipeline
+    from ok_ml.cli.machine_ready import require_folders
 
-    summary = run_pipeline.run(project, name, force=force, quiet=quiet, budget=budget, pick=pick)
+    require_folders(project)
+    if not quiet:
+        say(_of_size(project, name, asked=bool(size or settings.size or os.environ.get(SIZE_VARIABLE))))
+    remember_size(project)
+    summary = run_pipeline.run(project, name, force=force, quiet=quiet, budget=budget, pick=pick, wait=wait)
     if as_json:
         write_json(summary.as_json())
         return
@@ -55,6 +67,15 @@ def run(
     say(f"\nAll of this as JSON: {last}")
     if summary.example_user is not None:
         say(f"What a user is served now: ok-ml get {name} {summary.example_user}")
+
+
+def _of_size(project: "Project", experiment: str, *, asked: bool) -> str:
+    """Which size is about to run; one that was only remembered surprises, so it says how to get the usual one."""
+    from ok_ml.config.models import DEFAULT_SIZE
+
+    if asked or project.size == DEFAULT_SIZE:
+        return f"{experiment} in size {project.size}"
+    return f"{experiment} in size {project.size}, as in the last run; the usual one: ok-ml run {experiment} --size {DEFAULT_SIZE}"
 
 
 def _print(summary: "RunSummary") -> None:

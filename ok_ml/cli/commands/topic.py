@@ -110,9 +110,11 @@ def _days(source: "DatasetConfig", lake: "Lake", days: int | None) -> list[str]:
 @contextmanager
 def _broker(project: "Project", config: "DatasetConfig") -> Iterator[None]:
     """A broker that answers: the one that is there, or one of our own while this command runs."""
+    from ok_ml.cli.machine_ready import require_folders
     from ok_ml.collecting.topic import about_events, topic_config
     from ok_ml.delivery.broker import ensure_broker
 
     topic_config(config)
+    require_folders(project)
     with about_events(config), ensure_broker(project.environment.kafka, project.state_dir):
         yield

@@ -40,14 +40,19 @@ def try_change(
     """
     project = settings.project()
     name = known_experiment(project, experiment)
-    if forget:
-        _forget(project, name, as_json=as_json)
-        return
-    if not changes:
+    if not changes and not forget:
         raise click.UsageError("Missing option '--with': the file with the change")
-    from ok_ml.cli.try_run import try_changes
+    from ok_ml.cli.machine_ready import require_folders
+    from ok_ml.cli.work_locks import alone_with
 
-    summary = try_changes(settings, name, project, list(changes), upto=upto, seeds=seeds, quiet=quiet)
+    require_folders(project)
+    with alone_with(project, name, attempts=True):
+        if forget:
+            _forget(project, name, as_json=as_json)
+            return
+        from ok_ml.cli.try_run import try_changes
+
+        summary = try_changes(settings, name, project, list(changes), upto=upto, seeds=seeds, quiet=quiet)
     if as_json:
         write_json(summary.as_json())
         return

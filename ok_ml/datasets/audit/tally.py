@@ -15,6 +15,7 @@ from ok_ml.datasets.audit.spellings import IdTexts, NumberSpellings, TextSpellin
 from ok_ml.datasets.calendar import reject_times
 from ok_ml.datasets.cells import id_words, ids_of, words
 from ok_ml.datasets.mapping import Events, Lookups, map_events
+from ok_ml.datasets.markers import marker_ids
 from ok_ml.datasets.partial_days import DayProfiles
 from ok_ml.datasets.raw_rows import RawRows
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
@@ -123,8 +124,11 @@ class Tally:
                 self.number_spellings[name].add(column)
                 continue
             text = id_words(column, mapping.id_spelling.get(name))
-            self.texts[name].add(text, ids_of(text.names))
-            self.text_spellings[name].add([text.names[code] for code in np.unique(text.codes[text.codes >= 0])])
+            ids = ids_of(text.names)
+            self.texts[name].add(text, ids)
+            nobodies = np.isin(ids, [*marker_ids(mapping.id_spelling.get(name))])
+            people = [code for code in np.unique(text.codes[text.codes >= 0]).tolist() if not nobodies[code]]
+            self.text_spellings[name].add([text.names[code] for code in people])
 
     def _note_events(self, found: Events) -> None:
         table = found.table

@@ -1,6 +1,7 @@
 """A guessed mapping as the text of configs/datasets/NAME.yml, with the reasons beside it, and a first experiment."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from ok_ml.datasets.guess.profiles import INTEGER
 from ok_ml.datasets.guess.ratings import RatingGuess, guess_rating
 from ok_ml.datasets.guess.roles import Roles
 from ok_ml.datasets.guess.samples import Sample
+from ok_ml.datasets.markers import condition
 from ok_ml.datasets.reactions import listed_items
 
 _PLAIN: Final = re.compile(r"[A-Za-z_/][\w/-]*(?:\.[\w/-]+)*")
@@ -137,9 +139,40 @@ class _Draft:
                 lines.append(_remark(f"    {role}: {scalar(choice.column.name)}", remark))
                 if choice.doubt:
                     self.doubts.append(f"{role} is {choice.column.name!r}: {choice.doubt}")
-            if choice is not None and role in _ID_COLUMNS and choice.column.kind != INTEGER:
+            if choice is not None and role in _ID_COLUMNS and choice.column.is_text_id:
                 texts.append(role)
-        return [*lines, *([f"  hash_ids: {_value(texts)}"] if texts else [])]
+        return [*lines, *([f"  hash_ids: {_value(texts)}"] if texts else []), *self._spelling(texts), *self._nobodies()]
+
+    def _spelling(self, texts: Sequence[str]) -> list[str]:
+        """How ids are spelt, where that is not one way."""
+        columns = {role: choice.column for role in _ID_COLUMNS if (choice := self._roles.chosen.get(role)) is not None}
+        spelt = {role: columns[role].spelling or "" for role in texts if role in columns and columns[role].spelling}
+        for role, column in columns.items():
+            if role not in texts and column.padded:
+                doubt = f"{column.name!r} has numbers with and without leading zeros: they are one id here"
+            elif role in texts and column.kind == INTEGER:
+                doubt = f"{column.name!r} has leading zeros, which are kept: its ids are texts"
+            else:
+                continue
+            self.doubts.append(doubt)
+        return [_remark(f"  id_spelling: {flow(spelt)}", "the same ids are spelt in several ways?")] if spelt else []
+
+    def _nobodies(self) -> list[str]:
+        """Conditions that set aside what programs write for nobody and nothing."""
+        found: dict[str, Any] = {}
+        for role, reason in ((c.USER_ID, "nobody"), (c.SOURCE_ID, "no_source")):
+            column = self._roles.chosen[role].column
+            for kind in (str, int):
+                values = [
+                    value for one in column.markers if one.certain for value in one.values if isinstance(value, kind)
+                ]
+                if values:
+                    found[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
+            if doubtful := [f"{one.values[0]} ({one.events:,} rows)" for one in column.markers if not one.certain]:
+                self.doubts.append(
+                    f"{role}: {', '.join(doubtful[:5])} could mean nobody, or be an honest name: it is kept"
+                )
+        return [_remark(f"  drop_if: {flow(found)}", "what programs write for nobody and nothing?")] if found else []
 
     def _time(self) -> list[str]:
         time = self._roles.time
@@ -225,12 +258,13 @@ class _Draft:
     def _sources(self) -> list[str]:
         """The names behind hashed ids; only of undated paths: a dated snapshot would hold the sources of one day."""
         source = self._roles.chosen[c.SOURCE_ID].column
-        if source.kind == INTEGER or "{dt}" in self._path:
+        if not source.is_text_id or "{dt}" in self._path:
             return []
         column = scalar(source.name)
         return [
             _remark("sources:", "their names, for people; one is known from the day on which it is first seen"), *self._file(),
             f"  columns: {{{c.SOURCE_ID}: {column}, {c.NAME}: {column}}}", f"  hash_ids: [{c.SOURCE_ID}]",
+            *([f"  id_spelling: {{{c.SOURCE_ID}: {source.spelling}}}"] if source.spelling else []),
         ]  # fmt: skip
 
     def _subscription(self, kinds: set[str]) -> list[str]:

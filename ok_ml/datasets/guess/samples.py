@@ -1,5 +1,6 @@
 """The beginning of a file nobody has described: its format, and its rows as the real reader gives them."""
 
+import codecs
 import contextlib
 import re
 import tempfile
@@ -120,7 +121,7 @@ def _read(path: Path) -> Sample:
         encoding = guess_encoding(raw, rest)
     whole = len(raw) < SAMPLE_BYTES
     if not whole:
-        raw = raw[: raw.rfind(b"\n") + 1] or raw
+        raw = _whole_lines(raw, encoding.name)
     text = raw.decode(encoding.name, "replace").lstrip("\ufeff")
     said: dict[str, object] = {} if encoding.name == "utf-8" else {"encoding": encoding.name}
     lines = _lines(text)
@@ -144,6 +145,14 @@ def _beginning(stream: "Readable") -> "tuple[bytes, Iterator[bytes]]":
         pieces.append(piece)
     more = iter(partial(stream.read, SAMPLE_BYTES), b"")
     return b"".join(pieces), islice(more, _MORE_SAMPLES)
+
+
+def _whole_lines(raw: bytes, encoding: str) -> bytes:
+    """The lines of which the end is there; in UTF-16 and UTF-32 a line feed is more than one byte."""
+    if not encoding.startswith(("utf-16", "utf-32")):
+        return raw[: raw.rfind(b"\n") + 1] or raw
+    text = codecs.getincrementaldecoder(encoding)().decode(raw)
+    return text[: text.rfind("\n") + 1].encode(encoding)
 
 
 def _lines(text: str) -> list[str]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ok_ml.datasets.guess import samples
 from ok_ml.datasets.guess.preview import Preview, preview_file
 from ok_ml.datasets.guess.samples import Sample, read_sample
 from ok_ml.errors import DataError, UsageError
@@ -67,6 +68,16 @@ def test_other_ends_of_lines_within_a_title_end_no_line(tmp_path: Path) -> None:
     found = sample(tmp_path, "user,artist,ts\n" + "".join(f"{u},a\u2028b\x85{i}\x0b,{t}\n" for u, i, _, t in ROWS))
     assert found.table.num_rows == len(ROWS)
     assert found.table["artist"][0].as_py() == "a\u2028b\x85500\x0b"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8", "cp1251"])
+def test_a_sample_ends_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", 9_001)
+    text = "user,artist,ts\n" + "".join(f"{u},Земфира {i},{t}\n" for u, i, _, t in ROWS)
+    found = sample(tmp_path, text.encode(encoding))
+    assert (found.unreadable, found.whole) == ((), False)
+    assert 100 < found.table.num_rows < len(ROWS)
+    assert set(found.table["artist"].to_pylist()[-1].split()[0]) == set("Земфира")
 
 
 # -- names ---------------------------------------------------------------------------------------------------------
