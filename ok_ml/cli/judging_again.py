@@ -8,6 +8,7 @@ from ok_ml.cli.dagster_run import Graph
 from ok_ml.cli.instance import instance_home
 from ok_ml.cli.orphans import own_process
 from ok_ml.config.models import Project
+from ok_ml.lake import Lake
 from ok_ml.quality.acceptance import Judged
 
 
@@ -29,11 +30,17 @@ def judge_again(project: Project, verdicts: Iterable[Judged]) -> list[str]:
     result = subset.execute_in_process(
         instance=graph.instance, tags=own_process(), run_config=console, raise_on_error=False
     )
-    passed = {one.asset_check_key for one in result.get_asset_check_evaluations() if one.passed}
-    return sorted(key.to_user_string() for key in checks - passed)
+    fine = {
+        one.asset_check_key
+        for one in result.get_asset_check_evaluations()
+        if one.passed or keys.NOTHING_JUDGED in one.metadata
+    }
+    return sorted(key.to_user_string() for key in checks - fine)
 
 
 def _assets(project: Project, verdict: Judged) -> Iterator[tuple[str, str]]:
     yield from ((verdict.scope, table) for table in verdict.told_by)
+    lake = Lake(project.lake_root)
     readers = [name for name in project.experiments if project.dataset_of(name).dataset == verdict.scope]
-    yield from ((name, c.FEATURE_STATISTICS) for name in readers)
+    # The log of a day is part of what is said of its features, if it has any yet.
+    yield from ((name, c.FEATURE_STATISTICS) for name in readers if lake.find(name, c.FEATURE_STATISTICS, verdict.dt))

@@ -80,7 +80,7 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
     ]
     told += [
         row
-        for one in _others(project, name, dataset.dataset, dt, newest=day is None)
+        for one in other_verdicts(project, name, dataset.dataset, dt, newest=day is None)
         for row in _of_verdict(lake, one, dt)
     ]
     return dt, sorted(told, key=lambda row: _ORDER.index(row.state))
@@ -116,7 +116,7 @@ def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding
     return found or feature_findings(pipeline, dt)
 
 
-def _others(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
+def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
     """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
 
     Without a day of somebody's choice also what is newer: lists, and a day of the log that was blocked before it got features.
@@ -125,8 +125,9 @@ def _others(project: Project, name: str, dataset: str, dt: str, *, newest: bool)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
     found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
     days = window(lake.partitions(dataset, c.EVENTS), dt, event_watch(project, project.datasets[dataset], lake).days)
+    newer = lake.partitions(dataset, c.EVENTS)[-1:] if newest else []
     more = [
-        (dataset, table, earlier) for earlier in days if earlier < dt for table in (EVENT_VERDICT, DECLARED_VERDICT)
+        (dataset, table, day) for day in (*days, *newer) if day != dt for table in (EVENT_VERDICT, DECLARED_VERDICT)
     ]
     if newest and name != dataset:
         more += [(name, LISTS_VERDICT, lists) for lists in lake.partitions(name, LISTS_VERDICT)[-1:]]

@@ -8,6 +8,7 @@ import pytest
 from ok_ml.config.loader import load_project
 from ok_ml.lake import Lake
 from ok_ml.pipelines.judging_data import judge_data
+from ok_ml.pipelines.open_findings import other_verdicts
 from tests.quality.day_world import DayWorld
 
 Ok = Callable[..., "object"]
@@ -98,6 +99,15 @@ def test_other_data_block_again(judged: Path, ok: Ok) -> None:
     DayWorld(Lake(project.lake_root)).commit(DAYS[2], rows=21, twice=2)
     judge_data(project, project.datasets["toy"])
     assert ok("checks", "toy").code == 4
+
+
+def test_a_day_of_the_log_that_blocked_before_it_got_features_is_among_what_an_experiment_has_open(
+    judged: Path,
+) -> None:
+    project = load_project(judged)
+    for newest, found in ((True, [("declared_verdict", DAYS[2])]), (False, [])):
+        others = other_verdicts(project, "toy_sources", "toy", DAYS[1], newest=newest)
+        assert [(one.table, one.dt) for one in others] == found
 
 
 def test_a_day_of_the_log_that_blocks_only_warns_once_there_is_a_newer_one(judged: Path, ok: Ok) -> None:
