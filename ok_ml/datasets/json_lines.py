@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ok_ml.config.models import JoinMapping, TableMapping
 from ok_ml.datasets.raw_files import RawFile, identity_of, open_stream
@@ -124,7 +125,9 @@ def _kinds_of(block: TextBlock, columns: list[str]) -> _Kinds:
         kinds = {field.name: _kind_of(field.type) for field in table.schema}
         unsure = {name for name, kind in kinds.items() if kind is None}
         if not unsure.intersection(columns):
-            return _Kinds(set(kinds), {name: kind for name, kind in kinds.items() if kind is not None}, unsure=unsure)
+            known = {name: kind for name, kind in kinds.items() if kind is not None}
+            bounds = {name: _bounds(table[name]) for name, kind in known.items() if kind == {int}}
+            return _Kinds(set(kinds), known, bounds, unsure)
     records, _ = _parsed(block.text)
     found = _Kinds(set().union(*records))
     for name in found.seen:
@@ -133,6 +136,11 @@ def _kinds_of(block: TextBlock, columns: list[str]) -> _Kinds:
         if found.kinds[name] == {int}:
             found.bounds[name] = (min(values), max(values))
     return found
+
+
+def _bounds(column: pa.ChunkedArray) -> tuple[int, int]:
+    found = pc.min_max(column).as_py()
+    return found["min"] or 0, found["max"] or 0
 
 
 def _kind_of(kind: pa.DataType) -> set[type] | None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ok_ml.datasets.cells import hashed, id_words, integers
 from ok_ml.datasets.ingest import ingest_events
+from ok_ml.datasets.raw_rows import Sizes
 from ok_ml.errors import ConfigError
 from ok_ml.hashing import text_id
 from ok_ml.lake import Lake
@@ -143,3 +144,11 @@ def test_keys_of_a_lookup_meet_however_they_are_spelt(tmp_path: Path, lake: Lake
 def test_a_spelling_is_said_of_columns_of_texts_only() -> None:
     with pytest.raises(ValidationError, match="id_spelling: 'user_id' is not among hash_ids"):
         dataset({"id_spelling": {"user_id": "uuid"}})
+
+
+def test_unsigned_and_negative_ids_of_one_json_file_are_both_read(tmp_path: Path, lake: Lake) -> None:
+    line = '{"who":%s,"what":1,"thing":1,"did":"liked","when":"2024-03-01"}\n'
+    (tmp_path / "log.jsonl").write_text(line % 2**63 + line % -5)
+    config = dataset({"path": "log.jsonl", "format": "jsonl"})
+    [report] = ingest_events(config, lake, [DAY], root=tmp_path, sizes=Sizes(block_bytes=8))
+    assert (report.rejected, [row["user_id"] for row in events_of(lake, DAY)]) == ({"bad_user_id": 1}, [-5])
