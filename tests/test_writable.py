@@ -16,10 +16,13 @@ as_another_user = pytest.mark.skipif(
 )
 
 
-def as_user(code: str, **environment: str) -> str:
-    """Run Python as user 12345, who has no entry in the list of users; what it prints."""
-    drop = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--inh-caps", "+dac_read_search"]
-    command = [*drop, "--ambient-caps", "+dac_read_search", sys.executable, "-c", code]
+def as_user(code: str, *, may: str = "dac_read_search", **environment: str) -> str:
+    """Run Python as user 12345, who has no entry in the list of users; what it prints.
+
+    `may` is a capability: it stands for an installation that every user may read.
+    """
+    drop = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--inh-caps", f"+{may}"]
+    command = [*drop, "--ambient-caps", f"+{may}", sys.executable, "-c", code]
     variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=variables | environment, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -74,8 +77,12 @@ def test_asking_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["a"]
 
 
-@pytest.mark.parametrize(("name", "letter"), [("a?b", "?"), ("a*", "*"), ("a[1]", "["), ("a\nb", r"U\+000A"), ("a\tb", r"U\+0009")])
-def test_a_path_that_other_programs_would_misread_is_refused_with_the_letter(tmp_path: Path, name: str, letter: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "letter"), [("a?b", "?"), ("a*", "*"), ("a[1]", "["), ("a\nb", r"U\+000A"), ("a\tb", r"U\+0009")]
+)
+def test_a_path_that_other_programs_would_misread_is_refused_with_the_letter(
+    tmp_path: Path, name: str, letter: str
+) -> None:
     with pytest.raises(EnvironmentFault, match=letter if letter.startswith("U") else f"holds \\{letter}"):
         require_writable(tmp_path / name, "the state folder", "OK_ML_STATE")
 
