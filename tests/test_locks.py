@@ -40,12 +40,12 @@ class Process:
         self.run.communicate("\n" if signum is None else None, timeout=20)
 
 
-class Busy(Exception):  # noqa: N818 (as the error it stands for)
+class BusyError(Exception):
     pass
 
 
 def refuse(who: Holder) -> None:
-    raise Busy(str(who))
+    raise BusyError(str(who))
 
 
 @pytest.mark.parametrize("signum", [None, signal.SIGKILL, signal.SIGTERM])
@@ -58,7 +58,10 @@ def test_a_lock_names_its_holder_and_ends_with_it_however_it_dies(tmp_path: Path
     assert (who.pid, who.command) == (first.run.pid, "ok-ml run plain")
     assert abs(who.since - time.time()) < 20
     assert holders(tmp_path) == [("plain", who)]
-    with pytest.raises(Busy, match=rf"`ok-ml run plain` \(pid {first.run.pid}, since \d\d:"), held(path, busy=refuse):
+    with (
+        pytest.raises(BusyError, match=rf"`ok-ml run plain` \(pid {first.run.pid}, since \d\d:"),
+        held(path, busy=refuse),
+    ):
         pass
     second = Process(path, "ok-ml run plain --wait")
     assert second.says() == "waits for ok-ml run plain"
