@@ -55,7 +55,6 @@ def require_lists(pipeline: SourceRecommendation) -> None:
     GateRefused
         The newest lists are broken or beyond a declared limit and nobody has accepted that, or nobody counted them.
     """
-    judge_statistics(pipeline)
     judged = judge_lists(pipeline)
     found = still_open(pipeline.lake, judged)
     if found:
@@ -65,6 +64,7 @@ def require_lists(pipeline: SourceRecommendation) -> None:
             remedy=f"{judged.command} if the change is real; else mend the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )  # fmt: skip
+    judge_statistics(pipeline)
 
 
 def _findings(pipeline: SourceRecommendation, dt: str, lists: Judgement) -> Iterator[Found]:
