@@ -64,7 +64,7 @@ class Workbench:
         def say(who: Holder) -> None:
             context.log.info(f"waiting for {who}, which is at work on {scope}")
 
-        with held(lock_path(self.project.state_dir, scope), busy=say, command=f"Dagster run {context.run_id[:8]}"):
+        with held(lock_path(self.project.state_dir, scope), busy=say, command=f"Dagster run {context.run.run_id[:8]}"):
             yield
 
 

@@ -9,13 +9,14 @@ from ok_ml import keys
 from ok_ml.checks.findings import result_of
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake
-from ok_ml.quality.day_rules import KINDS
+from ok_ml.quality.day_rules import KINDS, UNIQUENESS
 
 
 def dataset_checks(project: Project, dataset: DatasetConfig) -> Iterator[dg.AssetChecksDefinition]:
     """The checks of one dataset's events; which of them may block says its YAML."""
     yield _rejected_rows(project, dataset)
     yield _declared(project, dataset)
+    yield _uniqueness(project, dataset)
 
 
 def _rejected_rows(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
@@ -48,7 +49,8 @@ def _rejected_rows(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDe
 def _declared(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
     """One step, one run of Great Expectations, a check for each kind of rule."""
     key = keys.asset_key(dataset.dataset, c.EVENTS)
-    specs = [dg.AssetCheckSpec(kind, asset=key, description=text, blocking=True) for kind, text in KINDS.items()]
+    kinds = {kind: text for kind, text in KINDS.items() if kind != UNIQUENESS}
+    specs = [dg.AssetCheckSpec(kind, asset=key, description=text, blocking=True) for kind, text in kinds.items()]
 
     @dg.multi_asset_check(name=keys.op_name(dataset.dataset, "declared_checks"), specs=specs)
     def declared(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
@@ -56,7 +58,22 @@ def _declared(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinit
 
         verdict = judge_data(project, dataset)
         context.log.info(verdict.headline)
-        for kind in KINDS:
+        for kind in kinds:
             yield result_of(project, verdict, kind, key)
 
     return declared
+
+
+def _uniqueness(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
+    """Keys of the snapshots, which are made after the checks of the events have let the day through."""
+    key = keys.asset_key(dataset.dataset, c.EVENT_STATISTICS)
+
+    @dg.asset_check(asset=key, name=UNIQUENESS, blocking=True, description=KINDS[UNIQUENESS])
+    def uniqueness() -> dg.AssetCheckResult:
+        from ok_ml.pipelines.judging_data import settled_verdict
+
+        lake = Lake(project.lake_root)
+        verdict = settled_verdict(project, dataset, lake.latest(dataset.dataset, c.EVENTS))
+        return result_of(project, verdict, UNIQUENESS, key)
+
+    return uniqueness

@@ -10,6 +10,7 @@ from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.guard import bands_guard, blocked_log, readers
+from ok_ml.pipelines.judging_data import settled_verdict
 from ok_ml.pipelines.own_past import PAST_DAYS, calibrate_on_past, report_past
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
@@ -56,6 +57,7 @@ def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[
     days = PAST_DAYS if is_past else watch.days + HISTORY_DAYS
     wanted = [dt for dt in window(known, known[-1], days) if _has_snapshots(dataset, lake, dt)]
     build_event_statistics(dataset, lake, wanted)
+    settled_verdict(project, dataset, known[-1])
     if is_past:
         calibrate_on_past(project, dataset, lake)
         report_past(project, dataset, lake)

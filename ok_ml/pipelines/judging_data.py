@@ -16,7 +16,7 @@ from ok_ml.quality.rules import Finding, Rule, failures, judge, summary, with_si
 from ok_ml.quality.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
 
 DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
-_JUDGE_VERSION: Final = "2"  # raise it when the same data may get another verdict
+_JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdict
 
 
 def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, commit: bool = True) -> Verdict:
@@ -55,8 +55,13 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     return _accepted(lake, config, verdict)
 
 
+def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict:
+    """The verdict on a day as it is now: rules on snapshots are judged once these are there, after the events' own."""
+    return known_verdict(project, config, dt) or judge_data(project, config, dt=dt)
+
+
 def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
-    """The committed verdict on a day, if its events and its limits are still those that were judged."""
+    """The committed verdict on a day, if its events, snapshots and limits are still those that were judged."""
     lake = Lake(project.lake_root)
     found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
     if found is None or events is None or found.inputs != _judged(project, config, events):
@@ -108,9 +113,11 @@ def reported(findings: Sequence[Finding], armed: Armed, dt: str) -> list[Finding
 
 
 def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[str, str]:
-    armed = declared_guard(project, config, Lake(project.lake_root)).blocks_on(events.partition)
+    lake, dt = Lake(project.lake_root), events.partition
+    armed = declared_guard(project, config, lake).blocks_on(dt)
+    snapshots = {table: found.data_version for table in c.SNAPSHOTS if (found := lake.find(config.dataset, table, dt))}
     return {
-        "events": events.data_version, "limits": limits_of(config), "code": _JUDGE_VERSION,
+        "events": events.data_version, "snapshots": fingerprint({**snapshots}), "limits": limits_of(config), "code": _JUDGE_VERSION,
         "armed": "may block" if armed else "reported",
     }  # fmt: skip
 

@@ -123,8 +123,9 @@ def key_rules(tables: Mapping[str, Table], severity: Severity) -> Iterator[Rule]
 
 
 def _history(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[str]) -> History:
-    known = [day for day in lake.partitions(config.dataset, c.EVENTS) if day not in leave_out]
-    earlier = [other for other in known if other < dt]
+    known = lake.partitions(config.dataset, c.EVENTS)
+    there = [other for other in known if other < dt]
+    earlier = [other for other in there if other not in leave_out]
     if not earlier:
         return History()
     weeks = config.checks.volume.weeks
@@ -141,7 +142,7 @@ def _history(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[s
     }
     lately = earlier[-_LATELY_DAYS:]
     quiet = [_quiet_hours(config, one, lake.manifest(config.dataset, c.EVENTS, one).details) or 0.0 for one in lately]
-    missing = [_steps(config, one, other) - 1 for one, other in pairwise(lately)]
+    missing = [_steps(config, one, other) - 1 for one, other in pairwise(there[-_LATELY_DAYS:])]
     often = sorted(missing, reverse=True)[_OFTEN - 1 : _OFTEN]  # a single gap is none of its habits
     return History(usual, (previous, rows), max(quiet, default=0.0), max(often, default=0))
 

@@ -46,12 +46,16 @@ def run(project):
     def events() -> None:
         """As ingest: the lake already has the day."""
 
-    @dg.asset(deps=[key])
+    @dg.asset(key=keys.asset_key(NAME, c.EVENT_STATISTICS), deps=[key])
+    def numbers() -> None:
+        """After the snapshots, which the lake has too."""
+
+    @dg.asset(deps=[numbers])
     def features() -> None:
         """What users would be harmed by."""
 
     checks = list(dataset_checks(project, project.datasets[NAME]))
-    defs = dg.Definitions(assets=[events, features], asset_checks=checks)
+    defs = dg.Definitions(assets=[events, numbers, features], asset_checks=checks)
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(raise_on_error=False)
     made = [event.asset_key.path[-1] for event in result.get_asset_materialization_events()]
     return result.success, "features" in made, {one.check_name: one for one in result.get_asset_check_evaluations()}

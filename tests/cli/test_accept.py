@@ -37,12 +37,12 @@ def test_an_accepted_day_closes_its_incident(root: Path, ok: Ok, monkeypatch: py
     prepare_instance(project)
     graph = watched(project, build_definitions(project).get_repository_def())
     with dg.DagsterInstance.from_config(str(instance_home(project))) as instance:
-        events = keys.asset_key(NAME, c.EVENTS)
-        instance.report_runless_asset_event(dg.AssetMaterialization(events, partition=DT))
-        failed = dg.AssetCheckEvaluation(asset_key=events, check_name="uniqueness", passed=False, metadata={})
+        numbers = keys.asset_key(NAME, c.EVENT_STATISTICS)
+        instance.report_runless_asset_event(dg.AssetMaterialization(numbers, partition=DT))
+        failed = dg.AssetCheckEvaluation(asset_key=numbers, check_name="uniqueness", passed=False, metadata={})
         instance.report_runless_asset_event(failed)
         tick(project, instance, graph, Couriers())
-        assert open_incidents(project) == [f"check:{NAME}/events:uniqueness"]
+        assert open_incidents(project) == [f"check:{NAME}/event_statistics:uniqueness"]
 
         done = ok("accept", NAME, DT, "--reason", "two users share a device")
         assert done.code == 0, done.err

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ from ok_ml import columns as c
 from ok_ml.errors import GateRefused, IntegrityError, OkMlError
 from ok_ml.pipelines.promoting import RECORD_FILE, champion_bundle, promote
 from ok_ml.pipelines.publishing import publish
+from ok_ml.pipelines.served import Served
 from ok_ml.pipelines.training import model_file
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import (
@@ -137,14 +139,19 @@ def test_predictions_that_fail_their_check_are_not_published_by_a_later_run(spar
 
 
 def test_a_blocking_check_stops_the_run_with_its_own_words(spare_world: World) -> None:
-    before = served(spare_world)
-    edit(spare_world.root, EXPERIMENT_FILE, "{psi_warn: 1, psi_block: 10}", "{psi_warn: 0.0001, psi_block: 0.0001}")
+    before, pipeline = served(spare_world), spare_world.pipeline
+    first = pipeline.committed()[-2]  # as if a generation had been served since the day before, so that a day may block
+    with pipeline.lake.staged(EXPERIMENT, c.LIVE_HISTORY, "20200101T000000000000") as folder:
+        details = asdict(Served(1, "first", first, 1, "v-1", first))
+        pipeline.lake.commit(folder, rows=1, data_version="first", details=details)
+    limits = "{psi_warn: 1, psi_block: 10}"
+    edit(spare_world.root, EXPERIMENT_FILE, limits, f"{limits}\n  ranges: {{user_events: {{min: 0, max: 1}}}}")
     done = spare_world.ok("run")
     assert (done.code, done.out) == (4, "")
     lines = error_lines(done)
     assert lines[0].startswith(f"Error: {EXPERIMENT}/feature_statistics, check feature_distributions: ")
-    assert "psi is" in lines[0]
-    assert "expected <= 0.0001" in lines[0]
+    assert "user feature user_events" in lines[0]
+    assert "expected <= 1" in lines[0]
     assert "the last good generation is still served" in lines[1]
     assert served(spare_world) == before
     with pytest.raises(GateRefused, match="are blocked"):  # nor by a run of the publication alone
