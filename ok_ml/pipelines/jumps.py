@@ -13,8 +13,8 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.features.feature import Feature
-from ok_ml.lake import Lake
-from ok_ml.partitions import minus_days
+from ok_ml.partitions import minus_days, window
+from ok_ml.pipelines.event_series import event_watch
 from ok_ml.pipelines.featuring import ENTITY_OF
 from ok_ml.pipelines.guard import blocked_features
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -22,7 +22,6 @@ from ok_ml.quality import columns as q
 from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.rules import Finding, Rule
-from ok_ml.quality.verdicts import EVENT_VERDICT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +34,7 @@ SUSPECT_DAYS: Final = (
 )
 JUMP: Final = "jump"  # statistic: the smaller PSI against the day before and the week before
 OUT_OF_STEP: Final = "out_of_step_share"
+_MOVED_SCORE: Final = 4.0  # of the worst of some hundred numbers: reached by chance on one window in twenty
 _OUT_OF_STEP_MOST: Final = 0.01  # of the entities; a few may be corrected
 _TABLE_OF: Final = {entity: table for table, entity in ENTITY_OF.items()}
 _KEYS: Final = {"user": c.USER_ID, "source": c.SOURCE_ID}
@@ -67,10 +67,10 @@ def jumps_of(pipeline: SourceRecommendation, dt: str) -> Jumps:
         return Jumps(
             {}, against, f"the features of {', '.join(missing)}, which would tell a jump from a drift, are not there"
         )
-    moved = _log_moved(pipeline.lake, pipeline.dataset_scope, dt) or _hole(pipeline, dt)
     tables = [_psi(pipeline, dt, day) for day in against]
     smaller = {key: min(table[key] for table in tables) for key in tables[0] if all(key in table for table in tables)}
-    return Jumps(smaller, against, moved)
+    jumped = any(value > pipeline.config.checks.drift.psi_block for value in smaller.values())
+    return Jumps(smaller, against, (_hole(pipeline, dt) or _log_moved(pipeline, dt)) if jumped else "")
 
 
 def without_jump(pipeline: SourceRecommendation, dt: str, findings: Sequence[Finding]) -> list[Finding]:
@@ -136,11 +136,21 @@ def _has_features(pipeline: SourceRecommendation, dt: str) -> bool:
     return all(pipeline.lake.find(pipeline.name, table, dt) is not None for table in ENTITY_OF)
 
 
-def _log_moved(lake: Lake, scope: str, dt: str) -> str:
-    """Whether something in the log of the day explains features that moved."""
-    verdict = lake.find(scope, EVENT_VERDICT, dt)
-    if verdict is not None and verdict.details.get("outside"):
-        return f"the log of {dt} moved too: {str(verdict.details.get('headline', ''))[:160]}"
+def _log_moved(pipeline: SourceRecommendation, dt: str) -> str:
+    """Whether something in the log explains features that moved: any number of any day in their windows that is not quite usual.
+
+    A score far below the limit is enough: a burst that this log is used to is no finding, and moves features all the same.
+    """
+    project, dataset = pipeline.project, pipeline.dataset
+    if dataset.partition.grain != "day":
+        return "the log of months is not held against its past, so nobody knows whether it moved too"
+    watch = event_watch(project, dataset, pipeline.lake)
+    for day in reversed(window(pipeline.committed(), dt, feature_window_days(project, pipeline.name) + 1)):
+        found = watch.look(day) if pipeline.lake.find(dataset.dataset, c.EVENT_STATISTICS, day) is not None else []
+        if not found:
+            return f"the past of {day} is too short to tell whether its log moved too"
+        if abs(found[0].band.score) > _MOVED_SCORE:
+            return f"the log of {day} moved too: {found[0].message}"
     return ""
 
 
