@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
@@ -75,6 +76,8 @@ def failures() -> Iterator[None]:
         yield
     except dg.Failure:
         raise
+    except DagsterExecutionInterruptedError as error:  # by Ctrl-C, which the retries would take for a fault that passes
+        raise dg.Failure(description="interrupted", allow_retries=False) from error
     except OkMlError as error:
         raise dg.Failure(description=str(error), allow_retries=error.retryable) from error
     except Exception as error:

@@ -210,7 +210,7 @@ def test_a_log_in_which_nothing_is_new_is_stopped_before_the_work(ok: Ok, root: 
     same = plain(users=1, events=60)
     shown = checked(ok, root, [(user, s, t) for user in range(60) for _, s, t in same])
     assert shown.code == 1
-    assert "experiment log has nothing to learn from" in told(shown, "stop")
+    assert "0.00 of 20 sources are left to a user on average" in told(shown, "stop")
 
 
 @pytest.mark.parametrize("rows", [plain(), plain(users=80, sources=30, events=60)])

@@ -127,8 +127,13 @@ def test_a_second_run_does_nothing_and_says_so(world: World, capsys: pytest.Capt
     before = dagster_runs(world.state)
     again = world.ok("run", "--json")
     assert (again.code, again.json["size"], again.json["stages"]) == (0, "tiny", [])
-    said = [line.split("] ", 1)[1] for line in again.err.splitlines()]  # behind the seconds
-    assert said == [f"unchanged  {what}" for what in again.json["unchanged"]]
+    size, *lines = again.err.splitlines()
+    assert size.startswith("prod_discovery in size tiny, as in the last run")
+    said = [line.split("] ", 1)[1] for line in lines]  # behind the seconds
+    assert [line for line in said if not line.startswith("checks ")] == [
+        f"unchanged  {what}" for what in again.json["unchanged"]
+    ]
+    assert [line for line in said if line.startswith("checks ")] == [f"checks     {again.json['guard']}"]
     assert len(again.json["unchanged"]) == 5
     for what in ("content", "generation", "model_version", "example_user", "metrics"):
         assert again.json[what] == world.first.json[what]
