@@ -6,7 +6,7 @@ from ok_ml.cli.process_tree import cpu_seconds
 from ok_ml.cli.run_report import Reporter
 from ok_ml.cli.try_run import spark_on_demand
 from ok_ml.config.models import Project
-from ok_ml.config.recipes import RecipeChoice, choice_path
+from ok_ml.config.recipes import FOLDER, RecipeChoice, choice_path
 from ok_ml.config.written import write_model
 from ok_ml.pipelines.picking import Budget, pick_recipe
 from ok_ml.pipelines.source_recommendation import SourceRecommendation
@@ -19,7 +19,7 @@ def pick(pipeline: SourceRecommendation, seconds: float, reporter: Reporter) -> 
     remark = (
         f"Written by `ok-ml run {pipeline.name}`; `--pick-recipe` picks again. What it means: ok_ml/config/recipes.py"
     )
-    write_model(choice_path(pipeline.project.root, pipeline.name), remark, choice)
+    write_model(choice_path(pipeline.project.state_dir, pipeline.name), remark, choice)
     return choice
 
 
@@ -29,13 +29,13 @@ def with_recipe(project: Project, experiment: str, recipe: str) -> Project:
     return project.model_copy(update={"experiments": experiments, "chosen": {**project.chosen, experiment: recipe}})
 
 
-def told(choice: RecipeChoice) -> str:
-    """A choice in one line."""
+def told(choice: RecipeChoice, path: Path) -> str:
+    """A choice in one line, and the file that keeps it."""
     scores = {one.recipe: one.estimate for one in choice.tried}
     others = ", ".join(f"{score:.4f} of {name}" for name, score in scores.items() if name != choice.recipe)
     beside = f": {choice.metric} {scores[choice.recipe]:.4f}{f' against {others}' if others else ''}" if scores else ""
     known = len(scores) + len(choice.not_tried)
     return (
         f"{choice.recipe}{beside}; {choice.why}; {len(scores)} of {known} tried in {choice.cpu_seconds:.0f} s of CPU time;"
-        f" kept in {choice_path(Path(), choice.experiment)}"
+        f" kept in {path}, a copy in {FOLDER} keeps it in git"
     )

@@ -113,13 +113,14 @@ class PipelineRun:
     def _recipe(self) -> Iterator[Work]:
         """Pick among the recipes that the YAML names, before anything is computed with one; no work for Dagster."""
         from ok_ml.cli.recipe_run import pick, told, with_recipe
+        from ok_ml.config.recipes import choice_path
 
         chosen = self.project.chosen.get(self.experiment)
         if not self.project.recipes.get(self.experiment) or (chosen is not None and not self.pick):
             self._note([], [chosen] if chosen is not None else [], f"recipe {chosen}")
             return
         choice = pick(self.pipeline, self.budget, self.reporter)
-        self.summary.recipe = told(choice)
+        self.summary.recipe = told(choice, choice_path(self.project.state_dir, self.experiment))
         self.reporter.say(f"recipe     {self.summary.recipe}")
         self.project = with_recipe(self.project, self.experiment, choice.recipe)
         self.pipeline, self._graph = open_pipeline(self.project, self.experiment), None

@@ -140,8 +140,8 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
             if kind == "experiments":
                 recipes[path.stem] = _take_overlays(tree, RECIPES, "recipe", problems)
             kinds[kind][path.stem] = tree
-    chosen, wrong = read_choices(root, recipes)
     tree, found = _read_environment(root, environment)
+    chosen, wrong = read_choices(root, root / str(tree.data.get("state_dir") or _DEFAULT_STATE), recipes)
     if found:
         unreadable.add(("environment", ""))
     return ConfigFiles(

@@ -1,7 +1,7 @@
 """Reads configs/ into one `Project`, or says everything that is wrong with it at once.
 
 Layers, later ones win: defaults of the models; configs/base.yml and configs/environments/<name>.yml, or the dataset's
-or experiment's own file; the recipe of an experiment's file that configs/recipes/<name>.yml names; the `sizes` overlay of
+or experiment's own file; the recipe of an experiment's file that a run has picked; the `sizes` overlay of
 that file; OK_ML_STATE; `overrides`.
 """
 

@@ -1,7 +1,8 @@
-"""Which recipe of an experiment's YAML is in force: configs/recipes/<experiment>.yml, written by the run that picked it.
+"""Which recipe of an experiment's YAML is in force, as the run that picked it wrote it down.
 
 `recipes:` of an experiment names alternatives, each an overlay of the same file, the simplest first. The first run tries
-them on days before the judged ones; from then on the one that it wrote down holds until somebody asks for another pick.
+them on days before the judged ones; from then on the one that it wrote down in <state>/recipes/<experiment>.yml holds until
+somebody asks for another pick. A copy of that file in configs/recipes, which is kept in git, wins.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -43,13 +44,22 @@ class RecipeChoice(Frozen):
     not_tried: dict[str, str] = Field(default_factory=dict, description="Recipe -> why not.")
 
 
-def choice_path(root: Path, experiment: str) -> Path:
-    """Where the choice of an experiment is written."""
+def choice_path(state_dir: Path, experiment: str) -> Path:
+    """Where a run writes the choice of an experiment."""
+    return state_dir / FOLDER.name / f"{experiment}.yml"
+
+
+def committed_path(root: Path, experiment: str) -> Path:
+    """Where a choice stands that belongs to the project."""
     return root / FOLDER / f"{experiment}.yml"
 
 
-def read_choices(root: Path, recipes: Mapping[str, Collection[str]]) -> tuple[dict[str, str], list[Problem]]:
-    """Experiment -> recipe in force, and what is wrong with the files.
+def read_choices(
+    root: Path, state_dir: Path, recipes: Mapping[str, Collection[str]]
+) -> tuple[dict[str, str], list[Problem]]:
+    """Experiment -> recipe in force, and what is wrong with the files of the project.
+
+    A file of the state folder that is no choice among the recipes of today is left aside: the next run picks again.
 
     Parameters
     ----------
@@ -58,6 +68,10 @@ def read_choices(root: Path, recipes: Mapping[str, Collection[str]]) -> tuple[di
     """
     chosen: dict[str, str] = {}
     problems: list[Problem] = []
+    for path in sorted((state_dir / FOLDER.name).glob("*.yml")):
+        tree, found = read_document(path, str(path))
+        if not found and not list(_problems(tree, path.stem, recipes.get(path.stem))):
+            chosen[path.stem] = tree.data["recipe"]
     for path in sorted((root / FOLDER).glob("*.yml")):
         tree, found = read_document(path, str(FOLDER / path.name))
         if not found:

@@ -104,7 +104,7 @@ def _recipes(settings: Settings) -> list[str]:
     """The alternatives that the first run tries, as overlays of the same file."""
     lines = [
         "# The first `ok-ml run` tries these on days before the judged ones and keeps the first that none after it beats beyond",
-        "# chance, in configs/recipes. Each is laid over this file; add your own, or remove the section to keep what stands above.",
+        "# chance. Each is laid over this file; add your own, or remove the section to keep what stands above.",
         "recipes:",
     ]
     for name, changed in settings.recipes.items():
