@@ -193,15 +193,20 @@ def _verdict(low: float | None, high: float | None) -> str:
 
 @contextmanager
 def spark_on_demand(project: Project) -> Iterator[Callable[[], Any]]:
-    """A function that starts Spark on its first call; what it started is stopped at the end."""
+    """A function that starts Spark on its first call, or joins the session of this process; what it started is stopped at the end."""
+    joined: list[Any] = []
     started: list[Any] = []
 
     def session() -> Any:
+        from pyspark.sql import SparkSession
+
         from ok_ml.resources.spark import open_spark
 
-        if not started:
-            started.append(open_spark(project.environment.spark, project.state_dir))
-        return started[0]
+        if not joined:
+            is_new = SparkSession.getActiveSession() is None
+            joined.append(open_spark(project.environment.spark, project.state_dir))
+            started.extend(joined if is_new else ())
+        return joined[0]
 
     try:
         yield session

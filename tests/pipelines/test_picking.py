@@ -124,10 +124,10 @@ def test_what_a_log_cannot_judge_is_left_out(pipeline: SourceRecommendation, jud
 
 
 @pytest.mark.spark
-def test_the_judged_days_are_not_looked_at(pipeline: SourceRecommendation, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ok_ml.resources.spark import open_spark
-
-    cut, seen, started = pipeline.calendar().eval_cut, set[str](), list[Any]()
+def test_the_judged_days_are_not_looked_at(
+    pipeline: SourceRecommendation, spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut, seen = pipeline.calendar().eval_cut, set[str]()
     read, files = Lake.read, Lake.files
 
     def watched(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,17 +141,9 @@ def test_the_judged_days_are_not_looked_at(pipeline: SourceRecommendation, monke
     monkeypatch.setattr(Lake, "read", watched(read))
     monkeypatch.setattr(Lake, "files", watched(files))
 
-    def session() -> Any:
-        started.append(open_spark(pipeline.project.environment.spark, pipeline.project.state_dir))
-        return started[-1]
-
-    choices = []
-    try:
-        for _ in range(2):
-            choices.append(pick_recipe(pipeline, session, Budget(999, count().__next__), say=lambda _text: None))
-    finally:
-        for one in started:
-            one.stop()
+    choices = [
+        pick_recipe(pipeline, lambda: spark, Budget(999, count().__next__), say=lambda _text: None) for _ in range(2)
+    ]
     assert max(seen) == cut < pipeline.calendar().eval_dts[0]
     assert choices[0] == choices[1]
     assert choices[0].days.endswith(cut)
