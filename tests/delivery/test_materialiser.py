@@ -57,8 +57,10 @@ def experiment_of(settings) -> str:
 
 
 def kill(child: GuardedProcess, settings) -> None:
-    """SIGKILL the materialiser itself."""
-    os.kill(int((settings.folder / "lock").read_text()), signal.SIGKILL)
+    """SIGKILL the materialiser itself; it holds its lock a moment before its number stands in it."""
+    lock = settings.folder / "lock"
+    eventually(lambda: lock.read_text().strip().isdigit())
+    os.kill(int(lock.read_text()), signal.SIGKILL)
     eventually(lambda: child.exit_code() is not None)
 
 
