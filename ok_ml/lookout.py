@@ -4,7 +4,7 @@ The record of what was asked for is the tags of the runs themselves: no document
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -96,7 +96,7 @@ class Lookout:
         asked = instance.get_run_records(dg.RunsFilter(tags={RETRAINING: experiment}), limit=_REMEMBERED)
         batch = batch_of(pipeline)
         return Sight(
-            gather(pipeline, tries_of(asked), partial(_complaint, instance, experiment)), batch,
+            gather(pipeline, tries_of(asked), partial(_complaint, instance, experiment, pipeline.blocked())), batch,
             _was_asked(instance, experiment, batch),
             _held(self._project, experiment) or _busy(instance, experiment, pipeline.dataset_scope),
         )  # fmt: skip
@@ -182,8 +182,11 @@ def _busy(instance: dg.DagsterInstance, experiment: str, dataset: str) -> str | 
 # -- checks --------------------------------------------------------------------------------------------------------
 
 
-def _complaint(instance: dg.DagsterInstance, experiment: str, decided_at: str) -> str | None:
-    """What the newest result of the online check says, if it failed and is younger than the last decision."""
+def _complaint(instance: dg.DagsterInstance, experiment: str, blocked: Collection[str], decided_at: str) -> str | None:
+    """What the newest result of the online check says, if it failed and is younger than the last decision.
+
+    One about a day whose log was found to block afterwards says nothing about the model.
+    """
     key = dg.AssetCheckKey(keys.asset_key(experiment, c.ONLINE_METRICS), keys.ONLINE_QUALITY)
     records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_SETTLED)
     event = records[0].event if records else None
@@ -195,7 +198,8 @@ def _complaint(instance: dg.DagsterInstance, experiment: str, decided_at: str) -
     if keys.NOTHING_JUDGED in found.metadata:
         return None
     short = found.metadata.get(keys.IN_SHORT)
-    return str(short.value) if short is not None else found.description or "the check gave no reason"
+    said = str(short.value) if short is not None else found.description or "the check gave no reason"
+    return None if said.partition(":")[0] in blocked else said
 
 
 def held_back(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> str:

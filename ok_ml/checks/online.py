@@ -36,7 +36,7 @@ def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetCh
 
         first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
         watches = [Watch(headline, first, young=True), Watch(others, limit_of(project, pipeline.name))]
-        found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches)
+        found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches, pipeline.blocked())
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
@@ -56,13 +56,14 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
     def product_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of_dataset
         from ok_ml.pipelines.expecting import Watch, judge_newest
+        from ok_ml.pipelines.guard import blocked_log
         from ok_ml.pipelines.series_plots import product_picture
         from ok_ml.quality.product import headline, others
 
         lake = Lake(project.lake_root)
         first = Limit(dataset.checks.product_fall, "checks.product_fall")
         watches = [Watch(headline, first), Watch(others, limit_of_dataset(project, dataset.dataset))]
-        found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches)
+        found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches, blocked_log(lake, dataset.dataset))
         advice = (
             f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for everybody is the"
             f" log or the product, what fell for some is what they were shown."

@@ -1,6 +1,6 @@
 """Whether the newest numbers of a series are what their own past lets expect, and since when they are not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -81,8 +81,15 @@ def _value(one: Deviation) -> str:
     return "missing" if one.value is None else f"{one.value:.4g}"
 
 
-def judge_newest(lake: Lake, scope: str, table: str, watches: Sequence[Watch]) -> Expectation:
+def judge_newest(
+    lake: Lake, scope: str, table: str, watches: Sequence[Watch], blocked: Collection[str] = ()
+) -> Expectation:
     """Judge the newest committed day of a series table; the verdict is kept, so that wrong days do not teach the band.
+
+    Parameters
+    ----------
+    blocked
+        Days whose log blocks: what people did on them is not known, so they are neither judged nor part of a band.
 
     Raises
     ------
@@ -94,7 +101,9 @@ def judge_newest(lake: Lake, scope: str, table: str, watches: Sequence[Watch]) -
     days = read_days(lake, scope, table, _days_judged(lake, scope, table, dt))
     if not days[dt]:
         return Expectation(dt, 0, reason=str(details.get("reason", "no numbers")))
-    leave_out = wrong_days(lake, scope, table, dt)
+    if dt in blocked:
+        return Expectation(dt, 0, reason="the log of that day blocks, so nobody knows what people did")
+    leave_out = wrong_days(lake, scope, table, dt) | {*blocked}
     judged, wrong = 0, []
     for watch in watches:
         mine = {day: {name: one for name, one in days[day].items() if watch.direction(name)} for day in days}

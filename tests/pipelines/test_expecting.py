@@ -69,6 +69,18 @@ def test_a_fall_is_named_with_what_was_expected_and_since_when(lake):
     assert found.in_short.startswith("hit_rate@10 is 0.3, expected about 0.")
 
 
+def test_a_day_whose_log_blocks_is_not_judged_and_teaches_nothing(lake):
+    """What people did on it is not known, so it calls for no training, and the day after is held against those before it."""
+    quiet(lake)
+    write(lake, 20, 0.1)
+    found = judge_newest(lake, SCOPE, TABLE, WATCH, {day(20): "other ids"})
+    assert (found.judged, found.wrong) == (0, [])
+    assert found.message == f"{day(20)}: the log of that day blocks, so nobody knows what people did"
+    write(lake, 21, 0.3)
+    (fall,) = judge_newest(lake, SCOPE, TABLE, WATCH, {day(20): "other ids"}).wrong
+    assert fall.value == 0.3
+
+
 def test_a_rise_and_what_is_not_judged_are_not_wrong(lake):
     quiet(lake)
     write(lake, 20, 0.6, other=0.01)
