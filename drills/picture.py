@@ -31,7 +31,7 @@ def draw_story(drill: "Incident", path: Path) -> None:
     _days(axis, chronicle.entries, begin)
     _blocked(axis, chronicle.entries, begin, end)
     for opened, closed, what in spans(chronicle.entries, "alert", "opened", "closed"):
-        _bar(axis, "alerts", opened, closed or end, begin, s.RED, what.partition(": ")[2][:60])
+        _bar(axis, "alerts", opened, closed or end, begin, s.RED, what.partition(": ")[2].partition(": ")[0])
     _served(axis, [one for one in chronicle.entries if one.kind == "live"], begin, end)
     axis.set_yticks(range(len(_LANES)), [*_LANES])
     axis.set_ylim(len(_LANES) - 0.4, -0.9)
