@@ -15,6 +15,7 @@ Layout, below the root::
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
 import uuid
@@ -83,11 +84,12 @@ class Lake:
 
     def find(self, scope: str, table: str, partition: str = WHOLE) -> Manifest | None:
         """The manifest of a committed partition, or None."""
-        path = self._manifest_path(scope, table, partition)
-        with contextlib.suppress(FileNotFoundError):
-            raw = json.loads(path.read_text())
-            return Manifest(**{**raw, "files": tuple(raw["files"])})
-        return None
+        try:  # asked some thousand times a run, hence no Path
+            with open(f"{self.root}/{scope}/{table}/_committed/{partition}.json", "rb") as handle:  # noqa: PTH123
+                raw = json.loads(handle.read())
+        except FileNotFoundError:
+            return None
+        return Manifest(**{**raw, "files": tuple(raw["files"])})
 
     def manifest(self, scope: str, table: str, partition: str = WHOLE) -> Manifest:
         """The manifest of a committed partition.
@@ -110,8 +112,11 @@ class Lake:
 
     def partitions(self, scope: str, table: str) -> list[str]:
         """Committed partitions, ascending."""
-        folder = self.root / scope / table / "_committed"
-        return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+        try:
+            with os.scandir(f"{self.root}/{scope}/{table}/_committed") as entries:
+                return sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def latest(self, scope: str, table: str) -> str:
         """The newest committed partition. Raises NotCommitted if there is none."""

@@ -35,7 +35,19 @@ def build_event_statistics(
     NotCommitted
         The events of a day are not committed.
     """
-    return [_build(dataset, lake, dt, progress) for dt in sorted(dts)]
+    scope, built = dataset.dataset, list[Manifest]()
+    blocked = blocked_log(lake, scope)
+    for dt in sorted(dts):
+        before = _days_before(lake, scope, dt, blocked)
+        inputs = _record(lake, scope, dt, before)
+        found = lake.find(scope, c.EVENT_STATISTICS, dt)
+        if found is None or found.inputs != inputs:
+            found = _build(lake, scope, dt, before, inputs)
+            blocked = blocked_log(lake, scope)  # a verdict on other numbers than the present ones says nothing
+            if progress:
+                progress(f"{scope}: {found.rows} numbers of {dt}")
+        built.append(found)
+    return built
 
 
 def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesWatch:
@@ -103,20 +115,11 @@ def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Devi
     return path
 
 
-def _build(dataset: DatasetConfig, lake: Lake, dt: str, progress: Callable[[str], None] | None) -> Manifest:
+def _build(lake: Lake, scope: str, dt: str, before: Sequence[str], inputs: dict[str, str]) -> Manifest:
     from ok_ml.quality.event_statistics import event_statistics
 
-    scope = dataset.dataset
-    before = _days_before(lake, scope, dt, blocked_log(lake, scope))
-    inputs = _record(lake, scope, dt, before)
-    found = lake.find(scope, c.EVENT_STATISTICS, dt)
-    if found is not None and found.inputs == inputs:
-        return found
     rows = series_table(event_statistics(read_log_day(lake, scope, dt, before)))
-    manifest = lake.write(scope, c.EVENT_STATISTICS, dt, rows, sort_by=["metric", "group"], inputs=inputs)
-    if progress:
-        progress(f"{scope}: {rows.num_rows} numbers of {dt}")
-    return manifest
+    return lake.write(scope, c.EVENT_STATISTICS, dt, rows, sort_by=["metric", "group"], inputs=inputs)
 
 
 def read_log_day(lake: Lake, scope: str, dt: str, before: Sequence[str]) -> "LogDay":

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
-    from ok_ml.lake import Lake
+    from ok_ml.lake import Lake, Manifest
 
 METRIC: Final = "metric"
 GROUP: Final = "group"
@@ -108,8 +110,26 @@ def regimes_of(lake: "Lake", scope: str, dts: "Sequence[str]") -> dict[str, str]
 
 def read_days(lake: "Lake", scope: str, table: str, dts: Sequence[str]) -> dict[str, dict[Name, Number]]:
     """Day -> its numbers, for those of some days that are committed."""
-    known = [dt for dt in dts if lake.find(scope, table, dt) is not None]
-    return {dt: numbers_of(lake.read(scope, table, [dt])) for dt in known}
+    found = {dt: lake.find(scope, table, dt) for dt in dts}
+    return {dt: _numbers_in(lake, one) for dt, one in found.items() if one is not None}
+
+
+def _numbers_in(lake: "Lake", manifest: "Manifest") -> dict[Name, Number]:
+    """The numbers of a version, read once: a version never changes, and every look at a day asks for the same weeks."""
+    import pyarrow.parquet as pq
+
+    folder = lake.folder(manifest)
+    known = _READ.get(folder)
+    if known is None:
+        while len(_READ) >= _KEPT_DAYS:
+            del _READ[next(iter(_READ))]
+        names = [str(folder / name) for name in manifest.files]
+        known = _READ[folder] = numbers_of(pq.read_table(names, partitioning=None))
+    return known
+
+
+_KEPT_DAYS: Final = 1_000
+_READ: Final[dict["Path", dict[Name, Number]]] = {}
 
 
 def as_series(days: dict[str, dict[Name, Number]]) -> dict[Name, Series]:

@@ -68,7 +68,9 @@ class Delivered:
         Fault -> whether it was noticed on its day.
     """
 
-    log: HonestLog
+    name: str
+    seed: int
+    days: int
     stopped: str = ""
     blocked: dict[str, str] = field(default_factory=dict)
     warned: int = 0
@@ -111,7 +113,7 @@ class Delivery:
 
     def live(self, faults: dict[str, float] | None = None) -> Delivered:
         """The first run, then every day; then some faults on the last day."""
-        found = Delivered(self.log)
+        found = Delivered(self.log.name, self.log.seed, self.log.days)
         found.stopped = self.check()
         if found.stopped:
             return found

@@ -11,9 +11,9 @@ import pytest
 
 from tests.honest_logs.delivery import PLANTED, Delivered, Delivery, without_pictures
 from tests.honest_logs.kinds import KINDS
-from tests.honest_logs.network import HonestLog, with_seed
+from tests.honest_logs.network import with_seed
 
-SEEDS = (21, 22)  # other ones than those used while the limits were written
+SEEDS = (21, 22, 23)  # other ones than those used while the limits were written
 DAYS_A_YEAR = 365.25
 BY_NAME = {kind.name: kind for kind in KINDS}
 SAMPLE = ("a first robot", "a button that the mapping does not know")
@@ -42,19 +42,18 @@ def test_there_are_at_least_forty_kinds() -> None:
 @pytest.mark.timeout(3000)
 def test_all_kinds_with_unseen_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     """At most one false block in ten log-years over all kinds, and four planted faults in five are noticed on their day."""
-    logs = [with_seed(kind, seed) for kind in KINDS for seed in SEEDS]
+    logs = [(name, seed) for name in BY_NAME for seed in SEEDS]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(lived, logs))
+        found = list(pool.map(lived, *zip(*logs, strict=True)))
     served = [one for one in found if not one.stopped]
     for one in found:
-        assert bool(one.stopped) == bool(one.log.stops), (
-            f"{one.log.name}, seed {one.log.seed}: {one.stopped or 'not stopped'}"
-        )
-        assert one.log.stops in one.stopped
-    blocked = [f"{one.log.name}, seed {one.log.seed}, {dt}: {why}" for one in served for dt, why in one.blocked.items()]
-    years = sum(one.log.days for one in served) / DAYS_A_YEAR
+        stops = BY_NAME[one.name].stops
+        assert bool(one.stopped) == bool(stops), f"{one.name}, seed {one.seed}: {one.stopped or 'not stopped'}"
+        assert stops in one.stopped
+    blocked = [f"{one.name}, seed {one.seed}, {dt}: {why}" for one in served for dt, why in one.blocked.items()]
+    years = sum(one.days for one in served) / DAYS_A_YEAR
     planted = [(one, fault, seen) for one in served for fault, seen in one.planted.items()]
-    misses = [f"{one.log.name}, seed {one.log.seed}: {fault}" for one, fault, seen in planted if not seen]
+    misses = [f"{one.name}, seed {one.seed}: {fault}" for one, fault, seen in planted if not seen]
     warned = sum(one.warned for one in served)
     with capsys.disabled():
         sys.stdout.write(
@@ -63,12 +62,12 @@ def test_all_kinds_with_unseen_seeds(capsys: pytest.CaptureFixture[str]) -> None
         sys.stdout.write(
             f"{len(planted) - len(misses)} of {len(planted)} planted faults noticed, missed: {'; '.join(misses) or 'none'}\n"
         )
-    assert len(blocked) <= max(years / 10, 1), "\n".join(blocked)
+    assert len(blocked) <= years / 10, "\n".join(blocked)
     assert len(misses) <= 0.2 * len(planted), "\n".join(misses)
 
 
-def lived(log: HonestLog) -> Delivered:
-    """One log in a process of its own."""
+def lived(name: str, seed: int) -> Delivered:
+    """One log in a process of its own; by its name, as the functions of a kind do not travel."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         without_pictures(patch)
-        return Delivery(log, Path(folder)).live(PLANTED)
+        return Delivery(with_seed(BY_NAME[name], seed), Path(folder)).live(PLANTED)
