@@ -149,7 +149,7 @@ class EmbeddedBroker:
     def _java(self, java: str, jars: KafkaJars, heap_mb: int) -> list[str]:
         return [
             str(Path(java).absolute()), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={(self.folder / LOG4J).as_uri()}", "-cp", jars.class_path,
+            f"-Dlog4j2.configurationFile={(self.folder / LOG4J).as_uri()}", "-cp", jars.class_path(self.folder),
         ]  # fmt: skip
 
     def _command(self, java: str, jars: KafkaJars) -> list[str]:

@@ -55,10 +55,20 @@ class KafkaJars:
     origin: str
     verified: bool
 
-    @property
-    def class_path(self) -> str:
-        """As `java -cp` takes it, a logging backend in front."""
-        return os.pathsep.join(str(path.absolute()) for path in (*logging_jars(), *self.paths))
+    def class_path(self, folder: Path) -> str:
+        """As `java -cp` takes it when it runs in `folder`, a logging backend in front.
+
+        Java splits it at colons and knows no escape: where a path has one, links in `folder` stand for the jars.
+        """
+        paths = [path.absolute() for path in (*logging_jars(), *self.paths)]
+        if any(os.pathsep in str(path) for path in paths):
+            links = folder / "jars"
+            shutil.rmtree(links, ignore_errors=True)
+            links.mkdir(parents=True)
+            for path in paths:
+                (links / path.name).symlink_to(path)
+            paths = [Path(links.name) / path.name for path in paths]
+        return os.pathsep.join(map(str, paths))
 
 
 def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> KafkaJars:

@@ -21,6 +21,7 @@ SETTINGS = (
     "LASTFM_DIR",
     "MAKEFLAGS",
     "MAKELEVEL",
+    "OK_ML_SIZE",
     "PYTHON",
 )
 
@@ -139,6 +140,25 @@ def test_a_target_runs_what_it_says(clone: Path, arguments: list[str], expected:
     make(clone, "setup", **with_uv(clone))
     calls(clone)
     assert make(clone, *arguments).returncode == 0
+    assert calls(clone) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "expected"),
+    [
+        ([], {}, "default: run prod_discovery"),
+        (["SIZE=tiny"], {}, "default: --size tiny run prod_discovery"),
+        ([], {"OK_ML_SIZE": "small"}, "small: run prod_discovery"),
+    ],
+)
+def test_run_means_the_default_size_and_not_the_remembered_one(
+    clone: Path, arguments: list[str], more: dict[str, str], expected: str
+) -> None:
+    make(clone, "setup", **with_uv(clone))
+    calls(clone)
+    stand_in = clone / ".venv" / "bin" / "ok-ml"
+    stand_in.write_text(f'#!/bin/bash\necho "$OK_ML_SIZE: $*" >> {clone.parent}/calls\n')
+    assert make(clone, "run", *arguments, **more).returncode == 0
     assert calls(clone) == [expected]
 
 

@@ -163,6 +163,20 @@ def test_the_command_shows_the_worst_first_and_leaves_nothing_that_ages(ok: Ok, 
     assert time.monotonic() - started < 30
 
 
+def test_who_may_only_read_sees_the_same_from_copies(ok: Ok, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def told() -> list[tuple[str, str, str]]:
+        return [(one["name"], one["state"], one["message"]) for one in ok("status", "--json").json]
+
+    wanted = told()
+    contents = {path: path.read_bytes() for path in (made / ".ok_ml").rglob("*") if path.is_file()}
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and may(path, mode))
+    assert told() == wanted
+    assert {path: path.read_bytes() for path in (made / ".ok_ml").rglob("*") if path.is_file()} == contents
+
+
 def test_collect_refuses_without_an_instance(root: Path) -> None:
     with pytest.raises(EnvironmentFault, match="there is no Dagster instance"):
         collect(load_project(root))

@@ -8,14 +8,19 @@ import pytest
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.broker import ensure_broker
 from ok_ml.delivery.broker_files import LOG4J, SERVER, write_settings
+from ok_ml.delivery.kafka_jars import find_jars
 from ok_ml.delivery.topics import create_topic, list_partitions
 
 PORT, CONTROLLER_PORT = 21130, 21131
 
 
-def embedded() -> KafkaConfig:
+def embedded(jars_dir: str | None = None) -> KafkaConfig:
     return KafkaConfig(
-        mode="embedded", bootstrap_servers=f"127.0.0.1:{PORT}", controller_port=CONTROLLER_PORT, heap_mb=256
+        mode="embedded",
+        bootstrap_servers=f"127.0.0.1:{PORT}",
+        controller_port=CONTROLLER_PORT,
+        heap_mb=256,
+        jars_dir=jars_dir,
     )
 
 
@@ -35,6 +40,17 @@ def test_topics_are_where_the_state_folder_is_and_are_found_again(tmp_path: Path
     below = {path.relative_to(tmp_path).parts[:3] for path in tmp_path.rglob("*") if path.is_file()}
     assert below
     assert all(parts[1:] == (".ok_ml", "kafka") for parts in below)
+
+
+@pytest.mark.kafka
+def test_it_starts_from_jars_in_a_folder_with_a_colon(tmp_path: Path) -> None:
+    jars, folder = tmp_path / "jars: all", tmp_path / "state"
+    jars.mkdir()
+    for path in find_jars().paths:
+        (jars / path.name).symlink_to(path)
+    with ensure_broker(embedded(str(jars)), folder) as started:
+        assert started is not None
+        assert create_topic(embedded(), "kept.predictions", 2)
 
 
 @pytest.mark.parametrize("name", ["plain", "данные", "a b", "a,b", "a\\b", " leading", "#a", "a=b:c"])

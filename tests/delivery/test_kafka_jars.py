@@ -46,9 +46,17 @@ def test_the_cache_is_used_without_a_look_at_the_network(known, cache, monkeypat
     put(cache, known)
     found = kafka_jars.find_jars()
     assert ([path.name for path in found.paths], found.verified) == (list(known), True)
-    names = [path.rsplit("/", 1)[-1] for path in found.class_path.split(":")]
+    names = [path.rsplit("/", 1)[-1] for path in found.class_path(cache).split(":")]
     assert names[0].startswith("log4j-slf4j2-impl-")
     assert names[-2:] == list(known)
+
+
+def test_a_colon_in_a_path_is_none_in_the_class_path(known, tmp_path):
+    found, work = kafka_jars.find_jars(put(tmp_path / "a:b", known)), tmp_path / "work"
+    for _ in range(2):
+        paths = [work / name for name in found.class_path(work).split(":")]
+        assert [path.name for path in paths][-2:] == list(known)
+        assert all(path.is_file() for path in paths)
 
 
 @pytest.mark.parametrize("change", [{CORE: b"somebody else's broker"}, {}])
