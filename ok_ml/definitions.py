@@ -8,13 +8,10 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.assets.configuration import config_asset
 from ok_ml.assets.datasets import dataset_assets
-from ok_ml.assets.delivery import delivery_assets
-from ok_ml.assets.features import feature_assets
 from ok_ml.assets.monitoring import event_statistics_asset
-from ok_ml.assets.online import online_metrics_asset, product_metrics_asset
-from ok_ml.assets.training import training_assets
+from ok_ml.assets.online import product_metrics_asset
+from ok_ml.assets.stages import experiment_assets
 from ok_ml.checks.datasets import dataset_checks
 from ok_ml.checks.features import feature_check
 from ok_ml.checks.online import online_check, product_check
@@ -23,7 +20,7 @@ from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import Workbench
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
 from ok_ml.sensors.alerts import alerts_sensor
@@ -32,6 +29,7 @@ from ok_ml.sensors.calendar import calendar_sensor
 from ok_ml.sensors.daily import daily_batch
 from ok_ml.sensors.heartbeat import heartbeat_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
+from ok_ml.stages.stage import Phase
 
 # What is beta in Dagster and used here on purpose: freshness policies, the sensor over observable sources, dagster-mlflow.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -45,7 +43,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     assets = [asset for name in sorted(project.datasets) for asset in dataset_assets(bench, project.datasets[name])]
     assets += [product_metrics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
     assets += [event_statistics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
-    assets += [asset for pipeline in pipelines for asset in _experiment_assets(bench, pipeline)]
+    assets += [asset for pipeline in pipelines for asset in experiment_assets(bench, pipeline)]
     jobs = list(_jobs(project, pipelines))
     return dg.Definitions(
         assets=assets,
@@ -56,13 +54,6 @@ def build_definitions(project: Project) -> dg.Definitions:
         resources=_resources(project),
         executor=dg.in_process_executor,
     )
-
-
-def _experiment_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
-    return [
-        config_asset(pipeline), *feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline),
-        online_metrics_asset(bench, pipeline),
-    ]  # fmt: skip
 
 
 def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.AssetChecksDefinition]:
@@ -81,16 +72,16 @@ def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator
 def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
         raw = (keys.RAW_LOG,) if dataset.world else ()
-        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)]
+        tables = [keys.asset_key(name, table) for table in (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES)]
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
-                tables += [keys.asset_key(pipeline.name, table) for table in (*keys.DAILY_TABLES, c.ONLINE_METRICS)]
+                tables += [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.DAILY)]
         yield dg.define_asset_job(
             keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}."
         )
     for pipeline in pipelines:
-        training = [keys.asset_key(pipeline.name, table) for table in keys.TRAINING_TABLES]
-        serving = [keys.asset_key(pipeline.name, table) for table in keys.SERVING_TABLES]
+        training = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.TRAINING)]
+        serving = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.SERVING)]
         yield dg.define_asset_job(
             keys.train_job(pipeline.name),
             dg.AssetSelection.assets(*training),

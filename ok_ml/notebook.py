@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import UsageError
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     import pyarrow as pa

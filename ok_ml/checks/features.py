@@ -8,7 +8,7 @@ from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.judging_data import page_of
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.verdicts import SHOWN
 
 

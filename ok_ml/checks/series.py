@@ -12,7 +12,7 @@ from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import failures, plot_metadata, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.acceptance import command_of
 
 NAME = "bands"

@@ -9,7 +9,7 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.dagster_io import plot_metadata, table_metadata
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.pipelines.prediction_watch import BrokenRule

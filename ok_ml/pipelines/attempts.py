@@ -18,7 +18,8 @@ from ok_ml.config.models import ExperimentConfig
 from ok_ml.datasets.writing import share
 from ok_ml.errors import DataError, NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint, tree_fingerprint
-from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK, SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.stages.pipeline import ATTEMPT_MARK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +185,7 @@ def judge_attempt(
     """Metrics of the attempt and of the baseline with their paired differences, committed in the attempt's scope."""
     from ok_ml.pipelines.evaluating import load_evaluation
 
-    inputs = {**attempt.evaluation_inputs(), "baseline": f"{baseline.name} {baseline.version}"}
+    inputs = {**attempt.inputs_of(c.EVALUATION), "baseline": f"{baseline.name} {baseline.version}"}
     if attempt.lake.is_current(attempt.name, c.EVALUATION, WHOLE, inputs):
         bill.reused.append(c.EVALUATION)
         return load_evaluation(attempt).rows
@@ -286,7 +287,7 @@ def _train(attempt: SourceRecommendation, say: Say) -> None:
     """Fit the ranker and commit its bundle; no registry hears of it."""
     from ok_ml.pipelines.training import fit_ranker, write_model_bundle
 
-    inputs, started = attempt.model_inputs(), time.monotonic()
+    inputs, started = attempt.inputs_of(c.MODEL), time.monotonic()
     table = attempt.lake.read(attempt.name, c.TRAINING_SET)
     trained = fit_ranker(attempt, table)
     with attempt.lake.staged(attempt.name, c.MODEL) as folder:

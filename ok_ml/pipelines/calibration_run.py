@@ -13,7 +13,7 @@ from ok_ml.errors import DataError
 from ok_ml.pipelines import calibrating as k
 from ok_ml.pipelines.quiet_runs import Plan, live_worlds
 from ok_ml.pipelines.quiet_worlds import Days
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.bands import HISTORY_DAYS, judge_day
 from ok_ml.quality.series import Number, read_days
 
@@ -169,7 +169,7 @@ def replayed(pipeline: SourceRecommendation, progress: Progress) -> Quiet:
     progress(f"numbers of {len(dts)} days")
     build_event_statistics(pipeline.dataset, lake, dts)
     series = {c.EVENT_STATISTICS: read_days(lake, scope, c.EVENT_STATISTICS, dts)}
-    for where, table in ((scope, c.PRODUCT_METRICS), *((pipeline.name, one) for one in _OF_EXPERIMENT)):
+    for where, table in ((scope, c.PRODUCT_METRICS), *((pipeline.name, one) for one in pipeline.type.series)):
         days = read_days(lake, where, table, lake.partitions(where, table))
         series |= {table: days} if days else {}
     scores = k.scores_of(series, warm_days=_REPLAY_WARM_DAYS)
@@ -225,6 +225,3 @@ def _code() -> str:
     from ok_ml.pipelines.quiet_runs import CODE_VERSION as WORLDS
 
     return f"event_statistics {CODE_VERSION}, quiet worlds {WORLDS}"
-
-
-_OF_EXPERIMENT: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)

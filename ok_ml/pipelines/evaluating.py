@@ -23,7 +23,7 @@ from ok_ml.pipelines.fitting import (
     stage_behind,
 )
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.evaluation import ORACLE
 from ok_ml.recommender.baselines import CANDIDATE_SOURCES, EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY, TWO_STAGE
 
@@ -96,7 +96,7 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
 
     Where nobody did, the evaluation has no row: whoever reads it sees that nothing was judged.
     """
-    inputs, asked = pipeline.evaluation_inputs(), question(pipeline)
+    inputs, asked = pipeline.inputs_of(c.EVALUATION), question(pipeline)
     users, rows, plots = len(asked[0]), list[dict[str, Any]](), dict[str, Path]()
     if users:
         report = _report(pipeline, *asked, progress=progress)

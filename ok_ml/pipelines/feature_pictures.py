@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 OVERVIEW: Final = "series"
 _WORST: Final = 2

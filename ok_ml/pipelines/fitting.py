@@ -10,7 +10,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
 from ok_ml.partitions import TrainingCalendar, window
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.recommender.embeddings import Factors
@@ -37,7 +37,7 @@ def fit_cuts(
     session
         Gives a Spark session; called only if the engine needs one.
     """
-    plan, inputs = pipeline.calendar(), pipeline.embeddings_inputs()
+    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
     cuts = {train_fit(plan, one.cut): one.cut for one in plan.windows}
     cuts |= {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
     with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:

@@ -8,15 +8,15 @@ from pathlib import Path
 from ok_ml import columns as c
 from ok_ml.errors import DataError, NotCommitted
 from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.guard import experiment_guard
 from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further, reported
 from ok_ml.pipelines.jumps import step_rules, without_jump
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.acceptance import Judged, told_of
 from ok_ml.quality.day import FEATURE_KEYS, read_table
 from ok_ml.quality.rules import Finding, Rule, failures, in_order, judge, with_since
 from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, FEATURES, from_table
+from ok_ml.stages.guard import experiment_guard
 
 
 def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:

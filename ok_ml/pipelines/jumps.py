@@ -16,12 +16,12 @@ from ok_ml.features.feature import Feature
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.event_series import event_watch
 from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.guard import blocked_features
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality import columns as q
 from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.rules import Finding, Rule
+from ok_ml.stages.guard import blocked_features
 
 if TYPE_CHECKING:
     import pyarrow as pa

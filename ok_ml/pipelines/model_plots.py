@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 
 def plot_predictions(pipeline: "SourceRecommendation") -> "dict[str, Path]":

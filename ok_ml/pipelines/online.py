@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.lake import Manifest, fingerprint
+from ok_ml.lake import Manifest
 from ok_ml.partitions import minus_days
 from ok_ml.pipelines.served import Served, lists_folder, live_history, read_lists, served_on
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.places import place_of
 from ok_ml.quality import online
 from ok_ml.quality.ranking_metrics import EMPTY, Relevance, user_metrics
@@ -43,7 +43,7 @@ def build_online_metrics(
     The manifests of `dts`.
     """
     for dt in [*_completed_by(pipeline, dts), *dts]:
-        inputs = online_inputs(pipeline, dt)
+        inputs = pipeline.inputs_of(c.ONLINE_METRICS, dt)
         numbers, details = online_day(pipeline, dt)
         pipeline.lake.write(
             pipeline.name, c.ONLINE_METRICS, dt, series_table(numbers), sort_by=[METRIC, GROUP], inputs=inputs,
@@ -55,23 +55,9 @@ def build_online_metrics(
     return [pipeline.lake.manifest(pipeline.name, c.ONLINE_METRICS, dt) for dt in dts]
 
 
-def online_inputs(pipeline: SourceRecommendation, dt: str) -> dict[str, str]:
-    """Record of one day: what was served, what was done on it and on the days that are counted, and how it is graded."""
-    lake, scope = pipeline.lake, pipeline.dataset_scope
-    served = served_on(lake, pipeline.name, pipeline.dataset, dt)
-    days = [dt, *(window_from(pipeline, dt) or ())]
-    stage = pipeline.config.stages.evaluation
-    config = {"k": stage.k, "days": stage.days, "grades": sorted(pipeline.dataset.grades.items())}
-    return {
-        "code": CODE_VERSIONS[c.ONLINE_METRICS], "config": fingerprint(config),
-        "served": served if isinstance(served, str) else f"{served.generation_name} {served.version}",
-        f"{scope}/{c.EVENTS}": fingerprint({day: lake.manifest(scope, c.EVENTS, day).data_version for day in days}),
-    }  # fmt: skip
-
-
 def is_current(pipeline: SourceRecommendation, dt: str) -> bool:
     """Whether a day's numbers are those of what is committed now."""
-    return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, online_inputs(pipeline, dt))
+    return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, pipeline.inputs_of(c.ONLINE_METRICS, dt))
 
 
 def served_days(pipeline: SourceRecommendation) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ok_ml.config.recipes import RecipeChoice, Tried
 from ok_ml.errors import DataError
 from ok_ml.pipelines.attempts import Say, open_attempt, train_attempt
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     import numpy as np

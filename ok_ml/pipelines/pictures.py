@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 
 def plot_path(pipeline: SourceRecommendation, name: str) -> Path:

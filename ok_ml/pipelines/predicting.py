@@ -11,7 +11,7 @@ from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.promoting import champion_bundle
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     dt = pipeline.calendar().serve_cut
     verdict = require_verdict(pipeline, dt)
     bundle, record = champion_bundle(pipeline)
-    inputs = pipeline.predictions_inputs(dt)
+    inputs = pipeline.inputs_of(c.PREDICTIONS, dt)
     warm_kernels()
     progress(f"predictions of {dt} with model version {record.model_version}")
     return score_all(

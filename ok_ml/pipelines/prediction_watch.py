@@ -13,7 +13,7 @@ from ok_ml import columns as c
 from ok_ml.errors import GateRefused
 from ok_ml.lake import Lake, Manifest
 from ok_ml.pipelines.served import lists_folder, live_before, live_history, read_lists
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.places import place_of
 from ok_ml.quality import prediction_statistics as stats
 from ok_ml.quality.bins import counts_on, freeze
@@ -38,7 +38,7 @@ def build_prediction_statistics(pipeline: SourceRecommendation, *, progress: Cal
     lake, name = pipeline.lake, pipeline.name
     predictions = lake.manifest(name, c.PREDICTIONS, lake.latest(name, c.PREDICTIONS))
     dt, version = predictions.partition, int(predictions.details["model_version"])
-    inputs = pipeline.prediction_statistics_inputs(dt)
+    inputs = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt)
     reference = _Reference.of(lake, name, dt, version)
     totals = _totals(pipeline, predictions, reference.edges)
     drift = reference.psi(totals.scores.bin_counts) if reference.edges is not None else None

@@ -18,7 +18,7 @@ from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha2
 from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
 from ok_ml.pipelines.refused_models import let_through
 from ok_ml.pipelines.simple_lists import ChosenList, choose_list, put_in_place
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.training import (
     SIMPLE_LIST,
     UNLEARNT,
@@ -80,7 +80,7 @@ def promote(
         list may be served in its place.
     """
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
-    evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
+    evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.inputs_of(c.CHAMPION)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
     decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated))
     chosen = None if decision.promote else _list_instead(pipeline, present, evaluated)

@@ -13,7 +13,7 @@ from ok_ml.pipelines.judging_lists import require_lists
 from ok_ml.pipelines.predicting import Judgement
 from ok_ml.pipelines.promoting import champion_bundle
 from ok_ml.pipelines.served import Served, record_live
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
     from ok_ml.delivery.publisher import prepare_topic, publish_generation, total_checksum
 
     predictions = _allowed(pipeline)
-    inputs = pipeline.publication_inputs(predictions.partition)
+    inputs = pipeline.inputs_of(c.PUBLICATION)
     publication = _publication(pipeline, predictions)
     prepare_topic(publication, predictions.rows, pipeline.config.stages.predictions.top_n)
     catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [predictions.partition])
@@ -58,7 +58,7 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
     """Wait until the storage serves the newest publication and record what it verified."""
     from ok_ml.delivery.live import wait_until_live
 
-    publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.live_inputs()
+    publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.inputs_of(c.LIVE_PREDICTIONS)
     settings = DeliverySettings.of(pipeline.project)
     timeout = pipeline.project.environment.storage.live_timeout_seconds
     report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)

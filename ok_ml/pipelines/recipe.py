@@ -8,11 +8,10 @@ import orjson
 from ok_ml import columns as c
 from ok_ml.config.extensions import named_code, source_of
 from ok_ml.config.models import DatasetConfig, ExperimentConfig
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 CONFIG: Final = "config"
 CODE: Final = "code"
-TRAINED: Final = (*c.FEATURE_TABLES, c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION)
 
 # What decides rows that a training reads. Not: limits of checks, freshness, the gate, delivery, owners, retraining itself.
 _OF_EXPERIMENT: Final = {"datasets", "stages", "seed"}
@@ -71,7 +70,7 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def _code(pipeline: SourceRecommendation) -> dict[str, str]:
-    versions = {f"{CODE}.{table}": CODE_VERSIONS[table] for table in TRAINED}
+    versions = {f"{CODE}.{stage.name}": stage.code for stage in pipeline.type.made_for(c.EVALUATION)}
     return versions | {f"{CODE}.{named}": sha256 for named, sha256 in _own_code(pipeline)}
 
 

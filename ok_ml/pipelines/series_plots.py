@@ -15,7 +15,7 @@ from ok_ml.quality.series import Name, Number, Series, as_series, read_days
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 DAYS_DRAWN: Final = 56
 _MOST_LINES: Final = 7  # a chart has so many colours

@@ -16,7 +16,7 @@ import numpy as np
 
 from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by, nobody, question
 from ok_ml.pipelines.fitting import popularity_behind, stage_behind
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.training import RANKER
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ok_ml.pipelines.promoting import DECIDED
 from ok_ml.pipelines.publishing import overtaking_generation
 from ok_ml.pipelines.recipe import in_short, recipe_of
 from ok_ml.pipelines.retraining import Answer, Decision, Facts, Try
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import DRIFTED, VERDICT
 from ok_ml.quality.blocked import of_features
 
@@ -71,7 +71,7 @@ def _is_of_present_features(pipeline: SourceRecommendation, verdict: Manifest) -
     statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, verdict.partition)
     if statistics is None or verdict.inputs["statistics"] != statistics.data_version:
         return False
-    wanted = pipeline.statistics_inputs(verdict.partition)
+    wanted = pipeline.inputs_of(c.FEATURE_STATISTICS, verdict.partition)
     return {**statistics.inputs, _BINS: ""} == {**wanted, _BINS: ""}
 
 
@@ -128,7 +128,7 @@ def batch_of(pipeline: SourceRecommendation) -> Batch:
     if wait is not None:
         return Batch(dt, "", Answer(False, wait))
     try:
-        inputs = now.predictions_inputs(dt)
+        inputs = now.inputs_of(c.PREDICTIONS, dt)
     except NotCommitted as error:
         return Batch(dt, "", Answer(False, error.problem))
     key = f"{dt}:{fingerprint({**inputs})[:12]}"

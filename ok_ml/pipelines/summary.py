@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 
 class Summary(Protocol):

@@ -13,14 +13,14 @@ from ok_ml.errors import GateRefused
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.pipelines.event_series import is_settled, settle_events
 from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.guard import blocked_features, experiment_guard
 from ok_ml.pipelines.judging_data import limits_of
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.acceptance import Judged, found_in, kept
 from ok_ml.quality.bins import BINS_FILE, REFERENCE_FILE
 from ok_ml.quality.blocked import OF_LOG, of_features, way_out
 from ok_ml.quality.verdicts import FEATURE_VERDICT
+from ok_ml.stages.guard import blocked_features, experiment_guard
 
 if TYPE_CHECKING:
     from ok_ml.quality.bins import FrozenBins
@@ -54,7 +54,7 @@ def build_statistics(
     bins = reference_bins(pipeline)
     manifests = []
     for dt in dts:
-        inputs = pipeline.statistics_inputs(dt)
+        inputs = pipeline.inputs_of(c.FEATURE_STATISTICS, dt)
         table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=bins)
         manifests.append(
             pipeline.lake.write(

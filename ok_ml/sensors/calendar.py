@@ -17,7 +17,7 @@ from ok_ml.partitions import partitions_to_add
 
 if TYPE_CHECKING:
     from ok_ml.lake import Lake
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 _TICK_SECONDS = 10
 # Two ticks of the automation sensor and some: its conditions wait until nothing upstream is in progress, and days that

@@ -5,7 +5,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from ok_ml.lookout import BATCH, DAY, REASON
 from ok_ml.pipelines.situation import batch_of
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 _EVERY_DAY = "30 4 * * *"  # UTC: the day before has ended everywhere, and its log has had time to come
 

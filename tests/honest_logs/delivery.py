@@ -25,7 +25,7 @@ from ok_ml.pipelines.judging_data import judge_data
 from ok_ml.pipelines.product import build_product_metrics
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.served import Served, record_live
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import build_statistics, freeze_reference, judge_features
 from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.world.faults import FAULTS, Export

@@ -11,7 +11,7 @@ from ok_ml.partitions import minus_days
 from ok_ml.pipelines.featuring import build_features
 from ok_ml.pipelines.fitting import fit_cuts
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.training import assemble_training_set
 from ok_ml.pipelines.watching import build_statistics, freeze_reference, judge_features
 from ok_ml.quality.bins import REFERENCE_FILE
