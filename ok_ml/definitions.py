@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -116,12 +117,22 @@ def _schedules(
         yield daily_batch(pipeline, by_name[keys.batch_job(pipeline.name)])
 
 
-def _resources(project: Project) -> dict[str, object]:
+def _resources(project: Project) -> dict[str, dg.ResourceDefinition]:
+    """What assets work with, made from the project's YAML alone.
+
+    Finished objects without a configuration of their own: whoever may launch a run could give Spark other settings, and with
+    them code of their own in this process.
+    """
     config = project.environment.mlflow
-    return {
+    made = {
         "spark": SparkResource.of(project),
         "mlflow": MlflowResource(tracking_uri=config.tracking_uri, artifact_root=config.artifact_root),
     }
+    return {name: dg.ResourceDefinition(partial(_given, resource), config_schema={}) for name, resource in made.items()}
+
+
+def _given(resource: object, _context: dg.InitResourceContext) -> object:
+    return resource
 
 
 @dg.definitions
