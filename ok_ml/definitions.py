@@ -1,8 +1,8 @@
 """The only place that builds Definitions."""
 
 import warnings
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -21,7 +21,6 @@ from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import Workbench
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
 from ok_ml.sensors.alerts import alerts_sensor
@@ -30,6 +29,7 @@ from ok_ml.sensors.calendar import calendar_sensor
 from ok_ml.sensors.daily import daily_batch
 from ok_ml.sensors.heartbeat import heartbeat_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
+from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import Phase
 
 # What is beta in Dagster and used here on purpose: freshness policies, the sensor over observable sources, dagster-mlflow.
@@ -57,7 +57,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     )
 
 
-def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.AssetChecksDefinition]:
+def _checks(project: Project, pipelines: Sequence[Any]) -> Iterator[dg.AssetChecksDefinition]:
     for name in sorted(project.datasets):
         yield from dataset_checks(project, project.datasets[name])
         yield event_check(project, project.datasets[name])
@@ -70,7 +70,7 @@ def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator
         yield online_check(project, pipeline)
 
 
-def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[UnresolvedAssetJobDefinition]:
+def _jobs(project: Project, pipelines: list[Pipeline]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
         raw = (keys.RAW_LOG,) if dataset.world else ()
         tables = [keys.asset_key(name, table) for table in (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES)]
@@ -96,7 +96,7 @@ def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[U
 
 
 def _sensors(
-    bench: Workbench, pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
+    bench: Workbench, pipelines: list[Pipeline], jobs: list[UnresolvedAssetJobDefinition]
 ) -> Iterator[dg.SensorDefinition]:
     by_name = {job.name: job for job in jobs}
     automatic = [pipeline for pipeline in pipelines if pipeline.config.release.cycle == "automatic"]
@@ -109,9 +109,7 @@ def _sensors(
     yield alerts_sensor(bench.project)
 
 
-def _schedules(
-    pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
-) -> Iterator[dg.ScheduleDefinition]:
+def _schedules(pipelines: list[Pipeline], jobs: list[UnresolvedAssetJobDefinition]) -> Iterator[dg.ScheduleDefinition]:
     by_name = {job.name: job for job in jobs}
     for pipeline in pipelines:
         yield daily_batch(pipeline, by_name[keys.batch_job(pipeline.name)])
@@ -128,11 +126,14 @@ def _resources(project: Project) -> dict[str, dg.ResourceDefinition]:
         "spark": SparkResource.of(project),
         "mlflow": MlflowResource(tracking_uri=config.tracking_uri, artifact_root=config.artifact_root),
     }
-    return {name: dg.ResourceDefinition(partial(_given, resource), config_schema={}) for name, resource in made.items()}
+    return {name: _without_configuration(resource) for name, resource in made.items()}
 
 
-def _given(resource: object, _context: dg.InitResourceContext) -> object:
-    return resource
+def _without_configuration(resource: object) -> dg.ResourceDefinition:
+    def given(_context: dg.InitResourceContext) -> object:
+        return resource
+
+    return dg.ResourceDefinition(given, config_schema={})
 
 
 @dg.definitions

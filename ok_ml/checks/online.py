@@ -10,8 +10,8 @@ from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.acceptance import command_of
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRODUCT_QUALITY = "product_quality"
 
 
-def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
+def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinition:
     """The newest day's served lists against the band of their past. Not blocking: the answer to a fall is a retraining."""
 
     @dg.asset_check(

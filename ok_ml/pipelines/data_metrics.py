@@ -18,7 +18,7 @@ from ok_ml.pipelines.registry import open_pipeline, type_of
 from ok_ml.quality.blocked import of_features
 
 if TYPE_CHECKING:
-    from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+    from ok_ml.stages.pipeline import Pipeline
 
 _SEVERITIES: Final = ("warn", "error")
 _LOOK_BACK: Final = 4  # days: a metric over three days is there only once these are over
@@ -81,9 +81,7 @@ def _about_series(
 # -- drift ---------------------------------------------------------------------------------------------------------------
 
 
-def _about_drift(
-    board: metrics.Board, pipeline: "SourceRecommendation", before: dict[str, Any], now: dict[str, Any]
-) -> None:
+def _about_drift(board: metrics.Board, pipeline: "Pipeline", before: dict[str, Any], now: dict[str, Any]) -> None:
     """The largest PSI of the newest judged day; counted again only when the day or the reference has changed."""
     from ok_ml.pipelines.watching import VERDICT
 
@@ -100,7 +98,7 @@ def _about_drift(
         board.set(metrics.DRIFT_PSI, known["psi"], experiment=pipeline.name)
 
 
-def _largest_psi(pipeline: "SourceRecommendation", dt: str) -> float | None:
+def _largest_psi(pipeline: "Pipeline", dt: str) -> float | None:
     from ok_ml.pipelines.watching import drift_of
 
     try:

@@ -10,11 +10,12 @@ from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.pipelines.judging_lists import require_lists
-from ok_ml.pipelines.predicting import Judgement
 from ok_ml.pipelines.promoting import champion_bundle
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
+from ok_ml.stages.judgement import Judgement
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +89,7 @@ def _note_live(pipeline: SourceRecommendation, publication: Manifest) -> None:
     )  # fmt: skip
 
 
-def overtaking_generation(pipeline: SourceRecommendation) -> int | None:
+def overtaking_generation(pipeline: Pipeline) -> int | None:
     """The generation that the storage serves although a newer publication is not on record; None if there is none.
 
     Somebody else published it, or a run was killed after its last record was acknowledged: the recorded publication, older than
@@ -109,7 +110,7 @@ def publish_overtaken(pipeline: SourceRecommendation, *, progress: Callable[[str
     return publish(pipeline, progress=progress)
 
 
-def live_generation(pipeline: SourceRecommendation) -> int | None:
+def live_generation(pipeline: Pipeline) -> int | None:
     """The generation that the storage serves now, or None."""
     return DeliverySettings.of(pipeline.project).store().current(pipeline.name)
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel
 
@@ -18,8 +18,12 @@ from ok_ml.datasets.calendar import declared_range
 from ok_ml.datasets.times import partition_days
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake, fingerprint
+from ok_ml.partitions import TrainingCalendar
 from ok_ml.stages.guard import blocked_log
 from ok_ml.stages.stage import Grain, PipelineType
+
+if TYPE_CHECKING:
+    from ok_ml.features.feature import Feature
 
 ATTEMPT_MARK: Final = ".try-"  # between an experiment and its attempt in the name of the attempt's scope
 # Fields that came later: unset, they change no record.
@@ -67,6 +71,11 @@ class Pipeline(ABC):
         """Scope of the dataset's tables."""
         return self.dataset.dataset
 
+    @property
+    @abstractmethod
+    def features(self) -> "tuple[Feature, ...]":
+        """The features of this experiment: those that are shipped, and those of the project that its YAML names."""
+
     # -- days ----------------------------------------------------------------------------------------------
 
     def pinned(self) -> Self:
@@ -96,8 +105,22 @@ class Pipeline(ABC):
         return admitted if self.upto is None else [dt for dt in admitted if dt <= self.upto]
 
     @abstractmethod
+    def calendar(self, upto: str | None = None) -> TrainingCalendar:
+        """Which days train, which evaluate, which serve, as of the newest committed partition (or `upto`).
+
+        Raises
+        ------
+        DataError
+            The history is too short.
+        """
+
     def newest(self) -> str:
         """The newest day that may be served. Raises DataError while the history is too short."""
+        return self.calendar().serve_cut
+
+    @abstractmethod
+    def learnt_dts(self, cut: str) -> list[str]:
+        """Partitions of events that a model of a cut learns from."""
 
     @abstractmethod
     def feature_runs(self) -> list[list[str]]:

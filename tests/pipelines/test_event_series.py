@@ -28,10 +28,10 @@ from ok_ml.pipelines.event_series import (
     is_settled,
     settle_events,
 )
-from ok_ml.pipelines.featuring import build_features
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.series_watch import PAST_REPORT
 from ok_ml.pipelines.served import Served, record_live
+from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
 from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day

@@ -17,9 +17,9 @@ from ok_ml.cli.main import run
 from ok_ml.cli.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
-from ok_ml.pipelines import evaluating
 from ok_ml.pipelines.attempts import attempts_of, baseline_of, open_attempt
 from ok_ml.pipelines.promoting import ALIAS
+from ok_ml.pipelines.source_recommendation import evaluating
 from ok_ml.pipelines.tracking import TRY_TAG
 from ok_ml.recommender import baselines
 from ok_ml.stages.pipeline import ATTEMPT_MARK
@@ -175,7 +175,7 @@ def test_a_change_of_nothing_makes_no_difference(tried: Callable[..., TrySummary
 
 
 def test_what_is_evaluated_is_what_production_found(tried: Callable[..., TrySummary], copied: World) -> None:
-    from ok_ml.pipelines.evaluating import load_evaluation
+    from ok_ml.stages.evaluation import load_evaluation
 
     found = {row.metric: row.estimate for row in tried("seed: 20201\n").attempts[0].metrics}
     assert found == pytest.approx(load_evaluation(copied.pipeline).metrics("two_stage"))
@@ -211,7 +211,7 @@ def test_earlier_days_are_judged_without_what_comes_after(tried: Callable[..., T
 
 
 def test_without_a_champion_the_unchanged_experiment_is_trained(copied: World) -> None:
-    from ok_ml.pipelines.evaluating import CHAMPION_NAME
+    from ok_ml.stages.evaluation import CHAMPION_NAME
 
     path = copied.lake.root / EXPERIMENT / c.CHAMPION / "_committed" / "all.json"
     kept = path.read_bytes()

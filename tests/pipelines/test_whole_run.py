@@ -29,7 +29,7 @@ from ok_ml.governance.promotion import PromotionRecord, verify
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.pipelines.promoting import ALIAS, RECORD_FILE, champion_bundle
 from ok_ml.pipelines.source_recommendation.stages import TYPE
-from ok_ml.pipelines.training import model_file
+from ok_ml.pipelines.source_recommendation.training import model_file
 from ok_ml.quality.day_rules import KINDS, UNIQUENESS
 from ok_ml.stages.stage import Phase
 from tests.pipelines.conftest import World

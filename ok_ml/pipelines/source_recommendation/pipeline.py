@@ -64,10 +64,6 @@ class SourceRecommendation(Pipeline):
         learnt = [dt for dt in dts if dt not in odd]
         return training_calendar(learnt, training_set.label_days, stages.evaluation.days, training_set.windows)
 
-    def newest(self) -> str:
-        """The newest day that may be served."""
-        return self.calendar().serve_cut
-
     def labelled_lists(self) -> list[tuple[str, tuple[str, ...]]]:
         """Day of features, and the partitions whose events label its lists: what a training row is of."""
         plan, dts = self.calendar(), self.committed()
@@ -98,7 +94,7 @@ class SourceRecommendation(Pipeline):
         stage = self.config.stages.features
         return window(self.committed(), dt, max(stage.activity_days, stage.affinity_days, stage.popularity_days))
 
-    def interaction_dts(self, cut: str) -> list[str]:
+    def learnt_dts(self, cut: str) -> list[str]:
         """Partitions that the embeddings of a cut learn from."""
         return window(self.committed(), cut, self.config.datasets.events.window_days)
 

@@ -44,7 +44,7 @@ def _feature_window(pipeline: P, partition: str) -> Sequence[str]:
 
 
 def _embedding_windows(pipeline: P, _partition: str) -> Sequence[str]:
-    return sorted({dt for cut in _cuts(pipeline) for dt in pipeline.interaction_dts(cut)})
+    return sorted({dt for cut in _cuts(pipeline) for dt in pipeline.learnt_dts(cut)})
 
 
 def _labelled(pipeline: P, _partition: str) -> Sequence[str]:

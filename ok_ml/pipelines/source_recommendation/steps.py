@@ -28,7 +28,7 @@ def plots(pictures: "Mapping[str, Path]") -> dict[str, Shown]:
 
 def features(pipeline: P, workshop: Workshop) -> dict[str, Made]:
     """All feature tables in one Spark pass."""
-    from ok_ml.pipelines.featuring import build_features, describe_features
+    from ok_ml.pipelines.source_recommendation.featuring import build_features, describe_features
 
     manifests = build_features(pipeline, workshop.session(), workshop.days, progress=workshop.say)
     described = {table: describe_features(pipeline, table) for table in manifests}
@@ -73,8 +73,8 @@ def online_metrics(pipeline: P, workshop: Workshop) -> Made:
 
 def embeddings(pipeline: P, workshop: Workshop) -> Made:
     """The fits of every cut. What a promotion asks for in the end is asked for here, before the work."""
-    from ok_ml.pipelines.fitting import fit_cuts
     from ok_ml.pipelines.promoting import require_promotable
+    from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 
     require_promotable(pipeline.project)
     return Made([fit_cuts(pipeline.pinned(), workshop.session, progress=workshop.say)])
@@ -82,23 +82,23 @@ def embeddings(pipeline: P, workshop: Workshop) -> Made:
 
 def embedding_statistics(pipeline: P, _workshop: Workshop) -> Made:
     """Numbers of the newest serving fit."""
-    from ok_ml.pipelines.embedding_watch import build_embedding_statistics
     from ok_ml.pipelines.model_plots import plot_embeddings
+    from ok_ml.pipelines.source_recommendation.embedding_watch import build_embedding_statistics
 
     return Made([build_embedding_statistics(pipeline)], plots(plot_embeddings(pipeline)))
 
 
 def training_set(pipeline: P, workshop: Workshop) -> Made:
     """Labelled rows."""
-    from ok_ml.pipelines.training import assemble_training_set
+    from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 
     return Made([assemble_training_set(pipeline.pinned(), progress=workshop.say)])
 
 
 def model(pipeline: P, workshop: Workshop) -> Made:
     """The ranker, logged and registered."""
+    from ok_ml.pipelines.source_recommendation.training import train_model
     from ok_ml.pipelines.tracking import log_model
-    from ok_ml.pipelines.training import train_model
 
     with workshop.tracked() as tracked:
         manifest, trained = train_model(
@@ -112,7 +112,7 @@ def model(pipeline: P, workshop: Workshop) -> Made:
 
 def evaluation(pipeline: P, workshop: Workshop) -> Made:
     """The model beside its baselines."""
-    from ok_ml.pipelines.evaluating import evaluate_model
+    from ok_ml.pipelines.source_recommendation.evaluating import evaluate_model
     from ok_ml.pipelines.tracking import log_evaluation
 
     with workshop.tracked() as tracked:
@@ -148,7 +148,7 @@ def _decision(manifest: Manifest) -> Text:
 
 def predictions(pipeline: P, workshop: Workshop) -> Made:
     """The newest day's lists, once its features are judged against the present champion."""
-    from ok_ml.pipelines.predicting import plot_scores, predict
+    from ok_ml.pipelines.source_recommendation.predicting import plot_scores, predict
 
     pinned = pipeline.pinned()
     _settle(pinned, workshop)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
-from ok_ml.pipelines.fitting import SERVE, factors_of
+from ok_ml.pipelines.source_recommendation.fitting import SERVE, factors_of
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
 from ok_ml.quality.series import GROUP, METRIC, series_table

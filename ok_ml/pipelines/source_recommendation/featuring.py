@@ -1,14 +1,13 @@
 """The feature tables of an experiment's days."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from ok_ml import columns as c
 from ok_ml.features.feature import Entity
+from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-
-ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
 
 
 def build_features(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.pipelines.fitting import (
+from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.recipe import recipe_of
+from ok_ml.pipelines.source_recommendation.fitting import (
     SERVE,
     candidate_popularity,
     factors_of,
@@ -17,8 +19,6 @@ from ok_ml.pipelines.fitting import (
     stage_behind,
     train_fit,
 )
-from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
 
