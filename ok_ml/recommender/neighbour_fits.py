@@ -73,15 +73,16 @@ def _ease(history: Any, stage: NeighboursStage) -> Any:
 
 
 def _strongest(similarities: Any, count: int) -> Any:
-    """The `count` entries of largest magnitude of each column, ties by the smaller row."""
+    """The `count` entries of largest magnitude of each column of a CSC matrix, ties by the smaller row."""
     from scipy.sparse import csc_matrix
 
-    values = np.round(similarities.data * _FIXED_POINT) / _FIXED_POINT
-    columns = np.repeat(np.arange(similarities.shape[1]), np.diff(similarities.indptr))
-    order = np.lexsort((similarities.indices, -np.abs(values), columns))
-    rank = np.arange(len(order)) - similarities.indptr[columns[order]]
-    kept = np.sort(order[(rank < count) & (values[order] != 0)])
-    return csc_matrix((values[kept], (similarities.indices[kept], columns[kept])), shape=similarities.shape)
+    from ok_ml.recommender.strongest import strongest_of_columns
+
+    similarities.sort_indices()
+    fixed = np.round(similarities.data * _FIXED_POINT).astype(np.int64)
+    kept, indptr = strongest_of_columns(np.abs(fixed), similarities.indptr.astype(np.int64), count)
+    values = fixed[kept].astype(np.float64) / _FIXED_POINT
+    return csc_matrix((values, similarities.indices[kept], indptr), shape=similarities.shape)
 
 
 _FITS: Final[Mapping[str, Callable[[Any, NeighboursStage], Any]]] = {COSINE: _cosine, EASE: _ease}

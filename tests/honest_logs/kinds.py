@@ -57,7 +57,7 @@ KINDS: tuple[HonestLog, ...] = (
     _log("a robot on some days", Shape(robot=lambda day: 900 if day % 17 == 3 else 0), 90),
     _log("a first robot", Shape(robot=lambda day: 4000 if day in (96, 97) else 0), 90),
     _log("a robot every day", Shape(robot=lambda _d: 300), 60),
-    _log("ten users", Shape(rate=70, users=10, sources=60), 60),
+    _log("ten users", Shape(rate=70, users=10, sources=60), 60, 30, "at least 20"),
     _log("one event a week", Shape(rate=60, users=420, sources=50), 120),
     _log("sessions", Shape(sessions=True), 30, 0, "second day"),
     _log("half a day at the end", Shape(until_hour={89: 12.0}), 90),
