@@ -67,8 +67,8 @@ class Lab:
 
     def train(self) -> Path:
         """A bundle from everything that is ingested now."""
-        from ok_ml.pipelines import training
-        from ok_ml.pipelines.fitting import fit_cuts
+        from ok_ml.pipelines.source_recommendation import training
+        from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 
         self._build_features([dt for run in self.pipeline.feature_runs() for dt in run])
         fit_cuts(self.pipeline, _no_spark, progress=_quiet)
@@ -97,7 +97,7 @@ class Lab:
         return ServedLists(ordered[c.USER_ID].to_numpy(), padded)
 
     def _build_features(self, dts: "Sequence[str]") -> None:
-        from ok_ml.pipelines.featuring import build_features
+        from ok_ml.pipelines.source_recommendation.featuring import build_features
 
         todo = [dt for dt in dts if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)]
         if todo:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import dagster as dg
 
-from ok_ml.columns import CHAMPION, EMBEDDINGS, EVALUATION, FEATURE_STATISTICS, MODEL, TRAINING_SET
+from ok_ml.columns import FEATURE_STATISTICS
 from ok_ml.keys import asset_key
 from ok_ml.lookout import Lookout, Sight, held_back
 from ok_ml.pipelines.retraining import KINDS, Answer, Kind, causes
+from ok_ml.stages.stage import Follows, Joins, Phase, Stage, Starts
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -30,9 +31,6 @@ _SECONDS_A_DAY = 86_400.0
 _LEAST_SECONDS = 60.0  # Dagster refuses shorter freshness windows
 # A training starts when the model is as old as it may be. It is late only when that, and a retry on the next day, failed.
 TRAINING_GRACE_DAYS: Final = 2.0
-
-# Each step of a training and the step that it joins; the first starts it.
-TRAINING_ORDER = {TRAINING_SET: EMBEDDINGS, MODEL: TRAINING_SET, EVALUATION: MODEL, CHAMPION: EVALUATION}
 
 
 # -- freshness -----------------------------------------------------------------------------------------------------
@@ -56,6 +54,19 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
     return dg.FreshnessPolicy.time_window(
         fail_window=timedelta(seconds=round(fail)), warn_window=timedelta(seconds=round(warn))
     )
+
+
+def condition_of(lookout: Lookout, experiment: str, stage: Stage[Any]) -> Condition | None:
+    """When a stage is made by itself; None: with its phase."""
+    match stage.trigger:
+        case Starts():
+            starts = {Phase.TRAINING: retrain, Phase.SERVING: predict_new}
+            return starts[stage.phase](lookout, experiment)
+        case Joins(other):
+            return join(experiment, other)
+        case Follows(other):
+            return follow(experiment, other)
+    return None
 
 
 # -- facts ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What every asset module needs: the project behind the graph, and how errors become Dagster failures."""
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from ok_ml import keys
-from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.locks import Holder, held, lock_path
 from ok_ml.lookout import REASON, Lookout
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.resources.spark import SparkResource
@@ -86,45 +83,6 @@ def failures() -> Iterator[None]:
             raise dg.Failure(description=str(fault), allow_retries=False) from fault
         told = "".join(traceback.format_exception_only(error)).strip()
         raise dg.Failure(description=told, allow_retries=may_pass(error)) from error
-
-
-def experiment_asset(
-    bench: Workbench, pipeline: SourceRecommendation, table: str, *, deps: Iterable[dg.AssetKey], about: "About",
-    fresh_days: float, condition: dg.AutomationCondition[dg.AssetKey], pool: str | None = None,
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # fmt: skip
-    """The decorator of an unpartitioned asset of an experiment; its condition holds only where releases are automatic.
-
-    Parameters
-    ----------
-    fresh_days
-        Data days after which it is stale.
-    pool
-        Name of the pool that bounds how many such steps run at once.
-    """
-    automatic = pipeline.config.release.cycle == "automatic"
-    decorate: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
-        key=keys.asset_key(pipeline.name, table),
-        deps=list(deps),
-        description=about.description,
-        group_name=keys.group(pipeline.name, table),
-        owners=list(pipeline.config.owners),
-        kinds=about.kinds,
-        tags={"experiment": pipeline.name},
-        code_version=CODE_VERSIONS[table],
-        freshness_policy=freshness(fresh_days, day_seconds(bench.project, pipeline.dataset_scope)),
-        automation_condition=condition if automatic else None,
-        pool=pool,
-        retry_policy=RETRIES,
-    )
-    return decorate
-
-
-@dataclass(frozen=True)
-class About:
-    """What the UI says of a table: first one plain sentence of at most 60 characters, then the rest; kinds are icons."""
-
-    description: str
-    kinds: set[str]
 
 
 def days_of(context: dg.AssetExecutionContext) -> list[str]:

@@ -1,20 +1,18 @@
 """The only place that builds Definitions."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.assets.configuration import config_asset
 from ok_ml.assets.datasets import dataset_assets
-from ok_ml.assets.delivery import delivery_assets
-from ok_ml.assets.features import feature_assets
 from ok_ml.assets.monitoring import event_statistics_asset
-from ok_ml.assets.online import online_metrics_asset, product_metrics_asset
-from ok_ml.assets.training import training_assets
+from ok_ml.assets.online import product_metrics_asset
+from ok_ml.assets.stages import experiment_assets
 from ok_ml.checks.datasets import dataset_checks
 from ok_ml.checks.features import feature_check
 from ok_ml.checks.online import online_check, product_check
@@ -23,7 +21,6 @@ from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import Workbench
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
 from ok_ml.sensors.alerts import alerts_sensor
@@ -32,6 +29,8 @@ from ok_ml.sensors.calendar import calendar_sensor
 from ok_ml.sensors.daily import daily_batch
 from ok_ml.sensors.heartbeat import heartbeat_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
+from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.stage import Phase
 
 # What is beta in Dagster and used here on purpose: freshness policies, the sensor over observable sources, dagster-mlflow.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -45,7 +44,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     assets = [asset for name in sorted(project.datasets) for asset in dataset_assets(bench, project.datasets[name])]
     assets += [product_metrics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
     assets += [event_statistics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
-    assets += [asset for pipeline in pipelines for asset in _experiment_assets(bench, pipeline)]
+    assets += [asset for pipeline in pipelines for asset in experiment_assets(bench, pipeline)]
     jobs = list(_jobs(project, pipelines))
     return dg.Definitions(
         assets=assets,
@@ -58,14 +57,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     )
 
 
-def _experiment_assets(bench: Workbench, pipeline: SourceRecommendation) -> list[dg.AssetsDefinition]:
-    return [
-        config_asset(pipeline), *feature_assets(bench, pipeline), *training_assets(bench, pipeline), *delivery_assets(bench, pipeline),
-        online_metrics_asset(bench, pipeline),
-    ]  # fmt: skip
-
-
-def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[dg.AssetChecksDefinition]:
+def _checks(project: Project, pipelines: Sequence[Any]) -> Iterator[dg.AssetChecksDefinition]:
     for name in sorted(project.datasets):
         yield from dataset_checks(project, project.datasets[name])
         yield event_check(project, project.datasets[name])
@@ -78,19 +70,19 @@ def _checks(project: Project, pipelines: list[SourceRecommendation]) -> Iterator
         yield online_check(project, pipeline)
 
 
-def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[UnresolvedAssetJobDefinition]:
+def _jobs(project: Project, pipelines: list[Pipeline]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
         raw = (keys.RAW_LOG,) if dataset.world else ()
-        tables = [keys.asset_key(name, table) for table in (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)]
+        tables = [keys.asset_key(name, table) for table in (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES)]
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
-                tables += [keys.asset_key(pipeline.name, table) for table in (*keys.DAILY_TABLES, c.ONLINE_METRICS)]
+                tables += [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.DAILY)]
         yield dg.define_asset_job(
             keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}."
         )
     for pipeline in pipelines:
-        training = [keys.asset_key(pipeline.name, table) for table in keys.TRAINING_TABLES]
-        serving = [keys.asset_key(pipeline.name, table) for table in keys.SERVING_TABLES]
+        training = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.TRAINING)]
+        serving = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.SERVING)]
         yield dg.define_asset_job(
             keys.train_job(pipeline.name),
             dg.AssetSelection.assets(*training),
@@ -104,7 +96,7 @@ def _jobs(project: Project, pipelines: list[SourceRecommendation]) -> Iterator[U
 
 
 def _sensors(
-    bench: Workbench, pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
+    bench: Workbench, pipelines: list[Pipeline], jobs: list[UnresolvedAssetJobDefinition]
 ) -> Iterator[dg.SensorDefinition]:
     by_name = {job.name: job for job in jobs}
     automatic = [pipeline for pipeline in pipelines if pipeline.config.release.cycle == "automatic"]
@@ -117,20 +109,31 @@ def _sensors(
     yield alerts_sensor(bench.project)
 
 
-def _schedules(
-    pipelines: list[SourceRecommendation], jobs: list[UnresolvedAssetJobDefinition]
-) -> Iterator[dg.ScheduleDefinition]:
+def _schedules(pipelines: list[Pipeline], jobs: list[UnresolvedAssetJobDefinition]) -> Iterator[dg.ScheduleDefinition]:
     by_name = {job.name: job for job in jobs}
     for pipeline in pipelines:
         yield daily_batch(pipeline, by_name[keys.batch_job(pipeline.name)])
 
 
-def _resources(project: Project) -> dict[str, object]:
+def _resources(project: Project) -> dict[str, dg.ResourceDefinition]:
+    """What assets work with, made from the project's YAML alone.
+
+    Finished objects without a configuration of their own: whoever may launch a run could give Spark other settings, and with
+    them code of their own in this process.
+    """
     config = project.environment.mlflow
-    return {
+    made = {
         "spark": SparkResource.of(project),
         "mlflow": MlflowResource(tracking_uri=config.tracking_uri, artifact_root=config.artifact_root),
     }
+    return {name: _without_configuration(resource) for name, resource in made.items()}
+
+
+def _without_configuration(resource: object) -> dg.ResourceDefinition:
+    def given(_context: dg.InitResourceContext) -> object:
+        return resource
+
+    return dg.ResourceDefinition(given, config_schema={})
 
 
 @dg.definitions

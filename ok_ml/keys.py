@@ -7,29 +7,22 @@ from typing import Final
 
 import dagster as dg
 
-from ok_ml import columns as c
-
 RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic
 
 CONFIG: Final = "config"  # of an experiment: the YAML that its training reads
-DATASET_TABLES: Final = (c.EVENTS, *c.SNAPSHOTS)
-TRAINING_TABLES: Final = (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION, c.EMBEDDING_STATISTICS)
-SERVING_TABLES: Final = (c.PREDICTIONS, c.PREDICTION_STATISTICS, c.PUBLICATION, c.LIVE_PREDICTIONS)
-DAILY_TABLES: Final = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
-
-DATASET_SERIES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
-EXPERIMENT_SERIES: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)
 
 ONLINE_QUALITY: Final = "online_quality"  # the check of online_metrics that asks for a training
 NOTHING_JUDGED: Final = "nothing_judged"  # in the metadata of a check: it did not fail, there was nothing to judge
 IN_SHORT: Final = "in_short"  # in the metadata of a failed check: what is wrong in one line
 
-_GROUP_OF: Final = {
-    **dict.fromkeys((RAW_LOG, *DATASET_TABLES), "1_data"),
-    **dict.fromkeys((*c.FEATURE_TABLES, c.FEATURE_STATISTICS), "2_features"),
-    **dict.fromkeys((CONFIG, *TRAINING_TABLES), "3_training"),
-    **dict.fromkeys(SERVING_TABLES, "4_serving"),
-    **dict.fromkeys(c.SERIES_TABLES, "5_monitoring"),
+DATA: Final = "data"  # groups of assets; those of an experiment are its phases
+MONITORING: Final = "monitoring"
+_GROUPS: Final = {
+    DATA: "1_data",
+    "daily": "2_features",
+    "training": "3_training",
+    "serving": "4_serving",
+    MONITORING: "5_monitoring",
 }
 
 
@@ -38,9 +31,9 @@ def asset_key(scope: str, table: str) -> dg.AssetKey:
     return dg.AssetKey([scope, table])
 
 
-def group(scope: str, table: str) -> str:
-    """The nested, numbered group of a table: ``2_features/prod_discovery``."""
-    return f"{_GROUP_OF[table]}/{scope}"
+def group(scope: str, kind: str) -> str:
+    """The nested, numbered group of a dataset's or an experiment's tables: ``2_features/prod_discovery``."""
+    return f"{_GROUPS[kind]}/{scope}"
 
 
 def op_name(scope: str, table: str) -> str:

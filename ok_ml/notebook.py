@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import UsageError
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +63,7 @@ class OpenExperiment:
         """Vectors of users and of sources, float32 lists: of the cut that serves, or of train or eval."""
         import pyarrow as pa
 
-        from ok_ml.pipelines.fitting import factors_of
+        from ok_ml.pipelines.source_recommendation.fitting import factors_of
 
         factors = factors_of(self.pipeline, _one_of(dict(zip(_CUTS, _CUTS, strict=True)), cut, "cut"))
 
@@ -84,7 +84,7 @@ class OpenExperiment:
         """The newest evaluation: scores, differences, segments and shares of the way to the oracle, with intervals."""
         import pyarrow as pa
 
-        from ok_ml.pipelines.evaluating import load_evaluation
+        from ok_ml.stages.evaluation import load_evaluation
 
         return pa.Table.from_pylist(load_evaluation(self.pipeline).rows)
 

@@ -39,7 +39,7 @@ def _spec(
         keys.asset_key(dataset.dataset, table),
         deps=deps,
         description=_DESCRIPTIONS.get(table),
-        group_name=keys.group(dataset.dataset, table),
+        group_name=keys.group(dataset.dataset, keys.DATA),
         owners=list(dataset.owners),
         kinds=kinds,
         tags={"dataset": dataset.dataset},

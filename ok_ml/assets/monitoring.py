@@ -19,11 +19,11 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
     """The daily numbers of one dataset, partitioned by its committed days."""
     spec = dg.AssetSpec(
         keys.asset_key(dataset.dataset, c.EVENT_STATISTICS),
-        deps=[keys.asset_key(dataset.dataset, table) for table in keys.DATASET_TABLES],
+        deps=[keys.asset_key(dataset.dataset, table) for table in c.DATASET_TABLES],
         description="Numbers of each day's log and snapshots.\n\nVolume, types, nulls, quantiles, hours, repetitions, ids, "
         "concentration, agreement with the snapshots: a day whose export broke leaves the band of its own past. A day that "
         "does blocks what is served until it is repaired, or accepted: ok-ml accept DATASET DAY --reason TEXT.",
-        group_name=keys.group(dataset.dataset, c.EVENT_STATISTICS),
+        group_name=keys.group(dataset.dataset, keys.MONITORING),
         owners=list(dataset.owners),
         kinds={"python", "numpy", "parquet"},
         tags={"dataset": dataset.dataset},

@@ -1,4 +1,4 @@
-"""What people did: product metrics of a dataset, online metrics of an experiment."""
+"""What people did: product metrics of a dataset."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,17 +9,12 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata
+from ok_ml.pipelines.product import CODE_VERSION
 
 _PRODUCT = (
     "What people did on each day, in numbers.\n\nReactions by kind and content, comments, friend requests, time spent, active "
     "users and rates per active user, whoever recommended what."
-)
-_ONLINE = (
-    "Served lists against what people then did.\n\nHit rate, recall, ndcg and coverage as the offline evaluation defines them, "
-    "and how impressions of served sources fare beside all others; by segment and model version. A day on which nothing was "
-    "served has no rows and says why."
 )
 
 
@@ -30,11 +25,11 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
         keys.asset_key(scope, c.PRODUCT_METRICS),
         deps=[keys.asset_key(scope, table) for table in (c.EVENTS, c.USERS)],
         description=_PRODUCT,
-        group_name=keys.group(scope, c.PRODUCT_METRICS),
+        group_name=keys.group(scope, keys.MONITORING),
         owners=list(dataset.owners),
         kinds={"python", "parquet"},
         tags={"dataset": scope},
-        code_version=CODE_VERSIONS[c.PRODUCT_METRICS],
+        code_version=CODE_VERSION,
         freshness_policy=freshness(dataset.freshness_hours / 24, day_seconds(bench.project, scope)),
     )
 
@@ -56,41 +51,3 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
         yield committed(context, spec.key, manifests, **plots)
 
     return product_metrics
-
-
-def online_metrics_asset(bench: Workbench, pipeline: SourceRecommendation) -> dg.AssetsDefinition:
-    """The daily online metrics of one experiment."""
-    scope, data = pipeline.name, pipeline.dataset_scope
-    spec = dg.AssetSpec(
-        keys.asset_key(scope, c.ONLINE_METRICS),
-        deps=[
-            keys.asset_key(scope, c.LIVE_PREDICTIONS),
-            *(keys.asset_key(data, table) for table in (c.EVENTS, c.USERS, c.SOURCES, c.SUBSCRIPTIONS)),
-        ],
-        description=_ONLINE,
-        group_name=keys.group(scope, c.ONLINE_METRICS),
-        owners=list(pipeline.config.owners),
-        kinds={"python", "parquet"},
-        tags={"experiment": scope},
-        code_version=CODE_VERSIONS[c.ONLINE_METRICS],
-        freshness_policy=freshness(pipeline.config.freshness.predictions_hours / 24, day_seconds(bench.project, data)),
-    )
-
-    @dg.multi_asset(
-        name=keys.op_name(scope, c.ONLINE_METRICS),
-        specs=[spec],
-        partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(data)),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRIES,
-    )
-    def online_metrics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.pipelines.online import build_online_metrics
-        from ok_ml.pipelines.series_plots import plot_online
-
-        with bench.step(context):
-            manifests = build_online_metrics(pipeline, days_of(context), progress=progress(context))
-            pictures = plot_online(pipeline)
-        plots = {name: plot_metadata(bench.project, path) for name, path in pictures.items()}
-        yield committed(context, spec.key, manifests, **plots)
-
-    return online_metrics

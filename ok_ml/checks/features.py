@@ -8,11 +8,11 @@ from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.judging_data import page_of
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.verdicts import SHOWN
+from ok_ml.stages.pipeline import Pipeline
 
 
-def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
+def feature_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinition:
     """Ranges, null shares and drift of every feature of the newest checked day; blocks what follows."""
 
     @dg.asset_check(
@@ -53,7 +53,7 @@ def feature_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetC
     return feature_distributions
 
 
-def _way_out(pipeline: SourceRecommendation, dt: str) -> str:
+def _way_out(pipeline: Pipeline, dt: str) -> str:
     """The commands that release the day, of the log first."""
     from ok_ml.quality.blocked import of_features
 

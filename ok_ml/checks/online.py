@@ -10,8 +10,8 @@ from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.acceptance import command_of
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRODUCT_QUALITY = "product_quality"
 
 
-def online_check(project: Project, pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
+def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinition:
     """The newest day's served lists against the band of their past. Not blocking: the answer to a fall is a retraining."""
 
     @dg.asset_check(
@@ -56,9 +56,9 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
     def product_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of_dataset
         from ok_ml.pipelines.expecting import Watch, judge_newest
-        from ok_ml.pipelines.guard import blocked_log
         from ok_ml.pipelines.series_plots import product_picture
         from ok_ml.quality.product import headline, others
+        from ok_ml.stages.guard import blocked_log
 
         lake = Lake(project.lake_root)
         first = Limit(dataset.checks.product_fall, "checks.product_fall")

@@ -12,8 +12,8 @@ from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.dagster_io import failures, plot_metadata, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.acceptance import command_of
+from ok_ml.stages.pipeline import Pipeline
 
 NAME = "bands"
 _SHOWN = 15
@@ -74,7 +74,7 @@ def series_check(
 
 
 def experiment_series_check(
-    project: Project, pipeline: SourceRecommendation, table: str, *, blocking: bool = False
+    project: Project, pipeline: Pipeline, table: str, *, blocking: bool = False
 ) -> dg.AssetChecksDefinition:
     """The bands check of one of an experiment's tables of numbers, at the experiment's calibrated limit."""
 

@@ -9,7 +9,7 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.dagster_io import plot_metadata, table_metadata
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.pipelines.prediction_watch import BrokenRule
@@ -23,8 +23,8 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
         description="The newest model beats popularity by the gate's floor.",
     )  # fmt: skip
     def better_than_popularity() -> dg.AssetCheckResult:
-        from ok_ml.pipelines.evaluating import metric_of
         from ok_ml.pipelines.refused_models import accepted_model
+        from ok_ml.stages.evaluation import metric_of
 
         gate = pipeline.config.gate
         model, popularity = (metric_of(pipeline, name, gate.metric) for name in ("two_stage", "popularity"))
@@ -56,7 +56,7 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
     )  # fmt: skip
     def lists() -> dg.AssetCheckResult:
         from ok_ml.pipelines.judging_lists import LISTS, in_words, judge_lists
-        from ok_ml.pipelines.predicting import judge_predictions
+        from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
 
         found = judge_predictions(pipeline)
         passed, said = in_words(pipeline, judge_lists(pipeline, found), LISTS, found.message)

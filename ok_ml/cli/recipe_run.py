@@ -8,8 +8,8 @@ from ok_ml.cli.try_run import spark_on_demand
 from ok_ml.config.models import Project
 from ok_ml.config.recipes import FOLDER, RecipeChoice, choice_path
 from ok_ml.config.written import write_model
-from ok_ml.pipelines.picking import Budget, pick_recipe
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.picking import Budget, pick_recipe
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 
 def pick(pipeline: SourceRecommendation, seconds: float, reporter: Reporter) -> RecipeChoice:

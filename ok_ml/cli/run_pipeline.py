@@ -22,7 +22,8 @@ from ok_ml.errors import DataError, GateRefused
 from ok_ml.lake import WHOLE
 from ok_ml.memory import MemoryWatch
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.stage import Phase, in_words
 
 SHOWN_OF_THE_PAST: Final = 10  # findings
 
@@ -107,7 +108,7 @@ class PipelineRun:
         if todo:
             raw = (keys.RAW_LOG,) if dataset.world else ()
             first, last = wanted.index(todo[0]), wanted.index(todo[-1])
-            tables = (*raw, *keys.DATASET_TABLES, *keys.DATASET_SERIES)
+            tables = (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES)
             yield Work(dataset.dataset, tables, tuple(wanted[first : last + 1]))
 
     def _recipe(self) -> Iterator[Work]:
@@ -133,7 +134,7 @@ class PipelineRun:
         dataset, days = self.pipeline.dataset, self.pipeline.committed()
         todo = [dt for dt in days if not is_current(dataset, self.pipeline.lake, dt)]
         if todo:
-            yield Work(dataset.dataset, keys.DATASET_SERIES, _range(days, todo))
+            yield Work(dataset.dataset, c.DATASET_SERIES, _range(days, todo))
 
     def _online(self) -> Iterator[Work]:
         """Days on which a generation of this experiment was served; without one there is nothing to join."""
@@ -146,17 +147,20 @@ class PipelineRun:
             yield Work(self.experiment, (c.ONLINE_METRICS,), _range(self.pipeline.committed(), todo))
 
     def _features(self) -> Iterator[Work]:
+        """The daily tables that a training reads."""
+        daily = self.pipeline.type.tables(Phase.DAILY)
+        tables = tuple(one.name for one in self.pipeline.type.made_for(c.EVALUATION) if one.name in daily)
         for run in self.pipeline.feature_runs():
-            todo = [dt for dt in run if self.force or not all(self._current(t, dt) for t in c.FEATURE_TABLES)]
+            todo = [dt for dt in run if self.force or not all(self._current(table, dt) for table in tables)]
             self._note(todo, run, f"features of {run[0]} .. {run[-1]}")
             if todo:
-                yield Work(self.experiment, c.FEATURE_TABLES, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1]))
+                yield Work(self.experiment, tables, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1]))
 
     def _watch(self) -> Iterator[Work]:
         """Judge the newest day against the present champion before anything learns from it."""
         from ok_ml.pipelines.watching import is_judged, require_verdict
 
-        latest = self.pipeline.calendar().serve_cut
+        latest = self.pipeline.newest()
         if self.pipeline.lake.find(self.experiment, c.CHAMPION) is None:
             return
         if self.force or not is_judged(self.pipeline, latest):
@@ -164,39 +168,34 @@ class PipelineRun:
         require_verdict(self.pipeline, latest)
 
     def _training(self) -> Iterator[Work]:
-        latest = self.pipeline.calendar().serve_cut
-        todo = [
-            table
-            for table in keys.TRAINING_TABLES
-            if self.force or not self._current(table, self._partition(table, latest))
-        ]
-        self._note(todo, list(keys.TRAINING_TABLES), "embeddings, training set, model, evaluation, champion")
+        tables = self.pipeline.type.tables(Phase.TRAINING)
+        todo = self._stale(tables)
+        self._note(todo, list(tables), in_words(tables))
         if todo:
-            yield Work(self.experiment, keys.TRAINING_TABLES[keys.TRAINING_TABLES.index(todo[0]) :])
+            yield Work(self.experiment, tables[tables.index(todo[0]) :])
 
     def _serving(self) -> Iterator[Work]:
-        latest = self.pipeline.calendar().serve_cut
+        latest = self.pipeline.newest()
         for run in self.pipeline.feature_runs():
             todo = [dt for dt in run if self.force or not self._is_watched(dt, latest)]
             self._note(todo, run, f"feature statistics of {run[0]} .. {run[-1]}")
             if todo:
                 yield Work(self.experiment, (c.FEATURE_STATISTICS,), tuple(todo))
-        tables = [
-            table
-            for table in keys.SERVING_TABLES
-            if self.force or not self._current(table, self._partition(table, latest))
-        ]
-        if not tables and not self._is_live():
-            tables = [c.PUBLICATION]
-        self._note(tables, list(keys.SERVING_TABLES), f"predictions of {latest}, published and live")
-        if tables:
-            yield Work(self.experiment, keys.SERVING_TABLES[keys.SERVING_TABLES.index(tables[0]) :])
+        tables = self.pipeline.type.tables(Phase.SERVING)
+        todo = self._stale(tables)
+        if not todo and not self._is_live():
+            todo = [c.PUBLICATION]
+        self._note(todo, list(tables), f"predictions of {latest}, published and live")
+        if todo:
+            yield Work(self.experiment, tables[tables.index(todo[0]) :])
 
-    def _partition(self, table: str, latest: str) -> str:
-        return latest if table in (c.PREDICTIONS, *c.SERIES_TABLES) else WHOLE
+    def _stale(self, tables: tuple[str, ...]) -> list[str]:
+        """Those of some tables that a run makes now."""
+        of = self.pipeline.partition_of
+        return [table for table in tables if self.force or not self._current(table, of(table))]
 
     def _current(self, table: str, partition: str = WHOLE) -> bool:
-        return self.pipeline.is_current(table, partition)
+        return bool(self.pipeline.is_current(table, partition))
 
     def _is_watched(self, dt: str, latest: str) -> bool:
         """Statistics are current; of the newest day also the verdict, which predictions ask for."""
@@ -208,7 +207,7 @@ class PipelineRun:
         from ok_ml.pipelines.publishing import live_generation
 
         found = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
-        return found is not None and live_generation(self.pipeline) == found.details.get("generation")
+        return found is not None and bool(live_generation(self.pipeline) == found.details.get("generation"))
 
     def _note(self, todo: list[str], wanted: list[str], what: str) -> None:
         if wanted and not todo:
@@ -265,7 +264,7 @@ class PipelineRun:
         describe_run(self.pipeline, self.summary)
 
 
-def _newest_refused(pipeline: SourceRecommendation) -> GateRefused | None:
+def _newest_refused(pipeline: Pipeline) -> GateRefused | None:
     """The newest day of the log if it blocks: what was found, what is served instead, and what goes on."""
     dt, scope = pipeline.newest_blocked(), pipeline.dataset_scope
     if dt is None:

@@ -14,7 +14,7 @@ from ok_ml.cli.run_report import Reporter, write_summary
 from ok_ml.config.models import ExperimentConfig, Project
 from ok_ml.pipelines.attempts import Baseline, Bill, baseline_of, judge_attempt, open_attempt, train_attempt
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 _MODEL: Final = "two_stage"
 

@@ -5,12 +5,15 @@ A project declares its own in files of its own: see `extra`.
 
 from typing import Final
 
+from ok_ml import columns as c
 from ok_ml.errors import UsageError
 from ok_ml.features.feature import Entity, Feature
 from ok_ml.features.pair_features import PAIR
 from ok_ml.features.source_features import SOURCE
 from ok_ml.features.user_features import USER
 
+# Table of features -> what a row of it is about.
+ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
 FEATURES: Final[tuple[Feature, ...]] = (*USER, *SOURCE, *PAIR)
 
 

@@ -18,7 +18,8 @@ from ok_ml.config.models import ExperimentConfig
 from ok_ml.datasets.writing import share
 from ok_ml.errors import DataError, NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint, tree_fingerprint
-from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK, SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.stages.pipeline import ATTEMPT_MARK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,8 +141,8 @@ def train_attempt(attempt: SourceRecommendation, session: Callable[[], Any], *, 
 
 def prepare_attempt(attempt: SourceRecommendation, session: Callable[[], Any], bill: Bill, *, say: Say) -> None:
     """Features and embeddings alone."""
-    from ok_ml.pipelines.featuring import build_features
-    from ok_ml.pipelines.fitting import fit_cuts
+    from ok_ml.pipelines.source_recommendation.featuring import build_features
+    from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 
     dts = feature_dts(attempt)
     missing = {table: [dt for dt in dts if not _taken(attempt, table, dt)] for table in c.FEATURE_TABLES}
@@ -182,9 +183,9 @@ def judge_attempt(
     attempt: SourceRecommendation, baseline: Baseline, change: str, bill: Bill, *, say: Say
 ) -> list[dict[str, Any]]:
     """Metrics of the attempt and of the baseline with their paired differences, committed in the attempt's scope."""
-    from ok_ml.pipelines.evaluating import load_evaluation
+    from ok_ml.stages.evaluation import load_evaluation
 
-    inputs = {**attempt.evaluation_inputs(), "baseline": f"{baseline.name} {baseline.version}"}
+    inputs = {**attempt.inputs_of(c.EVALUATION), "baseline": f"{baseline.name} {baseline.version}"}
     if attempt.lake.is_current(attempt.name, c.EVALUATION, WHOLE, inputs):
         bill.reused.append(c.EVALUATION)
         return load_evaluation(attempt).rows
@@ -204,8 +205,8 @@ def judge_attempt(
 
 
 def _judged(attempt: SourceRecommendation, baseline: Baseline, say: Say) -> list[dict[str, Any]]:
-    from ok_ml.pipelines.evaluating import question
-    from ok_ml.pipelines.fitting import plain_popularity
+    from ok_ml.pipelines.source_recommendation.evaluating import question
+    from ok_ml.pipelines.source_recommendation.fitting import plain_popularity
     from ok_ml.quality.evaluation import evaluate
     from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE, popularity_lists
 
@@ -277,16 +278,16 @@ def _share(lake: Lake, found: Manifest, scope: str) -> Manifest:
 
 
 def _assemble(attempt: SourceRecommendation, say: Say) -> None:
-    from ok_ml.pipelines.training import assemble_training_set
+    from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 
     assemble_training_set(attempt, progress=say)
 
 
 def _train(attempt: SourceRecommendation, say: Say) -> None:
     """Fit the ranker and commit its bundle; no registry hears of it."""
-    from ok_ml.pipelines.training import fit_ranker, write_model_bundle
+    from ok_ml.pipelines.source_recommendation.training import fit_ranker, write_model_bundle
 
-    inputs, started = attempt.model_inputs(), time.monotonic()
+    inputs, started = attempt.inputs_of(c.MODEL), time.monotonic()
     table = attempt.lake.read(attempt.name, c.TRAINING_SET)
     trained = fit_ranker(attempt, table)
     with attempt.lake.staged(attempt.name, c.MODEL) as folder:
@@ -299,13 +300,13 @@ def _train(attempt: SourceRecommendation, say: Say) -> None:
 
 
 def _cut(attempt: SourceRecommendation) -> Any:
-    from ok_ml.pipelines.evaluating import cut_of_evaluation
+    from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation
 
     return cut_of_evaluation(attempt)
 
 
 def _newest(attempt: SourceRecommendation, users: "NDArray[np.int64]", cut: Any = None) -> "NDArray[np.int64]":
-    from ok_ml.pipelines.evaluating import newest_lists
+    from ok_ml.pipelines.source_recommendation.evaluating import newest_lists
 
     return newest_lists(attempt, users, cut or _cut(attempt))
 
@@ -314,7 +315,8 @@ def _champion(control: SourceRecommendation, champion: Manifest, bill: Bill) -> 
     """The champion on the days of `control`; None if it needs features that are not computed any more."""
     import numpy as np
 
-    from ok_ml.pipelines.evaluating import CHAMPION_NAME, champion_lists
+    from ok_ml.pipelines.source_recommendation.evaluating import champion_lists
+    from ok_ml.stages.evaluation import CHAMPION_NAME
 
     present = control.lake.find(control.name, c.CHAMPION)
     if present is None or (present.data_version, present.details) != (champion.data_version, champion.details):

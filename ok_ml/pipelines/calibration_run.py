@@ -13,9 +13,9 @@ from ok_ml.errors import DataError
 from ok_ml.pipelines import calibrating as k
 from ok_ml.pipelines.quiet_runs import Plan, live_worlds
 from ok_ml.pipelines.quiet_worlds import Days
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.bands import HISTORY_DAYS, judge_day
 from ok_ml.quality.series import Number, read_days
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from ok_ml.quality.event_statistics import LogDay
@@ -55,7 +55,7 @@ class Probe:
 
 
 def calibrate(
-    pipeline: SourceRecommendation,
+    pipeline: Pipeline,
     *,
     asked_a_year: float,
     years: int,
@@ -95,7 +95,7 @@ def write_calibration(root: Path, found: Calibration) -> Path:
     return write_model(root / FOLDER / f"{found.experiment}.yml", remark, found)
 
 
-def simulated(pipeline: SourceRecommendation, years: int, users: int, progress: Progress) -> Quiet:
+def simulated(pipeline: Pipeline, years: int, users: int, progress: Progress) -> Quiet:
     """Quiet worlds of other seeds, a year of judged days each.
 
     Raises
@@ -117,7 +117,7 @@ def simulated(pipeline: SourceRecommendation, years: int, users: int, progress: 
     return Quiet(scores, [one for watched in worlds for one in k.drift_days(watched)], seeds, world_probe(plan))
 
 
-def plan_of(pipeline: SourceRecommendation, days: int, users: int) -> Plan:
+def plan_of(pipeline: Pipeline, days: int, users: int) -> Plan:
     """The quiet worlds of an experiment."""
     stages, folder = pipeline.config.stages, pipeline.project.state_dir / "calibration"
     return Plan(pipeline.dataset, stages.features, pipeline.config.checks.drift, folder, days, users)
@@ -147,7 +147,7 @@ def world_probe(plan: Plan, days: int = HISTORY_DAYS + 14) -> Probe:
     )
 
 
-def replayed(pipeline: SourceRecommendation, progress: Progress) -> Quiet:
+def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
     """The committed days of the dataset and of the experiment as they were; they are taken to be quiet.
 
     Raises
@@ -169,7 +169,7 @@ def replayed(pipeline: SourceRecommendation, progress: Progress) -> Quiet:
     progress(f"numbers of {len(dts)} days")
     build_event_statistics(pipeline.dataset, lake, dts)
     series = {c.EVENT_STATISTICS: read_days(lake, scope, c.EVENT_STATISTICS, dts)}
-    for where, table in ((scope, c.PRODUCT_METRICS), *((pipeline.name, one) for one in _OF_EXPERIMENT)):
+    for where, table in ((scope, c.PRODUCT_METRICS), *((pipeline.name, one) for one in pipeline.type.series)):
         days = read_days(lake, where, table, lake.partitions(where, table))
         series |= {table: days} if days else {}
     scores = k.scores_of(series, warm_days=_REPLAY_WARM_DAYS)
@@ -225,6 +225,3 @@ def _code() -> str:
     from ok_ml.pipelines.quiet_runs import CODE_VERSION as WORLDS
 
     return f"event_statistics {CODE_VERSION}, quiet worlds {WORLDS}"
-
-
-_OF_EXPERIMENT: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)

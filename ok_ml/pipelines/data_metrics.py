@@ -14,19 +14,15 @@ from ok_ml.errors import OkMlError
 from ok_ml.lake import WHOLE, Lake, Manifest
 from ok_ml.metric_files import read_kept, write
 from ok_ml.partitions import end_seconds
-from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.pipelines.registry import open_pipeline, type_of
 from ok_ml.quality.blocked import of_features
 
 if TYPE_CHECKING:
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.stages.pipeline import Pipeline
 
 _SEVERITIES: Final = ("warn", "error")
 _LOOK_BACK: Final = 4  # days: a metric over three days is there only once these are over
-_OF_DATASETS: Final = (c.EVENTS, *c.SNAPSHOTS, c.EVENT_STATISTICS, c.PRODUCT_METRICS)
-_OF_EXPERIMENTS: Final = (
-    *c.FEATURE_TABLES, c.FEATURE_STATISTICS, c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION, c.PREDICTIONS,
-    c.PUBLICATION, c.LIVE_PREDICTIONS, c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS,
-)  # fmt: skip
+_OF_DATASETS: Final = (*c.DATASET_TABLES, *c.DATASET_SERIES)
 
 
 def write_data_metrics(project: Project) -> Path:
@@ -50,7 +46,7 @@ def _tables(project: Project) -> Iterator[tuple[str, str, str]]:
         yield from ((name, table, dataset.partition.grain) for table in _OF_DATASETS)
     for name in sorted(project.experiments):
         grain = project.dataset_of(name).partition.grain
-        yield from ((name, table, grain) for table in _OF_EXPERIMENTS)
+        yield from ((name, table, grain) for table in type_of(project, name).tables())
 
 
 def _about_table(board: metrics.Board, lake: Lake, scope: str, table: str, grain: str) -> None:
@@ -85,9 +81,7 @@ def _about_series(
 # -- drift ---------------------------------------------------------------------------------------------------------------
 
 
-def _about_drift(
-    board: metrics.Board, pipeline: "SourceRecommendation", before: dict[str, Any], now: dict[str, Any]
-) -> None:
+def _about_drift(board: metrics.Board, pipeline: "Pipeline", before: dict[str, Any], now: dict[str, Any]) -> None:
     """The largest PSI of the newest judged day; counted again only when the day or the reference has changed."""
     from ok_ml.pipelines.watching import VERDICT
 
@@ -104,7 +98,7 @@ def _about_drift(
         board.set(metrics.DRIFT_PSI, known["psi"], experiment=pipeline.name)
 
 
-def _largest_psi(pipeline: "SourceRecommendation", dt: str) -> float | None:
+def _largest_psi(pipeline: "Pipeline", dt: str) -> float | None:
     from ok_ml.pipelines.watching import drift_of
 
     try:

@@ -9,13 +9,13 @@ from ok_ml.config.calibration import limit_of_dataset
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
-from ok_ml.pipelines.guard import bands_guard, blocked_log, readers
 from ok_ml.pipelines.judging_data import settled_verdict
 from ok_ml.pipelines.own_past import PAST_DAYS, calibrate_on_past, report_past
 from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
 from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
+from ok_ml.stages.guard import bands_guard, blocked_log, readers
 
 if TYPE_CHECKING:
     from ok_ml.quality.event_statistics import LogDay

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 OVERVIEW: Final = "series"
 _WORST: Final = 2
 
 
-def plot_features(pipeline: SourceRecommendation, dt: str) -> dict[str, Path]:
+def plot_features(pipeline: Pipeline, dt: str) -> dict[str, Path]:
     """Draw every feature up to a day; what is shown -> its picture. Nothing without statistics."""
     from ok_ml.quality.feature_series import feature_series
     from ok_ml.quality.finding_plots import feature_picture, overview

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError, NotCommitted
-from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.guard import experiment_guard
+from ok_ml.features.registry import ENTITY_OF
 from ok_ml.pipelines.judging_data import DAYS_BACK, judge_data, known_verdict, look_further, reported
 from ok_ml.pipelines.jumps import step_rules, without_jump
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.acceptance import Judged, told_of
 from ok_ml.quality.day import FEATURE_KEYS, read_table
 from ok_ml.quality.rules import Finding, Rule, failures, in_order, judge, with_since
 from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, FEATURES, from_table
+from ok_ml.stages.guard import experiment_guard
+from ok_ml.stages.pipeline import Pipeline
 
 
-def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+def feature_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
     """Every rule of one day, worst first; those that failed say since when, and where to look further.
 
     What blocks the same day of the dataset blocks here too: a check binds only its own run, this verdict every publication.
@@ -27,7 +27,7 @@ def feature_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
     return in_order([*own_findings(pipeline, dt), *blocking_data(pipeline, dt)])
 
 
-def own_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+def own_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
     """The rules on the features of a day alone."""
     rules_on, armed = rules_of(pipeline), experiment_guard(pipeline.lake, pipeline.name)
     known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
@@ -38,14 +38,14 @@ def own_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
     return _accepted(pipeline, dt, told)
 
 
-def _accepted(pipeline: SourceRecommendation, dt: str, findings: list[Finding]) -> list[Finding]:
+def _accepted(pipeline: Pipeline, dt: str, findings: list[Finding]) -> list[Finding]:
     """The findings on a day's features, and on the log behind them, with what a person has accepted of them."""
     lake = pipeline.lake
     told = told_of(lake, Judged.now(lake, pipeline.name, FEATURE_VERDICT, dt), findings)
     return told_of(lake, Judged.now(lake, pipeline.dataset_scope, DECLARED_VERDICT, dt), told)
 
 
-def rules_of(pipeline: SourceRecommendation) -> Callable[[str], list[Rule]]:
+def rules_of(pipeline: Pipeline) -> Callable[[str], list[Rule]]:
     """Day -> the rules of its features.
 
     A function that raises DataError for a day that was counted on other bins than the champion's.
@@ -70,7 +70,7 @@ def _known_rules(rules_on: Callable[[str], list[Rule]]) -> Callable[[str], list[
     return known
 
 
-def _statistics_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
+def _statistics_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
     from ok_ml.pipelines.watching import drift_of
     from ok_ml.quality.expectations import FeatureRule, feature_rules
 
@@ -79,7 +79,7 @@ def _statistics_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
     return feature_rules(statistics, drift_of(pipeline, dt), declared, pipeline.config.checks)
 
 
-def _table_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
+def _table_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
     """Columns, types and keys of the feature tables of a day."""
     from ok_ml.quality.day_rules import column_rules, key_rules
 
@@ -92,7 +92,7 @@ def _table_rules(pipeline: SourceRecommendation, dt: str) -> list[Rule]:
     return [*column_rules(tables, checks.columns, names), *key_rules(tables, checks.keys)]
 
 
-def blocking_data(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+def blocking_data(pipeline: Pipeline, dt: str) -> list[Finding]:
     """What the declared rules of the dataset find on a day that blocks it."""
     try:
         verdict = known_verdict(pipeline.project, pipeline.dataset, dt)
@@ -102,12 +102,12 @@ def blocking_data(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
     return failures(verdict.findings, "block")
 
 
-def _look(pipeline: SourceRecommendation, finding: Finding) -> str:
+def _look(pipeline: Pipeline, finding: Finding) -> str:
     anchor = f"?feature={finding.entity}-{finding.feature}" if finding.entity in ENTITY_OF.values() else ""
     return look_further(pipeline.project, pipeline.name, finding.dt, anchor)
 
 
-def known_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
+def known_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
     """What the committed verdict of a day found; nothing if there is none, or if it is older than findings are kept."""
     if pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt) is None:
         return []
@@ -115,7 +115,7 @@ def known_findings(pipeline: SourceRecommendation, dt: str) -> list[Finding]:
     return in_order(_accepted(pipeline, dt, found))
 
 
-def plot_finding(pipeline: SourceRecommendation, finding: Finding) -> Path | None:
+def plot_finding(pipeline: Pipeline, finding: Finding) -> Path | None:
     """The feature of a finding: its distribution against the reference, and its series; None if it is of no feature."""
     from ok_ml.quality.feature_series import feature_series
     from ok_ml.quality.finding_plots import feature_picture

@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
-from ok_ml.pipelines.predicting import Judgement, judge_predictions
 from ok_ml.pipelines.prediction_watch import judge_statistics
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
 from ok_ml.quality.acceptance import Found, Judged, acceptance_of, blocks, kept, still_open
 from ok_ml.quality.verdicts import LISTS_VERDICT
+from ok_ml.stages.judgement import Judgement
 
 LISTS: Final = "lists"  # beginnings of keys of findings
 LIMITS: Final = "limits"

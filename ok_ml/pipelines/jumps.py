@@ -13,15 +13,15 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.features.feature import Feature
+from ok_ml.features.registry import ENTITY_OF
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.event_series import event_watch
-from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.guard import blocked_features
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality import columns as q
 from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.rules import Finding, Rule
+from ok_ml.stages.guard import blocked_features
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ class Jumps:
     silent: str = ""
 
 
-def jumps_of(pipeline: SourceRecommendation, dt: str) -> Jumps:
+def jumps_of(pipeline: Pipeline, dt: str) -> Jumps:
     """Compare a day's features with those of the day before and of the week before, on the champion's bins."""
     against = _days_to_compare(pipeline, dt)
     missing = [day for day in against if not _has_features(pipeline, day)]
@@ -73,7 +73,7 @@ def jumps_of(pipeline: SourceRecommendation, dt: str) -> Jumps:
     return Jumps(smaller, against, (_hole(pipeline, dt) or _log_moved(pipeline, dt)) if jumped else "")
 
 
-def without_jump(pipeline: SourceRecommendation, dt: str, findings: Sequence[Finding]) -> list[Finding]:
+def without_jump(pipeline: Pipeline, dt: str, findings: Sequence[Finding]) -> list[Finding]:
     """The findings of a day; drift from the reference that is no jump warns, and says so."""
     if not any(_is_drift(one) for one in findings):
         return list(findings)
@@ -81,7 +81,7 @@ def without_jump(pipeline: SourceRecommendation, dt: str, findings: Sequence[Fin
     return [_softened(one, jumps, limit) if _is_drift(one) else one for one in findings]
 
 
-def step_rules(pipeline: SourceRecommendation, dt: str) -> Iterator[Rule]:
+def step_rules(pipeline: Pipeline, dt: str) -> Iterator[Rule]:
     """The rules of features that are not judged by their level: growing counts may not jump, ages move by the calendar."""
     growing = [one for one in pipeline.features if one.judged == "change" and one.name not in _not_judged(pipeline)]
     jumps = jumps_of(pipeline, dt) if growing else Jumps({})
@@ -101,7 +101,7 @@ def step_rules(pipeline: SourceRecommendation, dt: str) -> Iterator[Rule]:
 _WAY_OUT: Final = "if it is right, checks.drift.not_judged: [{}] takes it out"
 
 
-def _not_judged(pipeline: SourceRecommendation) -> tuple[str, ...]:
+def _not_judged(pipeline: Pipeline) -> tuple[str, ...]:
     return pipeline.config.checks.drift.not_judged
 
 
@@ -121,7 +121,7 @@ def _softened(one: Finding, jumps: Jumps, limit: float) -> Finding:
     return replace(one, severity="warn", advice="; ".join(part for part in (one.advice, told) if part))
 
 
-def _days_to_compare(pipeline: SourceRecommendation, dt: str) -> tuple[str, str]:
+def _days_to_compare(pipeline: Pipeline, dt: str) -> tuple[str, str]:
     """The day before and the week before; where the days before block one after the other, they are what is normal now."""
     yesterday, week = minus_days(dt, 1), minus_days(dt, 7)
     latest = [minus_days(dt, back) for back in range(1, SUSPECT_DAYS + 1)]
@@ -132,11 +132,11 @@ def _days_to_compare(pipeline: SourceRecommendation, dt: str) -> tuple[str, str]
     return good, week
 
 
-def _has_features(pipeline: SourceRecommendation, dt: str) -> bool:
+def _has_features(pipeline: Pipeline, dt: str) -> bool:
     return all(pipeline.lake.find(pipeline.name, table, dt) is not None for table in ENTITY_OF)
 
 
-def _log_moved(pipeline: SourceRecommendation, dt: str) -> str:
+def _log_moved(pipeline: Pipeline, dt: str) -> str:
     """Whether something in the log explains features that moved: any number of any day in their windows that is not quite usual.
 
     A score far below the limit is enough: a burst that this log is used to is no finding, and moves features all the same.
@@ -154,7 +154,7 @@ def _log_moved(pipeline: SourceRecommendation, dt: str) -> str:
     return ""
 
 
-def _hole(pipeline: SourceRecommendation, dt: str) -> str:
+def _hole(pipeline: Pipeline, dt: str) -> str:
     """Which days the windows of a day lack, unless they lacked those of the week before too: what is closed on Sundays is no hole.
 
     A day that is missing, or blocked, wanders through the windows: nobody was shown anything three days ago, then four.
@@ -164,14 +164,14 @@ def _hole(pipeline: SourceRecommendation, dt: str) -> str:
     return f"windows have a hole: {', '.join(fresh)}" if fresh else ""
 
 
-def _lacking(pipeline: SourceRecommendation, end: str) -> list[str]:
+def _lacking(pipeline: Pipeline, end: str) -> list[str]:
     """Days of the longest window of features that it does not hold, as far back as the log goes."""
     known, days = pipeline.committed(), feature_window_days(pipeline.project, pipeline.name)
     wanted = [minus_days(end, back) for back in range(days)]
     return [day for day in wanted if day not in known and day >= known[0]]
 
 
-def _psi(pipeline: SourceRecommendation, dt: str, against: str) -> "dict[FeatureKey, float]":
+def _psi(pipeline: Pipeline, dt: str, against: str) -> "dict[FeatureKey, float]":
     from ok_ml.pipelines.watching import feature_files, reference_bins
     from ok_ml.quality.statistics import feature_statistics
 
@@ -186,7 +186,7 @@ def _psi(pipeline: SourceRecommendation, dt: str, against: str) -> "dict[Feature
     return {(row[q.ENTITY], row[q.FEATURE]): row[q.PSI] for row in table.to_pylist() if row[q.PSI] is not None}
 
 
-def _on_present_bins(pipeline: SourceRecommendation, dt: str) -> "pa.Table | None":
+def _on_present_bins(pipeline: Pipeline, dt: str) -> "pa.Table | None":
     """The committed statistics of a day, if they were counted on the present champion's bins from its present features."""
     if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
         return None
@@ -196,7 +196,7 @@ def _on_present_bins(pipeline: SourceRecommendation, dt: str) -> "pa.Table | Non
 # -- each entity against itself -----------------------------------------------------------------------------------
 
 
-def _of_step(pipeline: SourceRecommendation, dt: str, feature: Feature) -> Iterator[Rule]:
+def _of_step(pipeline: Pipeline, dt: str, feature: Feature) -> Iterator[Rule]:
     """An age is yesterday's and one day more, where it is known on both days."""
     yesterday, table = minus_days(dt, 1), _TABLE_OF[feature.entity]
     if feature.entity not in _KEYS or any(
@@ -221,7 +221,7 @@ _HALF_DAY: Final = 0.5
 
 
 def _column(
-    pipeline: SourceRecommendation, table: str, dt: str, feature: Feature
+    pipeline: Pipeline, table: str, dt: str, feature: Feature
 ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
     key = _KEYS[feature.entity]
     rows = pipeline.lake.read(pipeline.name, table, [dt], columns=[key, feature.name])

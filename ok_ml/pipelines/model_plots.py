@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.stages.pipeline import Pipeline
 
 
-def plot_predictions(pipeline: "SourceRecommendation") -> "dict[str, Path]":
+def plot_predictions(pipeline: "Pipeline") -> "dict[str, Path]":
     """Lists by day: who is served, how alike the lists are, and the scores; nothing before the first day."""
     drawing = _drawing(pipeline, c.PREDICTION_STATISTICS)
     marks = model_marks(pipeline.lake, pipeline.name, c.PREDICTION_STATISTICS, drawing.dts)
@@ -39,7 +39,7 @@ def plot_predictions(pipeline: "SourceRecommendation") -> "dict[str, Path]":
     return _drawn(pipeline, "predictions", sheets, marks)
 
 
-def plot_embeddings(pipeline: "SourceRecommendation") -> "dict[str, Path]":
+def plot_embeddings(pipeline: "Pipeline") -> "dict[str, Path]":
     """Vectors by fit; nothing before the first one."""
     drawing = _drawing(pipeline, c.EMBEDDING_STATISTICS)
     groups = ("users", "sources")
@@ -57,12 +57,12 @@ def plot_embeddings(pipeline: "SourceRecommendation") -> "dict[str, Path]":
     return _drawn(pipeline, "embeddings", {"vectors_by_fit": ("Vectors by fit", panels)}, {})
 
 
-def _drawing(pipeline: "SourceRecommendation", table: str) -> Drawing:
+def _drawing(pipeline: "Pipeline", table: str) -> Drawing:
     return Drawing(pipeline.lake, pipeline.name, table, limit=limit_of(pipeline.project, pipeline.name).value)
 
 
 def _drawn(
-    pipeline: "SourceRecommendation", what: str, sheets: "Mapping[str, tuple[str, list[Panel]]]", marks: dict[str, str]
+    pipeline: "Pipeline", what: str, sheets: "Mapping[str, tuple[str, list[Panel]]]", marks: dict[str, str]
 ) -> "dict[str, Path]":
     paths: dict[str, Path] = {}
     held = blocked_dts(pipeline.project, pipeline.name)

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.lake import Manifest, fingerprint
+from ok_ml.lake import Manifest
 from ok_ml.partitions import minus_days
 from ok_ml.pipelines.served import Served, lists_folder, live_history, read_lists, served_on
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
 from ok_ml.places import place_of
 from ok_ml.quality import online
 from ok_ml.quality.ranking_metrics import EMPTY, Relevance, user_metrics
 from ok_ml.quality.series import GROUP, METRIC, Number, series_table
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ REASON: Final = "reason"  # in the details of a day without numbers
 
 
 def build_online_metrics(
-    pipeline: SourceRecommendation, dts: list[str], *, progress: Callable[[str], None] | None = None
+    pipeline: Pipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
 ) -> list[Manifest]:
     """Join what was served on each of some days with what people did; commit a partition a day.
 
@@ -43,7 +43,7 @@ def build_online_metrics(
     The manifests of `dts`.
     """
     for dt in [*_completed_by(pipeline, dts), *dts]:
-        inputs = online_inputs(pipeline, dt)
+        inputs = pipeline.inputs_of(c.ONLINE_METRICS, dt)
         numbers, details = online_day(pipeline, dt)
         pipeline.lake.write(
             pipeline.name, c.ONLINE_METRICS, dt, series_table(numbers), sort_by=[METRIC, GROUP], inputs=inputs,
@@ -55,26 +55,12 @@ def build_online_metrics(
     return [pipeline.lake.manifest(pipeline.name, c.ONLINE_METRICS, dt) for dt in dts]
 
 
-def online_inputs(pipeline: SourceRecommendation, dt: str) -> dict[str, str]:
-    """Record of one day: what was served, what was done on it and on the days that are counted, and how it is graded."""
-    lake, scope = pipeline.lake, pipeline.dataset_scope
-    served = served_on(lake, pipeline.name, pipeline.dataset, dt)
-    days = [dt, *(window_from(pipeline, dt) or ())]
-    stage = pipeline.config.stages.evaluation
-    config = {"k": stage.k, "days": stage.days, "grades": sorted(pipeline.dataset.grades.items())}
-    return {
-        "code": CODE_VERSIONS[c.ONLINE_METRICS], "config": fingerprint(config),
-        "served": served if isinstance(served, str) else f"{served.generation_name} {served.version}",
-        f"{scope}/{c.EVENTS}": fingerprint({day: lake.manifest(scope, c.EVENTS, day).data_version for day in days}),
-    }  # fmt: skip
-
-
-def is_current(pipeline: SourceRecommendation, dt: str) -> bool:
+def is_current(pipeline: Pipeline, dt: str) -> bool:
     """Whether a day's numbers are those of what is committed now."""
-    return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, online_inputs(pipeline, dt))
+    return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, pipeline.inputs_of(c.ONLINE_METRICS, dt))
 
 
-def served_days(pipeline: SourceRecommendation) -> list[str]:
+def served_days(pipeline: Pipeline) -> list[str]:
     """Committed days on which a generation of this experiment was served, ascending."""
     lake, name = pipeline.lake, pipeline.name
     history = live_history(lake, name)
@@ -83,7 +69,7 @@ def served_days(pipeline: SourceRecommendation) -> list[str]:
     return [dt for dt, served in found.items() if not isinstance(served, str)]
 
 
-def window_from(pipeline: SourceRecommendation, dt: str) -> list[str] | None:
+def window_from(pipeline: Pipeline, dt: str) -> list[str] | None:
     """The days that the evaluation would count, beginning with `dt`; None while they are not complete, or where a
     partition is longer than a day.
     """
@@ -92,7 +78,7 @@ def window_from(pipeline: SourceRecommendation, dt: str) -> list[str] | None:
     return found if len(found) == days and pipeline.dataset.partition.grain == "day" else None
 
 
-def _completed_by(pipeline: SourceRecommendation, dts: list[str]) -> list[str]:
+def _completed_by(pipeline: Pipeline, dts: list[str]) -> list[str]:
     """Days before `dts` that were told without their following days, which are committed now."""
     first = minus_days(dts[0], pipeline.config.stages.evaluation.days)
     told = [dt for dt in pipeline.lake.partitions(pipeline.name, c.ONLINE_METRICS) if first < dt < dts[-1]]
@@ -100,7 +86,7 @@ def _completed_by(pipeline: SourceRecommendation, dts: list[str]) -> list[str]:
     return [dt for dt in told if dt not in dts and dt in known and not is_current(pipeline, dt)]
 
 
-def online_day(pipeline: SourceRecommendation, dt: str) -> tuple[list[Number], dict[str, Any]]:
+def online_day(pipeline: Pipeline, dt: str) -> tuple[list[Number], dict[str, Any]]:
     """The numbers of a day and what they are of; without numbers, why."""
     lake = pipeline.lake
     served = served_on(lake, pipeline.name, pipeline.dataset, dt)
@@ -138,7 +124,7 @@ class _Day:
         User -> segment, when the day began.
     """
 
-    pipeline: SourceRecommendation
+    pipeline: Pipeline
     dt: str
     folder: "Path"
     catalogue: "Catalogue"
@@ -148,7 +134,7 @@ class _Day:
     segments: "NDArray[np.object_]"
 
     @classmethod
-    def load(cls, pipeline: SourceRecommendation, dt: str, cut: str, folder: "Path") -> "_Day":
+    def load(cls, pipeline: Pipeline, dt: str, cut: str, folder: "Path") -> "_Day":
         from ok_ml.recommender.labels import relevance
         from ok_ml.recommender.snapshot import Catalogue, Subscriptions
 
@@ -241,7 +227,7 @@ def _relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Rele
     return Relevance.from_rows(entries[kept], relevant.source_ids[kept], relevant.grades[kept], len(users))
 
 
-def _segments(pipeline: SourceRecommendation, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
+def _segments(pipeline: Pipeline, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
     rows = pipeline.lake.read(pipeline.dataset_scope, c.USERS, [dt]).sort_by(c.USER_ID)
     names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * rows.num_rows
     segments = np.array([online.UNKNOWN_SEGMENT if name is None else name for name in names], dtype=object)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 
-def plot_path(pipeline: SourceRecommendation, name: str) -> Path:
+def plot_path(pipeline: Pipeline, name: str) -> Path:
     """The file of a picture of this experiment, its folder made."""
     path = pipeline.project.state_dir / "plots" / pipeline.name / name
     path.parent.mkdir(parents=True, exist_ok=True)

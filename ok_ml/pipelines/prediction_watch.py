@@ -13,13 +13,13 @@ from ok_ml import columns as c
 from ok_ml.errors import GateRefused
 from ok_ml.lake import Lake, Manifest
 from ok_ml.pipelines.served import lists_folder, live_before, live_history, read_lists
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.places import place_of
 from ok_ml.quality import prediction_statistics as stats
 from ok_ml.quality.bins import counts_on, freeze
 from ok_ml.quality.drift import psi, psi_noise
 from ok_ml.quality.ranking_metrics import EMPTY
 from ok_ml.quality.series import GROUP, METRIC, Name, Number, read_days, series_table
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +33,12 @@ _LOOKED_BACK: Final = 28  # days that `since` looks back at most
 _COLUMNS: Final = [c.USER_ID, c.SOURCE_IDS, c.SCORES, c.REASONS, c.IS_FALLBACK]
 
 
-def build_prediction_statistics(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
+def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest:
     """Count the newest predictions part by part, beside the generation before; commit under their day."""
     lake, name = pipeline.lake, pipeline.name
     predictions = lake.manifest(name, c.PREDICTIONS, lake.latest(name, c.PREDICTIONS))
     dt, version = predictions.partition, int(predictions.details["model_version"])
-    inputs = pipeline.prediction_statistics_inputs(dt)
+    inputs = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt)
     reference = _Reference.of(lake, name, dt, version)
     totals = _totals(pipeline, predictions, reference.edges)
     drift = reference.psi(totals.scores.bin_counts) if reference.edges is not None else None
@@ -92,7 +92,7 @@ def _days_before(lake: Lake, name: str, dt: str) -> list[str]:
 # -- counting --------------------------------------------------------------------------------------------------------
 
 
-def _totals(pipeline: SourceRecommendation, predictions: Manifest, edges: "NDArray[np.float32] | None") -> stats.Totals:
+def _totals(pipeline: Pipeline, predictions: Manifest, edges: "NDArray[np.float32] | None") -> stats.Totals:
     lake, dt = pipeline.lake, predictions.partition
     sources = lake.read(pipeline.dataset_scope, c.SOURCES, [dt], columns=[c.SOURCE_ID])[c.SOURCE_ID].to_numpy()
     previous = live_before(lake, pipeline.name, predictions.version)
@@ -126,7 +126,7 @@ def _padded(table: pa.Table, name: str, kind: Any, empty: float) -> "NDArray[Any
     return values
 
 
-def _subscribed(pipeline: SourceRecommendation, dt: str, part: int, mine: stats.PartLists) -> int:
+def _subscribed(pipeline: Pipeline, dt: str, part: int, mine: stats.PartLists) -> int:
     """Places of a part that hold a source which the user is subscribed to."""
     rows = pipeline.lake.read(
         pipeline.dataset_scope, c.SUBSCRIPTIONS, [dt], columns=[c.USER_ID, c.SOURCE_ID], part=part
@@ -227,7 +227,7 @@ def rules_of(checks: "PredictionChecks") -> Iterator[Rule]:
     yield Rule(stats.SUBSCRIBED_PAIRS, "most", 0.0)
 
 
-def judge_statistics(pipeline: SourceRecommendation) -> PredictionVerdict:
+def judge_statistics(pipeline: Pipeline) -> PredictionVerdict:
     """The newest predictions' statistics against the declared limits.
 
     Raises
@@ -264,7 +264,7 @@ def judge_statistics(pipeline: SourceRecommendation) -> PredictionVerdict:
 _ALIKE: Final = (stats.USERS_SERVED, stats.LEAST_LENGTH, stats.COVERAGE, stats.TOP_SHARE, stats.OVERLAP)
 
 
-def _may(pipeline: SourceRecommendation, dt: str, rule: Rule, served: dict[Name, Number]) -> bool:
+def _may(pipeline: Pipeline, dt: str, rule: Rule, served: dict[Name, Number]) -> bool:
     """Whether lists may be beyond a limit: those that are served are too, or another model made them."""
     if rule.metric == stats.OVERLAP:
         lake, name = pipeline.lake, pipeline.name
@@ -274,7 +274,7 @@ def _may(pipeline: SourceRecommendation, dt: str, rule: Rule, served: dict[Name,
     return rule.metric in _ALIKE and not rule.holds(_value(served, rule))
 
 
-def _numbers_served(pipeline: SourceRecommendation, dt: str) -> dict[Name, Number] | None:
+def _numbers_served(pipeline: Pipeline, dt: str) -> dict[Name, Number] | None:
     """The numbers of the generation that is live, as they were counted; empty where they are gone, None where none is live."""
     lake, name = pipeline.lake, pipeline.name
     history = live_history(lake, name)

@@ -15,11 +15,10 @@ from ok_ml.governance.promotion import Decision, PromotionRecord, decide, verify
 from ok_ml.governance.promotion import promote as sign_promotion
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha256
-from ok_ml.pipelines.evaluating import CHAMPION_NAME, Evaluated, load_evaluation
 from ok_ml.pipelines.refused_models import let_through
-from ok_ml.pipelines.simple_lists import ChosenList, choose_list, put_in_place
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
-from ok_ml.pipelines.training import (
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.simple_lists import ChosenList, choose_list, put_in_place
+from ok_ml.pipelines.source_recommendation.training import (
     SIMPLE_LIST,
     UNLEARNT,
     Registered,
@@ -28,6 +27,7 @@ from ok_ml.pipelines.training import (
     simple_list_suffices,
 )
 from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
+from ok_ml.stages.evaluation import CHAMPION_NAME, Evaluated, load_evaluation
 
 LOCAL: Final = "local"  # the environment of a developer's machine
 RECORD_FILE: Final = "promotion.json"
@@ -80,7 +80,7 @@ def promote(
         list may be served in its place.
     """
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
-    evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.champion_inputs()
+    evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.inputs_of(c.CHAMPION)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
     decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated))
     chosen = None if decision.promote else _list_instead(pipeline, present, evaluated)
@@ -295,7 +295,7 @@ def _hashes_at_training(pipeline: SourceRecommendation, challenger: Manifest) ->
 
 def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[str, str]:
     lake, scope = pipeline.lake, pipeline.dataset_scope
-    days = pipeline.interaction_dts(serve_cut)
+    days = pipeline.learnt_dts(serve_cut)
     return {f"{scope}/{c.EVENTS}/{dt}": lake.manifest(scope, c.EVENTS, dt).data_version for dt in days}
 
 

@@ -10,11 +10,12 @@ from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.pipelines.judging_lists import require_lists
-from ok_ml.pipelines.predicting import Judgement
 from ok_ml.pipelines.promoting import champion_bundle
 from ok_ml.pipelines.served import Served, record_live
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
+from ok_ml.stages.judgement import Judgement
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,7 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
     from ok_ml.delivery.publisher import prepare_topic, publish_generation, total_checksum
 
     predictions = _allowed(pipeline)
-    inputs = pipeline.publication_inputs(predictions.partition)
+    inputs = pipeline.inputs_of(c.PUBLICATION)
     publication = _publication(pipeline, predictions)
     prepare_topic(publication, predictions.rows, pipeline.config.stages.predictions.top_n)
     catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [predictions.partition])
@@ -58,7 +59,7 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
     """Wait until the storage serves the newest publication and record what it verified."""
     from ok_ml.delivery.live import wait_until_live
 
-    publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.live_inputs()
+    publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.inputs_of(c.LIVE_PREDICTIONS)
     settings = DeliverySettings.of(pipeline.project)
     timeout = pipeline.project.environment.storage.live_timeout_seconds
     report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
@@ -88,7 +89,7 @@ def _note_live(pipeline: SourceRecommendation, publication: Manifest) -> None:
     )  # fmt: skip
 
 
-def overtaking_generation(pipeline: SourceRecommendation) -> int | None:
+def overtaking_generation(pipeline: Pipeline) -> int | None:
     """The generation that the storage serves although a newer publication is not on record; None if there is none.
 
     Somebody else published it, or a run was killed after its last record was acknowledged: the recorded publication, older than
@@ -109,7 +110,7 @@ def publish_overtaken(pipeline: SourceRecommendation, *, progress: Callable[[str
     return publish(pipeline, progress=progress)
 
 
-def live_generation(pipeline: SourceRecommendation) -> int | None:
+def live_generation(pipeline: Pipeline) -> int | None:
     """The generation that the storage serves now, or None."""
     return DeliverySettings.of(pipeline.project).store().current(pipeline.name)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, DriftConfig, FeaturesStage, WorldConfig
+from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days, window
 from ok_ml.pipelines.event_series import read_log_day
@@ -28,7 +29,6 @@ CHUNK_DAYS: Final = 28
 REFERENCE_DAYS: Final = 28
 RETRAIN_DAYS: Final = 7
 _SCOPE: Final = "features"
-_ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
 _DRIFT: Final = "drift"
 _COLUMNS: Final = ("table", "dt", "metric", "group", "value", "n")
 _KEPT_DAYS: Final = 35  # of the lake: what the windows of features and of the light model reach
@@ -183,7 +183,7 @@ class QuietWorld:
 
         compute_features(
             None, self.lake, scope=_SCOPE, dataset=self.dataset, stage=self.stage,
-            dts=dts, inputs_for=lambda _dt, _table: {}, tables=tuple(_ENTITY_OF),
+            dts=dts, inputs_for=lambda _dt, _table: {}, tables=tuple(ENTITY_OF),
         )  # fmt: skip
 
     def log_numbers(self, dt: str) -> list[Number]:
@@ -250,7 +250,7 @@ class _Observer:
         lake = self.world.lake
         self.partials[dt] = {
             entity: partial_statistics(lake.files(_SCOPE, table, [dt]), entity=entity)
-            for table, entity in _ENTITY_OF.items()
+            for table, entity in ENTITY_OF.items()
         }
         for old in sorted(self.partials)[:-REFERENCE_DAYS]:
             del self.partials[old]

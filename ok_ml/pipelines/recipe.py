@@ -8,11 +8,10 @@ import orjson
 from ok_ml import columns as c
 from ok_ml.config.extensions import named_code, source_of
 from ok_ml.config.models import DatasetConfig, ExperimentConfig
-from ok_ml.pipelines.source_recommendation import CODE_VERSIONS, SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 CONFIG: Final = "config"
 CODE: Final = "code"
-TRAINED: Final = (*c.FEATURE_TABLES, c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION)
 
 # What decides rows that a training reads. Not: limits of checks, freshness, the gate, delivery, owners, retraining itself.
 _OF_EXPERIMENT: Final = {"datasets", "stages", "seed"}
@@ -26,7 +25,7 @@ _SHOWN: Final = 3
 Recipe = Mapping[str, str]
 
 
-def recipe_of(pipeline: SourceRecommendation) -> dict[str, str]:
+def recipe_of(pipeline: Pipeline) -> dict[str, str]:
     """Dotted key -> value as JSON, of everything that people decide about a training.
 
     Values that are the defaults of the code are left out, so that a new field with a default changes no recipe.
@@ -70,12 +69,12 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), value
 
 
-def _code(pipeline: SourceRecommendation) -> dict[str, str]:
-    versions = {f"{CODE}.{table}": CODE_VERSIONS[table] for table in TRAINED}
+def _code(pipeline: Pipeline) -> dict[str, str]:
+    versions = {f"{CODE}.{stage.name}": stage.code for stage in pipeline.type.made_for(c.EVALUATION)}
     return versions | {f"{CODE}.{named}": sha256 for named, sha256 in _own_code(pipeline)}
 
 
-def _own_code(pipeline: SourceRecommendation) -> Iterator[tuple[str, str]]:
+def _own_code(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     """Hashes of the project's own code that the YAML names."""
     for kind, named, _ in named_code(pipeline.config.stages):
         source = source_of(kind, named, pipeline.project.root)

@@ -6,8 +6,8 @@ from ok_ml import columns as c
 from ok_ml.config.models import Severity
 from ok_ml.governance.promotion import REFUSED, Decision
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
-from ok_ml.pipelines.training import simple_list_suffices
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.training import simple_list_suffices
 from ok_ml.quality.acceptance import Acceptance, Found, Judged, acceptance_of, blocks, kept, still_open
 from ok_ml.quality.verdicts import MODEL_VERDICT
 

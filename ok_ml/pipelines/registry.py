@@ -1,21 +1,22 @@
-"""Pipeline types: short name of `pipeline_type` in the YAML -> the class that knows its stages."""
+"""Pipeline types: short name of `pipeline_type` in the YAML -> its stages."""
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml.errors import ConfigError
 from ok_ml.lake import Lake
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.stages.stage import PipelineType
 
-PIPELINE_TYPES: Final = {"source_recommendation": "ok_ml.pipelines.source_recommendation:SourceRecommendation"}
+# A type is a folder and a line here.
+PIPELINE_TYPES: Final = {"source_recommendation": "ok_ml.pipelines.source_recommendation.stages:TYPE"}
 
 
-def open_pipeline(project: "Project", experiment: str) -> "SourceRecommendation":
-    """The pipeline of an experiment, by its `pipeline_type`.
+def type_of(project: "Project", experiment: str) -> "PipelineType[Any]":
+    """The pipeline type of an experiment.
 
     Raises
     ------
@@ -36,8 +37,20 @@ def open_pipeline(project: "Project", experiment: str) -> "SourceRecommendation"
             why="the pipeline type decides which stages an experiment has",
             remedy=f"correct pipeline_type in configs/experiments/{experiment}.yml",
         )
+    module, _, name = path.partition(":")
+    kind: PipelineType[Any] = getattr(import_module(module), name)
+    return kind
+
+
+def open_pipeline(project: "Project", experiment: str) -> Any:
+    """The pipeline of an experiment, of the class that its type has.
+
+    Raises
+    ------
+    ConfigError
+        The experiment or its pipeline type is unknown.
+    """
+    kind = type_of(project, experiment)
     # Numba reads this once, when the first kernel is imported; Spark's workers look for machine code in the same place.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(project.state_dir / "numba"))
-    module, _, name = path.partition(":")
-    made: SourceRecommendation = getattr(import_module(module), name)(project, experiment, Lake(project.lake_root))
-    return made
+    return kind.open(project, experiment, Lake(project.lake_root))

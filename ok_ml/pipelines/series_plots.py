@@ -15,7 +15,7 @@ from ok_ml.quality.series import Name, Number, Series, as_series, read_days
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.stages.pipeline import Pipeline
 
 DAYS_DRAWN: Final = 56
 _MOST_LINES: Final = 7  # a chart has so many colours
@@ -69,7 +69,7 @@ class Drawing:
         return self.series.get(name) or Series(name, (), (), ())
 
 
-def plot_online(pipeline: "SourceRecommendation", *, only: str | None = None) -> dict[str, Path]:
+def plot_online(pipeline: "Pipeline", *, only: str | None = None) -> dict[str, Path]:
     """Quality of what was served, by segment and by model version; nothing before the first day with numbers.
 
     Parameters
@@ -128,7 +128,7 @@ def plot_product(project: "Project", lake: Lake, dataset: str, *, only: str | No
     }
 
 
-def online_picture(pipeline: "SourceRecommendation") -> Path | None:
+def online_picture(pipeline: "Pipeline") -> Path | None:
     """The picture of the quality, as the asset drew it; drawn where it did not."""
     path = scope_plot_path(pipeline.project, pipeline.name, _ONLINE.format("quality"))
     return path if path.is_file() else plot_online(pipeline, only="quality").get("quality")

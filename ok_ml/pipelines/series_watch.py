@@ -18,6 +18,7 @@ from ok_ml.quality.forecasts import LEAST_DAYS
 from ok_ml.quality.gravity import is_grave
 from ok_ml.quality.series import Name, Number, read_days, regimes_of
 from ok_ml.quality.verdicts import series_verdict
+from ok_ml.stages.guard import ALWAYS, Armed
 
 PAST_REPORT: Final = "past_report"  # table: what was found in days that came in together, before anything was served
 _JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another verdict
@@ -32,29 +33,6 @@ def judged_numbers(table: str, numbers: Mapping[Name, Number]) -> dict[Name, Num
     """Those numbers of a table that bands make sense for."""
     skipped = SKIPPED.get(table, ())
     return {name: number for name, number in numbers.items() if not name.metric.startswith(skipped)}
-
-
-@dataclass(frozen=True)
-class Armed:
-    """Which days may block.
-
-    Attributes
-    ----------
-    after
-        Days up to this one never block; empty: every day may.
-    why
-        Why not, for people.
-    """
-
-    after: str = ""
-    why: str = ""
-
-    def blocks_on(self, dt: str) -> bool:
-        """Whether a fault of a day may keep it from what is served."""
-        return dt > self.after
-
-
-ALWAYS: Final = Armed()
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from ok_ml.pipelines.promoting import DECIDED
 from ok_ml.pipelines.publishing import overtaking_generation
 from ok_ml.pipelines.recipe import in_short, recipe_of
 from ok_ml.pipelines.retraining import Answer, Decision, Facts, Try
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.pipelines.watching import DRIFTED, VERDICT
 from ok_ml.quality.blocked import of_features
+from ok_ml.stages.pipeline import Pipeline
 
 _BINS = "bins"
 
 
 def gather(
-    pipeline: SourceRecommendation, tries: Sequence[Try] = (), complaint: Callable[[str], str | None] | None = None
+    pipeline: Pipeline, tries: Sequence[Try] = (), complaint: Callable[[str], str | None] | None = None
 ) -> Facts:
     """Everything that the causes of a retraining look at, as of now.
 
@@ -46,7 +46,7 @@ def gather(
     )  # fmt: skip
 
 
-def why_wait(pipeline: SourceRecommendation) -> str | None:
+def why_wait(pipeline: Pipeline) -> str | None:
     """Why nothing may be learnt from the newest day, or served from it; None if it may.
 
     Its features must be there, made from what is committed now, checked, and not blocked.
@@ -66,16 +66,16 @@ def why_wait(pipeline: SourceRecommendation) -> str | None:
     return f"the features of {dt} are blocked" if of_features(pipeline.project, pipeline.name, dt) else None
 
 
-def _is_of_present_features(pipeline: SourceRecommendation, verdict: Manifest) -> bool:
+def _is_of_present_features(pipeline: Pipeline, verdict: Manifest) -> bool:
     """Whether a verdict is on the features as they are; a new champion alone, whose bins are others, is no matter."""
     statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, verdict.partition)
     if statistics is None or verdict.inputs["statistics"] != statistics.data_version:
         return False
-    wanted = pipeline.statistics_inputs(verdict.partition)
+    wanted = pipeline.inputs_of(c.FEATURE_STATISTICS, verdict.partition)
     return {**statistics.inputs, _BINS: ""} == {**wanted, _BINS: ""}
 
 
-def _verdict(pipeline: SourceRecommendation, dt: str) -> Manifest | None:
+def _verdict(pipeline: Pipeline, dt: str) -> Manifest | None:
     return pipeline.lake.find(pipeline.name, VERDICT, dt)
 
 
@@ -85,7 +85,7 @@ def _decision(champion: Manifest) -> Decision:
     return Decision(str(dt), champion.version, champion.committed_at, told.get("recipe"))
 
 
-def _warned(pipeline: SourceRecommendation, champion: Manifest, decided: Decision) -> Iterator[tuple[str, str]]:
+def _warned(pipeline: Pipeline, champion: Manifest, decided: Decision) -> Iterator[tuple[str, str]]:
     """The newest days in a row that warned against the present champion since it was decided upon, newest first."""
     for dt in reversed(pipeline.committed()):
         found = _verdict(pipeline, dt) if dt > decided.dt else None
@@ -117,7 +117,7 @@ class Batch:
     wanted: Answer
 
 
-def batch_of(pipeline: SourceRecommendation) -> Batch:
+def batch_of(pipeline: Pipeline) -> Batch:
     """Whether the newest day is not predicted yet from its features by the present champion, or not served.
 
     So a backfill of an old day calls for nothing, and neither does a decision that left the champion in its place.
@@ -128,7 +128,7 @@ def batch_of(pipeline: SourceRecommendation) -> Batch:
     if wait is not None:
         return Batch(dt, "", Answer(False, wait))
     try:
-        inputs = now.predictions_inputs(dt)
+        inputs = now.inputs_of(c.PREDICTIONS, dt)
     except NotCommitted as error:
         return Batch(dt, "", Answer(False, error.problem))
     key = f"{dt}:{fingerprint({**inputs})[:12]}"
@@ -141,7 +141,7 @@ def batch_of(pipeline: SourceRecommendation) -> Batch:
     return Batch(dt, key, Answer(False, f"{dt} is predicted by the present champion"))
 
 
-def _overtaking(pipeline: SourceRecommendation) -> int | None:
+def _overtaking(pipeline: Pipeline) -> int | None:
     try:
         return overtaking_generation(pipeline)
     except TransientError:  # the storage does not answer now; the next look asks again

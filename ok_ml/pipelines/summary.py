@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 
 class Summary(Protocol):
@@ -19,7 +19,7 @@ class Summary(Protocol):
     content: dict[str, str]
 
 
-def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
+def describe_run(pipeline: Pipeline, summary: Summary) -> None:
     """Fill metrics, example user, generation, model version and content hashes from what is committed."""
     lake, name = pipeline.lake, pipeline.name
     if lake.find(name, c.EVALUATION):
@@ -42,15 +42,15 @@ def describe_run(pipeline: SourceRecommendation, summary: Summary) -> None:
 
 def simple_list(champion: Manifest) -> str | None:
     """Why a champion is a simple list; None where it was learnt."""
-    from ok_ml.pipelines.training import SIMPLE_LIST
+    from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST
 
     named = champion.details.get(SIMPLE_LIST)
     return f"{named} ({'; '.join(champion.details['reasons'])})" if named is not None else None
 
 
-def metric_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:
+def metric_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Each metric of the two-stage model beside the best baseline's, as name, value, unit, peer, peer_value, ratio."""
-    from ok_ml.pipelines.evaluating import load_evaluation
+    from ok_ml.stages.evaluation import load_evaluation
 
     evaluated = load_evaluation(pipeline)
     rows = []
@@ -66,14 +66,14 @@ def metric_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:
     return rows
 
 
-def comparison_rows(pipeline: SourceRecommendation) -> list[dict[str, Any]]:
+def comparison_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Every model's metrics, the paired differences with their intervals, and shares of the way to the oracle."""
-    from ok_ml.pipelines.evaluating import load_evaluation
+    from ok_ml.stages.evaluation import load_evaluation
 
     return [row for row in load_evaluation(pipeline).rows if row["kind"] != "segment"]
 
 
-def example_user(pipeline: SourceRecommendation, dt: str) -> str:
+def example_user(pipeline: Pipeline, dt: str) -> str:
     """The first user, in order of id, whose list is their own and not the fallback; else the first user."""
     import pyarrow.compute as pc
 

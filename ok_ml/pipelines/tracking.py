@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
-from ok_ml.pipelines.training import Registered, Trained, model_file
+from ok_ml.pipelines.source_recommendation.training import Registered, Trained, model_file
 from ok_ml.recommender.ranker import MODEL_FILE
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from ok_ml.pipelines.evaluating import Evaluated
+    from ok_ml.stages.evaluation import Evaluated
 
 EXPERIMENT_TAG: Final = "ok_ml.experiment"
 TRY_TAG: Final = "ok_ml.try"  # on the run of an attempt: its scope in the lake
@@ -17,7 +17,7 @@ _SIMPLE_LIST: Final = "simple_list"
 _POINTS_AT_ONCE: Final = 500
 
 
-def log_model(tracked: Any, pipeline: SourceRecommendation, trained: Trained) -> Registered:
+def log_model(tracked: Any, pipeline: Pipeline, trained: Trained) -> Registered:
     """Log a training into the active MLflow run and register it.
 
     Parameters
@@ -48,7 +48,7 @@ def log_model(tracked: Any, pipeline: SourceRecommendation, trained: Trained) ->
     return Registered(_register(pipeline, trained, "ranker"), str(run_id))
 
 
-def log_simple_list(tracked: Any, pipeline: SourceRecommendation, trained: Trained) -> Registered:
+def log_simple_list(tracked: Any, pipeline: Pipeline, trained: Trained) -> Registered:
     """Log a simple list, beside the model whose place it takes, into the active MLflow run and register it."""
     tracked.log_dict(trained.ranker.params, f"{_SIMPLE_LIST}.json")
     tracked.log_artifacts(str(trained.bundle), f"{_SIMPLE_LIST}_bundle")
@@ -65,9 +65,7 @@ def log_evaluation(tracked: Any, evaluated: "Evaluated") -> None:
         tracked.log_artifact(str(path), "plots")
 
 
-def log_attempt(
-    client: Any, pipeline: SourceRecommendation, attempt: str, change: str, rows: list[dict[str, Any]]
-) -> str:
+def log_attempt(client: Any, pipeline: Pipeline, attempt: str, change: str, rows: list[dict[str, Any]]) -> str:
     """A run of its own for an attempt, in its experiment: its metrics and what it changed. No model is registered.
 
     Parameters
@@ -105,7 +103,7 @@ def log_attempt(
     return run_id
 
 
-def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
+def _params(pipeline: Pipeline, trained: Trained) -> dict[str, str]:
     """The YAML's stages, number of trees included, and then what the ranker was really given."""
     own: dict[str, Any] = {"seed": pipeline.config.seed}
     for stage, values in pipeline.config.stages.model_dump(mode="json").items():
@@ -114,7 +112,7 @@ def _params(pipeline: SourceRecommendation, trained: Trained) -> dict[str, str]:
     return {name: str(value) for name, value in own.items()}
 
 
-def _register(pipeline: SourceRecommendation, trained: Trained, name: str) -> int:
+def _register(pipeline: Pipeline, trained: Trained, name: str) -> int:
     import pandas as pd
     from mlflow.models import infer_signature
 

@@ -10,17 +10,17 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
+from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.pipelines.event_series import is_settled, settle_events
-from ok_ml.pipelines.featuring import ENTITY_OF
-from ok_ml.pipelines.guard import blocked_features, experiment_guard
 from ok_ml.pipelines.judging_data import limits_of
 from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
 from ok_ml.quality.acceptance import Judged, found_in, kept
 from ok_ml.quality.bins import BINS_FILE, REFERENCE_FILE
 from ok_ml.quality.blocked import OF_LOG, of_features, way_out
 from ok_ml.quality.verdicts import FEATURE_VERDICT
+from ok_ml.stages.guard import blocked_features, experiment_guard
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from ok_ml.quality.bins import FrozenBins
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def build_statistics(
-    pipeline: SourceRecommendation, dts: list[str], *, progress: Callable[[str], None] | None = None
+    pipeline: Pipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
 ) -> list[Manifest]:
     """Compute and commit feature_statistics of each day, on the champion's bins once there is a champion."""
     from ok_ml.quality.statistics import feature_statistics
@@ -54,7 +54,7 @@ def build_statistics(
     bins = reference_bins(pipeline)
     manifests = []
     for dt in dts:
-        inputs = pipeline.statistics_inputs(dt)
+        inputs = pipeline.inputs_of(c.FEATURE_STATISTICS, dt)
         table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=bins)
         manifests.append(
             pipeline.lake.write(
@@ -66,7 +66,7 @@ def build_statistics(
     return manifests
 
 
-def feature_files(pipeline: SourceRecommendation, dts: list[str]) -> dict[str, list[str]]:
+def feature_files(pipeline: Pipeline, dts: list[str]) -> dict[str, list[str]]:
     """Entity -> Parquet files of some days' features."""
     return {
         ENTITY_OF[table]: pipeline.lake.files(pipeline.name, table, dts)
@@ -75,7 +75,7 @@ def feature_files(pipeline: SourceRecommendation, dts: list[str]) -> dict[str, l
     }
 
 
-def freeze_reference(pipeline: SourceRecommendation, folder: Path) -> str:
+def freeze_reference(pipeline: Pipeline, folder: Path) -> str:
     """Write bins and pooled statistics of the newest feature days next to the model: what drift is judged against.
 
     Whole weeks of days where there are so many, since the weekly rhythm is no drift.
@@ -97,7 +97,7 @@ def freeze_reference(pipeline: SourceRecommendation, folder: Path) -> str:
     return hashlib.sha256(bins.to_json()).hexdigest()[:16]
 
 
-def reference_dts(pipeline: SourceRecommendation) -> list[str]:
+def reference_dts(pipeline: Pipeline) -> list[str]:
     """The newest days with current features, as many whole weeks as there are, four at most; all if less than one."""
     dts = [dt for run in pipeline.feature_runs() for dt in run]
     odd = blocked_features(pipeline.lake, pipeline.name, dts)
@@ -107,7 +107,7 @@ def reference_dts(pipeline: SourceRecommendation) -> list[str]:
     return dts[-whole:] if whole and pipeline.dataset.partition.grain == "day" else dts
 
 
-def reference_bins(pipeline: SourceRecommendation) -> "FrozenBins | None":
+def reference_bins(pipeline: Pipeline) -> "FrozenBins | None":
     """The champion's frozen bins, or None before there is a champion."""
     from ok_ml.quality.bins import FrozenBins
 
@@ -115,7 +115,7 @@ def reference_bins(pipeline: SourceRecommendation) -> "FrozenBins | None":
     return FrozenBins.load(pipeline.lake.folder(champion) / BINS_FILE) if champion else None
 
 
-def drift_of(pipeline: SourceRecommendation, dt: str) -> pa.Table | None:
+def drift_of(pipeline: Pipeline, dt: str) -> pa.Table | None:
     """Every feature of a day against the champion's reference; None before there is a champion."""
     import pyarrow.parquet as pq
 
@@ -131,7 +131,7 @@ def drift_of(pipeline: SourceRecommendation, dt: str) -> pa.Table | None:
     return drift_table(now, then, bins, pipeline.config.checks.drift)
 
 
-def _judged_features(pipeline: SourceRecommendation, statistics: pa.Table) -> pa.Table:
+def _judged_features(pipeline: Pipeline, statistics: pa.Table) -> pa.Table:
     """The rows of the features whose drift means something."""
     import pyarrow.compute as pc
 
@@ -142,14 +142,14 @@ def _judged_features(pipeline: SourceRecommendation, statistics: pa.Table) -> pa
     return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=pa.array(unjudged, pa.string()))))
 
 
-def drift_rows(pipeline: SourceRecommendation, dt: str) -> list[dict[str, Any]]:
+def drift_rows(pipeline: Pipeline, dt: str) -> list[dict[str, Any]]:
     """The drift table, worst first, for people."""
     table = drift_of(pipeline, dt)
     shown = ("entity", "feature", "verdict", "psi", "js", "mean_now", "mean_reference", "null_share", "moved")
     return [{name: row[name] for name in shown} for row in table.to_pylist()] if table is not None else []
 
 
-def plot_drift(pipeline: SourceRecommendation, dt: str) -> Path | None:
+def plot_drift(pipeline: Pipeline, dt: str) -> Path | None:
     """A chart of the most drifted features with the limits; None before there is a champion."""
     from ok_ml.quality.plots import psi_chart
 
@@ -161,7 +161,7 @@ def plot_drift(pipeline: SourceRecommendation, dt: str) -> Path | None:
     return path
 
 
-def judge_features(pipeline: SourceRecommendation) -> Verdict:
+def judge_features(pipeline: Pipeline) -> Verdict:
     """Judge the newest day; commit the verdict that predictions and publication ask for.
 
     Older days are counted for their history only: what is served next comes from the newest one.
@@ -198,25 +198,25 @@ def _drifted(failed: list["Finding"]) -> list[str]:
     return [f"{finding.feature} {finding.statistic} {finding.seen} (expected {finding.expected})" for finding in off]
 
 
-def is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
+def is_judged(pipeline: Pipeline, dt: str) -> bool:
     """Whether a day's features have a verdict on their current statistics, champion and limits, and on the log behind them."""
     if not pipeline.is_current(c.FEATURE_STATISTICS, dt) or not _log_is_judged(pipeline, dt):
         return False
     return has_verdict(pipeline, dt)
 
 
-def has_verdict(pipeline: SourceRecommendation, dt: str) -> bool:
+def has_verdict(pipeline: Pipeline, dt: str) -> bool:
     """Whether a verdict on a day's features is about the statistics that are there, by the limits and the champion of now."""
     found = pipeline.lake.find(pipeline.name, VERDICT, dt)
     statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
     return found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
 
 
-def _log_is_judged(pipeline: SourceRecommendation, dt: str) -> bool:
+def _log_is_judged(pipeline: Pipeline, dt: str) -> bool:
     return is_settled(pipeline.project, pipeline.dataset, pipeline.lake, dt)
 
 
-def settle_verdict(pipeline: SourceRecommendation) -> Verdict | None:
+def settle_verdict(pipeline: Pipeline) -> Verdict | None:
     """Judge the newest day again if its statistics or its verdict are not those of the present champion; None if they are.
 
     A new champion brings a reference of its own, and a day that was judged against the old one has not been judged.
@@ -229,7 +229,7 @@ def settle_verdict(pipeline: SourceRecommendation) -> Verdict | None:
     return judge_features(pipeline)
 
 
-def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
+def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
     """The verdict on a day's features; publication asks again, because a check binds only its own run.
 
     Raises
@@ -255,7 +255,7 @@ def require_verdict(pipeline: SourceRecommendation, dt: str) -> Manifest:
     return found
 
 
-def _judged(pipeline: SourceRecommendation, statistics: Manifest) -> dict[str, str]:
+def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
     """What a verdict hangs on: the statistics, the champion's reference, the limits."""
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     return {

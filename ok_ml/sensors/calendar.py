@@ -17,7 +17,7 @@ from ok_ml.partitions import partitions_to_add
 
 if TYPE_CHECKING:
     from ok_ml.lake import Lake
-    from ok_ml.pipelines.source_recommendation import SourceRecommendation
+    from ok_ml.stages.pipeline import Pipeline
 
 _TICK_SECONDS = 10
 # Two ticks of the automation sensor and some: its conditions wait until nothing upstream is in progress, and days that
@@ -76,7 +76,7 @@ def _days_without_features(project: Project, config: DatasetConfig, lake: "Lake"
     return found
 
 
-def _days_needed(pipeline: "SourceRecommendation") -> Iterator[str]:
+def _days_needed(pipeline: "Pipeline") -> Iterator[str]:
     """Committed days whose features a training or a batch needs; none while the history is too short for either."""
     try:
         runs = pipeline.feature_runs()
@@ -86,7 +86,7 @@ def _days_needed(pipeline: "SourceRecommendation") -> Iterator[str]:
         yield from run
 
 
-def _inputs_of(pipeline: "SourceRecommendation", table: str, dt: str) -> dict[str, str]:
+def _inputs_of(pipeline: "Pipeline", table: str, dt: str) -> dict[str, str]:
     try:
         return pipeline.inputs_of(table, dt)
     except NotCommitted:

@@ -5,12 +5,12 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from ok_ml.lookout import BATCH, DAY, REASON
 from ok_ml.pipelines.situation import batch_of
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 _EVERY_DAY = "30 4 * * *"  # UTC: the day before has ended everywhere, and its log has had time to come
 
 
-def daily_batch(pipeline: SourceRecommendation, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def daily_batch(pipeline: Pipeline, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Predict, publish and go live once a day. Off until somebody switches it on under Automation in the UI.
 
     It asks what the conditions ask: a day that is predicted already is skipped, so both together make one batch a day.

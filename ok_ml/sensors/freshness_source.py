@@ -5,8 +5,6 @@ from typing import Final
 
 import dagster as dg
 
-from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.config.models import Project
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Severity, Signal
 from ok_ml.pipelines.ages import came_at
@@ -15,7 +13,6 @@ from ok_ml.sensors.watched import Watched
 from ok_ml.serving.health import in_words
 
 CURSOR: Final = "watch"
-_TRAINED: Final = (*keys.TRAINING_TABLES, c.EMBEDDING_STATISTICS)
 _GAP_SECONDS: Final = 120.0  # without a tick for so long nobody has watched: the daemon was down
 
 
@@ -38,7 +35,7 @@ def look_at_freshness(
             continue
         accelerated = graph.day_seconds(asset) != DAY_SECONDS
         age = now - (max(made[asset], since) if accelerated else made[asset])
-        grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset[1] in _TRAINED else 0.0)
+        grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset in graph.trained else 0.0)
         fail, warn = _windows(graph.policies[asset])
         if fail is not None and age > fail + grace:
             found.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))

@@ -14,7 +14,7 @@ def leftover_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=15,
         description="Mark the MLflow run of a failed Dagster run as FAILED.",
     )
-    def close_mlflow_leftovers(context: dg.RunFailureSensorContext, mlflow: MlflowResource) -> None:
+    def close_mlflow_leftovers(context: dg.RunFailureSensorContext, mlflow: dg.ResourceParam[MlflowResource]) -> None:
         closed = mlflow.close_leftovers(context.dagster_run.run_id)
         if closed:
             context.log.info(f"{closed} MLflow run(s) of {context.dagster_run.run_id} marked as FAILED")

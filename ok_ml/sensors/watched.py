@@ -11,15 +11,11 @@ from ok_ml import columns as c
 from ok_ml.conditions import day_seconds
 from ok_ml.config.models import Project
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Lineage
+from ok_ml.pipelines.registry import type_of
+from ok_ml.stages.stage import Phase
 
-# Table -> tables of the same scope of which it tells.
-_DESCRIBES: Final[Mapping[str, tuple[str, ...]]] = {
-    c.EVENT_STATISTICS: (c.EVENTS,),
-    c.PRODUCT_METRICS: (c.EVENTS,),
-    c.FEATURE_STATISTICS: tuple(c.FEATURE_TABLES),
-    c.PREDICTION_STATISTICS: (c.PREDICTIONS,),
-    c.EMBEDDING_STATISTICS: (c.EMBEDDINGS,),
-}
+# Table of a dataset -> tables of which it tells; those of an experiment are said by their stages.
+_DESCRIBES: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(c.DATASET_SERIES, (c.EVENTS,))
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,8 @@ class Watched:
         Name of a job -> its assets.
     automatic
         Scopes that are kept fresh without anybody: their staleness is an incident.
+    trained
+        Assets that a training makes.
     base_url
         Where Dagster's pages are; None if the configuration does not say.
     """
@@ -49,6 +47,7 @@ class Watched:
     jobs: Mapping[str, frozenset[Asset]]
     days: Mapping[str, float]
     automatic: frozenset[str]
+    trained: frozenset[Asset]
     base_url: str | None
 
     def day_seconds(self, asset: Asset | None) -> float:
@@ -78,7 +77,10 @@ def watched(project: Project, repository: RepositoryDefinition) -> Watched:
     """Read the graph of a repository."""
     graph = repository.asset_graph
     nodes = {name_of(node.key): node for node in graph.asset_nodes}
-    describes = {asset: [(asset[0], table) for table in _DESCRIBES.get(asset[1], ())] for asset in nodes}
+    stages = {(name, stage.name): stage for name in project.experiments for stage in type_of(project, name).stages}
+    told = {(name, table): of for name in project.datasets for table, of in _DESCRIBES.items()}
+    told |= {asset: stage.describes for asset, stage in stages.items()}
+    describes = {asset: [(asset[0], table) for table in told.get(asset, ())] for asset in nodes}
     home, port = project.environment.dagster.home, project.environment.dagster.port
     return Watched(
         keys={asset: node.key for asset, node in nodes.items()},
@@ -87,7 +89,7 @@ def watched(project: Project, repository: RepositoryDefinition) -> Watched:
         policies={asset: node.freshness_policy for asset, node in nodes.items() if node.freshness_policy},
         lineage=Lineage(
             {asset: [name_of(key) for key in node.parent_keys] for asset, node in nodes.items()},
-            {asset: told for asset, told in describes.items() if told},
+            {asset: tables for asset, tables in describes.items() if tables},
         ),
         steps=_steps(repository),
         jobs={
@@ -95,6 +97,7 @@ def watched(project: Project, repository: RepositoryDefinition) -> Watched:
         },
         days=_days(project),
         automatic=_automatic(project),
+        trained=frozenset(asset for asset, stage in stages.items() if stage.phase is Phase.TRAINING),
         base_url=f"http://127.0.0.1:{port}" if home is not None else None,
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
+from ok_ml.pipelines.registry import type_of
 from ok_ml.quality.acceptance import Judged, blocks, still_open
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.blocked import blocked_dts, story
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
 FRESH_SECONDS: Final = 10.0
-OF_DATASET: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
-OF_EXPERIMENT: Final = (c.PREDICTION_STATISTICS, c.EMBEDDING_STATISTICS, c.ONLINE_METRICS)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ class MonitoringView:
 def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
     """Read the newest days of everything that is watched of one experiment and of its dataset."""
     lake, dataset = Lake(project.lake_root), project.experiments[experiment].datasets.events.name
-    scopes = [(experiment, table) for table in OF_EXPERIMENT] + [(dataset, table) for table in OF_DATASET]
+    scopes = [(experiment, table) for table in type_of(project, experiment).series]
+    scopes += [(dataset, table) for table in c.DATASET_SERIES]
     limit, drift = limit_of(project, experiment).value, project.experiments[experiment].checks.drift
     tables = (numbers_by_day(lake, scope, table, limit=limit) for scope, table in scopes)
     said = [_headline(lake, experiment, FEATURE_VERDICT), _headline(lake, dataset, DECLARED_VERDICT)]

@@ -20,7 +20,7 @@ from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.pipelines.promoting import DECIDED
 from ok_ml.pipelines.recipe import recipe_of
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import DRIFTED, VERDICT
 from ok_ml.quality.verdicts import FEATURES
 from tests.small_project import edit, make_project, write
@@ -108,8 +108,10 @@ class Paper:
         """Features of a day, their statistics and the verdict on them."""
         pipeline = self.of(name)
         for table in c.FEATURE_TABLES:
-            self._write(name, table, dt, f"{dt} {text}", pipeline.feature_inputs(dt, table))
-        statistics = self._write(name, c.FEATURE_STATISTICS, dt, f"{dt} {text}", pipeline.statistics_inputs(dt))
+            self._write(name, table, dt, f"{dt} {text}", pipeline.inputs_of(table, dt))
+        statistics = self._write(
+            name, c.FEATURE_STATISTICS, dt, f"{dt} {text}", pipeline.inputs_of(c.FEATURE_STATISTICS, dt)
+        )
         champion = self.lake.find(name, c.CHAMPION)
         inputs = {"statistics": statistics.data_version, "champion": champion.data_version if champion else "none"}
         details = {"blocks": blocked, "headline": "", DRIFTED: ["posts psi 0.14 (expected <= 0.1)"] if drifted else []}
@@ -130,7 +132,7 @@ class Paper:
 
     def predict(self, name: str = EXPERIMENT) -> None:
         """Predictions of the newest day, published and live."""
-        inputs = self.of(name).predictions_inputs(self.day())
+        inputs = self.of(name).inputs_of(c.PREDICTIONS, self.day())
         self._write(name, c.PREDICTIONS, self.day(), str(inputs), inputs)
         for table in (c.PREDICTIONS, c.PREDICTION_STATISTICS, c.PUBLICATION, c.LIVE_PREDICTIONS):
             self.report(asset_key(name, table))

@@ -1,6 +1,7 @@
 """What the ticks of the automation sensor ask for: the real conditions on the real graph, over tables of one row."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.keys import asset_key
 from ok_ml.lookout import BATCH, DAY, REASON, RETRAINING
-from ok_ml.pipelines import recipe
 from ok_ml.pipelines.accepting import accept_day
+from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.quality.blocked import story
 from ok_ml.quality.verdicts import FEATURES
+from ok_ml.stages.stage import PipelineType
 from tests.automation.paper import DATASET, DATASET_FILE, ENOUGH, EXPERIMENT, EXPERIMENT_FILE, OTHER, Paper, tables
 from tests.small_project import edit
 
@@ -261,7 +263,8 @@ def test_a_changed_limit_holds_without_a_reload(paper: Paper) -> None:
 
 
 def test_code_that_makes_other_rows_trains(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(recipe.CODE_VERSIONS, c.MODEL, "next")
+    changed = [replace(stage, code="next") if stage.name == c.MODEL else stage for stage in TYPE.made_for(c.EVALUATION)]
+    monkeypatch.setattr(PipelineType, "made_for", lambda _type, _table: changed)
     runs = paper.tick()
     assert trained(runs) == [OTHER, EXPERIMENT]
     assert runs[0].tags[REASON].startswith("code changed: model: ")

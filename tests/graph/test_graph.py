@@ -46,6 +46,19 @@ def test_the_graph(definitions: dg.Definitions, specs: dict[str, dg.AssetSpec], 
     assert "\n".join(drawn(definitions, specs)) == snapshot
 
 
+@pytest.mark.parametrize(
+    ("resource", "field"), [("spark", "settings"), ("spark", "state_dir"), ("mlflow", "tracking_uri")]
+)
+def test_whoever_launches_a_run_cannot_say_what_a_resource_is_made_of(
+    definitions: dg.Definitions, resource: str, field: str
+) -> None:
+    """Spark's settings name code that the driver runs."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    dg.validate_run_config(job, {})
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job, {"resources": {resource: {"config": {field: {"spark.plugins": "Mine"}}}}})
+
+
 def drawn(definitions: dg.Definitions, specs: dict[str, dg.AssetSpec]) -> Iterator[str]:
     """The graph as lines: assets by group, then jobs, sensors and resources."""
     graph = definitions.resolve_asset_graph()

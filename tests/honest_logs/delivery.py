@@ -20,12 +20,12 @@ from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import EmptyPartition
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.pipelines.event_series import event_watch, settle_events
-from ok_ml.pipelines.featuring import build_features
 from ok_ml.pipelines.judging_data import judge_data
 from ok_ml.pipelines.product import build_product_metrics
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.served import Served, record_live
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.featuring import build_features
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import build_statistics, freeze_reference, judge_features
 from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.world.faults import FAULTS, Export

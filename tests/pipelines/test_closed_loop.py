@@ -18,7 +18,7 @@ from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.pipelines.online import REASON, build_online_metrics, is_current, online_inputs
+from ok_ml.pipelines.online import REASON, build_online_metrics, is_current
 from ok_ml.pipelines.product import build_product_metrics
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.series_plots import plot_online
@@ -191,7 +191,7 @@ def test_lists_that_are_gone_are_said_to_be_gone(futures):
     gone = pipelines["shuffled"]
     shutil.rmtree(gone.lake.root / EXPERIMENT / c.PREDICTIONS)
     (manifest,) = build_online_metrics(gone, days[-1:])
-    assert (manifest.rows, manifest.inputs) == (0, online_inputs(gone, days[-1]))
+    assert (manifest.rows, manifest.inputs) == (0, gone.inputs_of(c.ONLINE_METRICS, days[-1]))
     assert "not in the lake any more" in manifest.details[REASON]
 
 

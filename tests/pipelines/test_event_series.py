@@ -28,14 +28,14 @@ from ok_ml.pipelines.event_series import (
     is_settled,
     settle_events,
 )
-from ok_ml.pipelines.featuring import build_features
-from ok_ml.pipelines.guard import blocked_log
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.series_watch import PAST_REPORT
 from ok_ml.pipelines.served import Served, record_live
+from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
 from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day
+from ok_ml.stages.guard import blocked_log
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.log import export_days
 from ok_ml.world.simulation import World

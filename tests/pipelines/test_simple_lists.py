@@ -10,17 +10,18 @@ from ok_ml import columns as c
 from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines import promoting
-from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by
-from ok_ml.pipelines.fitting import plain_popularity, recent_popularity
-from ok_ml.pipelines.predicting import Judgement, judge_predictions
 from ok_ml.pipelines.promoting import ALIAS, champion_bundle
-from ok_ml.pipelines.simple_lists import ChosenList, choose_list
-from ok_ml.pipelines.source_recommendation import _said
+from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
+from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
+from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
+from ok_ml.pipelines.source_recommendation.simple_lists import ChosenList, choose_list
+from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
 from ok_ml.pipelines.summary import simple_list
-from ok_ml.pipelines.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
 from ok_ml.recommender import baselines
 from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
+from ok_ml.stages.judgement import Judgement
+from ok_ml.stages.pipeline import said_of
 from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
 from tests.recommender.tiny_world import COLD, DATASET, DTS, EXPERIMENT, PARTS, USER_IDS, write_snapshots
 
@@ -137,8 +138,8 @@ def test_a_gate_may_forbid_it(chain: Chain) -> None:
 
 
 def test_the_record_of_a_gate_without_the_key_is_as_before_there_was_one(judged: Chain) -> None:
-    assert "fallback" not in _said(judged.pipeline().config.gate)
-    assert _said(judged.pipeline("{fallback: none}").config.gate)["fallback"] == "none"
+    assert "fallback" not in said_of(judged.pipeline().config.gate)
+    assert said_of(judged.pipeline("{fallback: none}").config.gate)["fallback"] == "none"
 
 
 # -- beside a champion -----------------------------------------------------------------------------------------------

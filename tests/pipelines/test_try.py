@@ -17,12 +17,12 @@ from ok_ml.cli.main import run
 from ok_ml.cli.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
-from ok_ml.pipelines import evaluating
 from ok_ml.pipelines.attempts import attempts_of, baseline_of, open_attempt
 from ok_ml.pipelines.promoting import ALIAS
-from ok_ml.pipelines.source_recommendation import ATTEMPT_MARK
+from ok_ml.pipelines.source_recommendation import evaluating
 from ok_ml.pipelines.tracking import TRY_TAG
 from ok_ml.recommender import baselines
+from ok_ml.stages.pipeline import ATTEMPT_MARK
 from tests.pipelines.conftest import SIZE, World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, Done
 from tests.small_project import write
@@ -175,7 +175,7 @@ def test_a_change_of_nothing_makes_no_difference(tried: Callable[..., TrySummary
 
 
 def test_what_is_evaluated_is_what_production_found(tried: Callable[..., TrySummary], copied: World) -> None:
-    from ok_ml.pipelines.evaluating import load_evaluation
+    from ok_ml.stages.evaluation import load_evaluation
 
     found = {row.metric: row.estimate for row in tried("seed: 20201\n").attempts[0].metrics}
     assert found == pytest.approx(load_evaluation(copied.pipeline).metrics("two_stage"))
@@ -211,7 +211,7 @@ def test_earlier_days_are_judged_without_what_comes_after(tried: Callable[..., T
 
 
 def test_without_a_champion_the_unchanged_experiment_is_trained(copied: World) -> None:
-    from ok_ml.pipelines.evaluating import CHAMPION_NAME
+    from ok_ml.stages.evaluation import CHAMPION_NAME
 
     path = copied.lake.root / EXPERIMENT / c.CHAMPION / "_committed" / "all.json"
     kept = path.read_bytes()
@@ -270,15 +270,15 @@ def test_a_changed_file_makes_stale_what_hangs_on_it_and_nothing_else(copied: Wo
     config = pipeline.config.model_copy(update={"stages": stages.model_copy(update={"features": features})})
     attempt = open_attempt(pipeline, config, None)
     day = pipeline.calendar().eval_cut
-    before = {table: attempt.feature_inputs(day, table) for table in c.FEATURE_TABLES}
-    plain = {table: pipeline.feature_inputs(day, table) for table in c.FEATURE_TABLES}
+    before = {table: attempt.inputs_of(table, day) for table in c.FEATURE_TABLES}
+    plain = {table: pipeline.inputs_of(table, day) for table in c.FEATURE_TABLES}
     text = (copied.root / "ideas/night.py").read_text()
     (copied.root / "ideas/night.py").write_text(text + "\n# another thought\n")
-    after = {table: attempt.feature_inputs(day, table) for table in c.FEATURE_TABLES}
+    after = {table: attempt.inputs_of(table, day) for table in c.FEATURE_TABLES}
     (copied.root / "ideas/night.py").write_text(text)
     assert [table for table in c.FEATURE_TABLES if before[table] != after[table]] == [c.USER_FEATURES]
     assert [table for table in c.FEATURE_TABLES if before[table] != plain[table]] == [c.USER_FEATURES]
-    assert attempt.embeddings_inputs() == replace(pipeline, upto=attempt.upto).embeddings_inputs()
+    assert attempt.inputs_of(c.EMBEDDINGS) == replace(pipeline, upto=attempt.upto).inputs_of(c.EMBEDDINGS)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_what_the_ranker_s_features_are_belongs_to_what_learns_them(
     def records() -> tuple[dict[str, str], dict[str, str]]:
         changed = load(copied.root, SIZE, change=(EXPERIMENT, copied.root / "ideas/both.yml")).project
         pipeline = replace(copied.pipeline, project=changed)
-        return pipeline.training_set_inputs(), pipeline.model_inputs()
+        return pipeline.inputs_of(c.TRAINING_SET), pipeline.inputs_of(c.MODEL)
 
     before = records()
     assert before == records()

@@ -28,8 +28,10 @@ from ok_ml.features.registry import feature_names
 from ok_ml.governance.promotion import PromotionRecord, verify
 from ok_ml.governance.signing import load_key, sha256_of_file
 from ok_ml.pipelines.promoting import ALIAS, RECORD_FILE, champion_bundle
-from ok_ml.pipelines.training import model_file
+from ok_ml.pipelines.source_recommendation.stages import TYPE
+from ok_ml.pipelines.source_recommendation.training import model_file
 from ok_ml.quality.day_rules import KINDS, UNIQUENESS
+from ok_ml.stages.stage import Phase
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import (
     BROKER_PORT,
@@ -322,13 +324,15 @@ def test_every_dagster_run_succeeded(world: World) -> None:
 
 def test_dagster_knows_every_materialisation_with_its_rows(world: World, instance) -> None:
     lake = world.lake
-    expected = {(DATASET, table): lake.partitions(DATASET, table) for table in keys.DATASET_TABLES}
-    expected |= {(EXPERIMENT, table): lake.partitions(EXPERIMENT, table) for table in keys.DAILY_TABLES}
+    expected = {(DATASET, table): lake.partitions(DATASET, table) for table in c.DATASET_TABLES}
+    expected |= {
+        (EXPERIMENT, table): lake.partitions(EXPERIMENT, table) for table in (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
+    }
     for (scope, table), dts in expected.items():
         records = instance.fetch_materializations(keys.asset_key(scope, table), limit=100).records
         rows = {record.partition_key: rows_in(record) for record in records}
         assert rows == {dt: lake.manifest(scope, table, dt).rows for dt in dts}, f"{scope}/{table}"
-    for table in (*keys.TRAINING_TABLES, *keys.SERVING_TABLES):
+    for table in TYPE.tables(Phase.TRAINING, Phase.SERVING):
         (record,) = instance.fetch_materializations(keys.asset_key(EXPERIMENT, table), limit=10).records
         dt = lake.latest(EXPERIMENT, table)
         assert rows_in(record) == lake.manifest(EXPERIMENT, table, dt).rows, table

@@ -41,10 +41,10 @@ def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None
 
 def _make_again(project: "Project", dataset: str, days: list[str]) -> None:
     """One run of Dagster, so that checks, incidents and pages know of it."""
-    from ok_ml import keys
+    from ok_ml import columns as c
     from ok_ml.cli.dagster_run import Graph, Work, first_failure, run_work
 
-    work = Work(dataset, (*keys.DATASET_TABLES, *keys.DATASET_SERIES), tuple(days))
+    work = Work(dataset, (*c.DATASET_TABLES, *c.DATASET_SERIES), tuple(days))
     graph = Graph(project)
     graph.register(dataset, work)
     say(f"working    {dataset}: {len(days)} days")

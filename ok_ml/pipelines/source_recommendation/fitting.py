@@ -10,7 +10,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
 from ok_ml.partitions import TrainingCalendar, window
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     from ok_ml.recommender.embeddings import Factors
@@ -37,7 +37,7 @@ def fit_cuts(
     session
         Gives a Spark session; called only if the engine needs one.
     """
-    plan, inputs = pipeline.calendar(), pipeline.embeddings_inputs()
+    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
     cuts = {train_fit(plan, one.cut): one.cut for one in plan.windows}
     cuts |= {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
     with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
@@ -69,7 +69,7 @@ def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -
 
     stage = pipeline.config.stages.embeddings
     interactions = interactions_from_events(
-        pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(cut),
+        pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(cut),
         embedding_weights(pipeline.dataset.weights, stage), cut, stage.half_life_days,
     )  # fmt: skip
     engine = create_engine(stage.engine, session=session, root=pipeline.project.root)
@@ -85,7 +85,7 @@ def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
     if not stage.models:
         return Neighbours.none()
     interactions = interactions_from_events(
-        pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(cut), pipeline.dataset.weights, cut,
+        pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(cut), pipeline.dataset.weights, cut,
         stage.half_life_days,
     )  # fmt: skip
     return fit_neighbours(interactions, stage)
@@ -135,7 +135,7 @@ def plain_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
     from ok_ml.recommender.popularity import popularity_from_events
 
     return popularity_from_events(
-        pipeline.lake, pipeline.dataset_scope, pipeline.interaction_dts(dt), pipeline.dataset.weights, dt
+        pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(dt), pipeline.dataset.weights, dt
     )
 
 

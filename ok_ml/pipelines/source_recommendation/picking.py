@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ok_ml.config.recipes import RecipeChoice, Tried
 from ok_ml.errors import DataError
 from ok_ml.pipelines.attempts import Say, open_attempt, train_attempt
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +116,7 @@ def _values(
     attempt: SourceRecommendation, found: _Judged, session: Callable[[], Any], say: Say
 ) -> "NDArray[np.float64]":
     """The gate's metric of each user, of a model with this configuration."""
-    from ok_ml.pipelines.evaluating import cut_of_evaluation, newest_lists, question
+    from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, newest_lists, question
     from ok_ml.quality.ranking_metrics import user_metrics
 
     plan, stage, asked = attempt.calendar(), attempt.config.stages.evaluation, attempt.config.gate.metric

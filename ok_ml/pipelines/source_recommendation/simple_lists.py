@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ok_ml.pipelines.evaluating import cut_of_evaluation, lists_by, nobody, question
-from ok_ml.pipelines.fitting import popularity_behind, stage_behind
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
-from ok_ml.pipelines.training import RANKER
+from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by, nobody, question
+from ok_ml.pipelines.source_recommendation.fitting import popularity_behind, stage_behind
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.training import RANKER
 
 if TYPE_CHECKING:
     from ok_ml.recommender.ranker import TrainedRanker

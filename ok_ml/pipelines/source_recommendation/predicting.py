@@ -1,7 +1,7 @@
 """Predictions for every user by the champion, and what they must look like before anybody sees them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +11,12 @@ from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.pictures import plot_path
 from ok_ml.pipelines.promoting import champion_bundle
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import require_verdict
+from ok_ml.stages.judgement import Judgement
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Whether something holds, in words and numbers.
-
-    Attributes
-    ----------
-    wrong
-        What is wrong -> how often.
-    """
-
-    passed: bool
-    message: str
-    numbers: dict[str, Any] = field(default_factory=dict)
-    wrong: dict[str, int] = field(default_factory=dict)
 
 
 def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
@@ -49,7 +34,7 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     dt = pipeline.calendar().serve_cut
     verdict = require_verdict(pipeline, dt)
     bundle, record = champion_bundle(pipeline)
-    inputs = pipeline.predictions_inputs(dt)
+    inputs = pipeline.inputs_of(c.PREDICTIONS, dt)
     warm_kernels()
     progress(f"predictions of {dt} with model version {record.model_version}")
     return score_all(

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
-from ok_ml.pipelines.fitting import SERVE, factors_of
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.fitting import SERVE, factors_of
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
 from ok_ml.quality.series import GROUP, METRIC, series_table
 
@@ -25,7 +25,7 @@ def build_embedding_statistics(pipeline: SourceRecommendation) -> Manifest:
     """Norms and neighbours of the newest serving fit, and how far it moved; commit under the day up to which it learnt."""
     lake, name = pipeline.lake, pipeline.name
     cut = str(lake.manifest(name, c.EMBEDDINGS).details[f"{SERVE}_cut"])
-    inputs, factors = pipeline.embedding_statistics_inputs(), factors_of(pipeline, SERVE)
+    inputs, factors = pipeline.inputs_of(c.EMBEDDING_STATISTICS), factors_of(pipeline, SERVE)
     near = nearest_sources(np.asarray(factors.source_ids), np.asarray(factors.source_factors))
     earlier = [dt for dt in lake.partitions(name, NEAREST_TABLE) if dt < cut]
     before = _read(lake, name, earlier[-1]) if earlier else None

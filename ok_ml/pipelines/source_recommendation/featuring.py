@@ -1,14 +1,13 @@
 """The feature tables of an experiment's days."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from ok_ml import columns as c
 from ok_ml.features.feature import Entity
+from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
-
-ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 
 def build_features(
@@ -20,7 +19,7 @@ def build_features(
 
     progress(f"features of {len(dts)} days, {dts[0]} .. {dts[-1]}")
     # Before the code is loaded: a file that changes meanwhile leaves a record that is not current, and is run again.
-    records = {(dt, table): pipeline.feature_inputs(dt, table) for dt in dts for table in tables}
+    records = {(dt, table): pipeline.inputs_of(table, dt) for dt in dts for table in tables}
     return compute_features(
         session, pipeline.lake, scope=pipeline.name, dataset=pipeline.dataset,
         stage=pipeline.config.stages.features, dts=dts, inputs_for=lambda dt, table: records[dt, table], tables=tables,

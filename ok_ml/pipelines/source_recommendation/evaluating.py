@@ -1,18 +1,18 @@
 """The newest model against its baselines and the present champion, on days that none of them saw."""
 
 import json
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE, Manifest, fingerprint
-from ok_ml.pipelines.fitting import (
+from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.source_recommendation.fitting import (
     EVAL,
     candidate_popularity,
     factors_of,
@@ -22,15 +22,14 @@ from ok_ml.pipelines.fitting import (
     recent_popularity,
     stage_behind,
 )
-from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.evaluation import ORACLE
 from ok_ml.recommender.baselines import CANDIDATE_SOURCES, EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY, TWO_STAGE
+from ok_ml.stages.evaluation import CHAMPION_NAME, EVALUATION_FILE, Evaluated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.quality.bootstrap import Interval
     from ok_ml.quality.evaluation import EvaluationReport
     from ok_ml.quality.ranking_metrics import Relevance
     from ok_ml.recommender.cut import Cut
@@ -41,62 +40,13 @@ if TYPE_CHECKING:
     from ok_ml.recommender.ranker import Ranker
     from ok_ml.recommender.scoring import ScoringBundle
 
-CHAMPION_NAME: Final = "champion"
-_FILE: Final = "evaluation.json"
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """An evaluation as it was committed.
-
-    Attributes
-    ----------
-    rows
-        Flat rows of kind score, difference, segment, attainable: see `EvaluationReport.rows`.
-    plots
-        name -> picture.
-    """
-
-    rows: list[dict[str, Any]]
-    plots: dict[str, Path] = field(default_factory=dict)
-
-    def metrics(self, model: str) -> dict[str, float]:
-        """Metric -> estimate of one model over all users; empty for a model that was not evaluated."""
-        return {
-            row["metric"]: row["estimate"]
-            for row in self.of("score")
-            if row["model"] == model and row["estimate"] is not None
-        }
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        """The rows of one kind."""
-        return [row for row in self.rows if row["kind"] == kind]
-
-    def shown(self, kind: str) -> list[dict[str, Any]]:
-        """The rows of one kind with only the columns that say something, for a table."""
-        columns = {"difference": ("model", "baseline"), "segment": ("model", "segment")}.get(kind, ("model",))
-        return [
-            {name: row[name] for name in (*columns, "metric", "estimate", "low", "high", "users")}
-            for row in self.of(kind)
-        ]
-
-    def difference(self, metric: str, model: str, baseline: str) -> "Interval | None":
-        """A paired difference with its interval, or None where it was not computed."""
-        from ok_ml.quality.bootstrap import Interval
-
-        for row in self.of("difference"):
-            if (row["metric"], row["model"], row["baseline"]) == (metric, model, baseline):
-                names = Interval.__dataclass_fields__
-                return Interval(**{name: row[name] for name in names})
-        return None
-
 
 def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> tuple[Manifest, Evaluated]:
     """Rank for every user who did something new on the evaluation days, judge, draw, commit.
 
     Where nobody did, the evaluation has no row: whoever reads it sees that nothing was judged.
     """
-    inputs, asked = pipeline.evaluation_inputs(), question(pipeline)
+    inputs, asked = pipeline.inputs_of(c.EVALUATION), question(pipeline)
     users, rows, plots = len(asked[0]), list[dict[str, Any]](), dict[str, Path]()
     if users:
         report = _report(pipeline, *asked, progress=progress)
@@ -104,7 +54,7 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     else:
         progress(nobody(pipeline))
     with pipeline.lake.staged(pipeline.name, c.EVALUATION, WHOLE) as folder:
-        (folder / _FILE).write_text(json.dumps(rows, indent=1))
+        (folder / EVALUATION_FILE).write_text(json.dumps(rows, indent=1))
         manifest = pipeline.lake.commit(
             folder, rows=users, data_version=fingerprint({"rows": rows}), inputs=inputs,
             details={"users": users, "days": _days(pipeline)},
@@ -152,17 +102,6 @@ def _report(
         lists, relevance, segments, stage.k, seed=pipeline.config.seed, bootstrap=stage.bootstrap,
         catalogue_size=sources, pairs=_pairs(lists),
     )  # fmt: skip
-
-
-def load_evaluation(pipeline: SourceRecommendation, manifest: Manifest | None = None) -> Evaluated:
-    """The committed evaluation, or the one of a manifest. Raises NotCommitted before the first."""
-    folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, c.EVALUATION))
-    return Evaluated(json.loads((folder / _FILE).read_text()))
-
-
-def metric_of(pipeline: SourceRecommendation, model: str, metric: str) -> float:
-    """One number of the committed evaluation; NaN where nothing was judged by it."""
-    return load_evaluation(pipeline).metrics(model).get(metric, math.nan)
 
 
 def ranked_lists(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.pipelines.fitting import (
+from ok_ml.pipelines.pictures import plot_path
+from ok_ml.pipelines.recipe import recipe_of
+from ok_ml.pipelines.source_recommendation.fitting import (
     SERVE,
     candidate_popularity,
     factors_of,
@@ -17,9 +19,7 @@ from ok_ml.pipelines.fitting import (
     stage_behind,
     train_fit,
 )
-from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.recipe import recipe_of
-from ok_ml.pipelines.source_recommendation import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
         require_training_set,
     )
 
-    plan, inputs = pipeline.calendar(), pipeline.training_set_inputs()
+    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.TRAINING_SET)
     days = [LabelDay(dts[0], feature_dt, dts[1:]) for feature_dt, dts in pipeline.labelled_lists()]
     progress(f"labels of {plan.label_dts[0]} .. {plan.label_dts[-1]}")
     stages = pipeline.config.stages
@@ -114,7 +114,7 @@ def train_model(
     progress: Callable[[str], None],
 ) -> tuple[Manifest, Trained]:  # fmt: skip
     """Fit the ranker, write the bundle with the reference that drift is judged against, register and commit it."""
-    inputs = pipeline.model_inputs()
+    inputs = pipeline.inputs_of(c.MODEL)
     table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
     unlearnt = pipeline.lake.manifest(pipeline.name, c.TRAINING_SET).details.get(UNLEARNT)
     ranker = fit_ranker(pipeline, table) if unlearnt is None else _popularity_list(pipeline)

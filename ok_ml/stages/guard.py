@@ -7,6 +7,7 @@ log's own past once that is long enough.
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +16,35 @@ from ok_ml.config.calibration import calibration_of, own_calibration
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
-from ok_ml.pipelines.series_watch import Armed
 from ok_ml.quality.acceptance import blocks, still_open, verdict_on
 from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
 
 LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
 NEVER: Final = "9999-12-31"
 _RACY_SECONDS: Final = 0.1  # a folder that changed so lately may change again within the same tick of its clock
+
+
+@dataclass(frozen=True)
+class Armed:
+    """Which days may block.
+
+    Attributes
+    ----------
+    after
+        Days up to this one never block; empty: every day may.
+    why
+        Why not, for people.
+    """
+
+    after: str = ""
+    why: str = ""
+
+    def blocks_on(self, dt: str) -> bool:
+        """Whether a fault of a day may keep it from what is served."""
+        return dt > self.after
+
+
+ALWAYS: Final = Armed()
 
 
 def first_served(lake: Lake, experiment: str) -> str | None:

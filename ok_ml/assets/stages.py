@@ -1,0 +1,163 @@
+"""The assets of an experiment: one loop over the steps of its type."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+
+from ok_ml import keys
+from ok_ml.conditions import TRAINING_GRACE_DAYS, Condition, condition_of, day_seconds, freshness
+from ok_ml.dagster_io import (
+    RETRIES,
+    Workbench,
+    committed,
+    days_of,
+    plot_metadata,
+    progress,
+    reason_of,
+    started,
+    table_metadata,
+)
+from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.stage import Grain, Page, Phase, Plot, Shown, Stage, Step, Table, Text
+
+_CONFIG_ABOUT: Final = """\
+The YAML and the code version that a training reads.
+
+Observed by the automation sensor whenever they change, with what changed. A limit of a check, a freshness, the gate or
+another experiment's file are not part of it."""
+
+
+def experiment_assets(bench: Workbench, pipeline: Pipeline) -> list[dg.AssetsDefinition]:
+    """Everything that an experiment has: its configuration, and what its steps make."""
+    return [_configuration(pipeline), *(_step(bench, pipeline, step) for step in pipeline.type.steps)]
+
+
+def _configuration(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """The source `<experiment>/config`: nothing makes it, people write it. It has no freshness: it does not age."""
+    spec = dg.AssetSpec(
+        keys.asset_key(pipeline.name, keys.CONFIG),
+        description=_CONFIG_ABOUT,
+        group_name=keys.group(pipeline.name, Phase.TRAINING),
+        owners=list(pipeline.config.owners),
+        kinds={"yaml"},
+        tags={"experiment": pipeline.name},
+        code_version="1",
+    )
+    return dg.AssetsDefinition(specs=[spec])
+
+
+def _step(bench: Workbench, pipeline: Pipeline, step: Step[Any]) -> dg.AssetsDefinition:
+    by_day = all(stage.grain is Grain.DAY for stage in step.stages)
+    specs = {stage.name: _spec(bench, pipeline, stage) for stage in step.stages}
+
+    @dg.multi_asset(
+        name=keys.op_name(pipeline.name, step.name),
+        specs=list(specs.values()),
+        partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(pipeline.dataset_scope))
+        if by_day
+        else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if by_day else None,
+        retry_policy=RETRIES,
+        pool=step.pool,
+        required_resource_keys=set(step.needs),
+    )
+    def make(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        workshop = _DagsterWorkshop(context, pipeline, days_of(context) if by_day else [])
+        with bench.step(context):
+            made = step.make(pipeline, workshop)
+            shown = {name: dict(_metadata(bench, one.shown)) for name, one in made.items()}
+        for name, spec in specs.items():
+            yield committed(context, spec.key, list(made[name].manifests), **shown[name])
+
+    return make
+
+
+def _spec(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> dg.AssetSpec:
+    automatic = pipeline.config.release.cycle == "automatic"
+    return dg.AssetSpec(
+        keys.asset_key(pipeline.name, stage.name),
+        deps=list(_deps(pipeline, stage)),
+        description=stage.about,
+        group_name=keys.group(pipeline.name, keys.MONITORING if stage.is_series else stage.phase),
+        owners=list(pipeline.config.owners),
+        kinds=set(stage.kinds),
+        tags={"experiment": pipeline.name},
+        code_version=stage.code,
+        freshness_policy=freshness(_fresh_days(pipeline, stage), day_seconds(bench.project, pipeline.dataset_scope)),
+        automation_condition=_condition(bench, pipeline, stage) if automatic else None,
+    )
+
+
+def _deps(pipeline: Pipeline, stage: Stage[Any]) -> Iterator[dg.AssetKey]:
+    for read in stage.reads:
+        if read.in_graph:
+            scope = pipeline.dataset_scope if read.of_dataset else pipeline.name
+            yield from (keys.asset_key(scope, table) for table in read.tables)
+
+
+def _fresh_days(pipeline: Pipeline, stage: Stage[Any]) -> float:
+    """Days of data after which it is stale."""
+    fresh = pipeline.config.freshness
+    return fresh.model_days + TRAINING_GRACE_DAYS if stage.phase is Phase.TRAINING else fresh.predictions_hours / 24
+
+
+def _condition(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> Condition | None:
+    return condition_of(bench.lookout, pipeline.name, stage)
+
+
+# -- what a step works with ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _DagsterWorkshop:
+    """A workshop in a Dagster run; see `ok_ml.stages.stage.Workshop`."""
+
+    context: dg.AssetExecutionContext
+    pipeline: Pipeline
+    days: list[str]
+
+    @property
+    def reason(self) -> str:
+        return reason_of(self.context)
+
+    @property
+    def run_id(self) -> str:
+        return str(self.context.run_id)
+
+    def say(self, text: str) -> None:
+        progress(self.context)(text)
+
+    def session(self) -> Any:
+        return started(self.context, self.context.resources.spark)
+
+    def tracked(self) -> AbstractContextManager[Any]:
+        tracked: AbstractContextManager[Any] = self.context.resources.mlflow.tracked(self.context, self.pipeline.name)
+        return tracked
+
+    def registry(self) -> Any:
+        return self.context.resources.mlflow.client()
+
+    def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
+        # An observation: the automation conditions would take a materialisation for a new day.
+        key = keys.asset_key(self.pipeline.name, table)
+        self.context.log_event(dg.AssetObservation(key, partition=partition, metadata=dict(facts)))
+
+
+def _metadata(bench: Workbench, shown: Mapping[str, Shown]) -> Iterator[tuple[str, Any]]:
+    for name, one in shown.items():
+        match one:
+            case None:
+                continue
+            case Plot(path):
+                yield name, plot_metadata(bench.project, path)
+            case Table(rows):
+                yield name, table_metadata(rows)
+            case Page(url):
+                yield name, dg.MetadataValue.url(url)
+            case Text(text):
+                yield name, dg.MetadataValue.md(text)
+            case _:
+                yield name, one

@@ -1,0 +1,74 @@
+"""The evaluation report of every pipeline type: challenger, champion and baselines, their paired differences, segments."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ok_ml import columns as c
+from ok_ml.lake import Manifest
+from ok_ml.stages.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from ok_ml.quality.bootstrap import Interval
+
+CHAMPION_NAME: Final = "champion"
+EVALUATION_FILE: Final = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation as it was committed.
+
+    Attributes
+    ----------
+    rows
+        Flat rows of kind score, difference, segment, attainable: see `EvaluationReport.rows`.
+    plots
+        name -> picture.
+    """
+
+    rows: list[dict[str, Any]]
+    plots: dict[str, Path] = field(default_factory=dict)
+
+    def metrics(self, model: str) -> dict[str, float]:
+        """Metric -> estimate of one model over all users; empty for a model that was not evaluated."""
+        return {
+            row["metric"]: row["estimate"]
+            for row in self.of("score")
+            if row["model"] == model and row["estimate"] is not None
+        }
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The rows of one kind."""
+        return [row for row in self.rows if row["kind"] == kind]
+
+    def shown(self, kind: str) -> list[dict[str, Any]]:
+        """The rows of one kind with only the columns that say something, for a table."""
+        columns = {"difference": ("model", "baseline"), "segment": ("model", "segment")}.get(kind, ("model",))
+        return [
+            {name: row[name] for name in (*columns, "metric", "estimate", "low", "high", "users")}
+            for row in self.of(kind)
+        ]
+
+    def difference(self, metric: str, model: str, baseline: str) -> "Interval | None":
+        """A paired difference with its interval, or None where it was not computed."""
+        from ok_ml.quality.bootstrap import Interval
+
+        for row in self.of("difference"):
+            if (row["metric"], row["model"], row["baseline"]) == (metric, model, baseline):
+                names = Interval.__dataclass_fields__
+                return Interval(**{name: row[name] for name in names})
+        return None
+
+
+def load_evaluation(pipeline: Pipeline, manifest: Manifest | None = None) -> Evaluated:
+    """The committed evaluation, or the one of a manifest. Raises NotCommitted before the first."""
+    folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, c.EVALUATION))
+    return Evaluated(json.loads((folder / EVALUATION_FILE).read_text()))
+
+
+def metric_of(pipeline: Pipeline, model: str, metric: str) -> float:
+    """One number of the committed evaluation; NaN where nothing was judged by it."""
+    return load_evaluation(pipeline).metrics(model).get(metric, math.nan)

@@ -1,0 +1,306 @@
+"""A stage is one table of a pipeline, said once.
+
+Whoever has to know a table asks its stage: the asset graph, jobs, automation conditions, the headless run, attempts, metrics and
+pages. A fact about a table that stands in two places is a defect.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from ok_ml.lake import Manifest
+
+if TYPE_CHECKING:
+    from ok_ml.stages.pipeline import Pipeline
+
+P = TypeVar("P", bound="Pipeline")
+Tool: TypeAlias = Literal["spark", "mlflow"]
+
+
+class Grain(StrEnum):
+    """How a table lies in the lake, and whether its asset has partitions."""
+
+    DAY = "day"
+    """A partition a day of the dataset; the asset has the same partitions."""
+    NEWEST = "newest"
+    """A partition a day, of which a run makes the newest one; the asset has no partitions."""
+    WHOLE = "whole"
+    """One partition."""
+
+
+class Phase(StrEnum):
+    """With what a table is made: with a new day, with a training, or with a batch of predictions."""
+
+    DAILY = "daily"
+    TRAINING = "training"
+    SERVING = "serving"
+
+
+# -- when automation makes a stage ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Starts:
+    """A run of its phase begins with it, when something calls for that."""
+
+
+@dataclass(frozen=True)
+class Joins:
+    """In the same run as another stage, and at no other time: the steps of a training."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Follows:
+    """After another stage, in the same run where that is about to be made."""
+
+    stage: str
+
+
+Trigger: TypeAlias = Starts | Joins | Follows
+
+
+# -- what a stage reads --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Read(Generic[P]):
+    """Tables that a stage reads.
+
+    Attributes
+    ----------
+    partitions
+        (pipeline, partition of the stage) -> partitions of the tables. Their versions are in the stage's record; None: they are
+        not, since what they bring is in the record of another table or in `Stage.more`.
+    of_dataset
+        Whether they are tables of the dataset; else of the same pipeline.
+    in_graph
+        Whether the asset graph shows the dependency; if not, another one implies it.
+    """
+
+    tables: tuple[str, ...]
+    partitions: Callable[[P, str], Sequence[str]] | None = None
+    of_dataset: bool = False
+    in_graph: bool = True
+
+
+def _no_settings(_pipeline: Any) -> Sequence[BaseModel]:
+    return ()
+
+
+def _nothing(_pipeline: Any, _partition: str) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage(Generic[P]):
+    """One table.
+
+    Attributes
+    ----------
+    about
+        What the UI says of it: first one plain sentence of at most 60 characters, then the rest.
+    kinds
+        Icons in the UI.
+    reads
+        What it is made from.
+    code
+        Raise it when the rows that the code makes from equal inputs change.
+    settings
+        The parts of the YAML that it depends on.
+    more
+        (pipeline, partition) -> what else its record names.
+    trigger
+        When automation makes it; None: with its phase.
+    describes
+        Tables of the same pipeline that its numbers are about: an incident on it is named after them.
+    is_series
+        Numbers by day, watched on the monitoring page.
+    """
+
+    name: str
+    phase: Phase
+    grain: Grain
+    about: str
+    kinds: frozenset[str]
+    reads: tuple[Read[P], ...]
+    code: str = "1"
+    settings: Callable[[P], Sequence[BaseModel]] = _no_settings
+    more: Callable[[P, str], Mapping[str, str]] = _nothing
+    trigger: Trigger | None = None
+    describes: tuple[str, ...] = ()
+    is_series: bool = False
+
+    def record(self, pipeline: P, partition: str) -> dict[str, str]:
+        """What a partition would be made from now: code, configuration and the versions of everything that it reads.
+
+        Raises
+        ------
+        NotCommitted
+            Something that it reads is not there.
+        """
+        versions = {
+            (pipeline.dataset_scope if read.of_dataset else pipeline.name, table): read.partitions(pipeline, partition)
+            for read in self.reads
+            if read.partitions is not None
+            for table in read.tables
+        }
+        return pipeline.record(self.code, self.settings(pipeline), versions, self.more(pipeline, partition))
+
+
+# -- what makes stages ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture below the state folder."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that all have the keys of the first."""
+
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """An address."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """Markdown."""
+
+    text: str
+
+
+Shown: TypeAlias = Plot | Table | Page | Text | float | int | str | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step made of one stage.
+
+    Attributes
+    ----------
+    shown
+        What its page shows beside the counts of the manifests; None is left out.
+    """
+
+    manifests: Sequence[Manifest]
+    shown: Mapping[str, Shown] = field(default_factory=dict)
+
+
+class Workshop(Protocol):
+    """What a step works with. Tools are there where `Step.needs` names them."""
+
+    @property
+    def days(self) -> list[str]:
+        """Partitions to make, ascending; of stages without partitions there are none."""
+
+    @property
+    def reason(self) -> str:
+        """Why this run was started."""
+
+    @property
+    def run_id(self) -> str:
+        """The Dagster run."""
+
+    def say(self, text: str) -> None:
+        """Tell how far it is."""
+
+    def session(self) -> Any:
+        """The Spark session; the first call starts it."""
+
+    def tracked(self) -> AbstractContextManager[Any]:
+        """An active MLflow run that ends with the block's outcome."""
+
+    def registry(self) -> Any:
+        """An MlflowClient."""
+
+    def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
+        """Tell of another table that was brought up to date on the way, without making it look new."""
+
+
+@dataclass(frozen=True)
+class Step(Generic[P]):
+    """Stages that one call makes together.
+
+    Attributes
+    ----------
+    make
+        (pipeline, workshop) -> what was made of each stage, by name.
+    pool
+        Name of the pool that bounds how many such steps run at once.
+    """
+
+    name: str
+    stages: tuple[Stage[P], ...]
+    make: Callable[[P, Workshop], Mapping[str, Made]]
+    needs: frozenset[Tool] = frozenset()
+    pool: str | None = None
+
+
+def single(stage: Stage[P], make: Callable[[P, Workshop], Made], **more: Any) -> Step[P]:
+    """A step that makes one stage."""
+    return Step(stage.name, (stage,), lambda pipeline, workshop: {stage.name: make(pipeline, workshop)}, **more)
+
+
+@dataclass(frozen=True)
+class PipelineType(Generic[P]):
+    """A kind of pipeline: its name in the YAML, and its steps in the order in which they are made."""
+
+    name: str
+    open: Callable[..., P]
+    steps: tuple[Step[P], ...]
+
+    @property
+    def stages(self) -> Iterator[Stage[P]]:
+        """Every stage, in order."""
+        return (stage for step in self.steps for stage in step.stages)
+
+    def stage(self, table: str) -> Stage[P]:
+        """The stage of a table. Raises KeyError if the type has none."""
+        return next((stage for stage in self.stages if stage.name == table), None) or _unknown(self.name, table)
+
+    def tables(self, *phases: Phase) -> tuple[str, ...]:
+        """Names of the stages of some phases, or of all, in order."""
+        return names(stage for stage in self.stages if not phases or stage.phase in phases)
+
+    def made_for(self, table: str) -> list[Stage[P]]:
+        """A stage, and those from which it is made, in order."""
+        wanted = {table}
+        for stage in reversed([*self.stages]):
+            if stage.name in wanted:
+                wanted |= {name for read in stage.reads if read.partitions is not None for name in read.tables}
+        return [stage for stage in self.stages if stage.name in wanted]
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names of the stages that are numbers by day."""
+        return names(stage for stage in self.stages if stage.is_series)
+
+
+def names(stages: Iterable[Stage[Any]]) -> tuple[str, ...]:
+    """The tables of some stages."""
+    return tuple(stage.name for stage in stages)
+
+
+def in_words(tables: Iterable[str]) -> str:
+    """Tables as a person names them: ``training set, model``."""
+    return ", ".join(table.replace("_", " ") for table in tables)
+
+
+def _unknown(kind: str, table: str) -> Any:
+    raise KeyError(f"pipeline type {kind} has no stage {table!r}")
