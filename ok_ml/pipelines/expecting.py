@@ -10,8 +10,8 @@ from ok_ml.partitions import minus_days
 from ok_ml.quality.acceptance import Found, Judged, acceptance_of, kept, still_open
 from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.series import Name, read_days
+from ok_ml.quality.short_history_bands import judge_young
 from ok_ml.quality.verdicts import series_verdict
-from ok_ml.quality.young_bands import judge_young
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
 _SHOWN: Final = 5

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ok_ml.quality.series import Name, Number
-from ok_ml.quality.young_bands import DAY_TO_DAY, judge_young
+from ok_ml.quality.short_history_bands import DAY_TO_DAY, judge_young
 
 NAME = Name("hit_rate@10")
 
