@@ -4,18 +4,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
 from ok_ml import columns as c
+from ok_ml.assets.stages import experiment_assets
 from ok_ml.config.loader import load_project
+from ok_ml.dagster_io import Workbench
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.partitions import TrainingCalendar
 from ok_ml.pipelines.registry import PIPELINE_TYPES, type_of
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.stages.pipeline import Pipeline
-from ok_ml.stages.stage import Grain, Joins, Made, Phase, PipelineType, Read, Stage, Starts, in_words, single
+from ok_ml.stages.stage import (
+    Grain,
+    Joins,
+    Made,
+    Page,
+    Phase,
+    PipelineType,
+    Read,
+    Stage,
+    Starts,
+    Table,
+    Text,
+    Workshop,
+    in_words,
+    single,
+)  # fmt: skip
 from tests.small_project import make_project
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
@@ -55,11 +73,32 @@ class Toy(Pipeline):
         return [self.committed()]
 
 
-def nothing(_pipeline: Any, _workshop: Any) -> Made:
-    return Made([])
+def values(toy: Toy, scope: str, table: str, dts: list[str]) -> int:
+    return sum(toy.lake.read(scope, table, dts)["value"].to_pylist())
 
 
-TOY = PipelineType[Any]("toy", Toy, (single(NUMBERS, nothing), single(SUM, nothing), single(REPORT, nothing)))
+def numbers(toy: Toy, workshop: Workshop) -> Made:
+    for dt in workshop.days:
+        commit(toy, toy.name, "numbers", dt, 10 * values(toy, "toy", c.EVENTS, [dt]))
+    return Made([toy.lake.manifest(toy.name, "numbers", dt) for dt in workshop.days])
+
+
+def total(toy: Toy, workshop: Workshop) -> Made:
+    workshop.say("adding")
+    commit(toy, toy.name, "sum", WHOLE, values(toy, toy.name, "numbers", toy.committed()))
+    return Made(
+        [toy.lake.manifest(toy.name, "sum")], {"reason": workshop.reason, "rows": Table([{"a": 1}]), "left out": None}
+    )
+
+
+def report(toy: Toy, _workshop: Workshop) -> Made:
+    commit(toy, toy.name, "report", DAYS[-1], values(toy, toy.name, "sum", [WHOLE]))
+    return Made(
+        [toy.lake.manifest(toy.name, "report", DAYS[-1])], {"page": Page("http://localhost"), "text": Text("*so*")}
+    )
+
+
+TOY = PipelineType[Any]("toy", Toy, (single(NUMBERS, numbers), single(SUM, total), single(REPORT, report)))
 
 
 @pytest.fixture
@@ -124,6 +163,30 @@ def test_a_type_answers_for_its_stages() -> None:
     assert in_words(c.FEATURE_TABLES[:2]) == "user features, source features"
     with pytest.raises(KeyError, match="pipeline type toy has no stage 'nonsense'"):
         TOY.stage("nonsense")
+
+
+def test_its_assets_follow_and_make_its_tables(toy: Toy) -> None:
+    assets = experiment_assets(Workbench(toy.project), toy)
+    specs = {spec.key.path[-1]: spec for one in assets for spec in one.specs}
+    assert {name: spec.group_name for name, spec in specs.items()} == {
+        "config": "3_training/toy_sources", "numbers": "2_features/toy_sources", "sum": "3_training/toy_sources",
+        "report": "5_monitoring/toy_sources",
+    }  # fmt: skip
+    assert [dep.asset_key.to_user_string() for dep in specs["report"].deps] == ["toy_sources/sum", "toy_sources/config"]
+    assert [specs[name].code_version for name in ("numbers", "sum")] == ["1", "7"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("toy_dt", list(DAYS))
+        daily = {"dagster/asset_partition_range_start": DAYS[0], "dagster/asset_partition_range_end": DAYS[-1]}
+        assert dg.materialize([assets[1]], instance=instance, tags=daily).success
+        made = dg.materialize(assets[2:], instance=instance)
+    assert made.success
+    assert values(toy, toy.name, "report", [DAYS[-1]]) == 10 * values(toy, "toy", c.EVENTS, list(DAYS))
+    (shown,) = made.asset_materializations_for_node("toy_sources__sum")
+    assert shown.metadata["reason"].value == "asked for by a person"
+    assert isinstance(shown.metadata["rows"], dg.TableMetadataValue)
+    assert "left out" not in shown.metadata
+    (shown,) = made.asset_materializations_for_node("toy_sources__report")
+    assert (shown.metadata["page"].value, shown.metadata["text"].value) == ("http://localhost", "*so*")
 
 
 @pytest.mark.parametrize("kind", sorted(PIPELINE_TYPES))
