@@ -147,7 +147,7 @@ class Exam:
         return model.numbers_of(dts[day], _without(lists, share, self.watched.seed))
 
     def _export(self, day: int, incidents: tuple[Incident, ...]) -> None:
-        from ok_ml.world.log import export_days
+        from ok_ml.world.raw_log import export_days
         from ok_ml.world.simulation import World
 
         config = self.world.simulated.model_copy(update={"incidents": incidents})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ok_ml.cli.children import tcp_answers
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable
 from ok_ml.ports import is_free
 

@@ -13,8 +13,8 @@ from ok_ml.config.loader import load_project
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.world.exposure import ServedLists
-from ok_ml.world.log import export_days
 from ok_ml.world.network import World
+from ok_ml.world.raw_log import export_days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from drills.deployment import DATASET, Deployment
 from drills.lab import LAKE, Lab
 from ok_ml.config.dataset_models import Incident
 from ok_ml.world.exposure import ServedLists
-from ok_ml.world.log import state_before
+from ok_ml.world.raw_log import state_before
 from ok_ml.world.simulation import simulate_block
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import dagster as dg
 
+from ok_ml.automation_state import AutomationState, Sight, held_back
 from ok_ml.columns import FEATURE_STATISTICS
 from ok_ml.keys import asset_key
-from ok_ml.lookout import Lookout, Sight, held_back
 from ok_ml.pipelines.retraining import KINDS, Answer, Kind, causes
 from ok_ml.stages.stage import Follows, Joins, Phase, Stage, Starts
 
@@ -56,12 +56,12 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
     )
 
 
-def condition_of(lookout: Lookout, experiment: str, stage: Stage[Any]) -> Condition | None:
+def condition_of(automation: AutomationState, experiment: str, stage: Stage[Any]) -> Condition | None:
     """When a stage is made by itself; None: with its phase."""
     match stage.trigger:
         case Starts():
             starts = {Phase.TRAINING: retrain, Phase.SERVING: predict_new}
-            return starts[stage.phase](lookout, experiment)
+            return starts[stage.phase](automation, experiment)
         case Joins(other):
             return join(experiment, other)
         case Follows(other):
@@ -102,7 +102,7 @@ class Fact(_Answering):
 
     title: str
     experiment: str
-    lookout: Lookout
+    automation: AutomationState
     look: Callable[[Sight], Answer]
     said: str = ""
 
@@ -117,7 +117,7 @@ class Fact(_Answering):
 
     def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
         """True for the whole asset or not at all."""
-        sight = self.lookout.at(self.experiment, context.asset_graph_view.instance, context.evaluation_time)
+        sight = self.automation.at(self.experiment, context.asset_graph_view.instance, context.evaluation_time)
         answer = self.look(sight)
         true = context.candidate_subset if answer.holds else context.get_empty_subset()
         return dg.AutomationResult(replace(context, condition=replace(self, said=answer.text)), true_subset=true)
@@ -166,7 +166,7 @@ _TITLES: Final[dict[Kind, str]] = {
 }  # fmt: skip
 
 
-def retrain(lookout: Lookout, experiment: str) -> Condition:
+def retrain(automation: AutomationState, experiment: str) -> Condition:
     """Start a training: something calls for it, a training may start for that, and the newest day may be learnt from.
 
     What calls is in `pipelines.retraining`, each with its reason: no model, another configuration or code, worse online
@@ -175,14 +175,14 @@ def retrain(lookout: Lookout, experiment: str) -> Condition:
     unchecked or blocked, or while any blocking check of them or of the events fails; and nothing starts while a run makes
     what would be read.
     """
-    calls = _any([_cause(lookout, experiment, kind) for kind in KINDS])
+    calls = _any([_cause(automation, experiment, kind) for kind in KINDS])
     safe = Safe((asset_key(experiment, FEATURE_STATISTICS),))
-    return (calls & _learnable(lookout, experiment) & safe & _alone(lookout, experiment)).with_label(
+    return (calls & _learnable(automation, experiment) & safe & _alone(automation, experiment)).with_label(
         "a training is called for"
     )
 
 
-def _cause(lookout: Lookout, experiment: str, kind: Kind) -> Condition:
+def _cause(automation: AutomationState, experiment: str, kind: Kind) -> Condition:
     """One cause, and whether it is its turn: both are shown, since a cause that waits is worth knowing."""
 
     def holds(sight: Sight) -> Answer:
@@ -193,27 +193,27 @@ def _cause(lookout: Lookout, experiment: str, kind: Kind) -> Condition:
         found = causes(sight.facts).get(kind)
         return found.due if found is not None else Answer(False, "not listened to")
 
-    there = Fact(_TITLES[kind], experiment, lookout, holds)
-    may = Fact("cool-down and retries", experiment, lookout, due)
+    there = Fact(_TITLES[kind], experiment, automation, holds)
+    may = Fact("cool-down and retries", experiment, automation, due)
     return (there & may).with_label(_TITLES[kind])
 
 
-def _learnable(lookout: Lookout, experiment: str) -> Condition:
+def _learnable(automation: AutomationState, experiment: str) -> Condition:
     """The newest day's features are there, checked and not blocked."""
 
     def look(sight: Sight) -> Answer:
         return Answer(sight.facts.wait is None, sight.facts.wait or f"{sight.facts.today} is checked and not blocked")
 
-    return Fact("the newest day", experiment, lookout, look)
+    return Fact("the newest day", experiment, automation, look)
 
 
-def _alone(lookout: Lookout, experiment: str) -> Condition:
+def _alone(automation: AutomationState, experiment: str) -> Condition:
     """No run of this experiment, or of its data, is queued or running: what it makes would be read half made."""
 
     def look(sight: Sight) -> Answer:
         return Answer(sight.busy is None, sight.busy or "no run makes what it reads")
 
-    return Fact("nothing runs", experiment, lookout, look)
+    return Fact("nothing runs", experiment, automation, look)
 
 
 def join(experiment: str, table: str) -> Condition:
@@ -229,7 +229,7 @@ def join(experiment: str, table: str) -> Condition:
 # -- serving -------------------------------------------------------------------------------------------------------
 
 
-def predict_new(lookout: Lookout, experiment: str) -> Condition:
+def predict_new(automation: AutomationState, experiment: str) -> Condition:
     """Start a batch: the newest day is not predicted from its features by the present champion, and was not asked for.
 
     Once for each input, so that a batch runs once however often its causes are told; one that failed waits for another
@@ -244,8 +244,8 @@ def predict_new(lookout: Lookout, experiment: str) -> Condition:
         return Answer(not sight.asked, f"{sight.batch.dt} was asked for before" if sight.asked else "not yet")
 
     apart = ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
-    calls = Fact("predictions", experiment, lookout, wanted) & Fact("asked for", experiment, lookout, once)
-    return (calls & apart & Safe() & _alone(lookout, experiment)).with_label("the newest day is not predicted")
+    calls = Fact("predictions", experiment, automation, wanted) & Fact("asked for", experiment, automation, once)
+    return (calls & apart & Safe() & _alone(automation, experiment)).with_label("the newest day is not predicted")
 
 
 def follow(experiment: str, *tables: str) -> Condition:

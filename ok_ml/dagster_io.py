@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from ok_ml.automation_state import REASON, AutomationState
 from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.locks import Holder, held, lock_path
-from ok_ml.lookout import REASON, Lookout
 
 if TYPE_CHECKING:
     from ok_ml.resources.spark import SparkResource
@@ -34,9 +34,9 @@ class Workbench:
     project: Project
 
     @cached_property
-    def lookout(self) -> Lookout:
+    def automation(self) -> AutomationState:
         """What the automation conditions see; one for all of them, so that a tick looks once."""
-        return Lookout(self.project)
+        return AutomationState(self.project)
 
     @property
     def lake(self) -> Lake:

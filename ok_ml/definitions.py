@@ -103,7 +103,7 @@ def _sensors(
     arriving = {name for name, dataset in bench.project.datasets.items() if dataset.events.topic is not None}
     for name in sorted({pipeline.dataset_scope for pipeline in automatic} | arriving):
         yield calendar_sensor(bench.project, name, by_name[keys.ingest_job(name)])
-    yield automation_sensor(bench.lookout, [pipeline.name for pipeline in automatic])
+    yield automation_sensor(bench.automation, [pipeline.name for pipeline in automatic])
     yield leftover_sensor()
     yield heartbeat_sensor(bench.project, sorted(by_name))
     yield alerts_sensor(bench.project)

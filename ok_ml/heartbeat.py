@@ -17,8 +17,8 @@ from urllib.request import Request, urlopen
 
 import orjson
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.errors import ConfigError
-from ok_ml.whole_files import replace_file
 
 FILE: Final = "heartbeat.json"
 PING_SECONDS: Final = 5.0

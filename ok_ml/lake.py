@@ -25,9 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ok_ml.atomic_write import fsync, replace_file
 from ok_ml.errors import NotCommitted
 from ok_ml.owned_folders import owned, remove_left
-from ok_ml.whole_files import fsync, replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

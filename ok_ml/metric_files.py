@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from ok_ml import metrics
-from ok_ml.whole_files import replace_file
+from ok_ml.atomic_write import replace_file
 
 logger = logging.getLogger(__name__)
 

@@ -61,7 +61,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
     )  # fmt: skip
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.repairing import deliver_again
-        from ok_ml.world.log import changed_since, ensure_days
+        from ok_ml.world.raw_log import changed_since, ensure_days
 
         days = days_of(context)
         with bench.step(context):

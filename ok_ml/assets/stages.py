@@ -105,7 +105,7 @@ def _fresh_days(pipeline: Pipeline, stage: Stage[Any]) -> float:
 
 
 def _condition(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> Condition | None:
-    return condition_of(bench.lookout, pipeline.name, stage)
+    return condition_of(bench.automation, pipeline.name, stage)
 
 
 # -- what a step works with ----------------------------------------------------------------------------------------

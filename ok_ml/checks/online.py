@@ -58,7 +58,7 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
         from ok_ml.pipelines.expecting import Watch, judge_newest
         from ok_ml.pipelines.series_plots import product_picture
         from ok_ml.quality.product import headline, others
-        from ok_ml.stages.guard import blocked_log
+        from ok_ml.stages.blocked_days import blocked_log
 
         lake = Lake(project.lake_root)
         first = Limit(dataset.checks.product_fall, "checks.product_fall")

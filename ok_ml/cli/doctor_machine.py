@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.cli.machine import Finding, Machine, normalised
+from ok_ml.current_user import has_entry, name_of_user
 from ok_ml.governance.lineage import git_trouble
 from ok_ml.java import LEAST_JAVA, java_version
-from ok_ml.this_user import has_entry, name_of_user
 
 LEAST_PYTHON: Final = (3, 11)
 GIB: Final = 1024**3

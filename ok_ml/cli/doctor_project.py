@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ok_ml.cli.machine import Finding, Machine
-from ok_ml.cli.ports import port_needs
+from ok_ml.cli.port_holders import port_needs
 from ok_ml.ports import holder, is_free, listener
 from ok_ml.writable import remedy, untellable, unwritable
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.config.models import Project
 from ok_ml.errors import EnvironmentFault
-from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

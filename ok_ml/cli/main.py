@@ -12,8 +12,8 @@ from click.exceptions import NoSuchCommand
 from ok_ml.cli.context import Settings
 from ok_ml.cli.failures import hide_tracebacks, report, report_interrupt, report_usage
 from ok_ml.cli.output import ReaderLeft, colour_wanted, say
+from ok_ml.current_user import settle_names
 from ok_ml.errors import OkMlError, write_fault
-from ok_ml.this_user import settle_names
 
 # name -> where it is; in the order in which a newcomer meets them
 COMMANDS: Final = {

@@ -94,7 +94,7 @@ class PipelineRun:
     def _data(self) -> Iterator[Work]:
         from ok_ml.datasets.calendar import left_out
         from ok_ml.datasets.ingest import stale_partitions
-        from ok_ml.world.log import days_of_another_world
+        from ok_ml.world.raw_log import days_of_another_world
 
         dataset, lake = self.pipeline.dataset, self.pipeline.lake
         wanted, stale = stale_partitions(dataset, lake, root=self.project.root)

@@ -16,7 +16,7 @@ from ok_ml.cli.children import Child, http_answers, socket_answers, tcp_answers
 from ok_ml.cli.instance import DAGSTER_HOME, prepare_instance
 from ok_ml.cli.machine_ready import require_folders
 from ok_ml.cli.output import say, write_json, write_line
-from ok_ml.cli.ports import LOCAL, PortNeed, port_needs, require_free
+from ok_ml.cli.port_holders import LOCAL, PortNeed, port_needs, require_free
 from ok_ml.cli.single import alone, record_children
 from ok_ml.cli.supervisor import State, Supervisor, run_supervisor
 from ok_ml.delivery.keep import KAFKA, MATERIALISER, folder_of, guards_in_use

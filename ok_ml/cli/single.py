@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import psutil
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.cli.process_tree import signal_group
 from ok_ml.errors import EnvironmentFault
-from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from ok_ml.cli.supervisor import Supervisor

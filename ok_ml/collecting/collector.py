@@ -19,9 +19,9 @@ from ok_ml.collecting.topic import prepare_events_topic, topic_config, topic_of_
 from ok_ml.collecting.watermark import Watermark
 from ok_ml.config.models import DatasetConfig, KafkaConfig
 from ok_ml.datasets.calendar import declared_range
-from ok_ml.delivery.attempts import Record
 from ok_ml.delivery.consuming import TopicConsumer
 from ok_ml.delivery.topics import topic_ids
+from ok_ml.delivery.write_attempts import Record
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.lake import Lake
 

@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.delivery.attempts import Record
+from ok_ml.delivery.write_attempts import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,12 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ok_ml import columns as c
+from ok_ml.atomic_write import fsync, replace_file
 from ok_ml.collecting.contract import DAY_MS, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS, Aside
 from ok_ml.collecting.names import FOLDER, RAW_EVENTS, THROUGH
 from ok_ml.errors import IntegrityError
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.whole_files import fsync, replace_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

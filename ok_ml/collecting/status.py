@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.collecting.names import FOLDER, RAW_EVENTS, iso_of
 from ok_ml.lake import Lake
-from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from ok_ml.collecting.collector import Collector

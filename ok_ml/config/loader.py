@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.config.calibration import find_calibration_problems
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
 from ok_ml.config.models import DEFAULT_SIZE, DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
 from ok_ml.config.rules import broken_by_experiment, broken_rules
 from ok_ml.errors import UsageError
-from ok_ml.whole_files import replace_file
 
 PROJECT_VARIABLE: Final = "OK_ML_PROJECT"
 SIZE_VARIABLE: Final = "OK_ML_SIZE"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ok_ml.whole_files import replace_file
+from ok_ml.atomic_write import replace_file
 
 
 def write_model(path: Path, remark: str, model: BaseModel) -> Path:

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from ok_ml.config.models import BLANKS, JoinMapping, TableMapping
+from ok_ml.datasets.ordered_pool import in_order
 from ok_ml.datasets.raw_files import RawFile, open_stream
 from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
-from ok_ml.datasets.side_by_side import in_order
 from ok_ml.datasets.text_blocks import TextBlock, escaped, text_blocks, whole_lines
 from ok_ml.errors import DataError
 

@@ -18,9 +18,9 @@ from ok_ml.datasets.cells import id_words
 from ok_ml.datasets.collisions import SeenTexts
 from ok_ml.datasets.deliveries import raw_events
 from ok_ml.datasets.mapping import Events, Lookups, map_events, raw_columns
+from ok_ml.datasets.ordered_pool import in_order
 from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.raw_rows import RawRows, Sizes
-from ok_ml.datasets.side_by_side import in_order
 from ok_ml.datasets.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
 from ok_ml.datasets.snapshots import Snapshots
 from ok_ml.datasets.streaming import by_partition, homes

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml.config.models import JoinMapping, TableMapping
+from ok_ml.datasets.ordered_pool import in_order
 from ok_ml.datasets.raw_files import RawFile, identity_of, open_stream
 from ok_ml.datasets.raw_rows import RawRows, Sizes, check_columns
-from ok_ml.datasets.side_by_side import in_order
 from ok_ml.datasets.text_blocks import TextBlock, escaped, text_blocks
 
 _INT64: Final = np.iinfo(np.int64)

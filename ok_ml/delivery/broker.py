@@ -22,7 +22,7 @@ from typing import Final
 
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.broker_files import LOG4J, SERVER, require_free, write_settings
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.kafka_jars import KafkaJars, find_jars
 from ok_ml.delivery.shared import shared
 from ok_ml.delivery.topics import cluster_id, is_answering

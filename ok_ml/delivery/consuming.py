@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.attempts import Record
 from ok_ml.delivery.topics import client_settings
+from ok_ml.delivery.write_attempts import Record
 
 logger = logging.getLogger(__name__)
 

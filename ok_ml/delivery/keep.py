@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from ok_ml.delivery.broker import ensure_broker
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.running import ensure_materialiser
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.shared import guard_of, is_used

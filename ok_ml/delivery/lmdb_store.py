@@ -20,6 +20,7 @@ from typing import Any, Final
 import lmdb
 import orjson
 
+from ok_ml.atomic_write import fsync, replace_file
 from ok_ml.config.models import StorageConfig
 from ok_ml.delivery.generations import generation_name, parse_generation
 from ok_ml.delivery.lmdb_reader import DATA_FILE, MANIFEST_FILE, LmdbReader, database_name
@@ -27,7 +28,6 @@ from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.storage import Document, PredictionStore, StagedGeneration
 from ok_ml.errors import ConfigError, EnvironmentFault, IntegrityError
-from ok_ml.whole_files import fsync, replace_file
 
 _MAP_BYTES: Final = 1 << 40  # address space, not disk
 _MAX_DATABASES: Final = 65_536

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.materialiser import Materialiser
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.shared import shared

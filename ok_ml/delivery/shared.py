@@ -16,7 +16,7 @@ from typing import IO, Final
 
 import psutil
 
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 
 _USERS, _GUARD, _STARTING = "users", "guard", "starting"
 _PAUSE_SECONDS: Final = 0.05

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 import numpy as np
 
 from ok_ml.errors import ConfigError
-from ok_ml.features.log import EventLog, window_of
+from ok_ml.features.event_log import EventLog, window_of
 from ok_ml.features.measures import Measure
 from ok_ml.features.snapshots import ascending
 

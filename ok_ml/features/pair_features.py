@@ -7,9 +7,9 @@ from typing import Final
 
 from ok_ml.features import frames
 from ok_ml.features import measures as m
+from ok_ml.features.event_log import WEIGHT_SCALE
 from ok_ml.features.feature import NEVER, Feature
 from ok_ml.features.formulas import PRIOR_RATE, smoothed
-from ok_ml.features.log import WEIGHT_SCALE
 
 PAIR: Final = (
     # -- affinity ----------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.features import frames
+from ok_ml.features.event_log import NONE, EventLog, read_log
 from ok_ml.features.feature import Feature
 from ok_ml.features.frames import Cells, Frame, UserFrame
-from ok_ml.features.log import NONE, EventLog, read_log
 from ok_ml.features.measures import WEIGHT
 from ok_ml.features.plan import Plan, TargetDay, files_of_part
 from ok_ml.features.snapshots import Dated, Links, SourceSnapshot, read_links, read_sources, read_users

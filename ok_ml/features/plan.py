@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, FeaturesStage
+from ok_ml.features.event_log import day_number
 from ok_ml.features.feature import Feature
-from ok_ml.features.log import day_number
 from ok_ml.lake import Lake, part_prefix
 from ok_ml.partitions import window
 

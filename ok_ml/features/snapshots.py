@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.features.log import NONE
+from ok_ml.features.event_log import NONE
 from ok_ml.features.plan import read_files
 from ok_ml.places import place_of
 

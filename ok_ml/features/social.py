@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.features.log import NONE
+from ok_ml.features.event_log import NONE
 from ok_ml.features.snapshots import Links, ascending
 from ok_ml.places import place_of
 

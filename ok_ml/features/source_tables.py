@@ -11,8 +11,8 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.features import frames
+from ok_ml.features.event_log import read_log
 from ok_ml.features.frames import Cells, Frame, distinct_by
-from ok_ml.features.log import read_log
 from ok_ml.features.measures import ALL, REACTIONS, Measure
 from ok_ml.features.part_tables import NumberedLog, feature_table
 from ok_ml.features.plan import Plan, TargetDay, files_of_part

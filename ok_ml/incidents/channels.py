@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 import orjson
 
+from ok_ml.atomic_write import fsync
 from ok_ml.incidents.policy import FILE
 from ok_ml.incidents.records import Message
 from ok_ml.incidents.store import Store
-from ok_ml.whole_files import fsync
 
 ALERTS_FILE: Final = "alerts.jsonl"
 _TAIL_BYTES: Final = 1 << 20  # more than a batch of the longest messages

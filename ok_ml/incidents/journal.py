@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 import orjson
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.incidents.signals import Signal
-from ok_ml.whole_files import replace_file
 
 JOURNAL_FILE: Final = "deaths.jsonl"
 _KEPT_LINES: Final = 500

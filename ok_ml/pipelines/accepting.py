@@ -5,6 +5,7 @@ from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import Project
+from ok_ml.current_user import name_of_user
 from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
 from ok_ml.quality.acceptance import Acceptance, Judged, accept, still_open, verdict_on
@@ -16,7 +17,6 @@ from ok_ml.quality.verdicts import (
     MODEL_VERDICT,
     series_verdict,
 )
-from ok_ml.this_user import name_of_user
 
 _OF_DATASET: Final = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
 _OF_EXPERIMENT: Final = (

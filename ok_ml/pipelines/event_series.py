@@ -15,7 +15,7 @@ from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
 from ok_ml.quality.bands import HISTORY_DAYS, Deviation
 from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.series import as_series, read_days, regimes_of, series_table
-from ok_ml.stages.guard import bands_guard, blocked_log, readers
+from ok_ml.stages.blocked_days import bands_guard, blocked_log, readers
 
 if TYPE_CHECKING:
     from ok_ml.quality.event_statistics import LogDay

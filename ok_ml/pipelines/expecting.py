@@ -6,16 +6,17 @@ from typing import Final, NamedTuple
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake, fingerprint
-from ok_ml.partitions import minus_days
+from ok_ml.partitions import minus_days, window
 from ok_ml.quality.acceptance import Found, Judged, acceptance_of, kept, still_open
 from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.series import Name, read_days
+from ok_ml.quality.short_history_bands import judge_young
 from ok_ml.quality.verdicts import series_verdict
-from ok_ml.quality.young_bands import judge_young
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
 _SHOWN: Final = 5
 _NAMED: Final = 2  # where it is told in short
+_WEEK: Final = 7
 
 Direction = Callable[[Name], int]  # -1: only falling is wrong, 1: only rising, 0: not judged
 
@@ -86,6 +87,8 @@ def judge_newest(
 ) -> Expectation:
     """Judge the newest committed day of a series table; the verdict is kept, so that wrong days do not teach the band.
 
+    Days that came together with it, and that nobody has judged, are judged before it.
+
     Parameters
     ----------
     blocked
@@ -97,6 +100,21 @@ def judge_newest(
         There is no day yet.
     """
     dt = lake.latest(scope, table)
+    for day in _skipped(lake, scope, table, dt):
+        _judge_one(lake, scope, table, day, watches, blocked)
+    return _judge_one(lake, scope, table, dt, watches, blocked)
+
+
+def _skipped(lake: Lake, scope: str, table: str, dt: str) -> list[str]:
+    """Days between the last judged one and `dt`, of the last week."""
+    judged = lake.partitions(scope, series_verdict(table))
+    week = window(lake.partitions(scope, table), minus_days(dt, 1), _WEEK)
+    return [day for day in week if judged and day > judged[-1]]
+
+
+def _judge_one(
+    lake: Lake, scope: str, table: str, dt: str, watches: Sequence[Watch], blocked: Collection[str]
+) -> Expectation:
     details = lake.manifest(scope, table, dt).details
     days = read_days(lake, scope, table, _days_judged(lake, scope, table, dt))
     if not days[dt]:

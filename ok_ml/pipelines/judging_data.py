@@ -12,7 +12,7 @@ from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.quality.acceptance import Judged, found_in, kept, told_of
 from ok_ml.quality.rules import Finding, Rule, failures, judge, summary, with_since
 from ok_ml.quality.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
-from ok_ml.stages.guard import Armed, blocked_log, declared_guard
+from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
 
 DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
 _JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdict

@@ -15,7 +15,7 @@ from ok_ml.quality.acceptance import Judged, told_of
 from ok_ml.quality.day import FEATURE_KEYS, read_table
 from ok_ml.quality.rules import Finding, Rule, failures, in_order, judge, with_since
 from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, FEATURES, from_table
-from ok_ml.stages.guard import experiment_guard
+from ok_ml.stages.blocked_days import experiment_guard
 from ok_ml.stages.pipeline import Pipeline
 
 

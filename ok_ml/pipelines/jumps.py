@@ -20,7 +20,7 @@ from ok_ml.quality import columns as q
 from ok_ml.quality.blocked import feature_window_days
 from ok_ml.quality.drift import drift_table
 from ok_ml.quality.rules import Finding, Rule
-from ok_ml.stages.guard import blocked_features
+from ok_ml.stages.blocked_days import blocked_features
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.forecasts import LEAST_DAYS
 from ok_ml.quality.gravity import is_grave
 from ok_ml.quality.series import read_days, regimes_of
-from ok_ml.stages.guard import LEAST_PAST_DAYS, NEVER, bands_guard, readers
+from ok_ml.stages.blocked_days import LEAST_PAST_DAYS, NEVER, bands_guard, readers
 
 PAST_DAYS: Final = 400  # a year and a season's beginning: an older past is another log
 ASKED_A_YEAR: Final = 1.0

@@ -171,7 +171,7 @@ class QuietWorld:
         """Simulate and ingest some days."""
         from ok_ml.datasets.ingest import ingest_events
         from ok_ml.datasets.snapshots import build_snapshots
-        from ok_ml.world.log import ensure_days
+        from ok_ml.world.raw_log import ensure_days
 
         ensure_days(self.dataset, self.lake, dts, workers=1)
         ingest_events(self.dataset, self.lake, dts, root=self.folder)

@@ -12,7 +12,7 @@ from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 from ok_ml.pipelines.served_lists import experiment_of, served_lists
 from ok_ml.world.commit import EVENTS
-from ok_ml.world.log import NONE, changed_since, export_days
+from ok_ml.world.raw_log import NONE, changed_since, export_days
 from ok_ml.world.simulation import ServedLists, World
 
 Say = Callable[[str], None]

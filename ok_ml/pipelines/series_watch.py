@@ -18,7 +18,7 @@ from ok_ml.quality.forecasts import LEAST_DAYS
 from ok_ml.quality.gravity import is_grave
 from ok_ml.quality.series import Name, Number, read_days, regimes_of
 from ok_ml.quality.verdicts import series_verdict
-from ok_ml.stages.guard import ALWAYS, Armed
+from ok_ml.stages.blocked_days import ALWAYS, Armed
 
 PAST_REPORT: Final = "past_report"  # table: what was found in days that came in together, before anything was served
 _JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another verdict

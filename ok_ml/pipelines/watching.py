@@ -19,7 +19,7 @@ from ok_ml.quality.acceptance import Judged, found_in, kept
 from ok_ml.quality.bins import BINS_FILE, REFERENCE_FILE
 from ok_ml.quality.blocked import OF_LOG, of_features, way_out
 from ok_ml.quality.verdicts import FEATURE_VERDICT
-from ok_ml.stages.guard import blocked_features, experiment_guard
+from ok_ml.stages.blocked_days import blocked_features, experiment_guard
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.quality import style as s
 from ok_ml.quality.bands import Band, Days, judge_day
 from ok_ml.quality.series import Name, Series
-from ok_ml.quality.young_bands import judge_young
+from ok_ml.quality.short_history_bands import judge_young
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ import numpy as np
 from ok_ml.hashing import part_of
 from ok_ml.places import place_of
 from ok_ml.recommender.candidates import UserBlock, take_allowed
-from ok_ml.recommender.cut import Cut, CutPart
 from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.neighbours import NEIGHBOUR_MODELS
 from ok_ml.recommender.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.ranking import rank_block
+from ok_ml.recommender.ranking_context import Cut, CutPart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ok_ml.recommender.candidates import Candidates, UserBlock
-from ok_ml.recommender.cut import CutPart
 from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranker import Ranker
+from ok_ml.recommender.ranking_context import CutPart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

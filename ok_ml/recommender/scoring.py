@@ -12,7 +12,6 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
-from ok_ml.recommender.cut import Cut, CutPart, Tables
 from ok_ml.recommender.embeddings import Factors
 from ok_ml.recommender.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ids import UNKNOWN
@@ -20,6 +19,7 @@ from ok_ml.recommender.neighbours import Neighbours
 from ok_ml.recommender.popularity import Popularity
 from ok_ml.recommender.ranker import Ranker
 from ok_ml.recommender.ranking import RankedLists, rank_block
+from ok_ml.recommender.ranking_context import Cut, CutPart, Tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,12 +17,12 @@ from ok_ml.errors import DataError, NothingToLearn
 from ok_ml.hashing import mix64
 from ok_ml.places import place_of
 from ok_ml.recommender.candidates import UserBlock
-from ok_ml.recommender.cut import Cut, CutPart, Tables
 from ok_ml.recommender.embeddings import Factors
 from ok_ml.recommender.gather import FeatureLayout
 from ok_ml.recommender.interactions import parts_of
 from ok_ml.recommender.labels import GradedPairs, graded_pairs, not_subscribed
 from ok_ml.recommender.popularity import Popularity
+from ok_ml.recommender.ranking_context import Cut, CutPart, Tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

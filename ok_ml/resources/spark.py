@@ -11,10 +11,10 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from ok_ml.config.models import Project, SparkConfig
+from ok_ml.current_user import has_entry, name_of_user
 from ok_ml.delivery.kafka_jars import cache_root
 from ok_ml.java import find_java, java_option, utf8_locale
 from ok_ml.resources.class_archive import find_archive, java_options
-from ok_ml.this_user import has_entry, name_of_user
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,8 +8,8 @@ from dagster_shared.record import copy
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.automation_state import AutomationState, Sight, batch_tags, training_tags
 from ok_ml.lake import fingerprint
-from ok_ml.lookout import Lookout, Sight, batch_tags, training_tags
 from ok_ml.pipelines.recipe import CODE, CONFIG, changes, in_short
 from ok_ml.pipelines.retraining import outlook
 
@@ -22,25 +22,25 @@ class Automation(dg.AutomationConditionSensorDefinition):
 
     Parameters
     ----------
-    lookout
+    automation
         What the conditions see.
     experiments
         Those with a cycle of their own.
     """
 
-    def __init__(self, *, lookout: Lookout, experiments: Sequence[str], **settings: Any) -> None:
+    def __init__(self, *, automation: AutomationState, experiments: Sequence[str], **settings: Any) -> None:
         super().__init__(use_user_code_server=True, **settings)
-        self._lookout, self._experiments, self._settings = lookout, tuple(experiments), settings
+        self._state, self._experiments, self._settings = automation, tuple(experiments), settings
 
     def with_attributes(self, *, metadata: Mapping[str, Any] | None = None, **_jobs: Any) -> "Automation":
         """A copy; jobs mean nothing here."""
         settings = self._settings | ({"metadata": metadata} if metadata is not None else {})
-        return Automation(lookout=self._lookout, experiments=self._experiments, **settings)
+        return Automation(automation=self._state, experiments=self._experiments, **settings)
 
     def evaluate_tick(self, context: dg.SensorEvaluationContext) -> Any:
         """As Dagster evaluates it; runs get their reasons, a quiet tick says what is waited for."""
         found = super().evaluate_tick(context)
-        sights = {name: sight for name in self._experiments if (sight := self._lookout.last(name)) is not None}
+        sights = {name: sight for name in self._experiments if (sight := self._state.last(name)) is not None}
         requests = [_explained(one, sights) for request in found.run_requests or () for one in _apart(request)]
         observed = [one for name, sight in sights.items() for one in _observation(context.instance, name, sight)]
         said = found.skip_message and "; ".join(f"{name}: {outlook(sight.facts)}" for name, sight in sights.items())
@@ -52,10 +52,10 @@ class Automation(dg.AutomationConditionSensorDefinition):
         )
 
 
-def automation_sensor(lookout: Lookout, experiments: Sequence[str]) -> Automation:
+def automation_sensor(automation: AutomationState, experiments: Sequence[str]) -> Automation:
     """Runs by itself from the first start; sensors that start STOPPED retrain nothing."""
     return Automation(
-        lookout=lookout,
+        automation=automation,
         experiments=experiments,
         name="automation",
         target=dg.AssetSelection.all(include_sources=True),

@@ -48,7 +48,7 @@ def backlog(project: Project, dataset: str) -> Backlog:
     """Days whose dataset tables are not current, and days whose features an automatic experiment lacks."""
     from ok_ml.datasets.ingest import raw_fingerprint, stale_partitions
     from ok_ml.lake import Lake, fingerprint
-    from ok_ml.world.log import days_of_another_world
+    from ok_ml.world.raw_log import days_of_another_world
 
     config, lake = project.datasets[dataset], Lake(project.lake_root)
     wanted, stale = stale_partitions(config, lake, root=project.root)

@@ -3,8 +3,8 @@
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from ok_ml.lookout import BATCH, DAY, REASON
-from ok_ml.pipelines.situation import batch_of
+from ok_ml.automation_state import BATCH, DAY, REASON
+from ok_ml.pipelines.automation_facts import batch_of
 from ok_ml.stages.pipeline import Pipeline
 
 _EVERY_DAY = "30 4 * * *"  # UTC: the day before has ended everywhere, and its log has had time to come

@@ -19,7 +19,7 @@ from ok_ml.datasets.times import partition_days
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar
-from ok_ml.stages.guard import blocked_log
+from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.stage import Grain, PipelineType
 
 if TYPE_CHECKING:

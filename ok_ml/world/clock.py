@@ -11,7 +11,7 @@ import numpy as np
 from ok_ml.errors import TransientError
 from ok_ml.lake import Lake
 from ok_ml.world.commit import EVENTS
-from ok_ml.world.log import export_days
+from ok_ml.world.raw_log import export_days
 from ok_ml.world.simulation import ServedLists, World
 
 if TYPE_CHECKING:

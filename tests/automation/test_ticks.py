@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from ok_ml import columns as c
+from ok_ml.automation_state import BATCH, DAY, REASON, RETRAINING
 from ok_ml.keys import asset_key
-from ok_ml.lookout import BATCH, DAY, REASON, RETRAINING
 from ok_ml.pipelines.accepting import accept_day
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.quality.blocked import story

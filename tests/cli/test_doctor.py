@@ -14,7 +14,7 @@ from ok_ml.cli import doctor
 from ok_ml.cli.doctor import examine
 from ok_ml.cli.doctor_machine import pinned
 from ok_ml.cli.machine import Finding, Machine, this_machine
-from ok_ml.cli.ports import port_needs
+from ok_ml.cli.port_holders import port_needs
 from ok_ml.config.loader import load_project
 from tests.small_project import ROOT, edit, write
 

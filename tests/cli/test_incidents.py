@@ -10,7 +10,7 @@ import pytest
 
 from ok_ml.cli.doctor_project import alerts
 from ok_ml.cli.machine import this_machine
-from ok_ml.cli.moments import moment
+from ok_ml.cli.parse_time import moment
 from ok_ml.errors import UsageError
 from ok_ml.incidents.reconcile import reconcile
 from ok_ml.incidents.records import Incident

@@ -19,7 +19,7 @@ from ok_ml.cli.children import Child, in_order
 from ok_ml.cli.clock import experiment_of, run, served_lists
 from ok_ml.cli.instance import instance_home, instance_yaml, prepare_instance
 from ok_ml.cli.orphans import own_process
-from ok_ml.cli.ports import port_needs
+from ok_ml.cli.port_holders import port_needs
 from ok_ml.cli.preflight import in_few_lines, settle_orphans
 from ok_ml.cli.services import addresses, graph_path, ui_children
 from ok_ml.cli.single import alone, record_children

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from ok_ml.cli.children import Child, exit_in_words, in_order, last_lines, tcp_answers, waves
-from ok_ml.cli.ports import PortNeed, require_free
+from ok_ml.cli.port_holders import PortNeed, require_free
 from ok_ml.cli.supervisor import DEATHS_BEFORE_GIVING_UP, State, Supervisor
 from ok_ml.errors import EnvironmentFault
 from ok_ml.ports import is_free

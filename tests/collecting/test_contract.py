@@ -9,7 +9,7 @@ from ok_ml.collecting.names import RAW_EVENTS, day_of, iso_of
 from ok_ml.collecting.watermark import Watermark
 from ok_ml.config.models import TopicConfig
 from ok_ml.datasets.locations import lake_table
-from ok_ml.delivery.attempts import Record
+from ok_ml.delivery.write_attempts import Record
 
 NOON = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 GOOD = {"event_id": "a", "user_id": 1, "source_id": 2, "item_id": 3, "event_type": "like", "event_time_ms": NOON}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from ok_ml.delivery.attempts import Record
 from ok_ml.delivery.codec import (
     CONTROL_KEY,
     FALLBACK_KEY,
@@ -19,6 +18,7 @@ from ok_ml.delivery.control import Control, hex_checksum, seal_control
 from ok_ml.delivery.loading import ExperimentLoader
 from ok_ml.delivery.reading import stored_value
 from ok_ml.delivery.storage import PredictionStore
+from ok_ml.delivery.write_attempts import Record
 from ok_ml.hashing import part_of
 
 KEY = b"k" * 64

@@ -11,7 +11,7 @@ import pytest
 
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.broker import EmbeddedBroker, ensure_broker, is_answering
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.topics import create_topic, experiment_of, list_partitions, topic_of
 from ok_ml.errors import ConfigError, EnvironmentFault, ServiceUnavailable
 from tests.delivery.conftest import BROKER_PORT, eventually, survivors
@@ -155,7 +155,7 @@ def test_a_killed_guard_takes_its_process_along(tmp_path):
 
 def test_a_killed_parent_takes_guard_and_process_along(tmp_path):
     program = (
-        "import sys, time; from pathlib import Path; from ok_ml.delivery.guarded import GuardedProcess;"
+        "import sys, time; from pathlib import Path; from ok_ml.delivery.guarded_process import GuardedProcess;"
         f"p = GuardedProcess(['sleep', '60'], Path({str(tmp_path / 'log')!r})); print(p.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:

@@ -9,7 +9,7 @@ import pytest
 
 from ok_ml.delivery import materialiser as materialiser_module
 from ok_ml.delivery.generations import next_generation
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.live import wait_until_live
 from ok_ml.delivery.materialiser import Materialiser
 from ok_ml.delivery.publisher import Publication, prepare_topic, publish_generation, publish_part, total_checksum

@@ -16,7 +16,7 @@ from tests.delivery.conftest import eventually
 _USER = """
 import sys
 from pathlib import Path
-from ok_ml.delivery.guarded import GuardedProcess
+from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.shared import shared
 folder = Path(sys.argv[1])
 SERVICE = "import sys, time, pathlib; p = pathlib.Path(sys.argv[1]); p.write_text('up'); time.sleep(600)"

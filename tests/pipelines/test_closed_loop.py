@@ -25,9 +25,9 @@ from ok_ml.pipelines.series_plots import plot_online
 from ok_ml.pipelines.served import Served, record_live
 from ok_ml.quality.series import Name, read_days
 from ok_ml.world.exposure import ServedLists
-from ok_ml.world.log import export_days
 from ok_ml.world.network import World
 from ok_ml.world.oracle import oracle_top
+from ok_ml.world.raw_log import export_days
 from tests.pipelines import world_project
 from tests.pipelines.world_project import DATASET, EXPERIMENT, make_world_project
 

@@ -35,9 +35,9 @@ from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
 from ok_ml.quality.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day
-from ok_ml.stages.guard import blocked_log
+from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.world.exposure import ServedLists
-from ok_ml.world.log import export_days
+from ok_ml.world.raw_log import export_days
 from ok_ml.world.simulation import World
 from tests.small_project import ROOT
 

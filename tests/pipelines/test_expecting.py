@@ -55,6 +55,15 @@ def quiet(lake, days=20):
 # -- judging ---------------------------------------------------------------------------------------------------------
 
 
+def test_days_that_come_together_are_all_judged(lake):
+    quiet(lake)
+    judge_newest(lake, SCOPE, TABLE, WATCH)
+    for number, hits in ((20, 0.2), (21, 0.2), (22, 0.41)):
+        write(lake, number, hits)
+    assert judge_newest(lake, SCOPE, TABLE, WATCH).wrong == []
+    assert wrong_days(lake, SCOPE, TABLE, day(23)) == {day(20), day(21)}
+
+
 def test_a_fall_is_named_with_what_was_expected_and_since_when(lake):
     quiet(lake)
     assert judge_newest(lake, SCOPE, TABLE, WATCH).wrong == []

@@ -15,7 +15,7 @@ from ok_ml.errors import DataError, NotCommitted
 from ok_ml.lake import Lake
 from ok_ml.pipelines.repairing import repair_days
 from ok_ml.world.commit import EVENTS
-from ok_ml.world.log import changed_since, export_days
+from ok_ml.world.raw_log import changed_since, export_days
 from ok_ml.world.simulation import World
 from tests.small_project import ROOT
 

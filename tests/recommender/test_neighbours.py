@@ -115,8 +115,8 @@ def test_ids_that_do_not_fit_are_refused():
 
 
 def test_similar_sources_become_candidates_with_their_reason(world):
-    from ok_ml.recommender.cut import Cut
     from ok_ml.recommender.interactions import interactions_from_events
+    from ok_ml.recommender.ranking_context import Cut
     from tests.recommender.tiny_world import DATASET, DTS, LAYOUT, WEIGHTS, fit, popularity
 
     cut_dt = DTS[8]

@@ -10,7 +10,6 @@ import pytest
 
 from ok_ml.config.models import EmbeddingsStage, ModelStage, TrainingSetStage
 from ok_ml.errors import DataError, IntegrityError, ModelError
-from ok_ml.recommender.cut import Cut
 from ok_ml.recommender.embeddings import Factors, Interactions, create_engine, require_factors
 from ok_ml.recommender.ranker import (
     ANY_MODEL_FILE,
@@ -22,6 +21,7 @@ from ok_ml.recommender.ranker import (
     Ranker,
 )
 from ok_ml.recommender.ranker_training import held_out_ndcg, train_ranker
+from ok_ml.recommender.ranking_context import Cut
 from ok_ml.recommender.training_set import (
     LABEL,
     WEIGHT,

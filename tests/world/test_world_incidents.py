@@ -8,7 +8,7 @@ from ok_ml.config.models import Incident
 from ok_ml.lake import Lake
 from ok_ml.world.commit import EVENTS, SUBSCRIPTIONS
 from ok_ml.world.incidents import spoil
-from ok_ml.world.log import export_days
+from ok_ml.world.raw_log import export_days
 from ok_ml.world.simulation import World
 from tests.world.conftest import SMALL, column
 

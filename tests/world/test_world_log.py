@@ -14,7 +14,7 @@ from ok_ml.lake import Lake
 from ok_ml.world.clock import next_date, run_clock
 from ok_ml.world.commit import EVENTS, FRIENDS, SOURCES, SUBSCRIPTIONS, TABLES, USERS
 from ok_ml.world.contents import row_hashes, sum_of_rows
-from ok_ml.world.log import days_of_another_world, ensure_days, export_days
+from ok_ml.world.raw_log import days_of_another_world, ensure_days, export_days
 from ok_ml.world.scale import block_mapper
 from ok_ml.world.simulation import RAW_EVENTS, ServedLists, World, simulate_block
 from tests.world.conftest import SMALL, column

@@ -6,7 +6,7 @@ import pytest
 from ok_ml.config.models import TasteChange
 from ok_ml.lake import Lake
 from ok_ml.world.commit import EVENTS
-from ok_ml.world.log import days_of_another_world, export_days, tastes_version
+from ok_ml.world.raw_log import days_of_another_world, export_days, tastes_version
 from ok_ml.world.simulation import World
 from tests.world.conftest import SMALL
 

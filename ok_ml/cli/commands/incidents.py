@@ -8,7 +8,7 @@ import rich_click as click
 
 from ok_ml.cli.context import EXAMPLES, Settings, command
 from ok_ml.cli.output import cut, say, terminal_width, write_json, write_line, write_table
-from ok_ml.this_user import name_of_user
+from ok_ml.current_user import name_of_user
 
 if TYPE_CHECKING:
     from ok_ml.incidents.records import Incident
@@ -135,7 +135,7 @@ def mute(settings: Settings, *, what: str, until: str, as_json: bool) -> None:
 
     It is still recorded here, in the file and in the topic.
     """
-    from ok_ml.cli.moments import moment
+    from ok_ml.cli.parse_time import moment
     from ok_ml.incidents.records import iso
     from ok_ml.incidents.shown import the_one
 

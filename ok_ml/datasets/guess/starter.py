@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ok_ml.atomic_write import replace_file
 from ok_ml.datasets.guess.measuring import LogProfile, measure_log
 from ok_ml.datasets.guess.preview import Preview
 from ok_ml.datasets.guess.proposal import flow
 from ok_ml.datasets.guess.settings import Settings, settings_for
 from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
-from ok_ml.whole_files import replace_file
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

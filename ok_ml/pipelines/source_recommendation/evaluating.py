@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from ok_ml.quality.evaluation import EvaluationReport
     from ok_ml.quality.ranking_metrics import Relevance
-    from ok_ml.recommender.cut import Cut
     from ok_ml.recommender.embeddings import Factors
     from ok_ml.recommender.gather import FeatureLayout
     from ok_ml.recommender.neighbours import Neighbours
     from ok_ml.recommender.popularity import Popularity
     from ok_ml.recommender.ranker import Ranker
+    from ok_ml.recommender.ranking_context import Cut
     from ok_ml.recommender.scoring import ScoringBundle
 
 
@@ -178,7 +178,7 @@ class _Fit(NamedTuple):
 
 
 def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout") -> "Cut":
-    from ok_ml.recommender.cut import Cut
+    from ok_ml.recommender.ranking_context import Cut
 
     return Cut.load(
         pipeline.tables, pipeline.calendar().eval_cut, factors=fitted.factors, popularity=fitted.popularity,

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
-from ok_ml.stages.guard import blocked_features
+from ok_ml.stages.blocked_days import blocked_features
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import PipelineType
 
 if TYPE_CHECKING:
     from ok_ml.features.feature import Feature
-    from ok_ml.recommender.cut import Tables
     from ok_ml.recommender.gather import FeatureLayout
+    from ok_ml.recommender.ranking_context import Tables
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SourceRecommendation(Pipeline):
     @property
     def tables(self) -> "Tables":
         """Where the recommender finds this experiment's tables."""
-        from ok_ml.recommender.cut import Tables
+        from ok_ml.recommender.ranking_context import Tables
 
         return Tables(self.lake, self.dataset_scope, self.name)
 

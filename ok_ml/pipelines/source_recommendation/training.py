@@ -23,9 +23,9 @@ from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.watching import freeze_reference
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.cut import Cut
     from ok_ml.recommender.gather import FeatureLayout
     from ok_ml.recommender.ranker import TrainedRanker
+    from ok_ml.recommender.ranking_context import Cut
 
 RANKER: Final = "ranker"  # its folder in a bundle
 SIMPLE_LIST: Final = "simple_list"  # in the champion's details, where it is one: its name
@@ -154,7 +154,7 @@ def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
 
 def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Callable[[str], Cut]":
     """Feature day -> that day with vectors and neighbours fitted before the first label of its window."""
-    from ok_ml.recommender.cut import Cut
+    from ok_ml.recommender.ranking_context import Cut
 
     plan = pipeline.calendar()
 

@@ -24,9 +24,9 @@ from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.errors import OkMlError
 from ok_ml.locks import holder, lock_path
+from ok_ml.pipelines.automation_facts import Batch, batch_of, gather
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.retraining import Facts, Try, called_for, reason
-from ok_ml.pipelines.situation import Batch, batch_of, gather
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -65,7 +65,7 @@ class Sight:
     busy: str | None
 
 
-class Lookout:
+class AutomationState:
     """Looks at each experiment once a tick.
 
     Parameters

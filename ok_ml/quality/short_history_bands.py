@@ -7,6 +7,13 @@ mean of the week before it on the arcsine scale, where a share of n has the stan
 
 s is how much days differ: `DAY_TO_DAY` of the share itself, or what the days before differed by, if that is more. A past
 that holds a jump, as from one model to a better one, has a large s and judges nothing rashly.
+
+A fall that a single day does not prove is proved by two in a row: the mean of the day and of the day before it is held
+against the week before these::
+
+    score = ((x + x_1) / 2 - mean) / sqrt((1/n + 1/n_1) / 4 + 1/N + s^2 (1/2 + 1/k))
+
+The larger of the two scores counts; both have the same distribution where nothing has changed.
 """
 
 import math
@@ -56,12 +63,22 @@ def _judge(history: Days, dt: str, one: Number, limit: float, leave_out: Collect
     if not is_share or not LEAST_DAYS <= len(values) < MOST_DAYS:
         return None
     assert one.value is not None  # noqa: S101  a share has a value
-    shares, rows = (np.array(column, np.float64) for column in zip(*values[-RECENT_DAYS:], strict=True))
+    days = [(one.value, one.n), *reversed(values)]
+    bands = [_mean_band(days[:count], days[count:], limit) for count in (1, 2) if len(days) - count >= LEAST_DAYS]
+    return max(bands, key=lambda band: abs(band.score))
+
+
+def _mean_band(judged: list[tuple[float, int]], before: list[tuple[float, int]], limit: float) -> Band:
+    """The mean of the newest days against the days before them; the newest day's share at which it would be at the limit."""
+    shares, rows = (np.array(column, np.float64) for column in zip(*before[:RECENT_DAYS], strict=True))
     mean = float(np.average(_moved(shares), weights=rows))
-    scale = math.sqrt(1 / one.n + 1 / rows.sum() + _between(shares, rows, mean) ** 2 * (1 + 1 / len(rows)))
-    score = (float(_moved(np.array([one.value]))[0]) - mean) / scale
-    low, middle, high = (_back(at) for at in (mean - limit * scale, mean, mean + limit * scale))
-    return Band(middle, low, high, score)
+    values, counts = (np.array(column, np.float64) for column in zip(*judged, strict=True))
+    count, moved = len(counts), _moved(values)
+    sampled = float((1 / counts).sum()) / count**2 + 1 / float(rows.sum())
+    scale = math.sqrt(sampled + _between(shares, rows, mean) ** 2 * (1 / count + 1 / len(rows)))
+    others = float(moved[1:].sum())
+    low, high = (_back(count * (mean + sign * limit * scale) - others) for sign in (-1, 1))
+    return Band(_back(mean), low, high, (float(moved.mean()) - mean) / scale)
 
 
 def _between(shares: "NDArray[np.float64]", rows: "NDArray[np.float64]", mean: float) -> float:

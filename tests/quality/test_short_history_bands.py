@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from ok_ml.quality.series import Name, Number
-from ok_ml.quality.young_bands import DAY_TO_DAY, judge_young
+from ok_ml.quality.short_history_bands import DAY_TO_DAY, judge_young
 
 NAME = Name("hit_rate@10")
 
@@ -34,6 +35,34 @@ def test_three_equal_days_by_hand():
     assert found.band.low == pytest.approx(math.sin((math.pi / 2 - 4 * scale) / 2) ** 2)
     assert not found.outside
     assert found.since is None
+
+
+def test_a_fall_that_one_day_does_not_prove_is_proved_by_two_by_hand():
+    (first,) = judge([0.5] * 8, 0.43)
+    assert not first.outside
+    (second,) = judge([0.5] * 8 + [0.43], 0.43)
+    moved = 2 * math.asin(math.sqrt(0.43))
+    scale = math.sqrt(2 / 10_000 / 4 + 1 / 70_000 + DAY_TO_DAY**2 * (1 / 2 + 1 / 7))
+    assert second.band.score == pytest.approx((moved - math.pi / 2) / scale)
+    assert second.band.low == pytest.approx(math.sin((2 * (math.pi / 2 - 4 * scale) - moved) / 2) ** 2)
+    (third,) = judge([0.5] * 8 + [0.40], 0.40)
+    assert third.outside
+    (recovered,) = judge([0.5] * 8 + [0.40], 0.5)
+    assert not recovered.outside
+
+
+def test_quiet_days_raise_no_more_than_their_share_of_alarms():
+    """Four days of each of 400 series whose days differ as is stated: at limit 4 next to none, at 2 some percent."""
+    rng = np.random.default_rng(3)
+    scores = []
+    for _ in range(400):
+        level = rng.uniform(0.2, 0.7)
+        daily = np.clip(level * (1 + DAY_TO_DAY * rng.standard_normal(12)), 0.01, 0.99)
+        values = (rng.binomial(2_000, daily) / 2_000).tolist()
+        scores += [judge(values[:last], values[last], n=2_000)[0].band.score for last in range(8, 12)]
+    beyond = np.abs(scores)
+    assert (beyond > 4).sum() <= 1
+    assert 0.02 <= (beyond > 2).mean() <= 0.12
 
 
 def test_few_rows_make_a_wide_band():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.whole_files import replace_file
+from ok_ml.atomic_write import replace_file
 
 
 @pytest.mark.parametrize("durable", [False, True])
