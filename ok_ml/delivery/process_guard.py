@@ -1,6 +1,6 @@
 """Run one command, and end it when whoever needs it is gone, whatever killed them.
 
-Run by its path, as ``python -I -S guard.py NEEDED COMMAND...``. NEEDED says who needs it:
+Run by its path, as ``python -I -S process_guard.py NEEDED COMMAND...``. NEEDED says who needs it:
 
 a number
     The read end of a pipe whose write end only the asking process holds, so its end is seen as end of file. (Linux's

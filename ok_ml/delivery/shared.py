@@ -1,7 +1,7 @@
 """A service that belongs to nobody: it is there while anybody in the state folder uses it, and ends after the last one.
 
 Each user holds a shared lock on the service's ``users`` file, which the operating system takes back however the user dies. The
-service's guard (`guard.py`) ends it once nobody holds one. Whoever comes meanwhile waits for that end and starts it anew, so
+service's guard (`process_guard.py`) ends it once nobody holds one. Whoever comes meanwhile waits for that end and starts it anew, so
 neither the death of the one who started it nor a start beside a stop leaves anybody without.
 """
 

@@ -7,7 +7,7 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage, PredictionsStage, TrainingSetStage
 from ok_ml.errors import IntegrityError, ModelError
-from ok_ml.recommender import cut as cuts
+from ok_ml.recommender import ranking_context as cuts
 from ok_ml.recommender.baselines import embedding_lists, popularity_lists, two_stage_lists
 from ok_ml.recommender.batch import score_all, write_part
 from ok_ml.recommender.gather import FeatureLayout
