@@ -106,7 +106,7 @@ def show(result: dict[str, Any], path: Path) -> None:
         f"beside it: memory copy {limits['memory_copy_gb_per_s']:.1f} GB/s, sgemm {limits['sgemm_gflop_per_s']:.0f} GFLOP/s,"
         f" peak memory {peak:,.0f} MiB{', quick' if result['quick'] else ''}; {os.path.relpath(path)}\n",
         highlight=False,
-    )  # fmt: skip
+    )
 
 
 def _number(value: float) -> str:

@@ -111,15 +111,19 @@ def browser() -> Iterator[Visit]:
     found = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if found is None:
         raise EnvironmentFault(
-            f"no browser found: none of {', '.join(_BROWSERS)} is on the PATH", why="pictures are taken with it",
+            f"no browser found: none of {', '.join(_BROWSERS)} is on the PATH",
+            why="pictures are taken with it",
             remedy="install Chromium, e.g. apt-get install chromium",
-        )  # fmt: skip
+        )
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--hide-scrollbars"])
         context = chromium.new_context(
-            viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce", color_scheme="light", timezone_id="UTC",
+            viewport={"width": WIDTH, "height": HEIGHT},
+            reduced_motion="reduce",
+            color_scheme="light",
+            timezone_id="UTC",
             locale="en-US",
-        )  # fmt: skip
+        )
         context.add_init_script(
             f"Object.entries({json.dumps(_FOLDED)}).forEach(([k, v]) => localStorage.setItem(k, v))"
         )

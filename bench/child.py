@@ -45,12 +45,18 @@ def result(target: Target, settings: Settings) -> dict[str, Any]:
     with MemoryWatch(0.25) as watch:
         rows = target.measure(settings)
     return {
-        "target": target.name, "what": target.what, "quick": settings.quick, "seed": settings.seed,
-        "repeats": settings.repeats, "rows": [row.as_json() for row in rows],
-        "limits": machine.limits(), "machine": machine.description(),
-        "versions": machine.versions(target.packages), "peak_memory_mib": round(watch.peak_mib, 1),
+        "target": target.name,
+        "what": target.what,
+        "quick": settings.quick,
+        "seed": settings.seed,
+        "repeats": settings.repeats,
+        "rows": [row.as_json() for row in rows],
+        "limits": machine.limits(),
+        "machine": machine.description(),
+        "versions": machine.versions(target.packages),
+        "peak_memory_mib": round(watch.peak_mib, 1),
         "seconds": round(time.monotonic() - started, 1),
-    }  # fmt: skip
+    }
 
 
 def write(path: Path, document: dict[str, Any]) -> None:

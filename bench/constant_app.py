@@ -43,9 +43,15 @@ def main() -> None:
     arguments = parser.parse_args()
     app = Constant(arguments.single.read_bytes(), arguments.batch.read_bytes())
     server = Granian(
-        "bench.constant_app:main", "127.0.0.1", arguments.port, interface=Interfaces.RSGI, workers=1, http=HTTPModes.http1,
-        websockets=False, log_access=False,
-    )  # fmt: skip
+        "bench.constant_app:main",
+        "127.0.0.1",
+        arguments.port,
+        interface=Interfaces.RSGI,
+        workers=1,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_access=False,
+    )
     server.serve(target_loader=Loader(app), wrap_loader=False)
 
 

@@ -33,16 +33,35 @@ def main() -> int:
 
 def dataset(form: str, path: Path) -> DatasetConfig:
     """The mapping of the log."""
-    return DatasetConfig.model_validate({
-        "dataset": "bench", "description": "", "owners": ["a@example.org"], "has_impressions": True,
-        "weights": {"like": 1.0}, "grades": {"like": 2},
-        "events": {
-            "path": str(path), "format": form,
-            "columns": {"user_id": "userId", "source_id": "ownerId", "item_id": "objectId", "event_type": "action", "position": "pos"},
-            "event_types": {"show": "impression", "click": "click", "like": "like", "comment": "comment", "reshare": "share"},
-            "time": {"columns": ["timestampMs"], "format": "epoch_ms"},
-        },
-    })  # fmt: skip
+    return DatasetConfig.model_validate(
+        {
+            "dataset": "bench",
+            "description": "",
+            "owners": ["a@example.org"],
+            "has_impressions": True,
+            "weights": {"like": 1.0},
+            "grades": {"like": 2},
+            "events": {
+                "path": str(path),
+                "format": form,
+                "columns": {
+                    "user_id": "userId",
+                    "source_id": "ownerId",
+                    "item_id": "objectId",
+                    "event_type": "action",
+                    "position": "pos",
+                },
+                "event_types": {
+                    "show": "impression",
+                    "click": "click",
+                    "like": "like",
+                    "comment": "comment",
+                    "reshare": "share",
+                },
+                "time": {"columns": ["timestampMs"], "format": "epoch_ms"},
+            },
+        }
+    )
 
 
 def _ours(form: str, path: Path, out: Path) -> Callable[[], object]:
@@ -71,9 +90,13 @@ def _spark(form: str, path: Path, out: Path) -> Callable[[], object]:
     from pyspark.sql import functions as f
 
     session = (
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.driver.memory", "2g")
-        .config("spark.sql.session.timeZone", "UTC").config("spark.sql.warehouse.dir", str(out / "warehouse")).getOrCreate()
-    )  # fmt: skip
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "2g")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.warehouse.dir", str(out / "warehouse"))
+        .getOrCreate()
+    )
     session.range(1).count()
     kinds = "userId long, ownerId long, objectId long, action string, pos int, device string, timestampMs long"
     read = {

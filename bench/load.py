@@ -77,9 +77,11 @@ def run(port: int, requests: list[bytes], connections: int, seconds: float) -> d
         now = time.perf_counter()
     taken.sort()
     return {
-        "requests": len(taken), "seconds": now - begin,
-        "p50_us": 1e6 * taken[len(taken) // 2], "p99_us": 1e6 * taken[int(len(taken) * 0.99)],
-    }  # fmt: skip
+        "requests": len(taken),
+        "seconds": now - begin,
+        "p50_us": 1e6 * taken[len(taken) // 2],
+        "p99_us": 1e6 * taken[int(len(taken) * 0.99)],
+    }
 
 
 def main() -> None:

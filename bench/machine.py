@@ -37,11 +37,14 @@ def description() -> dict[str, Any]:
 
     blas: dict[str, Any] = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), {})
     return {
-        "cpus": os.cpu_count(), "cpu": _cpu_name(), "arch": platform.machine(),
-        "memory_mib": psutil.virtual_memory().total // _MIB, "load_average": round(os.getloadavg()[0], 2),
+        "cpus": os.cpu_count(),
+        "cpu": _cpu_name(),
+        "arch": platform.machine(),
+        "memory_mib": psutil.virtual_memory().total // _MIB,
+        "load_average": round(os.getloadavg()[0], 2),
         "blas": f"{blas.get('internal_api', 'unknown')} {blas.get('architecture', '')}".strip(),
         "blas_threads": blas.get("num_threads"),
-    }  # fmt: skip
+    }
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str | None]:

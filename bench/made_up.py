@@ -67,13 +67,15 @@ class MadeUp:
         )
         scores = -np.sort(-rng.normal(size=shape).astype(np.float32), axis=1)
         offsets = np.arange(len(users) + 1, dtype=np.int32) * TOP_N
-        return pa.table({
-            "user_id": users,
-            "source_ids": pa.ListArray.from_arrays(offsets, ids.ravel()),
-            "scores": pa.ListArray.from_arrays(offsets, scores.ravel()),
-            "reasons": pa.ListArray.from_arrays(offsets, rng.choice(_REASONS, shape[0] * TOP_N)),
-            "is_fallback": np.zeros(len(users), bool),
-        })  # fmt: skip
+        return pa.table(
+            {
+                "user_id": users,
+                "source_ids": pa.ListArray.from_arrays(offsets, ids.ravel()),
+                "scores": pa.ListArray.from_arrays(offsets, scores.ravel()),
+                "reasons": pa.ListArray.from_arrays(offsets, rng.choice(_REASONS, shape[0] * TOP_N)),
+                "is_fallback": np.zeros(len(users), bool),
+            }
+        )
 
 
 def made_up(users: int, seed: int) -> MadeUp:
@@ -112,8 +114,18 @@ def _stored_part(made: MadeUp, blank: Control) -> tuple[Control, Records]:
         stored, digest = stored_value(key, value)
         total += digest
         records.append((bytes([kind]) + key, stored))
-    control = Control(blank.experiment, blank.generation, blank.part, PARTS, blank.attempt, 1, len(records), predictions, sources,
-                      hex_checksum(total))  # fmt: skip
+    control = Control(
+        blank.experiment,
+        blank.generation,
+        blank.part,
+        PARTS,
+        blank.attempt,
+        1,
+        len(records),
+        predictions,
+        sources,
+        hex_checksum(total),
+    )
     return control, sorted(records)
 
 

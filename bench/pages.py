@@ -51,14 +51,16 @@ def pictures(project: "Project", experiment: str) -> list[Picture]:
     asset = f"{dagster}/assets/{experiment}"
     return [
         Picture("graph", lambda: graph_url(dagster, experiment), _graph("4_serving"), WIDTH + _SIDEBAR),
-        Picture("graph_expanded", lambda: graph_url(dagster, experiment, "3_training"), _graph("champion"), WIDTH + _SIDEBAR),
+        Picture(
+            "graph_expanded", lambda: graph_url(dagster, experiment, "3_training"), _graph("champion"), WIDTH + _SIDEBAR
+        ),
         Picture("asset_statistics", lambda: f"{asset}/{c.FEATURE_STATISTICS}", _asset_with_plot),
         Picture("asset_model", lambda: f"{asset}/model", _asset_with_plot),
         Picture("checks", lambda: f"{asset}/{c.FEATURE_STATISTICS}?view=checks", _checks),
         Picture("served", lambda: f"{service}/?experiment={experiment}", _served),
         Picture("health", lambda: f"{service}/health", _health),
         Picture("mlflow", lambda: f"{mlflow}/#/{newest_training(mlflow, experiment)}", _mlflow),
-    ]  # fmt: skip
+    ]
 
 
 def pictured_experiment(project: "Project") -> str:
@@ -137,9 +139,11 @@ def newest_training(mlflow: str, experiment: str) -> str:
     """Path of the newest finished run that logged a model of an experiment. Raises PictureFailed if there is none."""
     experiments = _ask(mlflow, "experiments/search", {"max_results": 100}).get("experiments", [])
     wanted = {
-        "experiment_ids": [found["experiment_id"] for found in experiments], "max_results": 1,
-        "filter": f"tags.`ok_ml.experiment` = '{experiment}' AND attributes.status = 'FINISHED'", "order_by": ["attributes.start_time DESC"],
-    }  # fmt: skip
+        "experiment_ids": [found["experiment_id"] for found in experiments],
+        "max_results": 1,
+        "filter": f"tags.`ok_ml.experiment` = '{experiment}' AND attributes.status = 'FINISHED'",
+        "order_by": ["attributes.start_time DESC"],
+    }
     runs = _ask(mlflow, "runs/search", wanted).get("runs", []) if experiments else []
     if not runs:
         raise PictureFailed(f"MLflow has no finished run that logged a model of {experiment}")

@@ -123,8 +123,9 @@ class Exam:
             self._ingest(day)
             dt = self.world.dts[day]
             numbers = {
-                c.EVENT_STATISTICS: self.world.log_numbers(dt), c.PRODUCT_METRICS: self.world.product_numbers(dt),
-            }  # fmt: skip
+                c.EVENT_STATISTICS: self.world.log_numbers(dt),
+                c.PRODUCT_METRICS: self.world.product_numbers(dt),
+            }
         else:
             numbers = {c.PREDICTION_STATISTICS: self._emptied(fault.size, day)}
         judged = [(table, one) for table, found in numbers.items() for one in self._judge(table, day, found, limit)[:1]]

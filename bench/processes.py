@@ -21,9 +21,10 @@ def free_ports(count: int) -> list[int]:
     found = [port for port in PORTS if is_free(HOST, port)][:count]
     if len(found) < count:
         raise EnvironmentFault(
-            f"fewer than {count} ports of {PORTS.start}-{PORTS.stop - 1} are free", why="servers are measured on ports of their own",
+            f"fewer than {count} ports of {PORTS.start}-{PORTS.stop - 1} are free",
+            why="servers are measured on ports of their own",
             remedy="stop what holds them",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -46,6 +47,7 @@ def _wait(child: GuardedProcess, module: str, port: int) -> None:
         if child.exit_code() is not None or time.monotonic() > deadline:
             raise ServiceUnavailable(
                 f"{module} does not answer on port {port} (exit code {child.exit_code()}); the end of its log:\n{child.tail()}",
-                why="there is nothing to measure", remedy="mend the cause named there",
-            )  # fmt: skip
+                why="there is nothing to measure",
+                remedy="mend the cause named there",
+            )
         time.sleep(0.05)

@@ -56,9 +56,10 @@ def _is_clear(rows: list[dict[str, Any]]) -> bool:
     wanted = {("two_stage", "embeddings"), ("embeddings", "popularity")}
     metrics = {"recall@10", "ndcg@10"}
     judged = [
-        row for row in rows
+        row
+        for row in rows
         if row["kind"] == "difference" and (row["model"], row["baseline"]) in wanted and row["metric"] in metrics
-    ]  # fmt: skip
+    ]
     return len(judged) == len(wanted) * len(metrics) and all(row["low"] > 0 for row in judged)
 
 

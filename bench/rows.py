@@ -28,9 +28,13 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """The row as programs read it: six fields, numbers with four significant digits."""
         return {
-            "name": self.name, "value": _rounded(self.value), "unit": self.unit,
-            "peer": self.peer, "peer_value": _rounded(self.peer_value), "ratio": _rounded(self.ratio),
-        }  # fmt: skip
+            "name": self.name,
+            "value": _rounded(self.value),
+            "unit": self.unit,
+            "peer": self.peer,
+            "peer_value": _rounded(self.peer_value),
+            "ratio": _rounded(self.ratio),
+        }
 
 
 def rate_rows(name: str, unit: str, count: float, seconds: dict[str, float], ours: str = "ours") -> list[Row]:

@@ -38,9 +38,10 @@ def ensure_ui(project: "Project") -> Iterator[None]:
     if any(answers.values()):
         there = ", ".join(name for name, answered in answers.items() if answered)
         raise EnvironmentFault(
-            f"only {there} of {', '.join(answers)} answers on its port", why="pictures need one whole `ok-ml ui`",
+            f"only {there} of {', '.join(answers)} answers on its port",
+            why="pictures need one whole `ok-ml ui`",
             remedy="let it finish starting, or stop what holds these ports",
-        )  # fmt: skip
+        )
     with _started(project):
         yield
 
@@ -84,6 +85,7 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
     if not ready:
         end = "\n".join(f"    {line}" for line in last_lines(log, 8))
         raise ServiceUnavailable(
-            f"`ok-ml ui` is not ready (exit code {process.poll()}); the end of {log}:\n{end}", why="there is nothing to take pictures of",
+            f"`ok-ml ui` is not ready (exit code {process.poll()}); the end of {log}:\n{end}",
+            why="there is nothing to take pictures of",
             remedy="mend the cause named there: `ok-ml doctor` may know it",
-        )  # fmt: skip
+        )

@@ -32,8 +32,10 @@ def main() -> int:
         attempt = open_attempt(pipeline, pipeline.config, day)
         results[day] = _rows(attempt)
         plan = attempt.calendar()
-        write_line(f"\n== {arguments.experiment} judged on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}, "
-                   f"{results[day][0]['users']:,} users")  # fmt: skip
+        write_line(
+            f"\n== {arguments.experiment} judged on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}, "
+            f"{results[day][0]['users']:,} users"
+        )
         print_comparison(results[day])
     out = project.state_dir / "bench" / f"splits-{arguments.experiment}.json"
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -147,8 +147,12 @@ class Chronicle(threading.Thread):
                     continue
                 blocks = bool(manifest["details"].get("blocks"))
                 passed = "is blocked" if blocks else "passes"
-                self.note("verdict", f"{table.removesuffix('_verdict')}s of {day}: {passed}",
-                          str(manifest["details"].get("headline", ""))[:200] if blocks else "", day)  # fmt: skip
+                self.note(
+                    "verdict",
+                    f"{table.removesuffix('_verdict')}s of {day}: {passed}",
+                    str(manifest["details"].get("headline", ""))[:200] if blocks else "",
+                    day,
+                )
 
     def _served(self) -> None:
         answer = self._deployment.ask(f"/v1/predictions/{EXPERIMENT}/1")

@@ -53,9 +53,14 @@ class Deployment:
     """
 
     def __init__(
-        self, base: Path, *, first_port: int, world: Mapping[str, Any] | None = None,
-        experiment: Mapping[str, Any] | None = None, base_changes: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        base: Path,
+        *,
+        first_port: int,
+        world: Mapping[str, Any] | None = None,
+        experiment: Mapping[str, Any] | None = None,
+        base_changes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.base, self.root, self.state = base, base / "project", base / "state"
         names = ("kafka", "controller", "mlflow", "dagster", "service")
         self.ports = dict(zip(names, range(first_port, first_port + len(names)), strict=True))
@@ -75,9 +80,11 @@ class Deployment:
     def _addresses(self) -> dict[str, Any]:
         return {
             "kafka.bootstrap_servers": f"127.0.0.1:{self.ports['kafka']}",
-            "kafka.controller_port": self.ports["controller"], "mlflow.port": self.ports["mlflow"],
-            "dagster.port": self.ports["dagster"], "service.port": self.ports["service"],
-        }  # fmt: skip
+            "kafka.controller_port": self.ports["controller"],
+            "mlflow.port": self.ports["mlflow"],
+            "dagster.port": self.ports["dagster"],
+            "service.port": self.ports["service"],
+        }
 
     def update(self, name: str, changes: Mapping[str, Any]) -> None:
         """Set values of one YAML file by their dotted names."""
@@ -110,17 +117,27 @@ class Deployment:
     def ok(self, *arguments: str, seconds: float = 200) -> subprocess.CompletedProcess[str]:
         """Call `ok-ml ...` in the project and wait for it."""
         return subprocess.run(
-            self.command(*arguments), cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
-        )  # fmt: skip
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
 
     def start(self, *arguments: str) -> None:
         """Start `ok-ml ui` and wait until its addresses are told."""
         errors = self.base / "ui.stderr"
         with errors.open("w") as sink:
             self.process = subprocess.Popen(
-                self.command("ui", "--json", *arguments), cwd=self.root, env=self.environment,
-                stdout=subprocess.PIPE, stderr=sink, text=True,
-            )  # fmt: skip
+                self.command("ui", "--json", *arguments),
+                cwd=self.root,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+            )
         assert self.process.stdout is not None
         if not _announced(self.process.stdout):
             raise RuntimeError(f"`ok-ml ui` did not start:\n{errors.read_text()}")

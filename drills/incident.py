@@ -61,9 +61,12 @@ class Incident:
     ) -> None:
         self.base, self.say, self.day_seconds, self.pictures = base, say, day_seconds, pictures
         self.deployment = Deployment(
-            base / "network", first_port=free_ports(FIRST_PORT), world=_WORLD, experiment=_EXPERIMENT,
+            base / "network",
+            first_port=free_ports(FIRST_PORT),
+            world=_WORLD,
+            experiment=_EXPERIMENT,
             base_changes={"world_clock.day_seconds": day_seconds},
-        )  # fmt: skip
+        )
         self.chronicle = Chronicle(self.deployment, base / "timeline.jsonl", say)
         self.prober: Prober | None = None
         self.findings: list[Finding] = []
@@ -105,8 +108,12 @@ class Incident:
     def _act_one(self) -> None:
         self.broken_day = self._day_to_come(2)
         self._tell_world({"incidents": [{"day": self._number(self.broken_day), **BROKEN}]})
-        self.chronicle.note("act", f"act 1: on {self.broken_day} a broken join gives every event another one's source",
-                            "the export, not what people did", self.broken_day)  # fmt: skip
+        self.chronicle.note(
+            "act",
+            f"act 1: on {self.broken_day} a broken join gives every event another one's source",
+            "the export, not what people did",
+            self.broken_day,
+        )
         self._wait("the broken day is blocked", lambda: self.broken_day in self._blocked())
         before = self._generation()
         self._wait("an alert opens", self._opened)
@@ -124,8 +131,12 @@ class Incident:
         self._tell_world(
             {"incidents": [], "taste_changes": [{"day": self._number(self.changed_day), "share": CHANGED_SHARE}]}
         )
-        self.chronicle.note("act", f"act 2: from {self.changed_day} on {CHANGED_SHARE:.0%} of the users like something else",
-                            "people, not the export", self.changed_day)  # fmt: skip
+        self.chronicle.note(
+            "act",
+            f"act 2: from {self.changed_day} on {CHANGED_SHARE:.0%} of the users like something else",
+            "people, not the export",
+            self.changed_day,
+        )
         self._wait("an alert opens", lambda: len(self._opened()) > opened)
         self._wait("a training because online metrics fell", self._retrained, 3 * _LONG)
         version = self._champion()
@@ -322,11 +333,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(drill: Incident, likes: Likes, folder: Path, seconds: float) -> int:
     draw_story(drill, folder / "timeline.png")
     draw_likes(likes, folder / "without_checks.png")
-    (folder / "incident.json").write_text(json.dumps({
-        "seconds": round(seconds, 1), "findings": [asdict(one) for one in drill.findings],
-        "timeline": [asdict(one) for one in drill.chronicle.entries],
-        "likes": {"with_checks": likes.with_checks, "without_checks": likes.without, "days": likes.days},
-    }, indent=1))  # fmt: skip
+    (folder / "incident.json").write_text(
+        json.dumps(
+            {
+                "seconds": round(seconds, 1),
+                "findings": [asdict(one) for one in drill.findings],
+                "timeline": [asdict(one) for one in drill.chronicle.entries],
+                "likes": {"with_checks": likes.with_checks, "without_checks": likes.without, "days": likes.days},
+            },
+            indent=1,
+        )
+    )
     print(
         f"\n{len(drill.chronicle.entries)} entries in {folder / 'timeline.jsonl'}; pictures: {folder / 'timeline.png'}, {folder / 'without_checks.png'}"
     )

@@ -96,10 +96,11 @@ class AutomationState:
         asked = instance.get_run_records(dg.RunsFilter(tags={RETRAINING: experiment}), limit=_REMEMBERED)
         batch = batch_of(pipeline)
         return Sight(
-            gather(pipeline, tries_of(asked), partial(_complaint, instance, experiment, pipeline.blocked())), batch,
+            gather(pipeline, tries_of(asked), partial(_complaint, instance, experiment, pipeline.blocked())),
+            batch,
             _was_asked(instance, experiment, batch),
             _held(self._project, experiment) or _busy(instance, experiment, pipeline.dataset_scope),
-        )  # fmt: skip
+        )
 
     def _current(self, experiment: str) -> "Project":
         """The configuration as its files are now."""

@@ -135,9 +135,14 @@ class Lake:
         return [str(self.folder(m) / name) for m in manifests for name in m.files]
 
     def read(
-        self, scope: str, table: str, partitions: Iterable[str] = (WHOLE,), *, columns: list[str] | None = None,
+        self,
+        scope: str,
+        table: str,
+        partitions: Iterable[str] = (WHOLE,),
+        *,
+        columns: list[str] | None = None,
         part: int | None = None,
-    ) -> "pa.Table":  # fmt: skip
+    ) -> "pa.Table":
         """Rows of committed partitions as one Arrow table; `part` keeps only the files of one part."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -187,9 +192,15 @@ class Lake:
         return found is not None and found.version == folder.name
 
     def commit(
-        self, folder: Path, *, rows: int, data_version: str, inputs: dict[str, str] | None = None,
-        details: dict[str, Any] | None = None, keep: int = 2,
-    ) -> Manifest:  # fmt: skip
+        self,
+        folder: Path,
+        *,
+        rows: int,
+        data_version: str,
+        inputs: dict[str, str] | None = None,
+        details: dict[str, Any] | None = None,
+        keep: int = 2,
+    ) -> Manifest:
         """Make a staged folder the current version of its partition, in one rename.
 
         The newest `keep` versions stay on disk, for readers that resolved an older one.
@@ -197,9 +208,17 @@ class Lake:
         scope, table, partition = folder.parts[-4:-1]
         names, before = _data_files(folder), self.find(scope, table, partition)
         manifest = Manifest(
-            scope=scope, table=table, partition=partition, version=folder.name, data_version=data_version, rows=rows,
-            files=tuple(names), inputs=inputs or {}, details=details or {}, committed_at=datetime.now(UTC).isoformat(),
-        )  # fmt: skip
+            scope=scope,
+            table=table,
+            partition=partition,
+            version=folder.name,
+            data_version=data_version,
+            rows=rows,
+            files=tuple(names),
+            inputs=inputs or {},
+            details=details or {},
+            committed_at=datetime.now(UTC).isoformat(),
+        )
         for path in [folder / name for name in names]:
             if path.stat().st_nlink == 1:  # a file shared with another partition was synced when that was committed
                 fsync(path)
@@ -214,9 +233,17 @@ class Lake:
         return manifest
 
     def write(
-        self, scope: str, table: str, partition: str, rows: "pa.Table", *, sort_by: list[str],
-        inputs: dict[str, str] | None = None, details: dict[str, Any] | None = None, by_part: bool = False,
-    ) -> Manifest:  # fmt: skip
+        self,
+        scope: str,
+        table: str,
+        partition: str,
+        rows: "pa.Table",
+        *,
+        sort_by: list[str],
+        inputs: dict[str, str] | None = None,
+        details: dict[str, Any] | None = None,
+        by_part: bool = False,
+    ) -> Manifest:
         """Stage and commit one Arrow table, sorted by `sort_by`; `by_part` writes one file a value of `part`."""
         import pyarrow.parquet as pq
 

@@ -74,9 +74,14 @@ def _exists(pid: int) -> bool:
 
 
 def write(
-    state_dir: Path, name: str, board: metrics.Board, *, process: str | None = None, holds_seconds: float | None = None,
+    state_dir: Path,
+    name: str,
+    board: metrics.Board,
+    *,
+    process: str | None = None,
+    holds_seconds: float | None = None,
     kept: dict[str, Any] | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Replace `<state>/metrics/<name>.prom` in one step.
 
     Parameters
@@ -87,9 +92,13 @@ def write(
         As of `MetricFile`.
     """
     head = {
-        "process": process or name, "pid": os.getpid(), "host": socket.gethostname(), "written_at": time.time(),
-        "holds_seconds": holds_seconds, "kept": kept or {},
-    }  # fmt: skip
+        "process": process or name,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "written_at": time.time(),
+        "holds_seconds": holds_seconds,
+        "kept": kept or {},
+    }
     path = state_dir / FOLDER / f"{name}{_SUFFIX}"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, _MARK.encode() + orjson.dumps(head) + b"\n" + board.text().encode() + _END.encode())
@@ -165,9 +174,14 @@ class Exporter:
     """
 
     def __init__(
-        self, state_dir: Path, name: str, board: metrics.Board, *, process: str | None = None,
+        self,
+        state_dir: Path,
+        name: str,
+        board: metrics.Board,
+        *,
+        process: str | None = None,
         fill: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._state_dir, self._name, self._process = state_dir, name, process
         self._board, self._fill, self._stop = board, fill, threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True, name="metrics")

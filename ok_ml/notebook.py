@@ -108,7 +108,8 @@ def open_experiment(
 def _one_of(known: dict[str, str], given: str, what: str) -> str:
     if given not in known:
         raise UsageError(
-            f"no {what} named {given!r}; known: {', '.join(known)}", why="nothing of that name is kept",
+            f"no {what} named {given!r}; known: {', '.join(known)}",
+            why="nothing of that name is kept",
             remedy="take one of these names",
-        )  # fmt: skip
+        )
     return known[given]

@@ -32,9 +32,10 @@ def canonical_json(payload: Mapping[str, Any]) -> bytes:
         return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise IntegrityError(
-            f"the record cannot be signed: {error}", why="another reader would read another record",
+            f"the record cannot be signed: {error}",
+            why="another reader would read another record",
             remedy="record None instead of NaN, and plain numbers, strings, lists and mappings",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def sign(payload: Mapping[str, Any], key: bytes, *, purpose: str) -> str:
@@ -116,13 +117,15 @@ def _key_from_file(path: Path) -> bytes:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise EnvironmentFault(
-            f"{path} has mode {mode:04o}, expected 0600", why="whoever reads the key can promote any model",
+            f"{path} has mode {mode:04o}, expected 0600",
+            why="whoever reads the key can promote any model",
             remedy=f"chmod 600 {path}, and remove the file to get a new key if somebody may have read it",
-        )  # fmt: skip
+        )
     key = path.read_bytes().strip()
     if len(key) < MIN_KEY_BYTES:
         raise EnvironmentFault(
-            f"{path} holds {len(key)} bytes, expected at least {MIN_KEY_BYTES}", why="anybody could guess the key",
+            f"{path} holds {len(key)} bytes, expected at least {MIN_KEY_BYTES}",
+            why="anybody could guess the key",
             remedy=f"remove {path}: a new key is made, and the champion has to be promoted again",
-        )  # fmt: skip
+        )
     return key

@@ -64,9 +64,10 @@ def _ask(url: str) -> list[dict[str, Any]]:
             return found
     except (URLError, OSError, http.client.HTTPException, orjson.JSONDecodeError, KeyError) as error:
         raise ServiceUnavailable(
-            f"Prometheus does not answer {url[:200]}: {error}", why="the panels would be empty",
+            f"Prometheus does not answer {url[:200]}: {error}",
+            why="the panels would be empty",
             remedy="start it with ops/prometheus/prometheus.yml, or name its address with --prometheus",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _line(legend: str, series: Mapping[str, Any]) -> Line:

@@ -52,9 +52,14 @@ _NEWEST: Final = (
 
 def _alive() -> Panel:
     return Panel(
-        "Heartbeat age", "Since Dagster's daemon last ticked. Red: nothing runs by itself; see /deadman and daemon.log.",
-        [Query(f"time() - max({m.HEARTBEAT.name})", "heartbeat")], "s", "stat", (90, 180), 4,
-    )  # fmt: skip
+        "Heartbeat age",
+        "Since Dagster's daemon last ticked. Red: nothing runs by itself; see /deadman and daemon.log.",
+        [Query(f"time() - max({m.HEARTBEAT.name})", "heartbeat")],
+        "s",
+        "stat",
+        (90, 180),
+        4,
+    )
 
 
 SERVICE: Final = Dashboard(

@@ -95,7 +95,7 @@ def as_json(dashboard: Dashboard) -> str:
         .with_variable(build.DatasourceVariable(SOURCE).label("Prometheus").type("prometheus"))
         .with_variable(_experiment())
         .link(build.DashboardLink("ok_ml").type(grafana.DashboardLinkType.DASHBOARDS).tags(["ok_ml"]).as_dropdown(True))
-    )  # fmt: skip
+    )
     for row in dashboard.rows:
         made.with_row(build.Row(row.title))
         for panel in row.panels:

@@ -37,9 +37,10 @@ def scraping(target: str, port: int) -> Iterator[str]:
     program = os.environ.get(PROGRAM_ENV) or shutil.which("prometheus")
     if program is None:
         raise EnvironmentFault(
-            "there is no program prometheus", why="it answers the queries of the dashboards",
+            "there is no program prometheus",
+            why="it answers the queries of the dashboards",
             remedy=f"apt-get install prometheus, name the program in {PROGRAM_ENV}, or name a running one with --prometheus",
-        )  # fmt: skip
+        )
     with tempfile.TemporaryDirectory(prefix="ok-ml-prometheus-") as name:
         folder = Path(name)
         (folder / "prometheus.yml").write_text(_CONFIG.format(target=target))
@@ -60,9 +61,10 @@ def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
             return
         time.sleep(0.1)
     raise ServiceUnavailable(
-        f"Prometheus does not start (exit code {process.poll()})", why="nothing answers the queries of the dashboards",
+        f"Prometheus does not start (exit code {process.poll()})",
+        why="nothing answers the queries of the dashboards",
         remedy="what it says is above; is its port free?",
-    )  # fmt: skip
+    )
 
 
 def _is_ready(port: int) -> bool:

@@ -123,16 +123,34 @@ def report(limit: float, quiet: Quiet, false: dict[str, k.Rate], outcomes: Seque
     return {
         "limit": limit,
         "asked_a_year": ASKED_A_YEAR,
-        "quiet": {"years": round(k.years_of(quiet.bands), 2), "worlds": len(quiet.seeds), "seeds": [quiet.seeds[0], quiet.seeds[-1]],
-                  "users": USERS, "worst": [vars(one) for one in worst]},
-        "false_alarms": {name: {"alarms": one.count, "a_year": round(one.a_year, 3),
-                                "interval": [round(end, 3) for end in one.interval], "upper_95": round(one.upper, 3)}
-                         for name, one in false.items()},
-        "exam": {"users": EXAM_USERS, "seeds": sorted({one.seed for one in outcomes}), "days": sorted({one.day for one in outcomes}),
-                 "planted": len(outcomes), "noticed": sum(one.noticed for one in outcomes)},
-        "kinds": [_kind(fault.name, fault.said, [one for one in outcomes if one.fault == fault.name]) for fault in FAULTS],
+        "quiet": {
+            "years": round(k.years_of(quiet.bands), 2),
+            "worlds": len(quiet.seeds),
+            "seeds": [quiet.seeds[0], quiet.seeds[-1]],
+            "users": USERS,
+            "worst": [vars(one) for one in worst],
+        },
+        "false_alarms": {
+            name: {
+                "alarms": one.count,
+                "a_year": round(one.a_year, 3),
+                "interval": [round(end, 3) for end in one.interval],
+                "upper_95": round(one.upper, 3),
+            }
+            for name, one in false.items()
+        },
+        "exam": {
+            "users": EXAM_USERS,
+            "seeds": sorted({one.seed for one in outcomes}),
+            "days": sorted({one.day for one in outcomes}),
+            "planted": len(outcomes),
+            "noticed": sum(one.noticed for one in outcomes),
+        },
+        "kinds": [
+            _kind(fault.name, fault.said, [one for one in outcomes if one.fault == fault.name]) for fault in FAULTS
+        ],
         "misses": [_miss(one, limit) for one in outcomes if not one.noticed],
-    }  # fmt: skip
+    }
 
 
 def _kind(name: str, said: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -141,9 +159,14 @@ def _kind(name: str, said: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     by = sorted({f"{one.check}: {one.metric}" for one in outcomes})
     middle = scores[len(scores) // 2] if scores else 0.0
     return {
-        "kind": name, "planted": said, "times": len(outcomes), "noticed": noticed, "least_score": _finite(scores[0]),
-        "median_score": _finite(middle), "by": by[:4],
-    }  # fmt: skip
+        "kind": name,
+        "planted": said,
+        "times": len(outcomes),
+        "noticed": noticed,
+        "least_score": _finite(scores[0]),
+        "median_score": _finite(middle),
+        "by": by[:4],
+    }
 
 
 def _miss(one: Outcome, limit: float) -> dict[str, Any]:

@@ -51,9 +51,12 @@ def _deployment(settings: Settings) -> Iterator[DeliverySettings]:
     kafka = KafkaConfig(mode="embedded", bootstrap_servers=f"{HOST}:{port}", controller_port=controller, heap_mb=384)
     state = settings.folder / "state"
     delivery = DeliverySettings(
-        root=settings.folder, state_dir=state, kafka=kafka, storage=StorageConfig(backend="lmdb", path="storage"),
+        root=settings.folder,
+        state_dir=state,
+        kafka=kafka,
+        storage=StorageConfig(backend="lmdb", path="storage"),
         keep_generations={EXPERIMENT: 1},
-    )  # fmt: skip
+    )
     with EmbeddedBroker(kafka, state), ensure_materialiser(delivery):
         yield delivery
 
@@ -96,10 +99,16 @@ class _PlainProducer:
         self.count = sum(map(len, self.records))
         self.bytes = sum(len(key) + len(value) for part in self.records for key, value in part)
         create_topic(kafka, PLAIN_TOPIC, PARTS)
-        self._producer = Producer(client_settings(kafka) | {
-            "acks": "all", "enable.idempotence": True, "linger.ms": 20, "batch.size": 1 << 19,
-            "queue.buffering.max.messages": 1_000_000,
-        })  # fmt: skip
+        self._producer = Producer(
+            client_settings(kafka)
+            | {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 20,
+                "batch.size": 1 << 19,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
         self._send([[record] for record, *_ in self.records])
 
     def send(self) -> float:

@@ -45,15 +45,17 @@ def make_logs(folder: Path, rows: int, seed: int) -> dict[str, Path]:
 
     rng = np.random.default_rng(seed)
     times = START_MS + np.sort(rng.integers(0, DAYS * 86_400_000, rows))
-    frame = pl.DataFrame({
-        "userId": rng.permutation(rows // 20)[(rows // 20 * rng.random(rows) ** 3).astype(np.int64)] + 10**9,
-        "ownerId": (5_000 * rng.random(rows) ** 2).astype(np.int64) + 50_000_000_000,
-        "objectId": rng.integers(0, rows, rows) + 60_000_000_000,
-        "action": np.array(ACTIONS)[rng.choice(len(ACTIONS), rows, p=SHARES)],
-        "pos": rng.integers(0, 30, rows).astype(np.int32),
-        "device": np.array(["ios", "android", "web"])[rng.integers(0, 3, rows)],  # nobody asks for it
-        "timestampMs": times,
-    })  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "userId": rng.permutation(rows // 20)[(rows // 20 * rng.random(rows) ** 3).astype(np.int64)] + 10**9,
+            "ownerId": (5_000 * rng.random(rows) ** 2).astype(np.int64) + 50_000_000_000,
+            "objectId": rng.integers(0, rows, rows) + 60_000_000_000,
+            "action": np.array(ACTIONS)[rng.choice(len(ACTIONS), rows, p=SHARES)],
+            "pos": rng.integers(0, 30, rows).astype(np.int32),
+            "device": np.array(["ios", "android", "web"])[rng.integers(0, 3, rows)],  # nobody asks for it
+            "timestampMs": times,
+        }
+    )
     paths = {form: folder / f"log.{form}" for form in ("parquet", "csv", "jsonl")}
     frame.write_parquet(paths["parquet"])
     frame.write_csv(paths["csv"])
@@ -68,8 +70,9 @@ def _contestant(name: str, form: str, path: Path, folder: Path, peaks: dict[str,
         if done.returncode:
             raise EnvironmentFault(
                 f"{name} could not read {form}; the end of its log:\n{done.stderr[-2000:]}",
-                why="there is nothing to measure", remedy="mend the cause named there",
-            )  # fmt: skip
+                why="there is nothing to measure",
+                remedy="mend the cause named there",
+            )
         result = orjson.loads(done.stdout.splitlines()[-1])
         peaks[name] = min(peaks.get(name, np.inf), result["peak_mib"])
         return float(result["seconds"])

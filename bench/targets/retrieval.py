@@ -42,11 +42,13 @@ def _rows(settings: Settings, name: str, sources: int, users: int, sigma: float)
     agreement = _agreement(ours()[0], brute())
     best = race(
         {
-            "ours": timed(ours), "BLAS and argpartition": timed(brute), "implicit topk": timed(implicit),
+            "ours": timed(ours),
+            "BLAS and argpartition": timed(brute),
+            "implicit topk": timed(implicit),
             "sgemm alone (limit without pruning)": timed(partial(_products_only, user_factors, source_factors)),
         },
         settings.repeats,
-    )  # fmt: skip
+    )
     return [
         *rate_rows(name, "users/s", users, best),
         Row(f"{name}: same sets", agreement, "share", "BLAS and argpartition", 1.0),

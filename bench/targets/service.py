@@ -128,4 +128,4 @@ def _best(settings: Settings, load: _Load, ports: tuple[int, int]) -> list[dict[
             **{name: min(found[name] for found in mine) for name in ("p50_us", "p99_us")},
         }
         for mine in zip(*rounds, strict=True)
-    ]  # fmt: skip
+    ]

@@ -42,8 +42,12 @@ def measure(settings: Settings) -> list[Row]:
     _write_reference(files[few], reference)
     run = partial(_contest, reference=reference, columns=columns)
     found = run(files[rows], rows, {"ours": "ours", "numpy histogram only (limit)": "numpy"}, repeats=2)
-    found += run(files[bearable], bearable, {"ours": "ours", "Great Expectations, 4 rules a column": "great_expectations",
-                                             "pandas describe": "pandas"}, repeats=1)  # fmt: skip
+    found += run(
+        files[bearable],
+        bearable,
+        {"ours": "ours", "Great Expectations, 4 rules a column": "great_expectations", "pandas describe": "pandas"},
+        repeats=1,
+    )
     found += _evidently(settings, files[few], few, run)
     return found + _memory(files[rows], files[rows // 5], reference, rows)
 
@@ -74,9 +78,15 @@ def _write_reference(path: Path, reference: Path) -> None:
 
 
 def _contest(
-    path: Path, rows: int, contestants: dict[str, str], *, reference: Path, columns: int, repeats: int,
+    path: Path,
+    rows: int,
+    contestants: dict[str, str],
+    *,
+    reference: Path,
+    columns: int,
+    repeats: int,
     python: dict[str, str] | None = None,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     def contestant(name: str) -> float:
         return counted(name, path, reference, (python or {}).get(name, sys.executable))["seconds"]
 

@@ -98,13 +98,15 @@ def _reading(settings: Settings, store: PredictionStore, parts: Parts, asked: li
     held = {key: value for _, records in parts for key, value in records}
     with contextlib.closing(store.reader(EXPERIMENT)) as reader, _sqlite(settings) as rows:
         one = {
-            "ours": _singles(reader, asked), "SQLite": timed(partial(_singles_sqlite, rows, asked)),
+            "ours": _singles(reader, asked),
+            "SQLite": timed(partial(_singles_sqlite, rows, asked)),
             "dictionary (limit)": timed(lambda: [_decoded(held[_PREDICTION + key_of(user)]) for user in asked]),
-        }  # fmt: skip
+        }
         many = {
-            "ours": _batches(reader, asked), "SQLite": timed(partial(_batches_sqlite, rows, asked)),
+            "ours": _batches(reader, asked),
+            "SQLite": timed(partial(_batches_sqlite, rows, asked)),
             "dictionary (limit)": one["dictionary (limit)"],
-        }  # fmt: skip
+        }
         found = rate_rows("get one list", "lists/s", len(asked), race(one, settings.repeats))
         return found + rate_rows("get a thousand lists at once", "lists/s", len(asked), race(many, settings.repeats))
 
@@ -167,9 +169,10 @@ def _valkey(settings: Settings, lmdb: PredictionStore, parts: Parts, asked: list
             contextlib.closing(lmdb.reader(EXPERIMENT)) as local,
         ):
             read = {
-                "ours": _batches(reader, asked), "plain HMGET, nothing decoded": timed(partial(_read_plain, client, parts, asked)),
+                "ours": _batches(reader, asked),
+                "plain HMGET, nothing decoded": timed(partial(_read_plain, client, parts, asked)),
                 "ours on LMDB": _batches(local, asked),
-            }  # fmt: skip
+            }
             rows += rate_rows(
                 "Valkey: get a thousand lists at once", "lists/s", len(asked), race(read, settings.repeats)
             )

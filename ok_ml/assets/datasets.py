@@ -53,12 +53,16 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
 
     @dg.multi_asset(
         name=keys.op_name(dataset.dataset, keys.RAW_LOG),
-        specs=[spec.replace_attributes(description="The simulated network's own log, in its own columns.\n\n"
-               "A real deployment has its logs here; everything after it reads both through the same mapping.")],
+        specs=[
+            spec.replace_attributes(
+                description="The simulated network's own log, in its own columns.\n\n"
+                "A real deployment has its logs here; everything after it reads both through the same mapping."
+            )
+        ],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
-    )  # fmt: skip
+    )
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from ok_ml.pipelines.repairing import deliver_again
         from ok_ml.world.raw_log import changed_since, ensure_days

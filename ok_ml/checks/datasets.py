@@ -23,9 +23,10 @@ def _rejected_rows(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDe
     limit = dataset.checks.rejected_warn
 
     @dg.asset_check(
-        asset=keys.asset_key(dataset.dataset, c.EVENTS), name="rejected_rows",
+        asset=keys.asset_key(dataset.dataset, c.EVENTS),
+        name="rejected_rows",
         description=f"At most {limit:.0%} of the newest day's rows set aside.",
-    )  # fmt: skip
+    )
     def rejected_rows() -> dg.AssetCheckResult:
         lake = Lake(project.lake_root)
         manifest = lake.manifest(dataset.dataset, c.EVENTS, lake.latest(dataset.dataset, c.EVENTS))

@@ -25,9 +25,10 @@ def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefiniti
     """The newest day's served lists against the band of their past. Not blocking: the answer to a fall is a retraining."""
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, c.ONLINE_METRICS), name=keys.ONLINE_QUALITY,
+        asset=keys.asset_key(pipeline.name, c.ONLINE_METRICS),
+        name=keys.ONLINE_QUALITY,
         description="The lists served on the newest day earn what their past lets expect.",
-    )  # fmt: skip
+    )
     def online_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of
         from ok_ml.pipelines.expecting import Watch, judge_newest
@@ -50,9 +51,10 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
     """The newest day's product metrics against the band of their past."""
 
     @dg.asset_check(
-        asset=keys.asset_key(dataset.dataset, c.PRODUCT_METRICS), name=PRODUCT_QUALITY,
+        asset=keys.asset_key(dataset.dataset, c.PRODUCT_METRICS),
+        name=PRODUCT_QUALITY,
         description="People do on the newest day what their past lets expect.",
-    )  # fmt: skip
+    )
     def product_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of_dataset
         from ok_ml.pipelines.expecting import Watch, judge_newest
@@ -95,14 +97,21 @@ def _result(
         return dg.AssetCheckResult(passed=True, metadata=metadata, description=found.message)
     metadata[keys.IN_SHORT] = f"{found.dt}: {found.in_short}"
     return dg.AssetCheckResult(
-        passed=False, severity=severity, metadata=metadata,
+        passed=False,
+        severity=severity,
+        metadata=metadata,
         description=f"{found.message}. If the change is real: {command_of(scope, found.dt)}. {advice}",
-    )  # fmt: skip
+    )
 
 
 def _row(one: Any) -> dict[str, Any]:
     return {
-        "metric": one.name.metric, "of": one.name.group or "everybody", "seen": "none" if one.value is None else f"{one.value:.5g}",
-        "expected": f"{one.band.expected:.5g}", "low": f"{one.band.low:.5g}", "high": f"{one.band.high:.5g}",
-        "score": round(one.band.score, 1), "since": one.since or "",
-    }  # fmt: skip
+        "metric": one.name.metric,
+        "of": one.name.group or "everybody",
+        "seen": "none" if one.value is None else f"{one.value:.5g}",
+        "expected": f"{one.band.expected:.5g}",
+        "low": f"{one.band.low:.5g}",
+        "high": f"{one.band.high:.5g}",
+        "score": round(one.band.score, 1),
+        "since": one.since or "",
+    }

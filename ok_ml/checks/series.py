@@ -24,11 +24,13 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
     key = keys.asset_key(dataset.dataset, c.EVENT_STATISTICS)
 
     @dg.asset_check(
-        asset=key, name=NAME, blocking=True,
+        asset=key,
+        name=NAME,
+        blocking=True,
         description="Every number of the day's log is within the band of its own past. A day outside warns; one that no change of "
         "people explains blocks, and nothing is learnt from it until it is delivered again, or released: "
         "ok-ml accept DATASET DAY --reason TEXT.",
-    )  # fmt: skip
+    )
     def bands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         from ok_ml.pipelines.event_series import event_watch, settle_events
 
@@ -99,9 +101,11 @@ def _result(
     The newest day alone may stop the run: an older one that blocks is left out of all windows until it is repaired.
     """
     metadata: dict[str, Any] = {
-        "limit": verdict.limit.value, "limit_origin": verdict.limit.origin, "series": len(verdict.deviations),
+        "limit": verdict.limit.value,
+        "limit_origin": verdict.limit.origin,
+        "series": len(verdict.deviations),
         "outside": len(verdict.outside),
-    }  # fmt: skip
+    }
     if verdict.deviations:
         metadata["worst"] = table_metadata(_rows(verdict))
         metadata.update(_picture(project, watch, verdict))

@@ -19,9 +19,10 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
     """Whether the newest model is better than popularity by the gate's floor; the gate itself decides promotion."""
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, c.EVALUATION), name="better_than_popularity",
+        asset=keys.asset_key(pipeline.name, c.EVALUATION),
+        name="better_than_popularity",
         description="The newest model beats popularity by the gate's floor.",
-    )  # fmt: skip
+    )
     def better_than_popularity() -> dg.AssetCheckResult:
         from ok_ml.pipelines.refused_models import accepted_model
         from ok_ml.stages.evaluation import metric_of
@@ -51,9 +52,11 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
     """What a user would notice at once: nobody forgotten, full lists, nothing already subscribed."""
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, c.PREDICTIONS), name="lists", blocking=True,
+        asset=keys.asset_key(pipeline.name, c.PREDICTIONS),
+        name="lists",
+        blocking=True,
         description="Every user has a full list without sources that they are subscribed to.",
-    )  # fmt: skip
+    )
     def lists() -> dg.AssetCheckResult:
         from ok_ml.pipelines.judging_lists import LISTS, in_words, judge_lists
         from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
@@ -68,9 +71,10 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
     yield _limits(pipeline)
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, c.LIVE_PREDICTIONS), name="parity",
+        asset=keys.asset_key(pipeline.name, c.LIVE_PREDICTIONS),
+        name="parity",
         description="Table, topic and storage hold the same number of predictions.",
-    )  # fmt: skip
+    )
     def parity() -> dg.AssetCheckResult:
         from ok_ml.pipelines.publishing import judge_parity
 
@@ -86,9 +90,11 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
     """What `checks.predictions` declares; publication asks again."""
 
     @dg.asset_check(
-        asset=keys.asset_key(pipeline.name, c.PREDICTION_STATISTICS), name="declared_limits", blocking=True,
+        asset=keys.asset_key(pipeline.name, c.PREDICTION_STATISTICS),
+        name="declared_limits",
+        blocking=True,
         description="The lists keep the limits that checks.predictions declares.",
-    )  # fmt: skip
+    )
     def declared_limits() -> dg.AssetCheckResult:
         from ok_ml.pipelines.judging_lists import LIMITS, in_words, judge_lists
         from ok_ml.pipelines.model_plots import plot_predictions
@@ -107,10 +113,11 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
             f" {found.dt}; where the change lasts, change checks.predictions of {pipeline.name}"
         )
         return dg.AssetCheckResult(
-            passed=passed and not found.told, metadata=metadata,
+            passed=passed and not found.told,
+            metadata=metadata,
             severity=dg.AssetCheckSeverity.WARN if passed else dg.AssetCheckSeverity.ERROR,
             description=said + ("" if passed else advice),
-        )  # fmt: skip
+        )
 
     return declared_limits
 

@@ -146,9 +146,14 @@ class Running:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
-                child.command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, cwd=child.cwd,
-                env={**os.environ, **child.env}, start_new_session=True,
-            )  # fmt: skip
+                child.command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                cwd=child.cwd,
+                env={**os.environ, **child.env},
+                start_new_session=True,
+            )
         self.created = 0.0
         with contextlib.suppress(psutil.NoSuchProcess):
             self.created = psutil.Process(self.process.pid).create_time()

@@ -129,8 +129,9 @@ def disk(machine: Machine) -> Iterator[Finding]:
     """Free space where state and downloads go."""
     least, wanted = _DISK_GIB
     for name, folder, need, variable in (
-        ("disk", machine.state_dir, wanted, "OK_ML_STATE"), ("disk (cache)", machine.cache_dir, 0.5, "OK_ML_CACHE"),
-    ):  # fmt: skip
+        ("disk", machine.state_dir, wanted, "OK_ML_STATE"),
+        ("disk (cache)", machine.cache_dir, 0.5, "OK_ML_CACHE"),
+    ):
         free = machine.disk(folder) / GIB
         if free < min(least, need):
             remedy = f"free space (df -h {shlex.quote(str(folder))}), or set {variable} to another disk"

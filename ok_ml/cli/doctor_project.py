@@ -36,8 +36,9 @@ def configuration(machine: Machine) -> Iterator[Finding]:
 def state(machine: Machine) -> Iterator[Finding]:
     """Whether the state folder and the cache can be written, and their paths can be told to every program."""
     for name, folder, variable in (
-        ("state folder", machine.state_dir, "OK_ML_STATE"), ("cache", machine.cache_dir, "OK_ML_CACHE"),
-    ):  # fmt: skip
+        ("state folder", machine.state_dir, "OK_ML_STATE"),
+        ("cache", machine.cache_dir, "OK_ML_CACHE"),
+    ):
         problem = unwritable(folder)
         if problem is not None:
             yield Finding(name, "fail", problem, remedy(folder, variable))

@@ -34,8 +34,14 @@ def _config_lines(error: ConfigError) -> list[str]:
     room = _MOST_LINES - 2
     shown = error.problems if count <= room else error.problems[: room - 1]
     rest = [f"  ... and {count - len(shown)} more"] if count > len(shown) else []
-    return _cut([f"{count} problems in the configuration:", *(f"  {line}" for line in shown), *rest,
-                 "  what to do:     mend these lines; `ok-ml validate` lists all"])  # fmt: skip
+    return _cut(
+        [
+            f"{count} problems in the configuration:",
+            *(f"  {line}" for line in shown),
+            *rest,
+            "  what to do:     mend these lines; `ok-ml validate` lists all",
+        ]
+    )
 
 
 def _tail(error: OkMlError) -> list[str]:

@@ -62,13 +62,15 @@ def in_few_lines(error: BaseException) -> list[str]:
     frames = [frame for frame in traceback.extract_tb(root.__traceback__) if "site-packages" not in frame.filename]
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
     text = " ".join(str(root).split()) or "no message"
-    return _cut([
-        "the definitions do not load:",
-        f"  {type(root).__name__}: {text}",
-        f"  at {where}",
-        "  why it matters: Dagster would show every asset as external and run nothing",
-        "  what to do:     mend it; `dagster definitions validate` shows the whole traceback",
-    ])  # fmt: skip
+    return _cut(
+        [
+            "the definitions do not load:",
+            f"  {type(root).__name__}: {text}",
+            f"  at {where}",
+            "  why it matters: Dagster would show every asset as external and run nothing",
+            "  what to do:     mend it; `dagster definitions validate` shows the whole traceback",
+        ]
+    )
 
 
 def _cut(lines: list[str]) -> list[str]:

@@ -34,9 +34,17 @@ class PipelineRun:
     """One `ok-ml run` of one experiment."""
 
     def __init__(
-        self, project: Project, experiment: str, *, force: bool, reporter: Reporter, publish: bool = True,
-        budget: float = PICK_SECONDS, pick: bool = False, wait: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        project: Project,
+        experiment: str,
+        *,
+        force: bool,
+        reporter: Reporter,
+        publish: bool = True,
+        budget: float = PICK_SECONDS,
+        pick: bool = False,
+        wait: bool = False,
+    ) -> None:
         self.publish, self.budget, self.pick, self.wait = publish, budget, pick, wait
         self.pipeline = open_pipeline(project, experiment)
         self.project, self.experiment, self.force, self.reporter = project, experiment, force, reporter
@@ -292,9 +300,16 @@ def _no_days(dataset: DatasetConfig) -> DataError:
 
 
 def run(
-    project: Project, experiment: str, *, force: bool = False, quiet: bool = False, publish: bool = True,
-    budget: float = PICK_SECONDS, pick: bool = False, wait: bool = False,
-) -> RunSummary:  # fmt: skip
+    project: Project,
+    experiment: str,
+    *,
+    force: bool = False,
+    quiet: bool = False,
+    publish: bool = True,
+    budget: float = PICK_SECONDS,
+    pick: bool = False,
+    wait: bool = False,
+) -> RunSummary:
     """Run one experiment from its log to what is served.
 
     Parameters

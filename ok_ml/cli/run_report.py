@@ -55,12 +55,24 @@ class RunSummary:
         return {
             **asdict(self),
             "rows": [
-                {"name": row.stage, "value": round(row.seconds, 3), "unit": "s", "peer": None, "peer_value": None, "ratio": None}
+                {
+                    "name": row.stage,
+                    "value": round(row.seconds, 3),
+                    "unit": "s",
+                    "peer": None,
+                    "peer_value": None,
+                    "ratio": None,
+                }
                 for row in self.stages
-            ] + self.metrics,
+            ]
+            + self.metrics,
             "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
-            "machine": {"cpus": os.cpu_count(), "memory_mib": psutil.virtual_memory().total // _MIB, "arch": platform.machine()},
-        }  # fmt: skip
+            "machine": {
+                "cpus": os.cpu_count(),
+                "memory_mib": psutil.virtual_memory().total // _MIB,
+                "arch": platform.machine(),
+            },
+        }
 
     def add(self, row: StageRow) -> None:
         """Add a stage; one that ran in pieces stays one line."""

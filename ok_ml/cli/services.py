@@ -63,10 +63,14 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
             _announce(project, found, as_json=as_json)
 
         return run_supervisor(
-            children, logs=project.state_dir / "logs", say=say, on_ready=announce,
-            on_change=lambda supervisor: record_children(project.state_dir, supervisor), journal=Journal(project.state_dir),
+            children,
+            logs=project.state_dir / "logs",
+            say=say,
+            on_ready=announce,
+            on_change=lambda supervisor: record_children(project.state_dir, supervisor),
+            journal=Journal(project.state_dir),
             spared=lambda: _in_use(project),
-        )  # fmt: skip
+        )
 
 
 def _wanted_ports(project: "Project") -> list[PortNeed]:
@@ -117,12 +121,19 @@ def _module(project: "Project", name: str, module: str, *arguments: str) -> Chil
 def environment_of(project: "Project") -> dict[str, str]:
     """Variables that every child gets: the same project, size and state; no telemetry; one interpreter for Spark."""
     return {
-        "OK_ML_PROJECT": str(project.root), "OK_ML_SIZE": project.size, "OK_ML_ENV": project.environment.environment,
-        "OK_ML_STATE": str(project.state_dir), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1",
-        "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable,
-        "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false",
+        "OK_ML_PROJECT": str(project.root),
+        "OK_ML_SIZE": project.size,
+        "OK_ML_ENV": project.environment.environment,
+        "OK_ML_STATE": str(project.state_dir),
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GX_ANALYTICS_ENABLED": "false",
         "GIT_PYTHON_REFRESH": "quiet",
-    }  # fmt: skip
+    }
 
 
 def _service(project: "Project") -> Child:
@@ -165,26 +176,61 @@ def _dagster(project: "Project") -> list[Child]:
     own = {DAGSTER_HOME: str(home)}
     check = _module(project, "definitions", "ok_ml.cli.preflight", "--project", str(project.root))
     code = _module(
-        project, "code", "dagster", "code-server", "start", "-s", str(socket), "-m", "ok_ml.definitions",
-        "-d", str(project.root), "--location-name", LOCATION, "--log-level", "warning",
-    )  # fmt: skip
+        project,
+        "code",
+        "dagster",
+        "code-server",
+        "start",
+        "-s",
+        str(socket),
+        "-m",
+        "ok_ml.definitions",
+        "-d",
+        str(project.root),
+        "--location-name",
+        LOCATION,
+        "--log-level",
+        "warning",
+    )
     web = _module(project, "dagster", "dagster_webserver", "-h", LOCAL, "-p", str(port), "-w", str(workspace))
     daemon = _module(project, "daemon", "dagster._daemon", "run", "-w", str(workspace))
     return [
         _child(check, own, once=True, required=True),
-        _child(code, own, after=("definitions",), ready=socket_answers(socket), required=True, signal_group=True, stop_seconds=15.0),
-        _child(web, own, after=("code",), ready=http_answers(LOCAL, port, "/server_info"), ports=(port,), required=True),
+        _child(
+            code,
+            own,
+            after=("definitions",),
+            ready=socket_answers(socket),
+            required=True,
+            signal_group=True,
+            stop_seconds=15.0,
+        ),
+        _child(
+            web, own, after=("code",), ready=http_answers(LOCAL, port, "/server_info"), ports=(port,), required=True
+        ),
         _child(daemon, own, after=("code",)),
-    ]  # fmt: skip
+    ]
 
 
 def _mlflow(project: "Project") -> Child:
     config = project.environment.mlflow
     artifacts = ("--default-artifact-root", config.artifact_root) if config.artifact_root else ()
     made = _module(
-        project, "mlflow", "mlflow", "server", "--backend-store-uri", config.tracking_uri, *artifacts, "--no-serve-artifacts",
-        "--host", LOCAL, "--port", str(config.port), "--workers", "1",
-    )  # fmt: skip
+        project,
+        "mlflow",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        config.tracking_uri,
+        *artifacts,
+        "--no-serve-artifacts",
+        "--host",
+        LOCAL,
+        "--port",
+        str(config.port),
+        "--workers",
+        "1",
+    )
     # The job runner of MLflow's assistant would be three more processes.
     more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return _child(
@@ -265,10 +311,13 @@ def _is_up(supervisor: Supervisor, address: Address) -> bool:
 
 def _announce(project: "Project", found: list[Address], *, as_json: bool) -> None:
     if as_json:
-        write_json({
-            "pid": os.getpid(), "logs": str(project.state_dir / "logs"),
-            "addresses": [{"name": one.name.strip(), "url": one.url, "what": one.what} for one in found],
-        })  # fmt: skip
+        write_json(
+            {
+                "pid": os.getpid(),
+                "logs": str(project.state_dir / "logs"),
+                "addresses": [{"name": one.name.strip(), "url": one.url, "what": one.what} for one in found],
+            }
+        )
         sys.stdout.flush()
         return
     names, urls = (

@@ -64,8 +64,14 @@ class Supervisor:
     """Starts, watches, restarts and stops children; see `run_supervisor`."""
 
     def __init__(
-        self, children: Sequence[Child], *, logs: Path, say: Say, clock: Callable[[], float], journal: Journal | None = None
-    ) -> None:  # fmt: skip
+        self,
+        children: Sequence[Child],
+        *,
+        logs: Path,
+        say: Say,
+        clock: Callable[[], float],
+        journal: Journal | None = None,
+    ) -> None:
         self.slots = {child.name: Slot(child) for child in in_order(children)}
         self.logs, self.say, self.clock, self.journal = logs, say, clock, journal
         self.stop_requested, self.hurry = threading.Event(), threading.Event()
@@ -235,10 +241,16 @@ class Supervisor:
 
 
 def run_supervisor(
-    children: Sequence[Child], *, logs: Path, say: Say | None = None, on_ready: Callable[[Supervisor], None] | None = None,
-    on_change: Callable[[Supervisor], None] | None = None, clock: Callable[[], float] = time.monotonic,
-    journal: Journal | None = None, spared: Callable[[], set[psutil.Process]] = set,
-) -> int:  # fmt: skip
+    children: Sequence[Child],
+    *,
+    logs: Path,
+    say: Say | None = None,
+    on_ready: Callable[[Supervisor], None] | None = None,
+    on_change: Callable[[Supervisor], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    journal: Journal | None = None,
+    spared: Callable[[], set[psutil.Process]] = set,
+) -> int:
     """Run children until SIGINT, SIGTERM or SIGHUP, or until a required one cannot be started.
 
     Must be called from the main thread. Signals that the parent told us to ignore (a script's `cmd &`) are heard too,

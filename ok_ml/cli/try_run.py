@@ -89,19 +89,29 @@ class TrySummary:
         """As written; `rows` has the shape name, value, unit, peer, peer_value, ratio of a run's summary."""
         rows = [
             {
-                "name": f"{one.change} (seed {one.seed}) {row.metric}", "value": row.estimate, "unit": "share",
-                "peer": self.baseline, "peer_value": row.baseline,
+                "name": f"{one.change} (seed {one.seed}) {row.metric}",
+                "value": row.estimate,
+                "unit": "share",
+                "peer": self.baseline,
+                "peer_value": row.baseline,
                 "ratio": round(row.estimate / row.baseline, 4) if row.baseline else None,
             }
             for one in self.attempts
             for row in one.metrics
-        ]  # fmt: skip
+        ]
         return {**asdict(self), "rows": rows}
 
 
 def try_changes(
-    settings: Settings, experiment: str, project: Project, changes: list[Path], *, upto: str | None, seeds: int, quiet: bool
-) -> TrySummary:  # fmt: skip
+    settings: Settings,
+    experiment: str,
+    project: Project,
+    changes: list[Path],
+    *,
+    upto: str | None,
+    seeds: int,
+    quiet: bool,
+) -> TrySummary:
     """Train and judge each change with each seed; production is read, and nothing of it is written.
 
     Parameters
@@ -149,9 +159,13 @@ def _summary(pipeline: SourceRecommendation, attempt: SourceRecommendation, base
 
 
 def _attempt(
-    pipeline: SourceRecommendation, change: str, attempt: SourceRecommendation, baseline: Baseline,
-    session: Callable[[], Any], reporter: Reporter,
-) -> Attempt:  # fmt: skip
+    pipeline: SourceRecommendation,
+    change: str,
+    attempt: SourceRecommendation,
+    baseline: Baseline,
+    session: Callable[[], Any],
+    reporter: Reporter,
+) -> Attempt:
     started = time.monotonic()
     reporter.say(f"trying     {change}, seed {attempt.config.seed}, in {attempt.name}")
     bill: Bill = train_attempt(attempt, session, say=reporter.say)
@@ -159,9 +173,14 @@ def _attempt(
     if c.EVALUATION in bill.recomputed:
         _track(pipeline, attempt.name, change, rows)
     return Attempt(
-        change, attempt.config.seed, attempt.name, list(_compared(rows, baseline.name)), bill.recomputed, bill.reused,
+        change,
+        attempt.config.seed,
+        attempt.name,
+        list(_compared(rows, baseline.name)),
+        bill.recomputed,
+        bill.reused,
         round(time.monotonic() - started, 3),
-    )  # fmt: skip
+    )
 
 
 def _track(pipeline: SourceRecommendation, scope: str, change: str, rows: list[dict[str, Any]]) -> None:

@@ -96,9 +96,10 @@ class Collector:
     def is_idle_for(self, seconds: float) -> bool:
         """Whether everything was read and nothing has come for some seconds, while the broker answered."""
         return (
-            not self.consumer.trouble and len(self.ended) == self.dataset.parts
+            not self.consumer.trouble
+            and len(self.ended) == self.dataset.parts
             and self._heard - self._last_message >= seconds
-        )  # fmt: skip
+        )
 
     def finish(self) -> None:
         """Write down what waits, and commit every day that is over by the wall clock."""
@@ -140,9 +141,10 @@ class Collector:
         plain = Limits()
         ahead = self.config.future_seconds
         return Limits(
-            max(first * DAY_MS, plain.first), min((last + 1) * DAY_MS, plain.end),
+            max(first * DAY_MS, plain.first),
+            min((last + 1) * DAY_MS, plain.end),
             None if ahead is None else int((time.time() + ahead) * 1000),
-        )  # fmt: skip
+        )
 
     def flush(self) -> None:
         """Write down what waits, with how far the topic is read by it."""
@@ -181,8 +183,13 @@ class Collector:
         self._through[day] = through_of(manifest)
         self._late_since.pop(day, None)
         self.committed += 1
-        logger.info("%s: committed %s, %d events, version %s", self.dataset.dataset, manifest.partition, manifest.rows,
-                    manifest.data_version)  # fmt: skip
+        logger.info(
+            "%s: committed %s, %d events, version %s",
+            self.dataset.dataset,
+            manifest.partition,
+            manifest.rows,
+            manifest.data_version,
+        )
 
     def _committed_through(self, day: int) -> int:
         return through_of(self.lake.find(self.dataset.dataset, RAW_EVENTS, iso_of(day)))

@@ -92,9 +92,16 @@ def source_of(dataset: DatasetConfig, datasets: dict[str, DatasetConfig]) -> Dat
 
 
 def play(
-    dataset: DatasetConfig, source: DatasetConfig, lake: Lake, kafka: KafkaConfig, dts: Sequence[str],
-    options: PlayOptions, *, stopping: threading.Event | None = None, progress: Progress | None = None,
-) -> Played:  # fmt: skip
+    dataset: DatasetConfig,
+    source: DatasetConfig,
+    lake: Lake,
+    kafka: KafkaConfig,
+    dts: Sequence[str],
+    options: PlayOptions,
+    *,
+    stopping: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> Played:
     """Send committed days of the source's raw log to the topic of a dataset, in the order of time.
 
     Raises

@@ -28,9 +28,14 @@ Report = dict[str, Any]
 
 
 def collect(
-    dataset: DatasetConfig, lake: Lake, kafka: KafkaConfig, stopping: threading.Event, *,
-    until_idle_seconds: float | None = None, on_status: Callable[[Report], None] | None = None,
-) -> Report:  # fmt: skip
+    dataset: DatasetConfig,
+    lake: Lake,
+    kafka: KafkaConfig,
+    stopping: threading.Event,
+    *,
+    until_idle_seconds: float | None = None,
+    on_status: Callable[[Report], None] | None = None,
+) -> Report:
     """Collect a dataset's events until `stopping` is set, or until nothing has come for so many seconds.
 
     Returns
@@ -58,9 +63,11 @@ def collect(
 
 
 def _run(
-    collector: Collector, stopping: threading.Event, until_idle_seconds: float | None,
+    collector: Collector,
+    stopping: threading.Event,
+    until_idle_seconds: float | None,
     on_status: Callable[[Report], None] | None,
-) -> None:  # fmt: skip
+) -> None:
     next_status = 0.0
     while not stopping.is_set():
         collector.step()
@@ -123,9 +130,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         project = load_project(arguments.project, arguments.size)
         with stopped_by_signals() as stopping:
             collect(
-                project.datasets[arguments.dataset], Lake(project.lake_root), project.environment.kafka, stopping,
+                project.datasets[arguments.dataset],
+                Lake(project.lake_root),
+                project.environment.kafka,
+                stopping,
                 on_status=CollectorMetrics(project.state_dir, arguments.dataset).take,
-            )  # fmt: skip
+            )
     except OkMlError as error:
         logger.error("%s", error)
         return error.exit_code

@@ -83,9 +83,12 @@ class Checkpoint:
             reasons[one.reason] = reasons.get(one.reason, 0) + 1
         count = sum(table.num_rows for table in events) + len(aside)
         return replace(
-            self, positions={**self.positions, **positions}, newest_ms=newest, set_aside=reasons,
+            self,
+            positions={**self.positions, **positions},
+            newest_ms=newest,
+            set_aside=reasons,
             messages=self.messages + count,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -225,12 +228,16 @@ class Staging:
         with pq.ParquetFile(batch.path) as file:
             rows = file.read_row_group(batch.aside_group).to_pylist()
         lines = [
-            orjson.dumps({
-                "reason": row[_REASON], "partition": row[PARTITION], "offset": row[OFFSET],
-                "raw_base64": base64.b64encode(row[_RAW]).decode(),
-            })
+            orjson.dumps(
+                {
+                    "reason": row[_REASON],
+                    "partition": row[PARTITION],
+                    "offset": row[OFFSET],
+                    "raw_base64": base64.b64encode(row[_RAW]).decode(),
+                }
+            )
             for row in rows
-        ]  # fmt: skip
+        ]
         replace_file(path, b"\n".join(lines) + b"\n", durable=True)
 
 
@@ -259,8 +266,9 @@ def _write_groups(path: Path, events: pa.Table, aside: list[Aside], checkpoint: 
     ]
     meta = {
         "pieces": [[p.day, p.part, p.row_group, p.rows] for p in pieces],
-        "aside_group": len(pieces) if aside else None, "checkpoint": asdict(checkpoint),
-    }  # fmt: skip
+        "aside_group": len(pieces) if aside else None,
+        "checkpoint": asdict(checkpoint),
+    }
     schema = _BATCH_SCHEMA.with_metadata({_META: orjson.dumps(meta, option=orjson.OPT_NON_STR_KEYS)})
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for start, piece in zip(bounds[:-1], pieces, strict=True):
@@ -271,18 +279,23 @@ def _write_groups(path: Path, events: pa.Table, aside: list[Aside], checkpoint: 
 
 def _wide(rows: pa.Table) -> pa.Table:
     """Rows with every column of a batch, null where they have none."""
-    return pa.table({
-        name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows, kind)
-        for name, kind in zip(_BATCH_SCHEMA.names, _BATCH_SCHEMA.types, strict=True)
-    })  # fmt: skip
+    return pa.table(
+        {
+            name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows, kind)
+            for name, kind in zip(_BATCH_SCHEMA.names, _BATCH_SCHEMA.types, strict=True)
+        }
+    )
 
 
 def _aside_table(aside: list[Aside]) -> pa.Table:
-    return pa.table({
-        _REASON: [one.reason for one in aside], _RAW: pa.array([one.raw for one in aside], pa.binary()),
-        PARTITION: pa.array([one.partition for one in aside], pa.int32()),
-        OFFSET: pa.array([one.offset for one in aside], pa.int64()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            _REASON: [one.reason for one in aside],
+            _RAW: pa.array([one.raw for one in aside], pa.binary()),
+            PARTITION: pa.array([one.partition for one in aside], pa.int32()),
+            OFFSET: pa.array([one.offset for one in aside], pa.int64()),
+        }
+    )
 
 
 def _latest(table: pa.Table) -> dict[int, int]:

@@ -46,14 +46,23 @@ def describe(collector: "Collector") -> dict[str, Any]:
     staged, committed = staging.rows_of_days(), collector.lake.partitions(dataset, RAW_EVENTS)
     reached = collector.watermark_ms()
     return {
-        "pid": os.getpid(), "updated_at": time.time(), "stopped": False, "dataset": dataset, "topic": collector.topic,
-        "lag": collector.lag(), "messages": point.messages, "days_committed": collector.committed,
+        "pid": os.getpid(),
+        "updated_at": time.time(),
+        "stopped": False,
+        "dataset": dataset,
+        "topic": collector.topic,
+        "lag": collector.lag(),
+        "messages": point.messages,
+        "days_committed": collector.committed,
         "last_day": committed[-1] if committed else None,
         "open_days": {iso_of(day): sum(rows.values()) for day, rows in staged.items() if iso_of(day) not in committed},
         "late_days": {iso_of(day): late for day, rows in staged.items() if (late := collector.late_rows(day, rows))},
-        "batches": len(staging.batches), "set_aside": point.set_aside, "lost": point.lost,
-        "watermark": None if reached is None else _iso(reached), "trouble": collector.consumer.trouble,
-    }  # fmt: skip
+        "batches": len(staging.batches),
+        "set_aside": point.set_aside,
+        "lost": point.lost,
+        "watermark": None if reached is None else _iso(reached),
+        "trouble": collector.consumer.trouble,
+    }
 
 
 def write_status(collector: "Collector", *, stopped: bool = False) -> dict[str, Any]:

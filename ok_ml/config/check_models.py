@@ -85,9 +85,11 @@ class DatasetChecks(Frozen):
     columns: Severity = Field(default="block", description="A column or type of a table that is not as declared.")
     data_time: DataTimeCheck = DataTimeCheck()
     product_fall: float = Field(
-        default=4.5, gt=0, description="Score below its band of active users, their reactions, likes, comments or time; a normal "
-        "score, of few numbers, hence lower than the limit of all series."
-    )  # fmt: skip
+        default=4.5,
+        gt=0,
+        description="Score below its band of active users, their reactions, likes, comments or time; a normal "
+        "score, of few numbers, hence lower than the limit of all series.",
+    )
 
     @field_validator("null_share")
     @classmethod

@@ -101,9 +101,12 @@ class ModelStage(Frozen):
     )
     lambda_l2: float = Field(default=0.0, ge=0, description="L2 regularisation of the leaves.")
     folds: int = Field(
-        default=1, ge=1, le=20, description="1: an eighth of the users judges the trees. More: cross-validation by users "
-        "does, and all of them train; for data sets of few lists, where an eighth says little."
-    )  # fmt: skip
+        default=1,
+        ge=1,
+        le=20,
+        description="1: an eighth of the users judges the trees. More: cross-validation by users "
+        "does, and all of them train; for data sets of few lists, where an eighth says little.",
+    )
     num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
 
 
@@ -209,9 +212,11 @@ class OnlineChecks(Frozen):
     """When what the served lists earn has fallen."""
 
     fall: float = Field(
-        default=4.0, gt=0, description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of everybody; "
-        "a normal score, of few numbers, hence lower than the limit of all series."
-    )  # fmt: skip
+        default=4.0,
+        gt=0,
+        description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of everybody; "
+        "a normal score, of few numbers, hence lower than the limit of all series.",
+    )
 
 
 class ChecksConfig(Frozen):

@@ -213,8 +213,9 @@ def module_of_text(text: str, path: Path, what: str, *, sha256: str) -> ModuleTy
         del sys.modules[name]
         raise ConfigError(
             f"{what}: {path.name} fails when it is imported: {type(error).__name__}: {error}",
-            why="nothing of it can be used", remedy=f"mend it; `python {path}` shows the whole traceback",
-        ) from error  # fmt: skip
+            why="nothing of it can be used",
+            remedy=f"mend it; `python {path}` shows the whole traceback",
+        ) from error
     return module
 
 
@@ -350,6 +351,7 @@ def _shown(found: object) -> str:
 
 def _refused(kind: Kind, problem: str) -> ConfigError:
     return ConfigError(
-        f"{kind.key}: {problem}", why="the experiment would run without the code that its YAML names",
+        f"{kind.key}: {problem}",
+        why="the experiment would run without the code that its YAML names",
         remedy=f"name {kind.what} of a file below the project's folder, e.g. ideas/file.py:NAME; see docs/extend.md",
-    )  # fmt: skip
+    )

@@ -145,9 +145,15 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
     if found:
         unreadable.add(("environment", ""))
     return ConfigFiles(
-        tree, kinds["datasets"], kinds["experiments"], overlays, recipes, chosen, (*problems, *wrong, *found),
+        tree,
+        kinds["datasets"],
+        kinds["experiments"],
+        overlays,
+        recipes,
+        chosen,
+        (*problems, *wrong, *found),
         frozenset(unreadable),
-    )  # fmt: skip
+    )
 
 
 def _take_overlays(tree: Tree, key: str, what: str, problems: list[Problem]) -> dict[str, Tree]:

@@ -34,9 +34,11 @@ class Loaded(NamedTuple):
 
 
 def load_project(
-    root: Path | None = None, size: str | None = None, environment: str | None = None,
+    root: Path | None = None,
+    size: str | None = None,
+    environment: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-) -> Project:  # fmt: skip
+) -> Project:
     """Read the whole configuration.
 
     Parameters
@@ -62,9 +64,12 @@ def load_project(
 
 
 def load(
-    root: Path | None = None, size: str | None = None, environment: str | None = None,
-    overrides: Mapping[str, Any] | None = None, change: tuple[str, Path] | None = None,
-) -> Loaded:  # fmt: skip
+    root: Path | None = None,
+    size: str | None = None,
+    environment: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    change: tuple[str, Path] | None = None,
+) -> Loaded:
     """As `load_project`, with the files beside it, from which origins are told.
 
     Parameters

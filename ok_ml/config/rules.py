@@ -122,9 +122,10 @@ def _experiment(name: str, files: ConfigFiles, config: ExperimentConfig, dataset
 def _against_dataset(tree: Tree, config: ExperimentConfig, dataset: DatasetConfig) -> Iterator[Problem]:
     if config.delivery.partitions != dataset.parts:
         yield _at(
-            tree, ("delivery", "partitions"),
+            tree,
+            ("delivery", "partitions"),
             f"expected {dataset.parts}, the parts of dataset {dataset.dataset}, got {config.delivery.partitions}",
-        )  # fmt: skip
+        )
     if dataset.world is not None:
         needed = config.stages.evaluation.days + config.stages.training_set.label_days + 2
         if dataset.world.days < needed:

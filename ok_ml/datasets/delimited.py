@@ -185,9 +185,12 @@ def _parsed(block: TextBlock, header: list[str], columns: list[str], mark: str, 
 @lru_cache(maxsize=64)
 def _conversion(columns: tuple[str, ...]) -> pacsv.ConvertOptions:
     return pacsv.ConvertOptions(
-        include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=True,
-        null_values=[""], check_utf8=False,
-    )  # fmt: skip
+        include_columns=list(columns),
+        column_types=dict.fromkeys(columns, pa.string()),
+        strings_can_be_null=True,
+        null_values=[""],
+        check_utf8=False,
+    )
 
 
 def _keeper(unreadable: list[str]) -> Callable[[Any], str]:

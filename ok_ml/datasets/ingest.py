@@ -71,9 +71,14 @@ def raw_version(config: DatasetConfig, lake: Lake, dt: str, *, root: Path) -> st
 
 
 def ingest_events(
-    config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None,
+    config: DatasetConfig,
+    lake: Lake,
+    dts: Sequence[str],
+    *,
+    root: Path,
+    progress: Progress | None = None,
     sizes: Sizes | None = None,
-) -> list[IngestReport]:  # fmt: skip
+) -> list[IngestReport]:
     """Map the raw events of some partitions and commit them; partitions made from the same input are left alone.
 
     Parameters
@@ -233,9 +238,14 @@ class _Mapped:
 
 
 def _map(
-    config: DatasetConfig, raw: RawTable, lookups: Lookups, rows: RawRows, dts: list[str], known: list[str],
+    config: DatasetConfig,
+    raw: RawTable,
+    lookups: Lookups,
+    rows: RawRows,
+    dts: list[str],
+    known: list[str],
     seen_texts: dict[str, SeenTexts] | None = None,
-) -> _Mapped:  # fmt: skip
+) -> _Mapped:
     """Map raw rows, all of them counted in `dts`; `seen_texts` remembers those of hashed ids from call to call."""
     times = read_times(rows.table, config.events.time, raw.key)
     table, home, first = rows.table, homes(config, times, known), partition_days(known[0], "day")

@@ -280,17 +280,27 @@ class _Rows:
         position, duration = (self._small(name, at, own) for name in (c.POSITION, c.DURATION_MS))
         table = pa.table(
             [
-                users, sources, items, Words(kinds.astype(np.int32), c.EVENT_TYPES).to_arrow(), position,
-                Words(self.content.codes[at], self.content.names).to_arrow(), duration, micros, pa.array(self.parts[at]),
+                users,
+                sources,
+                items,
+                Words(kinds.astype(np.int32), c.EVENT_TYPES).to_arrow(),
+                position,
+                Words(self.content.codes[at], self.content.names).to_arrow(),
+                duration,
+                micros,
+                pa.array(self.parts[at]),
             ],
             schema=EVENT_SCHEMA,
-        )  # fmt: skip
+        )
         return Events(self.partitions[at], table)
 
     def _order(
-        self, at: "NDArray[np.int64]", kinds: "NDArray[np.int8]", own: "NDArray[np.bool_]",
+        self,
+        at: "NDArray[np.int64]",
+        kinds: "NDArray[np.int8]",
+        own: "NDArray[np.bool_]",
         ties: "Sequence[NDArray[np.int64]]" = (),
-    ) -> "NDArray[np.int64]":  # fmt: skip
+    ) -> "NDArray[np.int64]":
         none = np.iinfo(np.int64).min
         numbers = [np.where(own & ~cells.null[at], cells.values[at], none) for cells in self.small.values()]
         rest = [*(tie[at] for tie in ties), *numbers, ranks(self.content)[at], kinds, self.ids[c.ITEM_ID].values[at]]

@@ -100,9 +100,17 @@ def number_markers(ids: "NDArray[np.int64]", counts: "NDArray[np.int64]") -> lis
     """The markers among numbers; one whose neighbours are ids too, and that is no larger than others, is an id like them."""
     found = np.isin(ids, _NUMBERS)
     largest = int(counts[~found].max(initial=0))
-    markers = [Marker((int(value),), int(count), int(count) >= _TIMES_THE_NEXT * max(largest, 1))
-               for value, count in zip(ids[found], counts[found], strict=True)]  # fmt: skip
-    known = set(ids[np.isin(ids, [value + step for value in _NUMBERS for step in (-2, -1, 1, 2) if -(2**63) <= value + step < 2**63])].tolist())  # fmt: skip
+    markers = [
+        Marker((int(value),), int(count), int(count) >= _TIMES_THE_NEXT * max(largest, 1))
+        for value, count in zip(ids[found], counts[found], strict=True)
+    ]
+    known = set(
+        ids[
+            np.isin(
+                ids, [value + step for value in _NUMBERS for step in (-2, -1, 1, 2) if -(2**63) <= value + step < 2**63]
+            )
+        ].tolist()
+    )
     return [one for one in markers if one.certain or not _has_neighbours(int(one.values[0]), known)]
 
 

@@ -13,9 +13,12 @@ _WORD_BITS: Final = 63
 
 
 def canonical_order(
-    partitions: "NDArray[np.int32]", parts: "NDArray[np.int32]", users: "NDArray[np.int64]", micros: "NDArray[np.int64]",
+    partitions: "NDArray[np.int32]",
+    parts: "NDArray[np.int32]",
+    users: "NDArray[np.int64]",
+    micros: "NDArray[np.int64]",
     rest: "list[NDArray[Any]]",
-) -> "NDArray[np.int64]":  # fmt: skip
+) -> "NDArray[np.int64]":
     """Places of the rows in ascending order.
 
     Parameters

@@ -109,23 +109,27 @@ def fault_of(error: OSError, uri: str, key: str) -> OkMlError:
     place = _place(uri)
     if _says(text, _NOT_INSTALLED):
         return EnvironmentFault(
-            f"{key}: {place} cannot be opened: {said}", why="the raw data are there and nowhere else",
+            f"{key}: {place} cannot be opened: {said}",
+            why="the raw data are there and nowhere else",
             remedy="install the library that it names (hdfs needs a Hadoop client and Java), or copy the files to a folder",
-        )  # fmt: skip
+        )
     if _says(text, _REFUSED):
         return EnvironmentFault(
-            f"{key}: {place} refuses the credentials of the environment: {said}", why="nothing can be read without them",
+            f"{key}: {place} refuses the credentials of the environment: {said}",
+            why="nothing can be read without them",
             remedy="export those of an account that may list and read it (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS)",
-        )  # fmt: skip
+        )
     if isinstance(error, FileNotFoundError) or _says(text, _GONE):
         return DataError(
-            f"{key}: there is no {place}: {said}", why="without its raw data the dataset has no partition",
+            f"{key}: there is no {place}: {said}",
+            why="without its raw data the dataset has no partition",
             remedy="correct the bucket and folder of `path`, or put the files there",
-        )  # fmt: skip
+        )
     return ServiceUnavailable(
-        f"{key}: {place} does not answer: {said}", why="what is committed stays as it is; new partitions wait",
+        f"{key}: {place} does not answer: {said}",
+        why="what is committed stays as it is; new partitions wait",
         remedy="look at the network and the endpoint; the same command goes on when it answers again",
-    )  # fmt: skip
+    )
 
 
 def _says(text: str, patterns: tuple[str, ...]) -> bool:
@@ -157,8 +161,9 @@ def _find(uri: str, key: str) -> list[RemoteFile]:
         infos = [info for info in infos if shape.fullmatch(info.path)]
     found = [
         RemoteFile(prefix + info.path, info.path, info.size, info.mtime_ns or None, filesystem)
-        for info in infos if info.type == FileType.File
-    ]  # fmt: skip
+        for info in infos
+        if info.type == FileType.File
+    ]
     return sorted(found, key=lambda file: file.path)
 
 

@@ -112,9 +112,12 @@ def commit_pieces(
             else:
                 pq.write_table(piece.rows, folder / piece.name)
         return lake.commit(
-            folder, rows=sum(piece.rows.num_rows for piece in pieces), data_version=_version_of(pieces), inputs=target.inputs,
+            folder,
+            rows=sum(piece.rows.num_rows for piece in pieces),
+            data_version=_version_of(pieces),
+            inputs=target.inputs,
             details={**details, FILE_HASHES: hashes},
-        )  # fmt: skip
+        )
 
 
 def _version_of(pieces: list[Piece]) -> str:

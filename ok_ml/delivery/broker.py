@@ -90,9 +90,12 @@ class EmbeddedBroker:
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(java, jars)
         self._process = process = GuardedProcess(
-            self._command(java, jars), self.folder / "console.log", utf8_locale(), cwd=self.folder,
+            self._command(java, jars),
+            self.folder / "console.log",
+            utf8_locale(),
+            cwd=self.folder,
             shared=self.folder if is_shared else None,
-        )  # fmt: skip
+        )
         try:
             self._wait(started, timeout_seconds)
         except BaseException:
@@ -127,8 +130,9 @@ class EmbeddedBroker:
         if found is not None and found != self.own_cluster_id:
             raise EnvironmentFault(
                 f"the Kafka that answers at {self.config.bootstrap_servers} is not the one of {self.folder}",
-                why="its topics belong to another project or clone", remedy="stop it, or set another port: kafka.bootstrap_servers",
-            )  # fmt: skip
+                why="its topics belong to another project or clone",
+                remedy="stop it, or set another port: kafka.bootstrap_servers",
+            )
         return found is not None
 
     def stop(self) -> None:
@@ -148,18 +152,28 @@ class EmbeddedBroker:
 
     def _java(self, java: str, jars: KafkaJars, heap_mb: int) -> list[str]:
         return [
-            str(Path(java).absolute()), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={(self.folder / LOG4J).as_uri()}", "-cp", jars.class_path(self.folder),
-        ]  # fmt: skip
+            str(Path(java).absolute()),
+            f"-Xmx{heap_mb}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={(self.folder / LOG4J).as_uri()}",
+            "-cp",
+            jars.class_path(self.folder),
+        ]
 
     def _command(self, java: str, jars: KafkaJars) -> list[str]:
         return [*self._java(java, jars, self.config.heap_mb), "kafka.Kafka", SERVER]
 
     def _format(self, java: str, jars: KafkaJars) -> None:
         command = [
-            *self._java(java, jars, 128), "kafka.tools.StorageTool", "format", f"--cluster-id={self.own_cluster_id}",
-            "-c", SERVER,
-        ]  # fmt: skip
+            *self._java(java, jars, 128),
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={self.own_cluster_id}",
+            "-c",
+            SERVER,
+        ]
         done = subprocess.run(
             command,
             capture_output=True,
@@ -172,8 +186,9 @@ class EmbeddedBroker:
         if done.returncode != 0:
             raise EnvironmentFault(
                 f"Kafka cannot format {self.folder / 'data'}: {(done.stderr or done.stdout).strip()[-300:]}",
-                why="the embedded broker has nowhere to keep its topics", remedy="check that the disk is writable and has space",
-            )  # fmt: skip
+                why="the embedded broker has nowhere to keep its topics",
+                remedy="check that the disk is writable and has space",
+            )
 
     def _wait(self, started: float, timeout_seconds: float) -> None:
         said = started
@@ -182,8 +197,9 @@ class EmbeddedBroker:
             if code is not None:
                 raise EnvironmentFault(
                     f"Kafka ended while starting (exit code {code}). The end of {self._log()}:\n{self._tail()}",
-                    why="predictions cannot be published", remedy="mend the cause named there and start again",
-                )  # fmt: skip
+                    why="predictions cannot be published",
+                    remedy="mend the cause named there and start again",
+                )
             if cluster_id(self.config, 1.0) == self.own_cluster_id:
                 return
             if time.monotonic() - said > _SAY_SECONDS:
@@ -192,8 +208,9 @@ class EmbeddedBroker:
             time.sleep(0.1)
         raise ServiceUnavailable(
             f"Kafka does not answer at {self.config.bootstrap_servers} after {timeout_seconds:.0f} s; the end of {self._log()}:\n{self._tail()}",
-            why="predictions cannot be published", remedy="try again on a less busy machine",
-        )  # fmt: skip
+            why="predictions cannot be published",
+            remedy="try again on a less busy machine",
+        )
 
     def _log(self) -> Path:
         log = self.folder / "server.log"
@@ -222,9 +239,10 @@ def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[Guarde
     if config.mode == "external":
         if cluster_id(config) is None:
             raise ServiceUnavailable(
-                f"no Kafka answers at {config.bootstrap_servers}", why="predictions cannot be published",
+                f"no Kafka answers at {config.bootstrap_servers}",
+                why="predictions cannot be published",
                 remedy="check kafka.bootstrap_servers, or set kafka.mode to embedded",
-            )  # fmt: skip
+            )
         yield None
         return
     broker = EmbeddedBroker(config, state_dir)

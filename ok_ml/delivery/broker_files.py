@@ -83,6 +83,7 @@ def require_free(host: str, port: int, key: str) -> None:
     """Raise EnvironmentFault, naming the holder and the configuration key, if a port is taken."""
     if (error := bind_error(host, port)) is not None:
         raise EnvironmentFault(
-            f"port {port} of {host} is taken by {holder(port)}", why="the embedded Kafka broker cannot listen there",
+            f"port {port} of {host} is taken by {holder(port)}",
+            why="the embedded Kafka broker cannot listen there",
             remedy=f"stop that process, or set another port: {key} in configs/environments/",
-        ) from error  # fmt: skip
+        ) from error

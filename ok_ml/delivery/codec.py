@@ -284,8 +284,9 @@ def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") ->
         users = "without" if is_fallback[np.argmax(wrong)] else "with"
         raise DataError(
             f"a list of a user {users} history has the reason {name!r}",
-            why="the two share a code of 2 bits, told apart by is_fallback", remedy="mend the predictions",
-        )  # fmt: skip
+            why="the two share a code of 2 bits, told apart by is_fallback",
+            remedy="mend the predictions",
+        )
     return np.where(reasons == REASON_SIMILAR, np.uint8(_SHARED_CODE), reasons)
 
 

@@ -44,11 +44,20 @@ class TopicConsumer:
         from confluent_kafka import Consumer
 
         settings: dict[str, Any] = client_settings(config) | {
-            "group.id": group, "enable.partition.eof": ends, "enable.auto.commit": False, "enable.auto.offset.store": False,
-            "auto.offset.reset": "error", "isolation.level": "read_committed", "check.crcs": True, "fetch.wait.max.ms": 100,
-            "fetch.queue.backoff.ms": 20, "queued.max.messages.kbytes": 32 * 1024, "fetch.message.max.bytes": 1 << 20,
-            "allow.auto.create.topics": False, "topic.metadata.refresh.interval.ms": 5000,
-        }  # fmt: skip
+            "group.id": group,
+            "enable.partition.eof": ends,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "check.crcs": True,
+            "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": 20,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "fetch.message.max.bytes": 1 << 20,
+            "allow.auto.create.topics": False,
+            "topic.metadata.refresh.interval.ms": 5000,
+        }
         self._consumer = Consumer(settings, logger=_SILENT, error_cb=self._on_error)
         self.trouble = ""
         self._lost: list[tuple[str, int]] = []

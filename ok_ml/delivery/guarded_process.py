@@ -31,9 +31,14 @@ class GuardedProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, *, cwd: Path | None = None,
+        self,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        cwd: Path | None = None,
         shared: Path | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         read_end, self._write_end = os.pipe()
@@ -41,10 +46,15 @@ class GuardedProcess:
             with log.open("ab") as sink:
                 needed = str(read_end) if shared is None else str(shared.absolute())
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_GUARD), needed, *command], stdin=subprocess.DEVNULL, stdout=sink,
-                    stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=cwd,
-                    pass_fds=(read_end,) if shared is None else (), start_new_session=True,
-                )  # fmt: skip
+                    [sys.executable, "-I", "-S", str(_GUARD), needed, *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    pass_fds=(read_end,) if shared is None else (),
+                    start_new_session=True,
+                )
         except OSError:
             self._release()
             raise

@@ -107,9 +107,10 @@ def from_folder(folder: Path, origin: str) -> KafkaJars:
     ]
     if not core:
         raise EnvironmentFault(
-            f"{origin} says {folder}, which holds no kafka_2.*.jar", why="the embedded broker cannot be started",
+            f"{origin} says {folder}, which holds no kafka_2.*.jar",
+            why="the embedded broker cannot be started",
             remedy=f"point {origin} to Kafka {KAFKA_VERSION}, or unset it to have the jars fetched",
-        )  # fmt: skip
+        )
     version = core[0].stem.split("-", 1)[1]
     if version != KAFKA_VERSION:
         logger.warning(
@@ -141,8 +142,9 @@ def cache_root() -> Path:
     except RuntimeError as error:
         raise EnvironmentFault(
             "this user has no home folder: HOME is unset, and the list of users does not know the user",
-            why="downloads are kept in its cache", remedy="export OK_ML_CACHE=/folder/of/yours",
-        ) from error  # fmt: skip
+            why="downloads are kept in its cache",
+            remedy="export OK_ML_CACHE=/folder/of/yours",
+        ) from error
 
 
 def needs_cache(jars_dir: str | Path | None) -> bool:
@@ -235,17 +237,39 @@ def _ivy(work: Path, java: str) -> list[str]:
     # relative to the folder it works in: brackets of a path would be a part of the pattern
     pattern = "lib/[artifact]-[revision](-[classifier]).[ext]"
     return [
-        java, f"-Duser.home={work}", "-cp", str(ivy), "org.apache.ivy.Main", "-cache", "ivy", "-confs", "default", "-types", "jar", "bundle",
-        "-dependency", "org.apache.kafka", _ARTIFACT, KAFKA_VERSION, "-retrieve", pattern,
-    ]  # fmt: skip
+        java,
+        f"-Duser.home={work}",
+        "-cp",
+        str(ivy),
+        "org.apache.ivy.Main",
+        "-cache",
+        "ivy",
+        "-confs",
+        "default",
+        "-types",
+        "jar",
+        "bundle",
+        "-dependency",
+        "org.apache.kafka",
+        _ARTIFACT,
+        KAFKA_VERSION,
+        "-retrieve",
+        pattern,
+    ]
 
 
 def _mvn(work: Path) -> list[str]:
     (work / "pom.xml").write_text(_POM.format(artifact=_ARTIFACT, version=KAFKA_VERSION))
     return [
-        "mvn", "--batch-mode", "--quiet", "--file", "pom.xml", "dependency:copy-dependencies", "-DincludeScope=runtime",
+        "mvn",
+        "--batch-mode",
+        "--quiet",
+        "--file",
+        "pom.xml",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
         "-DoutputDirectory=lib",
-    ]  # fmt: skip
+    ]
 
 
 def _run(name: str, command: list[str], work: Path) -> str | None:
@@ -254,9 +278,13 @@ def _run(name: str, command: list[str], work: Path) -> str | None:
     log, started = work / f"{name}.log", time.monotonic()
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, cwd=work,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=work,
             env={**os.environ, **utf8_locale()},
-        )  # fmt: skip
+        )
         try:
             _watch(process, work, started)
         finally:

@@ -72,16 +72,22 @@ def _served(store: PredictionStore, experiment: str, generation: int) -> Generat
             f"{experiment} serves {generation_name(current)}, newer than {generation_name(generation)}",
             why="a publication that was overtaken never goes live",
             remedy=f"the next run publishes again by itself: `ok-ml run {experiment}`",
-        )  # fmt: skip
+        )
     return next((manifest for manifest in store.sealed(experiment) if manifest.generation == generation), None)
 
 
 def _report(manifest: GenerationManifest, waited: float) -> LiveReport:
     return LiveReport(
-        generation=manifest.generation, generation_name=manifest.name, model_version=manifest.model_version,
-        predictions=manifest.predictions, sources=manifest.sources, count=manifest.count,
-        counts=tuple(control.count for control in manifest.controls), checksum=manifest.checksum, waited_seconds=waited,
-    )  # fmt: skip
+        generation=manifest.generation,
+        generation_name=manifest.name,
+        model_version=manifest.model_version,
+        predictions=manifest.predictions,
+        sources=manifest.sources,
+        count=manifest.count,
+        counts=tuple(control.count for control in manifest.controls),
+        checksum=manifest.checksum,
+        waited_seconds=waited,
+    )
 
 
 def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> None:
@@ -89,8 +95,9 @@ def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> 
         if refusal["generation"] == generation:
             raise IntegrityError(
                 f"the storage refused generation {generation_name(generation)} of {experiment}: {refusal['reason']}",
-                why="the last good generation is still served", remedy="mend the cause named there, then publish again",
-            )  # fmt: skip
+                why="the last good generation is still served",
+                remedy="mend the cause named there, then publish again",
+            )
 
 
 def _too_late(experiment: str, generation: int, status: dict[str, Any], waited: float) -> Stale | ServiceUnavailable:
@@ -99,8 +106,9 @@ def _too_late(experiment: str, generation: int, status: dict[str, Any], waited: 
         last = f"its last heartbeat is {age:.0f} s old" if status else "it never wrote a heartbeat"
         return ServiceUnavailable(
             f"no materialiser works on {experiment} ({last}); generation {name} is not served after {waited:.0f} s",
-            why="predictions stay in the topic", remedy="start it: `make ui`, or `python -m ok_ml.delivery.materialiser --project .`",
-        )  # fmt: skip
+            why="predictions stay in the topic",
+            remedy="start it: `make ui`, or `python -m ok_ml.delivery.materialiser --project .`",
+        )
     done = next((one["parts_verified"] for one in status["loading"] if one["generation"] == generation), 0)
     return Stale(
         f"generation {name} of {experiment} is not served after {waited:.0f} s: {done} parts are verified, {status['lag']} records to come"

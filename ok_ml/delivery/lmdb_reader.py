@@ -42,9 +42,14 @@ class LmdbSnapshot(Snapshot):
         self.users = 0
         try:
             self._env = lmdb.open(
-                str(folder), readonly=True, create=False, lock=False, max_dbs=self.manifest.parts + 1, readahead=False,
+                str(folder),
+                readonly=True,
+                create=False,
+                lock=False,
+                max_dbs=self.manifest.parts + 1,
+                readahead=False,
                 max_spare_txns=8,
-            )  # fmt: skip
+            )
         except lmdb.Error as error:
             raise GenerationGone from error
         self._databases = [
@@ -209,6 +214,7 @@ def _check_file(data: Path, manifest: GenerationManifest, *, verify: bool) -> No
         problem = f"SHA-256 {digest[:16]}, expected {expected['sha256'][:16]}" if digest != expected["sha256"] else ""
     if problem:
         raise IntegrityError(
-            f"generation {manifest.name} of {manifest.experiment}: {data} has {problem}", why="it was changed after it was sealed",
+            f"generation {manifest.name} of {manifest.experiment}: {data} has {problem}",
+            why="it was changed after it was sealed",
             remedy="roll back to another generation, then publish again",
-        )  # fmt: skip
+        )

@@ -52,9 +52,15 @@ class ExperimentLoader:
     """
 
     def __init__(
-        self, store: PredictionStore, experiment: str, *, signing_key: bytes, keep: int, log_id: str,
+        self,
+        store: PredictionStore,
+        experiment: str,
+        *,
+        signing_key: bytes,
+        keep: int,
+        log_id: str,
         clock: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.store, self.experiment, self.keep, self.log_id, self.clock = store, experiment, keep, log_id, clock
         self._key = signing_key
         self.stages: dict[int, Stage] = {}

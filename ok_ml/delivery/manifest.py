@@ -83,9 +83,10 @@ class GenerationManifest:
             return cls(**{**document, "controls": controls})
         except (KeyError, TypeError) as error:
             raise IntegrityError(
-                f"the manifest of a generation cannot be read: {error}", why="nothing says what its bytes should be",
+                f"the manifest of a generation cannot be read: {error}",
+                why="nothing says what its bytes should be",
                 remedy="roll back to another generation, then publish again",
-            ) from error  # fmt: skip
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -140,9 +140,11 @@ class Materialiser:
         experiment = experiment_of(topic)
         waits_until = self._retry_at.get(topic, (0.0, 0.0))[0]
         return (
-            experiment is not None and topic not in self._followed and self.settings.serves(experiment)
+            experiment is not None
+            and topic not in self._followed
+            and self.settings.serves(experiment)
             and time.monotonic() >= waits_until
-        )  # fmt: skip
+        )
 
     def _follow(self, topic: str, partitions: int, log_id: str) -> None:
         experiment = experiment_of(topic) or ""
@@ -201,15 +203,30 @@ class Materialiser:
         loader = followed.loader
         positions = [loader.positions.get(part, 0) for part in range(followed.partitions)]
         return {
-            "pid": os.getpid(), "host": socket.gethostname(), "updated_at": time.time(), "stopped": stopped,
-            "topic": topic_of(loader.experiment), "lag": sum(self._consumer.lag(followed.topic, p, o) for p, o in enumerate(positions)),
-            "records_per_second": round(followed.rate, 1), "positions": positions, "trouble": self._consumer.trouble,
-            "current": self.store.current(loader.experiment), "last_switch": loader.last_switch, "set_aside": loader.set_aside,
-            "restarted_at_earliest": followed.restarted, "refused": [refusal._asdict() for refusal in loader.refusals.values()],
-            "loading": [{"generation": g, "name": generation_name(g), "parts_verified": len(stage.winners),
-                         "records": sum(t.count for s in stage.parts.values() for t in s.tallies.values())}
-                        for g, stage in sorted(loader.stages.items())],
-        }  # fmt: skip
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "updated_at": time.time(),
+            "stopped": stopped,
+            "topic": topic_of(loader.experiment),
+            "lag": sum(self._consumer.lag(followed.topic, p, o) for p, o in enumerate(positions)),
+            "records_per_second": round(followed.rate, 1),
+            "positions": positions,
+            "trouble": self._consumer.trouble,
+            "current": self.store.current(loader.experiment),
+            "last_switch": loader.last_switch,
+            "set_aside": loader.set_aside,
+            "restarted_at_earliest": followed.restarted,
+            "refused": [refusal._asdict() for refusal in loader.refusals.values()],
+            "loading": [
+                {
+                    "generation": g,
+                    "name": generation_name(g),
+                    "parts_verified": len(stage.winners),
+                    "records": sum(t.count for s in stage.parts.values() for t in s.tallies.values()),
+                }
+                for g, stage in sorted(loader.stages.items())
+            ],
+        }
 
 
 if __name__ == "__main__":

@@ -35,10 +35,17 @@ class PartitionProducer:
         self._failure = ""
         milliseconds = int(timeout_seconds * 1000)
         settings: dict[str, Any] = client_settings(config) | {
-            "enable.idempotence": True, "acks": "all", "partitioner": "consistent_random", "linger.ms": 20, "batch.size": 1 << 19,
-            "queue.buffering.max.messages": 100_000, "queue.buffering.max.kbytes": 32 * 1024, "message.timeout.ms": milliseconds,
-            "request.timeout.ms": min(milliseconds, 30_000), "on_delivery": self._delivered,
-        }  # fmt: skip
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "consistent_random",
+            "linger.ms": 20,
+            "batch.size": 1 << 19,
+            "queue.buffering.max.messages": 100_000,
+            "queue.buffering.max.kbytes": 32 * 1024,
+            "message.timeout.ms": milliseconds,
+            "request.timeout.ms": min(milliseconds, 30_000),
+            "on_delivery": self._delivered,
+        }
         self._producer = Producer(settings, logger=_SILENT)
 
     def send(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:

@@ -21,7 +21,7 @@ from ok_ml.delivery.codec import (
     encode_predictions,
     keys_of,
     prediction_bytes,
-)  # fmt: skip
+)
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
 from ok_ml.delivery.producer import PartitionProducer
 from ok_ml.delivery.topics import create_topic, require_listening, topic_of
@@ -95,9 +95,14 @@ class PartReceipt:
 
 
 def publish_part(
-    publication: Publication, part: int, predictions: "pa.Table", catalogue: "pa.Table", fallback: "pa.Table",
-    *, attempt: str | None = None,
-) -> PartReceipt:  # fmt: skip
+    publication: Publication,
+    part: int,
+    predictions: "pa.Table",
+    catalogue: "pa.Table",
+    fallback: "pa.Table",
+    *,
+    attempt: str | None = None,
+) -> PartReceipt:
     """Write one part: predictions and sources ascending by key, the fallback list, then the signed control record.
 
     Parameters
@@ -121,8 +126,19 @@ def publish_part(
     started = time.monotonic()
     require_listening(publication.kafka)
     attempt = attempt or uuid.uuid4().hex
-    control = Control(publication.experiment, publication.generation, part, publication.parts, attempt, publication.model_version,
-                      0, 0, 0, hex_checksum(0), publication.details)  # fmt: skip
+    control = Control(
+        publication.experiment,
+        publication.generation,
+        part,
+        publication.parts,
+        attempt,
+        publication.model_version,
+        0,
+        0,
+        0,
+        hex_checksum(0),
+        publication.details,
+    )
     records = _Records()
     producer = PartitionProducer(publication.kafka, publication.topic, part, publication.timeout_seconds)
     try:
@@ -131,14 +147,29 @@ def publish_part(
             producer.send(keys, values)
         producer.finish()
         sources = records.count - predictions.num_rows - 1
-        control = Control(**{**asdict(control), "count": records.count, "predictions": predictions.num_rows,
-                             "sources": sources, "checksum": hex_checksum(records.total)})  # fmt: skip
+        control = Control(
+            **{
+                **asdict(control),
+                "count": records.count,
+                "predictions": predictions.num_rows,
+                "sources": sources,
+                "checksum": hex_checksum(records.total),
+            }
+        )
         producer.send([CONTROL_KEY], [seal_control(control, publication.signing_key)])
         producer.finish()
     finally:
         producer.close()
-    return PartReceipt(part, records.count, predictions.num_rows, sources, control.checksum, attempt, records.bytes,
-                       time.monotonic() - started)  # fmt: skip
+    return PartReceipt(
+        part,
+        records.count,
+        predictions.num_rows,
+        sources,
+        control.checksum,
+        attempt,
+        records.bytes,
+        time.monotonic() - started,
+    )
 
 
 def prepare_topic(publication: Publication, rows: int, top_n: int = 100) -> bool:
@@ -156,9 +187,14 @@ def prepare_topic(publication: Publication, rows: int, top_n: int = 100) -> bool
 
 
 def publish_generation(
-    publication: Publication, load: "Callable[[int], pa.Table]", catalogue: "pa.Table", fallback: "pa.Table",
-    *, threads: int | None = None, progress: Callable[[int, int], None] | None = None,
-) -> list[PartReceipt]:  # fmt: skip
+    publication: Publication,
+    load: "Callable[[int], pa.Table]",
+    catalogue: "pa.Table",
+    fallback: "pa.Table",
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[PartReceipt]:
     """Publish every part in this process, several at once.
 
     Parameters
@@ -210,10 +246,18 @@ def receipts_table(receipts: Sequence[PartReceipt]) -> "pa.Table":
     """Receipts as an Arrow table of the columns of RECEIPT_DDL."""
     import pyarrow as pa
 
-    schema = pa.schema({
-        "part": pa.int32(), "count": pa.int64(), "predictions": pa.int64(), "sources": pa.int64(), "checksum": pa.string(),
-        "attempt": pa.string(), "bytes": pa.int64(), "seconds": pa.float64(),
-    })  # fmt: skip
+    schema = pa.schema(
+        {
+            "part": pa.int32(),
+            "count": pa.int64(),
+            "predictions": pa.int64(),
+            "sources": pa.int64(),
+            "checksum": pa.string(),
+            "attempt": pa.string(),
+            "bytes": pa.int64(),
+            "seconds": pa.float64(),
+        }
+    )
     return pa.Table.from_pylist([asdict(receipt) for receipt in receipts], schema=schema)
 
 
@@ -274,8 +318,9 @@ def _ascending(rows: "pa.Table", column: str, control: Control) -> tuple[list[by
     if strangers:
         raise DataError(
             f"{strangers} of {len(keys)} {column} do not belong to part {control.part} of {control.parts}",
-            why="readers would look for them in another part", remedy="write the predictions with ok_ml.hashing.part_of",
-        )  # fmt: skip
+            why="readers would look for them in another part",
+            remedy="write the predictions with ok_ml.hashing.part_of",
+        )
     return ordered, rows.take(np.array(order, np.int64))  # of a part without users there is no type to guess
 
 

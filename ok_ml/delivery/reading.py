@@ -35,9 +35,10 @@ def checked_value(stored_key: bytes, stored: bytes) -> bytes:
     value = stored[:-HASH_BYTES]
     if xxhash.xxh3_64_digest(stored_key[1:] + value) != stored[-HASH_BYTES:]:
         raise IntegrityError(
-            f"the stored value of key {stored_key[1:].hex()} does not match its checksum", why="a damaged list would be served",
+            f"the stored value of key {stored_key[1:].hex()} does not match its checksum",
+            why="a damaged list would be served",
             remedy="roll back to another generation, check the disk, then publish again",
-        )  # fmt: skip
+        )
     return value
 
 
@@ -111,8 +112,9 @@ class Reader(ABC):
                 if attempt + 1 == _ATTEMPTS:
                     raise ServiceUnavailable(
                         f"the current generation of {self.experiment} vanished {_ATTEMPTS} times while it was opened",
-                        why="no answer can be whole", remedy="try again; if it stays so, look at the materialiser's log, or roll back",
-                    ) from error  # fmt: skip
+                        why="no answer can be whole",
+                        remedy="try again; if it stays so, look at the materialiser's log, or roll back",
+                    ) from error
         raise AssertionError("not reached")
 
 
@@ -134,8 +136,10 @@ class Snapshot(ABC):
         keys = [key_of(entity) for entity in entities]
         wanted = [(part_of_one(key, parts), _PREDICTION + key) for key in keys]
         found = self.lookup(wanted)
-        lists = [None if stored is None else decode_prediction(checked_value(key, stored))
-                 for (_, key), stored in zip(wanted, found, strict=True)]  # fmt: skip
+        lists = [
+            None if stored is None else decode_prediction(checked_value(key, stored))
+            for (_, key), stored in zip(wanted, found, strict=True)
+        ]
         fallback = self.fallback()
         names = (
             self.names({int(s) for one in (*lists, fallback) if one is not None for s in one.source_ids})
@@ -150,9 +154,10 @@ class Snapshot(ABC):
             stored = self.lookup([(0, _FALLBACK)])[0]
             if stored is None:
                 raise IntegrityError(
-                    f"generation {self.manifest.name} has no fallback list", why="unknown users would get no answer",
+                    f"generation {self.manifest.name} has no fallback list",
+                    why="unknown users would get no answer",
                     remedy="roll back to another generation, then publish again",
-                )  # fmt: skip
+                )
             self._fallback = decode_prediction(checked_value(_FALLBACK, stored))
         return self._fallback
 

@@ -25,14 +25,16 @@ def answering() -> Iterator[None]:
         yield
     except redis.exceptions.OutOfMemoryError as error:
         raise EnvironmentFault(
-            f"the storage has no memory left ({error})", why="a generation that is not whole is never served; the last good one still is",
+            f"the storage has no memory left ({error})",
+            why="a generation that is not whole is never served; the last good one still is",
             remedy="raise maxmemory or keep fewer generations, then publish again",
-        ) from error  # fmt: skip
+        ) from error
     except redis.exceptions.RedisError as error:
         raise ServiceUnavailable(
-            f"the storage does not answer as it should ({type(error).__name__}: {error})", why="predictions cannot be stored or served",
+            f"the storage does not answer as it should ({type(error).__name__}: {error})",
+            why="predictions cannot be stored or served",
             remedy="check storage.url and its password, and that the server is up",
-        ) from error  # fmt: skip
+        ) from error
 
 
 class RedisSnapshot(Snapshot):

@@ -211,8 +211,9 @@ class RedisStore(PredictionStore):
                 if time.monotonic() > deadline:
                     raise ServiceUnavailable(
                         f"another process holds the lock of {experiment} for more than {_LOCK_WAIT_SECONDS:.0f} s",
-                        why="two switches at once could lose one", remedy=f"try again; it ends by itself after {_LOCK_SECONDS} s",
-                    )  # fmt: skip
+                        why="two switches at once could lose one",
+                        remedy=f"try again; it ends by itself after {_LOCK_SECONDS} s",
+                    )
                 time.sleep(0.02)
         try:
             yield
@@ -247,8 +248,9 @@ class RedisStore(PredictionStore):
         if policies != {"noeviction"}:
             raise EnvironmentFault(
                 f"the storage at {self._url} has maxmemory-policy {', '.join(sorted(policies))}, expected noeviction",
-                why="predictions would vanish without an error", remedy="set maxmemory-policy noeviction on the server",
-            )  # fmt: skip
+                why="predictions would vanish without an error",
+                remedy="set maxmemory-policy noeviction on the server",
+            )
         self._is_checked = True
 
 

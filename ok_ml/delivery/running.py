@@ -71,9 +71,11 @@ def ensure_materialiser(settings: DeliverySettings, log: Path | None = None) -> 
         It ended while starting; says the end of its log.
     """
     with shared(
-        settings.folder, answers=lambda: is_running(settings), start=lambda: _start(settings, log or settings.folder / "log"),
+        settings.folder,
+        answers=lambda: is_running(settings),
+        start=lambda: _start(settings, log or settings.folder / "log"),
         start_seconds=START_SECONDS,
-    ) as started:  # fmt: skip
+    ) as started:
         yield started
 
 
@@ -97,8 +99,9 @@ def _wait(child: GuardedProcess, settings: DeliverySettings) -> None:
         if child.exit_code() is not None or time.monotonic() > deadline:
             raise ServiceUnavailable(
                 f"the materialiser does not start (exit code {child.exit_code()}); the end of {child.log}:\n{child.tail()}",
-                why="nothing that is published would be served", remedy="mend the cause named there and start again",
-            )  # fmt: skip
+                why="nothing that is published would be served",
+                remedy="mend the cause named there and start again",
+            )
         time.sleep(0.05)
 
 
@@ -110,8 +113,9 @@ def _alone(folder: Path) -> Iterator[None]:
             handle.seek(0)
             raise EnvironmentFault(
                 f"a materialiser (pid {handle.read().strip() or 'unknown'}) is already at work on {folder.parent}",
-                why="two of them would stage the same records", remedy="use that one, or stop it first",
-            )  # fmt: skip
+                why="two of them would stage the same records",
+                remedy="use that one, or stop it first",
+            )
         handle.seek(0)
         handle.truncate()
         handle.write(str(os.getpid()))

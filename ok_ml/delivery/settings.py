@@ -35,10 +35,13 @@ class DeliverySettings(Frozen):
         """The settings of a project."""
         environment = project.environment
         return cls(
-            root=project.root, state_dir=project.state_dir, kafka=environment.kafka, storage=environment.storage,
+            root=project.root,
+            state_dir=project.state_dir,
+            kafka=environment.kafka,
+            storage=environment.storage,
             signing_key_env=environment.signing_key_env,
             keep_generations={name: one.delivery.keep_generations for name, one in project.experiments.items()},
-        )  # fmt: skip
+        )
 
     def serves(self, experiment: str) -> bool:
         """Whether its topic is consumed: on a broker of our own every one is, on a shared one those of the configuration."""

@@ -98,8 +98,9 @@ class StagedGeneration(ABC):
             raise IntegrityError(
                 f"part {control.part} of generation {generation_name(self.generation)}: stored {count} records with checksum"
                 f" {hex_checksum(total)}, published {control.count} with {control.checksum}",
-                why="some users would get damaged lists or none", remedy="check disk or memory limits of the storage, then publish again",
-            )  # fmt: skip
+                why="some users would get damaged lists or none",
+                remedy="check disk or memory limits of the storage, then publish again",
+            )
 
 
 class PredictionStore(ABC):
@@ -220,8 +221,9 @@ class PredictionStore(ABC):
                 kept = ", ".join(generation_name(generation) for generation in older) or "none"
                 raise UsageError(
                     f"{experiment} cannot be rolled back{f' to {generation_name(target)}' if target else ''}; older generations: {kept}",
-                    why="only a verified generation that is still kept can be served", remedy="publish a new generation",
-                )  # fmt: skip
+                    why="only a verified generation that is still kept can be served",
+                    remedy="publish a new generation",
+                )
             newer = [generation for generation in sealed if generation > target]
             self._switch(experiment, target, "rolled back", withdraw=newer, restore=[target])
             return target
@@ -249,9 +251,10 @@ class PredictionStore(ABC):
         sealed = {manifest.generation for manifest in self.sealed(experiment)}
         if generation not in sealed:
             raise UsageError(
-                f"{experiment} has no sealed generation {generation_name(generation)}", why="only a verified generation can be served",
+                f"{experiment} has no sealed generation {generation_name(generation)}",
+                why="only a verified generation can be served",
                 remedy="choose one of the listed generations",
-            )  # fmt: skip
+            )
         history, current = self._history(experiment), self.current(experiment)
         history["withdrawn"] = sorted(((set(history["withdrawn"]) | set(withdraw)) - set(restore)) & sealed)
         history["newest"] = max(history["newest"], generation)
@@ -284,15 +287,17 @@ def open_store(config: StorageConfig, root: str | Path = ".") -> PredictionStore
     path = BACKENDS.get(config.backend)
     if path is None:
         raise ConfigError(
-            f"storage.backend is {config.backend!r}; known: {', '.join(BACKENDS)}", why="predictions have nowhere to go",
+            f"storage.backend is {config.backend!r}; known: {', '.join(BACKENDS)}",
+            why="predictions have nowhere to go",
             remedy="use a known short name, or register a backend in ok_ml.delivery.storage.BACKENDS",
-        )  # fmt: skip
+        )
     module, name = path.rsplit(".", 1)
     try:
         make: Callable[[StorageConfig, Path], PredictionStore] = getattr(import_module(module), name)
         return make(config, Path(root))
     except ModuleNotFoundError as error:
         raise EnvironmentFault(
-            f"storage backend {config.backend} needs the package {error.name}", why="predictions cannot be stored or served",
+            f"storage backend {config.backend} needs the package {error.name}",
+            why="predictions cannot be stored or served",
             remedy=f"pip install 'ok-ml[{config.backend}]'",
-        ) from error  # fmt: skip
+        ) from error

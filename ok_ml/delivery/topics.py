@@ -50,9 +50,10 @@ def client_settings(config: KafkaConfig) -> dict[str, Any]:
 def unavailable(config: KafkaConfig, problem: str) -> ServiceUnavailable:
     """The one message about a broker that does not answer."""
     remedy = (
-        "start it with `make ui`, or let `ok-ml run` start its own" if config.mode == "embedded"
+        "start it with `make ui`, or let `ok-ml run` start its own"
+        if config.mode == "embedded"
         else "check kafka.bootstrap_servers and the security settings, and that the cluster is up"
-    )  # fmt: skip
+    )
     return ServiceUnavailable(
         f"Kafka at {config.bootstrap_servers} {problem}",
         why="predictions cannot be published or taken into the storage",
@@ -110,7 +111,7 @@ def topic_ids(config: KafkaConfig, topics: list[str], timeout_seconds: float = 1
 
 def create_topic(
     config: KafkaConfig, topic: str, partitions: int, *, part_bytes: int = 0, timeout_seconds: float = 15.0
-) -> bool:  # fmt: skip
+) -> bool:
     """Make a topic with explicit settings, if it does not exist; returns whether it was made.
 
     Parameters
@@ -142,9 +143,12 @@ def create_topic(
 def _topic_settings(part_bytes: int) -> dict[str, str]:
     kept = max(_MIN_RETENTION_BYTES, _GENERATIONS_KEPT * part_bytes)
     return {
-        "cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "retention.bytes": str(kept),
-        "segment.bytes": str(_SEGMENT_BYTES), "message.timestamp.type": "CreateTime",
-    }  # fmt: skip
+        "cleanup.policy": "delete",
+        "retention.ms": str(RETENTION_MS),
+        "retention.bytes": str(kept),
+        "segment.bytes": str(_SEGMENT_BYTES),
+        "message.timestamp.type": "CreateTime",
+    }
 
 
 def _create(config: KafkaConfig, topic: str, partitions: int, settings: dict[str, str], timeout_seconds: float) -> None:

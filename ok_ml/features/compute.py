@@ -42,10 +42,18 @@ _WRITTEN: Final = pa.schema(
 
 
 def compute_features(
-    spark: "SparkSession | None", lake: Lake, *, scope: str, dataset: DatasetConfig,
-    stage: FeaturesStage, dts: Sequence[str], inputs_for: Inputs, tables: Sequence[str] = TABLES,
-    features: tuple[Feature, ...] = FEATURES, leave_out: Collection[str] = (),
-) -> dict[str, list[Manifest]]:  # fmt: skip
+    spark: "SparkSession | None",
+    lake: Lake,
+    *,
+    scope: str,
+    dataset: DatasetConfig,
+    stage: FeaturesStage,
+    dts: Sequence[str],
+    inputs_for: Inputs,
+    tables: Sequence[str] = TABLES,
+    features: tuple[Feature, ...] = FEATURES,
+    leave_out: Collection[str] = (),
+) -> dict[str, list[Manifest]]:
     """Compute the features of some days and commit them, every table of a day by its own manifest.
 
     Features of day D use events of partitions up to D and the snapshots of D, nothing else.
@@ -113,8 +121,10 @@ def _write_tables(spark: "SparkSession | None", lake: Lake, plan: Plan) -> pa.Ta
         if c.SOURCE_FEATURES in wanted or needs_friends:
             total = _total_share(spark, plan, scratch)
             if c.SOURCE_FEATURES in wanted:
-                written += [_write(Path(target.folders[c.SOURCE_FEATURES]), "all.parquet", target.dt, c.SOURCE_FEATURES, rows)
-                            for target, rows in source_tables(plan, total)]  # fmt: skip
+                written += [
+                    _write(Path(target.folders[c.SOURCE_FEATURES]), "all.parquet", target.dt, c.SOURCE_FEATURES, rows)
+                    for target, rows in source_tables(plan, total)
+                ]
             if needs_friends:
                 plan = _with_social(plan, total, scratch)
         if wanted - {c.SOURCE_FEATURES}:

@@ -30,9 +30,10 @@ def features_of_stage(stage: FeaturesStage, root: Path) -> tuple[Feature, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(
-            f"{KIND.key}: the feature {', '.join(twice)} is declared twice", why="the ranker tells its columns apart by name",
+            f"{KIND.key}: the feature {', '.join(twice)} is declared twice",
+            why="the ranker tells its columns apart by name",
             remedy="give each feature a name of its own",
-        )  # fmt: skip
+        )
     return (*FEATURES, *extra)
 
 
@@ -43,9 +44,10 @@ def declared(named: str, root: Path) -> tuple[Feature, ...]:
     faults = [fault for feature in features for fault in _faults(feature)] if features else ["an empty tuple"]
     if faults:
         raise ConfigError(
-            f"{KIND.key}: {named}: {'; '.join(faults)}", why="it would be computed wrongly, or not at all",
+            f"{KIND.key}: {named}: {'; '.join(faults)}",
+            why="it would be computed wrongly, or not at all",
             remedy="declare it as those in ok_ml/features/user_features.py; docs/extend.md has an example",
-        )  # fmt: skip
+        )
     return features
 
 

@@ -68,9 +68,16 @@ class Leak:
 
 
 def find_leaks(
-    lake: Lake, scratch: Path, *, dataset_scope: str, dataset: DatasetConfig, stage: FeaturesStage, dt: str,
-    features: tuple[Feature, ...] = FEATURES, spark: "SparkSession | None" = None,
-) -> list[Leak]:  # fmt: skip
+    lake: Lake,
+    scratch: Path,
+    *,
+    dataset_scope: str,
+    dataset: DatasetConfig,
+    stage: FeaturesStage,
+    dt: str,
+    features: tuple[Feature, ...] = FEATURES,
+    spark: "SparkSession | None" = None,
+) -> list[Leak]:
     """Every feature of day `dt` that the committed days after it change; empty if none does.
 
     Parameters
@@ -95,9 +102,15 @@ def find_leaks(
     _copy(lake, lakes["changed"], dataset_scope, future, change=True)
     for name, copy in lakes.items():
         compute_features(
-            spark, copy, scope=_SCOPE, dataset=dataset, stage=stage, features=features,
-            dts=[dt] if name == "truncated" else [dt, *future], inputs_for=lambda _dt, _table: {},
-        )  # fmt: skip
+            spark,
+            copy,
+            scope=_SCOPE,
+            dataset=dataset,
+            stage=stage,
+            features=features,
+            dts=[dt] if name == "truncated" else [dt, *future],
+            inputs_for=lambda _dt, _table: {},
+        )
     return [leak for table in _KEYS for leak in _differences(lakes, table, dt, features)]
 
 
@@ -140,9 +153,11 @@ def _differences(lakes: dict[str, Lake], table: str, dt: str, features: tuple[Fe
     absent = {feature.name: feature.absent for feature in features} | {SHARE: 0.0}
     found: dict[str, Leak] = {}
     for when, other in ((_TRUNCATED, "truncated"), (_CHANGED, "changed")):
-        both = rows["whole"].join(rows[other], keys, join_type="full outer", right_suffix=".other").sort_by(
-            [(key, "ascending") for key in keys]
-        )  # fmt: skip
+        both = (
+            rows["whole"]
+            .join(rows[other], keys, join_type="full outer", right_suffix=".other")
+            .sort_by([(key, "ascending") for key in keys])
+        )
         for name in (name for name in rows["whole"].column_names if name not in (*keys, c.PART)):
             left = pc.fill_null(both[name], absent[name]).to_numpy()
             right = pc.fill_null(both[f"{name}.other"], absent[name]).to_numpy()

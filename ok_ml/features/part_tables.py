@@ -103,10 +103,13 @@ class PartDay:
         """Read what is of this part, and what is of everybody."""
         own = {table: files_of_part(files, part) for table, files in target.snapshots.items()}
         return cls(
-            target, read_users(own[c.USERS]), read_sources(target.snapshots[c.SOURCES]),
-            read_links(own[c.SUBSCRIPTIONS], c.SOURCE_ID), read_links(own[c.FRIENDS], c.FRIEND_ID),
+            target,
+            read_users(own[c.USERS]),
+            read_sources(target.snapshots[c.SOURCES]),
+            read_links(own[c.SUBSCRIPTIONS], c.SOURCE_ID),
+            read_links(own[c.FRIENDS], c.FRIEND_ID),
             Social.load(Path(plan.social) / target.dt) if plan.social else None,
-        )  # fmt: skip
+        )
 
 
 def part_tables(plan: Plan, part: int) -> Iterator[tuple[TargetDay, str, pa.Table]]:
@@ -136,10 +139,18 @@ def user_frame(plan: Plan, day: PartDay, log: NumberedLog) -> "tuple[NDArray[np.
     row = np.full(len(log.user_ids), NONE, np.int64)
     row[seen] = place_of(ids, log.user_ids[seen])
     frame = UserFrame(
-        log.cells, row[log.user], len(ids), day.target.day, plan.windows, columns=_user_columns(day, ids),
-        source=log.source, hour=log.log.hour, topic=day.sources.topic_of(log.source_ids)[log.source],
-        subscribed=log.linked(day.subscriptions), topics=len(day.sources.topics),
-    )  # fmt: skip
+        log.cells,
+        row[log.user],
+        len(ids),
+        day.target.day,
+        plan.windows,
+        columns=_user_columns(day, ids),
+        source=log.source,
+        hour=log.log.hour,
+        topic=day.sources.topic_of(log.source_ids)[log.source],
+        subscribed=log.linked(day.subscriptions),
+        topics=len(day.sources.topics),
+    )
     return ids, frame
 
 
@@ -156,9 +167,11 @@ def _user_columns(day: PartDay, ids: "NDArray[np.int64]") -> "dict[str, NDArray[
             ),
         }
     return {
-        frames.FRIENDS: friends.count(ids), frames.SUBSCRIPTIONS: day.subscriptions.count(ids),
-        frames.REGISTERED_DAY: day.users.since(ids), **of_friends,
-    }  # fmt: skip
+        frames.FRIENDS: friends.count(ids),
+        frames.SUBSCRIPTIONS: day.subscriptions.count(ids),
+        frames.REGISTERED_DAY: day.users.since(ids),
+        **of_friends,
+    }
 
 
 def user_table(plan: Plan, part: int, user_ids: "NDArray[np.int64]", frame: UserFrame) -> pa.Table:
@@ -172,10 +185,14 @@ def topic_table(part: int, user_ids: "NDArray[np.int64]", frame: UserFrame, topi
     user, topic = np.nonzero(weights)
     shares = weights[user, topic] / weights.sum(axis=1)[user]
     names = pa.array(topics, pa.string()).take(pa.array(topic))
-    return pa.table({
-        c.USER_ID: pa.array(user_ids[user]), c.PART: pa.array(_constant(part, len(user))), c.TOPIC: names,
-        SHARE: pa.array(shares.astype(np.float32)),
-    })  # fmt: skip
+    return pa.table(
+        {
+            c.USER_ID: pa.array(user_ids[user]),
+            c.PART: pa.array(_constant(part, len(user))),
+            c.TOPIC: names,
+            SHARE: pa.array(shares.astype(np.float32)),
+        }
+    )
 
 
 def pair_table(plan: Plan, day: PartDay, log: NumberedLog, part: int) -> pa.Table:

@@ -87,8 +87,10 @@ def read_files(files: Sequence[str], columns: dict[str, "pa.DataType"]) -> "pa.T
     tables = []
     for name in files:
         rows = pq.ParquetFile(name).read(use_threads=False)
-        known = [rows[column].cast(kind) if column in rows.column_names else pa.nulls(rows.num_rows, kind)
-                 for column, kind in columns.items()]  # fmt: skip
+        known = [
+            rows[column].cast(kind) if column in rows.column_names else pa.nulls(rows.num_rows, kind)
+            for column, kind in columns.items()
+        ]
         tables.append(pa.table(known, names=list(columns)))
     return pa.concat_tables(tables) if tables else pa.schema(list(columns.items())).empty_table()
 
@@ -99,9 +101,13 @@ def windows_of(stage: FeaturesStage) -> dict[str, int]:
 
 
 def make_plan(
-    lake: Lake, dataset: DatasetConfig, stage: FeaturesStage, folders: Mapping[str, Mapping[str, str]],
-    features: tuple[Feature, ...], leave_out: Collection[str] = (),
-) -> Plan:  # fmt: skip
+    lake: Lake,
+    dataset: DatasetConfig,
+    stage: FeaturesStage,
+    folders: Mapping[str, Mapping[str, str]],
+    features: tuple[Feature, ...],
+    leave_out: Collection[str] = (),
+) -> Plan:
     """Resolve the files of every partition that the target days look back on, and nothing else.
 
     Parameters

@@ -54,14 +54,20 @@ def describe(entity: Entity | None = None, features: tuple[Feature, ...] = FEATU
     """One row a feature for people to read, of one entity or of all."""
     return [
         {
-            "feature": feature.name, "entity": feature.entity, "family": feature.family,
-            "description": feature.description, "unit": feature.unit, "window": feature.window or "snapshot",
-            "absent": feature.absent, "range": f"{_shown(feature.range[0])} .. {_shown(feature.range[1])}",
-            "owner": feature.owner, "judged": f"{feature.judged}: {feature.why}" if feature.why else feature.judged,
+            "feature": feature.name,
+            "entity": feature.entity,
+            "family": feature.family,
+            "description": feature.description,
+            "unit": feature.unit,
+            "window": feature.window or "snapshot",
+            "absent": feature.absent,
+            "range": f"{_shown(feature.range[0])} .. {_shown(feature.range[1])}",
+            "owner": feature.owner,
+            "judged": f"{feature.judged}: {feature.why}" if feature.why else feature.judged,
         }
         for feature in features
         if entity in (None, feature.entity)
-    ]  # fmt: skip
+    ]
 
 
 def _shown(bound: float | None) -> str:

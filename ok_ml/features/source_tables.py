@@ -56,8 +56,12 @@ class Share:
     def load(cls, path: Path) -> "Share":
         """Read what `save` wrote."""
         with np.load(path) as arrays:
-            return cls(*(Sums(*(arrays[f"{name}.{field}"] for field in Sums.__dataclass_fields__))
-                         for name in cls.__dataclass_fields__))  # fmt: skip
+            return cls(
+                *(
+                    Sums(*(arrays[f"{name}.{field}"] for field in Sums.__dataclass_fields__))
+                    for name in cls.__dataclass_fields__
+                )
+            )
 
 
 def total_share(shares: Sequence[Share]) -> Share:
@@ -134,9 +138,10 @@ def source_tables(plan: Plan, total: Share) -> Iterator[tuple[TargetDay, pa.Tabl
         ids = ascending(np.concatenate([snapshot.ids, daily.ids[inside]]))
         topic, counts = snapshot.topic_of(ids), total.counts.of_day(target.day).of_ids(ids)
         columns = {
-            frames.CREATED_DAY: snapshot.since(ids), frames.TOPIC: np.where(topic < 0, np.nan, topic),
+            frames.CREATED_DAY: snapshot.since(ids),
+            frames.TOPIC: np.where(topic < 0, np.nan, topic),
             **{name: counts[:, i].astype(np.float64) for i, name in enumerate(COUNTS)},
-        }  # fmt: skip
+        }
         frame = Frame(cells, place_of(ids, daily.ids), len(ids), target.day, plan.windows, columns=columns)
         yield target, feature_table({c.SOURCE_ID: ids}, plan.features_of("source"), frame)
 

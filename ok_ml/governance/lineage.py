@@ -109,10 +109,18 @@ def collect_lineage(
     if dirty is False and not all(is_tracked(root, path) for path in files):
         dirty = True
     return Lineage(
-        git_commit=commit, git_dirty=dirty, config_hash=config_hash, dataset_versions=dict(dataset_versions),
-        dagster_run_id=dagster_run_id, seed=seed, threads=threads, lock_hash=lock, machine=machine(),
-        extensions=dict(extensions or {}), code_hash=code,
-    )  # fmt: skip
+        git_commit=commit,
+        git_dirty=dirty,
+        config_hash=config_hash,
+        dataset_versions=dict(dataset_versions),
+        dagster_run_id=dagster_run_id,
+        seed=seed,
+        threads=threads,
+        lock_hash=lock,
+        machine=machine(),
+        extensions=dict(extensions or {}),
+        code_hash=code,
+    )
 
 
 def require_provenance(root: Path, *, strict: bool) -> str:
@@ -219,9 +227,13 @@ def machine() -> dict[str, Any]:
         for library in threadpool_info()
     ]
     return {
-        "processor": platform.machine(), "cpu_count": os.cpu_count(), "cpu_features": list(built["SIMD Extensions"]["found"]),
-        "libraries": libraries, "python": platform.python_version(), "numpy": np.__version__,
-    }  # fmt: skip
+        "processor": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "cpu_features": list(built["SIMD Extensions"]["found"]),
+        "libraries": libraries,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
 
 
 def hash_of(document: Mapping[str, Any]) -> str:

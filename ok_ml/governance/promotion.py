@@ -92,14 +92,19 @@ class PromotionRecord:
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
                 f"this is not a promotion record: {type(error).__name__}: {error}",
-                why="production serves only what a record vouches for", remedy="promote the model again",
-            ) from error  # fmt: skip
+                why="production serves only what a record vouches for",
+                remedy="promote the model again",
+            ) from error
 
 
 def decide(
-    gate: GateConfig, challenger: Mapping[str, float], champion: Mapping[str, float] | None, popularity: Mapping[str, float],
-    *, difference: PairedDifference | None = None,
-) -> Decision:  # fmt: skip
+    gate: GateConfig,
+    challenger: Mapping[str, float],
+    champion: Mapping[str, float] | None,
+    popularity: Mapping[str, float],
+    *,
+    difference: PairedDifference | None = None,
+) -> Decision:
     """Whether a challenger may become the champion.
 
     Parameters
@@ -182,8 +187,9 @@ def verify(
     if experiment is not None and record.experiment != experiment:
         raise GateRefused(
             f"the promotion record is of experiment {record.experiment}, expected {experiment}",
-            why="a model would serve users that it was not judged on", remedy=f"promote a model of {experiment}",
-        )  # fmt: skip
+            why="a model would serve users that it was not judged on",
+            remedy=f"promote a model of {experiment}",
+        )
     _require_allowed(record, require_clean_tree=require_clean_tree)
 
 
@@ -192,8 +198,9 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
     if not record.decision.promote:
         raise GateRefused(
             f"{what} was refused by the gate: {'; '.join(record.decision.reasons)}",
-            why="users would get worse recommendations than today", remedy="look at the evaluation of the run; change the model",
-        )  # fmt: skip
+            why="users would get worse recommendations than today",
+            remedy="look at the evaluation of the run; change the model",
+        )
     missing = record.lineage.missing() + [
         name for name in ("model_version", "model_sha256") if not getattr(record, name)
     ]
@@ -206,8 +213,9 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
     if require_clean_tree and record.lineage.git_dirty is not False:
         raise GateRefused(
             f"{what} was trained from commit {record.lineage.git_commit[:12]} with uncommitted changes",
-            why="the commit does not say what code made it", remedy="commit, and train again",
-        )  # fmt: skip
+            why="the commit does not say what code made it",
+            remedy="commit, and train again",
+        )
 
 
 def _over_popularity(gate: GateConfig, value: float, popularity: float) -> tuple[bool, str]:

@@ -140,7 +140,12 @@ def _signal(episode: _Episode) -> Signal:
     after = f"; it was back after {episode.until - episode.since:.1f} s" if episode.until is not None else ""
     remedy = "; mend the cause named in its log, then start `ok-ml ui` again" if episode.is_down else ""
     return Signal(
-        f"process:{episode.name}", "process", "error" if episode.is_down else "warn", None, title,
+        f"process:{episode.name}",
+        "process",
+        "error" if episode.is_down else "warn",
+        None,
+        title,
         f"{episode.how}{after}{remedy}" + (f"\nlog: {episode.log}" if episode.log else ""),
-        since=episode.since, until=episode.until,
-    )  # fmt: skip
+        since=episode.since,
+        until=episode.until,
+    )

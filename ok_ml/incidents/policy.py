@@ -37,9 +37,13 @@ class Policy:
     def of(cls, config: AlertsConfig, channels: tuple[AlertChannel, ...] = ()) -> "Policy":
         """The policy of a deployment."""
         return cls(
-            config.repeat_after_hours, config.repeat_every_hours, config.reopen_within_hours,
-            config.reopen_process_within_seconds, config.gather_hours, channels,
-        )  # fmt: skip
+            config.repeat_after_hours,
+            config.repeat_every_hours,
+            config.reopen_within_hours,
+            config.reopen_process_within_seconds,
+            config.gather_hours,
+            channels,
+        )
 
     def repeat_pause(self, repeats: int, day_seconds: float) -> float:
         """Seconds between the last message of an open incident and the next repetition."""

@@ -26,9 +26,16 @@ class Changes:
 
 
 def reconcile(
-    store: Store, failing: Iterable[Signal], *, now: float, passed: Iterable[str] = (), complete: Collection[Kind] = (),
-    lineage: Lineage | None = None, policy: Policy | None = None, cursors: Mapping[str, str] | None = None,
-) -> Changes:  # fmt: skip
+    store: Store,
+    failing: Iterable[Signal],
+    *,
+    now: float,
+    passed: Iterable[str] = (),
+    complete: Collection[Kind] = (),
+    lineage: Lineage | None = None,
+    policy: Policy | None = None,
+    cursors: Mapping[str, str] | None = None,
+) -> Changes:
     """Bring the incidents up to what is wrong now, in one transaction.
 
     A signal that is already part of an open incident is still wrong; one of an incident that was closed a short while ago
@@ -130,10 +137,21 @@ class _Book:
     def _open(self, signal: Signal) -> None:
         member = Member.of(signal, self.now)
         incident = Incident(
-            id=self._new_id(), key=signal.key, kind=signal.kind, severity=signal.severity, owner=signal.owner,
-            title=signal.title, detail=signal.detail, link=signal.link, asset=signal.asset, day_seconds=signal.day_seconds,
-            opened_at=self.now, last_seen_at=self.now, told_at=self.now, members={signal.key: member},
-        )  # fmt: skip
+            id=self._new_id(),
+            key=signal.key,
+            kind=signal.kind,
+            severity=signal.severity,
+            owner=signal.owner,
+            title=signal.title,
+            detail=signal.detail,
+            link=signal.link,
+            asset=signal.asset,
+            day_seconds=signal.day_seconds,
+            opened_at=self.now,
+            last_seen_at=self.now,
+            told_at=self.now,
+            members={signal.key: member},
+        )
         self.open.append(incident)
         self.changes.opened.append(incident.id)
 

@@ -41,9 +41,19 @@ class Member:
         """A signal that is seen for the first time."""
         since = signal.since if signal.since is not None else now
         return cls(
-            signal.key, signal.kind, signal.severity, signal.owner, signal.title, signal.detail, signal.link, signal.asset,
-            since, now, now, signal.until,
-        )  # fmt: skip
+            signal.key,
+            signal.kind,
+            signal.severity,
+            signal.owner,
+            signal.title,
+            signal.detail,
+            signal.link,
+            signal.asset,
+            since,
+            now,
+            now,
+            signal.until,
+        )
 
     def see(self, signal: Signal, now: float) -> None:
         """It is wrong again, or still."""
@@ -167,14 +177,29 @@ def iso(at: float | None) -> str | None:
 def document(incident: Incident, event: Event, number: int, now: float, *, muted: bool) -> dict[str, Any]:
     """What every channel is told: one line of the file, one record of the topic."""
     return {
-        "id": message_id(incident.id, event, number), "incident": incident.id, "event": event, "at": iso(now),
-        "severity": incident.severity, "kind": incident.kind, "key": incident.key, "title": incident.title,
-        "detail": incident.members[incident.key].detail[:_LONGEST_DETAIL], "link": incident.link, "owner": incident.owner,
-        "owners": sorted(incident.owners), "asset": "/".join(incident.asset) if incident.asset else None,
-        "opened_at": iso(incident.opened_at), "closed_at": iso(incident.closed_at), "repeats": incident.repeats,
-        "episodes": incident.episodes, "muted": muted, "acknowledged_by": incident.acknowledged_by,
-        "consequences": [{"key": one.key, "title": one.title, "passed": one.passed_at is not None} for one in incident.consequences],
-    }  # fmt: skip
+        "id": message_id(incident.id, event, number),
+        "incident": incident.id,
+        "event": event,
+        "at": iso(now),
+        "severity": incident.severity,
+        "kind": incident.kind,
+        "key": incident.key,
+        "title": incident.title,
+        "detail": incident.members[incident.key].detail[:_LONGEST_DETAIL],
+        "link": incident.link,
+        "owner": incident.owner,
+        "owners": sorted(incident.owners),
+        "asset": "/".join(incident.asset) if incident.asset else None,
+        "opened_at": iso(incident.opened_at),
+        "closed_at": iso(incident.closed_at),
+        "repeats": incident.repeats,
+        "episodes": incident.episodes,
+        "muted": muted,
+        "acknowledged_by": incident.acknowledged_by,
+        "consequences": [
+            {"key": one.key, "title": one.title, "passed": one.passed_at is not None} for one in incident.consequences
+        ],
+    }
 
 
 def message_id(incident: str, event: Event, number: int) -> str:

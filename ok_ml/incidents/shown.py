@@ -24,18 +24,38 @@ def needs_somebody(incident: Incident, *, muted: bool) -> bool:
 def to_json(incident: Incident, *, muted: bool) -> dict[str, Any]:
     """Everything that is known of an incident."""
     return {
-        "id": incident.id, "state": state_of(incident, muted=muted), "severity": incident.severity, "kind": incident.kind,
-        "key": incident.key, "title": incident.title, "detail": incident.members[incident.key].detail, "link": incident.link,
-        "owner": incident.owner, "owners": sorted(incident.owners), "asset": "/".join(incident.asset) if incident.asset else None,
-        "opened_at": iso(incident.opened_at), "last_seen_at": iso(incident.last_seen_at), "closed_at": iso(incident.closed_at),
-        "acknowledged_by": incident.acknowledged_by, "acknowledged_at": iso(incident.acknowledged_at),
-        "muted_until": iso(incident.muted_until), "repeats": incident.repeats, "episodes": incident.episodes,
+        "id": incident.id,
+        "state": state_of(incident, muted=muted),
+        "severity": incident.severity,
+        "kind": incident.kind,
+        "key": incident.key,
+        "title": incident.title,
+        "detail": incident.members[incident.key].detail,
+        "link": incident.link,
+        "owner": incident.owner,
+        "owners": sorted(incident.owners),
+        "asset": "/".join(incident.asset) if incident.asset else None,
+        "opened_at": iso(incident.opened_at),
+        "last_seen_at": iso(incident.last_seen_at),
+        "closed_at": iso(incident.closed_at),
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_at": iso(incident.acknowledged_at),
+        "muted_until": iso(incident.muted_until),
+        "repeats": incident.repeats,
+        "episodes": incident.episodes,
         "consequences": [
-            {"key": one.key, "title": one.title, "detail": one.detail, "owner": one.owner, "link": one.link,
-             "since": iso(one.since), "passed_at": iso(one.passed_at)}
+            {
+                "key": one.key,
+                "title": one.title,
+                "detail": one.detail,
+                "owner": one.owner,
+                "link": one.link,
+                "since": iso(one.since),
+                "passed_at": iso(one.passed_at),
+            }
             for one in incident.consequences
         ],
-    }  # fmt: skip
+    }
 
 
 def the_one(transaction: Transaction, part: str) -> Incident:

@@ -116,9 +116,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
         raise IntegrityError(
-            f"{path} has version {version}, expected at most {_VERSION}", why="its incidents would be read wrongly",
+            f"{path} has version {version}, expected at most {_VERSION}",
+            why="its incidents would be read wrongly",
             remedy="use the version of ok_ml that wrote it, or move the file away: open incidents are found again",
-        )  # fmt: skip
+        )
     if version < _VERSION:
         for statement in _SCHEMA.strip().split(";\n"):
             connection.execute(statement)
@@ -199,8 +200,9 @@ class Transaction:
         """The first messages of a channel that are not sent, in order."""
         rows = self._connection.execute(
             "SELECT seq, id, incident, channel, body, attempts, due_at, position, problem FROM outbox "
-            "WHERE sent_at IS NULL AND channel = ? ORDER BY seq LIMIT ?", (channel, most),
-        )  # fmt: skip
+            "WHERE sent_at IS NULL AND channel = ? ORDER BY seq LIMIT ?",
+            (channel, most),
+        )
         return [
             Message(seq, name, incident, to, orjson.loads(body), attempts, due_at, position, problem)
             for seq, name, incident, to, body, attempts, due_at, position, problem in rows

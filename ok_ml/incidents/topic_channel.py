@@ -68,9 +68,13 @@ class TopicChannel:
         from confluent_kafka import Producer
 
         settings = client_settings(self.kafka) | {
-            "transactional.id": self.transactional_id, "enable.idempotence": True, "acks": "all", "linger.ms": 0,
-            "transaction.timeout.ms": int(_ANSWER_SECONDS * 1000), "message.timeout.ms": int(_ANSWER_SECONDS * 1000),
-        }  # fmt: skip
+            "transactional.id": self.transactional_id,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 0,
+            "transaction.timeout.ms": int(_ANSWER_SECONDS * 1000),
+            "message.timeout.ms": int(_ANSWER_SECONDS * 1000),
+        }
         producer = Producer(settings, logger=_SILENT)
         producer.init_transactions(_ANSWER_SECONDS)
         return producer
@@ -94,8 +98,10 @@ class TopicChannel:
 
         admin, part = AdminClient(client_settings(self.kafka), logger=_SILENT), TopicPartition(self.topic, _PARTITION)
         asked = admin.list_offsets(
-            {part: OffsetSpec.latest()}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
-        )  # fmt: skip
+            {part: OffsetSpec.latest()},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_ANSWER_SECONDS,
+        )
         try:
             return int(asked[part].result(_ANSWER_SECONDS).offset)
         except TimeoutError as error:
@@ -114,9 +120,13 @@ class TopicChannel:
         from confluent_kafka import Consumer, TopicPartition
 
         settings = client_settings(self.kafka) | {
-            "group.id": f"{self.transactional_id}.look", "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed", "enable.partition.eof": True, "check.crcs": True,
-        }  # fmt: skip
+            "group.id": f"{self.transactional_id}.look",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "check.crcs": True,
+        }
         consumer = Consumer(settings, logger=_SILENT)
         try:
             consumer.assign([TopicPartition(self.topic, _PARTITION, start)])

@@ -82,8 +82,9 @@ def open_attempt(pipeline: SourceRecommendation, config: ExperimentConfig, upto:
         span = f"{known[0]} .. {known[-1]}" if known else "none"
         raise UsageError(
             f"{upto} is no committed day of {pipeline.dataset_scope} (committed: {span})",
-            why="the evaluation days end with it", remedy="name one of these days with --upto",
-        )  # fmt: skip
+            why="the evaluation days end with it",
+            remedy="name one of these days with --upto",
+        )
     marked = fingerprint({"config": config.model_dump(mode="json"), "upto": upto})[:8]
     name = f"{pipeline.name}{ATTEMPT_MARK}{marked}"
     experiments = {**pipeline.project.experiments, name: config}
@@ -110,8 +111,9 @@ def find_attempt(pipeline: SourceRecommendation, marked: str) -> SourceRecommend
     if marked not in known or found is None:
         raise UsageError(
             f"{pipeline.name} has no finished attempt {marked!r}; known: {', '.join(sorted(known)) or 'none'}",
-            why="there is nothing to read", remedy=f"take one of them, or make it: ok-ml try {pipeline.name} --with CHANGE.yml",
-        )  # fmt: skip
+            why="there is nothing to read",
+            remedy=f"take one of them, or make it: ok-ml try {pipeline.name} --with CHANGE.yml",
+        )
     config = ExperimentConfig.model_validate_json(json.dumps(found.details["config"]))
     experiments = {**pipeline.project.experiments, known[marked]: config}
     project = pipeline.project.model_copy(update={"experiments": experiments})
@@ -194,12 +196,17 @@ def judge_attempt(
         (folder / "evaluation.json").write_text(json.dumps(rows, indent=1))
         plan = attempt.calendar()
         attempt.lake.commit(
-            folder, rows=rows[0]["users"], data_version=fingerprint({"rows": rows}), inputs=inputs,
+            folder,
+            rows=rows[0]["users"],
+            data_version=fingerprint({"rows": rows}),
+            inputs=inputs,
             details={
-                "change": change, "upto": plan.serve_cut, "days": f"{plan.eval_dts[0]} .. {plan.eval_dts[-1]}",
+                "change": change,
+                "upto": plan.serve_cut,
+                "days": f"{plan.eval_dts[0]} .. {plan.eval_dts[-1]}",
                 "config": attempt.config.model_dump(mode="json"),
             },
-        )  # fmt: skip
+        )
     bill.recomputed.append(c.EVALUATION)
     return rows
 
@@ -214,9 +221,10 @@ def _judged(attempt: SourceRecommendation, baseline: Baseline, say: Say) -> list
     plan, stage = attempt.calendar(), attempt.config.stages.evaluation
     if not len(users):
         raise DataError(
-            f"nobody found anything new on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}", why="nothing can be judged on these days",
+            f"nobody found anything new on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}",
+            why="nothing can be judged on these days",
             remedy="name a later day with --upto",
-        )  # fmt: skip
+        )
     say(f"{len(users):,} users with something new to find on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}")
     cut = _cut(attempt)
     lists = {TWO_STAGE: _newest(attempt, users, cut), baseline.name: baseline.lists(users)}
@@ -224,9 +232,15 @@ def _judged(attempt: SourceRecommendation, baseline: Baseline, say: Say) -> list
     lists[POPULARITY] = popularity_lists(cut, attempt.dataset.parts, users, max(stage.k), popular)
     sources = attempt.lake.manifest(attempt.dataset_scope, c.SOURCES, plan.eval_cut).rows
     report = evaluate(
-        lists, relevance, segments, stage.k, seed=attempt.config.seed, bootstrap=stage.bootstrap, catalogue_size=sources,
+        lists,
+        relevance,
+        segments,
+        stage.k,
+        seed=attempt.config.seed,
+        bootstrap=stage.bootstrap,
+        catalogue_size=sources,
         pairs=[(TWO_STAGE, baseline.name), (TWO_STAGE, POPULARITY)],
-    )  # fmt: skip
+    )
     return report.rows()
 
 
@@ -293,9 +307,12 @@ def _train(attempt: SourceRecommendation, say: Say) -> None:
     with attempt.lake.staged(attempt.name, c.MODEL) as folder:
         write_model_bundle(attempt, trained, folder)
         attempt.lake.commit(
-            folder, rows=table.num_rows, data_version=tree_fingerprint(folder), inputs=inputs,
+            folder,
+            rows=table.num_rows,
+            data_version=tree_fingerprint(folder),
+            inputs=inputs,
             details={"sha256": trained.ranker.sha256, "serve_cut": attempt.calendar().serve_cut},
-        )  # fmt: skip
+        )
     say(f"trained on {table.num_rows:,} rows in {time.monotonic() - started:.1f} s")
 
 

@@ -41,9 +41,16 @@ def gather(
     online = complaint(decided.at) if complaint is not None and decided is not None else None
     warned = list(_warned(now, champion, decided)) if champion is not None and decided is not None else []
     return Facts(
-        limits=config.retraining, model_days=config.freshness.model_days, today=now.upto, wait=wait, decided=decided,
-        recipe=recipe, warned=warned, online=online, tries=tries,
-    )  # fmt: skip
+        limits=config.retraining,
+        model_days=config.freshness.model_days,
+        today=now.upto,
+        wait=wait,
+        decided=decided,
+        recipe=recipe,
+        warned=warned,
+        online=online,
+        tries=tries,
+    )
 
 
 def why_wait(pipeline: Pipeline) -> str | None:

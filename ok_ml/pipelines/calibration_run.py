@@ -79,13 +79,23 @@ def calibrate(
     progress(f"limit {limit:.2f}; looking for the smallest faults that are noticed")
     noticed = tuple(smallest_noticed(quiet.probe, limit)) if quiet.probe is not None else ()
     found = Calibration(
-        experiment=pipeline.name, limit=round(limit, 2), false_alarms_a_year=asked_a_year,
-        expected_a_year=round(rate.a_year, 3), low_a_year=round(rate.interval[0], 3), high_a_year=round(rate.interval[1], 3),
-        source="replayed" if replay else "simulated", seeds=quiet.seeds, days=round(quiet.years * k.DAYS_A_YEAR),
-        date=datetime.now(UTC).date().isoformat(), code=_code(),
-        rates=tuple(CheckRate(check=one, alarms=counts.get(one, 0), a_year=round(counts.get(one, 0) / quiet.years, 3)) for one in checks),
+        experiment=pipeline.name,
+        limit=round(limit, 2),
+        false_alarms_a_year=asked_a_year,
+        expected_a_year=round(rate.a_year, 3),
+        low_a_year=round(rate.interval[0], 3),
+        high_a_year=round(rate.interval[1], 3),
+        source="replayed" if replay else "simulated",
+        seeds=quiet.seeds,
+        days=round(quiet.years * k.DAYS_A_YEAR),
+        date=datetime.now(UTC).date().isoformat(),
+        code=_code(),
+        rates=tuple(
+            CheckRate(check=one, alarms=counts.get(one, 0), a_year=round(counts.get(one, 0) / quiet.years, 3))
+            for one in checks
+        ),
         noticed=noticed,
-    )  # fmt: skip
+    )
     return found, quiet.scores
 
 
@@ -173,8 +183,10 @@ def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
         days = read_days(lake, where, table, lake.partitions(where, table))
         series |= {table: days} if days else {}
     scores = k.scores_of(series, warm_days=_REPLAY_WARM_DAYS)
-    last = min((one for one in scores if one.check == c.EVENT_STATISTICS and one.dt >= dts[-HISTORY_DAYS]),
-               key=lambda one: one.score).dt  # fmt: skip
+    last = min(
+        (one for one in scores if one.check == c.EVENT_STATISTICS and one.dt >= dts[-HISTORY_DAYS]),
+        key=lambda one: one.score,
+    ).dt
     before = dts[max(dts.index(last) - DAYS_BEFORE, 0) : dts.index(last)]
     day = read_log_day(lake, scope, last, before)
     numbers = _numbers_of([], [])

@@ -66,9 +66,7 @@ def _newest(lake: Lake, scope: str, table: str) -> Manifest | None:
     return lake.find(scope, table, known[-1]) if known else None
 
 
-def _about_series(
-    board: metrics.Board, metric: metrics.Metric, lake: Lake, scope: str, table: str, label: str
-) -> None:  # fmt: skip
+def _about_series(board: metrics.Board, metric: metrics.Metric, lake: Lake, scope: str, table: str, label: str) -> None:
     """The newest value of each number by day, as far as it is not too old."""
     from ok_ml.quality.series import read_days
 

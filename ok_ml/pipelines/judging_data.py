@@ -47,10 +47,14 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     if commit:
         judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, day, found_in(found))
         lake.write(
-            config.dataset, DECLARED_VERDICT, day, to_table(by_kind), sort_by=["kind", "entity", "feature", "statistic"],
+            config.dataset,
+            DECLARED_VERDICT,
+            day,
+            to_table(by_kind),
+            sort_by=["kind", "entity", "feature", "statistic"],
             inputs=_judged(project, config, manifest),
             details={"blocks": verdict.blocks, "headline": verdict.headline, **kept(judged)},
-        )  # fmt: skip
+        )
     return _accepted(lake, config, verdict)
 
 
@@ -116,9 +120,12 @@ def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[s
     armed = declared_guard(project, config, lake).blocks_on(dt)
     snapshots = {table: found.data_version for table in c.SNAPSHOTS if (found := lake.find(config.dataset, table, dt))}
     return {
-        "events": events.data_version, "snapshots": fingerprint({**snapshots}), "limits": limits_of(config), "code": _JUDGE_VERSION,
+        "events": events.data_version,
+        "snapshots": fingerprint({**snapshots}),
+        "limits": limits_of(config),
+        "code": _JUDGE_VERSION,
         "armed": "may block" if armed else "reported",
-    }  # fmt: skip
+    }
 
 
 def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[Rule]]]:
@@ -132,15 +139,22 @@ def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[
 
 
 def _picture(
-    project: Project, config: DatasetConfig, worst: Finding, dts: Sequence[str],
+    project: Project,
+    config: DatasetConfig,
+    worst: Finding,
+    dts: Sequence[str],
     rules_on: Callable[[str], dict[str, list[Rule]]],
-) -> Path:  # fmt: skip
+) -> Path:
     """The worst finding's number by day, with its limits of the day that was judged."""
     from ok_ml.quality.finding_plots import number_by_day
 
     path = project.state_dir / "plots" / config.dataset / f"check-{worst.dt}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rules = {dt: next((r for rs in rules_on(dt).values() for r in rs if (r.key, r.severity) == (worst.key, worst.severity)), None)
-             for dt in dts}  # fmt: skip
+    rules = {
+        dt: next(
+            (r for rs in rules_on(dt).values() for r in rs if (r.key, r.severity) == (worst.key, worst.severity)), None
+        )
+        for dt in dts
+    }
     number_by_day(worst, rules, path=path)
     return path

@@ -64,7 +64,7 @@ def require_lists(pipeline: SourceRecommendation) -> None:
             why="these lists would reach everybody; what is served stays",
             remedy=f"{judged.command} if the change is real; else mend the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
-        )  # fmt: skip
+        )
     judge_statistics(pipeline)
 
 

@@ -89,10 +89,16 @@ def step_rules(pipeline: Pipeline, dt: str) -> Iterator[Rule]:
         seen = jumps.psi.get((feature.entity, feature.name))
         if seen is not None and not jumps.silent:
             yield Rule(
-                feature.entity, feature.name, JUMP, seen, "block", high=pipeline.config.checks.drift.psi_block,
-                about=f"{feature.entity} feature {feature.name}", note=f" (PSI against {' and '.join(jumps.against)}, the smaller one)",
+                feature.entity,
+                feature.name,
+                JUMP,
+                seen,
+                "block",
+                high=pipeline.config.checks.drift.psi_block,
+                about=f"{feature.entity} feature {feature.name}",
+                note=f" (PSI against {' and '.join(jumps.against)}, the smaller one)",
                 advice=f"the log of the day is as expected, so look at how it was computed; {_WAY_OUT.format(feature.name)}",
-            )  # fmt: skip
+            )
     for feature in pipeline.features:
         if feature.judged == "entity" and feature.name not in _not_judged(pipeline):
             yield from _of_step(pipeline, dt, feature)
@@ -210,11 +216,17 @@ def _of_step(pipeline: Pipeline, dt: str, feature: Feature) -> Iterator[Rule]:
     wrong = np.abs(now[at_now] - then[at_then] - 1) > _HALF_DAY
     wrong &= (now[at_now] != feature.absent) | (then[at_then] != feature.absent)  # unknown on both days: no age
     yield Rule(
-        feature.entity, feature.name, OUT_OF_STEP, float(wrong.mean()), "block", high=_OUT_OF_STEP_MOST,
-        about=f"{feature.entity} feature {feature.name}", note=f" of {len(both):,} that were there on {yesterday}",
+        feature.entity,
+        feature.name,
+        OUT_OF_STEP,
+        float(wrong.mean()),
+        "block",
+        high=_OUT_OF_STEP_MOST,
+        about=f"{feature.entity} feature {feature.name}",
+        note=f" of {len(both):,} that were there on {yesterday}",
         expected=f"<= {_OUT_OF_STEP_MOST:g}, each a day older than on {yesterday}",
         advice=f"see where the date that it counts from comes from; {_WAY_OUT.format(feature.name)}",
-    )  # fmt: skip
+    )
 
 
 _HALF_DAY: Final = 0.5

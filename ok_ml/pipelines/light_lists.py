@@ -80,9 +80,12 @@ class LightModel:
         best = _best(scores)
         reason = np.where(fallback, c.REASON_FALLBACK, c.REASON_TASTE).astype(np.int8)
         return PartLists(
-            users, sources[best], np.take_along_axis(scores, best, 1).astype(np.float32),
-            np.repeat(reason[:, None], best.shape[1], axis=1), fallback,
-        )  # fmt: skip
+            users,
+            sources[best],
+            np.take_along_axis(scores, best, 1).astype(np.float32),
+            np.repeat(reason[:, None], best.shape[1], axis=1),
+            fallback,
+        )
 
     def numbers(self, dt: str) -> list[Number]:
         """The numbers of a day's lists; they are compared with those of the day before."""

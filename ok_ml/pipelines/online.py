@@ -46,9 +46,14 @@ def build_online_metrics(
         inputs = pipeline.inputs_of(c.ONLINE_METRICS, dt)
         numbers, details = online_day(pipeline, dt)
         pipeline.lake.write(
-            pipeline.name, c.ONLINE_METRICS, dt, series_table(numbers), sort_by=[METRIC, GROUP], inputs=inputs,
+            pipeline.name,
+            c.ONLINE_METRICS,
+            dt,
+            series_table(numbers),
+            sort_by=[METRIC, GROUP],
+            inputs=inputs,
             details=details,
-        )  # fmt: skip
+        )
         if progress:
             said = details.get(REASON) or f"generation {details['generation_name']}, {len(numbers)} numbers"
             progress(f"{dt}: {said}")
@@ -101,9 +106,11 @@ def online_day(pipeline: Pipeline, dt: str) -> tuple[list[Number], dict[str, Any
     day = _Day.load(pipeline, dt, earlier[-1], folder)
     parts = [one for part in range(pipeline.dataset.parts) if (one := day.part(part)) is not None]
     numbers = online.online_numbers(
-        parts, model_version=served.model_version, catalogue_size=day.catalogue.size,
+        parts,
+        model_version=served.model_version,
+        catalogue_size=day.catalogue.size,
         impressions=pipeline.dataset.has_impressions,
-    )  # fmt: skip
+    )
     return numbers, _details(served)
 
 
@@ -162,11 +169,14 @@ class _Day:
         active = np.bincount(rows, minlength=len(users)) > 0
         ks = self._ks()
         return online.PartDay(
-            segments=self._segments_of(users), metrics=self._metrics(users, lists), active=active,
+            segments=self._segments_of(users),
+            metrics=self._metrics(users, lists),
+            active=active,
             shown=online.by_channel(len(users), rows, served, subscribed, shown),
             reacted=online.by_channel(len(users), rows, served, subscribed, shown & good),
-            covered={k: np.unique(lists[active, :k]) for k in ks}, strangers=len(strangers),
-        )  # fmt: skip
+            covered={k: np.unique(lists[active, :k]) for k in ks},
+            strangers=len(strangers),
+        )
 
     def _ks(self) -> tuple[int, ...]:
         most = self.pipeline.config.stages.predictions.top_n
@@ -199,9 +209,7 @@ class _Day:
         rows = place_of(self.users, users)
         return np.where(rows >= 0, self.segments[rows], online.UNKNOWN_SEGMENT).astype(object)
 
-    def _metrics(
-        self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]"
-    ) -> "dict[str, NDArray[np.float64]]":  # fmt: skip
+    def _metrics(self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
         found: dict[str, NDArray[np.float64]] = {}
         for ending, relevant in self.relevant.items():
             values = user_metrics(lists, _relevance_of(users, relevant), self._ks())

@@ -145,9 +145,17 @@ def _of_rule(name: str, dataset: str, kind: str, one: Finding) -> Row:
     state: State = "ok" if one.passed else "accepted" if one.accepted else "fail" if one.severity == "block" else "warn"
     command = "" if one.passed else Judged(name if kind == FEATURES else dataset, "", one.dt, "", ()).command
     return Row(
-        state, kind, f"{one.entity} {one.feature}".strip(), one.statistic, one.seen, one.expected, one.since, one.message,
-        one.accepted, command,
-    )  # fmt: skip
+        state,
+        kind,
+        f"{one.entity} {one.feature}".strip(),
+        one.statistic,
+        one.seen,
+        one.expected,
+        one.since,
+        one.message,
+        one.accepted,
+        command,
+    )
 
 
 def _of_verdict(lake: Lake, judged: Judged, dt: str) -> Iterator[Row]:

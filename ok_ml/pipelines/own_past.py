@@ -147,13 +147,18 @@ def past_rows(seen: Scan, own: dict[str, float]) -> list[dict[str, Any]]:
     """The findings of past days, worst first; a series that is restless by itself counts beyond its own limit only."""
     rows: list[dict[str, Any]] = [
         {
-            "day": dt, "number": str(one.name), "seen": one.value, "expected": one.band.expected, "score": one.band.score,
-            "limit": max(own.get(str(one.name), one.limit), one.limit), "grave": is_grave(one),
+            "day": dt,
+            "number": str(one.name),
+            "seen": one.value,
+            "expected": one.band.expected,
+            "score": one.band.score,
+            "limit": max(own.get(str(one.name), one.limit), one.limit),
+            "grave": is_grave(one),
         }
         for dt, deviations in seen.found.items()
         for one in deviations
         if one.outside
-    ]  # fmt: skip
+    ]
     beyond = [row for row in rows if row["grave"] or abs(row["score"]) > row["limit"]]
     return sorted(beyond, key=lambda row: (not row["grave"], -abs(row["score"]), row["day"], row["number"]))
 
@@ -193,12 +198,20 @@ def _calibrated(scope: str, scans: dict[str, Scan]) -> Calibration:
     count = sum(k.alarms(quiet, limit).values())
     rate = k.Rate(count, max(len(days) / k.DAYS_A_YEAR, 1e-9))
     return Calibration(
-        experiment=scope, limit=round(limit, 2), false_alarms_a_year=ASKED_A_YEAR,
-        expected_a_year=round(max(rate.a_year, ASKED_A_YEAR / 2), 3), low_a_year=round(rate.interval[0], 3),
-        high_a_year=round(rate.interval[1], 3), source="replayed", days=len(days), upto=days[-1],
-        date=datetime.now(UTC).date().isoformat(), code="own past 1", own=dict(sorted(own.items())),
+        experiment=scope,
+        limit=round(limit, 2),
+        false_alarms_a_year=ASKED_A_YEAR,
+        expected_a_year=round(max(rate.a_year, ASKED_A_YEAR / 2), 3),
+        low_a_year=round(rate.interval[0], 3),
+        high_a_year=round(rate.interval[1], 3),
+        source="replayed",
+        days=len(days),
+        upto=days[-1],
+        date=datetime.now(UTC).date().isoformat(),
+        code="own past 1",
+        own=dict(sorted(own.items())),
         rates=(CheckRate(check="bands", alarms=count, a_year=round(rate.a_year, 3)),),
-    )  # fmt: skip
+    )
 
 
 def _scores(table: str, seen: Scan) -> list[k.DayScore]:

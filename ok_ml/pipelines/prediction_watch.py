@@ -48,12 +48,20 @@ def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str],
     counts = counts_on(totals.scores, edges) if reference.edges is None else totals.scores.bin_counts
     progress(f"statistics of {totals.users:,} lists of {dt}")
     return lake.write(
-        name, c.PREDICTION_STATISTICS, dt, series_table(numbers), sort_by=[METRIC, GROUP], inputs=inputs,
+        name,
+        c.PREDICTION_STATISTICS,
+        dt,
+        series_table(numbers),
+        sort_by=[METRIC, GROUP],
+        inputs=inputs,
         details={
-            "model_version": version, "predictions": predictions.version, "data_dt": dt,
-            "edges": edges.astype(np.float64).tolist(), "counts": counts.tolist(),
+            "model_version": version,
+            "predictions": predictions.version,
+            "data_dt": dt,
+            "edges": edges.astype(np.float64).tolist(),
+            "counts": counts.tolist(),
         },
-    )  # fmt: skip
+    )
 
 
 # -- the scores of the generations before ---------------------------------------------------------------------------
@@ -112,9 +120,12 @@ def _part_lists(folder: "Path", part: int) -> stats.PartLists | None:
         return None
     table = table.sort_by(c.USER_ID).combine_chunks()
     return stats.PartLists(
-        table[c.USER_ID].to_numpy(), _padded(table, c.SOURCE_IDS, np.int64, EMPTY), _padded(table, c.SCORES, np.float32, np.nan),
-        _padded(table, c.REASONS, np.int8, -1), table[c.IS_FALLBACK].to_numpy(zero_copy_only=False).astype(bool),
-    )  # fmt: skip
+        table[c.USER_ID].to_numpy(),
+        _padded(table, c.SOURCE_IDS, np.int64, EMPTY),
+        _padded(table, c.SCORES, np.float32, np.nan),
+        _padded(table, c.REASONS, np.int8, -1),
+        table[c.IS_FALLBACK].to_numpy(zero_copy_only=False).astype(bool),
+    )
 
 
 def _padded(table: pa.Table, name: str, kind: Any, empty: float) -> "NDArray[Any]":

@@ -119,9 +119,10 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
     manifest = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if manifest is None:
         raise GateRefused(
-            f"{pipeline.name} has no champion", why="production serves only a model that passed the gate with its lineage recorded",
+            f"{pipeline.name} has no champion",
+            why="production serves only a model that passed the gate with its lineage recorded",
             remedy=f"materialise {pipeline.name}/{c.CHAMPION}, e.g. by `ok-ml run {pipeline.name}`",
-        )  # fmt: skip
+        )
     folder = pipeline.lake.folder(manifest)
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
     key = load_key(pipeline.project.state_dir, pipeline.project.environment.signing_key_env)
@@ -142,8 +143,9 @@ def _evaluation_of(pipeline: SourceRecommendation, challenger: Manifest) -> Eval
     if judged.inputs.get(f"{pipeline.name}/{c.MODEL}") != fingerprint({WHOLE: challenger.data_version}):
         raise GateRefused(
             f"{pipeline.name}: the newest evaluation is of another model than version {challenger.details['model_version']}",
-            why="a model would be promoted on the metrics of another one", remedy=f"materialise {pipeline.name}/{c.EVALUATION} first",
-        )  # fmt: skip
+            why="a model would be promoted on the metrics of another one",
+            remedy=f"materialise {pipeline.name}/{c.EVALUATION} first",
+        )
     return load_evaluation(pipeline, judged)
 
 
@@ -187,23 +189,27 @@ def _kept(
 
 
 def _learned(folder: Path, challenger: Manifest, evaluated: Evaluated, decision: Decision) -> _Contender:
-    return _Contender(
-        folder, challenger.data_version, _of_bundle(challenger), evaluated.metrics(TWO_STAGE), decision
-    )  # fmt: skip
+    return _Contender(folder, challenger.data_version, _of_bundle(challenger), evaluated.metrics(TWO_STAGE), decision)
 
 
 def _simple(
-    pipeline: SourceRecommendation, folder: Path, challenger: Manifest, refused: Decision, chosen: ChosenList,
+    pipeline: SourceRecommendation,
+    folder: Path,
+    challenger: Manifest,
+    refused: Decision,
+    chosen: ChosenList,
     register: Callable[[Trained], Registered],
-) -> _Contender:  # fmt: skip
+) -> _Contender:
     """A simple list in place of the refused model, in a bundle that is otherwise the model's."""
     version = challenger.details["model_version"]
     trained = put_in_place(pipeline, folder, chosen, str(challenger.details["serve_cut"]))
     registered = register(Trained(folder, trained, {}))
     details = {
-        **_of_bundle(challenger), "model_version": registered.version, "mlflow_run_id": registered.mlflow_run_id,
+        **_of_bundle(challenger),
+        "model_version": registered.version,
+        "mlflow_run_id": registered.mlflow_run_id,
         SIMPLE_LIST: chosen.name,
-    }  # fmt: skip
+    }
     broken = [reason for reason in refused.reasons if reason.startswith("refused")]
     reasons = (f"kept: the simple list {chosen.name}: {chosen.reason}", *(f"model {version} {one}" for one in broken))
     return _Contender(folder, tree_fingerprint(folder), details, chosen.metrics, Decision(True, reasons))
@@ -214,15 +220,22 @@ def _of_bundle(manifest: Manifest) -> dict[str, Any]:
 
 
 def _signed(
-    pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, evaluated: Evaluated,
-    contender: _Contender, dagster_run_id: str,
-) -> PromotionRecord:  # fmt: skip
+    pipeline: SourceRecommendation,
+    challenger: Manifest,
+    present: Manifest | None,
+    evaluated: Evaluated,
+    contender: _Contender,
+    dagster_run_id: str,
+) -> PromotionRecord:
     hashes, files = _extensions(pipeline, challenger)
     lineage = collect_lineage(
         pipeline.project.root,
-        config_hash=hash_of({
-            "experiment": pipeline.config.model_dump(mode="json"), "dataset": pipeline.dataset.model_dump(mode="json"),
-        }),
+        config_hash=hash_of(
+            {
+                "experiment": pipeline.config.model_dump(mode="json"),
+                "dataset": pipeline.dataset.model_dump(mode="json"),
+            }
+        ),
         dataset_versions=_dataset_versions(pipeline, str(challenger.details["serve_cut"])),
         dagster_run_id=str(challenger.details.get("dagster_run_id") or dagster_run_id),
         seed=pipeline.config.seed,
@@ -230,7 +243,7 @@ def _signed(
         extensions=hashes,
         files=files,
         without_git=pipeline.project.environment.environment == LOCAL,
-    )  # fmt: skip
+    )
     record = PromotionRecord(
         experiment=pipeline.name,
         model_version=str(contender.details["model_version"]),
@@ -273,9 +286,12 @@ def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[d
                 else "its file has changed since the model was made"
             )
             raise GateRefused(
-                f"{pipeline.name}: {kind.key} {named}: {told}", why="the commit would not say what code made the model",
-                remedy="put the file into the project and commit it" if outside else f"materialise {pipeline.name}/{c.MODEL} and what is before it",
-            )  # fmt: skip
+                f"{pipeline.name}: {kind.key} {named}: {told}",
+                why="the commit would not say what code made the model",
+                remedy="put the file into the project and commit it"
+                if outside
+                else f"materialise {pipeline.name}/{c.MODEL} and what is before it",
+            )
         hashes[named] = source.sha256
         files += paths
     return hashes, files
@@ -300,18 +316,28 @@ def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[st
 
 
 def _commit(
-    pipeline: SourceRecommendation, challenger: Manifest, contender: _Contender, record: PromotionRecord,
+    pipeline: SourceRecommendation,
+    challenger: Manifest,
+    contender: _Contender,
+    record: PromotionRecord,
     inputs: dict[str, str],
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     """What the decision was about, the challenger's day and recipe, is kept in any case: a refused one has been tried."""
     decided = {"dt": challenger.details["serve_cut"], "recipe": challenger.details.get("recipe")}
     return pipeline.lake.commit(
-        contender.folder, rows=1, data_version=contender.data_version, inputs=inputs,
+        contender.folder,
+        rows=1,
+        data_version=contender.data_version,
+        inputs=inputs,
         details={
-            **contender.details, "model_version": record.model_version, "promoted": contender.decision.promote,
-            "reasons": list(contender.decision.reasons), "promoted_at": record.promoted_at, DECIDED: decided,
+            **contender.details,
+            "model_version": record.model_version,
+            "promoted": contender.decision.promote,
+            "reasons": list(contender.decision.reasons),
+            "promoted_at": record.promoted_at,
+            DECIDED: decided,
         },
-    )  # fmt: skip
+    )
 
 
 def _model_sha(folder: Path) -> str:

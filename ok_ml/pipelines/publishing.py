@@ -48,9 +48,10 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
     receipts = publish_generation(
         publication,
         lambda part: _part(pipeline, predictions, part),
-        _with_columns(catalogue), _fallback(pipeline, predictions.partition),
+        _with_columns(catalogue),
+        _fallback(pipeline, predictions.partition),
         progress=lambda done, parts: progress(f"{done} of {parts} parts acknowledged"),
-    )  # fmt: skip
+    )
     checksum = total_checksum([receipt.checksum for receipt in receipts])
     return _commit(pipeline, publication, receipts, inputs, checksum, predictions.version)
 
@@ -65,14 +66,21 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
     report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
     with pipeline.lake.staged(pipeline.name, c.LIVE_PREDICTIONS, WHOLE) as folder:
         live = pipeline.lake.commit(
-            folder, rows=report.predictions, data_version=fingerprint({"live": report.checksum, "generation": report.generation}),
+            folder,
+            rows=report.predictions,
+            data_version=fingerprint({"live": report.checksum, "generation": report.generation}),
             inputs=inputs,
             details={
-                "generation": report.generation, "generation_name": report.generation_name, "checksum": report.checksum,
-                "records": report.count, "sources": report.sources, "model_version": report.model_version,
-                "data_dt": publication.details["data_dt"], "waited_seconds": round(report.waited_seconds, 2),
+                "generation": report.generation,
+                "generation_name": report.generation_name,
+                "checksum": report.checksum,
+                "records": report.count,
+                "sources": report.sources,
+                "model_version": report.model_version,
+                "data_dt": publication.details["data_dt"],
+                "waited_seconds": round(report.waited_seconds, 2),
             },
-        )  # fmt: skip
+        )
     _note_live(pipeline, publication)
     return live
 
@@ -81,12 +89,17 @@ def _note_live(pipeline: SourceRecommendation, publication: Manifest) -> None:
     """Keep what went live and when, so that the reactions of later days find the lists that people saw."""
     said, days = publication.details, pipeline.committed()
     record_live(
-        pipeline.lake, pipeline.name,
+        pipeline.lake,
+        pipeline.name,
         Served(
-            int(said["generation"]), str(said["generation_name"]), str(said["data_dt"]), int(said["model_version"]),
-            str(said.get("predictions_version", "")), newest_dt=days[-1] if days else str(said["data_dt"]),
+            int(said["generation"]),
+            str(said["generation_name"]),
+            str(said["data_dt"]),
+            int(said["model_version"]),
+            str(said.get("predictions_version", "")),
+            newest_dt=days[-1] if days else str(said["data_dt"]),
         ),
-    )  # fmt: skip
+    )
 
 
 def overtaking_generation(pipeline: Pipeline) -> int | None:
@@ -120,9 +133,12 @@ def judge_parity(pipeline: SourceRecommendation) -> Judgement:
     publication, live = (pipeline.lake.manifest(pipeline.name, table) for table in (c.PUBLICATION, c.LIVE_PREDICTIONS))
     table = pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, str(publication.details["data_dt"]))
     numbers = {
-        "table": table.rows, "topic": publication.rows, "storage": live.rows,
-        "topic_checksum": publication.details["checksum"], "storage_checksum": live.details["checksum"],
-    }  # fmt: skip
+        "table": table.rows,
+        "topic": publication.rows,
+        "storage": live.rows,
+        "topic_checksum": publication.details["checksum"],
+        "storage_checksum": live.details["checksum"],
+    }
     same = table.rows == publication.rows == live.rows and publication.details["checksum"] == live.details["checksum"]
     facts = f"table {table.rows:,}, topic {publication.rows:,}, storage {live.rows:,} predictions"
     advice = "" if same else "; publish again: a new generation replaces the whole"
@@ -147,8 +163,9 @@ def _allowed(pipeline: SourceRecommendation) -> Manifest:
         raise GateRefused(
             f"{pipeline.name}: the predictions of {predictions.partition} are of model version"
             f" {predictions.details.get('model_version')}, the champion is {record.model_version}",
-            why="what is served must be what the gate let through", remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} first",
-        )  # fmt: skip
+            why="what is served must be what the gate let through",
+            remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} first",
+        )
     require_lists(pipeline)
     return predictions
 
@@ -161,9 +178,14 @@ def _publication(pipeline: SourceRecommendation, predictions: Manifest) -> "Publ
     known = (settings.store().newest(pipeline.name), int(last.details["generation"]) if last else 0)
     generation = next_generation(int(time.time() * 1000), *known)
     return Publication(
-        settings.kafka, pipeline.name, generation, pipeline.config.delivery.partitions,
-        int(predictions.details["model_version"]), settings.signing_key(), {"data_dt": predictions.partition},
-    )  # fmt: skip
+        settings.kafka,
+        pipeline.name,
+        generation,
+        pipeline.config.delivery.partitions,
+        int(predictions.details["model_version"]),
+        settings.signing_key(),
+        {"data_dt": predictions.partition},
+    )
 
 
 def _commit(
@@ -177,16 +199,23 @@ def _commit(
     seconds = sum(receipt.seconds for receipt in receipts)
     with pipeline.lake.staged(pipeline.name, c.PUBLICATION, WHOLE) as folder:
         return pipeline.lake.commit(
-            folder, rows=sum(receipt.predictions for receipt in receipts), inputs=inputs,
+            folder,
+            rows=sum(receipt.predictions for receipt in receipts),
+            inputs=inputs,
             data_version=fingerprint({"checksum": checksum, "generation": publication.generation}),
             details={
-                "generation": publication.generation, "generation_name": generation_name(publication.generation),
-                "checksum": checksum, "records": sum(receipt.count for receipt in receipts), "topic": publication.topic,
-                "bytes": sum(receipt.bytes for receipt in receipts), "part_seconds": round(seconds, 2),
-                "model_version": publication.model_version, "data_dt": publication.details["data_dt"],
+                "generation": publication.generation,
+                "generation_name": generation_name(publication.generation),
+                "checksum": checksum,
+                "records": sum(receipt.count for receipt in receipts),
+                "topic": publication.topic,
+                "bytes": sum(receipt.bytes for receipt in receipts),
+                "part_seconds": round(seconds, 2),
+                "model_version": publication.model_version,
+                "data_dt": publication.details["data_dt"],
                 "predictions_version": version,
             },
-        )  # fmt: skip
+        )
 
 
 def _with_columns(catalogue: "pa.Table") -> "pa.Table":
@@ -213,7 +242,11 @@ def _fallback(pipeline: SourceRecommendation, dt: str) -> "pa.Table":
     popularity = ScoringBundle.load(folder).popularity
     ids = catalogue[popularity.orders(catalogue)[EVERYBODY][:top_n]]
     scores = [1.0 / (rank + 1) for rank in range(len(ids))]
-    return pa.table({
-        c.SOURCE_IDS: pa.array([ids.tolist()], pa.list_(pa.int64())), c.SCORES: pa.array([scores], pa.list_(pa.float32())),
-        c.REASONS: pa.array([[c.REASON_FALLBACK] * len(ids)], pa.list_(pa.int8())), c.IS_FALLBACK: pa.array([True]),
-    })  # fmt: skip
+    return pa.table(
+        {
+            c.SOURCE_IDS: pa.array([ids.tolist()], pa.list_(pa.int64())),
+            c.SCORES: pa.array([scores], pa.list_(pa.float32())),
+            c.REASONS: pa.array([[c.REASON_FALLBACK] * len(ids)], pa.list_(pa.int8())),
+            c.IS_FALLBACK: pa.array([True]),
+        }
+    )

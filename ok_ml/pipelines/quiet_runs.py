@@ -43,10 +43,14 @@ class Plan:
     def key(self) -> str:
         """What the numbers of a world hang on, its seed aside."""
         parts = {
-            "dataset": self.dataset.model_dump(mode="json", include=_MATTERS), "stage": self.stage.model_dump(mode="json"),
-            "drift": self.drift.model_dump(mode="json"), "days": self.days, "users": self.users, "features": self.features,
+            "dataset": self.dataset.model_dump(mode="json", include=_MATTERS),
+            "stage": self.stage.model_dump(mode="json"),
+            "drift": self.drift.model_dump(mode="json"),
+            "days": self.days,
+            "users": self.users,
+            "features": self.features,
             "code": CODE_VERSION,
-        }  # fmt: skip
+        }
         return fingerprint(parts)
 
     def world(self, seed: int) -> QuietWorld:

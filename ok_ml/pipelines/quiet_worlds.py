@@ -73,8 +73,11 @@ class Watched:
             for dt, numbers in days.items()
             for one in numbers.values()
         ]
-        rows += [(_DRIFT, dt, key, one.feature, float(getattr(one, key)), 0)
-                 for dt, one in self.drift.items() for key in ("psi", "js", "blocks")]  # fmt: skip
+        rows += [
+            (_DRIFT, dt, key, one.feature, float(getattr(one, key)), 0)
+            for dt, one in self.drift.items()
+            for key in ("psi", "js", "blocks")
+        ]
         columns = list(zip(*rows, strict=True))
         table = pa.table({name: pa.array(list(column)) for name, column in zip(_COLUMNS, columns, strict=True)})
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,9 +118,16 @@ class QuietWorld:
 
     @classmethod
     def of(
-        cls, dataset: DatasetConfig, stage: FeaturesStage, drift: DriftConfig, folder: Path, *, seed: int, days: int,
+        cls,
+        dataset: DatasetConfig,
+        stage: FeaturesStage,
+        drift: DriftConfig,
+        folder: Path,
+        *,
+        seed: int,
+        days: int,
         users: int,
-    ) -> "QuietWorld":  # fmt: skip
+    ) -> "QuietWorld":
         """A small world with the behaviour of a dataset's world, another seed, and no incident."""
         world = cls(dataset, stage, drift, folder).simulated
         sizes = {"users": users, "sources": max(round(0.4 * users), 50), "users_per_block": users}
@@ -182,9 +192,15 @@ class QuietWorld:
         from ok_ml.features.compute import compute_features
 
         compute_features(
-            None, self.lake, scope=_SCOPE, dataset=self.dataset, stage=self.stage,
-            dts=dts, inputs_for=lambda _dt, _table: {}, tables=tuple(ENTITY_OF),
-        )  # fmt: skip
+            None,
+            self.lake,
+            scope=_SCOPE,
+            dataset=self.dataset,
+            stage=self.stage,
+            dts=dts,
+            inputs_for=lambda _dt, _table: {},
+            tables=tuple(ENTITY_OF),
+        )
 
     def log_numbers(self, dt: str) -> list[Number]:
         """The numbers of a day's log."""
@@ -296,9 +312,11 @@ def judge_drift(
     rows = drift_table(now, then, bins, limits).to_pylist()
     worst = max(rows, key=lambda row: row["psi"] or 0.0)
     return Drift(
-        float(worst["psi"] or 0.0), max(float(row["js"] or 0.0) for row in rows),
-        any(row["verdict"] == BLOCK for row in rows), f"{worst['entity']}/{worst['feature']}",
-    )  # fmt: skip
+        float(worst["psi"] or 0.0),
+        max(float(row["js"] or 0.0) for row in rows),
+        any(row["verdict"] == BLOCK for row in rows),
+        f"{worst['entity']}/{worst['feature']}",
+    )
 
 
 def _on_bins(entity: str, partial: "Partial", bins: "FrozenBins") -> Iterator[tuple[str, Any]]:

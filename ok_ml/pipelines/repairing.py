@@ -82,5 +82,6 @@ def _same_again(dataset: DatasetConfig, dt: str) -> DataError:
         how = f"put the right files of {dt} at {dataset.events.path}, then ok-ml repair {name} {dt}"
     return DataError(
         f"{name}: the log of {dt} is what it was when it was ingested",
-        why="the same rows would get the same verdict", remedy=f"{how}; or, if it is right: ok-ml accept {name} {dt} --reason TEXT",
-    )  # fmt: skip
+        why="the same rows would get the same verdict",
+        remedy=f"{how}; or, if it is right: ok-ml accept {name} {dt} --reason TEXT",
+    )

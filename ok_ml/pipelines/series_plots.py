@@ -79,8 +79,14 @@ def plot_online(pipeline: "Pipeline", *, only: str | None = None) -> dict[str, P
     """
     limit = pipeline.config.checks.online.fall
     drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit, young=True)
-    k = min((int(name.metric.split("@")[1]) for name in drawing.series if name.metric.startswith("ndcg@")
-             and "/" not in name.metric), default=0)  # fmt: skip
+    k = min(
+        (
+            int(name.metric.split("@")[1])
+            for name in drawing.series
+            if name.metric.startswith("ndcg@") and "/" not in name.metric
+        ),
+        default=0,
+    )
     if not k:
         return {}
     marks = model_marks(pipeline.lake, pipeline.name, c.ONLINE_METRICS, drawing.dts)
@@ -106,11 +112,13 @@ def plot_product(project: "Project", lake: Lake, dataset: str, *, only: str | No
     """
     drawing = Drawing(lake, dataset, c.PRODUCT_METRICS, limit=project.datasets[dataset].checks.product_fall)
     rates = [
-        ("active users", product.ACTIVE_USERS), ("reactions per active user", product.REACTIONS + product.PER_USER),
+        ("active users", product.ACTIVE_USERS),
+        ("reactions per active user", product.REACTIONS + product.PER_USER),
         ("likes per active user", f"{c.LIKE}s{product.PER_USER}"),
-        ("comments per active user", f"{c.COMMENT}s{product.PER_USER}"), ("friend requests", f"{c.FRIEND_REQUEST}s"),
+        ("comments per active user", f"{c.COMMENT}s{product.PER_USER}"),
+        ("friend requests", f"{c.FRIEND_REQUEST}s"),
         ("minutes per active user", product.MINUTES_PER_USER),
-    ]  # fmt: skip
+    ]
     shown = [drawing.banded(title, metric) for title, metric in rates if drawing.has(metric)]
     kinds = (f"{c.LIKE}s", f"{c.COMMENT}s", f"{c.SHARE}s", product.HOURS)
     content = [drawing.lines(_words(kind), drawing.groups(kind, "content"), from_zero=True) for kind in kinds]
@@ -118,9 +126,10 @@ def plot_product(project: "Project", lake: Lake, dataset: str, *, only: str | No
         drawing.lines("reactions per active user", drawing.groups(product.REACTIONS + product.PER_USER, "segment"))
     ]
     sheets = {
-        "product": ("What people did", shown), "by_content": ("What people did, by content type", content),
+        "product": ("What people did", shown),
+        "by_content": ("What people did, by content type", content),
         "by_segment": ("Reactions by segment", segments),
-    }  # fmt: skip
+    }
     return {
         name: _drawn(project, dataset, _PRODUCT.format(name), [one for one in panels if one.lines], title, {})
         for name, (title, panels) in sheets.items()

@@ -96,9 +96,15 @@ class SeriesWatch:
         days = read_days(self.lake, self.scope, self.table, past)
         today = judged_numbers(self.table, days[dt])
         return judge_day(
-            days, dt, today, limit=self.limit.value, leave_out=self.odd(past), like=self.accepted(past),
-            regimes=regimes_of(self.lake, self.scope, past), own=self.limit.own,
-        )  # fmt: skip
+            days,
+            dt,
+            today,
+            limit=self.limit.value,
+            leave_out=self.odd(past),
+            like=self.accepted(past),
+            regimes=regimes_of(self.lake, self.scope, past),
+            own=self.limit.own,
+        )
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
@@ -142,12 +148,20 @@ class SeriesWatch:
         found = [Found(str(one.name), "block" if is_grave(one) and may else "warn", one.message) for one in outside]
         judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, found)
         self.lake.write(
-            self.scope, series_verdict(self.table), dt, rows, sort_by=["message"], inputs=self._record(dt),
+            self.scope,
+            series_verdict(self.table),
+            dt,
+            rows,
+            sort_by=["message"],
+            inputs=self._record(dt),
             details={
-                "blocks": blocks(found), "grave": any(map(is_grave, outside)), "outside": len(outside),
-                "headline": headline, **kept(judged),
+                "blocks": blocks(found),
+                "grave": any(map(is_grave, outside)),
+                "outside": len(outside),
+                "headline": headline,
+                **kept(judged),
             },
-        )  # fmt: skip
+        )
         return judged
 
     def _why_not_blocked(self, dt: str, outside: list[Deviation]) -> str:
@@ -172,11 +186,17 @@ def rows_of(deviations: Iterable[Deviation]) -> list[dict[str, Any]]:
     """The deviations as a table for people."""
     return [
         {
-            "metric": one.name.metric, "of": one.name.group, "seen": one.value, "expected": one.band.expected,
-            "low": one.band.low, "high": one.band.high, "score": one.band.score, "since": one.since or "",
+            "metric": one.name.metric,
+            "of": one.name.group,
+            "seen": one.value,
+            "expected": one.band.expected,
+            "low": one.band.low,
+            "high": one.band.high,
+            "score": one.band.score,
+            "since": one.since or "",
         }
         for one in deviations
-    ]  # fmt: skip
+    ]
 
 
 def _headline(dt: str, found: list[Deviation], outside: list[Deviation], limit: Limit) -> str:

@@ -63,9 +63,7 @@ def _made(lake: Lake, step: Step) -> Iterator[Manifest]:
                 yield found
 
 
-def _leave(
-    project: Project, step: Step, outcome: str, seconds: float, peak_mib: float, made: list[Manifest]
-) -> None:  # fmt: skip
+def _leave(project: Project, step: Step, outcome: str, seconds: float, peak_mib: float, made: list[Manifest]) -> None:
     file = f"step-{step.scope}-{step.name}"
     kept: dict[str, Any] = {"outcomes": {}, "build_seconds": None, **read_kept(project.state_dir, file)}
     kept["outcomes"][outcome] = kept["outcomes"].get(outcome, 0) + 1

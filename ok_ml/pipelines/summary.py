@@ -60,9 +60,16 @@ def metric_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
             if other is None or value is None:
                 continue
             ratio = round(value / other, 4) if other else None
-            rows.append({
-                "name": f"two_stage {metric}", "value": value, "unit": "share", "peer": peer, "peer_value": other, "ratio": ratio,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "name": f"two_stage {metric}",
+                    "value": value,
+                    "unit": "share",
+                    "peer": peer,
+                    "peer_value": other,
+                    "ratio": ratio,
+                }
+            )
     return rows
 
 

@@ -146,9 +146,11 @@ def _log_any(trained: Trained, **settings: Any) -> str:
             return self.ranker.predict(model_input.to_numpy("float32"))
 
     logged = mlflow.pyfunc.log_model(
-        python_model=Asked(), artifacts={"ranker": str(model_file(trained.bundle).parent)},
-        pip_requirements=["ok-ml"], **settings,
-    )  # fmt: skip
+        python_model=Asked(),
+        artifacts={"ranker": str(model_file(trained.bundle).parent)},
+        pip_requirements=["ok-ml"],
+        **settings,
+    )
     return str(logged.registered_model_version)
 
 

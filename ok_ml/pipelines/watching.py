@@ -184,9 +184,14 @@ def judge_features(pipeline: Pipeline) -> Verdict:
     judged = Judged.now(pipeline.lake, pipeline.name, VERDICT, dt, found_in(own))
     found = {**kept(judged), OF_LOG: [list(one) for one in found_in(of_log)]}
     pipeline.lake.write(
-        pipeline.name, VERDICT, dt, to_table({FEATURES: findings}), sort_by=["message"], inputs=_judged(pipeline, manifest),
+        pipeline.name,
+        VERDICT,
+        dt,
+        to_table({FEATURES: findings}),
+        sort_by=["message"],
+        inputs=_judged(pipeline, manifest),
         details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed), **found},
-    )  # fmt: skip
+    )
     return verdict
 
 
@@ -259,9 +264,12 @@ def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
     """What a verdict hangs on: the statistics, the champion's reference, the limits."""
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     return {
-        "statistics": statistics.data_version, "champion": champion.data_version if champion else "none",
+        "statistics": statistics.data_version,
+        "champion": champion.data_version if champion else "none",
         "limits": fingerprint(pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online"})),
         "code": _JUDGE_VERSION,
         "declared": limits_of(pipeline.dataset),
-        "armed": "may block" if experiment_guard(pipeline.lake, pipeline.name).blocks_on(statistics.partition) else "reported",
-    }  # fmt: skip
+        "armed": "may block"
+        if experiment_guard(pipeline.lake, pipeline.name).blocks_on(statistics.partition)
+        else "reported",
+    }

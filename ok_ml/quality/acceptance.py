@@ -201,7 +201,12 @@ def accept(lake: Lake, judged: Judged, *, who: str, reason: str) -> Acceptance:
     details = {"who": who, "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")}
     rows = pa.table({name: [value] for name, value in details.items()})
     lake.write(
-        judged.scope, f"{judged.table}{_SUFFIX}", judged.dt, rows, sort_by=["when"], inputs={JUDGED: version},
+        judged.scope,
+        f"{judged.table}{_SUFFIX}",
+        judged.dt,
+        rows,
+        sort_by=["when"],
+        inputs={JUDGED: version},
         details={**details, ACCEPTED: sorted(keys)},
-    )  # fmt: skip
+    )
     return Acceptance(**details, version=version, keys=frozenset(keys))

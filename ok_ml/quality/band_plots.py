@@ -72,9 +72,15 @@ class Panel:
 
 
 def band_chart(
-    series: Series, bands: Mapping[str, Expected], *, title: str | None = None, share: bool = False,
-    marks: Mapping[str, str] | None = None, held: Collection[str] = (), path: str | Path | None = None,
-) -> bytes:  # fmt: skip
+    series: Series,
+    bands: Mapping[str, Expected],
+    *,
+    title: str | None = None,
+    share: bool = False,
+    marks: Mapping[str, str] | None = None,
+    held: Collection[str] = (),
+    path: str | Path | None = None,
+) -> bytes:
     """One number by day with its expected band; days outside are marked with a ring and their value.
 
     Parameters
@@ -91,9 +97,14 @@ def band_chart(
 
 
 def band_panels(
-    panels: Sequence[Panel], *, title: str, marks: Mapping[str, str] | None = None, held: Collection[str] = (),
-    panel_height: float = _PANEL_HEIGHT, path: str | Path | None = None,
-) -> bytes:  # fmt: skip
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    marks: Mapping[str, str] | None = None,
+    held: Collection[str] = (),
+    panel_height: float = _PANEL_HEIGHT,
+    path: str | Path | None = None,
+) -> bytes:
     """Several numbers by day, one below the other on the same days; weekends of daily data are shaded."""
     days = sorted({dt for panel in panels for one in panel.lines.values() for dt in one.dts})
     height = 0.95 + panel_height * max(len(panels), 1)
@@ -115,9 +126,14 @@ def band_panels(
 
 
 def bands_of(
-    days: Days, name: Name, *, limit: float = DEFAULT_LIMIT, leave_out: Collection[str] = (), young: bool = False,
+    days: Days,
+    name: Name,
+    *,
+    limit: float = DEFAULT_LIMIT,
+    leave_out: Collection[str] = (),
+    young: bool = False,
     regimes: Mapping[str, str] | None = None,
-) -> dict[str, Band]:  # fmt: skip
+) -> dict[str, Band]:
     """Day -> the band of one number on it, each from the days before; days with too little history have none.
 
     Parameters
@@ -175,9 +191,15 @@ def _draw_panel(axis: "Axes", panel: Panel) -> None:
         if index == 0 and panel.bands:
             _draw_band(axis, one, panel.bands)
         axis.plot(
-            places, values, color=colour, linewidth=1.7, marker=s.MARKERS[index % len(s.MARKERS)], markersize=3.6,
-            label=label, zorder=3,
-        )  # fmt: skip
+            places,
+            values,
+            color=colour,
+            linewidth=1.7,
+            marker=s.MARKERS[index % len(s.MARKERS)],
+            markersize=3.6,
+            label=label,
+            zorder=3,
+        )
         if index == 0:
             _ring(axis, one, panel)
     _limit(axis, panel)
@@ -188,9 +210,15 @@ def _draw_panel(axis: "Axes", panel: Panel) -> None:
 def _name_lines(axis: "Axes", count: int) -> None:
     """A legend beside the panel's title, of one row."""
     s.legend(
-        axis, ncols=count, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, handlelength=1.5,
-        columnspacing=1.2, handletextpad=0.4,
-    )  # fmt: skip
+        axis,
+        ncols=count,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.1,
+        handlelength=1.5,
+        columnspacing=1.2,
+        handletextpad=0.4,
+    )
 
 
 def _draw_band(axis: "Axes", series: Series, bands: Mapping[str, Expected]) -> None:
@@ -209,9 +237,15 @@ def _ring(axis: "Axes", series: Series, panel: Panel) -> None:
     values = {dt: value for dt, value in zip(series.dts, series.values, strict=True) if value is not None}
     days = outside(series, panel.bands)
     axis.plot(
-        [_place(dt) for dt in days], [values[dt] for dt in days], "o", markersize=10, markerfacecolor="none",
-        markeredgecolor=s.RED, markeredgewidth=2.0, zorder=4,
-    )  # fmt: skip
+        [_place(dt) for dt in days],
+        [values[dt] for dt in days],
+        "o",
+        markersize=10,
+        markerfacecolor="none",
+        markeredgecolor=s.RED,
+        markeredgewidth=2.0,
+        zorder=4,
+    )
 
 
 def _headline(panel: Panel) -> str:
@@ -246,9 +280,13 @@ def _draw_marks(axis: "Axes", marks: Mapping[str, str], days: list[str], *, labe
         axis.axvline(_place(dt) - 0.5, color=s.MUTED, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1.5)
         if labelled and len(shown) <= _MOST_MARKS_LABELLED:
             axis.annotate(
-                f" {text}", (_place(dt) - 0.5, 0.98), xycoords=("data", "axes fraction"), fontsize=8, color=s.MUTED,
+                f" {text}",
+                (_place(dt) - 0.5, 0.98),
+                xycoords=("data", "axes fraction"),
+                fontsize=8,
+                color=s.MUTED,
                 va="top",
-            )  # fmt: skip
+            )
 
 
 def _shade_weekends(axis: "Axes", days: list[str]) -> None:

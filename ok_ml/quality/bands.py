@@ -112,9 +112,14 @@ Days = Mapping[str, Mapping[Name, Number]]
 
 
 def band(
-    history: Sequence[tuple[str, float]], dt: str, value: float, *, limit: float = DEFAULT_LIMIT, n: int = 0,
+    history: Sequence[tuple[str, float]],
+    dt: str,
+    value: float,
+    *,
+    limit: float = DEFAULT_LIMIT,
+    n: int = 0,
     days: int = HISTORY_DAYS,
-) -> Band | None:  # fmt: skip
+) -> Band | None:
     """The band of one number on one day.
 
     Parameters
@@ -135,10 +140,17 @@ def band(
 
 
 def judge_day(
-    history: Days, dt: str, today: Mapping[Name, Number], *, limit: float = DEFAULT_LIMIT,
-    leave_out: Collection[str] = (), like: Collection[str] = (), regimes: Mapping[str, str] | None = None,
-    days: int = HISTORY_DAYS, own: Mapping[str, float] | None = None,
-) -> list[Deviation]:  # fmt: skip
+    history: Days,
+    dt: str,
+    today: Mapping[Name, Number],
+    *,
+    limit: float = DEFAULT_LIMIT,
+    leave_out: Collection[str] = (),
+    like: Collection[str] = (),
+    regimes: Mapping[str, str] | None = None,
+    days: int = HISTORY_DAYS,
+    own: Mapping[str, float] | None = None,
+) -> list[Deviation]:
     """Every number of a day beside its band, worst first.
 
     Parameters
@@ -291,9 +303,14 @@ def _with_zeros(names: list[Name], values: "NDArray[np.float64]", kinds: "NDArra
 
 
 def _forecast(
-    dts: list[str], dt: str, values: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]",
-    restless: "NDArray[np.float64]", apart: "NDArray[np.bool_]",
-) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":  # fmt: skip
+    dts: list[str],
+    dt: str,
+    values: "NDArray[np.float64]",
+    n: "NDArray[np.float64]",
+    kinds: "NDArray[np.int64]",
+    restless: "NDArray[np.float64]",
+    apart: "NDArray[np.bool_]",
+) -> "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":
     """Expected value, scale and degrees of freedom of each series [s]; NaN where there is too little history."""
     ordinals = np.array([date.fromisoformat(day).toordinal() for day in dts])
     target = date.fromisoformat(dt).toordinal()

@@ -92,9 +92,13 @@ def interval(values: "NDArray[np.float64]", *, resamples: int = 1000, seed: int 
 
 
 def paired_difference(
-    values: "NDArray[np.float64]", baseline: "NDArray[np.float64]", *, resamples: int = 1000, seed: int = 0,
+    values: "NDArray[np.float64]",
+    baseline: "NDArray[np.float64]",
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
     level: float = LEVEL,
-) -> Interval:  # fmt: skip
+) -> Interval:
     """Mean of `values` - `baseline` over the same users, with its percentile interval.
 
     Raises
@@ -105,8 +109,9 @@ def paired_difference(
     if len(values) != len(baseline) or np.any(np.isnan(values) != np.isnan(baseline)):
         raise DataError(
             f"paired values of {len(values)} and {len(baseline)} users do not belong together",
-            why="a paired difference of different users means nothing", remedy="evaluate both on the same users",
-        )  # fmt: skip
+            why="a paired difference of different users means nothing",
+            remedy="evaluate both on the same users",
+        )
     return interval(values - baseline, resamples=resamples, seed=seed, level=level)
 
 

@@ -36,9 +36,16 @@ def statistics_schema() -> "pa.Schema":
 
     numbers = [(name, pa.float64()) for name in (NULL_SHARE, MEAN, STD, MIN, MAX, *QUANTILES)]
     return pa.schema(
-        [(ENTITY, pa.string()), (FEATURE, pa.string()), (DT, pa.string()), (ROWS, pa.int64()), *numbers,
-         (BIN_EDGES, pa.list_(pa.float64())), (BIN_COUNTS, pa.list_(pa.int64()))]
-    )  # fmt: skip
+        [
+            (ENTITY, pa.string()),
+            (FEATURE, pa.string()),
+            (DT, pa.string()),
+            (ROWS, pa.int64()),
+            *numbers,
+            (BIN_EDGES, pa.list_(pa.float64())),
+            (BIN_COUNTS, pa.list_(pa.int64())),
+        ]
+    )
 
 
 def drift_schema() -> "pa.Schema":
@@ -46,8 +53,19 @@ def drift_schema() -> "pa.Schema":
     import pyarrow as pa
 
     return pa.schema(
-        [(ENTITY, pa.string()), (FEATURE, pa.string()), (VERDICT, pa.string()), (PSI, pa.float64()),
-         (PSI_RAW, pa.float64()), (PSI_NOISE, pa.float64()), (JS, pa.float64()), (MEAN_NOW, pa.float64()),
-         (MEAN_REFERENCE, pa.float64()), (NULL_SHARE, pa.float64()), (ROWS, pa.int64()),
-         (ROWS_REFERENCE, pa.int64()), (MOVED, pa.string())]
-    )  # fmt: skip
+        [
+            (ENTITY, pa.string()),
+            (FEATURE, pa.string()),
+            (VERDICT, pa.string()),
+            (PSI, pa.float64()),
+            (PSI_RAW, pa.float64()),
+            (PSI_NOISE, pa.float64()),
+            (JS, pa.float64()),
+            (MEAN_NOW, pa.float64()),
+            (MEAN_REFERENCE, pa.float64()),
+            (NULL_SHARE, pa.float64()),
+            (ROWS, pa.int64()),
+            (ROWS_REFERENCE, pa.int64()),
+            (MOVED, pa.string()),
+        ]
+    )

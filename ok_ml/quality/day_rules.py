@@ -102,10 +102,17 @@ def column_rules(
                 f"{column} {wanted[column]}" for column in (word.split()[0] for word in wrong) if column in wanted
             ]
             yield Rule(
-                name, "", "columns", (*seen, *missing), severity, allowed=allowed, about=name,
-                shown=", ".join(wrong) or f"{len(seen)} columns", expected=", ".join(expected) or f"those {len(allowed)} declared",
+                name,
+                "",
+                "columns",
+                (*seen, *missing),
+                severity,
+                allowed=allowed,
+                about=name,
+                shown=", ".join(wrong) or f"{len(seen)} columns",
+                expected=", ".join(expected) or f"those {len(allowed)} declared",
                 advice="see which version of the code wrote it; make the partition again",
-            )  # fmt: skip
+            )
 
 
 def key_rules(tables: Mapping[str, Table], severity: Severity) -> Iterator[Rule]:
@@ -114,9 +121,16 @@ def key_rules(tables: Mapping[str, Table], severity: Severity) -> Iterator[Rule]
         keys = SNAPSHOT_KEYS.get(name) or FEATURE_KEYS.get(name)
         if keys:
             yield Rule(
-                name, " and ".join(keys), "repeated_keys", table.repeated, severity, high=0, about=f"{name} by {' and '.join(keys)}",
-                note=f" of {table.rows:,} rows", advice="look for files that were delivered or written twice",
-            )  # fmt: skip
+                name,
+                " and ".join(keys),
+                "repeated_keys",
+                table.repeated,
+                severity,
+                high=0,
+                about=f"{name} by {' and '.join(keys)}",
+                note=f" of {table.rows:,} rows",
+                advice="look for files that were delivered or written twice",
+            )
 
 
 # -- volume ----------------------------------------------------------------------------------------------------------
@@ -157,15 +171,25 @@ def _volume(config: DatasetConfig, day: Day, history: History) -> Iterator[Rule]
     ratios = [rows / max(usual, 1) for _, rows in history.usual]  # a log whose weeks differ by themselves is given room
     high_warn = None if limits.high_warn is None else max(limits.high_warn, _MARGIN * max(ratios))
     pairs: tuple[tuple[Severity, float, float | None], ...] = (
-        ("block", limits.low_block, limits.high_block), ("warn", min(limits.low_warn, min(ratios) / _MARGIN), high_warn),
-    )  # fmt: skip
+        ("block", limits.low_block, limits.high_block),
+        ("warn", min(limits.low_warn, min(ratios) / _MARGIN), high_warn),
+    )
     for severity, low, high in pairs:
         if low or high is not None:
             yield Rule(
-                c.EVENTS, "", "rows", table.rows, severity, low=low * usual, high=None if high is None else high * usual,
-                about=c.EVENTS, note=note, shown=f"{table.rows:,}", expected=_expected_rows(low, high, usual),
+                c.EVENTS,
+                "",
+                "rows",
+                table.rows,
+                severity,
+                low=low * usual,
+                high=None if high is None else high * usual,
+                about=c.EVENTS,
+                note=note,
+                shown=f"{table.rows:,}",
+                expected=_expected_rows(low, high, usual),
                 advice="see whether the day's files are all there, and none twice",
-            )  # fmt: skip
+            )
 
 
 def _expected_rows(low: float, high: float | None, usual: float) -> str:
@@ -181,10 +205,18 @@ def _snapshot_volume(config: DatasetConfig, day: Day, history: History) -> Itera
         table, then = day.tables.get(name), rows.get(name, 0)
         if table is not None and then and low:
             yield Rule(
-                name, "", "rows", table.rows, "warn", low=low * then, about=name, shown=f"{table.rows:,}",
-                note=f" ({then:,} on {previous})", expected=f">= {low * then:,.0f} ({low:g} of it)",
+                name,
+                "",
+                "rows",
+                table.rows,
+                "warn",
+                low=low * then,
+                about=name,
+                shown=f"{table.rows:,}",
+                note=f" ({then:,} on {previous})",
+                expected=f">= {low * then:,.0f} ({low:g} of it)",
                 advice="see whether the snapshot's files are all there",
-            )  # fmt: skip
+            )
 
 
 # -- contents --------------------------------------------------------------------------------------------------------
@@ -203,15 +235,28 @@ def _words(column: str, table: str, counts: Mapping[str, int], declared: Categor
         new = sorted((word for word in seen if word not in declared.allowed), key=lambda word: -counts[word])
         told = [f"{word!r} ({counts[word]:,} rows, {counts[word] / total:.1%})" for word in new]
         yield Rule(
-            table, column, "categories", tuple(seen), declared.severity, allowed=declared.allowed, about=about,
-            shown=_listed(told) if told else f"{len(seen)} words", expected=f"one of {_listed(list(declared.allowed))}",
+            table,
+            column,
+            "categories",
+            tuple(seen),
+            declared.severity,
+            allowed=declared.allowed,
+            about=about,
+            shown=_listed(told) if told else f"{len(seen)} words",
+            expected=f"one of {_listed(list(declared.allowed))}",
             advice=f"map it in the dataset's YAML, or allow it in checks.categories.{column}",
-        )  # fmt: skip
+        )
     for word in declared.required:
         yield Rule(
-            table, column, f"rows of {word}", counts.get(word, 0), declared.severity, low=1, about=about,
+            table,
+            column,
+            f"rows of {word}",
+            counts.get(word, 0),
+            declared.severity,
+            low=1,
+            about=about,
             advice="see whether whoever logs it has stopped, or calls it something else now",
-        )  # fmt: skip
+        )
 
 
 def _null_shares(config: DatasetConfig, day: Day) -> Iterator[Rule]:
@@ -235,8 +280,10 @@ def _null_shares(config: DatasetConfig, day: Day) -> Iterator[Rule]:
 
 
 def _never_null() -> dict[str, list[str]]:
-    return {table: [name for name in declared_columns(table) if name not in NULLABLE.get(table, ())]
-            for table in (c.EVENTS, *c.SNAPSHOTS)}  # fmt: skip
+    return {
+        table: [name for name in declared_columns(table) if name not in NULLABLE.get(table, ())]
+        for table in (c.EVENTS, *c.SNAPSHOTS)
+    }
 
 
 def _repeated(config: DatasetConfig, day: Day) -> Iterator[Rule]:
@@ -251,8 +298,17 @@ def _repeated(config: DatasetConfig, day: Day) -> Iterator[Rule]:
     pairs: tuple[tuple[Severity, float | None], ...] = (("block", limits.block), ("warn", limits.warn))
     for severity, high in pairs:
         if high is not None:
-            yield Rule(c.EVENTS, " and ".join(config.events.unique_by), "repeated_share", share, severity, high=high,
-                       about=about, note=f" of {raw:,} raw rows", advice="see whether files of that day came twice")  # fmt: skip
+            yield Rule(
+                c.EVENTS,
+                " and ".join(config.events.unique_by),
+                "repeated_share",
+                share,
+                severity,
+                high=high,
+                about=about,
+                note=f" of {raw:,} raw rows",
+                advice="see whether files of that day came twice",
+            )
 
 
 # -- time ------------------------------------------------------------------------------------------------------------
@@ -264,23 +320,45 @@ def _data_time(config: DatasetConfig, day: Day, history: History, now: datetime)
     if hours is not None and limits.quiet_hours is not None:
         last = end - timedelta(hours=hours)
         yield Rule(
-            c.EVENTS, c.EVENT_TIME, "hours_without_events", hours, limits.severity, low=0,
+            c.EVENTS,
+            c.EVENT_TIME,
+            "hours_without_events",
+            hours,
+            limits.severity,
+            low=0,
             high=max(limits.quiet_hours, _MARGIN * history.quiet_hours),
-            about=c.EVENTS, note=f" at its end (the newest is of {last:%Y-%m-%d %H:%M} UTC)", shown=f"{hours:.1f}",
+            about=c.EVENTS,
+            note=f" at its end (the newest is of {last:%Y-%m-%d %H:%M} UTC)",
+            shown=f"{hours:.1f}",
             advice="the day was cut short: ingest it again when its files are complete",
-        )  # fmt: skip
+        )
     if history.previous is not None and limits.missing is not None:
         missing = _steps(config, history.previous[0], day.dt) - 1
         yield Rule(
-            c.EVENTS, "", "missing_partitions", missing, limits.severity, high=max(limits.missing, history.missing), about=c.EVENTS,
-            note=f" between {history.previous[0]} and this one", advice="see whether the deliveries between are on their way",
-        )  # fmt: skip
+            c.EVENTS,
+            "",
+            "missing_partitions",
+            missing,
+            limits.severity,
+            high=max(limits.missing, history.missing),
+            about=c.EVENTS,
+            note=f" between {history.previous[0]} and this one",
+            advice="see whether the deliveries between are on their way",
+        )
     if limits.max_age_hours is not None:
         age = (now - end).total_seconds() / _SECONDS
         yield Rule(
-            c.EVENTS, c.EVENT_TIME, "age_hours", age, limits.severity, high=limits.max_age_hours, about=c.EVENTS,
-            shown=f"{age:.1f}", note=" (it is the newest partition)", advice="see why newer days do not come",
-        )  # fmt: skip
+            c.EVENTS,
+            c.EVENT_TIME,
+            "age_hours",
+            age,
+            limits.severity,
+            high=limits.max_age_hours,
+            about=c.EVENTS,
+            shown=f"{age:.1f}",
+            note=" (it is the newest partition)",
+            advice="see why newer days do not come",
+        )
 
 
 def _quiet_hours(config: DatasetConfig, dt: str, details: Mapping[str, Any]) -> float | None:
@@ -293,7 +371,11 @@ def _quiet_hours(config: DatasetConfig, dt: str, details: Mapping[str, Any]) -> 
 
 def _end(config: DatasetConfig, dt: str) -> datetime:
     start = date.fromisoformat(dt)
-    after = (start.replace(day=1) + timedelta(days=32)).replace(day=1) if config.partition.grain == "month" else start + timedelta(days=1)  # fmt: skip
+    after = (
+        (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+        if config.partition.grain == "month"
+        else start + timedelta(days=1)
+    )
     return datetime(after.year, after.month, after.day, tzinfo=UTC)
 
 

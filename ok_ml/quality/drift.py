@@ -157,10 +157,14 @@ def _judge(
     fewer: tuple[float, float],
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
-        q.ENTITY: key[0], q.FEATURE: key[1], q.ROWS: now[q.ROWS] if now else 0,
-        q.ROWS_REFERENCE: then[q.ROWS] if then else 0, q.NULL_SHARE: now[q.NULL_SHARE] if now else None,
-        q.MEAN_NOW: now[q.MEAN] if now else None, q.MEAN_REFERENCE: then[q.MEAN] if then else None,
-    }  # fmt: skip
+        q.ENTITY: key[0],
+        q.FEATURE: key[1],
+        q.ROWS: now[q.ROWS] if now else 0,
+        q.ROWS_REFERENCE: then[q.ROWS] if then else 0,
+        q.NULL_SHARE: now[q.NULL_SHARE] if now else None,
+        q.MEAN_NOW: now[q.MEAN] if now else None,
+        q.MEAN_REFERENCE: then[q.MEAN] if then else None,
+    }
     if not now or not now[q.ROWS]:
         return row | {q.VERDICT: BLOCK, q.MOVED: "no row today" if now else "missing today"}
     if not then or not then[q.ROWS]:
@@ -179,9 +183,13 @@ def _judge(
     bits = js_beyond_chance(js, noise)
     verdicts = _verdict(corrected, limits.psi_warn, limits.psi_block), _verdict(bits, limits.js_warn, limits.js_block)
     return row | {
-        q.PSI: corrected, q.PSI_RAW: raw, q.PSI_NOISE: noise, q.JS: js, q.VERDICT: min(verdicts, key=_SEVERITY.__getitem__),
+        q.PSI: corrected,
+        q.PSI_RAW: raw,
+        q.PSI_NOISE: noise,
+        q.JS: js,
+        q.VERDICT: min(verdicts, key=_SEVERITY.__getitem__),
         q.MOVED: _largest_move(now[q.BIN_EDGES], *counts),
-    }  # fmt: skip
+    }
 
 
 def _rows_a_user(found: dict[FeatureKey, dict[str, Any]]) -> float:
@@ -209,8 +217,9 @@ def _by_feature(table: "pa.Table", bins: FrozenBins) -> dict[FeatureKey, dict[st
     if len(found) != table.num_rows:
         raise DataError(
             f"a statistics table has {table.num_rows} rows for {len(found)} features, expected one a feature",
-            why="drift compares one day with one reference", remedy="filter the table to one partition",
-        )  # fmt: skip
+            why="drift compares one day with one reference",
+            remedy="filter the table to one partition",
+        )
     for key, row in found.items():
         frozen = bins.edges.get(key)
         if frozen is not None and tuple(row[q.BIN_EDGES]) != tuple(frozen):
@@ -226,9 +235,10 @@ def _nonempty(now: "ArrayLike", reference: "ArrayLike") -> "tuple[NDArray[np.flo
     n, m = np.asarray(now, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if n.shape != m.shape:
         raise DataError(
-            f"histograms of {n.size} and {m.size} bins", why="only counts on the same bins can be compared",
+            f"histograms of {n.size} and {m.size} bins",
+            why="only counts on the same bins can be compared",
             remedy="count both on the same frozen bins",
-        )  # fmt: skip
+        )
     used = (n > 0) | (m > 0)
     return n[used], m[used]
 

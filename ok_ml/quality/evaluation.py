@@ -81,8 +81,9 @@ class EvaluationReport:
                 return score.value
         raise DataError(
             f"no {metric} of {model!r} was computed; there are {', '.join(self.metrics(self.models[0]))} of {', '.join(self.models)}",
-            why="a decision hangs on it", remedy="name one of these in gate.metric, or add the depth to stages.evaluation.k",
-        )  # fmt: skip
+            why="a decision hangs on it",
+            remedy="name one of these in gate.metric, or add the depth to stages.evaluation.k",
+        )
 
     def difference(self, metric: str, model: str, baseline: str) -> Interval | None:
         """The paired difference of a named pair, or None if the pair was not asked for."""
@@ -117,10 +118,16 @@ class EvaluationReport:
 
 
 def evaluate(
-    lists_by_model: "Mapping[str, NDArray[np.int64]]", relevance: Relevance,
-    segments: "Sequence[str | None] | None" = None, ks: Sequence[int] = (10, 50), *, seed: int, bootstrap: int = 1000,
-    catalogue_size: int = 0, pairs: Sequence[tuple[str, str]] | None = None,
-) -> EvaluationReport:  # fmt: skip
+    lists_by_model: "Mapping[str, NDArray[np.int64]]",
+    relevance: Relevance,
+    segments: "Sequence[str | None] | None" = None,
+    ks: Sequence[int] = (10, 50),
+    *,
+    seed: int,
+    bootstrap: int = 1000,
+    catalogue_size: int = 0,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> EvaluationReport:
     """Judge the lists of several models on the same users.
 
     Parameters
@@ -152,10 +159,14 @@ def evaluate(
     if catalogue_size:
         scores += _coverage(lists_by_model, depths, catalogue_size)
     return EvaluationReport(
-        scores=tuple(scores), differences=_differences(keys, drawn, _pairs(lists_by_model, pairs)),
-        segments=_segments(keys, table, segments, bootstrap, seed), users=relevance.users,
-        evaluated_users=int((relevance.relevant() > 0).sum()), seed=seed, resamples=bootstrap,
-    )  # fmt: skip
+        scores=tuple(scores),
+        differences=_differences(keys, drawn, _pairs(lists_by_model, pairs)),
+        segments=_segments(keys, table, segments, bootstrap, seed),
+        users=relevance.users,
+        evaluated_users=int((relevance.relevant() > 0).sum()),
+        seed=seed,
+        resamples=bootstrap,
+    )
 
 
 def _pairs(models: Mapping[str, object], pairs: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]]:
@@ -165,8 +176,9 @@ def _pairs(models: Mapping[str, object], pairs: Sequence[tuple[str, str]] | None
     if unknown:
         raise DataError(
             f"cannot compare {', '.join(unknown)}: only {', '.join(models)} were evaluated",
-            why="the comparison would be missing from the report", remedy="give lists for each model that a pair names",
-        )  # fmt: skip
+            why="the comparison would be missing from the report",
+            remedy="give lists for each model that a pair names",
+        )
     return pairs
 
 

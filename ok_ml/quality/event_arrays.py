@@ -76,10 +76,15 @@ class EventArrays:
         coded = {name: _coded(table, name) for name in (c.EVENT_TYPE, c.CONTENT_TYPE)}
         columns = {name: _numeric(table, name) for name in (c.DURATION_MS, c.POSITION)}
         return cls(
-            table.num_rows, user, source, item, time_us // 1000 % _DAY_MS,
-            {name: codes for name, (codes, _) in coded.items()}, {name: words for name, (_, words) in coded.items()},
+            table.num_rows,
+            user,
+            source,
+            item,
+            time_us // 1000 % _DAY_MS,
+            {name: codes for name, (codes, _) in coded.items()},
+            {name: words for name, (_, words) in coded.items()},
             columns,
-        )  # fmt: skip
+        )
 
     @property
     def hour(self) -> "NDArray[np.int64]":

@@ -105,9 +105,16 @@ def _of_values(
     for statistic, severe, lowest, highest, expected, advice in wanted:
         if row.get(statistic) is not None and (lowest is not None or highest is not None):
             yield Rule(
-                *key, statistic, row[statistic], severe, low=lowest, high=highest, expected=expected,
-                about=f"{key[0]} feature {key[1]}", advice=advice,
-            )  # fmt: skip
+                *key,
+                statistic,
+                row[statistic],
+                severe,
+                low=lowest,
+                high=highest,
+                expected=expected,
+                about=f"{key[0]} feature {key[1]}",
+                advice=advice,
+            )
 
 
 def _expected(sign: str, bound: float | None) -> str:
@@ -121,9 +128,11 @@ def _of_drift(key: tuple[str, str], row: Mapping[str, Any], limits: ChecksConfig
         yield Rule(*key, q.ROWS_REFERENCE, row[q.ROWS_REFERENCE], "warn", low=1, about=about, advice=_REFERENCE_ADVICE)
     note = f" ({row[q.MOVED]})" if row[q.MOVED] else ""
     wanted: tuple[tuple[str, float | None, Severity], ...] = (
-        (q.PSI, drift.psi_block, "block"), (q.PSI, drift.psi_warn, "warn"),
-        (q.JS, drift.js_block, "block"), (q.JS, drift.js_warn, "warn"),
-    )  # fmt: skip
+        (q.PSI, drift.psi_block, "block"),
+        (q.PSI, drift.psi_warn, "warn"),
+        (q.JS, drift.js_block, "block"),
+        (q.JS, drift.js_warn, "warn"),
+    )
     for statistic, high, severity in wanted:
         seen = row[q.PSI] if statistic == q.PSI else js_beyond_chance(row[q.JS], row[q.PSI_NOISE])
         if high is not None and seen is not None:

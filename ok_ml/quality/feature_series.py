@@ -141,9 +141,16 @@ def _one(
     comparable = reference is not None and reference[q.BIN_EDGES] == rows[-1][q.BIN_EDGES]
     state = OK if finding is None else BLOCK if finding.severity == "block" else WARN
     return FeatureSeries(
-        *key, tuple(row[c.DT] for row in rows), numbers, tuple(row[q.ROWS] for row in rows), rows[-1],
-        reference if comparable else None, state, finding, judged,
-    )  # fmt: skip
+        *key,
+        tuple(row[c.DT] for row in rows),
+        numbers,
+        tuple(row[q.ROWS] for row in rows),
+        rows[-1],
+        reference if comparable else None,
+        state,
+        finding,
+        judged,
+    )
 
 
 def _divergences(row: dict[str, Any], reference: dict[str, Any] | None) -> tuple[float, float]:

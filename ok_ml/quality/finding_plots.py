@@ -152,8 +152,15 @@ def _line(axis: "Axes", one: FeatureSeries, statistic: str, rule: Rule | None) -
             continue
         if _is_near(limit, values):
             axis.axhline(limit, color=s.INK, linewidth=1.2, linestyle=(0, (4, 2)))
-            axis.annotate(f"{word} allowed {number(limit)} ", (1, limit), xycoords=("axes fraction", "data"), ha="right",
-                          va="bottom", fontsize=8, color=s.INK)  # fmt: skip
+            axis.annotate(
+                f"{word} allowed {number(limit)} ",
+                (1, limit),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize=8,
+                color=s.INK,
+            )
         else:
             far.append(f"{word} allowed: {number(limit)}")
     if far:

@@ -75,9 +75,12 @@ def in_lists(
 
 
 def by_channel(
-    users: int, rows: "NDArray[np.int64]", served: "NDArray[np.bool_]", subscribed: "NDArray[np.bool_]",
+    users: int,
+    rows: "NDArray[np.int64]",
+    served: "NDArray[np.bool_]",
+    subscribed: "NDArray[np.bool_]",
     counted: "NDArray[np.bool_]",
-) -> "NDArray[np.int64]":  # fmt: skip
+) -> "NDArray[np.int64]":
     """How many of some posts each user was shown by channel, int64 [users, 3]; what is in the list counts as served.
 
     Parameters

@@ -59,9 +59,13 @@ def evaluation_bars(report: EvaluationReport, metrics: Sequence[str], *, path: s
     """A panel a metric, a bar a model, with its 95 % interval."""
     models = report.models
     figure, axes = s.new_figure(
-        "Offline evaluation", f"{report.evaluated_users:,} users with a relevant source; bars show 95 % intervals",
-        width=2.2 + 2.6 * len(metrics), height=1.6 + 0.42 * len(models), columns=len(metrics), share_y=True,
-    )  # fmt: skip
+        "Offline evaluation",
+        f"{report.evaluated_users:,} users with a relevant source; bars show 95 % intervals",
+        width=2.2 + 2.6 * len(metrics),
+        height=1.6 + 0.42 * len(models),
+        columns=len(metrics),
+        share_y=True,
+    )
     for axis, metric in zip(axes, metrics, strict=True):
         scores = [report.interval(metric, model) for model in models]
         estimates = np.array([score.estimate for score in scores])
@@ -92,9 +96,10 @@ def segment_chart(
     scores = [score for score in report.segments if score.metric == metric and score.model in models]
     segments = sorted({score.segment for score in scores})
     figure, (axis,) = s.new_figure(
-        f"{metric} by segment", "95 % intervals; in brackets: users with a relevant source",
+        f"{metric} by segment",
+        "95 % intervals; in brackets: users with a relevant source",
         height=1.7 + 0.5 * max(len(segments), 2),
-    )  # fmt: skip
+    )
     colours = _colours(models)
     for index, model in enumerate(models):
         mine = {score.segment: score for score in scores if score.model == model}
@@ -194,9 +199,15 @@ def distribution(
 
 
 def over_time(
-    days: Sequence[str], series: Mapping[str, Sequence[float | None]], *, title: str, unit: str = "",
-    lines: Mapping[str, float] | None = None, from_zero: bool = False, path: str | Path | None = None,
-) -> bytes:  # fmt: skip
+    days: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    title: str,
+    unit: str = "",
+    lines: Mapping[str, float] | None = None,
+    from_zero: bool = False,
+    path: str | Path | None = None,
+) -> bytes:
     """Numbers by day, one line each; weekends of daily data are shaded, so that the weekly rhythm can be told from a trend.
 
     Parameters
@@ -269,7 +280,7 @@ def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, look: 
     errors = [[x.value.estimate - x.value.low for x in scores], [x.value.high - x.value.estimate for x in scores]]
     axis.errorbar(
         estimates, np.arange(len(scores)) + offset, xerr=errors, markersize=6.5, elinewidth=1.6, capsize=3, **look
-    )  # fmt: skip
+    )
 
 
 def _colours(models: Sequence[str]) -> dict[str, str]:

@@ -46,9 +46,10 @@ class Relevance:
         same_user = np.diff(self.user_rows) == 0
         if len(self.source_ids) and np.any(np.diff(self.source_ids)[same_user] <= 0):
             raise DataError(
-                "source_ids of Relevance do not ascend inside a user", why="lookups are binary searches",
+                "source_ids of Relevance do not ascend inside a user",
+                why="lookups are binary searches",
                 remedy="build it with Relevance.from_rows",
-            )  # fmt: skip
+            )
 
     @classmethod
     def from_rows(
@@ -154,12 +155,14 @@ def _validate(lists: "NDArray[np.int64]", relevance: Relevance) -> None:
     if lists.ndim != 2 or len(lists) != relevance.users:
         raise DataError(
             f"lists of shape {lists.shape} for {relevance.users} users of the relevance",
-            why="each user would be judged by another user's taste", remedy="pass one row a user, in the same order",
-        )  # fmt: skip
+            why="each user would be judged by another user's taste",
+            remedy="pass one row a user, in the same order",
+        )
     ordered = np.sort(lists, axis=1)
     repeated = np.any((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != EMPTY), axis=1)
     if repeated.any():
         raise DataError(
             f"{int(repeated.sum())} of {len(lists)} lists name a source twice, the first one in row {int(np.argmax(repeated))}",
-            why="a hit would count twice", remedy="remove repeats where the lists are made",
-        )  # fmt: skip
+            why="a hit would count twice",
+            remedy="remove repeats where the lists are made",
+        )

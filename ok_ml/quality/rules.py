@@ -182,10 +182,18 @@ def _finding(rule: Rule, wrong: list[str] | None, dt: str) -> Finding:
     else:
         seen = rule.shown or number(rule.seen)
     return Finding(
-        feature=rule.feature, entity=rule.entity, statistic=rule.statistic, expected=rule.expected or _limits(rule), seen=seen,
-        severity=rule.severity, passed=wrong is None, dt=dt, about=rule.about or f"{rule.entity} {rule.feature}".strip(),
-        note=rule.note, advice=rule.advice,
-    )  # fmt: skip
+        feature=rule.feature,
+        entity=rule.entity,
+        statistic=rule.statistic,
+        expected=rule.expected or _limits(rule),
+        seen=seen,
+        severity=rule.severity,
+        passed=wrong is None,
+        dt=dt,
+        about=rule.about or f"{rule.entity} {rule.feature}".strip(),
+        note=rule.note,
+        advice=rule.advice,
+    )
 
 
 def _limits(rule: Rule) -> str:
@@ -246,8 +254,9 @@ def _validate(frame: "pd.DataFrame", expectations: list[Any], index: list[str]) 
             raise DataError(
                 f"expectation {columns['column_B']} <= {columns['column_A']} could not be computed:"
                 f" {result.exception_info.get('exception_message')}",
-                why="a rule that was not checked must not count as kept", remedy="look at the row types of the statistics",
-            )  # fmt: skip
+                why="a rule that was not checked must not count as kept",
+                remedy="look at the row types of the statistics",
+            )
         yield from result.result.get("unexpected_index_list") or []
 
 

@@ -85,12 +85,14 @@ def series_table(numbers: Iterable[Number]) -> "pa.Table":
     ordered = sorted(numbers, key=lambda one: one.name)
     if len({one.name for one in ordered}) != len(ordered):
         raise ValueError("two numbers of one day have one name")
-    return pa.table({
-        METRIC: pa.array([one.name.metric for one in ordered], pa.string()),
-        GROUP: pa.array([one.name.group for one in ordered], pa.string()),
-        VALUE: pa.array([one.value for one in ordered], pa.float64()),
-        N: pa.array([one.n for one in ordered], pa.int64()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            METRIC: pa.array([one.name.metric for one in ordered], pa.string()),
+            GROUP: pa.array([one.name.group for one in ordered], pa.string()),
+            VALUE: pa.array([one.value for one in ordered], pa.float64()),
+            N: pa.array([one.n for one in ordered], pa.int64()),
+        }
+    )
 
 
 def numbers_of(table: "pa.Table") -> dict[Name, Number]:

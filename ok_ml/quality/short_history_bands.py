@@ -48,10 +48,16 @@ def judge_young(
     """
     found = [(name, _judge(history, dt, one, limit, leave_out)) for name, one in today.items()]
     known = [
-        Deviation(name, today[name].value, band, limit, _since(history, dt, name, limit, leave_out) if _beyond(band, limit) else None)
+        Deviation(
+            name,
+            today[name].value,
+            band,
+            limit,
+            _since(history, dt, name, limit, leave_out) if _beyond(band, limit) else None,
+        )
         for name, band in found
         if band is not None
-    ]  # fmt: skip
+    ]
     return sorted(known, key=lambda one: -abs(one.band.score))
 
 

@@ -126,10 +126,18 @@ def sketch(values: "NDArray[np.float32]", edges: "NDArray[np.float32] | None" = 
     level, cells, cell_counts = _coarsen(0, keys, counts)
     extremes = from_keys(ordered[[0, -1]]) if len(ordered) else np.full(2, np.nan, np.float32)
     return Sketch(
-        rows=len(values), nulls=nulls, finite=finite, total=total, total_squares=total_squares, level=level,
-        cells=cells, cell_counts=cell_counts, least=float(extremes[0]), most=float(extremes[1]),
+        rows=len(values),
+        nulls=nulls,
+        finite=finite,
+        total=total,
+        total_squares=total_squares,
+        level=level,
+        cells=cells,
+        cell_counts=cell_counts,
+        least=float(extremes[0]),
+        most=float(extremes[1]),
         bin_counts=np.append(_count_in_bins(ordered, edges), nulls),
-    )  # fmt: skip
+    )
 
 
 def _compiled_sketch(values: "NDArray[np.float32]", edges: "NDArray[np.float32] | None") -> Sketch:
@@ -143,21 +151,36 @@ def _compiled_sketch(values: "NDArray[np.float32]", edges: "NDArray[np.float32] 
     extremes = from_keys(ordered[[0, -1]]) if len(ordered) else np.full(2, np.nan, np.float32)
     nulls = len(values) - len(ordered)
     return Sketch(
-        rows=len(values), nulls=nulls, finite=finite, total=total, total_squares=total_squares, level=level, cells=cells,
-        cell_counts=counts, least=float(extremes[0]), most=float(extremes[1]),
+        rows=len(values),
+        nulls=nulls,
+        finite=finite,
+        total=total,
+        total_squares=total_squares,
+        level=level,
+        cells=cells,
+        cell_counts=counts,
+        least=float(extremes[0]),
+        most=float(extremes[1]),
         bin_counts=np.append(_count_in_bins(ordered, edges), nulls),
-    )  # fmt: skip
+    )
 
 
 def merge(left: Sketch, right: Sketch) -> Sketch:
     """The sketch of both together. Associative and commutative; both must have counted on the same edges."""
     level, cells, cell_counts = _merge_cells(left, right)
     return Sketch(
-        rows=left.rows + right.rows, nulls=left.nulls + right.nulls, finite=left.finite + right.finite,
-        total=left.total + right.total, total_squares=left.total_squares + right.total_squares, level=level,
-        cells=cells, cell_counts=cell_counts, least=float(np.fmin(left.least, right.least)),
-        most=float(np.fmax(left.most, right.most)), bin_counts=left.bin_counts + right.bin_counts,
-    )  # fmt: skip
+        rows=left.rows + right.rows,
+        nulls=left.nulls + right.nulls,
+        finite=left.finite + right.finite,
+        total=left.total + right.total,
+        total_squares=left.total_squares + right.total_squares,
+        level=level,
+        cells=cells,
+        cell_counts=cell_counts,
+        least=float(np.fmin(left.least, right.least)),
+        most=float(np.fmax(left.most, right.most)),
+        bin_counts=left.bin_counts + right.bin_counts,
+    )
 
 
 def to_keys(values: "NDArray[np.float32]") -> Keys:

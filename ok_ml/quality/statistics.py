@@ -31,9 +31,12 @@ Partial: TypeAlias = dict[str, Sketch]  # feature -> sketch: what one task knows
 
 
 def feature_statistics(
-    files: Mapping[str, Sequence[str | Path]], columns: Mapping[str, Sequence[str]] | None = None, *, dt: str,
+    files: Mapping[str, Sequence[str | Path]],
+    columns: Mapping[str, Sequence[str]] | None = None,
+    *,
+    dt: str,
     bins: FrozenBins | None = None,
-) -> "pa.Table":  # fmt: skip
+) -> "pa.Table":
     """Statistics of every feature, in the schema of feature_statistics.
 
     Parameters
@@ -77,9 +80,10 @@ def partial_statistics(
     """
     if not files:
         raise DataError(
-            f"no file to compute statistics of {entity or 'features'} from", why="an empty day would look like no drift",
+            f"no file to compute statistics of {entity or 'features'} from",
+            why="an empty day would look like no drift",
             remedy="materialise the feature table of that day first",
-        )  # fmt: skip
+        )
     names = list(columns) if columns is not None else feature_columns(files[0])
     edges = {name: bins.of(entity, name) if bins else None for name in names}
     partial = {name: sketch(np.zeros(0, np.float32), edges[name]) for name in names}
@@ -156,10 +160,15 @@ def _row(entity: str, feature: str, dt: str, column: Sketch, bins: FrozenBins | 
     numbers = {q.MEAN: column.mean, q.STD: column.std, q.MIN: column.least, q.MAX: column.most}
     numbers |= dict(zip(q.QUANTILES, quantiles.tolist(), strict=True))
     return {
-        q.ENTITY: entity, q.FEATURE: feature, c.DT: dt, q.ROWS: column.rows, q.NULL_SHARE: column.null_share,
+        q.ENTITY: entity,
+        q.FEATURE: feature,
+        c.DT: dt,
+        q.ROWS: column.rows,
+        q.NULL_SHARE: column.null_share,
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
-        q.BIN_EDGES: edges.astype(np.float64).tolist(), q.BIN_COUNTS: counts.tolist(),
-    }  # fmt: skip
+        q.BIN_EDGES: edges.astype(np.float64).tolist(),
+        q.BIN_COUNTS: counts.tolist(),
+    }
 
 
 def _table(rows: list[dict[str, Any]]) -> "pa.Table":

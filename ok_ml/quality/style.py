@@ -35,9 +35,16 @@ SPARKLINE_LIMIT: Final = 900  # characters; Dagster shows Markdown inline only b
 
 
 def new_figure(
-    title: str, subtitle: str = "", *, width: float = 8.0, height: float = 4.5, columns: int = 1, rows: int = 1,
-    share_x: bool = False, share_y: bool = False,
-) -> "tuple[Figure, list[Axes]]":  # fmt: skip
+    title: str,
+    subtitle: str = "",
+    *,
+    width: float = 8.0,
+    height: float = 4.5,
+    columns: int = 1,
+    rows: int = 1,
+    share_x: bool = False,
+    share_y: bool = False,
+) -> "tuple[Figure, list[Axes]]":
     """A figure of the house, width and height in inches, with its title at the left edge; axes row by row."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

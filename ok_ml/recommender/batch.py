@@ -16,9 +16,17 @@ _REPORT_SCHEMA: Final = "part int, rows long, fallback_rows long, content string
 
 
 def score_all(
-    session: Any, bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, parts: int, *,
-    inputs: dict[str, str] | None = None, details: dict[str, Any] | None = None,
-) -> Manifest:  # fmt: skip
+    session: Any,
+    bundle_path: str,
+    lake_root: str,
+    dataset_scope: str,
+    scope: str,
+    dt: str,
+    parts: int,
+    *,
+    inputs: dict[str, str] | None = None,
+    details: dict[str, Any] | None = None,
+) -> Manifest:
     """Predict every user's list as of `dt` and commit it as predictions of experiment `scope`.
 
     Each task writes its part's file under a name of its own and renames it, so a task that runs twice leaves one file.
@@ -46,10 +54,12 @@ def score_all(
         reports = session.range(0, parts, 1, parts).mapInArrow(mapper, _REPORT_SCHEMA).toArrow().to_pylist()
         _require_all(reports, parts)
         return lake.commit(
-            folder, rows=sum(report["rows"] for report in reports), inputs=inputs,
+            folder,
+            rows=sum(report["rows"] for report in reports),
+            inputs=inputs,
             data_version=fingerprint({str(report[c.PART]): report["content"] for report in reports}),
             details={**(details or {}), "fallback_rows": sum(report["fallback_rows"] for report in reports)},
-        )  # fmt: skip
+        )
 
 
 def part_mapper(
@@ -83,9 +93,11 @@ def write_part(table: "pa.Table", part: int, folder: str) -> "pa.RecordBatch":
     aside.replace(target)
     fallback_rows = pc.sum(table[c.IS_FALLBACK], min_count=0).as_py()
     report = {
-        c.PART: pa.array([part], pa.int32()), "rows": pa.array([table.num_rows], pa.int64()),
-        "fallback_rows": pa.array([fallback_rows], pa.int64()), "content": pa.array([content_hash(table, [c.USER_ID])]),
-    }  # fmt: skip
+        c.PART: pa.array([part], pa.int32()),
+        "rows": pa.array([table.num_rows], pa.int64()),
+        "fallback_rows": pa.array([fallback_rows], pa.int64()),
+        "content": pa.array([content_hash(table, [c.USER_ID])]),
+    }
     return pa.RecordBatch.from_pydict(report)
 
 
@@ -111,6 +123,7 @@ def _require_all(reports: list[dict[str, Any]], parts: int) -> None:
     found = sorted(report[c.PART] for report in reports)
     if found != list(range(parts)):
         raise IntegrityError(
-            f"parts {found} came back, expected 0 .. {parts - 1} once each", why="users of a missing part would be served nothing",
+            f"parts {found} came back, expected 0 .. {parts - 1} once each",
+            why="users of a missing part would be served nothing",
             remedy="run the predictions again",
-        )  # fmt: skip
+        )

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 
 @compiled
 def fill(
-    pool: "tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]", limit: int, reason: int,
-    taken: "NDArray[np.bool_]", sources: "NDArray[np.int32]", reasons: "NDArray[np.int8]", sizes: "NDArray[np.int64]",
-) -> None:  # fmt: skip
+    pool: "tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]",
+    limit: int,
+    reason: int,
+    taken: "NDArray[np.bool_]",
+    sources: "NDArray[np.int32]",
+    reasons: "NDArray[np.int8]",
+    sizes: "NDArray[np.int64]",
+) -> None:
     """Append to each user's candidates up to `limit` sources of a pool that are not taken.
 
     A pool is (values, begins, ends): user i may get values[begins[i]:ends[i]], best first, negatives are padding. `begins`

@@ -64,9 +64,10 @@ class ColumnRanker(Ranker):
         known = lists_of(feature_names)
         if named not in known:
             raise ConfigError(
-                f"stages.model.options.list: no simple list {named!r}", why="there is no column to order by",
+                f"stages.model.options.list: no simple list {named!r}",
+                why="there is no column to order by",
                 remedy=f"name one of: {', '.join(known)}",
-            )  # fmt: skip
+            )
         return TrainedRanker(cls(feature_names, named), {"list": named, "column": SIMPLE_LISTS[named]}, sample=sample)
 
     @property

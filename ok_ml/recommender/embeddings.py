@@ -44,8 +44,9 @@ class Interactions:
             raise DataError(
                 f"user_sources has shape {self.user_sources.shape} for {len(self.user_ids)} users"
                 f" and {len(self.source_ids)} sources",
-                why="every vector would belong to somebody else", remedy="build it with interactions_from_events",
-            )  # fmt: skip
+                why="every vector would belong to somebody else",
+                remedy="build it with interactions_from_events",
+            )
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ class Factors:
             raise IntegrityError(
                 f"factors have {shapes[0]} user and {shapes[1]} source rows for {len(self.user_ids)} user"
                 f" and {len(self.source_ids)} source ids",
-                why="every vector would belong to somebody else", remedy="fit the embeddings again",
-            )  # fmt: skip
+                why="every vector would belong to somebody else",
+                remedy="fit the embeddings again",
+            )
 
     @property
     def width(self) -> int:
@@ -126,8 +128,9 @@ class EmbeddingEngine(ABC):
         if self._session is None:
             raise ConfigError(
                 f"{KIND.key}: {type(self).__name__} needs a Spark session, none was given",
-                why="the factors are fitted in Spark", remedy="pass session=, or use engine implicit",
-            )  # fmt: skip
+                why="the factors are fitted in Spark",
+                remedy="pass session=, or use engine implicit",
+            )
         return self._session()
 
     @abstractmethod
@@ -172,18 +175,22 @@ def require_factors(factors: Factors, interactions: Interactions, named: str) ->
         text
         for wrong, text in (
             (not np.array_equal(factors.user_ids, interactions.user_ids), "other users than those of the interactions"),
-            (not np.array_equal(factors.source_ids, interactions.source_ids), "other sources than those of the interactions"),
+            (
+                not np.array_equal(factors.source_ids, interactions.source_ids),
+                "other sources than those of the interactions",
+            ),
             (any(v.ndim != 2 or v.dtype != np.float32 for v in vectors), "vectors that are no float32 matrices"),
             (not all(np.isfinite(v).all() for v in vectors), "vectors that are not finite"),
             (vectors[0].shape[1:] != vectors[1].shape[1:], "users and sources of different widths"),
         )
         if wrong
-    ]  # fmt: skip
+    ]
     if faults:
         raise DataError(
-            f"{KIND.key} {named} gave {'; '.join(faults)}", why="every score would be wrong without an error",
+            f"{KIND.key} {named} gave {'; '.join(faults)}",
+            why="every score would be wrong without an error",
             remedy="return Factors(interactions.user_ids, interactions.source_ids, ...) as float32",
-        )  # fmt: skip
+        )
     return factors
 
 
@@ -198,5 +205,6 @@ def require_interactions(interactions: Interactions) -> None:
     if not interactions.user_sources.nnz:
         raise DataError(
             "no interaction above weight 0 in the window of the embeddings",
-            why="vectors would be noise", remedy="check `weights` of the dataset and `window_days` of the experiment",
-        )  # fmt: skip
+            why="vectors would be noise",
+            remedy="check `weights` of the dataset and `window_days` of the experiment",
+        )

@@ -130,8 +130,15 @@ class FeatureStore:
 
     @classmethod
     def load(
-        cls, lake: Lake, scope: str, dt: str, part: int, layout: FeatureLayout, index: CandidateIndex, sources: SourceTable
-    ) -> "FeatureStore":  # fmt: skip
+        cls,
+        lake: Lake,
+        scope: str,
+        dt: str,
+        part: int,
+        layout: FeatureLayout,
+        index: CandidateIndex,
+        sources: SourceTable,
+    ) -> "FeatureStore":
         """The tables of experiment `scope` at `dt`, only the files of `part`."""
         users = lake.read(scope, c.USER_FEATURES, [dt], part=part).sort_by(c.USER_ID)
         values = matrix_of(users, layout.user, f"{scope}/{c.USER_FEATURES} of {dt}")
@@ -139,16 +146,19 @@ class FeatureStore:
         topic_users, shares = _topics(lake, scope, dt, part, sources.topic_names)
         return cls(
             layout, index, sources, users[c.USER_ID].to_numpy(), values, pair_users, keys, pairs, topic_users, shares
-        )  # fmt: skip
+        )
 
     def feature_order(self) -> list[str]:
         """The columns of `gather`, in order."""
         return self.layout.feature_order()
 
     def gather(
-        self, block: UserBlock, rows: "NDArray[np.int64]", sources: "NDArray[np.int64]",
+        self,
+        block: UserBlock,
+        rows: "NDArray[np.int64]",
+        sources: "NDArray[np.int64]",
         best_scores: "Mapping[str, NDArray[np.float64]]",
-    ) -> "NDArray[np.float32]":  # fmt: skip
+    ) -> "NDArray[np.float32]":
         """Features of some pairs.
 
         Parameters

@@ -97,6 +97,7 @@ def require_ascending(ids: "NDArray[np.int64]", what: str) -> None:
     """
     if len(ids) > 1 and not (np.diff(ids) > 0).all():
         raise DataError(
-            f"{what} do not ascend without repeats", why="lookups are binary searches and would miss rows",
+            f"{what} do not ascend without repeats",
+            why="lookups are binary searches and would miss rows",
             remedy="sort them and drop repeats where they are made (numpy.unique)",
-        )  # fmt: skip
+        )

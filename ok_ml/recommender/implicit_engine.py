@@ -19,9 +19,15 @@ class ImplicitEngine(EmbeddingEngine):
         confidence.data = np.float32(1.0) + np.float32(stage.alpha) * confidence.data
         with threadpool_limits(limits=1, user_api="blas"):
             model = AlternatingLeastSquares(
-                factors=stage.factors, iterations=stage.iterations, regularization=stage.regularization,
-                alpha=1.0, dtype=np.float32, use_native=True, use_cg=True, random_state=seed,
-            )  # fmt: skip
+                factors=stage.factors,
+                iterations=stage.iterations,
+                regularization=stage.regularization,
+                alpha=1.0,
+                dtype=np.float32,
+                use_native=True,
+                use_cg=True,
+                random_state=seed,
+            )
             model.fit(confidence, show_progress=False)  # since 0.5 the rows are users
         return Factors(
             interactions.user_ids,

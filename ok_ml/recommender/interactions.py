@@ -78,9 +78,13 @@ def embedding_weights(weights: Mapping[str, float], stage: EmbeddingsStage) -> d
 
 
 def interactions_from_events(
-    lake: Lake, dataset_scope: str, dts: Sequence[str], weights: Mapping[str, float], end_dt: str,
+    lake: Lake,
+    dataset_scope: str,
+    dts: Sequence[str],
+    weights: Mapping[str, float],
+    end_dt: str,
     half_life_days: float | None = None,
-) -> Interactions:  # fmt: skip
+) -> Interactions:
     """Add up the weighted events of each (user, source) over the partitions `dts`.
 
     Parameters
@@ -111,9 +115,14 @@ def interactions_from_events(
 
 
 def _pair_sums(
-    lake: Lake, dataset_scope: str, dts: Sequence[str], weights: Mapping[str, float], end_dt: str,
-    half_life_days: float | None, part: int,
-) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":  # fmt: skip
+    lake: Lake,
+    dataset_scope: str,
+    dts: Sequence[str],
+    weights: Mapping[str, float],
+    end_dt: str,
+    half_life_days: float | None,
+    part: int,
+) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
     """User, source and fixed-point sum of each pair of one part."""
     days = list(read_events(lake, dataset_scope, dts, list(weights), part))
     users = np.concatenate([day.user_ids for day in days])

@@ -36,9 +36,13 @@ class LightGbmRanker(Ranker):
         train_set = _dataset(rows, params)
         valid_sets = [_dataset(held_out, params, reference=train_set)] if len(held_out.labels) else []
         booster = lightgbm.train(
-            params, train_set, num_boost_round=stage.num_trees, valid_sets=valid_sets, valid_names=["held_out"][: len(valid_sets)],
+            params,
+            train_set,
+            num_boost_round=stage.num_trees,
+            valid_sets=valid_sets,
+            valid_names=["held_out"][: len(valid_sets)],
             callbacks=[lightgbm.record_evaluation(history)],
-        )  # fmt: skip
+        )
         curve = {name: [float(value) for value in values] for name, values in history.get("held_out", {}).items()}
         trees = best_iteration(curve.get(METRIC, []), stage.num_trees)
         gains = booster.feature_importance("gain", iteration=trees)
@@ -79,9 +83,15 @@ def _dataset(rows: TrainingRows, params: dict[str, Any], reference: Any = None) 
     import lightgbm
 
     return lightgbm.Dataset(
-        rows.features, label=_labels(rows, params), group=rows.groups, weight=rows.weights, feature_name=list(rows.feature_names),
-        params=params, reference=reference, free_raw_data=True,
-    )  # fmt: skip
+        rows.features,
+        label=_labels(rows, params),
+        group=rows.groups,
+        weight=rows.weights,
+        feature_name=list(rows.feature_names),
+        params=params,
+        reference=reference,
+        free_raw_data=True,
+    )
 
 
 def _labels(rows: TrainingRows, params: dict[str, Any]) -> "NDArray[np.int8]":
@@ -94,16 +104,29 @@ def _params(stage: ModelStage, seed: int, feature_names: tuple[str, ...]) -> dic
     if unknown:
         raise ConfigError(
             f"stages.model.increasing: no feature {unknown[0]!r}",
-            why="the constraint would hold nothing", remedy=f"name some of: {', '.join(feature_names)}",
-        )  # fmt: skip
+            why="the constraint would hold nothing",
+            remedy=f"name some of: {', '.join(feature_names)}",
+        )
     constraints = [int(name in stage.increasing) for name in feature_names]
     return {
-        "objective": stage.objective, "metric": "ndcg", "eval_at": [EVAL_AT], "num_leaves": stage.num_leaves,
-        "learning_rate": stage.learning_rate, "min_data_in_leaf": stage.min_data_in_leaf, "num_threads": stage.num_threads,
-        "seed": seed % 2**31, "deterministic": True, "force_row_wise": True, "verbosity": -1, "max_bin": 255,
-        "objective_seed": seed % 2**31, "feature_pre_filter": False, "feature_fraction": stage.feature_fraction,
-        "lambda_l2": stage.lambda_l2, **({"monotone_constraints": constraints} if stage.increasing else {}),
-    }  # fmt: skip
+        "objective": stage.objective,
+        "metric": "ndcg",
+        "eval_at": [EVAL_AT],
+        "num_leaves": stage.num_leaves,
+        "learning_rate": stage.learning_rate,
+        "min_data_in_leaf": stage.min_data_in_leaf,
+        "num_threads": stage.num_threads,
+        "seed": seed % 2**31,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        "max_bin": 255,
+        "objective_seed": seed % 2**31,
+        "feature_pre_filter": False,
+        "feature_fraction": stage.feature_fraction,
+        "lambda_l2": stage.lambda_l2,
+        **({"monotone_constraints": constraints} if stage.increasing else {}),
+    }
 
 
 def _log(train: TrainingRows, unseen: TrainingRows, params: dict[str, Any], curve: dict[str, list[float]]) -> str:

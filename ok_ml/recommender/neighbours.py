@@ -96,8 +96,9 @@ class Neighbours:
             if len(sparse.indptr) != expected + 1:
                 raise IntegrityError(
                     f"{name} of the neighbours has {len(sparse.indptr) - 1} rows for {expected} ids",
-                    why="every row would belong to somebody else", remedy="fit the embeddings again",
-                )  # fmt: skip
+                    why="every row would belong to somebody else",
+                    remedy="fit the embeddings again",
+                )
 
     @classmethod
     def none(cls) -> "Neighbours":
@@ -184,8 +185,15 @@ class CatalogueNeighbours:
         if k and len(self.places):
             users = self.neighbours.user_rows(user_ids)
             barred = (excluded.indptr, excluded.indices)
-            similar_top_k(users, self._sparse(self.neighbours.history), self._sparse(self.neighbours.models[model]),
-                          self.places, barred, sources, scores)  # fmt: skip
+            similar_top_k(
+                users,
+                self._sparse(self.neighbours.history),
+                self._sparse(self.neighbours.models[model]),
+                self.places,
+                barred,
+                sources,
+                scores,
+            )
         return sources, scores
 
     def pair_scores(
@@ -205,8 +213,14 @@ class CatalogueNeighbours:
         scores = np.zeros(len(rows))
         if len(self.places):
             users, targets = self.neighbours.user_rows(user_ids), self.rows[sources]
-            similar_pairs(users, self._sparse(self.neighbours.history), self._sparse(self.neighbours.models[model]),
-                          rows, targets, scores)  # fmt: skip
+            similar_pairs(
+                users,
+                self._sparse(self.neighbours.history),
+                self._sparse(self.neighbours.models[model]),
+                rows,
+                targets,
+                scores,
+            )
         return scores
 
     @staticmethod

@@ -63,9 +63,14 @@ def _drain(heap_scores: Any, heap_rows: Any, size: int, best: Any, sources: Any)
 
 @compiled
 def similar_top_k(
-    users: "NDArray[np.int64]", history: Any, model: Any, places: "NDArray[np.int32]", barred: Any,
-    sources: "NDArray[np.int32]", best: "NDArray[np.float64]",
-) -> None:  # fmt: skip
+    users: "NDArray[np.int64]",
+    history: Any,
+    model: Any,
+    places: "NDArray[np.int32]",
+    barred: Any,
+    sources: "NDArray[np.int32]",
+    best: "NDArray[np.float64]",
+) -> None:
     """Fill the best sources [n, k] and their scores, best first, leaving out those that are barred or not above 0."""
     width, keep = len(places), sources.shape[1]
     scores, is_touched = np.zeros(width), np.zeros(width, np.bool_)
@@ -88,9 +93,13 @@ def similar_top_k(
 
 @compiled
 def similar_pairs(
-    users: "NDArray[np.int64]", history: Any, model: Any, rows: "NDArray[np.int64]", targets: "NDArray[np.int64]",
+    users: "NDArray[np.int64]",
+    history: Any,
+    model: Any,
+    rows: "NDArray[np.int64]",
+    targets: "NDArray[np.int64]",
     out: "NDArray[np.float64]",
-) -> None:  # fmt: skip
+) -> None:
     """Score of each (user, target); `rows` ascend, so that each user's scores are added up once."""
     width = len(model[0]) - 1
     scores, is_touched = np.zeros(width), np.zeros(width, np.bool_)

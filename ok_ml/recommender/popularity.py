@@ -65,9 +65,13 @@ class Popularity:
 
 
 def popularity_from_events(
-    lake: Lake, dataset_scope: str, dts: Sequence[str], weights: Mapping[str, float], end_dt: str,
+    lake: Lake,
+    dataset_scope: str,
+    dts: Sequence[str],
+    weights: Mapping[str, float],
+    end_dt: str,
     half_life_days: float | None = None,
-) -> Popularity:  # fmt: skip
+) -> Popularity:
     """Add up the weighted events of each source over the partitions `dts`; users' segments are those of `end_dt`.
 
     Parameters

@@ -163,8 +163,9 @@ class Ranker(ABC):
         if features.ndim != 2 or features.shape[1] != len(self.feature_names):
             raise ModelError(
                 f"features of shape {features.shape} for a ranker of {len(self.feature_names)} columns",
-                why="columns are read by order", remedy="gather them in the order of `feature_names`",
-            )  # fmt: skip
+                why="columns are read by order",
+                remedy="gather them in the order of `feature_names`",
+            )
         if not len(features):
             return np.zeros(0)
         scores = np.asarray(self.score(features, num_threads), np.float64)
@@ -172,8 +173,9 @@ class Ranker(ABC):
             raise ModelError(
                 f"{type(self).__name__}.score gave scores of shape {scores.shape} for {len(features)} rows,"
                 f" {int((~np.isfinite(scores)).sum())} of them not finite",
-                why="lists would be in no order", remedy="return one finite number a row",
-            )  # fmt: skip
+                why="lists would be in no order",
+                remedy="return one finite number a row",
+            )
         return scores
 
     def require_features(self, names: list[str]) -> None:
@@ -232,9 +234,10 @@ class Ranker(ABC):
         ranker.require_features([feature["name"] for feature in described])
         if any(feature["dtype"] != DTYPE for feature in described):
             raise ModelError(
-                f"{folder / FEATURES_FILE} names a dtype other than {DTYPE}", why="features are gathered as float32",
+                f"{folder / FEATURES_FILE} names a dtype other than {DTYPE}",
+                why="features are gathered as float32",
                 remedy="train the model again",
-            )  # fmt: skip
+            )
         ranker._require_recorded(folder)
         return ranker
 
@@ -262,8 +265,9 @@ def ranker_class(named: str, root: Path) -> type[Ranker]:
     if source is not None and source.imports:
         raise ConfigError(
             f"{RANKERS.key}: {named} imports {', '.join(sorted(source.imports))} of the project",
-            why="the file travels inside the model's bundle, alone", remedy="keep the ranker in one file that imports installed packages only",
-        )  # fmt: skip
+            why="the file travels inside the model's bundle, alone",
+            remedy="keep the ranker in one file that imports installed packages only",
+        )
     found: type[Ranker] = load_class(RANKERS, named, root, Ranker)
     return found
 

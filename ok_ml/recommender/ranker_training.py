@@ -43,8 +43,10 @@ def train_ranker(
     made = ranker_class(stage.ranker, root)
     if not table.num_rows:
         raise NothingToLearn(
-            "the training set has no row", why="a ranker has nothing to learn from", remedy="raise `label_days`, or use a larger dataset",
-        )  # fmt: skip
+            "the training set has no row",
+            why="a ranker has nothing to learn from",
+            remedy="raise `label_days`, or use a larger dataset",
+        )
     if stage.folds > 1:
         return _cross_validated(made, table, feature_names, stage, seed)
     return _fitted(made, table, feature_names, _held_out(table[c.USER_ID].to_numpy(), seed), stage, seed)

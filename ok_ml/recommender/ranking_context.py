@@ -48,9 +48,15 @@ class Cut:
 
     @classmethod
     def load(
-        cls, tables: Tables, dt: str, *, factors: Factors, popularity: Popularity, layout: FeatureLayout,
+        cls,
+        tables: Tables,
+        dt: str,
+        *,
+        factors: Factors,
+        popularity: Popularity,
+        layout: FeatureLayout,
         neighbours: Neighbours | None = None,
-    ) -> "Cut":  # fmt: skip
+    ) -> "Cut":
         """Read what the parts share; without neighbours there are no candidates and no features of theirs."""
         catalogue = Catalogue.load(tables.lake, tables.dataset_scope, dt)
         subscriptions = Subscriptions.load(tables.lake, tables.dataset_scope, dt, catalogue)

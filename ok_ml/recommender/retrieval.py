@@ -40,9 +40,10 @@ class Retriever:
     def __post_init__(self) -> None:
         if not np.isfinite(self.source_factors).all():
             raise ModelError(
-                "source factors hold NaN or infinity", why="comparisons with NaN lose sources without a trace",
+                "source factors hold NaN or infinity",
+                why="comparisons with NaN lose sources without a trace",
                 remedy="fit the embeddings again; raise `regularization` if ALS diverged",
-            )  # fmt: skip
+            )
 
     @cached_property
     def _norms(self) -> "NDArray[np.float64]":
@@ -66,8 +67,14 @@ class Retriever:
         return float(2.0 * (self.source_factors.shape[1] + 2) * FLOAT32_UNIT)
 
     def top_k(
-        self, user_factors: "NDArray[np.float32]", excluded: SourceSets, k: int, *, block: int = BLOCK, margin: int = MARGIN
-    ) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":  # fmt: skip
+        self,
+        user_factors: "NDArray[np.float32]",
+        excluded: SourceSets,
+        k: int,
+        *,
+        block: int = BLOCK,
+        margin: int = MARGIN,
+    ) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
         """The k best sources of each user.
 
         Parameters
@@ -101,9 +108,15 @@ class Retriever:
         return rows, scores
 
     def _pass(
-        self, users: "NDArray[np.float32]", excluded: SourceSets, chosen: "NDArray[np.int64]", keep: int, block: int,
-        rows: "NDArray[np.int32]", scores: "NDArray[np.float64]",
-    ) -> "NDArray[np.bool_]":  # fmt: skip
+        self,
+        users: "NDArray[np.float32]",
+        excluded: SourceSets,
+        chosen: "NDArray[np.int64]",
+        keep: int,
+        block: int,
+        rows: "NDArray[np.int32]",
+        scores: "NDArray[np.float64]",
+    ) -> "NDArray[np.bool_]":
         """Fill the rows of the chosen users; returns which of them are proven exact."""
         from ok_ml.recommender.retrieval_kernel import rescore, scan_tiles
 
@@ -115,9 +128,16 @@ class Retriever:
         if keep:
             bounds = self._norms[self._order[:: self.tile]] * (1.0 + self._slack)
             scan_tiles(
-                mine, norms * (1.0 + self._slack), self._tiles, bounds, self._order, barred.indptr, barred.indices,
-                (heap_scores, heap_rows, sizes), block,
-            )  # fmt: skip
+                mine,
+                norms * (1.0 + self._slack),
+                self._tiles,
+                bounds,
+                self._order,
+                barred.indptr,
+                barred.indices,
+                (heap_scores, heap_rows, sizes),
+                block,
+            )
         exact = np.full(heap_rows.shape, -np.inf)
         rescore(mine, np.ascontiguousarray(self.source_factors), heap_rows, sizes, exact)
         best_rows, best_scores = _leading(heap_rows, exact, rows.shape[1])
@@ -152,5 +172,6 @@ def _require_vectors(users: "NDArray[np.float32]", width: int) -> None:
     if users.ndim != 2 or users.shape[1] != width or not np.isfinite(users).all():
         raise ModelError(
             f"user factors of shape {users.shape}, expected finite vectors of width {width}",
-            why="users and sources must come from one fit", remedy="load both from the same embeddings",
-        )  # fmt: skip
+            why="users and sources must come from one fit",
+            remedy="load both from the same embeddings",
+        )

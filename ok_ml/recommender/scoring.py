@@ -64,9 +64,16 @@ class ScoringBundle:
 
 
 def write_bundle(
-    folder: Path, *, factors: Factors, ranker: Ranker, sample: "NDArray[np.float32]", popularity: Popularity,
-    layout: FeatureLayout, stage: PredictionsStage, neighbours: Neighbours | None = None,
-) -> None:  # fmt: skip
+    folder: Path,
+    *,
+    factors: Factors,
+    ranker: Ranker,
+    sample: "NDArray[np.float32]",
+    popularity: Popularity,
+    layout: FeatureLayout,
+    stage: PredictionsStage,
+    neighbours: Neighbours | None = None,
+) -> None:
     """Write the bundle into `folder`.
 
     Parameters

@@ -41,8 +41,9 @@ class Catalogue:
         if not len(ids) or not (np.diff(ids) > 0).all():
             raise DataError(
                 f"{dataset_scope}/{c.SOURCES} of {dt} has {len(ids)} rows, {len(np.unique(ids))} different sources",
-                why="every recommendation is one row of this table", remedy=f"ingest the sources of {dt} again",
-            )  # fmt: skip
+                why="every recommendation is one row of this table",
+                remedy=f"ingest the sources of {dt} again",
+            )
         topics = rows[c.TOPIC].to_pylist() if c.TOPIC in rows.column_names else [None] * len(ids)
         return cls(ids, tuple(topics))
 

@@ -30,8 +30,9 @@ class SparkEngine(EmbeddingEngine):
         if session is None:
             raise ConfigError(
                 "stages.embeddings.engine: spark needs a Spark session, none was given",
-                why="the factors are fitted in Spark", remedy="pass session=, or use engine implicit",
-            )  # fmt: skip
+                why="the factors are fitted in Spark",
+                remedy="pass session=, or use engine implicit",
+            )
         super().__init__(session=session)
 
     def fit(self, interactions: Interactions, stage: EmbeddingsStage, seed: int) -> Factors:
@@ -50,10 +51,19 @@ class SparkEngine(EmbeddingEngine):
         matrix = interactions.user_sources
         entries_per_user = matrix.nnz / matrix.shape[0]
         als = ALS(
-            rank=stage.factors, maxIter=stage.iterations, regParam=stage.regularization / entries_per_user, alpha=stage.alpha,
-            implicitPrefs=True, userCol=_USER, itemCol=_SOURCE, ratingCol=_WEIGHT, seed=seed,
-            numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, checkpointInterval=CHECKPOINT_INTERVAL,
-        )  # fmt: skip
+            rank=stage.factors,
+            maxIter=stage.iterations,
+            regParam=stage.regularization / entries_per_user,
+            alpha=stage.alpha,
+            implicitPrefs=True,
+            userCol=_USER,
+            itemCol=_SOURCE,
+            ratingCol=_WEIGHT,
+            seed=seed,
+            numUserBlocks=BLOCKS,
+            numItemBlocks=BLOCKS,
+            checkpointInterval=CHECKPOINT_INTERVAL,
+        )
         model = als.fit(session.createDataFrame(_entries(matrix)))
         users, sources = matrix.shape
         return Factors(

@@ -138,8 +138,9 @@ class CandidatesBuilder(TrainingSetBuilder):
         if not sum(piece.num_rows for piece in pieces):
             raise NothingToLearn(
                 f"no positive label on {', '.join(day.label_dt for day in task.days)} among the candidates of the days before",
-                why="there is nothing to learn from", remedy="check `grades` of the dataset, or raise `label_days`",
-            )  # fmt: skip
+                why="there is nothing to learn from",
+                remedy="check `grades` of the dataset, or raise `label_days`",
+            )
         return _number_groups(pa.concat_tables(pieces))
 
     def chosen(self, task: TrainingTask, day: LabelDay, block: UserBlock, rows: LabelledRows) -> LabelledRows:
@@ -184,9 +185,10 @@ def require_training_set(table: pa.Table, task: TrainingTask) -> pa.Table:
     faults = list(_faults(table, task))
     if faults:
         raise DataError(
-            f"{BUILDERS.key} {task.stage.builder}: {'; '.join(faults)}", why="the ranker would learn from something else than it ranks",
+            f"{BUILDERS.key} {task.stage.builder}: {'; '.join(faults)}",
+            why="the ranker would learn from something else than it ranks",
             remedy="return the columns that TrainingSetBuilder.build names; docs/extend.md has an example",
-        )  # fmt: skip
+        )
     group_sizes(table[GROUP].to_numpy())
     return table
 
@@ -209,10 +211,17 @@ def _faults(table: pa.Table, task: TrainingTask) -> Iterator[str]:
 
 
 def build_training_set(
-    tables: Tables, days: Sequence[LabelDay], *, factors: Factors,
-    popularity: Callable[[str], Popularity], layout: FeatureLayout, grades: Mapping[str, int], stage: TrainingSetStage,
-    candidates: int, seed: int,
-) -> pa.Table:  # fmt: skip
+    tables: Tables,
+    days: Sequence[LabelDay],
+    *,
+    factors: Factors,
+    popularity: Callable[[str], Popularity],
+    layout: FeatureLayout,
+    grades: Mapping[str, int],
+    stage: TrainingSetStage,
+    candidates: int,
+    seed: int,
+) -> pa.Table:
     """One group a user and label day with a positive among the candidates of the day before.
 
     A group holds the user's candidates that got a grade on the label day, and of the others `negatives_per_positive` a
@@ -259,9 +268,10 @@ def group_sizes(groups: "NDArray[np.int64]") -> "NDArray[np.int32]":
     starts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1)) if len(groups) else np.zeros(0, np.int64)
     if len(np.unique(groups[starts])) != len(starts):
         raise DataError(
-            "rows of one group are not neighbours", why="LightGBM would take rows of several users for one list",
+            "rows of one group are not neighbours",
+            why="LightGBM would take rows of several users for one list",
             remedy="sort the training set by its group column",
-        )  # fmt: skip
+        )
     return np.diff(np.append(starts, len(groups))).astype(np.int32)
 
 

@@ -86,9 +86,15 @@ class Watch:
         seen = together(self._looks())
         config = self.project.environment.alerts
         return reconcile(
-            self.store, seen.failing, now=self.now, passed=seen.passed, complete=seen.complete, lineage=self.graph.lineage,
-            policy=Policy.of(config, known_addresses(config)), cursors=seen.cursors,
-        )  # fmt: skip
+            self.store,
+            seen.failing,
+            now=self.now,
+            passed=seen.passed,
+            complete=seen.complete,
+            lineage=self.graph.lineage,
+            policy=Policy.of(config, known_addresses(config)),
+            cursors=seen.cursors,
+        )
 
     def _looks(self) -> list[Look]:
         with self.store.reading() as transaction:

@@ -163,7 +163,15 @@ def _signal(graph: Watched, key: dg.AssetCheckKey, row: "Row", until: float | No
     asset, evaluation = name_of(key.asset_key), row.evaluation
     is_warning = evaluation is not None and evaluation.severity.value == "WARN"
     return Signal(
-        key_of(key), "check", "warn" if is_warning else "error", graph.owner(asset),
-        f"{'/'.join(asset)}: {key.name} failed", (evaluation.description if evaluation else None) or "no reason was given",
-        graph.page(asset, "?view=checks"), asset, _at(row), until, day_seconds=graph.day_seconds(asset),
-    )  # fmt: skip
+        key_of(key),
+        "check",
+        "warn" if is_warning else "error",
+        graph.owner(asset),
+        f"{'/'.join(asset)}: {key.name} failed",
+        (evaluation.description if evaluation else None) or "no reason was given",
+        graph.page(asset, "?view=checks"),
+        asset,
+        _at(row),
+        until,
+        day_seconds=graph.day_seconds(asset),
+    )

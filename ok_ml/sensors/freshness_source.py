@@ -76,8 +76,14 @@ def _windows(policy: object) -> tuple[float | None, float | None]:
 def _signal(graph: Watched, asset: Asset, severity: Severity, age: float, limit: float, now: float) -> Signal:
     name = "/".join(asset)
     return Signal(
-        f"freshness:{name}", "freshness", severity, graph.owner(asset),
+        f"freshness:{name}",
+        "freshness",
+        severity,
+        graph.owner(asset),
         f"{name} is {'stale' if severity == 'error' else 'soon stale'}",
         f"made {in_words(age)} ago, limit {in_words(limit)}; its page shows what it waits for, or materialise it there",
-        graph.page(asset), asset, now - age + limit, day_seconds=graph.day_seconds(asset),
-    )  # fmt: skip
+        graph.page(asset),
+        asset,
+        now - age + limit,
+        day_seconds=graph.day_seconds(asset),
+    )

@@ -47,10 +47,15 @@ def _materialiser(project: Project, now: float) -> Iterator[Signal]:
     beats = [float(status["updated_at"]) for status in found if status is not None and "updated_at" in status]
     if beats and now - max(beats) > _PATIENCE * HEARTBEAT_SECONDS:
         yield Signal(
-            "heartbeat:materialiser", "heartbeat", "error", None, "the materialiser is silent",
+            "heartbeat:materialiser",
+            "heartbeat",
+            "error",
+            None,
+            "the materialiser is silent",
             f"its last heartbeat is {in_words(now - max(beats))} old; new generations wait in the topic until `ok-ml ui` starts one",
-            since=max(beats), causes=("process:materialiser", "process:kafka"),
-        )  # fmt: skip
+            since=max(beats),
+            causes=("process:materialiser", "process:kafka"),
+        )
 
 
 def _collectors(project: Project, now: float) -> Iterator[Signal]:
@@ -61,8 +66,13 @@ def _collectors(project: Project, now: float) -> Iterator[Signal]:
             continue
         last = float(status["updated_at"])
         yield Signal(
-            f"heartbeat:collector-{name}", "heartbeat", "error", project.datasets[name].owners[0],
+            f"heartbeat:collector-{name}",
+            "heartbeat",
+            "error",
+            project.datasets[name].owners[0],
             f"the collector of {name} is silent",
             f"its last heartbeat is {in_words(now - last)} old; events wait in the topic until `ok-ml collect {name}` goes on",
-            since=last, asset=(name, "raw_log"), causes=(f"process:collector-{name}", "process:kafka"),
-        )  # fmt: skip
+            since=last,
+            asset=(name, "raw_log"),
+            causes=(f"process:collector-{name}", "process:kafka"),
+        )

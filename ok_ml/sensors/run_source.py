@@ -28,9 +28,13 @@ _CHECK_FAILED: Final = "DagsterAssetCheckFailedError"
 
 
 def look_at_runs(
-    instance: dg.DagsterInstance, graph: Watched, cursor: str | None, failed_checks: Mapping[str, Collection[str]],
-    open_runs: Iterable[Member], now: float,
-) -> Look:  # fmt: skip
+    instance: dg.DagsterInstance,
+    graph: Watched,
+    cursor: str | None,
+    failed_checks: Mapping[str, Collection[str]],
+    open_runs: Iterable[Member],
+    now: float,
+) -> Look:
     """Runs that ended since the last look; one query while none does.
 
     Parameters
@@ -44,8 +48,10 @@ def look_at_runs(
     after, told = _from(known, now)
     records = instance.get_run_records(
         dg.RunsFilter(statuses=_ENDED, updated_after=datetime.fromtimestamp(after, UTC)),
-        limit=_MOST, order_by="update_timestamp", ascending=True,
-    )  # fmt: skip
+        limit=_MOST,
+        order_by="update_timestamp",
+        ascending=True,
+    )
     records = sorted(records, key=lambda record: record.end_time or 0.0)
     found, failing = Look(), dict[str, Signal]()
     for record in records:
@@ -71,8 +77,13 @@ def _from(known: dict[str, Any] | None, now: float) -> tuple[float, set[str]]:
 
 
 def _end(
-    failing: dict[str, Signal], open_runs: Iterable[Member], assets: frozenset[Asset], job: str, ended: float, found: Look
-) -> None:  # fmt: skip
+    failing: dict[str, Signal],
+    open_runs: Iterable[Member],
+    assets: frozenset[Asset],
+    job: str,
+    ended: float,
+    found: Look,
+) -> None:
     """A run that succeeded ends what failed before it at one of its assets."""
     for key, signal in failing.items():
         if _covers(key, signal.asset, assets, job):
@@ -107,10 +118,19 @@ def _signal(
     # One that a check stopped has nothing wrong of its own: it lasts as long as the check fails, which tells of itself.
     stopped = by_check and bool(checks)
     return Signal(
-        f"run:{what}{':stopped' if stopped else ''}", "run", "error", graph.owner(asset), f"the run of {what} failed{where}", reason,
-        graph.run_page(run.run_id), asset, ended, ended if stopped else None, causes=(*checks, *processes),
+        f"run:{what}{':stopped' if stopped else ''}",
+        "run",
+        "error",
+        graph.owner(asset),
+        f"the run of {what} failed{where}",
+        reason,
+        graph.run_page(run.run_id),
+        asset,
+        ended,
+        ended if stopped else None,
+        causes=(*checks, *processes),
         day_seconds=graph.day_seconds(asset),
-    )  # fmt: skip
+    )
 
 
 def _failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str, bool]:

@@ -174,8 +174,11 @@ class Service:
         known = list(views.experiments) if views is not None else []
         name = experiment or next(iter(known), "")
         if views is None or name not in known:
-            raise Problem(404, f"there is no experiment {name[:60]!r}; known: {', '.join(known) or 'none'}",
-                          remedy="use one of the known names")  # fmt: skip
+            raise Problem(
+                404,
+                f"there is no experiment {name[:60]!r}; known: {', '.join(known) or 'none'}",
+                remedy="use one of the known names",
+            )
         view = await asyncio.to_thread(views.of, name)
         if wanted is None:
             return page_response(monitoring_page(view, neighbours=neighbours))
@@ -240,9 +243,11 @@ class _Board:
 def _require_method(scope: Any, *allowed: str, hint: str = "") -> None:
     if scope.method not in allowed:
         raise Problem(
-            405, f"{scope.method} is not offered here; offered: {', '.join(allowed)}", remedy=hint or "see /openapi.json",
+            405,
+            f"{scope.method} is not offered here; offered: {', '.join(allowed)}",
+            remedy=hint or "see /openapi.json",
             headers=[("allow", ", ".join(allowed))],
-        )  # fmt: skip
+        )
 
 
 async def _body(scope: Any, protocol: Any) -> bytes:
@@ -267,6 +272,8 @@ async def _body(scope: Any, protocol: Any) -> bytes:
 
 def _too_large(size: str) -> Problem:
     return Problem(
-        413, f"the body has {size} bytes; at most {MAX_BODY_BYTES:,} are read",
-        why="a batch of 1,000 ids needs less than half of that", remedy="send several smaller batches",
-    )  # fmt: skip
+        413,
+        f"the body has {size} bytes; at most {MAX_BODY_BYTES:,} are read",
+        why="a batch of 1,000 ids needs less than half of that",
+        remedy="send several smaller batches",
+    )

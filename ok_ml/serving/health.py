@@ -58,9 +58,13 @@ def worst_first(items: Iterable[StatusItem]) -> list[StatusItem]:
     return sorted(
         items,
         key=lambda item: (
-            _first(item.kind), STATES.index(item.state), -(item.age_seconds or 0.0), item.kind, item.name,
+            _first(item.kind),
+            STATES.index(item.state),
+            -(item.age_seconds or 0.0),
+            item.kind,
+            item.name,
         ),
-    )  # fmt: skip
+    )
 
 
 def _first(kind: str) -> int:

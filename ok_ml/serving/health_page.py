@@ -93,7 +93,14 @@ def _table(items: list[StatusItem], title_id: str) -> Markup:
     age = "Since" if title_id == "incidents" else "Age"
     names = ("State", "What", "Kind", age, "Reason and next step", "Owner")
     head = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names]))
-    return tag("div", tag("table", head, tag("tbody", *[_row(item) for item in items])), class_="table", tabindex=0, role="region", aria_labelledby=title_id)  # fmt: skip
+    return tag(
+        "div",
+        tag("table", head, tag("tbody", *[_row(item) for item in items])),
+        class_="table",
+        tabindex=0,
+        role="region",
+        aria_labelledby=title_id,
+    )
 
 
 def _row(item: StatusItem) -> Markup:

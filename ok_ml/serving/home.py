@@ -74,18 +74,32 @@ def _form(view: HomeView) -> Markup:
     ]
     fields = tag(
         "form",
-        tag("div", tag("label", "Experiment", for_="experiment"), tag("select", *options, id="experiment", name="experiment")),
+        tag(
+            "div",
+            tag("label", "Experiment", for_="experiment"),
+            tag("select", *options, id="experiment", name="experiment"),
+        ),
         tag(
             "div",
             tag("label", "User id", for_="user"),
             tag(
-                "input", id="user", name="user", value=view.user, inputmode="numeric", autocomplete="off", required="",
-                pattern="-?[0-9]+", maxlength=20, title="a whole number", placeholder="for example 42",
+                "input",
+                id="user",
+                name="user",
+                value=view.user,
+                inputmode="numeric",
+                autocomplete="off",
+                required="",
+                pattern="-?[0-9]+",
+                maxlength=20,
+                title="a whole number",
+                placeholder="for example 42",
             ),
         ),
         tag("button", "Show", type="submit"),
-        method="get", action="/",
-    )  # fmt: skip
+        method="get",
+        action="/",
+    )
     return tag("section", fields, _examples(view), class_="card", aria_label="Choose a user")
 
 
@@ -156,8 +170,10 @@ def _row(place: int, found: dict[str, Any], low: float, top: float) -> Markup:
     bar = tag(
         "svg",
         tag("rect", width=f"{100 * share:.1f}", height=10, fill="currentColor"),
-        viewBox="0 0 100 10", preserveAspectRatio="none", aria_hidden="true",
-    )  # fmt: skip
+        viewBox="0 0 100 10",
+        preserveAspectRatio="none",
+        aria_hidden="true",
+    )
     topic = tag("span", found["topic"], class_="topic") if found["topic"] else None
     title = found["name"] or f"source {found['source_id']}"
     words = [tag("span", class_=f"dot r-{reason}", aria_hidden="true"), REASON_WORDS.get(reason, reason)]

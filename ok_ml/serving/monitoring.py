@@ -77,10 +77,16 @@ def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
     tables = (numbers_by_day(lake, scope, table, limit=limit) for scope, table in scopes)
     said = [_headline(lake, experiment, FEATURE_VERDICT), _headline(lake, dataset, DECLARED_VERDICT)]
     return MonitoringView(
-        experiment, dataset, tuple(sorted(project.experiments)), feature_series(lake, experiment),
-        tuple(found for found in tables if found.lines), tuple(found for found in said if found is not None),
-        (drift.psi_warn, drift.psi_block), story(project, experiment), blocked_dts(project, experiment, days=DAYS),
-    )  # fmt: skip
+        experiment,
+        dataset,
+        tuple(sorted(project.experiments)),
+        feature_series(lake, experiment),
+        tuple(found for found in tables if found.lines),
+        tuple(found for found in said if found is not None),
+        (drift.psi_warn, drift.psi_block),
+        story(project, experiment),
+        blocked_dts(project, experiment, days=DAYS),
+    )
 
 
 def numbers_by_day(lake: Lake, scope: str, table: str, *, limit: float, days: int = DAYS) -> NumbersByDay:

@@ -30,15 +30,23 @@ def monitoring_page(view: MonitoringView, *, neighbours: Neighbours) -> str:
     """Everything that is watched of one experiment."""
     content = [
         tag(
-            "div", tag("h1", f"Monitoring of {view.experiment}"),
-            tag("p", f"Every number by day, worst first; the newest day is {_newest(view.board)}.{_said_held(view)}", class_="lead"),
+            "div",
+            tag("h1", f"Monitoring of {view.experiment}"),
+            tag(
+                "p",
+                f"Every number by day, worst first; the newest day is {_newest(view.board)}.{_said_held(view)}",
+                class_="lead",
+            ),
         ),
         _switch(view),
         notice("fail", view.story) if view.story is not None else None,
-        *[notice("fail" if blocks else "ok" if "rules hold" in text else "warn", text) for blocks, text in view.headlines],
+        *[
+            notice("fail" if blocks else "ok" if "rules hold" in text else "warn", text)
+            for blocks, text in view.headlines
+        ],
         _features(view),
         *[_table(view, table) for table in view.tables],
-    ]  # fmt: skip
+    ]
     shown = [found for found in content if found is not None]
     return page(f"Monitoring of {view.experiment}", *shown, current=PATH, neighbours=neighbours, wide=True)
 
@@ -46,13 +54,27 @@ def monitoring_page(view: MonitoringView, *, neighbours: Neighbours) -> str:
 def feature_page(view: MonitoringView, one: FeatureSeries, *, neighbours: Neighbours) -> str:
     """One feature: its series, large, and its numbers by day."""
     content = [
-        tag("div", tag("p", tag("a", f"All numbers of {view.experiment}", href=f"{PATH}/{quote(view.experiment)}"), class_="small"),
-            tag("h1", breakable(one.feature)), _pill(one)),
+        tag(
+            "div",
+            tag(
+                "p",
+                tag("a", f"All numbers of {view.experiment}", href=f"{PATH}/{quote(view.experiment)}"),
+                class_="small",
+            ),
+            tag("h1", breakable(one.feature)),
+            _pill(one),
+        ),
         notice(_STATES[one.state], replace(one.finding, look="").message) if one.finding is not None else None,
         tag("section", tag("h2", "Newest day"), _facts(one), class_="card"),
-        tag("div", _mean(view, one, tall=True), _psi(view, one, tall=True), _nulls(view, one, tall=True), class_="charts"),
+        tag(
+            "div",
+            _mean(view, one, tall=True),
+            _psi(view, one, tall=True),
+            _nulls(view, one, tall=True),
+            class_="charts",
+        ),
         tag("section", tag("h2", "By day", id="by-day"), _by_day(view, one), class_="card"),
-    ]  # fmt: skip
+    ]
     return page(
         one.feature, *[found for found in content if found is not None], current=PATH, neighbours=neighbours, wide=True
     )
@@ -66,9 +88,18 @@ def _switch(view: MonitoringView) -> Markup | None:
     if len(view.experiments) < 2:
         return None
     chips = [
-        tag("li", tag("a", name, class_="chip", href=f"{PATH}/{quote(name)}", aria_current="true" if name == view.experiment else None))
+        tag(
+            "li",
+            tag(
+                "a",
+                name,
+                class_="chip",
+                href=f"{PATH}/{quote(name)}",
+                aria_current="true" if name == view.experiment else None,
+            ),
+        )
         for name in view.experiments
-    ]  # fmt: skip
+    ]
     return tag("div", tag("span", "Experiments:", class_="muted small"), tag("ul", *chips), class_="examples")
 
 
@@ -83,9 +114,11 @@ def _features(view: MonitoringView) -> Markup:
     rows = [_row(view, one) for one in view.board.features]
     table = tag("table", head, tag("tbody", *rows), class_="series")
     return tag(
-        "section", tag("h2", f"{len(rows)} features", id="features"),
-        tag("div", table, class_="table", tabindex=0, role="region", aria_labelledby="features"), class_="card",
-    )  # fmt: skip
+        "section",
+        tag("h2", f"{len(rows)} features", id="features"),
+        tag("div", table, class_="table", tabindex=0, role="region", aria_labelledby="features"),
+        class_="card",
+    )
 
 
 def _row(view: MonitoringView, one: FeatureSeries) -> Markup:
@@ -136,9 +169,18 @@ def _nulls(view: MonitoringView, one: FeatureSeries, *, tall: bool = False) -> M
 
 
 def _figure(
-    view: MonitoringView, title: str, said: str, values: Numbers, *, one: FeatureSeries, band: tuple[Numbers, Numbers] | None = None,
-    levels: Sequence[tuple[str, float]] = (), zero: bool = False, reach: float | None = None, tall: bool = False,
-) -> Markup:  # fmt: skip
+    view: MonitoringView,
+    title: str,
+    said: str,
+    values: Numbers,
+    *,
+    one: FeatureSeries,
+    band: tuple[Numbers, Numbers] | None = None,
+    levels: Sequence[tuple[str, float]] = (),
+    zero: bool = False,
+    reach: float | None = None,
+    tall: bool = False,
+) -> Markup:
     """A line and its newest number in words; the large one also says from when to when, and between which values."""
     state, held = _STATES[one.state], _held(view, one.dts)
     if not tall:
@@ -149,10 +191,15 @@ def _figure(
         f", between {_said(min(known))} and {_said(max(known))}" if known else ""
     )
     return tag(
-        "section", tag("h2", title), tag("p", said, class_="last"),
-        spark(values, band=band, levels=levels, zero=zero, reach=reach, height=_TALL, width=320, state=state, marked=held),
-        tag("p", span, class_="muted small"), class_="card",
-    )  # fmt: skip
+        "section",
+        tag("h2", title),
+        tag("p", said, class_="last"),
+        spark(
+            values, band=band, levels=levels, zero=zero, reach=reach, height=_TALL, width=320, state=state, marked=held
+        ),
+        tag("p", span, class_="muted small"),
+        class_="card",
+    )
 
 
 def _facts(one: FeatureSeries) -> Markup:
@@ -205,11 +252,18 @@ def _table(view: MonitoringView, found: NumbersByDay) -> Markup:
     more = None
     if rest:
         table = tag("table", _head(), tag("tbody", *[_line(view, one) for one in rest]), class_="series")
-        more = tag("details", tag("summary", f"and {len(rest)} more"), tag("div", table, class_="table", tabindex=0, role="region", aria_labelledby=anchor))  # fmt: skip
+        more = tag(
+            "details",
+            tag("summary", f"and {len(rest)} more"),
+            tag("div", table, class_="table", tabindex=0, role="region", aria_labelledby=anchor),
+        )
     return tag(
-        "section", tag("h2", title, id=anchor),
-        tag("div", shown, class_="table", tabindex=0, role="region", aria_labelledby=anchor), more, class_="card",
-    )  # fmt: skip
+        "section",
+        tag("h2", title, id=anchor),
+        tag("div", shown, class_="table", tabindex=0, role="region", aria_labelledby=anchor),
+        more,
+        class_="card",
+    )
 
 
 def _head() -> Markup:

@@ -85,11 +85,20 @@ def serve(config: ServiceConfig, deployment: Deployment, *, say: Callable[[str],
     """
     require_free(config.host, config.port)
     server = Granian(
-        "ok_ml.serving.server:serve", config.host, config.port, interface=Interfaces.RSGI, workers=config.workers,
-        http=HTTPModes.http1, websockets=False, log_access=False, respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS, backlog=1024, backpressure=512,
+        "ok_ml.serving.server:serve",
+        config.host,
+        config.port,
+        interface=Interfaces.RSGI,
+        workers=config.workers,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_access=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+        backlog=1024,
+        backpressure=512,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
-    )  # fmt: skip
+    )
     if say is not None:
         say(f"serving {', '.join(deployment.experiments)} at http://{config.host}:{config.port}/")
     server.serve(target_loader=_Loader(Service(deployment)), wrap_loader=False)

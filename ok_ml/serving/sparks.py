@@ -16,9 +16,17 @@ _NARROWEST = 3.0  # of a stripe, so that it is seen among many days
 
 
 def spark(
-    values: Numbers, *, band: tuple[Numbers, Numbers] | None = None, levels: Sequence[tuple[str, float]] = (), zero: bool = False,
-    marked: Collection[int] = (), reach: float | None = None, height: float = HEIGHT, width: float = WIDTH, state: str = "ok",
-) -> Markup:  # fmt: skip
+    values: Numbers,
+    *,
+    band: tuple[Numbers, Numbers] | None = None,
+    levels: Sequence[tuple[str, float]] = (),
+    zero: bool = False,
+    marked: Collection[int] = (),
+    reach: float | None = None,
+    height: float = HEIGHT,
+    width: float = WIDTH,
+    state: str = "ok",
+) -> Markup:
     """A line with a dot on its newest value, over a band, with horizontal levels.
 
     Parameters

@@ -145,8 +145,12 @@ class Pipeline(ABC):
         return self.lake.is_current(self.name, table, partition, wanted)
 
     def record(
-        self, code: str, settings: Sequence[BaseModel], upstream: Mapping[tuple[str, str], Iterable[str]], more: Mapping[str, str],
-    ) -> dict[str, str]:  # fmt: skip
+        self,
+        code: str,
+        settings: Sequence[BaseModel],
+        upstream: Mapping[tuple[str, str], Iterable[str]],
+        more: Mapping[str, str],
+    ) -> dict[str, str]:
         """Code, configuration and the versions of upstream partitions, by (scope, table), as a record."""
         config = fingerprint({"configs": [said_of(one) for one in settings]})
         versions = {

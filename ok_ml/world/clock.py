@@ -23,9 +23,16 @@ ReadServed = Callable[["NDArray[np.int64]"], ServedLists | None]
 
 
 def run_clock(
-    world_of: Callable[[], World], lake: Lake, scope: str, day_seconds: float, read_served: ReadServed, stop: threading.Event,
-    on_day: Callable[[str], None] | None = None, *, workers: int = 1,
-) -> None:  # fmt: skip
+    world_of: Callable[[], World],
+    lake: Lake,
+    scope: str,
+    day_seconds: float,
+    read_served: ReadServed,
+    stop: threading.Event,
+    on_day: Callable[[str], None] | None = None,
+    *,
+    workers: int = 1,
+) -> None:
     """Commit the day after the newest committed one every `day_seconds` of wall time, until `stop` is set.
 
     It begins once the days of the configuration are committed, so that it never meets a first run on the same day. A

@@ -44,9 +44,12 @@ def commit_day(
             pq.write_table(ordered, folder / "all.parquet", compression="zstd")
             lake.commit(folder, rows=rows.num_rows, data_version=sum_of_rows(row_hashes(rows)), inputs=inputs)
     events = spoil(
-        pa.concat_tables(result.events for result in blocks.values()), world.config.incidents, day, world.config.seed,
+        pa.concat_tables(result.events for result in blocks.values()),
+        world.config.incidents,
+        day,
+        world.config.seed,
         (lambda: lake.read(scope, EVENTS, [world.date_of(day - 1)])) if day else None,
-    )  # fmt: skip
+    )
     with lake.staged(scope, EVENTS, dt) as folder:
         version = _write_events(events, folder, world.parts)
         lake.commit(folder, rows=events.num_rows, data_version=version, inputs=inputs, details=_counts(events))

@@ -105,8 +105,10 @@ def show(
     for kind, draw in ((Channel.SUBSCRIBED, _subscribed), (Channel.FRIENDS, _friends)):
         at = np.flatnonzero(channel == kind)
         source[at] = draw(block, state, row[at], u[at])
-    for kind, pool in ((Channel.TRENDS, block.surroundings.trends(day)[block.users.circle]),
-                       (Channel.FINDS, block.surroundings.finds(day))):  # fmt: skip
+    for kind, pool in (
+        (Channel.TRENDS, block.surroundings.trends(day)[block.users.circle]),
+        (Channel.FINDS, block.surroundings.finds(day)),
+    ):
         at = np.flatnonzero(channel == kind)
         source[at] = pool[row[at], (u[at] * pool.shape[1]).astype(np.int64)]
     at = np.flatnonzero(channel == Channel.SERVED)
@@ -150,9 +152,14 @@ def _from_runs(
 
 
 def _served(
-    world: World, block: Block, day: int, served: ServedLists | None,
-    row: "NDArray[np.int64]", u: "NDArray[np.float64]", v: "NDArray[np.float64]",
-) -> "NDArray[np.int64]":  # fmt: skip
+    world: World,
+    block: Block,
+    day: int,
+    served: ServedLists | None,
+    row: "NDArray[np.int64]",
+    u: "NDArray[np.float64]",
+    v: "NDArray[np.float64]",
+) -> "NDArray[np.int64]":
     """From the user's list down its ranks; without a list, or where it names nothing alive: popular and exploration."""
     table, explores = world.day_table(day), world.behaviour.unserved_exploration_share
     organic = np.where(v < explores, table.any_source(u), table.popular(u))
@@ -168,9 +175,14 @@ def _served(
 
 
 def _fill_by_taste(
-    world: World, block: Block, day: int, source: "NDArray[np.int64]", row: "NDArray[np.int64]",
-    u: "NDArray[np.float64]", v: "NDArray[np.float64]",
-) -> None:  # fmt: skip
+    world: World,
+    block: Block,
+    day: int,
+    source: "NDArray[np.int64]",
+    row: "NDArray[np.int64]",
+    u: "NDArray[np.float64]",
+    v: "NDArray[np.float64]",
+) -> None:
     """The taste channel, and whatever another channel had nothing alive for."""
     table = world.day_table(day)
     at = np.flatnonzero((source < 0) | (table.weight[np.minimum(source, len(table.weight) - 1)] <= 0))

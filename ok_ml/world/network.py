@@ -121,13 +121,15 @@ class World:
         topic = sources.niche[alive] // self.topics.niches_a_topic
         bits = hash64(self.config.seed, Stream.SOURCES, alive)
         topic_names = tuple(names.topic_name(number) for number in range(self.config.topics))
-        return pa.table({
-            "ownerId": SOURCE_IDS.encode(alive),
-            "title": names.source_titles(bits, topic, alive),
-            "topic": names.words(topic_names, np.where(sources.topic_known[alive], topic, -1)),
-            "kind": names.words(("group", "author"), sources.is_author[alive].astype(np.int64)),
-            "created": self._dates(sources.born[alive], uniform(bits)),
-        })  # fmt: skip
+        return pa.table(
+            {
+                "ownerId": SOURCE_IDS.encode(alive),
+                "title": names.source_titles(bits, topic, alive),
+                "topic": names.words(topic_names, np.where(sources.topic_known[alive], topic, -1)),
+                "kind": names.words(("group", "author"), sources.is_author[alive].astype(np.int64)),
+                "created": self._dates(sources.born[alive], uniform(bits)),
+            }
+        )
 
     def friends_table(self, day: int) -> pa.Table:
         """Friendships that have begun by the end of a day, both directions: userId, friendId."""
@@ -146,12 +148,14 @@ class World:
         here = users.registered <= day
         index = users.index[here]
         bits = hash64(self.config.seed, Stream.USERS, index)
-        return pa.table({
-            "userId": USER_IDS.encode(index),
-            "name": names.user_names(bits),
-            "ageGroup": names.words(names.AGE_GROUPS, users.age[here]),
-            "registered": self._dates(users.registered[here], uniform(bits)),
-        })  # fmt: skip
+        return pa.table(
+            {
+                "userId": USER_IDS.encode(index),
+                "name": names.user_names(bits),
+                "ageGroup": names.words(names.AGE_GROUPS, users.age[here]),
+                "registered": self._dates(users.registered[here], uniform(bits)),
+            }
+        )
 
     def _dates(self, day: "NDArray[np.int32]", u: "NDArray[np.float64]") -> pa.Array:
         """ISO dates of days; what existed on day 0 began up to eight years before."""

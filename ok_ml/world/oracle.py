@@ -30,9 +30,13 @@ _ROWS_AT_ONCE = 250
 
 
 def oracle_scores(
-    world: World, block: int, cut_day: int, days: int, subscriptions: Subscriptions,
+    world: World,
+    block: int,
+    cut_day: int,
+    days: int,
+    subscriptions: Subscriptions,
     rows: "NDArray[np.int64] | None" = None,
-) -> "NDArray[np.float32]":  # fmt: skip
+) -> "NDArray[np.float32]":
     """The probability of a positive reaction to each source within `days` days after the end of `cut_day`.
 
     Parameters
@@ -61,9 +65,14 @@ def oracle_scores(
 
 
 def oracle_top(
-    world: World, user_ids: "NDArray[np.int64]", cut_day: int, days: int,
-    exclude: "tuple[NDArray[np.int64], NDArray[np.int64]]", k: int, subscriptions: pa.Table,
-) -> "NDArray[np.int64]":  # fmt: skip
+    world: World,
+    user_ids: "NDArray[np.int64]",
+    cut_day: int,
+    days: int,
+    exclude: "tuple[NDArray[np.int64], NDArray[np.int64]]",
+    k: int,
+    subscriptions: pa.Table,
+) -> "NDArray[np.int64]":
     """The best `k` sources of each user by `oracle_scores`.
 
     Parameters
@@ -110,9 +119,15 @@ def _log_no_reaction(
     niches, weights = whole.users.taste(day, rows)
     mates, subscribed = _social(whole, state, rows, len(sources))
     odds = utility(
-        world, whole.users, sources, rows[:, None], np.arange(len(sources))[None, :],
-        match_of_all(world, sources, niches, weights), mates, subscribed > 0,
-    )  # fmt: skip
+        world,
+        whole.users,
+        sources,
+        rows[:, None],
+        np.arange(len(sources))[None, :],
+        match_of_all(world, sources, niches, weights),
+        mates,
+        subscribed > 0,
+    )
     shown = _shown(world, whole, day, rows, mates, subscribed, _taste(world, table, niches, weights))
     posts = whole.users.posts[rows]
     rate = shown * sigmoid(odds) * (posts * _mean_attention(world, posts))[:, None].astype(np.float32)
@@ -121,9 +136,14 @@ def _log_no_reaction(
 
 
 def _shown(
-    world: World, whole: Block, day: int, rows: "NDArray[np.int64]", mates: "NDArray[np.float32]",
-    subscribed: "NDArray[np.float32]", taste: "NDArray[np.float32]",
-) -> "NDArray[np.float32]":  # fmt: skip
+    world: World,
+    whole: Block,
+    day: int,
+    rows: "NDArray[np.int64]",
+    mates: "NDArray[np.float32]",
+    subscribed: "NDArray[np.float32]",
+    taste: "NDArray[np.float32]",
+) -> "NDArray[np.float32]":
     """The probability that a post shown to a user is of a source: float32 [rows, sources], rows sum to 1."""
     table, share, n = world.day_table(day), channel_shares(world), taste.shape[1]
     explores = world.behaviour.unserved_exploration_share

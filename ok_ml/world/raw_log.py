@@ -68,9 +68,15 @@ def changed_since(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]) -> lis
 
 
 def export_days(
-    world: World, lake: Lake, scope: str, dts: Sequence[str], *, served: ServedLists | None = None,
-    workers: int = 2, progress: Progress | None = None,
-) -> list[str]:  # fmt: skip
+    world: World,
+    lake: Lake,
+    scope: str,
+    dts: Sequence[str],
+    *,
+    served: ServedLists | None = None,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> list[str]:
     """Simulate consecutive days and commit their raw tables.
 
     Parameters

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def match_of_pairs(
-    world: World, sources: Sources, source: "NDArray[np.int64]",
-    niches: "NDArray[np.int32]", weights: "NDArray[np.float32]",
-) -> "NDArray[np.float32]":  # fmt: skip
+    world: World,
+    sources: Sources,
+    source: "NDArray[np.int64]",
+    niches: "NDArray[np.int32]",
+    weights: "NDArray[np.float32]",
+) -> "NDArray[np.float32]":
     """The match of taste of n pairs, in [0, 1): interests [n, c] of the user against the source [n]."""
     per_topic, of_niche = world.topics.niches_a_topic, world.behaviour.niche_match
     topics = niches // per_topic
@@ -42,9 +45,15 @@ def match_of_all(
 
 
 def utility(
-    world: World, users: BlockUsers, sources: Sources, rows: "NDArray[np.int64]", source: "NDArray[np.int64]",
-    match: "NDArray[np.float32]", mates: "NDArray[np.number]", subscribed: "NDArray[np.bool_]",
-) -> "NDArray[np.float32]":  # fmt: skip
+    world: World,
+    users: BlockUsers,
+    sources: Sources,
+    rows: "NDArray[np.int64]",
+    source: "NDArray[np.int64]",
+    match: "NDArray[np.float32]",
+    mates: "NDArray[np.number]",
+    subscribed: "NDArray[np.bool_]",
+) -> "NDArray[np.float32]":
     """Log odds of a positive reaction of who pays attention; all arguments broadcast against each other.
 
     Parameters

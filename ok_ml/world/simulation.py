@@ -141,9 +141,13 @@ def _times(
 
 
 def _reactions(
-    world: World, shown: Shown, liking: "NDArray[np.float32]", subscribed: "NDArray[np.bool_]",
-    keys: "NDArray[np.int64]", rng: np.random.Generator,
-) -> "list[tuple[int, NDArray[np.int64]]]":  # fmt: skip
+    world: World,
+    shown: Shown,
+    liking: "NDArray[np.float32]",
+    subscribed: "NDArray[np.bool_]",
+    keys: "NDArray[np.int64]",
+    rng: np.random.Generator,
+) -> "list[tuple[int, NDArray[np.int64]]]":
     """Action code and the impressions that it happened on."""
     b = world.behaviour
     react, kind, follow, dislike = rng.random((4, len(liking)))
@@ -169,9 +173,14 @@ def _once(keys: "NDArray[np.int64]", chosen: "NDArray[np.bool_]") -> "NDArray[np
 
 
 def _rows(
-    whole: Block, shown: Shown, posts: _Posts, time: "NDArray[np.int64]", dwell: "NDArray[np.int64]",
-    action: int, at: "NDArray[np.int64]",
-) -> "tuple[NDArray[np.int64], ...]":  # fmt: skip
+    whole: Block,
+    shown: Shown,
+    posts: _Posts,
+    time: "NDArray[np.int64]",
+    dwell: "NDArray[np.int64]",
+    action: int,
+    at: "NDArray[np.int64]",
+) -> "tuple[NDArray[np.int64], ...]":
     """Columns of the rows of one action; -1 stands for null."""
     seen = np.int64(action == _SHOW)
     delay = (1 - seen) * (dwell[at] * action // len(names.ACTIONS))
@@ -209,9 +218,14 @@ def _to_table(parts: "list[tuple[NDArray[np.int64], ...]]", latest_ms: int) -> p
     user, source, post, action, position, content, dwell, time = columns
     return pa.table(
         [
-            pa.array(user), pa.array(source), pa.array(post), names.words(names.ACTIONS, action),
-            pa.array(position.astype(np.int32), mask=position < 0), names.words(names.CONTENT_TYPES, content),
-            pa.array(dwell.astype(np.int32), mask=dwell < 0), pa.array(np.minimum(time, latest_ms)),
+            pa.array(user),
+            pa.array(source),
+            pa.array(post),
+            names.words(names.ACTIONS, action),
+            pa.array(position.astype(np.int32), mask=position < 0),
+            names.words(names.CONTENT_TYPES, content),
+            pa.array(dwell.astype(np.int32), mask=dwell < 0),
+            pa.array(np.minimum(time, latest_ms)),
         ],
         schema=RAW_EVENTS,
-    )  # fmt: skip
+    )

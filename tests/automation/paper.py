@@ -147,9 +147,13 @@ class Paper:
         """Tell Dagster what a check found; `short` is the line for the reason of a training."""
         severity = dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR
         found = dg.AssetCheckEvaluation(
-            asset_key=key, check_name=check, passed=passed, description=text, severity=severity,
+            asset_key=key,
+            check_name=check,
+            passed=passed,
+            description=text,
+            severity=severity,
             metadata={IN_SHORT: short} if short else {},
-        )  # fmt: skip
+        )
         self.instance.report_runless_asset_event(found)
 
     # -- ticks and runs --------------------------------------------------------------------------------------------
@@ -192,9 +196,12 @@ class Paper:
 
     def _run(self, request: dg.RunRequest) -> dg.DagsterRun:
         run = dg.DagsterRun(
-            job_name="__ASSET_JOB", run_id=str(uuid.uuid4()), tags=dict(request.tags), status=dg.DagsterRunStatus.NOT_STARTED,
+            job_name="__ASSET_JOB",
+            run_id=str(uuid.uuid4()),
+            tags=dict(request.tags),
+            status=dg.DagsterRunStatus.NOT_STARTED,
             asset_selection=frozenset(request.asset_selection or ()),
-        )  # fmt: skip
+        )
         return self.instance.add_run(run)
 
     def _write(self, scope: str, table: str, dt: str, text: str, inputs: dict[str, str], **details: Any) -> Manifest:
@@ -203,8 +210,17 @@ class Paper:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._count += 1
         made = Manifest(
-            scope, table, dt, f"v-{self._count}", fingerprint({"text": text}), 1, (), inputs, details, datetime.now(UTC).isoformat()
-        )  # fmt: skip
+            scope,
+            table,
+            dt,
+            f"v-{self._count}",
+            fingerprint({"text": text}),
+            1,
+            (),
+            inputs,
+            details,
+            datetime.now(UTC).isoformat(),
+        )
         path.write_text(json.dumps(asdict(made)))
         return made
 

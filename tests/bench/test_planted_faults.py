@@ -29,9 +29,14 @@ def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exam]:
     project = load_project(ROOT)
     config = project.experiments["prod_discovery"]
     world = QuietWorld.of(
-        project.datasets["ok_world"], config.stages.features, config.checks.drift, Path(tmp_path_factory.mktemp("world")),
-        seed=SEED, days=DAY + 1, users=USERS,
-    )  # fmt: skip
+        project.datasets["ok_world"],
+        config.stages.features,
+        config.checks.drift,
+        Path(tmp_path_factory.mktemp("world")),
+        seed=SEED,
+        days=DAY + 1,
+        users=USERS,
+    )
     yield Exam(world)
     world.clean()
 

@@ -27,10 +27,21 @@ def publish(root: Path, generation: int, *, model_version: int = 7, experiment: 
     project = load_project(root)
     store = open_store(project.environment.storage, project.root)
     controls = [
-        Control(experiment, generation, part, PARTS, uuid.uuid4().hex, model_version, 0, len(USERS) if part == 0 else 0, 0, "0",
-                {"data_dt": "2026-01-31"})
+        Control(
+            experiment,
+            generation,
+            part,
+            PARTS,
+            uuid.uuid4().hex,
+            model_version,
+            0,
+            len(USERS) if part == 0 else 0,
+            0,
+            "0",
+            {"data_dt": "2026-01-31"},
+        )
         for part in range(PARTS)
-    ]  # fmt: skip
+    ]
     stage = store.stage(experiment, generation)
     for control in controls:
         stage.write(control.part, control.tag, _records(control), {})
@@ -58,9 +69,11 @@ def _records(control: Control) -> list[tuple[bytes, bytes]]:
 
 def _table(lists: list[list[int]], fallback_at: int) -> pa.Table:
     scores = [np.linspace(2.5, 0.5, len(one)).astype(np.float32) for one in lists]
-    return pa.table({
-        "source_ids": pa.array(lists, pa.list_(pa.int64())),
-        "scores": pa.array(scores, pa.list_(pa.float32())),
-        "reasons": pa.array([[0, 1, 2][: len(one)] for one in lists], pa.list_(pa.int8())),
-        "is_fallback": pa.array([index == fallback_at for index in range(len(lists))]),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "source_ids": pa.array(lists, pa.list_(pa.int64())),
+            "scores": pa.array(scores, pa.list_(pa.float32())),
+            "reasons": pa.array([[0, 1, 2][: len(one)] for one in lists], pa.list_(pa.int8())),
+            "is_fallback": pa.array([index == fallback_at for index in range(len(lists))]),
+        }
+    )

@@ -116,6 +116,7 @@ def test_a_day_of_the_log_that_blocks_only_warns_once_there_is_a_newer_one(judge
     found = ok("checks", "toy", "--json")
     older = [rule for rule in found.json["rules"] if DAYS[2] in rule["of"]]
     assert [(rule["state"], rule["check"], rule["statistic"]) for rule in older] == [
-        ("warn", "declared", "users user_id repeated_keys"), ("warn", "declared", "events rows"),
-    ]  # fmt: skip
+        ("warn", "declared", "users user_id repeated_keys"),
+        ("warn", "declared", "events rows"),
+    ]
     assert found.code == 0

@@ -27,13 +27,18 @@ def test_get_serves_the_stored_list_best_first(ok: Ok, root: Path) -> None:
     name = publish(root, FIRST)
     found = ok("get", "toy_sources", "1", "--json").json
     assert found == {
-        "experiment": "toy_sources", "entity_id": "1", "generation": name, "model_version": "7", "fallback": False, "known": True,
+        "experiment": "toy_sources",
+        "entity_id": "1",
+        "generation": name,
+        "model_version": "7",
+        "fallback": False,
+        "known": True,
         "sources": [
             {"source_id": "101", "name": "Cats", "topic": "animals", "score": 2.5, "reason": "taste"},
             {"source_id": "102", "name": "Chess", "topic": "games", "score": 1.5, "reason": "popular"},
             {"source_id": "103", "name": "Bread", "topic": None, "score": 0.5, "reason": "friends"},
         ],
-    }  # fmt: skip
+    }
 
 
 def test_get_takes_at_most_n(ok: Ok, root: Path) -> None:
@@ -79,8 +84,9 @@ def test_generations_are_listed_newest_first(ok: Ok, root: Path) -> None:
     names = [publish(root, generation, model_version=version) for version, generation in enumerate((FIRST, SECOND), 1)]
     rows = ok("generations", "toy_sources", "--json").json
     assert [(row["generation"], row["state"], row["model_version"]) for row in rows] == [
-        (names[1], "current", "2"), (names[0], "kept", "1"),
-    ]  # fmt: skip
+        (names[1], "current", "2"),
+        (names[0], "kept", "1"),
+    ]
     assert rows[0]["data_dt"] == "2026-01-31"
     assert rows[0]["predictions"] == 3
     assert names[0] in ok("generations", "toy_sources").out
@@ -155,9 +161,19 @@ class Runs:
             },
         ]
         return RunSummary(
-            experiment, project.size, 7, comparison=comparison, stages=[StageRow("toy/events", 1234, 2.25, 310.0)], metrics=[metric], example_user="42",
-            generation="g", model_version=3, seconds=12.5, peak_memory_mib=900.0, unchanged=["features"],
-        )  # fmt: skip
+            experiment,
+            project.size,
+            7,
+            comparison=comparison,
+            stages=[StageRow("toy/events", 1234, 2.25, 310.0)],
+            metrics=[metric],
+            example_user="42",
+            generation="g",
+            model_version=3,
+            seconds=12.5,
+            peak_memory_mib=900.0,
+            unchanged=["features"],
+        )
 
 
 @pytest.fixture

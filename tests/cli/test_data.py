@@ -109,22 +109,29 @@ def test_decimal_commas_do_not_hide_the_delimiter(ok: Ok, root: Path) -> None:
 
 def test_a_feed_log_with_a_list_of_reactions(ok: Ok, root: Path) -> None:
     records = list(moments())
-    table = pa.table({
-        "instanceId_userId": [row[0] for row in records], "metadata_ownerId": [row[1] for row in records],
-        "instanceId_objectId": [row[2] for row in records], "instanceId_objectType": ["Post"] * len(records),
-        "audit_pos": [number % 20 for number in range(len(records))],
-        "audit_timestamp": [int(row[4].timestamp() * 1000) for row in records],
-        "feedback": [[["Ignored"], ["Liked", "Clicked"], []][number % 3] for number in range(len(records))],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "instanceId_userId": [row[0] for row in records],
+            "metadata_ownerId": [row[1] for row in records],
+            "instanceId_objectId": [row[2] for row in records],
+            "instanceId_objectType": ["Post"] * len(records),
+            "audit_pos": [number % 20 for number in range(len(records))],
+            "audit_timestamp": [int(row[4].timestamp() * 1000) for row in records],
+            "feedback": [[["Ignored"], ["Liked", "Clicked"], []][number % 3] for number in range(len(records))],
+        }
+    )
     for dt in ("2018-02-01", "2018-02-02"):
         (root / f"sna/date={dt}").mkdir(parents=True)
         pq.write_table(table, root / f"sna/date={dt}/part-0.parquet")
     config = mapping_of(ok("data", "preview", "sna/date=2018-02-01/part-0.parquet"))
     assert config.events.path == "sna/date={dt}/part-0.parquet"
     assert config.events.columns == {
-        "user_id": "instanceId_userId", "source_id": "metadata_ownerId", "item_id": "instanceId_objectId",
-        "position": "audit_pos", "content_type": "instanceId_objectType",
-    }  # fmt: skip
+        "user_id": "instanceId_userId",
+        "source_id": "metadata_ownerId",
+        "item_id": "instanceId_objectId",
+        "position": "audit_pos",
+        "content_type": "instanceId_objectType",
+    }
     assert (config.events.constants, config.has_impressions) == ({"event_type": "impression"}, True)
     assert config.events.reactions is not None
     assert config.events.reactions.event_types == {"Liked": "like", "Clicked": "click", "Ignored": None}
@@ -324,8 +331,10 @@ def test_what_would_stop_an_experiment_is_said_with_its_remedy_and_exit_code_1(
 
 def test_a_log_in_which_everybody_has_met_everything_is_stopped_with_the_way_on(ok: Ok, root: Path) -> None:
     """What was met needs no recommendation, so there is none left; without that rule there are as many as ever."""
-    seen = [(user, source, n, "liked", START + timedelta(days=n % DAYS, minutes=n)) for n, (user, source) in
-            enumerate((user, source) for source in range(30) for user in range(40))]  # fmt: skip
+    seen = [
+        (user, source, n, "liked", START + timedelta(days=n % DAYS, minutes=n))
+        for n, (user, source) in enumerate((user, source) for source in range(30) for user in range(40))
+    ]
     write_toy(root, seen)
     assert ok("data", "check", "toy", "--json").json["works"] is True
     file = "configs/datasets/toy.yml"
@@ -383,8 +392,12 @@ def test_a_robot_nobody_duplicates_and_a_cut_day_are_warnings(ok: Ok, root: Path
     shown = ok("data", "check", "toy", "--json")
     told = " / ".join(finding["text"] for finding in shown.json["findings"])
     assert shown.code == 0
-    for text in ("user 99 has 36% of all events", "20 events have user_id 0, which looks like nobody",
-                 "40 events are equal to another one in everything", "the last day, 2024-03-09, has 9 events"):  # fmt: skip
+    for text in (
+        "user 99 has 36% of all events",
+        "20 events have user_id 0, which looks like nobody",
+        "40 events are equal to another one in everything",
+        "the last day, 2024-03-09, has 9 events",
+    ):
         assert text in told
     assert shown.json["largest_user"]["user_id"] == "99"
 

@@ -22,10 +22,14 @@ def plain(users: int = 60, sources: int = 40, days: int = 20, events: int = 30, 
     """Events of people with tastes, all over the days."""
     draw = random.Random(seed)
     return [
-        (user, draw.choice(range(1 + user % 4, sources + 1, 4)) if draw.random() < 0.7 else draw.randint(1, sources),
-         START + timedelta(seconds=draw.randrange(days * 86_400)))
-        for user in range(1, users + 1) for _ in range(events)
-    ]  # fmt: skip
+        (
+            user,
+            draw.choice(range(1 + user % 4, sources + 1, 4)) if draw.random() < 0.7 else draw.randint(1, sources),
+            START + timedelta(seconds=draw.randrange(days * 86_400)),
+        )
+        for user in range(1, users + 1)
+        for _ in range(events)
+    ]
 
 
 def write(root: Path, rows: Iterable[Row], name: str = "log.csv", names: str = "user_id,item_id,ts") -> str:
@@ -125,7 +129,7 @@ def with_markers() -> list[Row]:
     return [
         (MARKERS[n // 4 % 10] if n % 4 == 0 else f"dev{u:04}", "nan" if n % 9 == 0 else f"artist{s}", t)
         for n, (u, s, t) in enumerate(plain())
-    ]  # fmt: skip
+    ]
 
 
 def test_markers_of_nothing_are_no_people_and_no_sources(ok: Ok, root: Path) -> None:

@@ -41,9 +41,15 @@ def machine(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mach
     program(programs, "chromium", "true")
     write(root, "requirements.lock", LOCK)
     return Machine(
-        root, load_project(root), environ={"PATH": str(programs), "HOME": str(tmp_path / "home")}, disk=lambda _path: 50 * GIB,
-        memory=lambda: 8 * GIB, versions=lambda: {"alpha": "1.0", "beta-b": "2.0"}, library=lambda _name: True, now=lambda: 1.8e9,
-    )  # fmt: skip
+        root,
+        load_project(root),
+        environ={"PATH": str(programs), "HOME": str(tmp_path / "home")},
+        disk=lambda _path: 50 * GIB,
+        memory=lambda: 8 * GIB,
+        versions=lambda: {"alpha": "1.0", "beta-b": "2.0"},
+        library=lambda _name: True,
+        now=lambda: 1.8e9,
+    )
 
 
 def found(machine: Machine) -> dict[str, Finding]:

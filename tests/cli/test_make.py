@@ -82,8 +82,10 @@ def test_the_first_target_installs_and_the_second_does_not(clone: Path) -> None:
     assert make(clone, "run", "SIZE=tiny", **with_uv(clone)).returncode == 0
     first = calls(clone)
     assert [line.split()[:3] for line in first if line.startswith("uv")] == [
-        ["uv", "venv", "--quiet"], ["uv", "pip", "sync"], ["uv", "pip", "install"],
-    ]  # fmt: skip
+        ["uv", "venv", "--quiet"],
+        ["uv", "pip", "sync"],
+        ["uv", "pip", "install"],
+    ]
     sync = next(line for line in first if line.startswith("uv pip sync"))
     assert sync.endswith("--require-hashes requirements.lock")
     assert "--no-deps" in next(line for line in first if line.startswith("uv pip install"))

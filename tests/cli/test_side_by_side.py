@@ -160,9 +160,10 @@ def test_a_check_that_was_planned_by_a_run_that_ended_is_not_being_evaluated(tmp
         planned = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
         key = dg.AssetCheckKey(dg.AssetKey(["toy", "events"]), "volume")
         plan = dg.DagsterEvent(
-            "ASSET_CHECK_EVALUATION_PLANNED", job_name=planned.job_name,
+            "ASSET_CHECK_EVALUATION_PLANNED",
+            job_name=planned.job_name,
             event_specific_data=_planned(key),
-        )  # fmt: skip
+        )
         instance.report_dagster_event(plan, planned.run_id)
 
         def told() -> tuple[str, str]:

@@ -88,8 +88,9 @@ def test_each_asset_has_its_state_age_owner_and_the_reason(instance: dg.DagsterI
     assert rows["toy/events"].message == "1 check passed"
     assert 0 <= rows["toy/events"].age_seconds < 120
     assert (rows["toy_sources/evaluation"].state, rows["toy_sources/evaluation"].message) == (
-        "warn", "better_than_popularity: 0.10, popularity has 0.12",
-    )  # fmt: skip
+        "warn",
+        "better_than_popularity: 0.10, popularity has 0.12",
+    )
     assert (rows["toy_sources/predictions"].state, rows["toy_sources/predictions"].message) == (
         "fail",
         "lists: 3 users have no list",

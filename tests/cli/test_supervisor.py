@@ -152,8 +152,10 @@ def test_after_five_deaths_it_stays_down_and_the_rest_goes_on(tmp_path: Path) ->
     now = [0.0]
     supervisor = Supervisor(
         [Child("bad", (sys.executable, "-c", "raise SystemExit('no such table')")), Child("good", ("sleep", "60"))],
-        logs=tmp_path, say=said.append, clock=lambda: now[0],
-    )  # fmt: skip
+        logs=tmp_path,
+        say=said.append,
+        clock=lambda: now[0],
+    )
 
     def settled() -> bool:
         running = supervisor.slots["bad"].running
@@ -214,9 +216,11 @@ def test_a_step_that_fails_is_not_tried_again_and_says_what_it_said(tmp_path: Pa
 
     until(settled)
     assert said == [
-        "check ended (exit code 1):", "line 3 is wrong",
-        "next is not started: it needs check.", "last is not started: it needs next.",
-    ]  # fmt: skip
+        "check ended (exit code 1):",
+        "line 3 is wrong",
+        "next is not started: it needs check.",
+        "last is not started: it needs next.",
+    ]
     assert all(slot.state is State.DOWN for slot in supervisor.slots.values())
 
 

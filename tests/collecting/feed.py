@@ -30,24 +30,40 @@ def dataset(topic: str, **settings: Any) -> DatasetConfig:
         "recommit_seconds": 0,
     }
     names = ("user_id", "source_id", "item_id", "event_type", "position", "content_type", "duration_ms")
-    return DatasetConfig.model_validate({
-        "dataset": "stream", "description": "A stream.", "owners": ["data@example.org"], "parts": PARTS,
-        "events": {
-            "path": f"topic:{topic}", "topic": {**section, **settings}, "columns": {name: name for name in names},
-            "time": {"columns": ["event_time_ms"], "format": "epoch_ms"},
-        },
-        "has_impressions": True, "weights": {"like": 1.0}, "grades": {"like": 1},
-    })  # fmt: skip
+    return DatasetConfig.model_validate(
+        {
+            "dataset": "stream",
+            "description": "A stream.",
+            "owners": ["data@example.org"],
+            "parts": PARTS,
+            "events": {
+                "path": f"topic:{topic}",
+                "topic": {**section, **settings},
+                "columns": {name: name for name in names},
+                "time": {"columns": ["event_time_ms"], "format": "epoch_ms"},
+            },
+            "has_impressions": True,
+            "weights": {"like": 1.0},
+            "grades": {"like": 1},
+        }
+    )
 
 
 def event(number: int, day: int, ms: int, **more: Any) -> Event:
     """One event of a day (0: 2026-01-01), `ms` milliseconds after its midnight."""
     user = (number * 7919) % 61
     return {
-        "event_id": f"e{number}", "user_id": user, "source_id": number % 13, "item_id": number, "event_type": "like",
-        "position": number % 5, "content_type": None if number % 3 else "video", "duration_ms": None,
-        "event_time_ms": (FIRST + day) * DAY_MS + ms, **more,
-    }  # fmt: skip
+        "event_id": f"e{number}",
+        "user_id": user,
+        "source_id": number % 13,
+        "item_id": number,
+        "event_type": "like",
+        "position": number % 5,
+        "content_type": None if number % 3 else "video",
+        "duration_ms": None,
+        "event_time_ms": (FIRST + day) * DAY_MS + ms,
+        **more,
+    }
 
 
 def stream(days: int, a_day: int, *, seed: int = 1, first: int = 0) -> list[Event]:

@@ -48,17 +48,26 @@ def test_late_events_make_a_new_version_of_their_own_day_alone(stream_of, kafka,
 def test_messages_that_are_no_events_are_kept_aside_and_counted(stream_of, kafka, topic, lake, drain):
     sent = stream(1, 50)
     poison = [
-        b"{not json", b"\xff\xfe", b"[1, 2]", b'{"user_id": 1, "event_time_ms": 1767225600000}',
-        b'{"event_id": "x", "user_id": 1}', b'{"event_id": "x", "event_time_ms": 99999999999999}',
+        b"{not json",
+        b"\xff\xfe",
+        b"[1, 2]",
+        b'{"user_id": 1, "event_time_ms": 1767225600000}',
+        b'{"event_id": "x", "user_id": 1}',
+        b'{"event_id": "x", "event_time_ms": 99999999999999}',
         b'{"event_id": "x", "event_time_ms": 1767225600000, "user_id": "seven"}',
         b'{"event_id": "x", "event_time_ms": 1767225600000, "position": 1.5}',
-    ]  # fmt: skip
+    ]
     send(kafka, topic, [*sent[:25], *poison, *sent[25:]])
     status = drain(stream_of)
     assert committed(lake) == expected(sent)
     assert status["set_aside"] == {
-        "broken_json": 3, "no_event_id": 1, "no_event_time": 1, "in_the_future": 1, "bad_user_id": 1, "bad_position": 1,
-    }  # fmt: skip
+        "broken_json": 3,
+        "no_event_id": 1,
+        "no_event_time": 1,
+        "in_the_future": 1,
+        "bad_user_id": 1,
+        "bad_position": 1,
+    }
     aside = list(Staging(lake, "stream", PARTS).set_aside())
     assert [base64.b64decode(one["raw_base64"]) for one in aside] == poison
     assert {one["partition"] for one in aside} == {0}

@@ -22,10 +22,21 @@ def read(*messages: object, limits: Limits | None = None):
 
 def test_an_event_as_it_is_meant():
     rows = read({**GOOD, "position": 0, "content_type": "video", "duration_ms": None, "more": [1]}).events.to_pylist()
-    assert rows == [{
-        "event_id": "a", "user_id": 1, "source_id": 2, "item_id": 3, "event_type": "like", "position": 0, "content_type": "video",
-        "duration_ms": None, "event_time_ms": NOON, "topic_partition": 3, "topic_offset": 40,
-    }]  # fmt: skip
+    assert rows == [
+        {
+            "event_id": "a",
+            "user_id": 1,
+            "source_id": 2,
+            "item_id": 3,
+            "event_type": "like",
+            "position": 0,
+            "content_type": "video",
+            "duration_ms": None,
+            "event_time_ms": NOON,
+            "topic_partition": 3,
+            "topic_offset": 40,
+        }
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +99,9 @@ def test_of_one_id_the_first_in_the_topic_counts_wherever_it_is_in_the_table():
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
         kept = unique_events(rows.take(order))
         assert kept.select(["event_id", "item_id", "topic_offset"]).to_pylist() == [
-            {"event_id": "b", "item_id": 3, "topic_offset": 42}, {"event_id": "a", "item_id": 1, "topic_offset": 40},
-        ]  # fmt: skip
+            {"event_id": "b", "item_id": 3, "topic_offset": 42},
+            {"event_id": "a", "item_id": 1, "topic_offset": 40},
+        ]
 
 
 # -- the watermark -------------------------------------------------------------------------------------------------------

@@ -145,7 +145,10 @@ def test_options_are_free_scalars_and_sections_are_not(root: Path) -> None:
 
 
 def test_a_class_that_lacks_methods_is_refused_with_their_names(root: Path) -> None:
-    write(root, "ideas/half.py", """\
+    write(
+        root,
+        "ideas/half.py",
+        """\
         from ok_ml.recommender.embeddings import EmbeddingEngine
         from ok_ml.recommender.ranker import Ranker
 
@@ -158,7 +161,8 @@ def test_a_class_that_lacks_methods_is_refused_with_their_names(root: Path) -> N
         class Stranger:
             def fit(self, interactions, stage, seed):
                 return None
-        """)  # fmt: skip
+        """,
+    )
     with pytest.raises(ConfigError, match="does not implement Ranker: it lacks fit, from_bytes, to_bytes"):
         ranker_class("ideas/half.py:Half", root)
     with pytest.raises(ConfigError, match=r"Stranger is the class Stranger, expected a class of .*EmbeddingEngine"):

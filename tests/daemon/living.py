@@ -206,9 +206,14 @@ class Living:
         """Let a day go by; returns it."""
         variables = {"OK_ML_PROJECT": str(self.root), "OK_ML_SIZE": "tiny"}
         done = subprocess.run(
-            [sys.executable, "-c", _ONE_DAY], cwd=self.root, env=self.environment | variables, capture_output=True, text=True,
-            timeout=100 * PATIENCE, check=True,
-        )  # fmt: skip
+            [sys.executable, "-c", _ONE_DAY],
+            cwd=self.root,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=100 * PATIENCE,
+            check=True,
+        )
         return done.stdout.strip()
 
     def log(self, child: str) -> str:

@@ -188,9 +188,12 @@ def _launch(living: Living, scope: str, tables: tuple[str, ...], days: list[str]
         {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]} if days else {}
     )
     selector = {
-        "repositoryLocationName": "ok_ml", "repositoryName": "__repository__", "pipelineName": "__ASSET_JOB",
-        "assetSelection": [{"path": [scope, table]} for table in tables], "assetCheckSelection": None,
-    }  # fmt: skip
+        "repositoryLocationName": "ok_ml",
+        "repositoryName": "__repository__",
+        "pipelineName": "__ASSET_JOB",
+        "assetSelection": [{"path": [scope, table]} for table in tables],
+        "assetCheckSelection": None,
+    }
     named = [{"key": key, "value": value} for key, value in {**tags, "ok_ml/by": "hand"}.items()]
     params = {"selector": selector, "runConfigData": "{}", "mode": "default", "executionMetadata": {"tags": named}}
     answer = living.graphql(LAUNCH, params=params)["launchRun"]

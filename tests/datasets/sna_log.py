@@ -45,7 +45,13 @@ def write_tree(folder: Path, days: dict[str, list[Shown]]) -> Path:
 def _raw(row: Shown) -> dict[str, object]:
     moment = datetime.fromisoformat(row.time).replace(tzinfo=UTC)
     return {
-        "instanceId_userId": row.user, "instanceId_objectType": row.kind, "instanceId_objectId": row.post,
-        "audit_pos": row.position, "audit_timestamp": round(moment.timestamp() * 1000), "metadata_ownerId": row.group,
-        "metadata_ownerType": "GROUP_OPEN", "membership_status": row.member, "feedback": row.feedback,
-    }  # fmt: skip
+        "instanceId_userId": row.user,
+        "instanceId_objectType": row.kind,
+        "instanceId_objectId": row.post,
+        "audit_pos": row.position,
+        "audit_timestamp": round(moment.timestamp() * 1000),
+        "metadata_ownerId": row.group,
+        "metadata_ownerType": "GROUP_OPEN",
+        "membership_status": row.member,
+        "feedback": row.feedback,
+    }

@@ -52,8 +52,15 @@ def test_ids_of_64_bits_are_exact_in_every_kind_of_column(tmp_path: Path, lake: 
         "decimal": pa.array([Decimal(value) for value in LARGE], pa.decimal128(38, 0)),
     }[kind]
     rest = {name: pa.array([1] * len(LARGE)) for name in ("what", "thing")}
-    log = parquet(tmp_path, {"who": ids, **rest, "did": pa.array(["liked"] * len(LARGE)),
-                             "when": pa.array([datetime(2024, 3, 1)] * len(LARGE))})  # noqa: DTZ001  # fmt: skip
+    log = parquet(
+        tmp_path,
+        {
+            "who": ids,
+            **rest,
+            "did": pa.array(["liked"] * len(LARGE)),
+            "when": pa.array([datetime(2024, 3, 1)] * len(LARGE)),  # noqa: DTZ001
+        },
+    )
     [report] = ingest_events(dataset(log), lake, [DAY_1], root=tmp_path)
     assert report.rejected == {}
     assert users_of(lake, DAY_1) == sorted(LARGE)
@@ -62,8 +69,16 @@ def test_ids_of_64_bits_are_exact_in_every_kind_of_column(tmp_path: Path, lake: 
 def test_decimals_beyond_64_bits_and_with_a_fraction_are_bad(tmp_path: Path, lake: Lake) -> None:
     values = [Decimal(2**63), Decimal("7.5"), Decimal(7), Decimal(10) ** 30]
     ones = pa.array([1] * len(values))
-    log = parquet(tmp_path, {"who": pa.array(values, pa.decimal128(38, 2)), "what": ones, "thing": ones,
-                             "did": pa.array(["liked"] * len(values)), "when": pa.array([DAY_1] * len(values))})  # fmt: skip
+    log = parquet(
+        tmp_path,
+        {
+            "who": pa.array(values, pa.decimal128(38, 2)),
+            "what": ones,
+            "thing": ones,
+            "did": pa.array(["liked"] * len(values)),
+            "when": pa.array([DAY_1] * len(values)),
+        },
+    )
     [report] = ingest_events(dataset(log), lake, [DAY_1], root=tmp_path)
     assert (report.rejected, users_of(lake, DAY_1)) == ({"bad_user_id": 3}, [7])
 
@@ -71,8 +86,16 @@ def test_decimals_beyond_64_bits_and_with_a_fraction_are_bad(tmp_path: Path, lak
 def test_floats_name_an_id_only_below_2_to_the_53(tmp_path: Path, lake: Lake) -> None:
     values = [3.0, 2.0**53, 2.0**53 + 2, 1e18, float("nan"), float("inf"), 2.5, -4.0]
     ones = pa.array([1] * len(values))
-    log = parquet(tmp_path, {"who": pa.array(values), "what": ones, "thing": ones,
-                             "did": pa.array(["liked"] * len(values)), "when": pa.array([DAY_1] * len(values))})  # fmt: skip
+    log = parquet(
+        tmp_path,
+        {
+            "who": pa.array(values),
+            "what": ones,
+            "thing": ones,
+            "did": pa.array(["liked"] * len(values)),
+            "when": pa.array([DAY_1] * len(values)),
+        },
+    )
     [report] = ingest_events(dataset(log), lake, [DAY_1], root=tmp_path)
     assert (report.rejected, users_of(lake, DAY_1)) == ({"bad_user_id": 5}, [-4, 3, 2**53])
 
@@ -98,8 +121,13 @@ def test_a_text_id_is_the_number_by_which_its_predictions_are_asked_for(tmp_path
 
 
 def test_a_typed_2105_makes_no_partition_and_tomorrow_does(tmp_path: Path, lake: Lake, today: date) -> None:
-    write_log(tmp_path, f"1,2,3,liked,{DAY_1}", "1,2,4,liked,2105-03-01", "1,2,5,liked,2024-03-04T23:59:59",
-              "1,2,6,liked,2024-03-05T00:00:00")  # fmt: skip
+    write_log(
+        tmp_path,
+        f"1,2,3,liked,{DAY_1}",
+        "1,2,4,liked,2105-03-01",
+        "1,2,5,liked,2024-03-04T23:59:59",
+        "1,2,6,liked,2024-03-05T00:00:00",
+    )
     config = dataset({})
     assert partitions_of(config, lake, root=tmp_path) == [DAY_1, "2024-03-04"]
     first, last = ingest_events(config, lake, [DAY_1, "2024-03-04"], root=tmp_path)
@@ -111,8 +139,15 @@ def test_a_typed_2105_makes_no_partition_and_tomorrow_does(tmp_path: Path, lake:
 def test_the_clock_decides_which_days_there_are_and_never_what_is_in_them(
     tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_log(tmp_path, *[f"{user},2,{hour},liked,2024-03-0{day}T{hour:02}:30:00" for day in range(1, 8) for user in (1, 2)
-                          for hour in range(24)])  # fmt: skip
+    write_log(
+        tmp_path,
+        *[
+            f"{user},2,{hour},liked,2024-03-0{day}T{hour:02}:30:00"
+            for day in range(1, 8)
+            for user in (1, 2)
+            for hour in range(24)
+        ],
+    )
     versions: dict[str, set[str]] = {}
     for now in (date(2024, 3, 1), date(2024, 3, 3), date(2030, 1, 1)):
         monkeypatch.setattr("ok_ml.datasets.calendar.today", lambda now=now: now)
@@ -172,8 +207,11 @@ def test_both_ways_of_reading_a_text_agree_on_ambiguous_and_missing_hours(
 
 
 def test_a_folder_cut_in_moscow_gives_every_utc_day_its_own_rows(tmp_path: Path, lake: Lake) -> None:
-    for dt, hours in ((DAY_1, ["2024-02-29T21:30", "2024-03-01T12:00"]), (DAY_2, ["2024-03-01T22:00", "2024-03-02T12:00"]),
-                      (DAY_3, ["2024-03-02T23:00", "2024-03-03T12:00", "2024-03-09T12:00"])):  # fmt: skip
+    for dt, hours in (
+        (DAY_1, ["2024-02-29T21:30", "2024-03-01T12:00"]),
+        (DAY_2, ["2024-03-01T22:00", "2024-03-02T12:00"]),
+        (DAY_3, ["2024-03-02T23:00", "2024-03-03T12:00", "2024-03-09T12:00"]),
+    ):
         write_log(tmp_path, *[f"1,2,{number},liked,{hour}" for number, hour in enumerate(hours)], name=f"{dt}/a.csv")
     dts = [DAY_1, DAY_2, DAY_3]
     strict = ingest_events(dataset({"path": "{dt}/a.csv"}), Lake(tmp_path / "strict"), dts, root=tmp_path)
@@ -226,8 +264,13 @@ def test_a_row_that_is_set_aside_takes_its_reactions_along(tmp_path: Path, lake:
 
 
 def test_repeated_rows_count_once_and_duplicates_without_an_id_stay(tmp_path: Path, lake: Lake) -> None:
-    rows = [f"1,2,7,liked,{DAY_1}T10:00:00", f"1,2,7,liked,{DAY_1}T09:00:00", f"1,2,7,liked,{DAY_1}T09:00:00",
-            f"2,2,7,liked,{DAY_1}T11:00:00", f"1,2,7,liked,{DAY_2}T08:00:00"]  # fmt: skip
+    rows = [
+        f"1,2,7,liked,{DAY_1}T10:00:00",
+        f"1,2,7,liked,{DAY_1}T09:00:00",
+        f"1,2,7,liked,{DAY_1}T09:00:00",
+        f"2,2,7,liked,{DAY_1}T11:00:00",
+        f"1,2,7,liked,{DAY_2}T08:00:00",
+    ]
     write_log(tmp_path, *rows)
     kept = ingest_events(dataset({}), lake, [DAY_1], root=tmp_path)[0]
     assert (kept.manifest.rows, kept.rejected) == (4, {})

@@ -29,10 +29,17 @@ def test_rows_become_canonical_events_of_their_day_and_part(tmp_path: Path, lake
     assert (first.partition, second.partition) == (DAY_1, DAY_2)
     assert events_of(lake, DAY_2) == [
         {
-            "user_id": 7, "source_id": 20, "item_id": 300, "event_type": "like", "position": None, "content_type": None,
-            "duration_ms": None, "event_time": datetime(2024, 3, 2, tzinfo=UTC), "part": int(part_of(np.array([7]), 4)[0]),
+            "user_id": 7,
+            "source_id": 20,
+            "item_id": 300,
+            "event_type": "like",
+            "position": None,
+            "content_type": None,
+            "duration_ms": None,
+            "event_time": datetime(2024, 3, 2, tzinfo=UTC),
+            "part": int(part_of(np.array([7]), 4)[0]),
         }
-    ]  # fmt: skip
+    ]
     assert lake.read("tiny", "events", [DAY_1]).schema.equals(EVENT_SCHEMA)
     assert first.manifest.details["event_types"] == {"click": 1}
     assert first.manifest.details["max_event_time"] == "2024-03-01T23:59:59.999999+00:00"
@@ -81,10 +88,18 @@ def test_every_rejected_row_is_counted_by_its_reason(tmp_path: Path, lake: Lake)
     )
     first, second = ingest_events(config, lake, [DAY_1, DAY_2], root=tmp_path)
     assert first.rejected == {
-        "null_user_id": 1, "bad_user_id": 1, "null_source_id": 1, "bad_source_id": 1, "null_item_id": 1,
-        "null_event_type": 1, "unknown_event_type": 1, "bad_time": 2, "before_min_date": 1, "test_item": 1,
+        "null_user_id": 1,
+        "bad_user_id": 1,
+        "null_source_id": 1,
+        "bad_source_id": 1,
+        "null_item_id": 1,
+        "null_event_type": 1,
+        "unknown_event_type": 1,
+        "bad_time": 2,
+        "before_min_date": 1,
+        "test_item": 1,
         "unreadable_line": 1,
-    }  # fmt: skip
+    }
     assert second.rejected == {"from_max_date_on": 1}
     assert first.manifest.rows + second.manifest.rows + 12 + 1 == 15
     assert (
@@ -207,10 +222,15 @@ def test_positions_and_durations_must_be_whole_32_bit_numbers(tmp_path: Path, la
         "duration_ms": "ms",
         "content_type": "kind",
     }
-    config = dataset({
-        "path": "log.jsonl", "format": "jsonl", "columns": columns, "constants": {"event_type": "impression"},
-        "time": {"columns": ["t"], "format": "epoch_s"},
-    })  # fmt: skip
+    config = dataset(
+        {
+            "path": "log.jsonl",
+            "format": "jsonl",
+            "columns": columns,
+            "constants": {"event_type": "impression"},
+            "time": {"columns": ["t"], "format": "epoch_s"},
+        }
+    )
     [report] = ingest_events(config, lake, [DAY_1], root=tmp_path)
     assert report.rejected == {"bad_position": 1, "unreadable_line": 1}
     rows = {row["item_id"]: row for row in events_of(lake, DAY_1)}
@@ -224,11 +244,15 @@ def test_a_month_is_one_partition(tmp_path: Path, lake: Lake) -> None:
     )
     config = dataset(
         {
-            "path": "log.tsv", "format": "tsv", "quoting": False, "time": {"columns": ["y", "m", "d"]},
-            "columns": {"user_id": "u", "source_id": "s", "item_id": "i"}, "constants": {"event_type": "tag"},
+            "path": "log.tsv",
+            "format": "tsv",
+            "quoting": False,
+            "time": {"columns": ["y", "m", "d"]},
+            "columns": {"user_id": "u", "source_id": "s", "item_id": "i"},
+            "constants": {"event_type": "tag"},
         },
         partition={"grain": "month"},
-    )  # fmt: skip
+    )
     assert partitions_of(config, lake, root=tmp_path) == ["2009-02-01", "2009-03-01"]
     february, march = ingest_events(config, lake, ["2009-02-01", "2009-03-01"], root=tmp_path)
     assert (february.manifest.rows, february.rejected) == (2, {"bad_time": 1})  # 30 February
@@ -302,10 +326,16 @@ def test_an_unset_variable_and_a_missing_package_say_what_to_do(
 
 
 def test_the_simulated_log_is_read_through_the_same_mapping(tmp_path: Path, lake: Lake) -> None:
-    raw = pa.table({
-        "userId": [1, 2, 2], "ownerId": [10, 11, 11], "objectId": [100, 101, 101], "action": ["show", "like", "like"],
-        "pos": pa.array([0, None, None], pa.int32()), "timestampMs": [1709294400000, 1709294400001, 1709380800000],
-    })  # fmt: skip
+    raw = pa.table(
+        {
+            "userId": [1, 2, 2],
+            "ownerId": [10, 11, 11],
+            "objectId": [100, 101, 101],
+            "action": ["show", "like", "like"],
+            "pos": pa.array([0, None, None], pa.int32()),
+            "timestampMs": [1709294400000, 1709294400001, 1709380800000],
+        }
+    )
     lake.write("tiny", "raw_events", DAY_1, raw, sort_by=["userId", "timestampMs"])
     columns = {
         "user_id": "userId",
@@ -316,11 +346,14 @@ def test_the_simulated_log_is_read_through_the_same_mapping(tmp_path: Path, lake
     }
     config = dataset(
         {
-            "path": "world:events", "format": "parquet", "columns": columns, "event_types": {"show": "impression", "like": "like"},
+            "path": "world:events",
+            "format": "parquet",
+            "columns": columns,
+            "event_types": {"show": "impression", "like": "like"},
             "time": {"columns": ["timestampMs"], "format": "epoch_ms"},
         },
         world={"start": DAY_1, "days": 8, "users": 100, "sources": 50},
-    )  # fmt: skip
+    )
     [report] = ingest_events(config, lake, [DAY_1], root=tmp_path)
     assert (report.manifest.rows, report.rejected) == (2, {"late": 1})
     assert report.manifest.inputs["raw"] == lake.manifest("tiny", "raw_events", DAY_1).data_version

@@ -50,8 +50,9 @@ def everything(lake: Lake) -> dict[tuple[str, str], tuple[str, int, list[bytes]]
         for dt in lake.partitions("tiny", table)
     ]
     return {
-        (m.table, m.partition): (m.data_version, m.rows, [(lake.folder(m) / name).read_bytes() for name in m.files]) for m in found
-    }  # fmt: skip
+        (m.table, m.partition): (m.data_version, m.rows, [(lake.folder(m) / name).read_bytes() for name in m.files])
+        for m in found
+    }
 
 
 def folders(lake: Lake) -> list[str]:

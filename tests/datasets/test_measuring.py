@@ -25,14 +25,24 @@ user,source,did,at
 
 def measured(root: Path, text: str, barring: list[str] | None = None) -> LogProfile:
     (root / "log.csv").write_text(text)
-    config = DatasetConfig.model_validate({
-        "dataset": "toy", "description": "", "owners": ["a@example.org"],
-        "events": {
-            "path": "log.csv", "format": "csv", "columns": {"user_id": "user", "source_id": "source", "item_id": "source", "event_type": "did"},
-            "time": {"columns": ["at"], "timezone": "UTC"}, "event_types": {"like": "like", "view": "impression", "follow": "subscribe"},
-        },
-        "subscription": {"event_types": barring or ["like"]}, "has_impressions": True, "weights": {"like": 1}, "grades": {"like": 2},
-    })  # fmt: skip
+    config = DatasetConfig.model_validate(
+        {
+            "dataset": "toy",
+            "description": "",
+            "owners": ["a@example.org"],
+            "events": {
+                "path": "log.csv",
+                "format": "csv",
+                "columns": {"user_id": "user", "source_id": "source", "item_id": "source", "event_type": "did"},
+                "time": {"columns": ["at"], "timezone": "UTC"},
+                "event_types": {"like": "like", "view": "impression", "follow": "subscribe"},
+            },
+            "subscription": {"event_types": barring or ["like"]},
+            "has_impressions": True,
+            "weights": {"like": 1},
+            "grades": {"like": 2},
+        }
+    )
     return measure_log(config, Lake(root / "lake"), root)
 
 
@@ -65,9 +75,14 @@ def test_events_long_before_the_log_do_not_stretch_it(tmp_path: Path) -> None:
 
 def test_a_large_log_is_measured_on_a_share_of_its_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
-    text = FILE.splitlines()[0] + "\n" + "".join(
-        f"{rng.integers(4000)},{rng.integers(30)},like,2026-01-{rng.integers(1, 21):02}T00:00:00\n" for _ in range(20_000)
-    )  # fmt: skip
+    text = (
+        FILE.splitlines()[0]
+        + "\n"
+        + "".join(
+            f"{rng.integers(4000)},{rng.integers(30)},like,2026-01-{rng.integers(1, 21):02}T00:00:00\n"
+            for _ in range(20_000)
+        )
+    )
     whole = measured(tmp_path, text)
     monkeypatch.setattr(measuring, "_KEPT", 5000)
     sampled = measured(tmp_path, text)

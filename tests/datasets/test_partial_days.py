@@ -51,8 +51,11 @@ def days(seed: int, shape: np.ndarray, habit: Habit, rate: float, count: int) ->
 def test_at_most_one_whole_day_in_a_thousand_is_called_partial(habit: str) -> None:
     found = [
         is_partial(*days(seed, shape, HABITS[habit], rate, count))
-        for shape in SHAPES.values() for rate in (3, 30, 300, 3000) for count in (5, 9, 30) for seed in range(14)
-    ]  # fmt: skip
+        for shape in SHAPES.values()
+        for rate in (3, 30, 300, 3000)
+        for count in (5, 9, 30)
+        for seed in range(14)
+    ]
     assert len(found) == 1008
     assert sum(found) <= 1
 
@@ -88,8 +91,10 @@ def rows(last_hours: int, count: int = 10) -> list[str]:
     """A log of the first days of March 2024, whose last day has its first hours only."""
     return [
         f"{user},{user % 5},{hour},liked,2024-03-{day:02}T{hour:02}:{20 + user:02}:00"
-        for day in range(1, count + 1) for hour in range(24 if day < count else last_hours) for user in range(6)
-    ]  # fmt: skip
+        for day in range(1, count + 1)
+        for hour in range(24 if day < count else last_hours)
+        for user in range(6)
+    ]
 
 
 def test_half_a_day_waits_until_it_is_whole(tmp_path: Path, lake: Lake) -> None:

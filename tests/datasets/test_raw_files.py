@@ -126,9 +126,12 @@ def dropped(condition: str, **columns: object) -> list[int]:
 )
 def test_conditions(condition: str, expected: list[int]) -> None:
     columns = {
-        "x": pa.array([-1, 0, None, 7]), "name": ["a", "b", "a", None], "odd name": [False, True, None, False],
-        "text": ["9", "10", "many", "-3.5"], "when": pa.array([0, 10**12 * 2, None, 10**12 * 2], pa.timestamp("ms")),
-    }  # fmt: skip
+        "x": pa.array([-1, 0, None, 7]),
+        "name": ["a", "b", "a", None],
+        "odd name": [False, True, None, False],
+        "text": ["9", "10", "many", "-3.5"],
+        "when": pa.array([0, 10**12 * 2, None, 10**12 * 2], pa.timestamp("ms")),
+    }
     assert dropped(condition, **columns) == expected
 
 

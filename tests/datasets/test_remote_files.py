@@ -124,9 +124,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         listed = "".join(
             f"<Contents><Key>{escape(n)}</Key><Size>{len(self.server.objects[f'{bucket}/{n}'])}</Size>"
-            "<LastModified>2024-03-03T00:00:00.000Z</LastModified></Contents>" for n in names
-        )  # fmt: skip
-        self._answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>{len(names)}</KeyCount>{listed}</ListBucketResult>".encode())  # fmt: skip
+            "<LastModified>2024-03-03T00:00:00.000Z</LastModified></Contents>"
+            for n in names
+        )
+        self._answer(
+            200,
+            f"<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>{len(names)}</KeyCount>{listed}</ListBucketResult>".encode(),
+        )
 
     def _object(self, *, body: bool) -> None:
         if self.path.strip("/") == "bucket":

@@ -94,8 +94,10 @@ def test_a_delivery_that_arrives_later_brings_its_rows_home_and_makes_its_neighb
 ) -> None:
     ingest_events(config, lake, [FIRST, SECOND, THIRD], root=ROOT)
     before = {dt: lake.manifest(DATASET, "events", dt) for dt in (FIRST, SECOND, THIRD)}
-    write_tree(tmp_path / "sna", {"2018-02-04": [Shown(3, 904, 58, "2018-02-03T22:00:00", []),
-                                                 Shown(3, 904, 58, "2018-02-04T02:00:00", [])]})  # fmt: skip
+    write_tree(
+        tmp_path / "sna",
+        {"2018-02-04": [Shown(3, 904, 58, "2018-02-03T22:00:00", []), Shown(3, 904, 58, "2018-02-04T02:00:00", [])]},
+    )
     reports = ingest_events(config, lake, [FIRST, SECOND, THIRD, "2018-02-04"], root=ROOT)
     assert [report.written for report in reports] == [False, False, True, True]
     assert [report.manifest.rows for report in reports] == [9, 4, before[THIRD].rows + 1, 1]

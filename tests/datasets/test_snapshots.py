@@ -30,9 +30,13 @@ def three_days(folder: Path) -> None:
     )
     write_log(folder, "1,10,0,left,2024-03-02T09:00", "3,12,0,joined,2024-03-02T09:00", name=f"{DAYS[1]}.csv")
     write_log(
-        folder, "3,12,0,left,2024-03-03T09:00", "3,12,0,joined,2024-03-03T10:00", "1,11,0,joined,2024-03-03T11:00",
-        "1,11,0,left,2024-03-03T12:00", name=f"{DAYS[2]}.csv",
-    )  # fmt: skip
+        folder,
+        "3,12,0,left,2024-03-03T09:00",
+        "3,12,0,joined,2024-03-03T10:00",
+        "1,11,0,joined,2024-03-03T11:00",
+        "1,11,0,left,2024-03-03T12:00",
+        name=f"{DAYS[2]}.csv",
+    )
 
 
 def test_subscriptions_are_those_at_the_end_of_each_day(tmp_path: Path, lake: Lake) -> None:

@@ -96,10 +96,15 @@ def test_json_lines_are_committed_alike_whatever_the_batches(lines: list[bytes],
 def test_parquet_files_are_committed_alike_whatever_the_batches(tmp_path: Path, rows: int) -> None:
     rng = np.random.default_rng(5)
     for number, kind in enumerate((pa.int32(), pa.int64())):
-        table = pa.table({
-            "who": pa.array(rng.integers(0, 9, 400), kind), "what": rng.integers(0, 5, 400), "thing": rng.integers(0, 9, 400),
-            "did": rng.choice(["liked", "opened"], 400), "when": pa.array(rng.integers(0, 9 * 86400, 400) + 1709251200, pa.timestamp("s")),
-        })  # fmt: skip
+        table = pa.table(
+            {
+                "who": pa.array(rng.integers(0, 9, 400), kind),
+                "what": rng.integers(0, 5, 400),
+                "thing": rng.integers(0, 9, 400),
+                "did": rng.choice(["liked", "opened"], 400),
+                "when": pa.array(rng.integers(0, 9 * 86400, 400) + 1709251200, pa.timestamp("s")),
+            }
+        )
         pq.write_table(table, tmp_path / f"{number}.parquet", row_group_size=150)
     events = {"path": "*.parquet", "format": "parquet"}
     sizes = Sizes(rows=rows, spill_bytes=1000, group_rows=60)
@@ -129,10 +134,15 @@ print(sum(lake.manifest("tiny", "events", dt).rows for dt in dts), peak_kib)
 def many_days(path: Path, days: int, form: str) -> None:
     """A log of so many days of equal size."""
     rng, rows = np.random.default_rng(3), days * 20_000
-    table = pa.table({
-        "who": rng.integers(0, 5_000, rows), "what": rng.integers(0, 2**60, rows), "thing": rng.integers(0, 2**60, rows),
-        "did": rng.choice(["liked", "opened"], rows), "when": 1709251200 + rng.integers(0, days * 86_400, rows),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "who": rng.integers(0, 5_000, rows),
+            "what": rng.integers(0, 2**60, rows),
+            "thing": rng.integers(0, 2**60, rows),
+            "did": rng.choice(["liked", "opened"], rows),
+            "when": 1709251200 + rng.integers(0, days * 86_400, rows),
+        }
+    )
     pacsv.write_csv(table, path) if form == "csv" else pq.write_table(table, path)
 
 

@@ -34,13 +34,15 @@ def lists_table(users: np.ndarray, generation: int, length: int = 5) -> pa.Table
     ids = SOURCES[(users[:, None] + np.arange(length)) % len(SOURCES)]
     scores = np.broadcast_to(np.float32(generation) - np.arange(length, dtype=np.float32), (rows, length))
     offsets = np.arange(rows + 1, dtype=np.int32) * length
-    return pa.table({
-        "user_id": users,
-        "source_ids": pa.ListArray.from_arrays(offsets, ids.ravel()),
-        "scores": pa.ListArray.from_arrays(offsets, scores.ravel().astype(np.float32)),
-        "reasons": pa.ListArray.from_arrays(offsets, np.zeros(rows * length, np.int8)),
-        "is_fallback": np.zeros(rows, bool),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "user_id": users,
+            "source_ids": pa.ListArray.from_arrays(offsets, ids.ravel()),
+            "scores": pa.ListArray.from_arrays(offsets, scores.ravel().astype(np.float32)),
+            "reasons": pa.ListArray.from_arrays(offsets, np.zeros(rows * length, np.int8)),
+            "is_fallback": np.zeros(rows, bool),
+        }
+    )
 
 
 def users_of(part: int, parts: int = PARTS, users: np.ndarray = USERS) -> np.ndarray:
@@ -84,8 +86,13 @@ class Log:
         for name, value in records[:upto]:
             self.append(part, name, value)
         total = sum(stored_value(name, value)[1] for name, value in records)
-        control = replace(control, count=len(records), predictions=len(users_of(part, self.parts)),
-                          sources=len(records) - len(users_of(part, self.parts)) - 1, checksum=hex_checksum(total))  # fmt: skip
+        control = replace(
+            control,
+            count=len(records),
+            predictions=len(users_of(part, self.parts)),
+            sources=len(records) - len(users_of(part, self.parts)) - 1,
+            checksum=hex_checksum(total),
+        )
         if upto is None:
             self.append(part, CONTROL_KEY, seal_control(replace(control, **wrong), key))
         return control

@@ -55,8 +55,10 @@ def test_topics_are_made_with_explicit_settings_once(kafka_broker):
     assert not create_topic(config, topic, 8, part_bytes=10**9)
     assert list_partitions(config)[topic] == 8
     assert _settings(config, topic) >= {
-        ("retention.ms", "604800000"), ("retention.bytes", "4000000000"), ("cleanup.policy", "delete"),
-    }  # fmt: skip
+        ("retention.ms", "604800000"),
+        ("retention.bytes", "4000000000"),
+        ("cleanup.policy", "delete"),
+    }
     with pytest.raises(EnvironmentFault, match=r"topic made.predictions has 8 partitions, expected 4"):
         create_topic(config, topic, 4)
 

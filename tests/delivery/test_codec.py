@@ -25,12 +25,14 @@ LISTS = st.lists(_lists((0, 1, 2, 4), is_fallback=False) | _lists((0, 1, 2, 3), 
 
 
 def table(rows: list[tuple[list[tuple[int, float, int]], bool]]) -> pa.Table:
-    return pa.table({
-        "source_ids": pa.array([[cell[0] for cell in cells] for cells, _ in rows], pa.list_(pa.int64())),
-        "scores": pa.array([[cell[1] for cell in cells] for cells, _ in rows], pa.list_(pa.float32())),
-        "reasons": pa.array([[cell[2] for cell in cells] for cells, _ in rows], pa.list_(pa.int8())),
-        "is_fallback": pa.array([flag for _, flag in rows], pa.bool_()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "source_ids": pa.array([[cell[0] for cell in cells] for cells, _ in rows], pa.list_(pa.int64())),
+            "scores": pa.array([[cell[1] for cell in cells] for cells, _ in rows], pa.list_(pa.float32())),
+            "reasons": pa.array([[cell[2] for cell in cells] for cells, _ in rows], pa.list_(pa.int8())),
+            "is_fallback": pa.array([flag for _, flag in rows], pa.bool_()),
+        }
+    )
 
 
 @given(LISTS)
@@ -59,9 +61,15 @@ def test_a_slice_of_a_table_encodes_as_its_rows_do(rows, start, length):
 def test_the_bytes_of_a_small_list_by_hand():
     value = codec.encode_predictions(PREFIX, table([([(5, 1.5, 1), (-1, 0.5, 3)], True)]))[0]
     by_hand = (
-        b"\xa1\x01" + (1767607200123).to_bytes(8, "big") + bytes(range(1, 9)) + b"\x00\x00\x00\x2a"
-        + b"\x80\x02" + struct.pack("<qq", 5, -1) + struct.pack("<ff", 1.5, 0.5) + bytes([0b1101])
-    )  # fmt: skip
+        b"\xa1\x01"
+        + (1767607200123).to_bytes(8, "big")
+        + bytes(range(1, 9))
+        + b"\x00\x00\x00\x2a"
+        + b"\x80\x02"
+        + struct.pack("<qq", 5, -1)
+        + struct.pack("<ff", 1.5, 0.5)
+        + bytes([0b1101])
+    )
     assert value == by_hand
 
 

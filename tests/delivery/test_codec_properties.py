@@ -31,12 +31,14 @@ def reasons_of(cells: list[tuple[int, float, int]], *, fallback: bool) -> list[i
 
 
 def encoded(prefix: Prefix, cells: list[tuple[int, float, int]], *, fallback: bool = False) -> bytes:
-    rows = pa.table({
-        "source_ids": pa.array([[cell[0] for cell in cells]], pa.list_(pa.int64())),
-        "scores": pa.array([[cell[1] for cell in cells]], pa.list_(pa.float32())),
-        "reasons": pa.array([reasons_of(cells, fallback=fallback)], pa.list_(pa.int8())),
-        "is_fallback": pa.array([fallback]),
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            "source_ids": pa.array([[cell[0] for cell in cells]], pa.list_(pa.int64())),
+            "scores": pa.array([[cell[1] for cell in cells]], pa.list_(pa.float32())),
+            "reasons": pa.array([reasons_of(cells, fallback=fallback)], pa.list_(pa.int8())),
+            "is_fallback": pa.array([fallback]),
+        }
+    )
     return codec.encode_predictions(prefix, rows)[0]
 
 

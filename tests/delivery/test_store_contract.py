@@ -359,8 +359,10 @@ def test_a_rollback_to_a_named_generation(store):
     assert store.rollback(EXPERIMENT, to=10) == 10
     store.switch(EXPERIMENT, 12, why="forward again")
     assert [(i.manifest.generation, i.is_current, i.is_withdrawn) for i in store.generations(EXPERIMENT)] == [
-        (12, True, False), (11, False, True), (10, False, False),
-    ]  # fmt: skip
+        (12, True, False),
+        (11, False, True),
+        (10, False, False),
+    ]
 
 
 def test_what_is_not_sealed_is_never_switched_to(store):

@@ -85,14 +85,21 @@ def test_the_story_is_drawn(deployment, tmp_path, monkeypatch):
     chronicle = Chronicle(deployment, tmp_path / "timeline.jsonl", lambda _line: None)
     start = chronicle.started
     for at, kind, what, day in (
-        (0, "act", "quiet days", ""), (10, "day", "the log is there", "2026-02-01"), (40, "live", "generation g1", "2026-02-01"),
-        (60, "act", "act 1: broken", "2026-02-02"), (70, "verdict", "events of 2026-02-02: is blocked", "2026-02-02"),
-        (75, "alert", "opened i1: events are odd", ""), (130, "verdict", "events of 2026-02-02: passes", "2026-02-02"),
-        (150, "alert", "closed i1: events are odd", ""), (160, "live", "generation g2", "2026-02-02"),
-    ):  # fmt: skip
+        (0, "act", "quiet days", ""),
+        (10, "day", "the log is there", "2026-02-01"),
+        (40, "live", "generation g1", "2026-02-01"),
+        (60, "act", "act 1: broken", "2026-02-02"),
+        (70, "verdict", "events of 2026-02-02: is blocked", "2026-02-02"),
+        (75, "alert", "opened i1: events are odd", ""),
+        (130, "verdict", "events of 2026-02-02: passes", "2026-02-02"),
+        (150, "alert", "closed i1: events are odd", ""),
+        (160, "live", "generation g2", "2026-02-02"),
+    ):
         chronicle.note(kind, what, day=day, at=start + at)
-    runs = [RunSeen("r1", "ingest", "SUCCESS", start + 12, start + 30, "", ()),
-            RunSeen("r2", "training", "FAILURE", start + 80, None, "the model is 8 days old", ())]  # fmt: skip
+    runs = [
+        RunSeen("r1", "ingest", "SUCCESS", start + 12, start + 30, "", ()),
+        RunSeen("r2", "training", "FAILURE", start + 80, None, "the model is 8 days old", ()),
+    ]
     monkeypatch.setattr(chronicle, "runs", lambda: runs)
     drill = type("Drill", (), {"chronicle": chronicle})()
     draw_story(drill, tmp_path / "story.png")

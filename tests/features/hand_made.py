@@ -25,10 +25,16 @@ def dataset_config(parts: int = 2, **changes: Any) -> DatasetConfig:
     columns = {name: name for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE)}
     friends = {"path": "friends.parquet", "columns": {c.USER_ID: "a", c.FRIEND_ID: "b"}}
     settings: dict[str, Any] = {
-        "dataset": DATASET, "description": "made by hand", "owners": ["tests@example.org"], "parts": parts,
-        "events": {"path": "events.parquet", "columns": columns, "time": {"columns": ["t"]}}, "friends": friends,
-        "has_impressions": True, "weights": WEIGHTS, "grades": {c.CLICK: 1},
-    }  # fmt: skip
+        "dataset": DATASET,
+        "description": "made by hand",
+        "owners": ["tests@example.org"],
+        "parts": parts,
+        "events": {"path": "events.parquet", "columns": columns, "time": {"columns": ["t"]}},
+        "friends": friends,
+        "has_impressions": True,
+        "weights": WEIGHTS,
+        "grades": {c.CLICK: 1},
+    }
     return DatasetConfig.model_validate({**settings, **changes})
 
 
@@ -44,14 +50,19 @@ def event_table(dt: str, events: list[Event], parts: int) -> pa.Table:
     rows = [(*event, *(None, None, 0)[len(event) - 3 :]) for event in events]
     start = datetime.fromisoformat(dt).replace(tzinfo=UTC)
     users = np.array([row[0] for row in rows], np.int64)
-    return pa.table({
-        c.USER_ID: pa.array(users), c.SOURCE_ID: pa.array([row[1] for row in rows], pa.int64()),
-        c.ITEM_ID: pa.array(range(len(rows)), pa.int64()), c.EVENT_TYPE: pa.array([row[2] for row in rows], pa.string()),
-        c.POSITION: pa.nulls(len(rows), pa.int32()), c.CONTENT_TYPE: pa.array([row[3] for row in rows], pa.string()),
-        c.DURATION_MS: pa.array([row[4] for row in rows], pa.int32()),
-        c.EVENT_TIME: pa.array([start + timedelta(hours=row[5]) for row in rows], pa.timestamp("us", "UTC")),
-        c.PART: pa.array(part_of(users, parts)),
-    })  # fmt: skip
+    return pa.table(
+        {
+            c.USER_ID: pa.array(users),
+            c.SOURCE_ID: pa.array([row[1] for row in rows], pa.int64()),
+            c.ITEM_ID: pa.array(range(len(rows)), pa.int64()),
+            c.EVENT_TYPE: pa.array([row[2] for row in rows], pa.string()),
+            c.POSITION: pa.nulls(len(rows), pa.int32()),
+            c.CONTENT_TYPE: pa.array([row[3] for row in rows], pa.string()),
+            c.DURATION_MS: pa.array([row[4] for row in rows], pa.int32()),
+            c.EVENT_TIME: pa.array([start + timedelta(hours=row[5]) for row in rows], pa.timestamp("us", "UTC")),
+            c.PART: pa.array(part_of(users, parts)),
+        }
+    )
 
 
 def commit_day(lake: Lake, dt: str, events: list[Event], snapshots: Snapshots, parts: int = 2) -> None:
@@ -62,10 +73,13 @@ def commit_day(lake: Lake, dt: str, events: list[Event], snapshots: Snapshots, p
     rows = pa.table({c.USER_ID: pa.array(users), c.REGISTERED_DT: registered, c.PART: pa.array(part_of(users, parts))})
     write(DATASET, c.USERS, dt, rows, sort_by=[c.USER_ID], by_part=True)
     ids, topics, created = ([row[i] for row in snapshots.sources] for i in range(3))
-    rows = pa.table({
-        c.SOURCE_ID: pa.array(ids, pa.int64()), c.TOPIC: pa.array(topics, pa.string()),
-        c.CREATED_DT: pa.array(created, pa.string()),
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            c.SOURCE_ID: pa.array(ids, pa.int64()),
+            c.TOPIC: pa.array(topics, pa.string()),
+            c.CREATED_DT: pa.array(created, pa.string()),
+        }
+    )
     write(DATASET, c.SOURCES, dt, rows, sort_by=[c.SOURCE_ID])
     _commit_links(lake, dt, c.SUBSCRIPTIONS, c.SOURCE_ID, snapshots.subscriptions, parts)
     if snapshots.friends is not None:

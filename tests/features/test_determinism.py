@@ -41,8 +41,14 @@ def test_rows_do_not_depend_on_the_number_of_parts(tmp_path: Path) -> None:
         lake = random_lake(tmp_path / str(parts), parts=parts)
         compute(lake, [LAST], dataset_config(parts))
         rows = {table: lake.read("tried", table, [LAST]) for table in TABLES}
-        hashes.append({table: content_hash(rows[table].drop_columns([c.PART] if c.PART in rows[table].column_names else []), KEYS[table])
-                       for table in TABLES})  # fmt: skip
+        hashes.append(
+            {
+                table: content_hash(
+                    rows[table].drop_columns([c.PART] if c.PART in rows[table].column_names else []), KEYS[table]
+                )
+                for table in TABLES
+            }
+        )
     assert hashes[0] == hashes[1]
 
 
@@ -66,11 +72,18 @@ def test_several_days_at_once_give_what_each_gives_alone(random_world: Lake) -> 
 def test_a_table_alone_is_the_same_as_in_company(random_world: Lake) -> None:
     wanted = _versions(compute(random_world, [LAST], dataset_config(3), scope="company"))
     settings: dict[str, Any] = {
-        "scope": "lonely", "dataset": dataset_config(3), "stage": STAGE, "dts": [LAST],
+        "scope": "lonely",
+        "dataset": dataset_config(3),
+        "stage": STAGE,
+        "dts": [LAST],
         "inputs_for": lambda dt, table: {},
-    }  # fmt: skip
-    for table, alone in ((c.USER_FEATURES, compute_user_features), (c.SOURCE_FEATURES, compute_source_features),
-                         (c.PAIR_FEATURES, compute_pair_features), (c.USER_TOPICS, compute_user_topics)):  # fmt: skip
+    }
+    for table, alone in (
+        (c.USER_FEATURES, compute_user_features),
+        (c.SOURCE_FEATURES, compute_source_features),
+        (c.PAIR_FEATURES, compute_pair_features),
+        (c.USER_TOPICS, compute_user_topics),
+    ):
         assert [manifest.data_version for manifest in alone(None, random_world, **settings)] == wanted[table]
     assert random_world.manifest("lonely", c.PAIR_FEATURES, LAST).rows > 100
 
@@ -126,11 +139,25 @@ def test_a_fault_in_a_task_reaches_the_caller_and_leaves_nothing(random_world: L
 
 def test_a_new_feature_with_its_own_measure_is_one_declaration(random_world: Lake) -> None:
     late = Measure("late_events", lambda log: log.hour % 24 >= 22)
-    new = [Feature(f"{entity}_late", entity, "activity", "Events late at night.", "events", "activity_days", 0, (0, 1e6),
-                   lambda f: f.total(late)) for entity in ("user", "source", "pair")]  # fmt: skip
+    new = [
+        Feature(
+            f"{entity}_late",
+            entity,
+            "activity",
+            "Events late at night.",
+            "events",
+            "activity_days",
+            0,
+            (0, 1e6),
+            lambda f: f.total(late),
+        )
+        for entity in ("user", "source", "pair")
+    ]
     compute(random_world, [LAST], dataset_config(3), scope="late", features=(*FEATURES, *new))
-    totals = [random_world.read("late", f"{entity}_features", [LAST])[f"{entity}_late"].to_numpy().sum()
-              for entity in ("user", "source", "pair")]  # fmt: skip
+    totals = [
+        random_world.read("late", f"{entity}_features", [LAST])[f"{entity}_late"].to_numpy().sum()
+        for entity in ("user", "source", "pair")
+    ]
     events = random_world.read(DATASET, c.EVENTS, ["2026-03-05", "2026-03-06", LAST]).to_pylist()
     late_events = [event for event in events if event[c.EVENT_TIME].hour >= 22]
     about_sources = sum(event[c.EVENT_TYPE] != c.FRIEND_REQUEST for event in late_events)

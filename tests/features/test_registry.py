@@ -50,7 +50,14 @@ def test_describe_has_a_row_a_feature() -> None:
     assert [row["feature"] for row in rows] == [feature.name for feature in FEATURES]
     assert {row["entity"] for row in describe("source")} == {"source"}
     assert rows[0] == {
-        "feature": "user_events", "entity": "user", "family": "activity", "description": "Everything the user saw or did.",
-        "unit": "events", "window": "activity_days", "absent": 0, "range": "0 .. 1e+09", "owner": "discovery@example.org",
+        "feature": "user_events",
+        "entity": "user",
+        "family": "activity",
+        "description": "Everything the user saw or did.",
+        "unit": "events",
+        "window": "activity_days",
+        "absent": 0,
+        "range": "0 .. 1e+09",
+        "owner": "discovery@example.org",
         "judged": "level",
-    }  # fmt: skip
+    }

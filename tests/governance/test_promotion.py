@@ -23,9 +23,15 @@ LINEAGE = Lineage(
 @pytest.fixture
 def record():
     return PromotionRecord(
-        experiment="prod_discovery", model_version="7", model_sha256="ab" * 32, metrics={"ndcg@10": 0.2, "coverage@10": None},
-        champion_metrics=None, popularity_metrics=POPULARITY, decision=Decision(True, ("kept",)), lineage=LINEAGE,
-    )  # fmt: skip
+        experiment="prod_discovery",
+        model_version="7",
+        model_sha256="ab" * 32,
+        metrics={"ndcg@10": 0.2, "coverage@10": None},
+        champion_metrics=None,
+        popularity_metrics=POPULARITY,
+        decision=Decision(True, ("kept",)),
+        lineage=LINEAGE,
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,9 +50,12 @@ def record():
 )
 def test_the_gate(challenger, champion, difference, promoted, reason):
     decision = decide(
-        GATE, {"ndcg@10": challenger}, None if champion is None else {"ndcg@10": champion}, POPULARITY,
+        GATE,
+        {"ndcg@10": challenger},
+        None if champion is None else {"ndcg@10": champion},
+        POPULARITY,
         difference=Interval(*difference) if difference else None,
-    )  # fmt: skip
+    )
     assert decision.promote is promoted
     assert reason in "; ".join(decision.reasons)
 

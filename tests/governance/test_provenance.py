@@ -29,9 +29,14 @@ def tree(tmp_path: Path) -> Path:
 
 def lineage(folder: Path, *, without_git: bool) -> Lineage:
     return collect_lineage(
-        folder, config_hash="c", dataset_versions={"d/events/1": "v"}, dagster_run_id="r", seed=1, threads=1,
+        folder,
+        config_hash="c",
+        dataset_versions={"d/events/1": "v"},
+        dagster_run_id="r",
+        seed=1,
+        threads=1,
         without_git=without_git,
-    )  # fmt: skip
+    )
 
 
 def record_of(found: Lineage) -> PromotionRecord:

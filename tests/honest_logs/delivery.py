@@ -211,11 +211,18 @@ class Delivery:
         """Whether a fault hits a column that the mapping does not read."""
         shape = self.log.shape
         needs = {
-            "offset": shape.duration, "scale": shape.duration, "null_burst": shape.duration, "constant": shape.duration,
-            "unit": shape.duration, "outliers": shape.duration, "sign_flip": shape.duration, "swapped": shape.impressions,
-            "leak": shape.impressions, "new_category": shape.contents,
+            "offset": shape.duration,
+            "scale": shape.duration,
+            "null_burst": shape.duration,
+            "constant": shape.duration,
+            "unit": shape.duration,
+            "outliers": shape.duration,
+            "sign_flip": shape.duration,
+            "swapped": shape.impressions,
+            "leak": shape.impressions,
+            "new_category": shape.contents,
             "dead_category": shape.shares and "comment" in shape.shares(self.log.history + self.log.days - 1),
-        }  # fmt: skip
+        }
         return kind in needs and not needs[kind]
 
     def _notices(self, dt: str) -> bool:

@@ -234,12 +234,18 @@ def _rows(shape: Shape, day: int, users: Any, sources: Any, time: Any, rng: np.r
         users, sources, item, content, time = (np.append(column, column[liked]) for column in columns)
         action, spent = np.append(action, kind), np.append(spent, np.full(len(liked), np.nan))
         position = np.append(position, np.full(len(liked), -1))
-    return pa.table({
-        "userId": pa.array(users, pa.int64()), "ownerId": pa.array(sources, pa.int64()), "objectId": pa.array(item, pa.int64()),
-        "action": pa.array(action, pa.string()), "pos": pa.array(position, pa.int32(), mask=position < 0),
-        "contentType": pa.array(content, pa.string()),
-        "durationMs": pa.array(np.nan_to_num(spent).astype(np.int32), mask=np.isnan(spent)), "timestampMs": pa.array(time, pa.int64()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "userId": pa.array(users, pa.int64()),
+            "ownerId": pa.array(sources, pa.int64()),
+            "objectId": pa.array(item, pa.int64()),
+            "action": pa.array(action, pa.string()),
+            "pos": pa.array(position, pa.int32(), mask=position < 0),
+            "contentType": pa.array(content, pa.string()),
+            "durationMs": pa.array(np.nan_to_num(spent).astype(np.int32), mask=np.isnan(spent)),
+            "timestampMs": pa.array(time, pa.int64()),
+        }
+    )
 
 
 def with_seed(log: HonestLog, seed: int) -> HonestLog:

@@ -55,9 +55,13 @@ class Desk:
     def __init__(self, folder: Path, policy: Policy = POLICY) -> None:
         self.store, self.policy, self.now = FastStore(folder / "incidents.db"), policy, 1_000_000.0
 
-    def look(self, *failing: Signal, after: float = 60.0, complete: tuple[Kind, ...] = (
-        "process", "heartbeat", "check", "freshness", "run"), **more: Any,
-    ) -> Any:  # fmt: skip
+    def look(
+        self,
+        *failing: Signal,
+        after: float = 60.0,
+        complete: tuple[Kind, ...] = ("process", "heartbeat", "check", "freshness", "run"),
+        **more: Any,
+    ) -> Any:
         """Reconcile with everything that is wrong, some seconds later."""
         self.now += after
         return reconcile(

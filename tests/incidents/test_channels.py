@@ -245,8 +245,18 @@ def test_names_of_channels_are_checked(name: str) -> None:
 
 
 def test_a_long_list_of_consequences_is_cut() -> None:
-    body = {"event": "opened", "severity": "warn", "title": "t", "detail": "d", "owners": [], "opened_at": "now",
-            "link": None, "acknowledged_by": None, "incident": "i", "id": "i/opened",
-            "consequences": [{"title": f"c{number}", "passed": number == 0} for number in range(9)]}  # fmt: skip
+    body = {
+        "event": "opened",
+        "severity": "warn",
+        "title": "t",
+        "detail": "d",
+        "owners": [],
+        "opened_at": "now",
+        "link": None,
+        "acknowledged_by": None,
+        "incident": "i",
+        "id": "i/opened",
+        "consequences": [{"title": f"c{number}", "passed": number == 0} for number in range(9)],
+    }
     assert title_of(body) == "[warn, opened] t"
     assert text_of(body).splitlines()[1:7] == ["- c1", "- c2", "- c3", "- c4", "- c5", "- and 3 more"]

@@ -23,10 +23,15 @@ def read(kafka: KafkaConfig, topic: str) -> list[dict[str, Any]]:
     """Every committed message of the topic, by another client."""
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-    consumer = Consumer({
-        "bootstrap.servers": kafka.bootstrap_servers, "group.id": "reader", "enable.partition.eof": True, "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-    })  # fmt: skip
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": "reader",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+        }
+    )
     consumer.assign([TopicPartition(topic, 0, 0)])
     found = []
     while True:

@@ -50,8 +50,15 @@ def write_sna(folder: Path) -> Path:
     days: dict[str, list[Shown]] = defaultdict(list)
     for met in meetings():
         member = "A" if likes(met.user, met.group) and met.group < 10 else "P"
-        row = Shown(met.user, 5_000 + met.group, met.post, met.time.replace(tzinfo=None).isoformat(),
-                    ["Liked", "Clicked"] if met.liked else ["Ignored"], met.post % SHOWN_A_DAY, member)  # fmt: skip
+        row = Shown(
+            met.user,
+            5_000 + met.group,
+            met.post,
+            met.time.replace(tzinfo=None).isoformat(),
+            ["Liked", "Clicked"] if met.liked else ["Ignored"],
+            met.post % SHOWN_A_DAY,
+            member,
+        )
         days[met.time.astimezone(MOSCOW).date().isoformat()].append(row)
     return write_tree(folder, dict(sorted(days.items())[:DAYS]))  # of one more day in Moscow there are three hours
 

@@ -213,9 +213,14 @@ class Interrupted:
         self.seen: list[str] = []
         command = [OK_ML, "run", *arguments]
         with subprocess.Popen(
-            command, cwd=world.root, env=environment(world.state), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            command,
+            cwd=world.root,
+            env=environment(world.state),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
-        ) as child:  # fmt: skip
+        ) as child:
             self._interrupt_at(child, text)
             self.code = child.wait(timeout=60)
             self.left = psutil.Process(child.pid).children(recursive=True) if psutil.pid_exists(child.pid) else []

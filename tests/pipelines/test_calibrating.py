@@ -76,9 +76,12 @@ def test_scores_of_models_are_not_held_against_each_other() -> None:
     score, share = Name("score_q50"), Name("gini")
     rng = np.random.default_rng(1)
     numbers = {
-        dt: {score: Number(score, 1.0 if index < 40 else 100.0, 50), share: Number(share, 0.4 + 0.001 * rng.standard_normal(), 0)}
+        dt: {
+            score: Number(score, 1.0 if index < 40 else 100.0, 50),
+            share: Number(share, 0.4 + 0.001 * rng.standard_normal(), 0),
+        }
         for index, dt in enumerate(days(42))
-    }  # fmt: skip
+    }
     found = scores_of({c.PREDICTION_STATISTICS: numbers}, warm_days=30)
     assert {one.metric for one in found} == {"gini"}
     assert max(one.score for one in found) < 5

@@ -103,10 +103,13 @@ def futures(pipeline, lists, tmp_path_factory):
 
 
 def serve(pipeline, users, lists, name, cut):
-    rows = pa.table({
-        c.USER_ID: users, c.PART: part_of(users, pipeline.dataset.parts),
-        c.SOURCE_IDS: pa.array(lists.tolist(), pa.list_(pa.int64())),
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            c.USER_ID: users,
+            c.PART: part_of(users, pipeline.dataset.parts),
+            c.SOURCE_IDS: pa.array(lists.tolist(), pa.list_(pa.int64())),
+        }
+    )
     made = pipeline.lake.write(
         EXPERIMENT, c.PREDICTIONS, cut, rows, sort_by=[c.USER_ID], by_part=True, details={"model_version": 1}
     )

@@ -96,8 +96,12 @@ def new_log(tmp_path_factory: pytest.TempPathFactory, *, days: int = DAYS) -> Lo
         patch.setenv("OK_ML_STATE", str(tmp_path_factory.mktemp("state")))
         world = {**OVERRIDES, "days": days}
         overrides = {f"datasets.{DATASET}.world.{name}": value for name, value in world.items()}
-        project = load_project(ROOT, "default", "local", {**overrides, f"datasets.{DATASET}.parts": 1,
-                               "experiments.prod_discovery.delivery.partitions": 1})  # fmt: skip
+        project = load_project(
+            ROOT,
+            "default",
+            "local",
+            {**overrides, f"datasets.{DATASET}.parts": 1, "experiments.prod_discovery.delivery.partitions": 1},
+        )
     return Log(project)
 
 

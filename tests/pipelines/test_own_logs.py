@@ -80,9 +80,14 @@ def test_the_published_feed_log_is_learnt_from_and_beats_popularity(tmp_path: Pa
         f"summary = run(load_project(), {SNA!r}, quiet=True, publish=False); print(json.dumps(summary.as_json()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=environment(state, SNA_DIR=str(write_sna(tmp_path / "sna"))),
-        capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=root,
+        env=environment(state, SNA_DIR=str(write_sna(tmp_path / "sna"))),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     scores = {(row["metric"], row["model"]): row["estimate"] for row in summary["comparison"] if row["kind"] == "score"}

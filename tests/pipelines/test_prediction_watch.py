@@ -48,11 +48,16 @@ def serve(pipeline, number, lists, scores, *, model=1, live=True, subscribed=())
     rows = pa.table({c.USER_ID: owners, c.SOURCE_ID: held, c.PART: part_of(owners, parts)})
     lake.write(DATA, c.SUBSCRIPTIONS, dt, rows, sort_by=[c.USER_ID, c.SOURCE_ID], by_part=True)
     n = len(lists)
-    table = pa.table({
-        c.USER_ID: USERS[:n], c.PART: part[:n], c.SOURCE_IDS: pa.array(lists.tolist(), pa.list_(pa.int64())),
-        c.SCORES: pa.array(np.sort(scores, axis=1)[:, ::-1].tolist(), pa.list_(pa.float32())),
-        c.REASONS: pa.array(np.zeros_like(lists).tolist(), pa.list_(pa.int8())), c.IS_FALLBACK: np.zeros(n, bool),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            c.USER_ID: USERS[:n],
+            c.PART: part[:n],
+            c.SOURCE_IDS: pa.array(lists.tolist(), pa.list_(pa.int64())),
+            c.SCORES: pa.array(np.sort(scores, axis=1)[:, ::-1].tolist(), pa.list_(pa.float32())),
+            c.REASONS: pa.array(np.zeros_like(lists).tolist(), pa.list_(pa.int8())),
+            c.IS_FALLBACK: np.zeros(n, bool),
+        }
+    )
     made = lake.write(
         NAME, c.PREDICTIONS, dt, table, sort_by=[c.USER_ID], by_part=True, details={"model_version": model}
     )
@@ -104,11 +109,13 @@ def test_each_fault_breaks_its_own_limit(pipeline, fault, metrics):
     good, few = random_lists(1), len(USERS) // 2
     serve(pipeline, 5, good, scores(1))
     faults = {
-        "other lists": {"lists": random_lists(9)}, "one list for all": {"lists": np.tile(SOURCES[:K], (len(USERS), 1))},
-        "shifted scores": {"scores": scores(2, shift=1.0)}, "short lists": {"lists": good[:, :4], "scores": scores(2)[:, :4]},
+        "other lists": {"lists": random_lists(9)},
+        "one list for all": {"lists": np.tile(SOURCES[:K], (len(USERS), 1))},
+        "shifted scores": {"scores": scores(2, shift=1.0)},
+        "short lists": {"lists": good[:, :4], "scores": scores(2)[:, :4]},
         "half of the users": {"lists": good[:few], "scores": scores(2, users=few)},
         "subscribed": {"subscribed": [(int(USERS[0]), int(good[0, 0]))]},
-    }  # fmt: skip
+    }
     serve(pipeline, 6, **{"lists": good, "scores": scores(2), **faults[fault]}, live=False)
     assert metrics <= broken(pipeline)
     assert broken(pipeline) <= metrics | {"overlap@10"}  # short lists are also unlike those before

@@ -86,9 +86,10 @@ def production(world: World) -> dict[str, Any]:
         "alias": client.get_model_version_by_alias(EXPERIMENT, ALIAS).version,
         "models": [model.name for model in client.search_registered_models()],
         "versions": sorted((found.version, found.run_id) for found in versions),
-        "topic": bytes_below(world.state / "kafka"), "served": bytes_below(world.state / "storage"),
+        "topic": bytes_below(world.state / "kafka"),
+        "served": bytes_below(world.state / "storage"),
         "last run": (world.state / "runs" / "last.json").read_bytes(),
-    }  # fmt: skip
+    }
 
 
 def bytes_below(folder: Path) -> str:
@@ -187,16 +188,24 @@ def test_several_changes_and_seeds_are_compared_and_the_best_is_marked(
     tiny, normal = "stages: {model: {num_trees: 1, num_leaves: 2}}\n", "stages: {model: {num_trees: 30}}\n"
     found = tried(tiny, normal, seeds=2)
     assert [(one.change, one.seed) for one in found.attempts] == [
-        ("change-0.yml", 20201), ("change-0.yml", 20202), ("change-1.yml", 20201), ("change-1.yml", 20202),
-    ]  # fmt: skip
+        ("change-0.yml", 20201),
+        ("change-0.yml", 20202),
+        ("change-1.yml", 20201),
+        ("change-1.yml", 20202),
+    ]
     assert len({one.scope for one in found.attempts}) == 4
     assert found.best == max(("change-0.yml", "change-1.yml"), key=found.mean)
     files = ("--with", "change-0.yml", "--with", "change-1.yml")
     assert run(["--project", str(copied.root), "--size", SIZE, "try", EXPERIMENT, *files, "--seeds", "2", "-q"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("change-") and ", seed" not in line] == [
-        "20201", "20202", "mean", "20201", "20202", "mean",
-    ]  # fmt: skip
+        "20201",
+        "20202",
+        "mean",
+        "20201",
+        "20202",
+        "mean",
+    ]
     [best] = [line for line in lines if line.endswith("best")]
     assert best.startswith(found.best)
     assert sum("recomputed: nothing" in line for line in lines) == 4
@@ -294,11 +303,15 @@ def test_what_the_ranker_s_features_are_belongs_to_what_learns_them(
 ) -> None:
     count = 'COUNT = replace(SHARE, name="user_night_events", value=lambda f: f.total(NIGHT))'
     write(copied.root, "ideas/night.py", f"{dedent(NIGHT)}\nfrom dataclasses import replace\n\n{count}\n")
-    write(copied.root, "ideas/both.yml", """
+    write(
+        copied.root,
+        "ideas/both.yml",
+        """
         stages:
           features: {extra: [ideas/night.py:SHARE, ideas/night.py:COUNT]}
           neighbours: {models: [cosine, ease]}
-        """)  # fmt: skip
+        """,
+    )
 
     def records() -> tuple[dict[str, str], dict[str, str]]:
         changed = load(copied.root, SIZE, change=(EXPERIMENT, copied.root / "ideas/both.yml")).project

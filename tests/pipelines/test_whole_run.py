@@ -40,7 +40,7 @@ from tests.pipelines.world_project import (
     DAYS,
     EXPERIMENT,
     spark_events,
-)  # fmt: skip
+)
 
 CHECKS = {
     f"{DATASET}/events": {"rejected_rows", *KINDS} - {UNIQUENESS}, f"{DATASET}/event_statistics": {UNIQUENESS},
@@ -63,11 +63,24 @@ def test_it_ends_well(world: World, capsys: pytest.CaptureFixture[str]) -> None:
 def test_progress_names_every_stage(world: World) -> None:
     done = re.findall(r"\] done +(\S+):", world.first.err)
     assert done == [
-        f"{DATASET}/raw_log", f"{DATASET}/events", f"{DATASET}/snapshots", f"{DATASET}/event_statistics", f"{DATASET}/product_metrics",
-        f"{EXPERIMENT}/features", f"{EXPERIMENT}/embeddings", f"{EXPERIMENT}/embedding_statistics", f"{EXPERIMENT}/training_set", f"{EXPERIMENT}/model", f"{EXPERIMENT}/evaluation", f"{EXPERIMENT}/champion",
-        f"{EXPERIMENT}/feature_statistics", f"{EXPERIMENT}/predictions", f"{EXPERIMENT}/prediction_statistics",
-        f"{EXPERIMENT}/publication", f"{EXPERIMENT}/live_predictions",
-    ]  # fmt: skip
+        f"{DATASET}/raw_log",
+        f"{DATASET}/events",
+        f"{DATASET}/snapshots",
+        f"{DATASET}/event_statistics",
+        f"{DATASET}/product_metrics",
+        f"{EXPERIMENT}/features",
+        f"{EXPERIMENT}/embeddings",
+        f"{EXPERIMENT}/embedding_statistics",
+        f"{EXPERIMENT}/training_set",
+        f"{EXPERIMENT}/model",
+        f"{EXPERIMENT}/evaluation",
+        f"{EXPERIMENT}/champion",
+        f"{EXPERIMENT}/feature_statistics",
+        f"{EXPERIMENT}/predictions",
+        f"{EXPERIMENT}/prediction_statistics",
+        f"{EXPERIMENT}/publication",
+        f"{EXPERIMENT}/live_predictions",
+    ]
 
 
 def test_the_summary_has_the_shape_that_programs_read(world: World) -> None:

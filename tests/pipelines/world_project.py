@@ -83,8 +83,14 @@ def ok_ml(root: Path, state: Path, *arguments: str, seconds: float = 280, **more
     """Run `ok-ml ...` as a person would, in a process of its own, and wait for it."""
     started, before = time.monotonic(), os.times()
     done = subprocess.run(
-        [OK_ML, *arguments], cwd=root, env=environment(state, **more), capture_output=True, text=True, timeout=seconds, check=False,
-    )  # fmt: skip
+        [OK_ML, *arguments],
+        cwd=root,
+        env=environment(state, **more),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started, cpu)

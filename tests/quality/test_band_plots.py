@@ -62,5 +62,9 @@ def test_a_day_that_was_held_back_is_shaded_and_one_outside_of_the_chart_is_no_m
 
 def test_numbers_for_people():
     assert [said(0.1234, share=True), said(0.1, share=True), said(12345.6), said(0.123456), said(None)] == [
-        "12.3%", "10%", "12,346", "0.1235", "none",
-    ]  # fmt: skip
+        "12.3%",
+        "10%",
+        "12,346",
+        "0.1235",
+        "none",
+    ]

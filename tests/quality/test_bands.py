@@ -109,8 +109,11 @@ def test_days_of_another_rule_are_not_looked_at_once_there_are_enough_others() -
     today = {ROWS: Number(ROWS, 10_000.5, 0)}
     with_wild, alone = (
         judge_day(known, day(50), today, limit=5, regimes=rules)
-        for known in (history(wild + values[30:]), {day(number): {ROWS: Number(ROWS, values[number], 0)} for number in range(30, 50)})
-    )  # fmt: skip
+        for known in (
+            history(wild + values[30:]),
+            {day(number): {ROWS: Number(ROWS, values[number], 0)} for number in range(30, 50)},
+        )
+    )
     assert with_wild == alone
 
 

@@ -17,12 +17,18 @@ def events(*rows: tuple[int, int, int, str, int | None, str | None, int | None, 
     """(user, source, item, type, position, content, duration, hour)."""
     user, source, item, kind, position, content, spent, hour = zip(*rows, strict=True)
     time = [DAY_US + round(one * HOUR_US) + day * 24 * HOUR_US for one in hour]
-    return pa.table({
-        c.USER_ID: pa.array(user, pa.int64()), c.SOURCE_ID: pa.array(source, pa.int64()),
-        c.ITEM_ID: pa.array(item, pa.int64()), c.EVENT_TYPE: pa.array(kind, pa.string()),
-        c.POSITION: pa.array(position, pa.int32()), c.CONTENT_TYPE: pa.array(content, pa.string()),
-        c.DURATION_MS: pa.array(spent, pa.int32()), c.EVENT_TIME: pa.array(time, pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    return pa.table(
+        {
+            c.USER_ID: pa.array(user, pa.int64()),
+            c.SOURCE_ID: pa.array(source, pa.int64()),
+            c.ITEM_ID: pa.array(item, pa.int64()),
+            c.EVENT_TYPE: pa.array(kind, pa.string()),
+            c.POSITION: pa.array(position, pa.int32()),
+            c.CONTENT_TYPE: pa.array(content, pa.string()),
+            c.DURATION_MS: pa.array(spent, pa.int32()),
+            c.EVENT_TIME: pa.array(time, pa.timestamp("us", "UTC")),
+        }
+    )
 
 
 SHOWN = (

@@ -11,9 +11,14 @@ LISTS = np.array([[10, 11, -1], [12, 13, 14]])
 
 def part(segments, hits, active, shown, reacted, covered, strangers=0):
     return PartDay(
-        np.array(segments, object), {"hit_rate@10": np.array(hits, float)}, np.array(active), np.array(shown),
-        np.array(reacted), {10: np.array(covered)}, strangers,
-    )  # fmt: skip
+        np.array(segments, object),
+        {"hit_rate@10": np.array(hits, float)},
+        np.array(active),
+        np.array(shown),
+        np.array(reacted),
+        {10: np.array(covered)},
+        strangers,
+    )
 
 
 def value(numbers, metric, group=""):

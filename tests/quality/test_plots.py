@@ -21,8 +21,16 @@ from ok_ml.quality.style import SPARKLINE_LIMIT, sparkline_svg
 
 
 def statistics(counts, edges):
-    return {q.ENTITY: "user", q.FEATURE: "likes", "dt": "2018-02-08", q.ROWS: sum(counts), q.NULL_SHARE: 0.0,
-            q.MEAN: 1.0 if sum(counts) else None, q.BIN_EDGES: edges, q.BIN_COUNTS: counts}  # fmt: skip
+    return {
+        q.ENTITY: "user",
+        q.FEATURE: "likes",
+        "dt": "2018-02-08",
+        q.ROWS: sum(counts),
+        q.NULL_SHARE: 0.0,
+        q.MEAN: 1.0 if sum(counts) else None,
+        q.BIN_EDGES: edges,
+        q.BIN_COUNTS: counts,
+    }
 
 
 def drift(values):

@@ -11,8 +11,12 @@ NAN = np.nan
 def lists(user_ids, sources, scores, fallback):
     sources = np.array(sources, np.int64)
     return PartLists(
-        np.array(user_ids), sources, np.array(scores, np.float32), np.where(sources >= 0, 0, -1).astype(np.int8), np.array(fallback),
-    )  # fmt: skip
+        np.array(user_ids),
+        sources,
+        np.array(scores, np.float32),
+        np.where(sources >= 0, 0, -1).astype(np.int8),
+        np.array(fallback),
+    )
 
 
 TODAY = lists([1, 2, 3], [[10, 11], [10, -1], [-1, -1]], [[3, 2], [1, NAN], [NAN, NAN]], [False, True, False])

@@ -9,10 +9,14 @@ from ok_ml.quality.series import Name
 
 def events(*rows):
     users, kinds, contents, durations = zip(*rows, strict=True)
-    return pa.table({
-        "user_id": pa.array(users, pa.int64()), "event_type": pa.array(kinds), "content_type": pa.array(contents, pa.string()),
-        "duration_ms": pa.array(durations, pa.int32()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "user_id": pa.array(users, pa.int64()),
+            "event_type": pa.array(kinds),
+            "content_type": pa.array(contents, pa.string()),
+            "duration_ms": pa.array(durations, pa.int32()),
+        }
+    )
 
 
 DAY = (

@@ -121,10 +121,14 @@ def columns():
     rng = np.random.default_rng(20201)
     odd = [np.inf, -np.inf, -0.0, 0.0, 1e-45, -1e-45, np.nan, 3.4e38, -3.4e38]
     return {
-        "skewed": rng.lognormal(0, 1, 90_000), "both signs": rng.normal(0, 1e-3, 90_000), "zeros": np.zeros(5_000),
-        "few values": rng.integers(0, 5, 20_000), "only nulls": np.full(100, np.nan), "nothing": np.zeros(0),
+        "skewed": rng.lognormal(0, 1, 90_000),
+        "both signs": rng.normal(0, 1e-3, 90_000),
+        "zeros": np.zeros(5_000),
+        "few values": rng.integers(0, 5, 20_000),
+        "only nulls": np.full(100, np.nan),
+        "nothing": np.zeros(0),
         "odd": np.concatenate([odd, rng.normal(0, 1e30, 70_000)]),
-    }  # fmt: skip
+    }
 
 
 def either(monkeypatch, make):

@@ -196,9 +196,16 @@ def test_a_user_without_rows_gets_the_absent_values(cut):
     block = part.block(np.flatnonzero(part.users.user_ids == cold))
     row = part.store.gather(block, np.zeros(1, np.int64), np.array([3]), {ALS: np.zeros(1)})[0]
     values = dict(zip(part.store.feature_order(), row.tolist(), strict=True))
-    assert {name: values[name] for name in ("impressions_seen", "likes_given", "als_score", "als_score_relative", "topic_affinity")} == {
-        "impressions_seen": 0, "likes_given": 0, "als_score": 0, "als_score_relative": 0, "topic_affinity": 0,
-    }  # fmt: skip
+    assert {
+        name: values[name]
+        for name in ("impressions_seen", "likes_given", "als_score", "als_score_relative", "topic_affinity")
+    } == {
+        "impressions_seen": 0,
+        "likes_given": 0,
+        "als_score": 0,
+        "als_score_relative": 0,
+        "topic_affinity": 0,
+    }
 
 
 def test_a_missing_feature_column_is_an_error(world, cut, train_factors):

@@ -44,9 +44,16 @@ def test_every_list_has_bytes_of_its_own():
 
 def test_the_yaml_may_name_it(world, train_factors):
     table = build_training_set(
-        world.tables, [LabelDay(DTS[6], DTS[5])], factors=train_factors, popularity=lambda dt: popularity(world, dt),
-        layout=LAYOUT, grades=GRADES, stage=TRAINING_SET, candidates=30, seed=1,
-    )  # fmt: skip
+        world.tables,
+        [LabelDay(DTS[6], DTS[5])],
+        factors=train_factors,
+        popularity=lambda dt: popularity(world, dt),
+        layout=LAYOUT,
+        grades=GRADES,
+        stage=TRAINING_SET,
+        candidates=30,
+        seed=1,
+    )
     names = LAYOUT.feature_order()
     trained = train_ranker(table, names, ModelStage(ranker="simple_list", options={"list": "embeddings"}), seed=4)
     assert trained.ranker == ColumnRanker(tuple(names), "embeddings")

@@ -112,17 +112,26 @@ def events_lake(folder, days):
     lake = Lake(folder)
     for dt, rows in days.items():
         users, sources, kinds = zip(*rows, strict=True)
-        table = pa.table({c.USER_ID: pa.array(users, pa.int64()), c.SOURCE_ID: pa.array(sources, pa.int64()),
-                          c.EVENT_TYPE: list(kinds), c.PART: pa.array([u % 2 for u in users], pa.int32())})  # fmt: skip
+        table = pa.table(
+            {
+                c.USER_ID: pa.array(users, pa.int64()),
+                c.SOURCE_ID: pa.array(sources, pa.int64()),
+                c.EVENT_TYPE: list(kinds),
+                c.PART: pa.array([u % 2 for u in users], pa.int32()),
+            }
+        )
         lake.write("d", c.EVENTS, dt, table, sort_by=[c.USER_ID, c.SOURCE_ID], by_part=True)
     return lake
 
 
 def test_interactions_add_weights_that_halve_with_age(tmp_path):
-    lake = events_lake(tmp_path, {
-        "2026-03-01": [(10, 5, c.LIKE), (10, 5, c.SHARE), (11, 6, c.IMPRESSION)],
-        "2026-03-04": [(10, 5, c.LIKE), (13, 6, c.LIKE), (13, 9, c.HIDE)],
-    })  # fmt: skip
+    lake = events_lake(
+        tmp_path,
+        {
+            "2026-03-01": [(10, 5, c.LIKE), (10, 5, c.SHARE), (11, 6, c.IMPRESSION)],
+            "2026-03-04": [(10, 5, c.LIKE), (13, 6, c.LIKE), (13, 9, c.HIDE)],
+        },
+    )
     weights = {c.LIKE: 1.0, c.SHARE: 3.0, c.HIDE: -2.0}
     found = interactions_from_events(lake, "d", ["2026-03-01", "2026-03-04"], weights, "2026-03-04", 3.0)
     assert found.user_ids.tolist() == [10, 13]

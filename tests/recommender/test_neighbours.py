@@ -122,8 +122,14 @@ def test_similar_sources_become_candidates_with_their_reason(world):
     cut_dt = DTS[8]
     liked = interactions_from_events(world.lake, DATASET, DTS[:9], WEIGHTS, cut_dt)
     neighbours = fit_neighbours(liked, NeighboursStage(neighbours=20))
-    cut = Cut.load(world.tables, cut_dt, factors=fit(world, cut_dt), popularity=popularity(world, cut_dt), layout=LAYOUT,
-                   neighbours=neighbours)  # fmt: skip
+    cut = Cut.load(
+        world.tables,
+        cut_dt,
+        factors=fit(world, cut_dt),
+        popularity=popularity(world, cut_dt),
+        layout=LAYOUT,
+        neighbours=neighbours,
+    )
     part = cut.part(0)
     block = part.block(np.arange(len(part.users.user_ids)))
     found = cut.index.candidates(block, 30)

@@ -142,8 +142,12 @@ def test_lightgbm_s_bundle_holds_what_it_always_did(table, tmp_path):
     fitted = train_ranker(table, NAMES, ModelStage(num_trees=2, min_data_in_leaf=5), seed=4)
     fitted.ranker.save(tmp_path, fitted.sample)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        FEATURES_FILE, "model.txt", "model.txt.sha256", "sample_features.npy", RECORDED_FILE,
-    ]  # fmt: skip
+        FEATURES_FILE,
+        "model.txt",
+        "model.txt.sha256",
+        "sample_features.npy",
+        RECORDED_FILE,
+    ]
 
 
 def test_the_bundle_says_which_class_reads_it(trained, tmp_path):
@@ -157,9 +161,16 @@ def test_the_bundle_says_which_class_reads_it(trained, tmp_path):
 
 def test_the_shipped_builder_is_the_function(world, train_factors, task, table):
     made = build_training_set(
-        world.tables, LABEL_DAYS, factors=train_factors, popularity=lambda dt: popularity(world, dt), layout=LAYOUT,
-        grades=GRADES, stage=task.stage, candidates=30, seed=1,
-    )  # fmt: skip
+        world.tables,
+        LABEL_DAYS,
+        factors=train_factors,
+        popularity=lambda dt: popularity(world, dt),
+        layout=LAYOUT,
+        grades=GRADES,
+        stage=task.stage,
+        candidates=30,
+        seed=1,
+    )
     assert made.equals(table)
 
 

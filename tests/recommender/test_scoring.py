@@ -36,10 +36,16 @@ DT = DTS[7]
 @pytest.fixture(scope="module")
 def trained(world, train_factors):
     table = build_training_set(
-        world.tables, [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])], factors=train_factors,
-        popularity=lambda dt: popularity(world, dt), layout=LAYOUT, grades=GRADES,
-        stage=TrainingSetStage(negatives_per_positive=4), candidates=30, seed=1,
-    )  # fmt: skip
+        world.tables,
+        [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])],
+        factors=train_factors,
+        popularity=lambda dt: popularity(world, dt),
+        layout=LAYOUT,
+        grades=GRADES,
+        stage=TrainingSetStage(negatives_per_positive=4),
+        candidates=30,
+        seed=1,
+    )
     model = ModelStage(num_leaves=7, num_trees=20, learning_rate=0.15, min_data_in_leaf=5)
     return train_ranker(table, LAYOUT.feature_order(), model, seed=4)
 
@@ -48,9 +54,14 @@ def trained(world, train_factors):
 def bundle(world, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(
-        folder, factors=fit(world, DT), ranker=trained.ranker, sample=trained.sample, popularity=popularity(world, DT),
-        layout=LAYOUT, stage=STAGE,
-    )  # fmt: skip
+        folder,
+        factors=fit(world, DT),
+        ranker=trained.ranker,
+        sample=trained.sample,
+        popularity=popularity(world, DT),
+        layout=LAYOUT,
+        stage=STAGE,
+    )
     return folder
 
 
@@ -83,9 +94,14 @@ def test_a_bundle_written_again_at_the_same_path_is_loaded_again(world, trained,
     loaded, lists = ScoringBundle.load(bundle), []
     for top_n in (10, 3):
         write_bundle(
-            tmp_path, factors=loaded.factors, ranker=trained.ranker, sample=trained.sample, popularity=loaded.popularity,
-            layout=LAYOUT, stage=PredictionsStage(candidates=30, top_n=top_n),
-        )  # fmt: skip
+            tmp_path,
+            factors=loaded.factors,
+            ranker=trained.ranker,
+            sample=trained.sample,
+            popularity=loaded.popularity,
+            layout=LAYOUT,
+            stage=PredictionsStage(candidates=30, top_n=top_n),
+        )
         lists.append(
             score_part(str(tmp_path), str(world.lake.root), DATASET, EXPERIMENT, DT, 0)[c.SOURCE_IDS].to_pylist()
         )
@@ -134,9 +150,14 @@ def test_a_bundle_whose_layout_is_not_the_rankers_is_refused(trained, bundle, tm
     other = FeatureLayout(("novelty",), LAYOUT.source, LAYOUT.pair, {**LAYOUT.absent, "novelty": 0.0})
     with pytest.raises(ModelError, match="missing impressions_seen; unknown novelty"):
         write_bundle(
-            tmp_path, factors=loaded.factors, ranker=trained.ranker, sample=trained.sample, popularity=loaded.popularity,
-            layout=other, stage=STAGE,
-        )  # fmt: skip
+            tmp_path,
+            factors=loaded.factors,
+            ranker=trained.ranker,
+            sample=trained.sample,
+            popularity=loaded.popularity,
+            layout=other,
+            stage=STAGE,
+        )
 
 
 def test_a_part_that_runs_twice_leaves_one_file_and_the_same_report(predictions, tmp_path):

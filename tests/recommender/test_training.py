@@ -23,9 +23,16 @@ MODEL = ModelStage(num_leaves=7, num_trees=12, learning_rate=0.2, min_data_in_le
 
 def build(world, factors, seed=1, negatives=2):
     return build_training_set(
-        world.tables, LABEL_DAYS, factors=factors, popularity=lambda dt: popularity(world, dt), layout=LAYOUT, grades=GRADES,
-        stage=TrainingSetStage(label_days=2, negatives_per_positive=negatives), candidates=30, seed=seed,
-    )  # fmt: skip
+        world.tables,
+        LABEL_DAYS,
+        factors=factors,
+        popularity=lambda dt: popularity(world, dt),
+        layout=LAYOUT,
+        grades=GRADES,
+        stage=TrainingSetStage(label_days=2, negatives_per_positive=negatives),
+        candidates=30,
+        seed=seed,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +131,16 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_other_negatives(worl
 def test_no_positive_label_is_an_error(world, train_factors):
     with pytest.raises(NothingToLearn, match="no positive label on 2026-03-08"):
         build_training_set(
-            world.tables, LABEL_DAYS[:1], factors=train_factors, popularity=lambda dt: popularity(world, dt), layout=LAYOUT,
-            grades={c.COMMENT: 3}, stage=TrainingSetStage(), candidates=30, seed=1,
-        )  # fmt: skip
+            world.tables,
+            LABEL_DAYS[:1],
+            factors=train_factors,
+            popularity=lambda dt: popularity(world, dt),
+            layout=LAYOUT,
+            grades={c.COMMENT: 3},
+            stage=TrainingSetStage(),
+            candidates=30,
+            seed=1,
+        )
 
 
 def test_relevance_leaves_out_what_was_subscribed_at_the_cut(world):

@@ -64,8 +64,11 @@ def day_events(rng: np.random.Generator) -> pa.Table:
                 users.append(USER_IDS[user])
                 sources.append(SOURCE_IDS[source])
                 kinds.append(name)
-    return with_part(pa.table({c.USER_ID: pa.array(users, pa.int64()), c.SOURCE_ID: pa.array(sources, pa.int64()),
-                               c.EVENT_TYPE: kinds}))  # fmt: skip
+    return with_part(
+        pa.table(
+            {c.USER_ID: pa.array(users, pa.int64()), c.SOURCE_ID: pa.array(sources, pa.int64()), c.EVENT_TYPE: kinds}
+        )
+    )
 
 
 def write_snapshots(lake: Lake, dt: str) -> None:

@@ -147,9 +147,13 @@ def test_assets_by_their_freshness(freshness: str, state: str) -> None:
 
 def test_checks_by_result_and_severity() -> None:
     checks = [
-        check("SUCCEEDED", success=True), check("FAILED", success=False), check("FAILED", success=False, severity="WARN"),
-        check("EXECUTION_FAILED"), check("IN_PROGRESS"), {"name": "drift", "executionForLatestMaterialization": None},
-    ]  # fmt: skip
+        check("SUCCEEDED", success=True),
+        check("FAILED", success=False),
+        check("FAILED", success=False, severity="WARN"),
+        check("EXECUTION_FAILED"),
+        check("IN_PROGRESS"),
+        {"name": "drift", "executionForLatestMaterialization": None},
+    ]
     found = list(node_items(node("HEALTHY", NOW, *checks), "", NOW))
     assert [one.state for one in found] == ["ok", "ok", "fail", "warn", "fail", "unknown", "unknown"]
     assert found[2].message == "0.31 > 0.25"
@@ -164,12 +168,20 @@ def test_the_last_finished_run_of_each_job_counts() -> None:
     def run(job: str, status: str, ended: float | None) -> dict[str, Any]:
         return {"id": f"{job}-{status}", "jobName": job, "status": status, "startTime": NOW - 99, "endTime": ended}
 
-    runs = [run("train", "STARTED", None), run("train", "FAILURE", NOW - 30), run("train", "SUCCESS", NOW - 90),
-            run("batch", "CANCELED", NOW), run("batch", "SUCCESS", NOW - 50), run("__ASSET_JOB", "SUCCESS", NOW)]  # fmt: skip
+    runs = [
+        run("train", "STARTED", None),
+        run("train", "FAILURE", NOW - 30),
+        run("train", "SUCCESS", NOW - 90),
+        run("batch", "CANCELED", NOW),
+        run("batch", "SUCCESS", NOW - 50),
+        run("__ASSET_JOB", "SUCCESS", NOW),
+    ]
     found = list(run_items(runs, "http://d", NOW))
     assert [(one.name, one.state, one.age_seconds) for one in found] == [
-        ("train", "fail", 30.0), ("batch", "ok", 50.0), ("assets outside of jobs", "ok", 0.0),
-    ]  # fmt: skip
+        ("train", "fail", 30.0),
+        ("batch", "ok", 50.0),
+        ("assets outside of jobs", "ok", 0.0),
+    ]
     assert found[0].link == "http://d/runs/train-FAILURE"
 
 

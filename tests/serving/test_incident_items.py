@@ -26,8 +26,12 @@ def test_an_open_incident_says_since_when_whose_and_where_to_look(tmp_path: Path
     reconcile(store, [DRIFT, Signal("run:x", "run", "warn", None, "run", causes=(DRIFT.key,))], now=1000.0)
     (item,) = incident_items(project(tmp_path))
     assert (item.kind, item.name, item.state, item.owner, item.link) == (
-        "incident", DRIFT.title, "warn", "ml@example.org", DRIFT.link,
-    )  # fmt: skip
+        "incident",
+        DRIFT.title,
+        "warn",
+        "ml@example.org",
+        DRIFT.link,
+    )
     assert item.age_seconds > 1e9
     assert item.message.startswith("0.7, expected 0.2-0.4; 1 consequence; `ok-ml incidents show ")
     with store.writing() as transaction:

@@ -59,10 +59,15 @@ def test_requests_lookups_and_fallbacks_are_counted_exactly(server: Server) -> N
     more = requests(server) - counted
     del more["other", "", "200"]  # the scrapes themselves
     assert more == {
-        ("one", "toy_sources", "200"): 5, ("batch", "toy_sources", "200"): 1, ("one", "unpublished", "503"): 1, ("other", "", "404"): 2,
-    }  # fmt: skip
-    lookups = {name: total(after, name, experiment="toy_sources") - total(before, name, experiment="toy_sources")
-               for name in ("ok_ml_lookups_total", "ok_ml_fallbacks_total")}  # fmt: skip
+        ("one", "toy_sources", "200"): 5,
+        ("batch", "toy_sources", "200"): 1,
+        ("one", "unpublished", "503"): 1,
+        ("other", "", "404"): 2,
+    }
+    lookups = {
+        name: total(after, name, experiment="toy_sources") - total(before, name, experiment="toy_sources")
+        for name in ("ok_ml_lookups_total", "ok_ml_fallbacks_total")
+    }
     # User 3 has the fallback list as its own.
     assert lookups == {"ok_ml_lookups_total": 8, "ok_ml_fallbacks_total": 5}
 

@@ -33,7 +33,7 @@ from ok_ml.stages.stage import (
     Workshop,
     in_words,
     single,
-)  # fmt: skip
+)
 from tests.small_project import make_project
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
@@ -169,9 +169,11 @@ def test_its_assets_follow_and_make_its_tables(toy: Toy) -> None:
     assets = experiment_assets(Workbench(toy.project), toy)
     specs = {spec.key.path[-1]: spec for one in assets for spec in one.specs}
     assert {name: spec.group_name for name, spec in specs.items()} == {
-        "config": "3_training/toy_sources", "numbers": "2_features/toy_sources", "sum": "3_training/toy_sources",
+        "config": "3_training/toy_sources",
+        "numbers": "2_features/toy_sources",
+        "sum": "3_training/toy_sources",
         "report": "5_monitoring/toy_sources",
-    }  # fmt: skip
+    }
     assert [dep.asset_key.to_user_string() for dep in specs["report"].deps] == ["toy_sources/sum", "toy_sources/config"]
     assert [specs[name].code_version for name in ("numbers", "sum")] == ["1", "7"]
     with dg.DagsterInstance.ephemeral() as instance:
@@ -208,5 +210,9 @@ def test_every_registered_type_is_whole(kind: str, toy: Toy) -> None:
 
 def test_a_training_s_code_is_that_of_what_the_evaluation_is_made_from() -> None:
     assert [stage.name for stage in TYPE.made_for(c.EVALUATION)] == [
-        *c.FEATURE_TABLES, c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION,
-    ]  # fmt: skip
+        *c.FEATURE_TABLES,
+        c.EMBEDDINGS,
+        c.TRAINING_SET,
+        c.MODEL,
+        c.EVALUATION,
+    ]

@@ -258,9 +258,16 @@ def dataset_of():
             "time": {"columns": ["timestampMs"], "format": "epoch_ms"},
         }
         rest = {"has_impressions": True, "weights": {"like": 1}, "grades": {"like": 1}}
-        return DatasetConfig.model_validate({
-            "dataset": SCOPE, "description": "a world", "owners": ["a@b.c"], "parts": PARTS,
-            "events": events, "world": world, **rest,
-        })  # fmt: skip
+        return DatasetConfig.model_validate(
+            {
+                "dataset": SCOPE,
+                "description": "a world",
+                "owners": ["a@b.c"],
+                "parts": PARTS,
+                "events": events,
+                "world": world,
+                **rest,
+            }
+        )
 
     return make

@@ -38,10 +38,18 @@ def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool,
     still = _judge_again(project, [judged for judged, _ in done])
     if as_json:
         rows = [
-            {"scope": one.scope, "verdict": one.table, "day": one.dt, "found": [found.key for found in one.found],
-             "version": told.version, "who": told.who, "when": told.when, "reason": told.reason}
+            {
+                "scope": one.scope,
+                "verdict": one.table,
+                "day": one.dt,
+                "found": [found.key for found in one.found],
+                "version": told.version,
+                "who": told.who,
+                "when": told.when,
+                "reason": told.reason,
+            }
             for one, told in done
-        ]  # fmt: skip
+        ]
         write_json({"name": name, "day": day, "accepted": rows, "failing": still})
         return
     for one, told in done:

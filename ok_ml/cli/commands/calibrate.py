@@ -19,16 +19,28 @@ if TYPE_CHECKING:
 )
 @click.argument("experiment")
 @click.option(
-    "--false-alarms-a-year", "asked", type=click.FloatRange(min=0.01), default=1.0, show_default=True,
+    "--false-alarms-a-year",
+    "asked",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
     help="Over all checks of the experiment and its dataset together.",
-)  # fmt: skip
+)
 @click.option("--years", type=click.IntRange(min=1), default=3, show_default=True, help="Quiet years to simulate.")
 @click.option("--users", type=click.IntRange(min=100), default=1000, show_default=True, help="Of the simulated worlds.")
 @click.option("--replay", is_flag=True, help="The committed past instead of simulated worlds; it is taken to be quiet.")
 @click.option("--dry-run", is_flag=True, help="Write no file.")
 def calibrate(
-    settings: Settings, *, experiment: str, asked: float, years: int, users: int, replay: bool, dry_run: bool, as_json: bool
-) -> None:  # fmt: skip
+    settings: Settings,
+    *,
+    experiment: str,
+    asked: float,
+    years: int,
+    users: int,
+    replay: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Find the limit of the bands for a rate of false alarms.
 
     Quiet days are simulated with other seeds, or replayed from what is committed. The limit, its false alarms with a 95 %

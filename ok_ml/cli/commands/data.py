@@ -72,11 +72,17 @@ def preview(
 
 def _as_document(found: "Preview", written: list[Path], project: "Project") -> dict[str, Any]:
     return {
-        "dataset": found.proposal.config.dataset, "mapping": found.proposal.text, "doubts": list(found.proposal.doubts),
-        "rows_read": found.rows, "whole_file": found.whole, "events": found.events, "set_aside": found.set_aside,
-        "set_aside_examples": found.examples, "rows": [_plain(row) for row in found.first],
+        "dataset": found.proposal.config.dataset,
+        "mapping": found.proposal.text,
+        "doubts": list(found.proposal.doubts),
+        "rows_read": found.rows,
+        "whole_file": found.whole,
+        "events": found.events,
+        "set_aside": found.set_aside,
+        "set_aside_examples": found.examples,
+        "rows": [_plain(row) for row in found.first],
         "written": [str(path.relative_to(project.root)) for path in written],
-    }  # fmt: skip
+    }
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -79,10 +79,15 @@ def _row(info: "GenerationInfo") -> dict[str, Any]:
     manifest = info.manifest
     state = "current" if info.is_current else "withdrawn" if info.is_withdrawn else "kept"
     return {
-        "generation": manifest.name, "state": state, "age_seconds": round(time.time() - manifest.generation / 1000, 1),
-        "model_version": str(manifest.model_version), "data_dt": manifest.details.get("data_dt"),
-        "predictions": manifest.predictions, "sources": manifest.sources, "checksum": manifest.checksum,
-    }  # fmt: skip
+        "generation": manifest.name,
+        "state": state,
+        "age_seconds": round(time.time() - manifest.generation / 1000, 1),
+        "model_version": str(manifest.model_version),
+        "data_dt": manifest.details.get("data_dt"),
+        "predictions": manifest.predictions,
+        "sources": manifest.sources,
+        "checksum": manifest.checksum,
+    }
 
 
 def _words(header: str, value: Any) -> Any:

@@ -59,15 +59,24 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
         served.source_ids[:most].tolist(), served.scores.tolist(), served.reasons.tolist(), strict=False
     ):
         named = answer.names.get(source)
-        sources.append({
-            "source_id": str(source), "name": named.name if named else None, "topic": named.topic if named else None,
-            "score": round(score, 6), "reason": REASON_NAMES[reason],
-        })  # fmt: skip
+        sources.append(
+            {
+                "source_id": str(source),
+                "name": named.name if named else None,
+                "topic": named.topic if named else None,
+                "score": round(score, 6),
+                "reason": REASON_NAMES[reason],
+            }
+        )
     return {
-        "experiment": experiment, "entity_id": entity_id, "generation": answer.generation_name,
-        "model_version": str(answer.model_version), "fallback": served.is_fallback or found is None,
-        "known": found is not None, "sources": sources,
-    }  # fmt: skip
+        "experiment": experiment,
+        "entity_id": entity_id,
+        "generation": answer.generation_name,
+        "model_version": str(answer.model_version),
+        "fallback": served.is_fallback or found is None,
+        "known": found is not None,
+        "sources": sources,
+    }
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -66,11 +66,16 @@ def _table(found: "list[Incident]", muted: dict[str, bool], now: float) -> None:
     width = max(terminal_width() - _FIXED_COLUMNS - owners, 24)
     rows = [
         [
-            "fail" if one.severity == "error" else "warn", one.id, state_of(one, muted=muted[one.id]),
-            in_words(max(0.0, now - one.opened_at)), len(one.consequences), cut(one.title, width), one.owner,
+            "fail" if one.severity == "error" else "warn",
+            one.id,
+            state_of(one, muted=muted[one.id]),
+            in_words(max(0.0, now - one.opened_at)),
+            len(one.consequences),
+            cut(one.title, width),
+            one.owner,
         ]
         for one in found
-    ]  # fmt: skip
+    ]
     headers = ["grade", "id", "state", "since", "more", "what", "owner"]
     write_table(headers, rows, right=["since", "more"], style_of="grade")
 
@@ -92,9 +97,20 @@ def show(settings: Settings, *, incident: str, as_json: bool) -> None:
         write_json(document)
         return
     for name in (
-        "id", "state", "severity", "title", "owner", "link", "opened_at", "last_seen_at", "closed_at", "acknowledged_by",
-        "muted_until", "repeats", "episodes",
-    ):  # fmt: skip
+        "id",
+        "state",
+        "severity",
+        "title",
+        "owner",
+        "link",
+        "opened_at",
+        "last_seen_at",
+        "closed_at",
+        "acknowledged_by",
+        "muted_until",
+        "repeats",
+        "episodes",
+    ):
         if document[name] not in (None, 0):
             write_line(f"{name.replace('_', ' '):<16}{document[name]}")
     write_line("\n" + document["detail"])

@@ -32,16 +32,28 @@ _DECISIVE: Final = ("recall@10", "ndcg@10")
 )
 @click.option("--force", is_flag=True, help="Do everything again, also what is current.")
 @click.option(
-    "--budget", type=click.FloatRange(min=0), metavar="SECONDS", default=300.0, show_default=True,
+    "--budget",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=300.0,
+    show_default=True,
     help="CPU time to pick a recipe, where the YAML has some and none is picked yet.",
-)  # fmt: skip
+)
 @click.option("--pick-recipe", "pick", is_flag=True, help="Pick the recipe again, on the days that are there now.")
 @click.option("--wait", is_flag=True, help="Wait while somebody else is at work on the experiment.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def run(
-    settings: Settings, *, experiment: str | None, size: str | None, force: bool, budget: float, pick: bool, wait: bool,
-    quiet: bool, as_json: bool,
-) -> None:  # fmt: skip
+    settings: Settings,
+    *,
+    experiment: str | None,
+    size: str | None,
+    force: bool,
+    budget: float,
+    pick: bool,
+    wait: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Run an experiment from its log to what is served.
 
     What is current is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
@@ -90,9 +102,11 @@ def _print(summary: "RunSummary") -> None:
     print_comparison(summary.comparison)
     if summary.simple_list is not None:
         write_line(f"\nserved is a simple list, not a learned model: {summary.simple_list}")
-    write_line(f"\n{summary.experiment} ({summary.size}, seed {summary.seed}): generation {summary.generation or 'none'}, "
-               f"model version {summary.model_version or 'none'}, {summary.seconds:.1f} s, "
-               f"peak memory {summary.peak_memory_mib:,.0f} MiB")  # fmt: skip
+    write_line(
+        f"\n{summary.experiment} ({summary.size}, seed {summary.seed}): generation {summary.generation or 'none'}, "
+        f"model version {summary.model_version or 'none'}, {summary.seconds:.1f} s, "
+        f"peak memory {summary.peak_memory_mib:,.0f} MiB"
+    )
 
 
 def _print_past(summary: "RunSummary") -> None:
@@ -100,9 +114,16 @@ def _print_past(summary: "RunSummary") -> None:
     if summary.past:
         write_line("\nWhat the past shows; a history is reported on, and blocks nothing")
         rows = [
-            [row["day"], row["number"], row["seen"], row["expected"], f"{row['score']:+.1f}", "no change of people explains it" if row["grave"] else ""]
+            [
+                row["day"],
+                row["number"],
+                row["seen"],
+                row["expected"],
+                f"{row['score']:+.1f}",
+                "no change of people explains it" if row["grave"] else "",
+            ]
             for row in summary.past
-        ]  # fmt: skip
+        ]
         write_table(["day", "number", "seen", "expected", "score", "note"], rows, right=["seen", "expected", "score"])
     if summary.guard:
         write_line(f"checks: {summary.guard}")
@@ -135,10 +156,15 @@ def _print_differences(rows: list[dict[str, Any]]) -> None:
         return
     write_line("")
     lines = [
-        [f"{row['model']} - {row['baseline']}", row["metric"], f"{row['estimate']:+.4f}",
-         f"{row['low']:+.4f} .. {row['high']:+.4f}", "yes" if row["low"] > 0 else "worse" if row["high"] < 0 else "no"]
+        [
+            f"{row['model']} - {row['baseline']}",
+            row["metric"],
+            f"{row['estimate']:+.4f}",
+            f"{row['low']:+.4f} .. {row['high']:+.4f}",
+            "yes" if row["low"] > 0 else "worse" if row["high"] < 0 else "no",
+        ]
         for row in shown
-    ]  # fmt: skip
+    ]
     write_table(
         ["difference", "metric", "estimate", "95 % interval", "better"], lines, right=["estimate", "95 % interval"]
     )

@@ -37,9 +37,13 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
     with _broker(project, config), stopped_by_signals() as stopping:
         say(f"Collecting {dataset}; Ctrl-C ends it, nothing is lost")
         report = run(
-            config, Lake(project.lake_root), project.environment.kafka, stopping, until_idle_seconds=until_idle,
+            config,
+            Lake(project.lake_root),
+            project.environment.kafka,
+            stopping,
+            until_idle_seconds=until_idle,
             on_status=CollectorMetrics(project.state_dir, dataset).take,
-        )  # fmt: skip
+        )
     if as_json:
         write_json(report)
         return
@@ -65,9 +69,16 @@ def in_words(report: dict[str, Any]) -> str:
 @click.option("--late-share", type=_SHARE, default=0.0, help="Share that is sent two hours to two days late.")
 @click.option("--seed", type=int, default=1, help="Decides which ones these are.")
 def play(
-    settings: Settings, *, dataset: str, days: int | None, speed: float | None, duplicate_share: float, late_share: float,
-    seed: int, as_json: bool,
-) -> None:  # fmt: skip
+    settings: Settings,
+    *,
+    dataset: str,
+    days: int | None,
+    speed: float | None,
+    duplicate_share: float,
+    late_share: float,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Let the simulated network send its log to a dataset's topic, in the order of time.
 
     Days of the log that are not there yet are simulated first. Sent twice, an event is still the same event.

@@ -22,17 +22,27 @@ if TYPE_CHECKING:
 )
 @click.argument("experiment")
 @click.option(
-    "--with", "changes", multiple=True, type=click.Path(path_type=Path, dir_okay=False),
+    "--with",
+    "changes",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
     help="A part of an experiment's YAML, laid over the experiment; several are compared.",
-)  # fmt: skip
+)
 @click.option("--upto", metavar="DT", help="The last evaluation day: choose by earlier days, look at the newest once.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Train each change with so many seeds.")
 @click.option("--forget", is_flag=True, help="Remove what all attempts of the experiment left in the lake.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def try_change(
-    settings: Settings, *, experiment: str, changes: tuple[Path, ...], upto: str | None, seeds: int, forget: bool,
-    quiet: bool, as_json: bool,
-) -> None:  # fmt: skip
+    settings: Settings,
+    *,
+    experiment: str,
+    changes: tuple[Path, ...],
+    upto: str | None,
+    seeds: int,
+    forget: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Train and judge a change of an experiment without touching production.
 
     The change is compared with the champion on the same users and days; with the unchanged experiment where the champion has seen these days.

@@ -139,22 +139,42 @@ def _audit(config: DatasetConfig, tally: Tally, delivered: list[str], tables: di
     largest = {c.USER_ID: _largest(users, of_users), c.SOURCE_ID: _largest(sources, of_sources)}
     missing, reacted = missing_from(tally.reacted, tally.shown) if tally.event_types[c.IMPRESSION] else (0, 0)
     return Audit(
-        dataset=config.dataset, grain=config.partition.grain, raw_rows=tally.raw_rows, events=tally.events,
-        users=len(users), sources=len(sources), event_types=dict(tally.event_types.most_common()),
-        first_time=_moment(tally.first_micros), last_time=_moment(tally.last_micros),
+        dataset=config.dataset,
+        grain=config.partition.grain,
+        raw_rows=tally.raw_rows,
+        events=tally.events,
+        users=len(users),
+        sources=len(sources),
+        event_types=dict(tally.event_types.most_common()),
+        first_time=_moment(tally.first_micros),
+        last_time=_moment(tally.last_micros),
         partitions={iso_of(int(day)): int(count) for day, count in zip(days, counts, strict=True)},
-        gaps=tuple(dt for dt in _gaps(days, config.partition.grain) if dt not in emptied), emptied=emptied,
-        partial=_partial(config, tally), duplicates=tally.rows_seen.repeats,
-        set_aside=dict(tally.rejected.most_common()), examples=tally.examples,
+        gaps=tuple(dt for dt in _gaps(days, config.partition.grain) if dt not in emptied),
+        emptied=emptied,
+        partial=_partial(config, tally),
+        duplicates=tally.rows_seen.repeats,
+        set_aside=dict(tally.rejected.most_common()),
+        examples=tally.examples,
         once={c.USERS: int((of_users == 1).sum()), c.SOURCES: int((of_sources == 1).sum())},
-        come_back=tally.histories.come_back(), largest_user=largest[c.USER_ID], largest_source=largest[c.SOURCE_ID],
+        come_back=tally.histories.come_back(),
+        largest_user=largest[c.USER_ID],
+        largest_source=largest[c.SOURCE_ID],
         names={name: tally.texts[name].name(top[0]) for name, top in largest.items() if top is not None},
-        reactions=reacted, without_impression=missing,
+        reactions=reacted,
+        without_impression=missing,
         left=len(sources) - tally.subscribed.different / max(len(users), 1) if config.subscriptions is None else None,
-        markers={c.USER_ID: _markers(config, c.USER_ID, users, of_users), c.SOURCE_ID: _markers(config, c.SOURCE_ID, sources, of_sources)},
-        spellings=[*_spellings(config, tally, c.USER_ID, users, of_users), *_spellings(config, tally, c.SOURCE_ID, sources, of_sources)],
-        persons=(), histories=tally.histories, tables=tables,
-    )  # fmt: skip
+        markers={
+            c.USER_ID: _markers(config, c.USER_ID, users, of_users),
+            c.SOURCE_ID: _markers(config, c.SOURCE_ID, sources, of_sources),
+        },
+        spellings=[
+            *_spellings(config, tally, c.USER_ID, users, of_users),
+            *_spellings(config, tally, c.SOURCE_ID, sources, of_sources),
+        ],
+        persons=(),
+        histories=tally.histories,
+        tables=tables,
+    )
 
 
 def _moment(micros: int | None) -> str | None:
@@ -225,6 +245,7 @@ def _tables(config: DatasetConfig, tally: Tally, lake: Lake, root: Path) -> dict
             column, counts = id_column[name]
             known, seen = np.unique(rows[column].to_numpy()), counts.result()[0]
             found[name] |= {
-                "without_event": int((~np.isin(known, seen)).sum()), "missing": int((~np.isin(seen, known)).sum()),
-            }  # fmt: skip
+                "without_event": int((~np.isin(known, seen)).sum()),
+                "missing": int((~np.isin(seen, known)).sum()),
+            }
     return found

@@ -46,9 +46,14 @@ class Finding:
 def findings(audit: Audit, config: DatasetConfig) -> list[Finding]:
     """Everything worth saying, what stops an experiment first."""
     found = [
-        *_amount(audit, config), *_rows(audit), *_nobodies(audit, config), *_spellings(audit), *_days(audit, config),
-        *_people(audit, config), *_lookups(audit),
-    ]  # fmt: skip
+        *_amount(audit, config),
+        *_rows(audit),
+        *_nobodies(audit, config),
+        *_spellings(audit),
+        *_days(audit, config),
+        *_people(audit, config),
+        *_lookups(audit),
+    ]
     return sorted(found, key=lambda finding: finding.level != STOP)
 
 
@@ -60,10 +65,13 @@ def of_experiment(audit: Audit, config: DatasetConfig, experiment: ExperimentCon
     try:
         calendar = training_calendar(dts, *plan)
     except DataError as error:
-        return [Finding(
-            STOP, f"{name} asks for more days than there are: {error.problem}",
-            "shorten stages.training_set.label_days or windows, or stages.evaluation.days; or add days",
-        )]  # fmt: skip
+        return [
+            Finding(
+                STOP,
+                f"{name} asks for more days than there are: {error.problem}",
+                "shorten stages.training_set.label_days or windows, or stages.evaluation.days; or add days",
+            )
+        ]
     found: list[Finding] = []
     if stages.training_set.builder == "candidates":
         learnt = _learnt(audit, config, dts, calendar, whole_windows=stages.training_set.labels == "window")
@@ -94,8 +102,12 @@ def _too_little(what: str, dts: Sequence[str], found: Found | list[Found], key: 
     span = dts[0] if dts[0] == dts[-1] else f"{dts[0]} to {dts[-1]}"
     if not pairs:
         text = f"{what} on {span}: no user meets a source there that is new to them and was seen by somebody before"
-        yield Finding(STOP, text, "check user_id and source_id; if `subscription` bars all that is met again, leave it out "
-                      f"(subscription: {{event_types: []}}); or raise {key}")  # fmt: skip
+        yield Finding(
+            STOP,
+            text,
+            "check user_id and source_id; if `subscription` bars all that is met again, leave it out "
+            f"(subscription: {{event_types: []}}); or raise {key}",
+        )
     elif users < _FEW_LEARNERS:
         text = f"{what.replace('has nothing', 'has little').replace('cannot', 'can hardly')} on {span}: {pairs:,} new sources of {users:,} users"
         yield Finding(WARN, text, f"raise {key}, or take a longer log")
@@ -219,8 +231,11 @@ def _spellings(audit: Audit) -> Iterator[Finding]:
         shown = f", e.g. {' and '.join(found.example)}" if len(found.example) > 1 else ""
         several = f"{found.ids:,} {ids} are spelt in more than one way{shown}"
         if found.spelling is None:
-            yield Finding(WARN, f"{several}: as numbers each is one",
-                          f"if leading zeros or signs tell them apart: hash_ids: [{found.column}]")  # fmt: skip
+            yield Finding(
+                WARN,
+                f"{several}: as numbers each is one",
+                f"if leading zeros or signs tell them apart: hash_ids: [{found.column}]",
+            )
         else:
             yield Finding(WARN, f"{several}: each of them counts as several {ids}", _settled(found))
 
@@ -269,8 +284,12 @@ def _ends(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     dts, partial = list(audit.partitions), audit.partial
     usual = median(list(audit.partitions.values())[1:-1])
     if partial and config.partition.partial_last_day == "leave_out":
-        yield Finding(WARN, f"{partial}: it is left out", "nothing: it comes in when it is whole or a later day follows; to take it "
-                      "as it is: partition: {partial_last_day: keep}")  # fmt: skip
+        yield Finding(
+            WARN,
+            f"{partial}: it is left out",
+            "nothing: it comes in when it is whole or a later day follows; to take it "
+            "as it is: partition: {partial_last_day: keep}",
+        )
         dts = [*dts[:-1], ""] if dts[-1] == partial.dt else dts
     elif partial and audit.partitions[dts[-1]] >= _THIN_DAY * usual:
         yield Finding(WARN, f"{partial}: it seems cut off", "leave it out: partition: {partial_last_day: leave_out}")
@@ -289,8 +308,11 @@ def _people(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
             config.events.columns.get(c.USER_ID, "<raw column>"),
             [named if c.USER_ID in config.events.hash_ids else user],
         )
-        yield Finding(WARN, f"user {named} has {count / audit.events:.0%} of all events",
-                      f"if that is a robot: drop_if: {{robot: {_yaml(robot)}}}")  # fmt: skip
+        yield Finding(
+            WARN,
+            f"user {named} has {count / audit.events:.0%} of all events",
+            f"if that is a robot: drop_if: {{robot: {_yaml(robot)}}}",
+        )
     shown = audit.event_types.get(c.IMPRESSION, 0)
     if config.has_impressions != bool(shown) and audit.events:
         text = (

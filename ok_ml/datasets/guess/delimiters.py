@@ -76,10 +76,13 @@ def _runs(lines: list[str]) -> list[str]:
 def _is_part(cut: Cut, cuts: list[Cut]) -> bool:
     """Whether the mark stands nowhere but within a longer one."""
     return any(
-        cut.mark != other.mark and cut.mark in other.mark and other.mark != BLANKS
-        and cut.width - 1 == other.mark.count(cut.mark) * (other.width - 1) and other.share >= cut.share
+        cut.mark != other.mark
+        and cut.mark in other.mark
+        and other.mark != BLANKS
+        and cut.width - 1 == other.mark.count(cut.mark) * (other.width - 1)
+        and other.share >= cut.share
         for other in cuts
-    )  # fmt: skip
+    )
 
 
 def _cut(lines: list[str], mark: str, *, quoting: bool) -> Cut:

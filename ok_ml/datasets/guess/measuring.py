@@ -148,10 +148,14 @@ class _Seen:
         grain = self.config.partition.grain
         length = 31 if grain == "month" else 1
         return LogProfile(
-            grain=grain, dts=tuple(iso_of(int(day)) for day in days), events=int(counts.sum()),
-            users=len(users) * self.divisor, sources=len(self.sources),
-            user_days=int((last - first + length).sum()) * self.divisor, finds=_finds(rows, users, first, self.divisor),
-        )  # fmt: skip
+            grain=grain,
+            dts=tuple(iso_of(int(day)) for day in days),
+            events=int(counts.sum()),
+            users=len(users) * self.divisor,
+            sources=len(self.sources),
+            user_days=int((last - first + length).sum()) * self.divisor,
+            finds=_finds(rows, users, first, self.divisor),
+        )
 
 
 def _lives(rows: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":

@@ -100,11 +100,18 @@ class _Draft:
             f"dataset: {self._name}",
             f"description: {scalar('The log ' + self._path)}",
             "owners: [data@example.org]",
-            *self._partition(), "events:", *self._file(), *self._columns(), *self._time(), *self._types_lines(), *self._more(),
-            *self._sources(), *self._subscription({*kinds, *({c.HIDE} & set(self._types.values()))}),
+            *self._partition(),
+            "events:",
+            *self._file(),
+            *self._columns(),
+            *self._time(),
+            *self._types_lines(),
+            *self._more(),
+            *self._sources(),
+            *self._subscription({*kinds, *({c.HIDE} & set(self._types.values()))}),
             f"weights: {flow({name: _WEIGHTS[name] for name in _WEIGHTS if name in kinds})}",
             f"grades: {flow({name: _GRADES[name] for name in _GRADES if name in kinds})}",
-        ]  # fmt: skip
+        ]
         return "\n".join(lines) + "\n"
 
     def _partition(self) -> list[str]:
@@ -262,10 +269,12 @@ class _Draft:
             return []
         column = scalar(source.name)
         return [
-            _remark("sources:", "their names, for people; one is known from the day on which it is first seen"), *self._file(),
-            f"  columns: {{{c.SOURCE_ID}: {column}, {c.NAME}: {column}}}", f"  hash_ids: [{c.SOURCE_ID}]",
+            _remark("sources:", "their names, for people; one is known from the day on which it is first seen"),
+            *self._file(),
+            f"  columns: {{{c.SOURCE_ID}: {column}, {c.NAME}: {column}}}",
+            f"  hash_ids: [{c.SOURCE_ID}]",
             *([f"  id_spelling: {{{c.SOURCE_ID}: {source.spelling}}}"] if source.spelling else []),
-        ]  # fmt: skip
+        ]
 
     def _subscription(self, kinds: set[str]) -> list[str]:
         shown = c.IMPRESSION in self._types.values()

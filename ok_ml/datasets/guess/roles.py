@@ -93,9 +93,10 @@ def guess_roles(columns: list[Profile], file: str, timezone: str | None = None) 
 def _missing(file: str, columns: list[Profile], what: str, why: str) -> DataError:
     names = ", ".join(column.name for column in columns)
     return DataError(
-        f"{file}: no column looks like {what} (columns: {names})", why=why,
+        f"{file}: no column looks like {what} (columns: {names})",
+        why=why,
         remedy="name a file with one row an event, or write the mapping by hand: see configs/datasets",
-    )  # fmt: skip
+    )
 
 
 def _no_time(file: str, columns: list[Profile]) -> DataError:
@@ -130,8 +131,12 @@ def _take_special(roles: Roles, columns: list[Profile]) -> list[Profile]:
     roles.reactions = take(lambda p: words.name_score(p.name, words.REACTIONS) * (p.kind in (LIST, TEXT)))
     if roles.reactions is None:
         roles.reactions = take(lambda p: float(p.kind == LIST))
-    for role, score in ((c.EVENT_TYPE, _is_event_type), (c.CONTENT_TYPE, _is_content_type), (c.POSITION, _is_position),
-                        (c.DURATION_MS, _is_duration)):  # fmt: skip
+    for role, score in (
+        (c.EVENT_TYPE, _is_event_type),
+        (c.CONTENT_TYPE, _is_content_type),
+        (c.POSITION, _is_position),
+        (c.DURATION_MS, _is_duration),
+    ):
         if (found := take(score)) is not None:
             roles.chosen[role] = Choice(found, *_why_special(found, role))
     if roles.reactions is None and c.EVENT_TYPE not in roles.chosen:
@@ -220,7 +225,9 @@ def _take_source(roles: Roles, columns: list[Profile]) -> list[Profile]:
     if not named[c.SOURCE_ID] and named[c.ITEM_ID]:
         rest = _take_entity(roles, columns, c.ITEM_ID)
         item = roles.chosen[c.ITEM_ID]
-        roles.chosen[c.SOURCE_ID] = Choice(item.column, item.why, item.doubt or "no column names an owner, so the item itself is the source")  # fmt: skip
+        roles.chosen[c.SOURCE_ID] = Choice(
+            item.column, item.why, item.doubt or "no column names an owner, so the item itself is the source"
+        )
         return rest
     rest = _take_entity(roles, columns, c.SOURCE_ID)
     if any(column in rest for column in named[c.ITEM_ID]):

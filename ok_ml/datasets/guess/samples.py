@@ -89,18 +89,20 @@ def read_sample(path: Path) -> Sample:
         return _with_folders(_read(path), path)
     except BROKEN as error:
         raise DataError(
-            f"{path} cannot be read: {' '.join(str(error).split())}", why="its rows would be lost",
+            f"{path} cannot be read: {' '.join(str(error).split())}",
+            why="its rows would be lost",
             remedy="mend the file, or name another one of the log",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _with_folders(sample: Sample, path: Path) -> Sample:
     """The sample with the dates in the names of its folders as columns, which it has not itself."""
     names = sample.table.column_names
     said = {
-        name: value for name, value in folder_values(path.absolute()).items()
+        name: value
+        for name, value in folder_values(path.absolute()).items()
         if name not in names and words.is_date_part(name)
-    }  # fmt: skip
+    }
     return replace(sample, table=with_values(sample.table, said, [*names, *said]), folders=tuple(said))
 
 
@@ -258,9 +260,10 @@ def _refuse_other_texts(path: Path, text: str, lines: list[str]) -> None:
     if re.match(r"\{\s*u?'", begin):
         code = "import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]"
         raise _other_text(
-            path, "Python literals, which are no JSON: names in single quotes",
+            path,
+            "Python literals, which are no JSON: names in single quotes",
             f'python -c "{code}" < {path} > {path.stem}.jsonl',
-        )  # fmt: skip
+        )
     if re.match(r'\{\s*("|$)', begin):
         raise _other_text(path, "JSON objects over several lines", f"jq -c . {path} > {path.stem}.jsonl")
     if begin[:1] == "<" and re.match(r"<[?!A-Za-z]", begin):

@@ -86,9 +86,13 @@ class _Rules:
     def settings(self) -> Settings:
         """All of them together."""
         stages = {
-            "features": self._features(), "embeddings": self._embeddings(), "training_set": self._training_set(),
-            "model": self._model(), "evaluation": {"days": self._span(self.judged)}, "predictions": self._predictions(),
-        }  # fmt: skip
+            "features": self._features(),
+            "embeddings": self._embeddings(),
+            "training_set": self._training_set(),
+            "model": self._model(),
+            "evaluation": {"days": self._span(self.judged)},
+            "predictions": self._predictions(),
+        }
         month = self.profile.grain == "month"
         freshness = (
             {"model_days": 184, "predictions_hours": 800} if month else {"model_days": 7, "predictions_hours": 26}
@@ -178,9 +182,10 @@ class _Rules:
 
     def _features(self) -> dict[str, Any]:
         return {
-            "activity_days": self._window(self._affinity / 3), "affinity_days": self._affinity,
+            "activity_days": self._window(self._affinity / 3),
+            "affinity_days": self._affinity,
             "popularity_days": self._popularity,
-        }  # fmt: skip
+        }
 
     def _embeddings(self) -> dict[str, Any]:
         return {
@@ -199,9 +204,13 @@ class _Rules:
             {"num_leaves": 15, "num_trees": 100} if self.lists < _MANY_LISTS else {"num_leaves": 31, "num_trees": 150}
         )
         return {
-            **size, "learning_rate": 0.05, "min_data_in_leaf": 20 if few else 50, "feature_fraction": 0.5,
-            "folds": 8 if few else 1, "increasing": _BETTER,
-        }  # fmt: skip
+            **size,
+            "learning_rate": 0.05,
+            "min_data_in_leaf": 20 if few else 50,
+            "feature_fraction": 0.5,
+            "folds": 8 if few else 1,
+            "increasing": _BETTER,
+        }
 
     def _predictions(self) -> dict[str, Any]:
         candidates = max(min(_CANDIDATES, self.profile.sources), 10)
@@ -219,9 +228,10 @@ class _Rules:
             "long memory": {"features": longer} if longer != self._features() else {},
             "what is hot": {"features": shorter, "model": {"feature_fraction": 1.0, "increasing": ()}},
             "strong regularisation": {
-                "embeddings": {"regularization": 30.0}, "model": {"num_leaves": 7, "min_data_in_leaf": 100, "lambda_l2": 10.0},
+                "embeddings": {"regularization": 30.0},
+                "model": {"num_leaves": 7, "min_data_in_leaf": 100, "lambda_l2": 10.0},
             },
-        }  # fmt: skip
+        }
         return {"standard": {}, **{name: {"stages": stages} for name, stages in recipes.items() if stages}}
 
     def _scaled(self, factor: float) -> dict[str, int]:
@@ -243,12 +253,14 @@ class _Rules:
             "training_set.windows": lists,
             "training_set.negatives_per_positive": "more where lists are few",
             "model.num_leaves": lists,
-            "model.folds": "few lists: all of them train, cross-validation judges" if self.lists < _FEW_LISTS else "an eighth of the users judges",
+            "model.folds": "few lists: all of them train, cross-validation judges"
+            if self.lists < _FEW_LISTS
+            else "an eighth of the users judges",
             "model.increasing": "what models agree on can only speak for a source",
             "evaluation.days": f"{judged}; at most a fifth of {count} partitions",
             "predictions.candidates": f"of {self.profile.sources:,} sources",
             "predictions.top_n": "a third of the candidates, at most 50",
-        }  # fmt: skip
+        }
 
 
 def _days(first: str, last: str) -> int:

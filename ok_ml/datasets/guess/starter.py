@@ -31,9 +31,10 @@ def dataset_name(text: str, *, given: bool) -> str:
     if given:
         if not _NAME.fullmatch(text):
             raise UsageError(
-                f"{text!r} is no name of a dataset", why="it becomes the names of files and tables",
+                f"{text!r} is no name of a dataset",
+                why="it becomes the names of files and tables",
                 remedy="take lower-case letters, digits and _, a letter first",
-            )  # fmt: skip
+            )
         return text
     words = re.findall(r"[a-z0-9]+", text.partition(".")[0].lower())
     name = "_".join(words)[:40]
@@ -56,9 +57,10 @@ def write_starter(
     for path in paths:
         if path.exists():
             raise UsageError(
-                f"{path.relative_to(project.root)} is there already", why="it is never overwritten",
+                f"{path.relative_to(project.root)} is there already",
+                why="it is never overwritten",
                 remedy="choose another name, or remove the file",
-            )  # fmt: skip
+            )
     profile = measure_log(found.proposal.config, Lake(project.lake_root), project.root, progress=progress)
     texts = [found.proposal.text, experiment_text(name, profile)]
     for path, text in zip(paths, texts, strict=True):

@@ -223,8 +223,14 @@ def _has_zone(form: str) -> bool:
 
 
 def _guess(
-    column: Profile, form: str | tuple[str, ...], own_zone: bool, why: str, timezone: str | None, score: float, doubts: tuple[str, ...] = ()  # noqa: FBT001
-) -> TimeGuess:  # fmt: skip
+    column: Profile,
+    form: str | tuple[str, ...],
+    own_zone: bool,  # noqa: FBT001
+    why: str,
+    timezone: str | None,
+    score: float,
+    doubts: tuple[str, ...] = (),
+) -> TimeGuess:
     if own_zone:
         return TimeGuess((column.name,), form, "UTC", True, f"{why}, with its zone", doubts, score)
     zone = timezone or ("Europe/Moscow" if {"msk", "moscow"} & set(words.tokens(column.name)) else None)

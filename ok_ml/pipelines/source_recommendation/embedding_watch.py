@@ -32,16 +32,24 @@ def build_embedding_statistics(pipeline: SourceRecommendation) -> Manifest:
     numbers = embedding_numbers(np.asarray(factors.user_factors), np.asarray(factors.source_factors), near, before)
     _write(lake, name, cut, near)
     return lake.write(
-        name, c.EMBEDDING_STATISTICS, cut, series_table(numbers), sort_by=[METRIC, GROUP], inputs=inputs,
+        name,
+        c.EMBEDDING_STATISTICS,
+        cut,
+        series_table(numbers),
+        sort_by=[METRIC, GROUP],
+        inputs=inputs,
         details={"before": earlier[-1] if earlier else "none"},
-    )  # fmt: skip
+    )
 
 
 def _write(lake: Lake, name: str, cut: str, near: NearestSources) -> None:
-    rows = pa.table({
-        c.SOURCE_ID: near.source_ids, _NEAREST: pa.array(near.nearest.tolist(), pa.list_(pa.int64())),
-        _COSINES: pa.array(near.cosines.tolist(), pa.list_(pa.float32())),
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            c.SOURCE_ID: near.source_ids,
+            _NEAREST: pa.array(near.nearest.tolist(), pa.list_(pa.int64())),
+            _COSINES: pa.array(near.cosines.tolist(), pa.list_(pa.float32())),
+        }
+    )
     lake.write(name, NEAREST_TABLE, cut, rows, sort_by=[c.SOURCE_ID])
 
 

@@ -56,9 +56,12 @@ def evaluate_model(pipeline: SourceRecommendation, *, progress: Callable[[str], 
     with pipeline.lake.staged(pipeline.name, c.EVALUATION, WHOLE) as folder:
         (folder / EVALUATION_FILE).write_text(json.dumps(rows, indent=1))
         manifest = pipeline.lake.commit(
-            folder, rows=users, data_version=fingerprint({"rows": rows}), inputs=inputs,
+            folder,
+            rows=users,
+            data_version=fingerprint({"rows": rows}),
+            inputs=inputs,
             details={"users": users, "days": _days(pipeline)},
-        )  # fmt: skip
+        )
     return manifest, Evaluated(rows, plots)
 
 
@@ -73,9 +76,10 @@ def judged(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -
     asked = question(pipeline)
     if not len(asked[0]):
         raise DataError(
-            nobody(pipeline), why="a model that nothing can judge cannot be promoted",
+            nobody(pipeline),
+            why="a model that nothing can judge cannot be promoted",
             remedy="raise stages.evaluation.days, or check `grades` of the dataset",
-        )  # fmt: skip
+        )
     return _report(pipeline, *asked, progress=progress)
 
 
@@ -99,9 +103,15 @@ def _report(
     stage = pipeline.config.stages.evaluation
     sources = pipeline.lake.manifest(pipeline.dataset_scope, c.SOURCES, pipeline.calendar().eval_cut).rows
     return evaluate(
-        lists, relevance, segments, stage.k, seed=pipeline.config.seed, bootstrap=stage.bootstrap,
-        catalogue_size=sources, pairs=_pairs(lists),
-    )  # fmt: skip
+        lists,
+        relevance,
+        segments,
+        stage.k,
+        seed=pipeline.config.seed,
+        bootstrap=stage.bootstrap,
+        catalogue_size=sources,
+        pairs=_pairs(lists),
+    )
 
 
 def ranked_lists(
@@ -181,9 +191,13 @@ def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout
     from ok_ml.recommender.ranking_context import Cut
 
     return Cut.load(
-        pipeline.tables, pipeline.calendar().eval_cut, factors=fitted.factors, popularity=fitted.popularity,
-        layout=layout, neighbours=fitted.neighbours,
-    )  # fmt: skip
+        pipeline.tables,
+        pipeline.calendar().eval_cut,
+        factors=fitted.factors,
+        popularity=fitted.popularity,
+        layout=layout,
+        neighbours=fitted.neighbours,
+    )
 
 
 def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundle":

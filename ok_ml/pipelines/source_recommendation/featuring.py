@@ -11,9 +11,13 @@ from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 
 def build_features(
-    pipeline: SourceRecommendation, session: Any, dts: list[str], *, progress: Callable[[str], None],
+    pipeline: SourceRecommendation,
+    session: Any,
+    dts: list[str],
+    *,
+    progress: Callable[[str], None],
     tables: Sequence[str] = c.FEATURE_TABLES,
-) -> dict[str, list[Manifest]]:  # fmt: skip
+) -> dict[str, list[Manifest]]:
     """Compute and commit feature tables of some days in one pass over the events; table -> manifests by day."""
     from ok_ml.features.compute import compute_features
 
@@ -21,10 +25,17 @@ def build_features(
     # Before the code is loaded: a file that changes meanwhile leaves a record that is not current, and is run again.
     records = {(dt, table): pipeline.inputs_of(table, dt) for dt in dts for table in tables}
     return compute_features(
-        session, pipeline.lake, scope=pipeline.name, dataset=pipeline.dataset,
-        stage=pipeline.config.stages.features, dts=dts, inputs_for=lambda dt, table: records[dt, table], tables=tables,
-        features=pipeline.features, leave_out=pipeline.blocked(),
-    )  # fmt: skip
+        session,
+        pipeline.lake,
+        scope=pipeline.name,
+        dataset=pipeline.dataset,
+        stage=pipeline.config.stages.features,
+        dts=dts,
+        inputs_for=lambda dt, table: records[dt, table],
+        tables=tables,
+        features=pipeline.features,
+        leave_out=pipeline.blocked(),
+    )
 
 
 def describe_features(pipeline: SourceRecommendation, table: str) -> list[dict[str, Any]]:

@@ -53,14 +53,19 @@ def fit_cuts(
             shapes[name] = load_factors(folder / name)
         served = shapes[SERVE]
         return pipeline.lake.commit(
-            folder, rows=len(served.user_ids) + len(served.source_ids), inputs=inputs,
+            folder,
+            rows=len(served.user_ids) + len(served.source_ids),
+            inputs=inputs,
             data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
             details={
-                **{f"{name}_cut": dt for name, dt in cuts.items()}, "users": len(served.user_ids),
-                "sources": len(served.source_ids), "factors": served.width, "engine": pipeline.config.stages.embeddings.engine,
+                **{f"{name}_cut": dt for name, dt in cuts.items()},
+                "users": len(served.user_ids),
+                "sources": len(served.source_ids),
+                "factors": served.width,
+                "engine": pipeline.config.stages.embeddings.engine,
                 "neighbours": ", ".join(pipeline.config.stages.neighbours.models) or "none",
             },
-        )  # fmt: skip
+        )
 
 
 def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -> "Factors":
@@ -69,9 +74,13 @@ def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -
 
     stage = pipeline.config.stages.embeddings
     interactions = interactions_from_events(
-        pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(cut),
-        embedding_weights(pipeline.dataset.weights, stage), cut, stage.half_life_days,
-    )  # fmt: skip
+        pipeline.lake,
+        pipeline.dataset_scope,
+        pipeline.learnt_dts(cut),
+        embedding_weights(pipeline.dataset.weights, stage),
+        cut,
+        stage.half_life_days,
+    )
     engine = create_engine(stage.engine, session=session, root=pipeline.project.root)
     return require_factors(engine.fit(interactions, stage, pipeline.config.seed), interactions, stage.engine)
 
@@ -85,9 +94,13 @@ def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
     if not stage.models:
         return Neighbours.none()
     interactions = interactions_from_events(
-        pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(cut), pipeline.dataset.weights, cut,
+        pipeline.lake,
+        pipeline.dataset_scope,
+        pipeline.learnt_dts(cut),
+        pipeline.dataset.weights,
+        cut,
         stage.half_life_days,
-    )  # fmt: skip
+    )
     return fit_neighbours(interactions, stage)
 
 
@@ -167,6 +180,10 @@ def _popularity(pipeline: SourceRecommendation, dt: str, half_lives: float) -> "
 
     days = pipeline.config.stages.features.popularity_days
     return popularity_from_events(
-        pipeline.lake, pipeline.dataset_scope, window(pipeline.committed(), dt, days), pipeline.dataset.weights, dt,
+        pipeline.lake,
+        pipeline.dataset_scope,
+        window(pipeline.committed(), dt, days),
+        pipeline.dataset.weights,
+        dt,
         days * half_lives,
-    )  # fmt: skip
+    )

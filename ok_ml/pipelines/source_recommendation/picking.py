@@ -137,17 +137,27 @@ def _choice(pipeline: SourceRecommendation, found: _Judged, budget: Budget) -> R
     differences = {name: _difference(found, name, tried[0]) for name in tried}
     users = next((interval.users for interval in differences.values()), 0)
     return RecipeChoice(
-        experiment=pipeline.name, recipe=chosen or first, why=_why(chosen, differences, found), metric=found.metric or pipeline.config.gate.metric,
-        days=found.days, users=users, cpu_seconds=round(budget.spent, 1), date=datetime.now(UTC).date().isoformat(),
+        experiment=pipeline.name,
+        recipe=chosen or first,
+        why=_why(chosen, differences, found),
+        metric=found.metric or pipeline.config.gate.metric,
+        days=found.days,
+        users=users,
+        cpu_seconds=round(budget.spent, 1),
+        date=datetime.now(UTC).date().isoformat(),
         tried=tuple(
             Tried(
-                recipe=name, estimate=round(float(found.values[name].mean()), 4), difference=round(one.estimate, 4),
-                low=round(one.low, 4), high=round(one.high, 4), cpu_seconds=round(found.seconds[name], 1),
+                recipe=name,
+                estimate=round(float(found.values[name].mean()), 4),
+                difference=round(one.estimate, 4),
+                low=round(one.low, 4),
+                high=round(one.high, 4),
+                cpu_seconds=round(found.seconds[name], 1),
             )
             for name, one in differences.items()
         ),
         not_tried=found.not_tried,
-    )  # fmt: skip
+    )
 
 
 def _best(values: "dict[str, NDArray[np.float64]]") -> str | None:

@@ -38,9 +38,16 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     warm_kernels()
     progress(f"predictions of {dt} with model version {record.model_version}")
     return score_all(
-        session, str(bundle), str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt, pipeline.dataset.parts,
-        inputs=inputs, details={"model_version": record.model_version, "data_dt": dt, "verdict": verdict.data_version},
-    )  # fmt: skip
+        session,
+        str(bundle),
+        str(pipeline.lake.root),
+        pipeline.dataset_scope,
+        pipeline.name,
+        dt,
+        pipeline.dataset.parts,
+        inputs=inputs,
+        details={"model_version": record.model_version, "data_dt": dt, "verdict": verdict.data_version},
+    )
 
 
 def plot_scores(pipeline: SourceRecommendation, dt: str) -> Path:

@@ -212,10 +212,15 @@ def _features(table: str, about: str) -> Stage[P]:
         return {**_weights(pipeline), **own}
 
     return Stage(
-        table, Phase.DAILY, Grain.DAY, about, frozenset({"spark", "parquet"}),
+        table,
+        Phase.DAILY,
+        Grain.DAY,
+        about,
+        frozenset({"spark", "parquet"}),
         reads=(Read((c.EVENTS,), _feature_window, of_dataset=True), Read(c.SNAPSHOTS, _same, of_dataset=True)),
-        settings=_stages("features"), more=more,
-    )  # fmt: skip
+        settings=_stages("features"),
+        more=more,
+    )
 
 
 FEATURES: Final = (

@@ -87,9 +87,15 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
     stages = pipeline.config.stages
     layout = pipeline.layout()
     task = TrainingTask(
-        pipeline.tables, days, _train_cuts(pipeline, layout), layout, pipeline.dataset.grades, stages.training_set,
-        stages.predictions.candidates, pipeline.config.seed,
-    )  # fmt: skip
+        pipeline.tables,
+        days,
+        _train_cuts(pipeline, layout),
+        layout,
+        pipeline.dataset.grades,
+        stages.training_set,
+        stages.predictions.candidates,
+        pipeline.config.seed,
+    )
     builder = create_builder(stages.training_set.builder, pipeline.project.root)
     unlearnt = {}
     try:
@@ -101,18 +107,29 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
         progress(f"{error.problem}: a simple list will be served")
     labels = table[LABEL].to_numpy()
     return pipeline.lake.write(
-        pipeline.name, c.TRAINING_SET, WHOLE, table, sort_by=list(SORT_BY), inputs=inputs,
+        pipeline.name,
+        c.TRAINING_SET,
+        WHOLE,
+        table,
+        sort_by=list(SORT_BY),
+        inputs=inputs,
         details={
-            "positives": int((labels > 0).sum()), "lists": int(table[GROUP].to_numpy().max(initial=-1)) + 1,
-            "features": len(layout.feature_order()), "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}", **unlearnt,
+            "positives": int((labels > 0).sum()),
+            "lists": int(table[GROUP].to_numpy().max(initial=-1)) + 1,
+            "features": len(layout.feature_order()),
+            "label_days": f"{plan.label_dts[0]} .. {plan.label_dts[-1]}",
+            **unlearnt,
         },
-    )  # fmt: skip
+    )
 
 
 def train_model(
-    pipeline: SourceRecommendation, register: Callable[[Trained], Registered], *, dagster_run_id: str,
+    pipeline: SourceRecommendation,
+    register: Callable[[Trained], Registered],
+    *,
+    dagster_run_id: str,
     progress: Callable[[str], None],
-) -> tuple[Manifest, Trained]:  # fmt: skip
+) -> tuple[Manifest, Trained]:
     """Fit the ranker, write the bundle with the reference that drift is judged against, register and commit it."""
     inputs = pipeline.inputs_of(c.MODEL)
     table = pipeline.lake.read(pipeline.name, c.TRAINING_SET)
@@ -125,13 +142,21 @@ def train_model(
         trained = Trained(folder, ranker, _metrics(ranker, table.num_rows), _draw(pipeline, ranker))
         registered = register(trained)
         manifest = pipeline.lake.commit(
-            folder, rows=table.num_rows, data_version=tree_fingerprint(folder), inputs=inputs,
+            folder,
+            rows=table.num_rows,
+            data_version=tree_fingerprint(folder),
+            inputs=inputs,
             details={
-                "model_version": registered.version, "mlflow_run_id": registered.mlflow_run_id, "bins": bins,
-                "dagster_run_id": dagster_run_id, "sha256": ranker.ranker.sha256, "serve_cut": pipeline.calendar().serve_cut,
-                "recipe": recipe_of(pipeline), **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
+                "model_version": registered.version,
+                "mlflow_run_id": registered.mlflow_run_id,
+                "bins": bins,
+                "dagster_run_id": dagster_run_id,
+                "sha256": ranker.ranker.sha256,
+                "serve_cut": pipeline.calendar().serve_cut,
+                "recipe": recipe_of(pipeline),
+                **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
             },
-        )  # fmt: skip
+        )
     return manifest, trained
 
 
@@ -161,9 +186,13 @@ def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Cal
     def cut_of(dt: str) -> Cut:
         fit = train_fit(plan, plan.window_of(dt).cut)
         return Cut.load(
-            pipeline.tables, dt, factors=factors_of(pipeline, fit), popularity=candidate_popularity(pipeline, dt),
-            layout=layout, neighbours=neighbours_of(pipeline, fit),
-        )  # fmt: skip
+            pipeline.tables,
+            dt,
+            factors=factors_of(pipeline, fit),
+            popularity=candidate_popularity(pipeline, dt),
+            layout=layout,
+            neighbours=neighbours_of(pipeline, fit),
+        )
 
     return cut_of
 
@@ -189,10 +218,15 @@ def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker",
     from ok_ml.recommender.scoring import write_bundle
 
     write_bundle(
-        folder, factors=factors_of(pipeline, SERVE), neighbours=neighbours_of(pipeline, SERVE), ranker=trained.ranker, sample=trained.sample,
-        popularity=popularity_behind(pipeline, trained.ranker, pipeline.calendar().serve_cut), layout=pipeline.layout(),
+        folder,
+        factors=factors_of(pipeline, SERVE),
+        neighbours=neighbours_of(pipeline, SERVE),
+        ranker=trained.ranker,
+        sample=trained.sample,
+        popularity=popularity_behind(pipeline, trained.ranker, pipeline.calendar().serve_cut),
+        layout=pipeline.layout(),
         stage=stage_behind(pipeline, trained.ranker),
-    )  # fmt: skip
+    )
 
 
 def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:
