@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as _SETTLED,
-)
-from dagster._core.storage.asset_check_execution_record import (
-    AssetCheckExecutionRecord,
-    AssetCheckExecutionRecordStatus,
-)
 
 from ok_ml import columns as c
 from ok_ml import keys
+from ok_ml.dagster_private import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 from ok_ml.errors import OkMlError
 from ok_ml.locks import holder, lock_path
 from ok_ml.pipelines.automation_facts import Batch, batch_of, gather
@@ -189,7 +187,9 @@ def _complaint(instance: dg.DagsterInstance, experiment: str, blocked: Collectio
     One about a day whose log was found to block afterwards says nothing about the model.
     """
     key = dg.AssetCheckKey(keys.asset_key(experiment, c.ONLINE_METRICS), keys.ONLINE_QUALITY)
-    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_SETTLED)
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    )
     event = records[0].event if records else None
     if event is None or records[0].status is not AssetCheckExecutionRecordStatus.FAILED or event.dagster_event is None:
         return None

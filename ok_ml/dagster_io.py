@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from ok_ml.automation_state import REASON, AutomationState
 from ok_ml.config.models import Project
+from ok_ml.dagster_private import DagsterExecutionInterruptedError
 from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.locks import Holder, held, lock_path

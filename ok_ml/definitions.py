@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml import columns as c
 from ok_ml import keys
@@ -20,6 +19,7 @@ from ok_ml.checks.series import event_check, experiment_series_check
 from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
 from ok_ml.dagster_io import Workbench
+from ok_ml.dagster_private import UnresolvedAssetJobDefinition
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource

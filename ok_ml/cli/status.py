@@ -12,9 +12,9 @@ from ok_ml.serving.health import STATES, State, StatusItem, blocked_items, in_wo
 
 if TYPE_CHECKING:
     import dagster as dg
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
     from ok_ml.config.models import Project
+    from ok_ml.dagster_private import AssetCheckExecutionRecord
 
 StatusRow = StatusItem
 

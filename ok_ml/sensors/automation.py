@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_shared.record import copy
 
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.automation_state import AutomationState, Sight, batch_tags, training_tags
+from ok_ml.dagster_private import copy
 from ok_ml.lake import fingerprint
 from ok_ml.pipelines.recipe import CODE, CONFIG, changes, in_short
 from ok_ml.pipelines.retraining import outlook

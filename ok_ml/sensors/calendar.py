@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml import columns as c
 from ok_ml import keys
 from ok_ml.columns import FEATURE_STATISTICS
 from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.dagster_private import UnresolvedAssetJobDefinition
 from ok_ml.errors import DataError, NotCommitted, OkMlError
 from ok_ml.partitions import partitions_to_add
 

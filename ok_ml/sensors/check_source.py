@@ -17,7 +17,7 @@ from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched, name_of
 
 if TYPE_CHECKING:
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord as Row
+    from ok_ml.dagster_private import AssetCheckExecutionRecord as Row
 
 CURSOR: Final = "checks"
 _HISTORY: Final = 200  # rows of one check between two looks: a backfill plans one a partition
@@ -111,7 +111,7 @@ def _read(
 
 
 def _last_evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> "Row | None":
-    from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    from ok_ml.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
     rows = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES

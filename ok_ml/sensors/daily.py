@@ -1,9 +1,9 @@
 """A plain daily schedule of the batch, for those who want a fixed hour instead of, or beside, the conditions."""
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ok_ml.automation_state import BATCH, DAY, REASON
+from ok_ml.dagster_private import UnresolvedAssetJobDefinition
 from ok_ml.pipelines.automation_facts import batch_of
 from ok_ml.stages.pipeline import Pipeline
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.repository_definition import RepositoryDefinition
 
 from ok_ml import columns as c
 from ok_ml.conditions import day_seconds
 from ok_ml.config.models import Project
+from ok_ml.dagster_private import RepositoryDefinition
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Lineage
 from ok_ml.pipelines.registry import type_of
 from ok_ml.stages.stage import Phase
