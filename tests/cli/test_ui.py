@@ -23,8 +23,8 @@ BREAKS = """
 import importlib.abc, sys
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "ok_ml.assets.training":
-            raise ImportError("cannot import name 'modle' from 'ok_ml.assets.training'")
+        if name == "ok_ml.assets.stages":
+            raise ImportError("cannot import name 'modle' from 'ok_ml.assets.stages'")
 sys.meta_path.insert(0, Finder())
 """
 
