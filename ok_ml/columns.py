@@ -90,5 +90,6 @@ ONLINE_METRICS: Final = "online_metrics"  # of an experiment: what was served ag
 
 SNAPSHOTS: Final = (USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)  # friends last: where nobody dates them, they need users
 FEATURE_TABLES: Final = (USER_FEATURES, SOURCE_FEATURES, PAIR_FEATURES, USER_TOPICS)
+CONFIG: Final = "config"  # of an experiment: the YAML that its training reads, an asset without a table
 DATASET_TABLES: Final = (EVENTS, *SNAPSHOTS)
 DATASET_SERIES: Final = (EVENT_STATISTICS, PRODUCT_METRICS)

@@ -9,7 +9,6 @@ import dagster as dg
 
 RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic
 
-CONFIG: Final = "config"  # of an experiment: the YAML that its training reads
 
 ONLINE_QUALITY: Final = "online_quality"  # the check of online_metrics that asks for a training
 NOTHING_JUDGED: Final = "nothing_judged"  # in the metadata of a check: it did not fail, there was nothing to judge

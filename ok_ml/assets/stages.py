@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import dagster as dg
 
+from ok_ml import columns as c
 from ok_ml import keys
-from ok_ml.conditions import TRAINING_GRACE_DAYS, Condition, condition_of, day_seconds, freshness
+from ok_ml.conditions import TRAINING_GRACE_DAYS, condition_of, day_seconds, freshness
 from ok_ml.dagster_io import (
     RETRIES,
     Workbench,
@@ -38,7 +39,7 @@ def experiment_assets(bench: Workbench, pipeline: Pipeline) -> list[dg.AssetsDef
 def _configuration(pipeline: Pipeline) -> dg.AssetsDefinition:
     """The source `<experiment>/config`: nothing makes it, people write it. It has no freshness: it does not age."""
     spec = dg.AssetSpec(
-        keys.asset_key(pipeline.name, keys.CONFIG),
+        keys.asset_key(pipeline.name, c.CONFIG),
         description=_CONFIG_ABOUT,
         group_name=keys.group(pipeline.name, Phase.TRAINING),
         owners=list(pipeline.config.owners),
@@ -65,9 +66,9 @@ def _step(bench: Workbench, pipeline: Pipeline, step: Step[Any]) -> dg.AssetsDef
         required_resource_keys=set(step.needs),
     )
     def make(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        workshop = _DagsterWorkshop(context, pipeline, days_of(context) if by_day else [])
+        step_context = _DagsterStepContext(context, pipeline, days_of(context) if by_day else [])
         with bench.step(context):
-            made = step.make(pipeline, workshop)
+            made = step.make(pipeline, step_context)
             shown = {name: dict(_metadata(bench, one.shown)) for name, one in made.items()}
         for name, spec in specs.items():
             yield committed(context, spec.key, list(made[name].manifests), **shown[name])
@@ -87,7 +88,7 @@ def _spec(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> dg.AssetSp
         tags={"experiment": pipeline.name},
         code_version=stage.code,
         freshness_policy=freshness(_fresh_days(pipeline, stage), day_seconds(bench.project, pipeline.dataset_scope)),
-        automation_condition=_condition(bench, pipeline, stage) if automatic else None,
+        automation_condition=condition_of(bench.automation, pipeline.name, stage) if automatic else None,
     )
 
 
@@ -104,46 +105,42 @@ def _fresh_days(pipeline: Pipeline, stage: Stage[Any]) -> float:
     return fresh.model_days + TRAINING_GRACE_DAYS if stage.phase is Phase.TRAINING else fresh.predictions_hours / 24
 
 
-def _condition(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> Condition | None:
-    return condition_of(bench.automation, pipeline.name, stage)
-
-
 # -- what a step works with ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _DagsterWorkshop:
-    """A workshop in a Dagster run; see `ok_ml.stages.stage.Workshop`."""
+class _DagsterStepContext:
+    """See `ok_ml.stages.stage.StepContext`."""
 
-    context: dg.AssetExecutionContext
+    dagster: dg.AssetExecutionContext
     pipeline: Pipeline
     days: list[str]
 
     @property
     def reason(self) -> str:
-        return reason_of(self.context)
+        return reason_of(self.dagster)
 
     @property
     def run_id(self) -> str:
-        return str(self.context.run_id)
+        return str(self.dagster.run_id)
 
     def say(self, text: str) -> None:
-        progress(self.context)(text)
+        progress(self.dagster)(text)
 
     def session(self) -> Any:
-        return started(self.context, self.context.resources.spark)
+        return started(self.dagster, self.dagster.resources.spark)
 
     def tracked(self) -> AbstractContextManager[Any]:
-        tracked: AbstractContextManager[Any] = self.context.resources.mlflow.tracked(self.context, self.pipeline.name)
+        tracked: AbstractContextManager[Any] = self.dagster.resources.mlflow.tracked(self.dagster, self.pipeline.name)
         return tracked
 
     def registry(self) -> Any:
-        return self.context.resources.mlflow.client()
+        return self.dagster.resources.mlflow.client()
 
     def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
         # An observation: the automation conditions would take a materialisation for a new day.
         key = keys.asset_key(self.pipeline.name, table)
-        self.context.log_event(dg.AssetObservation(key, partition=partition, metadata=dict(facts)))
+        self.dagster.log_event(dg.AssetObservation(key, partition=partition, metadata=dict(facts)))
 
 
 def _metadata(bench: Workbench, shown: Mapping[str, Shown]) -> Iterator[tuple[str, Any]]:

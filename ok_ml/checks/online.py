@@ -36,7 +36,7 @@ def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefiniti
         from ok_ml.quality.online import headline, others
 
         first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
-        watches = [Watch(headline, first, young=True), Watch(others, limit_of(project, pipeline.name))]
+        watches = [Watch(headline, first, short_history=True), Watch(others, limit_of(project, pipeline.name))]
         found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches, pipeline.blocked())
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"

@@ -10,7 +10,7 @@ from ok_ml.partitions import minus_days, window
 from ok_ml.quality.acceptance import Found, Judged, acceptance_of, kept, still_open
 from ok_ml.quality.bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.series import Name, read_days
-from ok_ml.quality.short_history_bands import judge_young
+from ok_ml.quality.short_history_bands import judge_short_history
 from ok_ml.quality.verdicts import series_verdict
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
@@ -29,7 +29,7 @@ class Watch(NamedTuple):
 
     direction: Direction
     limit: Limit
-    young: bool = False  # judge shares from the third day on, before they know themselves
+    short_history: bool = False  # judge shares from the third day on, before they know themselves
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
 
 
 def _judge(watch: Watch, days: Days, dt: str, leave_out: set[str]) -> list[Deviation]:
-    """One deviation a series: that of its young band, where it has one that is more surprised."""
+    """One deviation a series: that of its short_history band, where it has one that is more surprised."""
     before, today, limit = {day: days[day] for day in days if day != dt}, dict(days[dt]), watch.limit.value
     found = {one.name: one for one in judge_day(before, dt, today, limit=limit, leave_out=leave_out)}
-    for one in judge_young(before, dt, today, limit=limit, leave_out=leave_out) if watch.young else ():
+    for one in judge_short_history(before, dt, today, limit=limit, leave_out=leave_out) if watch.short_history else ():
         known = found.get(one.name)
         if known is None or abs(one.band.score) > abs(known.band.score):
             found[one.name] = one

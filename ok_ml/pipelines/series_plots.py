@@ -30,18 +30,18 @@ class Drawing:
     ----------
     limit
         Largest score inside a band.
-    young
+    short_history
         Whether shares have bands from their third day on.
     """
 
     def __init__(
-        self, lake: Lake, scope: str, table: str, *, limit: float = DEFAULT_LIMIT, young: bool = False
+        self, lake: Lake, scope: str, table: str, *, limit: float = DEFAULT_LIMIT, short_history: bool = False
     ) -> None:
         self.dts = lake.partitions(scope, table)[-DAYS_DRAWN:]
         self.days: Days = read_days(lake, scope, table, self.dts)
         self.series = as_series(self.days)
         self._wrong = wrong_days(lake, scope, table, "9999-12-31")
-        self._limit, self._young = limit, young
+        self._limit, self._short_history = limit, short_history
 
     def has(self, metric: str, group: str = "") -> bool:
         """Whether any day tells a number."""
@@ -51,7 +51,7 @@ class Drawing:
     def banded(self, title: str, metric: str, group: str = "", *, share: bool = False) -> Panel:
         """One number with its band."""
         name = Name(metric, group)
-        bands = bands_of(self.days, name, limit=self._limit, leave_out=self._wrong, young=self._young)
+        bands = bands_of(self.days, name, limit=self._limit, leave_out=self._wrong, short_history=self._short_history)
         return Panel(title, {metric: self._line(name)}, bands, share)
 
     def lines(self, title: str, names: Mapping[str, Name], *, share: bool = False, from_zero: bool = False) -> Panel:
@@ -78,7 +78,7 @@ def plot_online(pipeline: "Pipeline", *, only: str | None = None) -> dict[str, P
         One of quality, by_segment, by_model; None: all.
     """
     limit = pipeline.config.checks.online.fall
-    drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit, young=True)
+    drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit, short_history=True)
     k = min(
         (
             int(name.metric.split("@")[1])

@@ -13,7 +13,7 @@ from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.quality import style as s
 from ok_ml.quality.bands import Band, Days, judge_day
 from ok_ml.quality.series import Name, Series
-from ok_ml.quality.short_history_bands import judge_young
+from ok_ml.quality.short_history_bands import judge_short_history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def bands_of(
     *,
     limit: float = DEFAULT_LIMIT,
     leave_out: Collection[str] = (),
-    young: bool = False,
+    short_history: bool = False,
     regimes: Mapping[str, str] | None = None,
 ) -> dict[str, Band]:
     """Day -> the band of one number on it, each from the days before; days with too little history have none.
@@ -142,7 +142,7 @@ def bands_of(
         Day -> its numbers.
     leave_out
         Days that were found wrong.
-    young
+    short_history
         Whether a share has a band before it knows itself; of two bands the narrower one is told.
     regimes
         Day -> what was the rule on it; see `bands.judge_day`.
@@ -153,8 +153,8 @@ def bands_of(
         for dt, numbers in slim.items()
     }
     bands = {dt: found[0].band for dt, found in judged.items() if found}
-    for dt, numbers in slim.items() if young else ():
-        for one in judge_young(slim, dt, dict(numbers), limit=limit, leave_out=leave_out):
+    for dt, numbers in slim.items() if short_history else ():
+        for one in judge_short_history(slim, dt, dict(numbers), limit=limit, leave_out=leave_out):
             known = bands.get(dt)
             if known is None or one.band.high - one.band.low < known.high - known.low:
                 bands[dt] = one.band

@@ -6,6 +6,7 @@ a model, a column; empty: of everything), `n` is how many rows it was counted on
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ok_ml.lake import Lake, Manifest
+    from ok_ml.lake import Lake
 
 METRIC: Final = "metric"
 GROUP: Final = "group"
@@ -111,27 +112,17 @@ def regimes_of(lake: "Lake", scope: str, dts: "Sequence[str]") -> dict[str, str]
 
 
 def read_days(lake: "Lake", scope: str, table: str, dts: Sequence[str]) -> dict[str, dict[Name, Number]]:
-    """Day -> its numbers, for those of some days that are committed."""
+    """Day -> its numbers, for those of some days that are committed. The numbers of a day are shared: they are not to be changed."""
     found = {dt: lake.find(scope, table, dt) for dt in dts}
-    return {dt: _numbers_in(lake, one) for dt, one in found.items() if one is not None}
+    return {dt: _numbers_in(lake.folder(one), one.files) for dt, one in found.items() if one is not None}
 
 
-def _numbers_in(lake: "Lake", manifest: "Manifest") -> dict[Name, Number]:
+@lru_cache(maxsize=1_000)  # days
+def _numbers_in(folder: "Path", files: tuple[str, ...]) -> dict[Name, Number]:
     """The numbers of a version, read once: a version never changes, and every look at a day asks for the same weeks."""
     import pyarrow.parquet as pq
 
-    folder = lake.folder(manifest)
-    known = _READ.get(folder)
-    if known is None:
-        while len(_READ) >= _KEPT_DAYS:
-            del _READ[next(iter(_READ))]
-        names = [str(folder / name) for name in manifest.files]
-        known = _READ[folder] = numbers_of(pq.read_table(names, partitioning=None))
-    return known
-
-
-_KEPT_DAYS: Final = 1_000
-_READ: Final[dict["Path", dict[Name, Number]]] = {}
+    return numbers_of(pq.read_table([str(folder / name) for name in files], partitioning=None))
 
 
 def as_series(days: dict[str, dict[Name, Number]]) -> dict[Name, Series]:

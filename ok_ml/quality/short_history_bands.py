@@ -34,7 +34,7 @@ RECENT_DAYS: Final = 7  # that make the band: a jump, as to a better model, is f
 DAY_TO_DAY: Final = 0.05  # of the share: how much quiet days differ beyond chance
 
 
-def judge_young(
+def judge_short_history(
     history: Days, dt: str, today: "dict[Name, Number]", *, limit: float, leave_out: Collection[str] = ()
 ) -> list[Deviation]:
     """The shares of a day beside the band of their short past, worst first; nothing once the past is long.

@@ -96,7 +96,7 @@ def _explained(request: dg.RunRequest, sights: Mapping[str, Sight]) -> dg.RunReq
 
 def _observation(instance: dg.DagsterInstance, experiment: str, sight: Sight) -> list[dg.AssetObservation]:
     """One observation of `<experiment>/config` when it is not what it was when last observed."""
-    key, recipe = keys.asset_key(experiment, keys.CONFIG), dict(sight.facts.recipe)
+    key, recipe = keys.asset_key(experiment, c.CONFIG), dict(sight.facts.recipe)
     version = fingerprint({_RECIPE: recipe})
     before = _last(instance, key)
     if before is not None and (before.tags or {}).get(_VERSION) == version:

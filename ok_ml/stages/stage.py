@@ -202,7 +202,7 @@ class Made:
     shown: Mapping[str, Shown] = field(default_factory=dict)
 
 
-class Workshop(Protocol):
+class StepContext(Protocol):
     """What a step works with. Tools are there where `Step.needs` names them."""
 
     @property
@@ -240,21 +240,21 @@ class Step(Generic[P]):
     Attributes
     ----------
     make
-        (pipeline, workshop) -> what was made of each stage, by name.
+        (pipeline, context) -> what was made of each stage, by name.
     pool
         Name of the pool that bounds how many such steps run at once.
     """
 
     name: str
     stages: tuple[Stage[P], ...]
-    make: Callable[[P, Workshop], Mapping[str, Made]]
+    make: Callable[[P, StepContext], Mapping[str, Made]]
     needs: frozenset[Tool] = frozenset()
     pool: str | None = None
 
 
-def single(stage: Stage[P], make: Callable[[P, Workshop], Made], **more: Any) -> Step[P]:
+def single(stage: Stage[P], make: Callable[[P, StepContext], Made], **more: Any) -> Step[P]:
     """A step that makes one stage."""
-    return Step(stage.name, (stage,), lambda pipeline, workshop: {stage.name: make(pipeline, workshop)}, **more)
+    return Step(stage.name, (stage,), lambda pipeline, context: {stage.name: make(pipeline, context)}, **more)
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,10 @@ class PipelineType(Generic[P]):
 
     def stage(self, table: str) -> Stage[P]:
         """The stage of a table. Raises KeyError if the type has none."""
-        return next((stage for stage in self.stages if stage.name == table), None) or _unknown(self.name, table)
+        for stage in self.stages:
+            if stage.name == table:
+                return stage
+        raise KeyError(f"pipeline type {self.name} has no stage {table!r}")
 
     def tables(self, *phases: Phase) -> tuple[str, ...]:
         """Names of the stages of some phases, or of all, in order."""
@@ -300,7 +303,3 @@ def names(stages: Iterable[Stage[Any]]) -> tuple[str, ...]:
 def in_words(tables: Iterable[str]) -> str:
     """Tables as a person names them: ``training set, model``."""
     return ", ".join(table.replace("_", " ") for table in tables)
-
-
-def _unknown(kind: str, table: str) -> Any:
-    raise KeyError(f"pipeline type {kind} has no stage {table!r}")

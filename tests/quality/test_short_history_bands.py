@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ok_ml.quality.series import Name, Number
-from ok_ml.quality.short_history_bands import DAY_TO_DAY, judge_young
+from ok_ml.quality.short_history_bands import DAY_TO_DAY, judge_short_history
 
 NAME = Name("hit_rate@10")
 
@@ -22,7 +22,7 @@ def days(values, n=10_000):
 def judge(values, last, *, n=10_000, limit=4.0, leave_out=()):
     history = days(values, n)
     today = {NAME: Number(NAME, last, n)}
-    return judge_young(history, day(len(values)), today, limit=limit, leave_out=leave_out)
+    return judge_short_history(history, day(len(values)), today, limit=limit, leave_out=leave_out)
 
 
 def test_three_equal_days_by_hand():

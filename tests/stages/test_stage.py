@@ -28,9 +28,9 @@ from ok_ml.stages.stage import (
     Read,
     Stage,
     Starts,
+    StepContext,
     Table,
     Text,
-    Workshop,
     in_words,
     single,
 )
@@ -77,21 +77,21 @@ def values(toy: Toy, scope: str, table: str, dts: list[str]) -> int:
     return sum(toy.lake.read(scope, table, dts)["value"].to_pylist())
 
 
-def numbers(toy: Toy, workshop: Workshop) -> Made:
-    for dt in workshop.days:
+def numbers(toy: Toy, context: StepContext) -> Made:
+    for dt in context.days:
         commit(toy, toy.name, "numbers", dt, 10 * values(toy, "toy", c.EVENTS, [dt]))
-    return Made([toy.lake.manifest(toy.name, "numbers", dt) for dt in workshop.days])
+    return Made([toy.lake.manifest(toy.name, "numbers", dt) for dt in context.days])
 
 
-def total(toy: Toy, workshop: Workshop) -> Made:
-    workshop.say("adding")
+def total(toy: Toy, context: StepContext) -> Made:
+    context.say("adding")
     commit(toy, toy.name, "sum", WHOLE, values(toy, toy.name, "numbers", toy.committed()))
     return Made(
-        [toy.lake.manifest(toy.name, "sum")], {"reason": workshop.reason, "rows": Table([{"a": 1}]), "left out": None}
+        [toy.lake.manifest(toy.name, "sum")], {"reason": context.reason, "rows": Table([{"a": 1}]), "left out": None}
     )
 
 
-def report(toy: Toy, _workshop: Workshop) -> Made:
+def report(toy: Toy, _context: StepContext) -> Made:
     commit(toy, toy.name, "report", DAYS[-1], values(toy, toy.name, "sum", [WHOLE]))
     return Made(
         [toy.lake.manifest(toy.name, "report", DAYS[-1])], {"page": Page("http://localhost"), "text": Text("*so*")}

@@ -1,20 +1,17 @@
 """What makes the stages: read, call one pure function, commit, and say what came out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
-from ok_ml.stages.stage import Made, Page, Plot, Shown, Table, Text, Workshop
+from ok_ml.stages.stage import Made, Page, Plot, Shown, StepContext, Table, Text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Settings: TypeAlias = Callable[[P], Sequence[BaseModel]]
 _WORST_SHOWN = 15
 
 
@@ -26,11 +23,11 @@ def plots(pictures: "Mapping[str, Path]") -> dict[str, Shown]:
 # -- daily ---------------------------------------------------------------------------------------------------------
 
 
-def features(pipeline: P, workshop: Workshop) -> dict[str, Made]:
+def features(pipeline: P, context: StepContext) -> dict[str, Made]:
     """All feature tables in one Spark pass."""
     from ok_ml.pipelines.source_recommendation.featuring import build_features, describe_features
 
-    manifests = build_features(pipeline, workshop.session(), workshop.days, progress=workshop.say)
+    manifests = build_features(pipeline, context.session(), context.days, progress=context.say)
     described = {table: describe_features(pipeline, table) for table in manifests}
     return {
         table: Made(made, {"features": Table(described[table]) if described[table] else None})
@@ -38,13 +35,13 @@ def features(pipeline: P, workshop: Workshop) -> dict[str, Made]:
     }
 
 
-def feature_statistics(pipeline: P, workshop: Workshop) -> Made:
+def feature_statistics(pipeline: P, context: StepContext) -> Made:
     """Statistics of every feature, with the drift of the newest day."""
     from ok_ml.pipelines.feature_pictures import plot_features
     from ok_ml.pipelines.judging_data import page_of
     from ok_ml.pipelines.watching import build_statistics, drift_rows, plot_drift
 
-    manifests, newest = build_statistics(pipeline, workshop.days), workshop.days[-1]
+    manifests, newest = build_statistics(pipeline, context.days), context.days[-1]
     drift, picture, page = (
         drift_rows(pipeline, newest),
         plot_drift(pipeline, newest),
@@ -59,28 +56,28 @@ def feature_statistics(pipeline: P, workshop: Workshop) -> Made:
     return Made(manifests, shown)
 
 
-def online_metrics(pipeline: P, workshop: Workshop) -> Made:
+def online_metrics(pipeline: P, context: StepContext) -> Made:
     """What was served against what people did."""
     from ok_ml.pipelines.online import build_online_metrics
     from ok_ml.pipelines.series_plots import plot_online
 
-    manifests = build_online_metrics(pipeline, workshop.days, progress=workshop.say)
+    manifests = build_online_metrics(pipeline, context.days, progress=context.say)
     return Made(manifests, plots(plot_online(pipeline)))
 
 
 # -- training ------------------------------------------------------------------------------------------------------
 
 
-def embeddings(pipeline: P, workshop: Workshop) -> Made:
+def embeddings(pipeline: P, context: StepContext) -> Made:
     """The fits of every cut. What a promotion asks for in the end is asked for here, before the work."""
     from ok_ml.pipelines.promoting import require_promotable
     from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 
     require_promotable(pipeline.project)
-    return Made([fit_cuts(pipeline.pinned(), workshop.session, progress=workshop.say)])
+    return Made([fit_cuts(pipeline.pinned(), context.session, progress=context.say)])
 
 
-def embedding_statistics(pipeline: P, _workshop: Workshop) -> Made:
+def embedding_statistics(pipeline: P, _context: StepContext) -> Made:
     """Numbers of the newest serving fit."""
     from ok_ml.pipelines.model_plots import plot_embeddings
     from ok_ml.pipelines.source_recommendation.embedding_watch import build_embedding_statistics
@@ -88,35 +85,35 @@ def embedding_statistics(pipeline: P, _workshop: Workshop) -> Made:
     return Made([build_embedding_statistics(pipeline)], plots(plot_embeddings(pipeline)))
 
 
-def training_set(pipeline: P, workshop: Workshop) -> Made:
+def training_set(pipeline: P, context: StepContext) -> Made:
     """Labelled rows."""
     from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 
-    return Made([assemble_training_set(pipeline.pinned(), progress=workshop.say)])
+    return Made([assemble_training_set(pipeline.pinned(), progress=context.say)])
 
 
-def model(pipeline: P, workshop: Workshop) -> Made:
+def model(pipeline: P, context: StepContext) -> Made:
     """The ranker, logged and registered."""
     from ok_ml.pipelines.source_recommendation.training import train_model
     from ok_ml.pipelines.tracking import log_model
 
-    with workshop.tracked() as tracked:
+    with context.tracked() as tracked:
         manifest, trained = train_model(
             pipeline.pinned(),
             partial(log_model, tracked, pipeline),
-            dagster_run_id=workshop.run_id,
-            progress=workshop.say,
+            dagster_run_id=context.run_id,
+            progress=context.say,
         )
-    return Made([manifest], {"reason": workshop.reason, **plots(trained.plots)})
+    return Made([manifest], {"reason": context.reason, **plots(trained.plots)})
 
 
-def evaluation(pipeline: P, workshop: Workshop) -> Made:
+def evaluation(pipeline: P, context: StepContext) -> Made:
     """The model beside its baselines."""
     from ok_ml.pipelines.source_recommendation.evaluating import evaluate_model
     from ok_ml.pipelines.tracking import log_evaluation
 
-    with workshop.tracked() as tracked:
-        manifest, evaluated = evaluate_model(pipeline.pinned(), progress=workshop.say)
+    with context.tracked() as tracked:
+        manifest, evaluated = evaluate_model(pipeline.pinned(), progress=context.say)
         log_evaluation(tracked, evaluated)
     shown: dict[str, Shown] = {
         "comparison": Table(evaluated.shown("score")),
@@ -128,15 +125,15 @@ def evaluation(pipeline: P, workshop: Workshop) -> Made:
     return Made([manifest], {**shown, **headline, **plots(evaluated.plots)})
 
 
-def champion(pipeline: P, workshop: Workshop) -> Made:
+def champion(pipeline: P, context: StepContext) -> Made:
     """The decision about the newest model."""
     from ok_ml.pipelines.promoting import promote
     from ok_ml.pipelines.tracking import log_simple_list
 
-    with workshop.tracked() as tracked:
+    with context.tracked() as tracked:
         register = partial(log_simple_list, tracked, pipeline)
-        manifest = promote(pipeline.pinned(), workshop.registry(), register, dagster_run_id=workshop.run_id)
-    return Made([manifest], {"reason": workshop.reason, "decision": _decision(manifest)})
+        manifest = promote(pipeline.pinned(), context.registry(), register, dagster_run_id=context.run_id)
+    return Made([manifest], {"reason": context.reason, "decision": _decision(manifest)})
 
 
 def _decision(manifest: Manifest) -> Text:
@@ -146,48 +143,48 @@ def _decision(manifest: Manifest) -> Text:
 # -- serving -------------------------------------------------------------------------------------------------------
 
 
-def predictions(pipeline: P, workshop: Workshop) -> Made:
+def predictions(pipeline: P, context: StepContext) -> Made:
     """The newest day's lists, once its features are judged against the present champion."""
     from ok_ml.pipelines.source_recommendation.predicting import plot_scores, predict
 
     pinned = pipeline.pinned()
-    _settle(pinned, workshop)
-    manifest = predict(pinned, workshop.session(), progress=workshop.say)
+    _settle(pinned, context)
+    manifest = predict(pinned, context.session(), progress=context.say)
     return Made([manifest], {"scores": Plot(plot_scores(pipeline, manifest.partition))})
 
 
-def _settle(pipeline: P, workshop: Workshop) -> None:
+def _settle(pipeline: P, context: StepContext) -> None:
     """Judge the day's features again where a new champion brought a new reference, and say so on their asset."""
     from ok_ml.pipelines.watching import settle_verdict
 
     verdict = settle_verdict(pipeline)
     if verdict is not None:
-        workshop.say(f"features judged against the present champion: {verdict.headline}")
+        context.say(f"features judged against the present champion: {verdict.headline}")
         rows = pipeline.lake.manifest(pipeline.name, c.FEATURE_STATISTICS, verdict.dt).rows
-        workshop.observe(c.FEATURE_STATISTICS, verdict.dt, {"dagster/row_count": rows})
+        context.observe(c.FEATURE_STATISTICS, verdict.dt, {"dagster/row_count": rows})
 
 
-def prediction_statistics(pipeline: P, workshop: Workshop) -> Made:
+def prediction_statistics(pipeline: P, context: StepContext) -> Made:
     """Numbers of the newest lists."""
     from ok_ml.pipelines.model_plots import plot_predictions
     from ok_ml.pipelines.prediction_watch import build_prediction_statistics
 
-    manifest = build_prediction_statistics(pipeline, progress=workshop.say)
+    manifest = build_prediction_statistics(pipeline, progress=context.say)
     return Made([manifest], plots(plot_predictions(pipeline)))
 
 
-def publication(pipeline: P, workshop: Workshop) -> Made:
+def publication(pipeline: P, context: StepContext) -> Made:
     """The newest lists in the topic."""
     from ok_ml.pipelines.publishing import publish
 
-    return Made([publish(pipeline, progress=workshop.say)])
+    return Made([publish(pipeline, progress=context.say)])
 
 
-def live_predictions(pipeline: P, workshop: Workshop) -> Made:
+def live_predictions(pipeline: P, context: StepContext) -> Made:
     """The publication in the storage; one that was overtaken is published again first."""
     from ok_ml.pipelines.publishing import publish_overtaken, wait_live
 
-    again = publish_overtaken(pipeline, progress=workshop.say)
+    again = publish_overtaken(pipeline, progress=context.say)
     if again is not None:
-        workshop.observe(c.PUBLICATION, None, {"dagster/row_count": again.rows, **again.details})
+        context.observe(c.PUBLICATION, None, {"dagster/row_count": again.rows, **again.details})
     return Made([wait_live(pipeline)])
