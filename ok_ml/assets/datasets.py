@@ -64,11 +64,11 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
         retry_policy=RETRIES,
     )
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.pipelines.repairing import deliver_again
-        from ok_ml.world.raw_log import changed_since, ensure_days
-
         days = days_of(context)
         with bench.step(context):
+            from ok_ml.pipelines.repairing import deliver_again
+            from ok_ml.world.raw_log import changed_since, ensure_days
+
             if is_asked_for(context):
                 deliver_again(bench.project, dataset, days, progress(context))
             manifests = ensure_days(dataset, bench.lake, days, progress=progress(context))
@@ -107,9 +107,9 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
         retry_policy=RETRIES,
     )
     def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.datasets.ingest import ingest_events
-
         with bench.step(context):
+            from ok_ml.datasets.ingest import ingest_events
+
             ingest_events(dataset, bench.lake, days_of(context), root=bench.project.root, progress=progress(context))
             manifests = [bench.lake.manifest(dataset.dataset, c.EVENTS, dt) for dt in days_of(context)]
         rejected = sum(sum(m.details.get("rejected", {}).values()) for m in manifests)
@@ -130,9 +130,9 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
         retry_policy=RETRIES,
     )
     def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.datasets.snapshots import build_snapshots
-
         with bench.step(context):
+            from ok_ml.datasets.snapshots import build_snapshots
+
             build_snapshots(dataset, bench.lake, days_of(context), root=bench.project.root)
             for spec in specs:
                 table = spec.key.path[-1]

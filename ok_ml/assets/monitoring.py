@@ -39,9 +39,9 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
         retry_policy=RETRIES,
     )
     def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.pipelines.event_series import build_event_statistics
-
         with bench.step(context):
+            from ok_ml.pipelines.event_series import build_event_statistics
+
             manifests = build_event_statistics(dataset, bench.lake, days_of(context), progress=progress(context))
             shown = _worst(bench, dataset, days_of(context)[-1])
         yield committed(context, spec.key, manifests, **shown)

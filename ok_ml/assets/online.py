@@ -41,10 +41,10 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
         retry_policy=RETRIES,
     )
     def product_metrics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from ok_ml.pipelines.product import build_product_metrics
-        from ok_ml.pipelines.series_plots import plot_product
-
         with bench.step(context):
+            from ok_ml.pipelines.product import build_product_metrics
+            from ok_ml.pipelines.series_plots import plot_product
+
             manifests = build_product_metrics(dataset, bench.lake, days_of(context))
             pictures = plot_product(bench.project, bench.lake, scope)
         plots = {name: plot_metadata(bench.project, path) for name, path in pictures.items()}

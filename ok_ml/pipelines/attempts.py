@@ -212,9 +212,8 @@ def judge_attempt(
 
 
 def _judged(attempt: SourceRecommendation, baseline: Baseline, say: Say) -> list[dict[str, Any]]:
-    from ok_ml.pipelines.source_recommendation.evaluating import question
+    from ok_ml.pipelines.source_recommendation.evaluating import question, report_of
     from ok_ml.pipelines.source_recommendation.fitting import plain_popularity
-    from ok_ml.quality.evaluation import evaluate
     from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE, popularity_lists
 
     users, relevance, segments = question(attempt)
@@ -230,18 +229,8 @@ def _judged(attempt: SourceRecommendation, baseline: Baseline, say: Say) -> list
     lists = {TWO_STAGE: _newest(attempt, users, cut), baseline.name: baseline.lists(users)}
     popular = plain_popularity(attempt, plan.eval_cut)
     lists[POPULARITY] = popularity_lists(cut, attempt.dataset.parts, users, max(stage.k), popular)
-    sources = attempt.lake.manifest(attempt.dataset_scope, c.SOURCES, plan.eval_cut).rows
-    report = evaluate(
-        lists,
-        relevance,
-        segments,
-        stage.k,
-        seed=attempt.config.seed,
-        bootstrap=stage.bootstrap,
-        catalogue_size=sources,
-        pairs=[(TWO_STAGE, baseline.name), (TWO_STAGE, POPULARITY)],
-    )
-    return report.rows()
+    pairs = [(TWO_STAGE, baseline.name), (TWO_STAGE, POPULARITY)]
+    return report_of(attempt, lists, relevance, segments, pairs).rows()
 
 
 # -- reuse -----------------------------------------------------------------------------------------------------------

@@ -96,10 +96,22 @@ def _report(
     *,
     progress: Callable[[str], None],
 ) -> "EvaluationReport":
-    from ok_ml.quality.evaluation import evaluate
 
     progress(f"{len(users):,} users with something new to find on {_days(pipeline)}")
     lists = ranked_lists(pipeline, users, progress=progress)
+    return report_of(pipeline, lists, relevance, segments, _pairs(lists))
+
+
+def report_of(
+    pipeline: SourceRecommendation,
+    lists: "dict[str, NDArray[np.int64]]",
+    relevance: "Relevance",
+    segments: list[str | None],
+    pairs: list[tuple[str, str]],
+) -> "EvaluationReport":
+    """Lists of several models judged on the evaluation days; `pairs` of them are compared."""
+    from ok_ml.quality.evaluation import evaluate
+
     stage = pipeline.config.stages.evaluation
     sources = pipeline.lake.manifest(pipeline.dataset_scope, c.SOURCES, pipeline.calendar().eval_cut).rows
     return evaluate(
@@ -110,7 +122,7 @@ def _report(
         seed=pipeline.config.seed,
         bootstrap=stage.bootstrap,
         catalogue_size=sources,
-        pairs=_pairs(lists),
+        pairs=pairs,
     )
 
 
