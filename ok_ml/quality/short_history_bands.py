@@ -13,7 +13,7 @@ against the week before these::
 
     score = ((x + x_1) / 2 - mean) / sqrt((1/n + 1/n_1) / 4 + 1/N + s^2 (1/2 + 1/k))
 
-The larger of the two scores counts; both have the same distribution where nothing has changed.
+It counts where it is beyond the limit and the larger of the two; both have the same distribution where nothing has changed.
 """
 
 import math
@@ -70,8 +70,11 @@ def _judge(history: Days, dt: str, one: Number, limit: float, leave_out: Collect
         return None
     assert one.value is not None  # noqa: S101  a share has a value
     days = [(one.value, one.n), *reversed(values)]
-    bands = [_mean_band(days[:count], days[count:], limit) for count in (1, 2) if len(days) - count >= LEAST_DAYS]
-    return max(bands, key=lambda band: abs(band.score))
+    alone = _mean_band(days[:1], days[1:], limit)
+    if len(days) - 2 < LEAST_DAYS:
+        return alone
+    both = _mean_band(days[:2], days[2:], limit)
+    return both if _beyond(both, limit) and abs(both.score) > abs(alone.score) else alone
 
 
 def _mean_band(judged: list[tuple[float, int]], before: list[tuple[float, int]], limit: float) -> Band:
