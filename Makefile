@@ -24,7 +24,7 @@ export LASTFM_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup run ui incident test test-full check bench bench-ingest bench-alarms screenshots dashboard lock clean distclean
+.PHONY: help setup run ui incident test test-full check bench bench-ingest bench-alarms calibrate screenshots dashboard lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -69,6 +69,9 @@ bench-ingest: $(STAMP)  ## Measure how fast a raw log comes in, beside polars an
 
 bench-alarms: $(STAMP)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about 40 minutes)
 	@exec $(BIN)/python -m bench alarms
+
+calibrate: $(STAMP)  ## Find the limit of an experiment's bands for a rate of false alarms (EXPERIMENT, ARGS)
+	@exec $(BIN)/python -m bench.calibration $(EXPERIMENT) $(ARGS)
 
 screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots

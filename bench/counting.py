@@ -37,9 +37,9 @@ def ours(path: Path, reference: Path) -> None:
     """Statistics on frozen bins, and drift against the reference."""
     import pyarrow.parquet as pq
 
-    from ok_ml.quality.bins import FrozenBins
-    from ok_ml.quality.drift import drift_table
-    from ok_ml.quality.statistics import feature_statistics
+    from ok_ml.quality.judges.drift import drift_table
+    from ok_ml.quality.statistics.bins import FrozenBins
+    from ok_ml.quality.statistics.statistics_table import feature_statistics
 
     then = pq.read_table(reference)
     bins = FrozenBins.from_statistics(then)
@@ -125,7 +125,7 @@ def main() -> int:
 
 def _warm() -> None:
     """Load the machine code of the compiled loops, as a process that has counted before has it."""
-    from ok_ml.quality.sketch import COMPILED_FROM, merge, sketch
+    from ok_ml.quality.statistics.sketch import COMPILED_FROM, merge, sketch
 
     values = np.linspace(0.0, 1.0, 2 * COMPILED_FROM, dtype=np.float32)
     merge(sketch(values), sketch(values))

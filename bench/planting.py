@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from bench.calibration.cheap_lists import LightModel
+from bench.calibration.quiet_worlds import QuietWorld, Watched
 from ok_ml import columns as c
 from ok_ml.config.models import Incident
 from ok_ml.errors import EmptyPartition
-from ok_ml.pipelines.light_lists import LightModel
-from ok_ml.pipelines.quiet_worlds import QuietWorld, Watched
-from ok_ml.pipelines.series_watch import judged_numbers
-from ok_ml.quality.bands import Deviation, judge_day
-from ok_ml.quality.series import Name, Number
+from ok_ml.monitoring.series.series_watch import judged_numbers
+from ok_ml.quality.bands.daily_bands import Deviation, judge_day
+from ok_ml.quality.statistics.number_series import Name, Number
 
 if TYPE_CHECKING:
-    from ok_ml.quality.prediction_statistics import PartLists
+    from ok_ml.quality.statistics.prediction_statistics import PartLists
 
 INGEST: Final = "ingest"  # refuses a day without a usable row: that is how it is noticed
 _HISTORY: Final = 42  # days before the one that is hit

@@ -205,7 +205,7 @@ class Deployment:
         """Day -> a number of the online metrics, for everybody; days without it are left out."""
         from ok_ml import columns as c
         from ok_ml.lake import Lake
-        from ok_ml.quality.series import Name, read_days
+        from ok_ml.quality.statistics.number_series import Name, read_days
 
         lake = Lake(self.project().lake_root)
         days = read_days(lake, EXPERIMENT, c.ONLINE_METRICS, lake.partitions(EXPERIMENT, c.ONLINE_METRICS))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from drills.chronicle import Entry, RunSeen, spans
-from ok_ml.quality import style as s
+from ok_ml.quality.plots import plot_style as s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.assets.datasets import dataset_assets
 from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.assets.online import product_metrics_asset
@@ -18,8 +17,9 @@ from ok_ml.checks.online import online_check, product_check
 from ok_ml.checks.series import event_check, experiment_series_check
 from ok_ml.checks.serving import model_check, prediction_checks
 from ok_ml.config.models import Project
-from ok_ml.dagster_io import Workbench
-from ok_ml.dagster_private import UnresolvedAssetJobDefinition
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import Workbench
+from ok_ml.graph.dagster_private import UnresolvedAssetJobDefinition
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource

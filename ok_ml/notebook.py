@@ -98,8 +98,8 @@ def open_experiment(
 ) -> OpenExperiment:
     """See `ok_ml.open`."""
     from ok_ml.config.loader import load_project
-    from ok_ml.pipelines.attempts import find_attempt
     from ok_ml.pipelines.registry import open_pipeline
+    from ok_ml.release.attempts import find_attempt
 
     pipeline = open_pipeline(load_project(root, size), experiment)
     return OpenExperiment(pipeline if attempt is None else find_attempt(pipeline, attempt))

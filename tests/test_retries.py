@@ -5,11 +5,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ok_ml import dagster_io
 from ok_ml.config.loader import load_project
-from ok_ml.dagster_io import RETRIES, failures
 from ok_ml.definitions import build_definitions
 from ok_ml.errors import DataError, ServiceUnavailable
+from ok_ml.graph import dagster_io
+from ok_ml.graph.dagster_io import RETRIES, failures
 from tests.small_project import make_project
 
 

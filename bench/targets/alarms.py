@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import orjson
 
+from bench.calibration import fitting_limits as k
+from bench.calibration.calibration_run import FIRST_SEED
+from bench.calibration.quiet_runs import Plan, live_worlds
 from bench.planting import FAULTS, Exam, Outcome
 from bench.rows import Row
 from bench.targets import Settings
-from ok_ml.pipelines import calibrating as k
-from ok_ml.pipelines.calibration_run import FIRST_SEED
-from ok_ml.pipelines.quiet_runs import Plan, live_worlds
 
 YEARS: Final = 20
 FIRST_EXAM_SEED: Final = 9001

@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
-from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, is_asked_for, progress
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
+from ok_ml.graph import keys
+from ok_ml.graph.conditions import day_seconds, freshness
+from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, is_asked_for, progress
 
 _DESCRIPTIONS = {
     c.EVENTS: "Impressions and reactions, one row each.\n\nMapped from the raw log; rows that break the contract are "
@@ -66,7 +66,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         days = days_of(context)
         with bench.step(context):
-            from ok_ml.pipelines.repairing import deliver_again
+            from ok_ml.monitoring.repairing import deliver_again
             from ok_ml.world.raw_log import changed_since, ensure_days
 
             if is_asked_for(context):

@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
-from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress, table_metadata
-from ok_ml.pipelines.event_series import CODE_VERSION
+from ok_ml.graph import keys
+from ok_ml.graph.conditions import day_seconds, freshness
+from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress, table_metadata
+from ok_ml.monitoring.series.event_series import CODE_VERSION
 
 _SHOWN = 15  # deviations in the asset's metadata
 
@@ -40,7 +40,7 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
     )
     def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
-            from ok_ml.pipelines.event_series import build_event_statistics
+            from ok_ml.monitoring.series.event_series import build_event_statistics
 
             manifests = build_event_statistics(dataset, bench.lake, days_of(context), progress=progress(context))
             shown = _worst(bench, dataset, days_of(context)[-1])
@@ -51,8 +51,8 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
 
 def _worst(bench: Workbench, dataset: DatasetConfig, dt: str) -> dict[str, Any]:
     """The worst deviations of a day as a table, and the worst one as a plot."""
-    from ok_ml.pipelines.event_series import event_watch, plot_deviation
-    from ok_ml.pipelines.series_watch import rows_of
+    from ok_ml.monitoring.series.event_series import event_watch, plot_deviation
+    from ok_ml.monitoring.series.series_watch import rows_of
 
     watch = event_watch(bench.project, dataset, bench.lake)
     found = watch.look(dt)

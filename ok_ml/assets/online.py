@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
-from ok_ml.conditions import day_seconds, freshness
 from ok_ml.config.models import DatasetConfig
-from ok_ml.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata
-from ok_ml.pipelines.product import CODE_VERSION
+from ok_ml.graph import keys
+from ok_ml.graph.conditions import day_seconds, freshness
+from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata
+from ok_ml.monitoring.series.product_metrics import CODE_VERSION
 
 _PRODUCT = (
     "What people did on each day, in numbers.\n\nReactions by kind and content, comments, friend requests, time spent, active "
@@ -42,8 +42,8 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
     )
     def product_metrics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
-            from ok_ml.pipelines.product import build_product_metrics
-            from ok_ml.pipelines.series_plots import plot_product
+            from ok_ml.monitoring.plots.series_plots import plot_product
+            from ok_ml.monitoring.series.product_metrics import build_product_metrics
 
             manifests = build_product_metrics(dataset, bench.lake, days_of(context))
             pictures = plot_product(bench.project, bench.lake, scope)

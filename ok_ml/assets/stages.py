@@ -8,9 +8,9 @@ from typing import Any, Final
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
-from ok_ml.conditions import TRAINING_GRACE_DAYS, condition_of, day_seconds, freshness
-from ok_ml.dagster_io import (
+from ok_ml.graph import keys
+from ok_ml.graph.conditions import TRAINING_GRACE_DAYS, condition_of, day_seconds, freshness
+from ok_ml.graph.dagster_io import (
     RETRIES,
     Workbench,
     committed,

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.checks.findings import result_of
 from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.graph import keys
 from ok_ml.lake import Lake
-from ok_ml.quality.day_rules import KINDS, UNIQUENESS
+from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
 
 
 def dataset_checks(project: Project, dataset: DatasetConfig) -> Iterator[dg.AssetChecksDefinition]:
@@ -55,7 +55,7 @@ def _declared(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinit
 
     @dg.multi_asset_check(name=keys.op_name(dataset.dataset, "declared_checks"), specs=specs)
     def declared(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        from ok_ml.pipelines.judging_data import judge_data
+        from ok_ml.monitoring.judges.data_judge import judge_data
 
         verdict = judge_data(project, dataset)
         context.log.info(verdict.headline)
@@ -71,7 +71,7 @@ def _uniqueness(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
 
     @dg.asset_check(asset=key, name=UNIQUENESS, blocking=True, description=KINDS[UNIQUENESS])
     def uniqueness() -> dg.AssetCheckResult:
-        from ok_ml.pipelines.judging_data import settled_verdict
+        from ok_ml.monitoring.judges.data_judge import settled_verdict
 
         lake = Lake(project.lake_root)
         verdict = settled_verdict(project, dataset, lake.latest(dataset.dataset, c.EVENTS))

@@ -3,12 +3,12 @@
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import Project
-from ok_ml.dagster_io import plot_metadata, table_metadata
-from ok_ml.pipelines.judging_data import page_of
-from ok_ml.quality.verdicts import SHOWN
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import plot_metadata, table_metadata
+from ok_ml.monitoring.judges.data_judge import page_of
+from ok_ml.quality.judges.verdicts import SHOWN
 from ok_ml.stages.pipeline import Pipeline
 
 
@@ -22,7 +22,7 @@ def feature_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinit
         description="Ranges, nulls, quantiles, keys, columns, and drift against the champion's reference.",
     )
     def feature_distributions(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from ok_ml.pipelines.watching import judge_features
+        from ok_ml.monitoring.judges.drift_watch import judge_features
 
         verdict = judge_features(pipeline)
         context.log.info(verdict.headline)
@@ -55,6 +55,6 @@ def feature_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinit
 
 def _way_out(pipeline: Pipeline, dt: str) -> str:
     """The commands that release the day, of the log first."""
-    from ok_ml.quality.blocked import of_features
+    from ok_ml.quality.judges.what_blocks import of_features
 
     return ", then ".join(one.judged.command for one in of_features(pipeline.project, pipeline.name, dt))

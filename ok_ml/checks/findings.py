@@ -4,12 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from ok_ml import keys
 from ok_ml.config.models import Project
-from ok_ml.dagster_io import plot_metadata, table_metadata
-from ok_ml.quality.acceptance import command_of
-from ok_ml.quality.rules import failures
-from ok_ml.quality.verdicts import SHOWN, Verdict
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import plot_metadata, table_metadata
+from ok_ml.quality.judges.acceptance import command_of
+from ok_ml.quality.judges.rules import failures
+from ok_ml.quality.judges.verdicts import SHOWN, Verdict
 
 
 def result_of(project: Project, verdict: Verdict, kind: str, key: dg.AssetKey) -> dg.AssetCheckResult:

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.models import DatasetConfig, Project
-from ok_ml.dagster_io import plot_metadata, table_metadata
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
-from ok_ml.quality.acceptance import command_of
+from ok_ml.quality.judges.acceptance import command_of
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ok_ml.pipelines.expecting import Expectation
+    from ok_ml.monitoring.judges.expected_values import Expectation
 
 PRODUCT_QUALITY = "product_quality"
 
@@ -31,9 +31,9 @@ def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefiniti
     )
     def online_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of
-        from ok_ml.pipelines.expecting import Watch, judge_newest
-        from ok_ml.pipelines.series_plots import online_picture
-        from ok_ml.quality.online import headline, others
+        from ok_ml.monitoring.judges.expected_values import Watch, judge_newest
+        from ok_ml.monitoring.plots.series_plots import online_picture
+        from ok_ml.quality.ranking.online_ranking import headline, others
 
         first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
         watches = [Watch(headline, first, short_history=True), Watch(others, limit_of(project, pipeline.name))]
@@ -57,9 +57,9 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
     )
     def product_quality() -> dg.AssetCheckResult:
         from ok_ml.config.calibration import Limit, limit_of_dataset
-        from ok_ml.pipelines.expecting import Watch, judge_newest
-        from ok_ml.pipelines.series_plots import product_picture
-        from ok_ml.quality.product import headline, others
+        from ok_ml.monitoring.judges.expected_values import Watch, judge_newest
+        from ok_ml.monitoring.plots.series_plots import product_picture
+        from ok_ml.quality.statistics.product_statistics import headline, others
         from ok_ml.stages.blocked_days import blocked_log
 
         lake = Lake(project.lake_root)

@@ -6,13 +6,13 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.checks.findings import nothing_judged, way_out_first
 from ok_ml.config.models import DatasetConfig, Project
-from ok_ml.dagster_io import failures, plot_metadata, table_metadata
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import failures, plot_metadata, table_metadata
 from ok_ml.lake import Lake
-from ok_ml.pipelines.series_watch import SeriesVerdict, SeriesWatch
-from ok_ml.quality.acceptance import command_of
+from ok_ml.monitoring.series.series_watch import SeriesVerdict, SeriesWatch
+from ok_ml.quality.judges.acceptance import command_of
 from ok_ml.stages.pipeline import Pipeline
 
 NAME = "bands"
@@ -32,7 +32,7 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
         "ok-ml accept DATASET DAY --reason TEXT.",
     )
     def bands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from ok_ml.pipelines.event_series import event_watch, settle_events
+        from ok_ml.monitoring.series.event_series import event_watch, settle_events
 
         lake = Lake(project.lake_root)
         with failures():
@@ -121,13 +121,13 @@ def _result(
 
 
 def _rows(verdict: SeriesVerdict) -> list[dict[str, Any]]:
-    from ok_ml.pipelines.series_watch import rows_of
+    from ok_ml.monitoring.series.series_watch import rows_of
 
     return rows_of(verdict.deviations[:_SHOWN])
 
 
 def _picture(project: Project, watch: SeriesWatch, verdict: SeriesVerdict) -> dict[str, Any]:
-    from ok_ml.pipelines.event_series import plot_deviation
+    from ok_ml.monitoring.series.event_series import plot_deviation
 
     path = plot_deviation(project, watch.lake, watch, verdict.deviations[0], verdict.dt)
     return {} if path is None else {"plot": plot_metadata(project, path)}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
-from ok_ml.dagster_io import plot_metadata, table_metadata
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import plot_metadata, table_metadata
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
 if TYPE_CHECKING:
-    from ok_ml.pipelines.prediction_watch import BrokenRule
+    from ok_ml.monitoring.series.prediction_watch import BrokenRule
 
 
 def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
@@ -24,7 +24,7 @@ def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
         description="The newest model beats popularity by the gate's floor.",
     )
     def better_than_popularity() -> dg.AssetCheckResult:
-        from ok_ml.pipelines.refused_models import accepted_model
+        from ok_ml.release.refused_models import accepted_model
         from ok_ml.stages.evaluation import metric_of
 
         gate = pipeline.config.gate
@@ -58,7 +58,7 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
         description="Every user has a full list without sources that they are subscribed to.",
     )
     def lists() -> dg.AssetCheckResult:
-        from ok_ml.pipelines.judging_lists import LISTS, in_words, judge_lists
+        from ok_ml.monitoring.judges.list_judge import LISTS, in_words, judge_lists
         from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
 
         found = judge_predictions(pipeline)
@@ -76,7 +76,7 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
         description="Table, topic and storage hold the same number of predictions.",
     )
     def parity() -> dg.AssetCheckResult:
-        from ok_ml.pipelines.publishing import judge_parity
+        from ok_ml.release.publishing import judge_parity
 
         found = judge_parity(pipeline)
         return dg.AssetCheckResult(
@@ -96,9 +96,9 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
         description="The lists keep the limits that checks.predictions declares.",
     )
     def declared_limits() -> dg.AssetCheckResult:
-        from ok_ml.pipelines.judging_lists import LIMITS, in_words, judge_lists
-        from ok_ml.pipelines.model_plots import plot_predictions
-        from ok_ml.pipelines.prediction_watch import judge_statistics
+        from ok_ml.monitoring.judges.list_judge import LIMITS, in_words, judge_lists
+        from ok_ml.monitoring.plots.model_plots import plot_predictions
+        from ok_ml.monitoring.series.prediction_watch import judge_statistics
 
         found = judge_statistics(pipeline)
         metadata: dict[str, Any] = {

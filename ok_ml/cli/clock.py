@@ -20,8 +20,8 @@ from ok_ml.delivery.storage import open_store
 from ok_ml.errors import OkMlError, UsageError
 from ok_ml.lake import Lake
 from ok_ml.metric_files import Exporter
+from ok_ml.monitoring.series.shown_lists import experiment_of, served_lists
 from ok_ml.partitions import end_seconds
-from ok_ml.pipelines.served_lists import experiment_of, served_lists
 from ok_ml.world.clock import run_clock
 from ok_ml.world.network import World
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from ok_ml import errors, keys
+from ok_ml import errors
 from ok_ml.cli.orphans import close_mlflow, own_process, settle_killed
 from ok_ml.cli.run_report import Reporter
 from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, OkMlError, PermanentError
+from ok_ml.graph import keys
 from ok_ml.partitions import partitions_to_add
 
 if TYPE_CHECKING:

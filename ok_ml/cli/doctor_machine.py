@@ -11,8 +11,8 @@ from typing import Final
 
 from ok_ml.cli.machine import Finding, Machine, normalised
 from ok_ml.current_user import has_entry, name_of_user
-from ok_ml.governance.lineage import git_trouble
 from ok_ml.java import LEAST_JAVA, java_version
+from ok_ml.release.lineage import git_trouble
 
 LEAST_PYTHON: Final = (3, 11)
 GIB: Final = 1024**3

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph
 from ok_ml.cli.instance import instance_home
 from ok_ml.cli.orphans import own_process
 from ok_ml.config.models import Project
+from ok_ml.graph import keys
 from ok_ml.lake import Lake
-from ok_ml.quality.acceptance import Judged
+from ok_ml.quality.judges.acceptance import Judged
 
 
 def judge_again(project: Project, verdicts: Iterable[Judged]) -> list[str]:

@@ -32,7 +32,7 @@ def require_tools(project: Project, say: Callable[[str], None]) -> None:
     """
     from ok_ml.delivery.broker import require_broker_startable
     from ok_ml.java import find_java
-    from ok_ml.pipelines.promoting import require_promotable
+    from ok_ml.release.promoting import require_promotable
 
     note = require_promotable(project)
     if note:

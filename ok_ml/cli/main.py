@@ -34,7 +34,6 @@ COMMANDS: Final = {
     "features": "ok_ml.cli.commands.features:features",
     "accept": "ok_ml.cli.commands.accept:accept",
     "repair": "ok_ml.cli.commands.repair:repair",
-    "calibrate": "ok_ml.cli.commands.calibrate:calibrate",
     "doctor": "ok_ml.cli.commands.doctor:doctor",
     "clean": "ok_ml.cli.commands.clean:clean",
 }

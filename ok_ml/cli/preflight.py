@@ -43,7 +43,7 @@ def settle_orphans(instance: "dg.DagsterInstance") -> list[str]:
     """
     import dagster as dg
 
-    from ok_ml.dagster_private import GRPC_INFO_TAG
+    from ok_ml.graph.dagster_private import GRPC_INFO_TAG
 
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     found = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)) if GRPC_INFO_TAG in run.tags]

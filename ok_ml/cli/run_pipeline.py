@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure, run_work
 from ok_ml.cli.machine_ready import require_tools
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.cli.work_locks import alone_with, one_at_a_time
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.errors import DataError, GateRefused
+from ok_ml.graph import keys
 from ok_ml.lake import WHOLE
 from ok_ml.memory import MemoryWatch
 from ok_ml.pipelines.registry import open_pipeline
@@ -90,7 +90,7 @@ class PipelineRun:
 
     def _tell_guard(self) -> None:
         """What the past shows, what the checks may do from the next day on, and where their limit comes from."""
-        from ok_ml.pipelines.own_past import guard_line, past_findings
+        from ok_ml.monitoring.judges.own_past import guard_line, past_findings
 
         dataset, lake = self.pipeline.dataset, self.pipeline.lake
         self.summary.guard = guard_line(self.project, dataset, lake)
@@ -137,7 +137,7 @@ class PipelineRun:
 
     def _product(self) -> Iterator[Work]:
         """What people did on days that were ingested before somebody counted it."""
-        from ok_ml.pipelines.product import is_current
+        from ok_ml.monitoring.series.product_metrics import is_current
 
         dataset, days = self.pipeline.dataset, self.pipeline.committed()
         todo = [dt for dt in days if not is_current(dataset, self.pipeline.lake, dt)]
@@ -146,7 +146,7 @@ class PipelineRun:
 
     def _online(self) -> Iterator[Work]:
         """Days on which a generation of this experiment was served; without one there is nothing to join."""
-        from ok_ml.pipelines.online import is_current, served_days
+        from ok_ml.monitoring.series.online_metrics import is_current, served_days
 
         served = served_days(self.pipeline)
         todo = [dt for dt in served if self.force or not is_current(self.pipeline, dt)]
@@ -166,7 +166,7 @@ class PipelineRun:
 
     def _watch(self) -> Iterator[Work]:
         """Judge the newest day against the present champion before anything learns from it."""
-        from ok_ml.pipelines.watching import is_judged, require_verdict
+        from ok_ml.monitoring.judges.drift_watch import is_judged, require_verdict
 
         latest = self.pipeline.newest()
         if self.pipeline.lake.find(self.experiment, c.CHAMPION) is None:
@@ -207,12 +207,12 @@ class PipelineRun:
 
     def _is_watched(self, dt: str, latest: str) -> bool:
         """Statistics are current; of the newest day also the verdict, which predictions ask for."""
-        from ok_ml.pipelines.watching import is_judged
+        from ok_ml.monitoring.judges.drift_watch import is_judged
 
         return is_judged(self.pipeline, dt) if dt == latest else self._current(c.FEATURE_STATISTICS, dt)
 
     def _is_live(self) -> bool:
-        from ok_ml.pipelines.publishing import live_generation
+        from ok_ml.release.publishing import live_generation
 
         found = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
         return found is not None and bool(live_generation(self.pipeline) == found.details.get("generation"))
@@ -261,9 +261,9 @@ class PipelineRun:
             yield ready
 
     def _finish(self, seconds: float) -> None:
-        from ok_ml.pipelines.data_metrics import write_data_metrics
-        from ok_ml.pipelines.step_metrics import leave_headless
-        from ok_ml.pipelines.summary import describe_run
+        from ok_ml.monitoring.series.data_metrics import write_data_metrics
+        from ok_ml.release.run_summary import describe_run
+        from ok_ml.release.step_metrics import leave_headless
 
         self.summary.seconds = seconds
         self.summary.peak_memory_mib = self.memory.peak_mib

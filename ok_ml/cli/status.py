@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ok_ml import keys
 from ok_ml.cli.orphans import is_killed
 from ok_ml.errors import EnvironmentFault
+from ok_ml.graph import keys
 from ok_ml.serving.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from ok_ml.config.models import Project
-    from ok_ml.dagster_private import AssetCheckExecutionRecord
+    from ok_ml.graph.dagster_private import AssetCheckExecutionRecord
 
 StatusRow = StatusItem
 

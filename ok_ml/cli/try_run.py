@@ -12,9 +12,9 @@ from ok_ml import columns as c
 from ok_ml.cli.context import Settings
 from ok_ml.cli.run_report import Reporter, write_summary
 from ok_ml.config.models import ExperimentConfig, Project
-from ok_ml.pipelines.attempts import Baseline, Bill, baseline_of, judge_attempt, open_attempt, train_attempt
 from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.release.attempts import Baseline, Bill, baseline_of, judge_attempt, open_attempt, train_attempt
 
 _MODEL: Final = "two_stage"
 
@@ -184,7 +184,7 @@ def _attempt(
 
 
 def _track(pipeline: SourceRecommendation, scope: str, change: str, rows: list[dict[str, Any]]) -> None:
-    from ok_ml.pipelines.tracking import log_attempt
+    from ok_ml.release.tracking import log_attempt
     from ok_ml.resources.mlflow import MlflowResource
 
     config = pipeline.project.environment.mlflow

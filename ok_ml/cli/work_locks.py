@@ -2,7 +2,7 @@
 
 Two runs of one experiment would do all the work twice and publish over each other, whatever their size: they share topic,
 storage and registry. Runs of two experiments take turns at the dataset that both read, since the second finds the work of the
-first done. Steps of the daemon take the same locks (`ok_ml.dagster_io.Workbench.step`). Attempts are beside production: they
+first done. Steps of the daemon take the same locks (`ok_ml.graph.dagster_io.Workbench.step`). Attempts are beside production: they
 exclude only each other.
 """
 

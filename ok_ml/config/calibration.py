@@ -1,6 +1,6 @@
 """Limits of the alarms with their origin: configs/calibration/<experiment>.yml, or what a log's first run found in its past.
 
-`ok-ml calibrate` writes the file, which wins. A first run leaves its calibration in the lake, table `calibration` of the dataset.
+`make calibrate` writes the file, which wins. A first run leaves its calibration in the lake, table `calibration` of the dataset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -91,7 +91,7 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
         raise ConfigError(
             f"{path.relative_to(root)} is no calibration: {'; '.join(problems)}",
             why="a check with a limit of unknown origin may cry wolf, or sleep",
-            remedy=f"make it anew: ok-ml calibrate {experiment}; without the file the built-in limit holds",
+            remedy=f"make it anew: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
             problems=tuple(problems),
         )
     return found

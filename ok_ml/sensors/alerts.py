@@ -18,7 +18,7 @@ from ok_ml.incidents.reconcile import Changes, reconcile
 from ok_ml.incidents.routes import channels_of, known_addresses
 from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
-from ok_ml.quality.blocked import Block, open_blocks, stories
+from ok_ml.quality.judges.what_blocks import Block, open_blocks, stories
 from ok_ml.sensors.check_source import CURSOR as CHECKS
 from ok_ml.sensors.check_source import look_at_checks
 from ok_ml.sensors.freshness_source import CURSOR as WATCH

@@ -6,12 +6,12 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
-from ok_ml.automation_state import AutomationState, Sight, batch_tags, training_tags
-from ok_ml.dagster_private import copy
+from ok_ml.graph import keys
+from ok_ml.graph.automation_state import AutomationState, Sight, batch_tags, training_tags
+from ok_ml.graph.dagster_private import copy
 from ok_ml.lake import fingerprint
-from ok_ml.pipelines.recipe import CODE, CONFIG, changes, in_short
-from ok_ml.pipelines.retraining import outlook
+from ok_ml.release.retraining import outlook
+from ok_ml.release.training_recipe import CODE, CONFIG, changes, in_short
 
 _TICK_SECONDS = 10
 _VERSION, _RECIPE = "dagster/data_version", "recipe"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.columns import FEATURE_STATISTICS
 from ok_ml.config.models import DatasetConfig, Project
-from ok_ml.dagster_private import UnresolvedAssetJobDefinition
 from ok_ml.errors import DataError, NotCommitted, OkMlError
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_private import UnresolvedAssetJobDefinition
 from ok_ml.partitions import partitions_to_add
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from ok_ml import keys
+from ok_ml.graph import keys
 from ok_ml.incidents.signals import Signal
 from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched, name_of
 
 if TYPE_CHECKING:
-    from ok_ml.dagster_private import AssetCheckExecutionRecord as Row
+    from ok_ml.graph.dagster_private import AssetCheckExecutionRecord as Row
 
 CURSOR: Final = "checks"
 _HISTORY: Final = 200  # rows of one check between two looks: a backfill plans one a partition
@@ -111,7 +111,7 @@ def _read(
 
 
 def _last_evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> "Row | None":
-    from ok_ml.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    from ok_ml.graph.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
     rows = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES

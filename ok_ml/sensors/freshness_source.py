@@ -7,7 +7,7 @@ import dagster as dg
 
 from ok_ml.config.models import Project
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Severity, Signal
-from ok_ml.pipelines.ages import came_at
+from ok_ml.monitoring.data_ages import came_at
 from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched
 from ok_ml.serving.health import in_words

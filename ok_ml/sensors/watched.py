@@ -7,9 +7,9 @@ from typing import Final
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml.conditions import day_seconds
 from ok_ml.config.models import Project
-from ok_ml.dagster_private import RepositoryDefinition
+from ok_ml.graph.conditions import day_seconds
+from ok_ml.graph.dagster_private import RepositoryDefinition
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Lineage
 from ok_ml.pipelines.registry import type_of
 from ok_ml.stages.stage import Phase

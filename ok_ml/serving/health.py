@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ok_ml.quality.blocked import stories
+from ok_ml.quality.judges.what_blocks import stories
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

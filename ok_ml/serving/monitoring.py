@@ -11,12 +11,12 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
 from ok_ml.pipelines.registry import type_of
-from ok_ml.quality.acceptance import Judged, blocks, still_open
-from ok_ml.quality.bands import HISTORY_DAYS, Deviation, judge_day
-from ok_ml.quality.blocked import blocked_dts, story
-from ok_ml.quality.feature_series import DAYS, FeatureBoard, feature_series
-from ok_ml.quality.series import Series, as_series, read_days, regimes_of
-from ok_ml.quality.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.judges.acceptance import Judged, blocks, still_open
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
+from ok_ml.quality.judges.what_blocks import blocked_dts, story
+from ok_ml.quality.statistics.feature_series import DAYS, FeatureBoard, feature_series
+from ok_ml.quality.statistics.number_series import Series, as_series, read_days, regimes_of
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from ok_ml.quality import columns as q
-from ok_ml.quality.feature_series import FeatureBoard, FeatureSeries
+from ok_ml.quality.statistics import statistics_columns as q
+from ok_ml.quality.statistics.feature_series import FeatureBoard, FeatureSeries
 from ok_ml.serving.health import State
 from ok_ml.serving.html import Markup, breakable, tag
 from ok_ml.serving.layout import Neighbours, facts, notice, page

@@ -16,8 +16,8 @@ from ok_ml.config.calibration import calibration_of, own_calibration
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
-from ok_ml.quality.acceptance import blocks, still_open, verdict_on
-from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
+from ok_ml.quality.judges.acceptance import blocks, still_open, verdict_on
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
 
 LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
 NEVER: Final = "9999-12-31"

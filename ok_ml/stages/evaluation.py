@@ -11,7 +11,7 @@ from ok_ml.lake import Manifest
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from ok_ml.quality.bootstrap import Interval
+    from ok_ml.quality.ranking.bootstrap import Interval
 
 CHAMPION_NAME: Final = "champion"
 EVALUATION_FILE: Final = "evaluation.json"
@@ -54,7 +54,7 @@ class Evaluated:
 
     def difference(self, metric: str, model: str, baseline: str) -> "Interval | None":
         """A paired difference with its interval, or None where it was not computed."""
-        from ok_ml.quality.bootstrap import Interval
+        from ok_ml.quality.ranking.bootstrap import Interval
 
         for row in self.of("difference"):
             if (row["metric"], row["model"], row["baseline"]) == (metric, model, baseline):

@@ -6,7 +6,7 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
-from ok_ml.pipelines.ages import came_at, data_day
+from ok_ml.monitoring.data_ages import came_at, data_day
 from tests.automation.paper import DATASET, EXPERIMENT, Paper
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -7,12 +7,12 @@ import dagster as dg
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.automation_state import BATCH, DAY, REASON, RETRAINING
-from ok_ml.keys import asset_key
-from ok_ml.pipelines.accepting import accept_day
+from ok_ml.graph.automation_state import BATCH, DAY, REASON, RETRAINING
+from ok_ml.graph.keys import asset_key
+from ok_ml.monitoring.accepting import accept_day
 from ok_ml.pipelines.source_recommendation.stages import TYPE
-from ok_ml.quality.blocked import story
-from ok_ml.quality.verdicts import FEATURES
+from ok_ml.quality.judges.verdicts import FEATURES
+from ok_ml.quality.judges.what_blocks import story
 from ok_ml.stages.stage import PipelineType
 from tests.automation.paper import DATASET, DATASET_FILE, ENOUGH, EXPERIMENT, EXPERIMENT_FILE, OTHER, Paper, tables
 from tests.small_project import edit

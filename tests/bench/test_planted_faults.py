@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.calibration.quiet_worlds import QuietWorld
 from bench.planting import FAULTS, INGEST, Exam, Fault, Outcome
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
-from ok_ml.pipelines.quiet_worlds import QuietWorld
-from ok_ml.quality.bands import judge_day
+from ok_ml.quality.bands.daily_bands import judge_day
 from tests.small_project import ROOT
 
 SEED, USERS, DAY = 7001, 2000, 25

@@ -4,13 +4,13 @@ import dagster as dg
 import pytest
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.checks.datasets import dataset_checks
 from ok_ml.config.loader import load_project
+from ok_ml.graph import keys
 from ok_ml.lake import Lake
-from ok_ml.pipelines.accepting import accept_day
-from ok_ml.pipelines.judging_data import judge_data, known_verdict
-from ok_ml.quality.day_rules import KINDS
+from ok_ml.monitoring.accepting import accept_day
+from ok_ml.monitoring.judges.data_judge import judge_data, known_verdict
+from ok_ml.quality.judges.day_rules import KINDS
 from tests.quality.day_world import NAME, DayWorld
 from tests.small_project import edit, make_project
 

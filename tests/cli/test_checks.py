@@ -7,8 +7,8 @@ import pytest
 
 from ok_ml.config.loader import load_project
 from ok_ml.lake import Lake
-from ok_ml.pipelines.judging_data import judge_data
-from ok_ml.pipelines.open_findings import other_verdicts
+from ok_ml.monitoring.judges.data_judge import judge_data
+from ok_ml.monitoring.open_findings import other_verdicts
 from tests.quality.day_world import DayWorld
 
 Ok = Callable[..., "object"]

@@ -15,8 +15,8 @@ from ok_ml.config.loader import load_project
 from ok_ml.errors import EnvironmentFault
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.locks import lock_path
-from ok_ml.pipelines.publishing import overtaking_generation, publish_overtaken
 from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.release.publishing import overtaking_generation, publish_overtaken
 from tests.cli.published import publish
 from tests.cli.test_status import DEFINITIONS
 from tests.test_locks import Process
@@ -139,7 +139,7 @@ def test_an_overtaken_one_is_published_again_and_another_is_left_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[str] = []
-    monkeypatch.setattr("ok_ml.pipelines.publishing.publish", lambda *_args, progress: published.append("again"))
+    monkeypatch.setattr("ok_ml.release.publishing.publish", lambda *_args, progress: published.append("again"))
     pipeline, said = open_pipeline(load_project(root), "toy_sources"), []
     publish(root, 1_767_225_600_953)
     on_record(root, 1_767_225_600_953)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.calibration.calibration_run import write_calibration
 from ok_ml.config.calibration import (
     DEFAULT_LIMIT,
     FOLDER,
@@ -16,7 +17,6 @@ from ok_ml.config.calibration import (
 )
 from ok_ml.config.loader import find_problems
 from ok_ml.errors import ConfigError
-from ok_ml.pipelines.calibration_run import write_calibration
 from tests.small_project import ROOT
 
 FOUND = Calibration(
@@ -64,7 +64,7 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: str | None, problem: str
     if text is not None:
         path.write_text(text)
     assert any(problem in line for line in find_calibration_problems(tmp_path, ["renamed"]))
-    with pytest.raises(ConfigError, match="ok-ml calibrate renamed"):
+    with pytest.raises(ConfigError, match="make calibrate EXPERIMENT=renamed"):
         calibration_of(tmp_path, "renamed")
 
 

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import pytest
 
-from ok_ml.pipelines.watching import DRIFTED
-from ok_ml.quality.verdicts import FEATURE_VERDICT
+from ok_ml.monitoring.judges.drift_watch import DRIFTED
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
 from tests.daemon.living import (
     DATASET,
     EXPERIMENT,

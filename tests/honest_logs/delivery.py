@@ -19,15 +19,15 @@ from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import EmptyPartition
 from ok_ml.lake import WHOLE, Lake
-from ok_ml.pipelines.event_series import event_watch, settle_events
-from ok_ml.pipelines.judging_data import judge_data
-from ok_ml.pipelines.product import build_product_metrics
+from ok_ml.monitoring.judges.data_judge import judge_data
+from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_reference, judge_features
+from ok_ml.monitoring.series.event_series import event_watch, settle_events
+from ok_ml.monitoring.series.live_history import Served, record_live
+from ok_ml.monitoring.series.product_metrics import build_product_metrics
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.pipelines.watching import build_statistics, freeze_reference, judge_features
-from ok_ml.quality.verdicts import EVENT_VERDICT
+from ok_ml.quality.judges.verdicts import EVENT_VERDICT
 from ok_ml.world.faults import FAULTS, Export
 from tests.honest_logs.network import HonestLog
 from tests.small_project import BASE, write
@@ -43,8 +43,10 @@ PLANTED = {
 
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Draw nothing, and judge rules in place of Great Expectations; tests/quality holds both to the same answers."""
-    from ok_ml.pipelines import judging_data, judging_features, watching
-    from ok_ml.quality import rules
+    from ok_ml.monitoring.judges import data_judge as judging_data
+    from ok_ml.monitoring.judges import drift_watch as watching
+    from ok_ml.monitoring.judges import feature_judge as judging_features
+    from ok_ml.quality.judges import rules
 
     patch.setattr(watching, "plot_drift", lambda _pipeline, _dt: None)
     patch.setattr(judging_features, "plot_finding", lambda _pipeline, _finding: None)

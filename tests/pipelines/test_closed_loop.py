@@ -18,12 +18,12 @@ from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.pipelines.online import REASON, build_online_metrics, is_current
-from ok_ml.pipelines.product import build_product_metrics
+from ok_ml.monitoring.plots.series_plots import plot_online
+from ok_ml.monitoring.series.live_history import Served, record_live
+from ok_ml.monitoring.series.online_metrics import REASON, build_online_metrics, is_current
+from ok_ml.monitoring.series.product_metrics import build_product_metrics
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.series_plots import plot_online
-from ok_ml.pipelines.served import Served, record_live
-from ok_ml.quality.series import Name, read_days
+from ok_ml.quality.statistics.number_series import Name, read_days
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.network import World
 from ok_ml.world.oracle import oracle_top

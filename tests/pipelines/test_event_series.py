@@ -9,31 +9,31 @@ import pytest
 from click.testing import CliRunner
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.checks.series import event_check
 from ok_ml.cli.commands.accept import accept
 from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
-from ok_ml.dagster_io import Workbench
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import UsageError
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import Lake
-from ok_ml.pipelines.accepting import accept_day
-from ok_ml.pipelines.event_series import (
+from ok_ml.monitoring.accepting import accept_day
+from ok_ml.monitoring.judges.drift_watch import build_statistics, judge_features, require_verdict, settle_verdict
+from ok_ml.monitoring.series.event_series import (
     build_event_statistics,
     event_watch,
     is_settled,
     settle_events,
 )
+from ok_ml.monitoring.series.live_history import Served, record_live
+from ok_ml.monitoring.series.series_watch import PAST_REPORT
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.series_watch import PAST_REPORT
-from ok_ml.pipelines.served import Served, record_live
 from ok_ml.pipelines.source_recommendation.featuring import build_features
-from ok_ml.pipelines.watching import build_statistics, judge_features, require_verdict, settle_verdict
-from ok_ml.quality.verdicts import EVENT_VERDICT
+from ok_ml.quality.judges.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day
 from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.world.exposure import ServedLists

@@ -8,8 +8,8 @@ import pytest
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.pipelines.expecting import NEW_NORMAL_DAYS, Watch, judge_newest, wrong_days
-from ok_ml.pipelines.served import (
+from ok_ml.monitoring.judges.expected_values import NEW_NORMAL_DAYS, Watch, judge_newest, wrong_days
+from ok_ml.monitoring.series.live_history import (
     Served,
     lists_folder,
     live_before,
@@ -19,7 +19,7 @@ from ok_ml.pipelines.served import (
     record_rollback,
     served_on,
 )
-from ok_ml.quality.series import Name, Number, series_table
+from ok_ml.quality.statistics.number_series import Name, Number, series_table
 
 SCOPE, TABLE = "discovery", "online_metrics"
 HITS, OTHER = Name("hit_rate@10"), Name("reaction_rate_organic")

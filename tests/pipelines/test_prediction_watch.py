@@ -10,13 +10,13 @@ from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.errors import GateRefused
 from ok_ml.hashing import part_of
-from ok_ml.pipelines.accepting import accept_day
-from ok_ml.pipelines.judging_lists import require_lists
-from ok_ml.pipelines.model_plots import plot_predictions
-from ok_ml.pipelines.prediction_watch import build_prediction_statistics, judge_statistics
+from ok_ml.monitoring.accepting import accept_day
+from ok_ml.monitoring.judges.list_judge import require_lists
+from ok_ml.monitoring.plots.model_plots import plot_predictions
+from ok_ml.monitoring.series.live_history import Served, record_live
+from ok_ml.monitoring.series.prediction_watch import build_prediction_statistics, judge_statistics
 from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.served import Served, record_live
-from ok_ml.quality.series import Name, read_days
+from ok_ml.quality.statistics.number_series import Name, read_days
 from tests.small_project import edit, make_project
 
 MANY = 400

@@ -4,16 +4,16 @@ import dagster as dg
 import pytest
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.assets.datasets import dataset_assets
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
-from ok_ml.dagster_io import Workbench
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import DataError, NotCommitted
+from ok_ml.graph import keys
+from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import Lake
-from ok_ml.pipelines.repairing import repair_days
+from ok_ml.monitoring.repairing import repair_days
 from ok_ml.world.commit import EVENTS
 from ok_ml.world.raw_log import changed_since, export_days
 from ok_ml.world.simulation import World

@@ -9,10 +9,10 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.pipelines.series_watch import SeriesWatch
-from ok_ml.quality.acceptance import accept, still_open, verdict_on
-from ok_ml.quality.series import GROUP, METRIC, Name, Number, series_table
-from ok_ml.quality.verdicts import EVENT_VERDICT
+from ok_ml.monitoring.series.series_watch import SeriesWatch
+from ok_ml.quality.judges.acceptance import accept, still_open, verdict_on
+from ok_ml.quality.judges.verdicts import EVENT_VERDICT
+from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
 DWELL, REJECTED = Name("log_mean", "duration_ms"), Name("rejected_share", "bad_user_id")

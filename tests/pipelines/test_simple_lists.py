@@ -9,17 +9,17 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
-from ok_ml.pipelines import promoting
-from ok_ml.pipelines.promoting import ALIAS, champion_bundle
 from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
 from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
 from ok_ml.pipelines.source_recommendation.simple_lists import ChosenList, choose_list
 from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
-from ok_ml.pipelines.summary import simple_list
 from ok_ml.recommender import baselines
 from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
+from ok_ml.release import promoting
+from ok_ml.release.promoting import ALIAS, champion_bundle
+from ok_ml.release.run_summary import simple_list
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import said_of
 from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing

@@ -17,11 +17,11 @@ from ok_ml.cli.main import run
 from ok_ml.cli.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
-from ok_ml.pipelines.attempts import attempts_of, baseline_of, open_attempt
-from ok_ml.pipelines.promoting import ALIAS
 from ok_ml.pipelines.source_recommendation import evaluating
-from ok_ml.pipelines.tracking import TRY_TAG
 from ok_ml.recommender import baselines
+from ok_ml.release.attempts import attempts_of, baseline_of, open_attempt
+from ok_ml.release.promoting import ALIAS
+from ok_ml.release.tracking import TRY_TAG
 from ok_ml.stages.pipeline import ATTEMPT_MARK
 from tests.pipelines.conftest import SIZE, World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, Done

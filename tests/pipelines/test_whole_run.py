@@ -18,19 +18,19 @@ import pytest
 import xxhash
 
 from ok_ml import columns as c
-from ok_ml import keys
 from ok_ml.delivery.broker import EmbeddedBroker
 from ok_ml.delivery.codec import Kind, id_of, unpack_prefix
 from ok_ml.delivery.control import CHECKSUM_MASK, Control, hex_checksum, open_control
 from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.topics import topic_of
 from ok_ml.features.registry import feature_names
-from ok_ml.governance.promotion import PromotionRecord, verify
-from ok_ml.governance.signing import load_key, sha256_of_file
-from ok_ml.pipelines.promoting import ALIAS, RECORD_FILE, champion_bundle
+from ok_ml.graph import keys
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.pipelines.source_recommendation.training import model_file
-from ok_ml.quality.day_rules import KINDS, UNIQUENESS
+from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
+from ok_ml.release.promoting import ALIAS, RECORD_FILE, champion_bundle
+from ok_ml.release.promotion_record import PromotionRecord, verify
+from ok_ml.signing import load_key, sha256_of_file
 from ok_ml.stages.stage import Phase
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import (

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.mapping import EVENT_SCHEMA
 from ok_ml.lake import Lake
-from ok_ml.pipelines.served import Served, record_live
+from ok_ml.monitoring.series.live_history import Served, record_live
 
 NAME = "toy"
 FIRST = date(2026, 1, 5)  # a Monday

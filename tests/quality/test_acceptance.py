@@ -5,8 +5,8 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Lake
-from ok_ml.quality.acceptance import Found, Judged, accept, acceptance_of, blocks, kept, still_open, verdict_on
-from ok_ml.quality.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, LISTS_VERDICT, MODEL_VERDICT
+from ok_ml.quality.judges.acceptance import Found, Judged, accept, acceptance_of, blocks, kept, still_open, verdict_on
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, LISTS_VERDICT, MODEL_VERDICT
 
 DT, SCOPE = "2026-02-03", "toy"
 FEW, ODD = Found("rows", "block", "rows is 20, expected 100"), Found("mean", "warn", "mean is 2, expected 1")

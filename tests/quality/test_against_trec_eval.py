@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from ok_ml.quality.ranking_metrics import EMPTY, Relevance, user_metrics
+from ok_ml.quality.ranking.ranking_metrics import EMPTY, Relevance, user_metrics
 
 USERS, SOURCES, DEPTH = 200, 120, 50
 

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from ok_ml.quality.band_plots import Panel, band_chart, band_panels, bands_of, outside, said
-from ok_ml.quality.series import Name, Number, Series, as_series
+from ok_ml.quality.plots.band_plots import Panel, band_chart, band_panels, bands_of, outside, said
+from ok_ml.quality.statistics.number_series import Name, Number, Series, as_series
 
 NAME = Name("reactions")
 DTS = [(date(2026, 1, 5) + timedelta(days=number)).isoformat() for number in range(24)]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ok_ml.quality.bands import band, judge_day
-from ok_ml.quality.forecasts import LEAST_DAYS, forecasts_of
-from ok_ml.quality.scales import from_scale, kinds_of, normal_score, on_scale, student
-from ok_ml.quality.series import Name, Number
+from ok_ml.quality.bands.daily_bands import band, judge_day
+from ok_ml.quality.bands.forecasts import LEAST_DAYS, forecasts_of
+from ok_ml.quality.bands.scales import from_scale, kinds_of, normal_score, on_scale, student
+from ok_ml.quality.statistics.number_series import Name, Number
 
 START = date(2026, 1, 5)
 ROWS = Name("rows")

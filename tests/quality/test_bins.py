@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality import sketch as module
-from ok_ml.quality.bins import BINS, FrozenBins, counts_on, freeze
-from ok_ml.quality.drift import bin_labels
-from ok_ml.quality.sketch import sketch
+from ok_ml.quality.judges.drift import bin_labels
+from ok_ml.quality.statistics import sketch as module
+from ok_ml.quality.statistics.bins import BINS, FrozenBins, counts_on, freeze
+from ok_ml.quality.statistics.sketch import sketch
 
 
 def shares(values):

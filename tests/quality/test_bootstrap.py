@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality import bootstrap
-from ok_ml.quality.bootstrap import interval, paired_difference, resample
+from ok_ml.quality.ranking import bootstrap
+from ok_ml.quality.ranking.bootstrap import interval, paired_difference, resample
 
 
 def test_the_interval_is_that_of_the_normal_theory_for_many_users():

@@ -8,9 +8,9 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.datasets.mapping import EVENT_SCHEMA
 from ok_ml.lake import Lake
-from ok_ml.quality.day import declared_columns, repeated_rows
-from ok_ml.quality.day_rules import KINDS, day_rules, read
-from ok_ml.quality.rules import judge
+from ok_ml.quality.judges.committed_day import declared_columns, repeated_rows
+from ok_ml.quality.judges.day_rules import KINDS, day_rules, read
+from ok_ml.quality.judges.rules import judge
 from tests.quality.day_world import FIRST, DayWorld, config
 
 MONDAYS = ["2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26"]

@@ -5,8 +5,8 @@ import orjson
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality.evaluation import MODEL, ORACLE, POPULARITY, evaluate
-from ok_ml.quality.ranking_metrics import Relevance
+from ok_ml.quality.ranking.ranking_evaluation import MODEL, ORACLE, POPULARITY, evaluate
+from ok_ml.quality.ranking.ranking_metrics import Relevance
 
 USERS = 400
 

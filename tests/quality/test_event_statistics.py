@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.quality.event_arrays import among, distinct
-from ok_ml.quality.event_statistics import LogDay, area_under_curve, event_statistics
-from ok_ml.quality.series import Name
+from ok_ml.quality.statistics.event_arrays import among, distinct
+from ok_ml.quality.statistics.event_statistics import LogDay, area_under_curve, event_statistics
+from ok_ml.quality.statistics.number_series import Name
 
 DAY_US = 1_767_571_200_000_000  # 2026-01-05 00:00 UTC
 HOUR_US = 3_600_000_000

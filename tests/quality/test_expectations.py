@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml.config.models import Bounds, ChecksConfig, DriftConfig, Range
-from ok_ml.quality.bins import FrozenBins
-from ok_ml.quality.drift import drift_table
-from ok_ml.quality.expectations import FeatureRule, failures, summary, validate_statistics
-from ok_ml.quality.statistics import feature_statistics
+from ok_ml.quality.judges.drift import drift_table
+from ok_ml.quality.judges.expectations import FeatureRule, failures, summary, validate_statistics
+from ok_ml.quality.statistics.bins import FrozenBins
+from ok_ml.quality.statistics.statistics_table import feature_statistics
 
 DAY = "2018-02-08"
 CALM = {"likes": np.arange(1000) % 7, "share": np.linspace(0, 1, 1000), "age": np.arange(1000.0)}
@@ -129,7 +129,7 @@ def test_without_a_reference_only_the_rules_apply(tmp_path):
 def test_a_process_without_a_main_module_survives_the_import():
     """As Dagster's runs are: Spark Connect, if Great Expectations reached for it, would end them with exit code 0."""
     code = """
-from ok_ml.quality.rules import _without_spark_connect
+from ok_ml.quality.judges.rules import _without_spark_connect
 with _without_spark_connect():
     import great_expectations
 print("alive")

@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from ok_ml.quality.online import ORGANIC, SERVED, SUBSCRIBED, PartDay, by_channel, in_lists, online_numbers, wrong_way
-from ok_ml.quality.series import Name
+from ok_ml.quality.ranking.online_ranking import (
+    ORGANIC,
+    SERVED,
+    SUBSCRIBED,
+    PartDay,
+    by_channel,
+    in_lists,
+    online_numbers,
+    wrong_way,
+)
+from ok_ml.quality.statistics.number_series import Name
 
 LISTS = np.array([[10, 11, -1], [12, 13, 14]])
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from ok_ml.quality.prediction_statistics import PartLists, Totals, gini, jaccard, prediction_numbers, top_share
+from ok_ml.quality.statistics.prediction_statistics import (
+    PartLists,
+    Totals,
+    gini,
+    jaccard,
+    prediction_numbers,
+    top_share,
+)
 
 NAN = np.nan
 

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from ok_ml.quality.product import DayCounts, count_part, product_numbers, wrong_way
-from ok_ml.quality.series import Name
+from ok_ml.quality.statistics.number_series import Name
+from ok_ml.quality.statistics.product_statistics import DayCounts, count_part, product_numbers, wrong_way
 
 
 def events(*rows):

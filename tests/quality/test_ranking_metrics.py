@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality.ranking_metrics import Relevance, coverage, user_metrics
+from ok_ml.quality.ranking.ranking_metrics import Relevance, coverage, user_metrics
 
 BIG = 2**60  # external ids are 64 bits
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from ok_ml.quality.rules import Rule, failures, judge, run_suite, summary, with_since
-from ok_ml.quality.verdicts import from_table, to_table
+from ok_ml.quality.judges.rules import Rule, failures, judge, run_suite, summary, with_since
+from ok_ml.quality.judges.verdicts import from_table, to_table
 
 DAY = "2026-02-05"
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ok_ml.quality.series import Name, Number
-from ok_ml.quality.short_history_bands import DAY_TO_DAY, judge_short_history
+from ok_ml.quality.bands.short_history_bands import DAY_TO_DAY, judge_short_history
+from ok_ml.quality.statistics.number_series import Name, Number
 
 NAME = Name("hit_rate@10")
 

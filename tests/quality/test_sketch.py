@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ok_ml.quality import sketch as module
-from ok_ml.quality.sketch import from_keys, merge, sketch, to_keys
+from ok_ml.quality.statistics import sketch as module
+from ok_ml.quality.statistics.sketch import from_keys, merge, sketch, to_keys
 
 FLOATS = st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), max_size=60)
 
@@ -134,7 +134,7 @@ def columns():
 def either(monkeypatch, make):
     made = []
     for threshold in (1, 10**9):
-        monkeypatch.setattr("ok_ml.quality.sketch.COMPILED_FROM", threshold)
+        monkeypatch.setattr("ok_ml.quality.statistics.sketch.COMPILED_FROM", threshold)
         made.append(make())
     return made
 

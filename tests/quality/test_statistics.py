@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality import columns as q
-from ok_ml.quality.bins import FrozenBins
-from ok_ml.quality.statistics import (
+from ok_ml.quality.statistics import statistics_columns as q
+from ok_ml.quality.statistics.bins import FrozenBins
+from ok_ml.quality.statistics.statistics_table import (
     feature_columns,
     feature_statistics,
     merge_partials,

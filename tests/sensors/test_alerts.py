@@ -20,9 +20,9 @@ from ok_ml.incidents.journal import Journal
 from ok_ml.incidents.records import Incident
 from ok_ml.incidents.store import Store
 from ok_ml.lake import Lake
-from ok_ml.quality.acceptance import Found, Judged, kept
-from ok_ml.quality.blocked import story
-from ok_ml.quality.verdicts import FEATURE_VERDICT
+from ok_ml.quality.judges.acceptance import Found, Judged, kept
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
+from ok_ml.quality.judges.what_blocks import story
 from ok_ml.sensors import alerts as alerts_module
 from ok_ml.sensors.alerts import alerts_sensor, tick
 from ok_ml.sensors.watched import watched

@@ -10,13 +10,13 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.lake import Lake
-from ok_ml.quality import columns as q
-from ok_ml.quality.bins import REFERENCE_FILE, FrozenBins
-from ok_ml.quality.feature_series import feature_series
-from ok_ml.quality.rules import Finding
-from ok_ml.quality.series import Name, Number, series_table
-from ok_ml.quality.statistics import feature_statistics
-from ok_ml.quality.verdicts import FEATURE_VERDICT, FEATURES, to_table
+from ok_ml.quality.judges.rules import Finding
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES, to_table
+from ok_ml.quality.statistics import statistics_columns as q
+from ok_ml.quality.statistics.bins import REFERENCE_FILE, FrozenBins
+from ok_ml.quality.statistics.feature_series import feature_series
+from ok_ml.quality.statistics.number_series import Name, Number, series_table
+from ok_ml.quality.statistics.statistics_table import feature_statistics
 from ok_ml.serving.layout import Neighbours
 from ok_ml.serving.monitoring import FRESH_SECONDS, Views, monitoring_view
 from ok_ml.serving.monitoring_page import feature_page, monitoring_page

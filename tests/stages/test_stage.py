@@ -11,8 +11,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.assets.stages import experiment_assets
 from ok_ml.config.loader import load_project
-from ok_ml.dagster_io import Workbench
 from ok_ml.errors import NotCommitted
+from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.partitions import TrainingCalendar
 from ok_ml.pipelines.registry import PIPELINE_TYPES, type_of

@@ -9,7 +9,7 @@ from ok_ml.cli.output import say, write_json, write_line
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
-    from ok_ml.quality.acceptance import Judged
+    from ok_ml.quality.judges.acceptance import Judged
 
 
 @command(
@@ -31,7 +31,7 @@ def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool,
     data that were judged and for what was found on them: other data, or another finding, block again. With --model the next
     promotion lets the refused model through, with your name and reason in its signed record.
     """
-    from ok_ml.pipelines.accepting import accept_day
+    from ok_ml.monitoring.accepting import accept_day
 
     project = settings.project()
     done = accept_day(project, experiment_or_dataset(project, name), day, reason, model=model)
@@ -69,7 +69,7 @@ def _judge_again(project: "Project", verdicts: "list[Judged]") -> list[str]:
 
 
 def _say_what_goes_on(project: "Project", name: str) -> None:
-    from ok_ml.quality.blocked import story
+    from ok_ml.quality.judges.what_blocks import story
 
     names = [name] if name in project.experiments else []
     names = names or [one for one in sorted(project.experiments) if project.dataset_of(one).dataset == name]

@@ -10,7 +10,7 @@ from ok_ml.cli.context import Settings, command, the_experiment
 from ok_ml.cli.output import cut, say, terminal_width, write_json, write_table
 
 if TYPE_CHECKING:
-    from ok_ml.pipelines.open_findings import Row
+    from ok_ml.monitoring.open_findings import Row
 
 _FRAME_LINES: Final = 6
 _TOLD: Final = 3  # messages below the table
@@ -33,8 +33,8 @@ def checks(
     NAME is an experiment, whose dataset is included, or a dataset. What somebody has accepted is shown as accepted. Exit code
     4 if something holds back what is served, as `ok-ml run` would then.
     """
-    from ok_ml.pipelines.open_findings import findings_of
-    from ok_ml.quality.blocked import story
+    from ok_ml.monitoring.open_findings import findings_of
+    from ok_ml.quality.judges.what_blocks import story
 
     project = settings.project()
     if name is None or name in project.experiments or name not in project.datasets:

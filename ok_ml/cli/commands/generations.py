@@ -98,8 +98,8 @@ def _words(header: str, value: Any) -> Any:
 
 def _note(project: "Project", experiment: str, generation: int) -> None:
     """Keep in the lake what is served from now on, for the metrics of the days to come."""
+    from ok_ml.monitoring.series.live_history import record_rollback
     from ok_ml.pipelines.registry import open_pipeline
-    from ok_ml.pipelines.served import record_rollback
 
     pipeline = open_pipeline(project, experiment)
     days = pipeline.committed()
@@ -117,7 +117,7 @@ def _record(project: "Project", experiment: str, generation: str) -> bool:
     from dagster import AssetMaterialization, DagsterInstance
 
     from ok_ml.columns import LIVE_PREDICTIONS
-    from ok_ml.keys import asset_key
+    from ok_ml.graph.keys import asset_key
 
     metadata = {"generation": generation, "reason": "rolled back from the command line"}
     with DagsterInstance.from_config(str(home)) as instance:

@@ -24,7 +24,7 @@ def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None
     Mend the log first: the files of that day, the messages of the topic, or world.incidents of a simulated network, which
     then writes the day again. A log that is what it was is refused.
     """
-    from ok_ml.pipelines.repairing import repair_days
+    from ok_ml.monitoring.repairing import repair_days
 
     project = settings.project()
     config = project.datasets[known_dataset(project, dataset)]

@@ -9,8 +9,8 @@ from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
 from ok_ml.pipelines.source_recommendation.fitting import SERVE, factors_of
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.quality.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
-from ok_ml.quality.series import GROUP, METRIC, series_table
+from ok_ml.quality.statistics.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
+from ok_ml.quality.statistics.number_series import GROUP, METRIC, series_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE, Manifest, fingerprint
-from ok_ml.pipelines.pictures import plot_path
+from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.pipelines.source_recommendation.fitting import (
     EVAL,
     candidate_popularity,
@@ -23,15 +23,15 @@ from ok_ml.pipelines.source_recommendation.fitting import (
     stage_behind,
 )
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.quality.evaluation import ORACLE
+from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.recommender.baselines import CANDIDATE_SOURCES, EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY, TWO_STAGE
 from ok_ml.stages.evaluation import CHAMPION_NAME, EVALUATION_FILE, Evaluated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.quality.evaluation import EvaluationReport
-    from ok_ml.quality.ranking_metrics import Relevance
+    from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
+    from ok_ml.quality.ranking.ranking_metrics import Relevance
     from ok_ml.recommender.embeddings import Factors
     from ok_ml.recommender.gather import FeatureLayout
     from ok_ml.recommender.neighbours import Neighbours
@@ -110,7 +110,7 @@ def report_of(
     pairs: list[tuple[str, str]],
 ) -> "EvaluationReport":
     """Lists of several models judged on the evaluation days; `pairs` of them are compared."""
-    from ok_ml.quality.evaluation import evaluate
+    from ok_ml.quality.ranking.ranking_evaluation import evaluate
 
     stage = pipeline.config.stages.evaluation
     sources = pipeline.lake.manifest(pipeline.dataset_scope, c.SOURCES, pipeline.calendar().eval_cut).rows
@@ -275,7 +275,7 @@ def _subscribed(
 
 def question(pipeline: SourceRecommendation) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
     """Users registered at the cut who found something new on the evaluation days, what it was, and their segments."""
-    from ok_ml.quality.ranking_metrics import Relevance
+    from ok_ml.quality.ranking.ranking_metrics import Relevance
     from ok_ml.recommender.labels import relevance
 
     plan = pipeline.calendar()
@@ -312,7 +312,7 @@ def _days(pipeline: SourceRecommendation) -> str:
 
 
 def _draw(pipeline: SourceRecommendation, report: "EvaluationReport") -> dict[str, Path]:
-    from ok_ml.quality import plots
+    from ok_ml.quality.plots import evaluation_plots as plots
 
     metric, stage = pipeline.config.gate.metric, pipeline.config.stages.evaluation
     paths = {"evaluation": plot_path(pipeline, "evaluation.png"), "segments": plot_path(pipeline, "segments.png")}

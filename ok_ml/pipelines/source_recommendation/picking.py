@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ok_ml.config.recipes import RecipeChoice, Tried
 from ok_ml.errors import DataError
-from ok_ml.pipelines.attempts import Say, open_attempt, train_attempt
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.release.attempts import Say, open_attempt, train_attempt
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ok_ml.quality.bootstrap import Interval
+    from ok_ml.quality.ranking.bootstrap import Interval
 
 
 class Budget:
@@ -117,7 +117,7 @@ def _values(
 ) -> "NDArray[np.float64]":
     """The gate's metric of each user, of a model with this configuration."""
     from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, newest_lists, question
-    from ok_ml.quality.ranking_metrics import user_metrics
+    from ok_ml.quality.ranking.ranking_metrics import user_metrics
 
     plan, stage, asked = attempt.calendar(), attempt.config.stages.evaluation, attempt.config.gate.metric
     train_attempt(attempt, session, say=say)
@@ -162,7 +162,7 @@ def _choice(pipeline: SourceRecommendation, found: _Judged, budget: Budget) -> R
 
 def _best(values: "dict[str, NDArray[np.float64]]") -> str | None:
     """The first recipe, unless one after it is better beyond chance; then that one, and so on."""
-    from ok_ml.quality.bootstrap import paired_difference
+    from ok_ml.quality.ranking.bootstrap import paired_difference
 
     best: str | None = None
     for name, mine in values.items():
@@ -172,7 +172,7 @@ def _best(values: "dict[str, NDArray[np.float64]]") -> str | None:
 
 
 def _difference(found: _Judged, name: str, baseline: str) -> "Interval":
-    from ok_ml.quality.bootstrap import paired_difference
+    from ok_ml.quality.ranking.bootstrap import paired_difference
 
     return paired_difference(found.values[name], found.values[baseline])
 

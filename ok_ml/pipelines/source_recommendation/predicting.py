@@ -9,10 +9,10 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.promoting import champion_bundle
+from ok_ml.monitoring.judges.drift_watch import require_verdict
+from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.pipelines.watching import require_verdict
+from ok_ml.release.promoting import champion_bundle
 from ok_ml.stages.judgement import Judgement
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
 
 def plot_scores(pipeline: SourceRecommendation, dt: str) -> Path:
     """Histogram of the best and of all scores of a day."""
-    from ok_ml.quality.plots import score_distribution
+    from ok_ml.quality.plots.evaluation_plots import score_distribution
 
     lists = _lists(pipeline, dt)
     scores = {"best of each list": lists.scores[lists.starts[lists.lengths > 0]], "all": lists.scores}

@@ -69,7 +69,7 @@ def predicted(pipeline: P, _partition: str) -> Sequence[str]:
 
 def from_then_on(pipeline: P, partition: str) -> Sequence[str]:
     """A day and those after it that the evaluation would count."""
-    from ok_ml.pipelines.online import window_from
+    from ok_ml.monitoring.series.online_metrics import window_from
 
     return [partition, *(window_from(pipeline, partition) or ())]
 
@@ -138,7 +138,7 @@ def of_evaluation(pipeline: P, _partition: str) -> Mapping[str, str]:
 
 def of_champion(pipeline: P, _partition: str) -> Mapping[str, str]:
     """The person who takes another decision."""
-    from ok_ml.pipelines.refused_models import accepted_model
+    from ok_ml.release.refused_models import accepted_model
 
     accepted = accepted_model(pipeline)
     return {"accepted": f"{accepted.who} {accepted.when}"} if accepted is not None else {}
@@ -152,7 +152,7 @@ def of_predictions(pipeline: P, _partition: str) -> Mapping[str, str]:
 
 def of_prediction_statistics(pipeline: P, partition: str) -> Mapping[str, str]:
     """The generation before: what the lists are compared with."""
-    from ok_ml.pipelines.served import live_before
+    from ok_ml.monitoring.series.live_history import live_before
 
     present = pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, partition).version
     previous = live_before(pipeline.lake, pipeline.name, present)
@@ -167,7 +167,7 @@ def of_publication(pipeline: P, _partition: str) -> Mapping[str, str]:
 
 def of_online_metrics(pipeline: P, partition: str) -> Mapping[str, str]:
     """What was served, and how it is graded."""
-    from ok_ml.pipelines.served import served_on
+    from ok_ml.monitoring.series.live_history import served_on
 
     served = served_on(pipeline.lake, pipeline.name, pipeline.dataset, partition)
     stage = pipeline.config.stages.evaluation

@@ -77,7 +77,7 @@ def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: ChosenLis
 
 def _judged(pipeline: SourceRecommendation, names: list[str]) -> dict[str, dict[str, float]]:
     """List -> metric -> value; empty where nobody found anything new."""
-    from ok_ml.quality.evaluation import evaluate
+    from ok_ml.quality.ranking.ranking_evaluation import evaluate
     from ok_ml.recommender.column_ranker import ColumnRanker
 
     users, relevance, _ = question(pipeline)

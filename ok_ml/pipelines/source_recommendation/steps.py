@@ -37,9 +37,9 @@ def features(pipeline: P, context: StepContext) -> dict[str, Made]:
 
 def feature_statistics(pipeline: P, context: StepContext) -> Made:
     """Statistics of every feature, with the drift of the newest day."""
-    from ok_ml.pipelines.feature_pictures import plot_features
-    from ok_ml.pipelines.judging_data import page_of
-    from ok_ml.pipelines.watching import build_statistics, drift_rows, plot_drift
+    from ok_ml.monitoring.judges.data_judge import page_of
+    from ok_ml.monitoring.judges.drift_watch import build_statistics, drift_rows, plot_drift
+    from ok_ml.monitoring.plots.feature_plots import plot_features
 
     manifests, newest = build_statistics(pipeline, context.days), context.days[-1]
     drift, picture, page = (
@@ -58,8 +58,8 @@ def feature_statistics(pipeline: P, context: StepContext) -> Made:
 
 def online_metrics(pipeline: P, context: StepContext) -> Made:
     """What was served against what people did."""
-    from ok_ml.pipelines.online import build_online_metrics
-    from ok_ml.pipelines.series_plots import plot_online
+    from ok_ml.monitoring.plots.series_plots import plot_online
+    from ok_ml.monitoring.series.online_metrics import build_online_metrics
 
     manifests = build_online_metrics(pipeline, context.days, progress=context.say)
     return Made(manifests, plots(plot_online(pipeline)))
@@ -70,8 +70,8 @@ def online_metrics(pipeline: P, context: StepContext) -> Made:
 
 def embeddings(pipeline: P, context: StepContext) -> Made:
     """The fits of every cut. What a promotion asks for in the end is asked for here, before the work."""
-    from ok_ml.pipelines.promoting import require_promotable
     from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
+    from ok_ml.release.promoting import require_promotable
 
     require_promotable(pipeline.project)
     return Made([fit_cuts(pipeline.pinned(), context.session, progress=context.say)])
@@ -79,7 +79,7 @@ def embeddings(pipeline: P, context: StepContext) -> Made:
 
 def embedding_statistics(pipeline: P, _context: StepContext) -> Made:
     """Numbers of the newest serving fit."""
-    from ok_ml.pipelines.model_plots import plot_embeddings
+    from ok_ml.monitoring.plots.model_plots import plot_embeddings
     from ok_ml.pipelines.source_recommendation.embedding_watch import build_embedding_statistics
 
     return Made([build_embedding_statistics(pipeline)], plots(plot_embeddings(pipeline)))
@@ -95,7 +95,7 @@ def training_set(pipeline: P, context: StepContext) -> Made:
 def model(pipeline: P, context: StepContext) -> Made:
     """The ranker, logged and registered."""
     from ok_ml.pipelines.source_recommendation.training import train_model
-    from ok_ml.pipelines.tracking import log_model
+    from ok_ml.release.tracking import log_model
 
     with context.tracked() as tracked:
         manifest, trained = train_model(
@@ -110,7 +110,7 @@ def model(pipeline: P, context: StepContext) -> Made:
 def evaluation(pipeline: P, context: StepContext) -> Made:
     """The model beside its baselines."""
     from ok_ml.pipelines.source_recommendation.evaluating import evaluate_model
-    from ok_ml.pipelines.tracking import log_evaluation
+    from ok_ml.release.tracking import log_evaluation
 
     with context.tracked() as tracked:
         manifest, evaluated = evaluate_model(pipeline.pinned(), progress=context.say)
@@ -127,8 +127,8 @@ def evaluation(pipeline: P, context: StepContext) -> Made:
 
 def champion(pipeline: P, context: StepContext) -> Made:
     """The decision about the newest model."""
-    from ok_ml.pipelines.promoting import promote
-    from ok_ml.pipelines.tracking import log_simple_list
+    from ok_ml.release.promoting import promote
+    from ok_ml.release.tracking import log_simple_list
 
     with context.tracked() as tracked:
         register = partial(log_simple_list, tracked, pipeline)
@@ -155,7 +155,7 @@ def predictions(pipeline: P, context: StepContext) -> Made:
 
 def _settle(pipeline: P, context: StepContext) -> None:
     """Judge the day's features again where a new champion brought a new reference, and say so on their asset."""
-    from ok_ml.pipelines.watching import settle_verdict
+    from ok_ml.monitoring.judges.drift_watch import settle_verdict
 
     verdict = settle_verdict(pipeline)
     if verdict is not None:
@@ -166,8 +166,8 @@ def _settle(pipeline: P, context: StepContext) -> None:
 
 def prediction_statistics(pipeline: P, context: StepContext) -> Made:
     """Numbers of the newest lists."""
-    from ok_ml.pipelines.model_plots import plot_predictions
-    from ok_ml.pipelines.prediction_watch import build_prediction_statistics
+    from ok_ml.monitoring.plots.model_plots import plot_predictions
+    from ok_ml.monitoring.series.prediction_watch import build_prediction_statistics
 
     manifest = build_prediction_statistics(pipeline, progress=context.say)
     return Made([manifest], plots(plot_predictions(pipeline)))
@@ -175,14 +175,14 @@ def prediction_statistics(pipeline: P, context: StepContext) -> Made:
 
 def publication(pipeline: P, context: StepContext) -> Made:
     """The newest lists in the topic."""
-    from ok_ml.pipelines.publishing import publish
+    from ok_ml.release.publishing import publish
 
     return Made([publish(pipeline, progress=context.say)])
 
 
 def live_predictions(pipeline: P, context: StepContext) -> Made:
     """The publication in the storage; one that was overtaken is published again first."""
-    from ok_ml.pipelines.publishing import publish_overtaken, wait_live
+    from ok_ml.release.publishing import publish_overtaken, wait_live
 
     again = publish_overtaken(pipeline, progress=context.say)
     if again is not None:

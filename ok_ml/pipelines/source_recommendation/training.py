@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.pipelines.pictures import plot_path
-from ok_ml.pipelines.recipe import recipe_of
+from ok_ml.monitoring.judges.drift_watch import freeze_reference
+from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.pipelines.source_recommendation.fitting import (
     SERVE,
     candidate_popularity,
@@ -20,7 +20,7 @@ from ok_ml.pipelines.source_recommendation.fitting import (
     train_fit,
 )
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.pipelines.watching import freeze_reference
+from ok_ml.release.training_recipe import recipe_of
 
 if TYPE_CHECKING:
     from ok_ml.recommender.gather import FeatureLayout
@@ -234,7 +234,7 @@ def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:
 
 
 def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str, Path]:
-    from ok_ml.quality import plots
+    from ok_ml.quality.plots import evaluation_plots as plots
 
     paths = {name: plot_path(pipeline, f"{name}.png") for name in ("learning_curve", "feature_importance")}
     curves = {name: values for name, values in trained.curve.items() if values}

@@ -1,0 +1,121 @@
+"""Lists by a model light enough for years of simulated days: what is popular, in the topics that a user reacts to.
+
+It stands in for the real recommender where only the numbers of lists by day matter: how they move with the days, and how they
+jump with a new fit. Popularity and the users' topics are fitted; a day brings its users, subscriptions and new sources.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig
+from ok_ml.lake import Lake
+from ok_ml.partitions import window
+from ok_ml.quality.statistics.number_series import Number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ok_ml.quality.statistics.prediction_statistics import PartLists
+
+_WINDOW_DAYS: Final = 14
+_LENGTH: Final = 20
+_TOPIC_WEIGHT: Final = 3.0
+
+
+class LightModel:
+    """Popularity of sources and topics of users as of the newest fit.
+
+    Attributes
+    ----------
+    before
+        The lists of the day before.
+    """
+
+    def __init__(self, lake: Lake, dataset: DatasetConfig) -> None:
+        self.lake, self.scope, self.weights = lake, dataset.dataset, dataset.weights
+        self.before: PartLists | None = None
+        self._popularity: dict[int, float] = {}
+        self._users: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._interest: NDArray[np.float64] = np.zeros((0, 0))
+        self._topics: list[str] = []
+
+    def fit(self, dt: str) -> None:
+        """Learn from the two weeks that end with a day."""
+        dts = window(self.lake.partitions(self.scope, c.EVENTS), dt, _WINDOW_DAYS)
+        events = self.lake.read(self.scope, c.EVENTS, dts, columns=[c.USER_ID, c.SOURCE_ID, c.EVENT_TYPE])
+        weight = np.array([self.weights.get(kind, 0.0) for kind in events[c.EVENT_TYPE].to_pylist()])
+        user, source = (events[name].to_numpy()[weight > 0] for name in (c.USER_ID, c.SOURCE_ID))
+        weight = weight[weight > 0]
+        known, at = np.unique(source, return_inverse=True)
+        self._popularity = dict(zip(known.tolist(), np.bincount(at, weight).tolist(), strict=True))
+        topic_of = self._topic_of(dt)
+        self._topics = sorted({*topic_of.values()})
+        number = {topic: index for index, topic in enumerate(self._topics)}
+        self._users, row = np.unique(user, return_inverse=True)
+        column = np.array([number[topic_of.get(one, "")] for one in source.tolist()], np.int64)
+        self._interest = np.zeros((len(self._users), len(self._topics)))
+        np.add.at(self._interest, (row, column), weight)
+        self._interest /= np.maximum(self._interest.sum(axis=1, keepdims=True), 1e-9)
+
+    def lists(self, dt: str) -> "PartLists":
+        """The lists of a day's users, none with a source that the user is subscribed to."""
+        from ok_ml.quality.statistics.prediction_statistics import PartLists
+
+        topic_of = self._topic_of(dt)
+        users = np.sort(self.lake.read(self.scope, c.USERS, [dt], columns=[c.USER_ID])[c.USER_ID].to_numpy())
+        sources = np.array(sorted(topic_of), np.int64)
+        interest, fallback = self._interest_of(users)
+        number = {topic: index for index, topic in enumerate(self._topics)}
+        column = np.array([number.get(topic_of[one], -1) for one in sources.tolist()])
+        popular = np.log1p(np.array([self._popularity.get(one, 0.0) for one in sources.tolist()]))
+        scores = popular[None, :] + _TOPIC_WEIGHT * np.where(column >= 0, interest[:, column], 0.0)
+        subscribed = self.lake.read(self.scope, c.SUBSCRIPTIONS, [dt], columns=[c.USER_ID, c.SOURCE_ID])
+        rows, columns = (
+            np.searchsorted(known, subscribed[name].to_numpy())
+            for known, name in ((users, c.USER_ID), (sources, c.SOURCE_ID))
+        )
+        scores[np.minimum(rows, len(users) - 1), np.minimum(columns, len(sources) - 1)] = -np.inf
+        best = _best(scores)
+        reason = np.where(fallback, c.REASON_FALLBACK, c.REASON_TASTE).astype(np.int8)
+        return PartLists(
+            users,
+            sources[best],
+            np.take_along_axis(scores, best, 1).astype(np.float32),
+            np.repeat(reason[:, None], best.shape[1], axis=1),
+            fallback,
+        )
+
+    def numbers(self, dt: str) -> list[Number]:
+        """The numbers of a day's lists; they are compared with those of the day before."""
+        lists = self.lists(dt)
+        found = self.numbers_of(dt, lists)
+        self.before = lists
+        return found
+
+    def numbers_of(self, dt: str, lists: "PartLists") -> list[Number]:
+        """The numbers of some lists."""
+        from ok_ml.quality.statistics.prediction_statistics import Totals, prediction_numbers
+
+        totals = Totals(np.array(sorted(self._topic_of(dt)), np.int64))
+        totals.add(lists, self.before, 0, len(c.REASON_NAMES))
+        return prediction_numbers(totals, self.lake.manifest(self.scope, c.USERS, dt).rows, c.REASON_NAMES, None)
+
+    def _interest_of(self, users: "NDArray[np.int64]") -> "tuple[NDArray[np.float64], NDArray[np.bool_]]":
+        at = np.minimum(np.searchsorted(self._users, users), max(len(self._users) - 1, 0))
+        known = self._users[at] == users
+        return np.where(known[:, None], self._interest[at], 0.0), ~known
+
+    def _topic_of(self, dt: str) -> dict[int, str]:
+        rows = self.lake.read(self.scope, c.SOURCES, [dt], columns=[c.SOURCE_ID, c.TOPIC])
+        ids, topics = rows[c.SOURCE_ID].to_pylist(), rows[c.TOPIC].to_pylist()
+        return {one: topic or "" for one, topic in zip(ids, topics, strict=True)}
+
+
+def _best(scores: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """Columns of the largest scores of each row, best first."""
+    some = np.argpartition(-scores, _LENGTH, axis=1)[:, :_LENGTH]
+    order = np.lexsort((some, -np.take_along_axis(scores, some, 1)), axis=1)
+    best: NDArray[np.int64] = np.take_along_axis(some, order, 1)
+    return best

@@ -1,0 +1,327 @@
+"""Quiet worlds: simulated years in which nothing breaks, and what every check would have said on each of their days.
+
+A world goes through the real steps, day after day: simulated, ingested, snapshots, numbers of the log, features, statistics of
+features on bins that are frozen anew every week (as a weekly training does), lists of a light model that is fitted every week.
+What is kept is small: numbers by day, and the worst drift of each day.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig, DriftConfig, FeaturesStage, WorldConfig
+from ok_ml.features.registry import ENTITY_OF
+from ok_ml.lake import Lake
+from ok_ml.monitoring.series.event_series import read_log_day
+from ok_ml.partitions import minus_days, window
+from ok_ml.quality.statistics.number_series import Name, Number
+
+if TYPE_CHECKING:
+    from ok_ml.quality.statistics.bins import FrozenBins
+    from ok_ml.quality.statistics.statistics_table import Partial
+
+CHUNK_DAYS: Final = 28
+REFERENCE_DAYS: Final = 28
+RETRAIN_DAYS: Final = 7
+_SCOPE: Final = "features"
+_DRIFT: Final = "drift"
+_COLUMNS: Final = ("table", "dt", "metric", "group", "value", "n")
+_KEPT_DAYS: Final = 35  # of the lake: what the windows of features and of the light model reach
+_WARM_DAYS: Final = 14  # whose features see a shorter log than their windows
+Days = dict[str, dict[Name, Number]]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The worst features of one day against the reference of its week."""
+
+    psi: float
+    js: float
+    blocks: bool
+    feature: str
+
+
+@dataclass
+class Watched:
+    """What the checks look at, by day.
+
+    Attributes
+    ----------
+    series
+        Table of numbers -> day -> its numbers.
+    drift
+        Day -> its worst drift; days before the first reference have none.
+    """
+
+    seed: int
+    series: dict[str, Days] = field(default_factory=dict)
+    drift: dict[str, Drift] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write everything into one Parquet file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = [
+            (table, dt, *one.name, one.value, one.n)
+            for table, days in self.series.items()
+            for dt, numbers in days.items()
+            for one in numbers.values()
+        ]
+        rows += [
+            (_DRIFT, dt, key, one.feature, float(getattr(one, key)), 0)
+            for dt, one in self.drift.items()
+            for key in ("psi", "js", "blocks")
+        ]
+        columns = list(zip(*rows, strict=True))
+        table = pa.table({name: pa.array(list(column)) for name, column in zip(_COLUMNS, columns, strict=True)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        pq.write_table(table.replace_schema_metadata({"seed": str(self.seed)}), partial, compression="zstd")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Watched":
+        """Read what was saved."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        found, drift = cls(int(table.schema.metadata[b"seed"])), dict[str, dict[str, Any]]()
+        for kind, dt, metric, group, value, n in zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True):
+            if kind == _DRIFT:
+                drift.setdefault(dt, {"feature": group})[metric] = value
+            else:
+                name = Name(metric, group)
+                found.series.setdefault(kind, {}).setdefault(dt, {})[name] = Number(name, value, n)
+        for dt, one in drift.items():
+            found.drift[dt] = Drift(one["psi"], one["js"], bool(one["blocks"]), one["feature"])
+        return found
+
+    def add(self, table: str, dt: str, numbers: Sequence[Number]) -> None:
+        """Keep the numbers of a day."""
+        self.series.setdefault(table, {})[dt] = {one.name: one for one in numbers}
+
+
+@dataclass(frozen=True)
+class QuietWorld:
+    """One world of a given seed and size, in a folder of its own."""
+
+    dataset: DatasetConfig
+    stage: FeaturesStage
+    drift: DriftConfig
+    folder: Path
+
+    @classmethod
+    def of(
+        cls,
+        dataset: DatasetConfig,
+        stage: FeaturesStage,
+        drift: DriftConfig,
+        folder: Path,
+        *,
+        seed: int,
+        days: int,
+        users: int,
+    ) -> "QuietWorld":
+        """A small world with the behaviour of a dataset's world, another seed, and no incident."""
+        world = cls(dataset, stage, drift, folder).simulated
+        sizes = {"users": users, "sources": max(round(0.4 * users), 50), "users_per_block": users}
+        rest = {"seed": seed, "days": days, "incidents": (), "taste_changes": ()}
+        world = world.model_copy(update={**sizes, **rest})
+        return cls(dataset.model_copy(update={"world": world, "parts": 1}), stage, drift, folder)
+
+    @property
+    def lake(self) -> Lake:
+        """Where its tables are."""
+        return Lake(self.folder)
+
+    @property
+    def dts(self) -> list[str]:
+        """Its days."""
+        start = date.fromisoformat(self.simulated.start)
+        return [(start + timedelta(days=day)).isoformat() for day in range(self.simulated.days)]
+
+    @property
+    def simulated(self) -> WorldConfig:
+        """Its world.
+
+        Raises
+        ------
+        ValueError
+            The dataset is not simulated.
+        """
+        if self.dataset.world is None:
+            raise ValueError(f"{self.dataset.dataset} is a real dataset: its past can be replayed, not simulated")
+        return self.dataset.world
+
+    def live(
+        self, *, features: bool = True, keep: bool = False, progress: Callable[[str], None] | None = None
+    ) -> Watched:
+        """Simulate all days and watch them; `keep` leaves all of them in the lake, not only the latest."""
+        watched, observer = Watched(self.simulated.seed), _Observer(self)
+        for start in range(0, len(self.dts), CHUNK_DAYS):
+            chunk = self.dts[start : start + CHUNK_DAYS]
+            self.ingest(chunk)
+            if features:
+                self.compute(chunk)
+            for dt in chunk:
+                observer.watch(watched, dt, features=features)
+            if not keep:
+                self.forget(chunk[-1])
+            if progress:
+                progress(f"seed {watched.seed}: {chunk[-1]}")
+        return watched
+
+    def ingest(self, dts: Sequence[str]) -> None:
+        """Simulate and ingest some days."""
+        from ok_ml.datasets.ingest import ingest_events
+        from ok_ml.datasets.snapshots import build_snapshots
+        from ok_ml.world.raw_log import ensure_days
+
+        ensure_days(self.dataset, self.lake, dts, workers=1)
+        ingest_events(self.dataset, self.lake, dts, root=self.folder)
+        build_snapshots(self.dataset, self.lake, dts, root=self.folder)
+
+    def compute(self, dts: Sequence[str]) -> None:
+        """The features of some days, in this process."""
+        from ok_ml.features.compute import compute_features
+
+        compute_features(
+            None,
+            self.lake,
+            scope=_SCOPE,
+            dataset=self.dataset,
+            stage=self.stage,
+            dts=dts,
+            inputs_for=lambda _dt, _table: {},
+            tables=tuple(ENTITY_OF),
+        )
+
+    def log_numbers(self, dt: str) -> list[Number]:
+        """The numbers of a day's log."""
+        from ok_ml.quality.statistics.event_statistics import DAYS_BEFORE, event_statistics
+
+        known = self.lake.partitions(self.dataset.dataset, c.EVENTS)
+        before = [day for day in window(known, dt, DAYS_BEFORE + 1) if day < dt]
+        return event_statistics(read_log_day(self.lake, self.dataset.dataset, dt, before))
+
+    def product_numbers(self, dt: str) -> list[Number]:
+        """What people did on a day."""
+        from ok_ml.quality.statistics.product_statistics import DayCounts, count_part, product_numbers
+
+        events, users = (self.lake.read(self.dataset.dataset, table, [dt]) for table in (c.EVENTS, c.USERS))
+        counts = DayCounts.none()
+        counts.add(count_part(events, users.select([c.USER_ID, c.SEGMENT])))
+        types = sorted(set(self.dataset.events.event_types.values()))
+        return product_numbers(counts, types, sorted(self.dataset.grades), users.num_rows)
+
+    def forget(self, dt: str) -> None:
+        """Remove what is older than anything that still looks back from the day after `dt`."""
+        last = minus_days(dt, _KEPT_DAYS)
+        for table in [path for scope in (self.dataset.dataset, _SCOPE) for path in (self.folder / scope).glob("*")]:
+            for manifest in [path for path in (table / "_committed").glob("*.json") if path.stem < last]:
+                manifest.unlink()
+                shutil.rmtree(table / manifest.stem, ignore_errors=True)
+
+    def clean(self) -> None:
+        """Remove the lake."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Observer:
+    """Goes through the days of a world in order, and carries what later days are compared with."""
+
+    def __init__(self, world: QuietWorld) -> None:
+        from bench.calibration.cheap_lists import LightModel
+
+        self.world, self.model = world, LightModel(world.lake, world.dataset)
+        self.partials: dict[str, dict[str, Partial]] = {}
+        self.reference: tuple[FrozenBins, Any] | None = None
+        self.days = 0
+
+    def watch(self, watched: Watched, dt: str, *, features: bool) -> None:
+        """All numbers of one day."""
+        watched.add(c.EVENT_STATISTICS, dt, self.world.log_numbers(dt))
+        watched.add(c.PRODUCT_METRICS, dt, self.world.product_numbers(dt))
+        if self.days % RETRAIN_DAYS == 0:
+            self.model.fit(dt)
+        lists = self.model.numbers(dt)
+        if lists:
+            watched.add(c.PREDICTION_STATISTICS, dt, lists)
+        if features and self.days >= _WARM_DAYS:
+            drift = self._drift(dt)
+            if drift is not None:
+                watched.drift[dt] = drift
+        self.days += 1
+
+    def _drift(self, dt: str) -> Drift | None:
+        """The day against the reference, then perhaps a new reference: what is trained today judges tomorrow."""
+        from ok_ml.quality.statistics.statistics_table import partial_statistics
+
+        lake = self.world.lake
+        self.partials[dt] = {
+            entity: partial_statistics(lake.files(_SCOPE, table, [dt]), entity=entity)
+            for table, entity in ENTITY_OF.items()
+        }
+        for old in sorted(self.partials)[:-REFERENCE_DAYS]:
+            del self.partials[old]
+        found = (
+            None if self.reference is None else judge_drift(self.partials[dt], *self.reference, self.world.drift, dt)
+        )
+        if self.days % RETRAIN_DAYS == 0 and len(self.partials) == REFERENCE_DAYS:
+            self.reference = freeze_partials(list(self.partials.values()), dt)
+        return found
+
+
+def freeze_partials(days: "Sequence[dict[str, Partial]]", dt: str) -> "tuple[FrozenBins, Any]":
+    """Bins and pooled statistics of some days' sketches, as a training freezes them."""
+    import pyarrow as pa
+
+    from ok_ml.quality.statistics.bins import FrozenBins
+    from ok_ml.quality.statistics.statistics_table import merge_partials, statistics_table
+
+    tables = [statistics_table(entity, merge_partials([day[entity] for day in days]), dt=dt) for entity in days[0]]
+    table = pa.concat_tables(tables)
+    return FrozenBins.from_statistics(table), table
+
+
+def judge_drift(
+    partials: "dict[str, Partial]", bins: "FrozenBins", reference: Any, limits: DriftConfig, dt: str
+) -> Drift:
+    """The worst features of a day, of those whose drift means something."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from ok_ml.features.registry import FEATURES
+    from ok_ml.quality.judges.drift import BLOCK, drift_table
+    from ok_ml.quality.statistics import statistics_table
+
+    judged = pa.array([feature.name for feature in FEATURES if feature.judged == "level"], pa.string())
+    tables = [
+        statistics_table(entity, dict(_on_bins(entity, partial, bins)), dt=dt, bins=bins)
+        for entity, partial in partials.items()
+    ]
+    now, then = (
+        table.filter(pc.is_in(table["feature"], value_set=judged)) for table in (pa.concat_tables(tables), reference)
+    )
+    rows = drift_table(now, then, bins, limits).to_pylist()
+    worst = max(rows, key=lambda row: row["psi"] or 0.0)
+    return Drift(
+        float(worst["psi"] or 0.0),
+        max(float(row["js"] or 0.0) for row in rows),
+        any(row["verdict"] == BLOCK for row in rows),
+        f"{worst['entity']}/{worst['feature']}",
+    )
+
+
+def _on_bins(entity: str, partial: "Partial", bins: "FrozenBins") -> Iterator[tuple[str, Any]]:
+    from ok_ml.quality.statistics.bins import counts_on
+
+    for feature, column in partial.items():
+        edges = bins.of(entity, feature)
+        yield feature, column if edges is None else replace(column, bin_counts=counts_on(column, edges))

@@ -1,1 +1,0 @@
-"""Who may go to production: the promotion gate and its signed record."""

@@ -1,0 +1,1 @@
+"""What assets, checks and sensors share: all of it knows Dagster."""

@@ -1,0 +1,1 @@
+"""Which numbers are watched, judged and shown, on top of quality and the lake."""

@@ -1,0 +1,160 @@
+"""Judging a dataset's newest day: the rules of its YAML, since when they are broken, and a picture of the worst."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.quality.judges.acceptance import Judged, found_in, kept, told_of
+from ok_ml.quality.judges.rules import Finding, Rule, failures, judge, summary, with_since
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
+from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
+
+DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
+_JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdict
+
+
+def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, commit: bool = True) -> Verdict:
+    """Judge one day, the newest one by default; commit the verdict beside the events.
+
+    Raises
+    ------
+    NotCommitted
+        There is no such day.
+    """
+    lake = Lake(project.lake_root)
+    day = dt or lake.latest(config.dataset, c.EVENTS)
+    manifest = lake.manifest(config.dataset, c.EVENTS, day)
+    rules_on = _rules(config, lake)
+    earlier = [other for other in lake.partitions(config.dataset, c.EVENTS) if other < day][::-1][:DAYS_BACK]
+    kind_of = {rule.key: kind for kind, rules in rules_on(day).items() for rule in rules}
+    found = judge([rule for rules in rules_on(day).values() for rule in rules], day)
+    found = with_since(found, earlier, lambda other: [rule for rules in rules_on(other).values() for rule in rules])
+    armed = declared_guard(project, config, lake)
+    found = reported(found, armed, day)
+    found = [
+        finding if finding.passed else replace(finding, look=look_further(project, config.dataset, day))
+        for finding in found
+    ]
+    by_kind = {kind: [finding for finding in found if kind_of[finding.key] == kind] for kind in rules_on(day)}
+    failed = failures(found)
+    picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed and commit else None
+    verdict = Verdict(day, by_kind, f"{day}: {summary(found)}", picture)
+    if commit:
+        judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, day, found_in(found))
+        lake.write(
+            config.dataset,
+            DECLARED_VERDICT,
+            day,
+            to_table(by_kind),
+            sort_by=["kind", "entity", "feature", "statistic"],
+            inputs=_judged(project, config, manifest),
+            details={"blocks": verdict.blocks, "headline": verdict.headline, **kept(judged)},
+        )
+    return _accepted(lake, config, verdict)
+
+
+def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict:
+    """The verdict on a day as it is now: rules on snapshots are judged once these are there, after the events' own."""
+    return known_verdict(project, config, dt) or judge_data(project, config, dt=dt)
+
+
+def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
+    """The committed verdict on a day, if its events, snapshots and limits are still those that were judged."""
+    lake = Lake(project.lake_root)
+    found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
+    if found is None or events is None or found.inputs != _judged(project, config, events):
+        return None
+    by_kind = from_table(lake.read(config.dataset, DECLARED_VERDICT, [dt]))
+    return _accepted(lake, config, Verdict(dt, by_kind, str(found.details["headline"])))
+
+
+def _accepted(lake: Lake, config: DatasetConfig, verdict: Verdict) -> Verdict:
+    """The verdict with what a person has accepted of it."""
+    judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, verdict.dt)
+    by_kind = {kind: told_of(lake, judged, findings) for kind, findings in verdict.by_kind.items()}
+    return replace(verdict, by_kind=by_kind)
+
+
+def limits_of(config: DatasetConfig) -> str:
+    """Hash of what a dataset's YAML asks of its days."""
+    return fingerprint(config.checks.model_dump(mode="json"))
+
+
+def page_of(project: Project, scope: str) -> str | None:
+    """Address of the page with the series of an experiment, or of the first experiment of a dataset."""
+    names = [scope] if scope in project.experiments else []
+    names += [name for name, found in sorted(project.experiments.items()) if found.datasets.events.name == scope]
+    service = project.environment.service
+    return f"http://{service.host}:{service.port}/monitoring/{names[0]}" if names else None
+
+
+def look_further(project: Project, scope: str, dt: str, anchor: str = "") -> str:
+    """The command and the page that show more."""
+    page = page_of(project, scope)
+    return f"look further: `ok-ml checks {scope} --day {dt}`" + (f", {page}{anchor}" if page else "")
+
+
+def reported(findings: Sequence[Finding], armed: Armed, dt: str) -> list[Finding]:
+    """The findings of a day; on one that may not block those that would only warn, and say why."""
+    if armed.blocks_on(dt):
+        return list(findings)
+    return [
+        replace(
+            one,
+            severity="warn",
+            advice="; ".join(part for part in (one.advice, f"it blocks nothing: {armed.why}") if part),
+        )
+        if not one.passed and one.severity == "block"
+        else one
+        for one in findings
+    ]
+
+
+def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[str, str]:
+    lake, dt = Lake(project.lake_root), events.partition
+    armed = declared_guard(project, config, lake).blocks_on(dt)
+    snapshots = {table: found.data_version for table in c.SNAPSHOTS if (found := lake.find(config.dataset, table, dt))}
+    return {
+        "events": events.data_version,
+        "snapshots": fingerprint({**snapshots}),
+        "limits": limits_of(config),
+        "code": _JUDGE_VERSION,
+        "armed": "may block" if armed else "reported",
+    }
+
+
+def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[Rule]]]:
+    from ok_ml.quality.judges.day_rules import day_rules, read
+
+    @cache
+    def rules_on(dt: str) -> dict[str, list[Rule]]:
+        return day_rules(config, *read(config, lake, dt, leave_out=blocked_log(lake, config.dataset)))
+
+    return rules_on
+
+
+def _picture(
+    project: Project,
+    config: DatasetConfig,
+    worst: Finding,
+    dts: Sequence[str],
+    rules_on: Callable[[str], dict[str, list[Rule]]],
+) -> Path:
+    """The worst finding's number by day, with its limits of the day that was judged."""
+    from ok_ml.quality.plots.finding_plots import number_by_day
+
+    path = project.state_dir / "plots" / config.dataset / f"check-{worst.dt}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rules = {
+        dt: next(
+            (r for rs in rules_on(dt).values() for r in rs if (r.key, r.severity) == (worst.key, worst.severity)), None
+        )
+        for dt in dts
+    }
+    number_by_day(worst, rules, path=path)
+    return path

@@ -1,0 +1,229 @@
+"""A log's own past: what was odd in it, and the limit of the bands that it calibrates.
+
+Days that came in together are a history, not deliveries: each is held against the days before it, what is found is one table,
+worst first, and nothing blocks. The same pass tells how far numbers of this log go without a fault, which is the limit for the days
+to come. A series that went beyond it by itself, such as the share of a robot, gets a limit of its own, so that it makes no
+other series deaf.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from bench.calibration import fitting_limits as k
+from ok_ml import columns as c
+from ok_ml.config.calibration import (
+    DEFAULT_LIMIT,
+    OWN_CALIBRATION,
+    Calibration,
+    CheckRate,
+    calibration_of,
+    limit_of_dataset,
+    own_calibration,
+)
+from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
+from ok_ml.monitoring.series.series_watch import PAST_REPORT, judged_numbers
+from ok_ml.partitions import minus_days, window
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
+from ok_ml.quality.bands.forecasts import LEAST_DAYS
+from ok_ml.quality.bands.gravity import is_grave
+from ok_ml.quality.statistics.number_series import read_days, regimes_of
+from ok_ml.stages.blocked_days import LEAST_PAST_DAYS, NEVER, bands_guard, readers
+
+PAST_DAYS: Final = 400  # a year and a season's beginning: an older past is another log
+ASKED_A_YEAR: Final = 1.0
+_WARM_DAYS: Final = 28
+_LEAST_LIMIT: Final = 5.0  # the tail of a few quiet weeks promises more than it knows
+_OWN_MARGIN: Final = 1.25  # of the farthest that a restless series went
+_TABLES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Every number of past days against the days before it, at the built-in limit.
+
+    Attributes
+    ----------
+    found
+        Day -> deviations, worst first.
+    odd
+        Days that no change of people explains; later days were not held against them.
+    """
+
+    found: dict[str, list[Deviation]]
+    odd: tuple[str, ...] = ()
+
+
+def scan(table: str, days: Days, regimes: dict[str, str] | None = None) -> Scan:
+    """Judge each day from the third week on by those before it."""
+    found: dict[str, list[Deviation]] = {}
+    odd: list[str] = []
+    dts = sorted(days)
+    for place, dt in enumerate(dts[LEAST_DAYS:], LEAST_DAYS):
+        history = {
+            day: days[day] for day in dts[max(place - HISTORY_DAYS, 0) : place] if day >= minus_days(dt, HISTORY_DAYS)
+        }
+        seen = judge_day(
+            history, dt, judged_numbers(table, days[dt]), limit=float("inf"), leave_out=odd, regimes=regimes
+        )
+        found[dt] = [replace(one, limit=DEFAULT_LIMIT) for one in seen]
+        if any(map(is_grave, found[dt])):
+            odd.append(dt)
+    return Scan(found, tuple(odd))
+
+
+def calibrate_on_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Calibration | None:
+    """The limit that a log's own past gives, committed once; None while there is no need, or too short a past."""
+    if any(calibration_of(project.root, name) is not None for name in readers(project, dataset)):
+        return None
+    known = own_calibration(project, dataset.dataset)
+    scans = {} if known is not None else _scans(dataset, lake, LEAST_PAST_DAYS)
+    if not scans:
+        return known
+    made = _calibrated(dataset.dataset, scans)
+    with lake.staged(dataset.dataset, OWN_CALIBRATION, WHOLE) as folder:
+        said = made.model_dump(mode="json")
+        lake.commit(folder, rows=made.days, data_version=fingerprint(said), details=said)
+    return made
+
+
+def report_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Manifest | None:
+    """One row a finding in the past days, worst first; committed again when the days changed."""
+    import pyarrow as pa
+
+    scope = dataset.dataset
+    known = _past_days(dataset, lake)
+    if len(known) <= LEAST_DAYS:
+        return None
+    versions = {dt: lake.manifest(scope, c.EVENT_STATISTICS, dt).data_version for dt in known}
+    inputs = {"statistics": fingerprint(dict(versions)), "code": "1"}
+    found = lake.find(scope, PAST_REPORT)
+    if found is not None and found.inputs == inputs:
+        return found
+    days = read_days(lake, scope, c.EVENT_STATISTICS, known)
+    seen = scan(c.EVENT_STATISTICS, days, regimes_of(lake, scope, known))
+    own = own_calibration(project, scope)
+    rows = past_rows(seen, {} if own is None else own.own)
+    table = pa.Table.from_pylist(rows, schema=_schema())
+    with lake.staged(scope, PAST_REPORT, WHOLE) as folder:
+        import pyarrow.parquet as pq
+
+        pq.write_table(table, folder / "all.parquet")
+        details = {"odd": list(seen.odd), "judged": len(seen.found), "first": known[0], "last": known[-1]}
+        return lake.commit(
+            folder, rows=len(rows), data_version=fingerprint({"rows": rows}), inputs=inputs, details=details
+        )
+
+
+def past_findings(dataset: DatasetConfig, lake: Lake, most: int) -> list[dict[str, Any]]:
+    """The worst findings in the days that came in together."""
+    found = lake.find(dataset.dataset, PAST_REPORT)
+    return lake.read(dataset.dataset, PAST_REPORT).slice(0, most).to_pylist() if found is not None else []
+
+
+def guard_line(project: Project, dataset: DatasetConfig, lake: Lake) -> str:
+    """What the checks of a log may do from the next day on, in a line."""
+    if dataset.partition.grain != "day":
+        return "of months no number is held against its past: declared rules only"
+    limit, armed = limit_of_dataset(project, dataset.dataset), bands_guard(project, dataset, lake)
+    past = lake.find(dataset.dataset, PAST_REPORT)
+    told = (
+        f"; {past.rows} findings in {past.details['judged']} past days, none of which blocks"
+        if past is not None
+        else ""
+    )
+    days = lake.partitions(dataset.dataset, c.EVENTS)
+    own = own_calibration(project, dataset.dataset)
+    calibrated = own is not None or any(calibration_of(project.root, name) for name in readers(project, dataset))
+    if not calibrated:
+        return f"findings warn{told}: {armed.why}"
+    after = max(armed.after if armed.after < NEVER else "", days[-1] if armed.after == NEVER and days else "")
+    return f"days after {after} may block, at limit {limit.value:.2f} ({limit.origin}){told}"
+
+
+def past_rows(seen: Scan, own: dict[str, float]) -> list[dict[str, Any]]:
+    """The findings of past days, worst first; a series that is restless by itself counts beyond its own limit only."""
+    rows: list[dict[str, Any]] = [
+        {
+            "day": dt,
+            "number": str(one.name),
+            "seen": one.value,
+            "expected": one.band.expected,
+            "score": one.band.score,
+            "limit": max(own.get(str(one.name), one.limit), one.limit),
+            "grave": is_grave(one),
+        }
+        for dt, deviations in seen.found.items()
+        for one in deviations
+        if one.outside
+    ]
+    beyond = [row for row in rows if row["grave"] or abs(row["score"]) > row["limit"]]
+    return sorted(beyond, key=lambda row: (not row["grave"], -abs(row["score"]), row["day"], row["number"]))
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    numbers = [(name, pa.float64()) for name in ("seen", "expected", "score", "limit")]
+    return pa.schema([("day", pa.string()), ("number", pa.string()), *numbers, ("grave", pa.bool_())])
+
+
+def _past_days(dataset: DatasetConfig, lake: Lake) -> list[str]:
+    known = lake.partitions(dataset.dataset, c.EVENT_STATISTICS)
+    return window(known, known[-1], PAST_DAYS) if known else []
+
+
+def _scans(dataset: DatasetConfig, lake: Lake, least: int) -> dict[str, Scan]:
+    """Table -> its scan; nothing where there are fewer than `least` days."""
+    known = _past_days(dataset, lake)
+    if len(known) < least:
+        return {}
+    regimes = regimes_of(lake, dataset.dataset, known)
+    tables = {table: read_days(lake, dataset.dataset, table, known) for table in _TABLES}
+    return {table: scan(table, days, regimes) for table, days in tables.items() if len(days) >= least}
+
+
+def _calibrated(scope: str, scans: dict[str, Scan]) -> Calibration:
+    """The limit where the tail of the quiet series gives half of what was asked for, and those of the restless ones."""
+    scores = [score for table, seen in scans.items() for score in _scores(table, seen)]
+    farthest: dict[str, float] = {}
+    for one in scores:
+        farthest[one.metric] = max(farthest.get(one.metric, 0.0), one.score)
+    own = {name: round(_OWN_MARGIN * score, 2) for name, score in farthest.items() if score > DEFAULT_LIMIT}
+    quiet = _worst_of_each_day([one for one in scores if one.metric not in own])
+    limit = max(k.pick_limit(quiet, ASKED_A_YEAR), _LEAST_LIMIT) if quiet else DEFAULT_LIMIT
+    days = sorted({one.dt for one in scores})
+    count = sum(k.alarms(quiet, limit).values())
+    rate = k.Rate(count, max(len(days) / k.DAYS_A_YEAR, 1e-9))
+    return Calibration(
+        experiment=scope,
+        limit=round(limit, 2),
+        false_alarms_a_year=ASKED_A_YEAR,
+        expected_a_year=round(max(rate.a_year, ASKED_A_YEAR / 2), 3),
+        low_a_year=round(rate.interval[0], 3),
+        high_a_year=round(rate.interval[1], 3),
+        source="replayed",
+        days=len(days),
+        upto=days[-1],
+        date=datetime.now(UTC).date().isoformat(),
+        code="own past 1",
+        own=dict(sorted(own.items())),
+        rates=(CheckRate(check="bands", alarms=count, a_year=round(rate.a_year, 3)),),
+    )
+
+
+def _scores(table: str, seen: Scan) -> list[k.DayScore]:
+    """Every score of every day that counts: not the first weeks, and no day that no change of people explains."""
+    dts = [dt for dt in sorted(seen.found)[_WARM_DAYS - LEAST_DAYS :] if dt not in seen.odd]
+    return [k.DayScore(0, table, dt, abs(one.band.score), str(one.name)) for dt in dts for one in seen.found[dt]]
+
+
+def _worst_of_each_day(scores: Sequence[k.DayScore]) -> list[k.DayScore]:
+    worst: dict[tuple[str, str], k.DayScore] = {}
+    for one in scores:
+        known = worst.get((one.check, one.dt))
+        if known is None or one.score > known.score:
+            worst[one.check, one.dt] = one
+    return list(worst.values())

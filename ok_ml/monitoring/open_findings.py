@@ -1,0 +1,175 @@
+"""Everything that the checks of an experiment or a dataset found on a day, rules and all other verdicts, in one list."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ok_ml import columns as c
+from ok_ml.config.models import Project
+from ok_ml.errors import NotCommitted
+from ok_ml.lake import Lake
+from ok_ml.monitoring.accepting import verdicts_of
+from ok_ml.monitoring.judges.data_judge import judge_data, known_verdict
+from ok_ml.monitoring.judges.drift_watch import has_verdict
+from ok_ml.monitoring.judges.feature_judge import feature_findings, known_findings
+from ok_ml.monitoring.series.event_series import event_watch
+from ok_ml.partitions import window
+from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.quality.judges.acceptance import Judged, acceptance_of, blocks, verdict_on
+from ok_ml.quality.judges.rules import Finding, in_order
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, FEATURES, LISTS_VERDICT
+from ok_ml.quality.judges.what_blocks import BLOCKING
+
+State = Literal["fail", "warn", "accepted", "ok"]
+Say = Callable[[str], None]
+
+_ORDER: Final = ("fail", "warn", "accepted", "ok")
+_TOLD_BY_RULES: Final = (DECLARED_VERDICT, FEATURE_VERDICT)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was judged.
+
+    Attributes
+    ----------
+    state
+        fail: it holds back what is served; accepted: it would, or would warn, and somebody has said that it is right.
+    check
+        Kind of rules, or of verdict.
+    of
+        Entity and feature of a rule; scope and day of any other verdict.
+    command
+        What accepts it; empty if it holds.
+    """
+
+    state: State
+    check: str
+    of: str
+    statistic: str
+    seen: str
+    expected: str
+    since: str
+    message: str
+    accepted: str = ""
+    command: str = ""
+
+
+def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple[str, list[Row]]:
+    """The day, and everything that was judged for it, worst first.
+
+    Parameters
+    ----------
+    name
+        Of an experiment, whose dataset is included, or of a dataset.
+    day
+        ISO date; default: the newest one.
+    say
+        Called with a line where something has to be judged first.
+    """
+    lake, is_dataset = Lake(project.lake_root), name not in project.experiments
+    dataset = project.datasets[name] if is_dataset else project.dataset_of(name)
+    dt = _day(lake, name, dataset.dataset, day, say)
+    rules = [*_of_data(project, dataset.dataset, dt, say)]
+    if not is_dataset and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
+        known = {one.key for _, one in rules}
+        rules += [(FEATURES, one) for one in _of_features(project, name, dt, say) if one.key not in known]
+    place = {id(one): number for number, one in enumerate(in_order(one for _, one in rules))}
+    told = [
+        _of_rule(name, dataset.dataset, kind, one) for kind, one in sorted(rules, key=lambda pair: place[id(pair[1])])
+    ]
+    told += [
+        row
+        for one in other_verdicts(project, name, dataset.dataset, dt, newest=day is None)
+        for row in _of_verdict(lake, one, dt)
+    ]
+    return dt, sorted(told, key=lambda row: _ORDER.index(row.state))
+
+
+def _day(lake: Lake, name: str, dataset: str, day: str | None, say: Say) -> str:
+    """The newest day with features, or of a dataset with events; where no features are there yet, of the log."""
+    table = c.EVENTS if name == dataset else c.FEATURE_STATISTICS
+    try:
+        return lake.manifest(name, table, day).partition if day else lake.latest(name, table)
+    except NotCommitted as error:
+        dt = day or next(iter(lake.partitions(dataset, c.EVENTS)[-1:]), None)
+        if name == dataset or dt is None or lake.find(dataset, c.EVENTS, dt) is None:
+            raise
+        say(f"{error.problem}: its log alone")
+        return dt
+
+
+def _of_data(project: Project, dataset: str, dt: str, say: Say) -> Iterator[tuple[str, Finding]]:
+    config = project.datasets[dataset]
+    verdict = known_verdict(project, config, dt)
+    if verdict is None:
+        say(f"judging {dt} of {dataset} ...")
+        verdict = judge_data(project, config, dt=dt, commit=False)
+    yield from ((kind, one) for kind, findings in verdict.by_kind.items() for one in findings)
+
+
+def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding]:
+    pipeline = open_pipeline(project, name)
+    found = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
+    if not found:
+        say(f"judging the features of {name} on {dt} ...")
+    return found or feature_findings(pipeline, dt)
+
+
+def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
+    """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
+
+    Without a day of somebody's choice also what is newer: lists, and a day of the log that was blocked before it got features.
+    """
+    lake = Lake(project.lake_root)
+    of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
+    found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
+    days = window(lake.partitions(dataset, c.EVENTS), dt, event_watch(project, project.datasets[dataset], lake).days)
+    newer = lake.partitions(dataset, c.EVENTS)[-1:] if newest else []
+    more = [
+        (dataset, table, day) for day in (*days, *newer) if day != dt for table in (EVENT_VERDICT, DECLARED_VERDICT)
+    ]
+    if newest and name != dataset:
+        more += [(name, LISTS_VERDICT, lists) for lists in lake.partitions(name, LISTS_VERDICT)[-1:]]
+    for scope, table, day in more:
+        one = verdict_on(lake, scope, table, day)
+        if one is not None and blocks(one.found):
+            found[table, day] = one
+    return found.values()
+
+
+# -- rows ----------------------------------------------------------------------------------------------------------------
+
+
+def _of_rule(name: str, dataset: str, kind: str, one: Finding) -> Row:
+    state: State = "ok" if one.passed else "accepted" if one.accepted else "fail" if one.severity == "block" else "warn"
+    command = "" if one.passed else Judged(name if kind == FEATURES else dataset, "", one.dt, "", ()).command
+    return Row(
+        state,
+        kind,
+        f"{one.entity} {one.feature}".strip(),
+        one.statistic,
+        one.seen,
+        one.expected,
+        one.since,
+        one.message,
+        one.accepted,
+        command,
+    )
+
+
+def _of_verdict(lake: Lake, judged: Judged, dt: str) -> Iterator[Row]:
+    """A row a finding; a day of the log before the one that was asked for holds back itself alone, so it only warns here."""
+    accepted = acceptance_of(lake, judged)
+    kind = judged.table.removesuffix("_verdict")
+    of = f"{judged.scope} {judged.dt}"
+    if not judged.found:
+        yield Row("ok", kind, of, "", "", "", "", judged.headline or f"{judged.dt}: nothing found")
+    for one in judged.found:
+        is_accepted = accepted is not None and accepted.covers(one.key)
+        is_log = judged.table in (EVENT_VERDICT, DECLARED_VERDICT)
+        holds = one.severity == "block" and judged.table in BLOCKING and not (is_log and judged.dt < dt)
+        state: State = "accepted" if is_accepted else "fail" if holds else "warn"
+        yield Row(
+            state, kind, of, one.key, "", "", "", one.message, str(accepted) if is_accepted else "", judged.command
+        )

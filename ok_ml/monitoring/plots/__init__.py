@@ -1,0 +1,1 @@
+"""Plots of runs, features and series as files below the state folder."""

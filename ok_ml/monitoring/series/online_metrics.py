@@ -1,0 +1,242 @@
+"""Online metrics of an experiment: the generation served on a day against what people did on it and on the days after."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ok_ml import columns as c
+from ok_ml.lake import Manifest
+from ok_ml.monitoring.series.live_history import Served, lists_folder, live_history, read_lists, served_on
+from ok_ml.partitions import minus_days
+from ok_ml.places import place_of
+from ok_ml.quality.ranking import online_ranking as online
+from ok_ml.quality.ranking.ranking_metrics import EMPTY, Relevance, user_metrics
+from ok_ml.quality.statistics.number_series import GROUP, METRIC, Number, series_table
+from ok_ml.stages.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ok_ml.recommender.labels import UserRelevance
+    from ok_ml.recommender.snapshot import Catalogue, Subscriptions
+
+REASON: Final = "reason"  # in the details of a day without numbers
+
+
+def build_online_metrics(
+    pipeline: Pipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
+) -> list[Manifest]:
+    """Join what was served on each of some days with what people did; commit a partition a day.
+
+    A day that was served nothing, or whose lists are gone, is committed without rows and with the reason: no zeros.
+    Days before them whose following days are complete now are told again with these.
+
+    Returns
+    -------
+    The manifests of `dts`.
+    """
+    for dt in [*_completed_by(pipeline, dts), *dts]:
+        inputs = pipeline.inputs_of(c.ONLINE_METRICS, dt)
+        numbers, details = online_day(pipeline, dt)
+        pipeline.lake.write(
+            pipeline.name,
+            c.ONLINE_METRICS,
+            dt,
+            series_table(numbers),
+            sort_by=[METRIC, GROUP],
+            inputs=inputs,
+            details=details,
+        )
+        if progress:
+            said = details.get(REASON) or f"generation {details['generation_name']}, {len(numbers)} numbers"
+            progress(f"{dt}: {said}")
+    return [pipeline.lake.manifest(pipeline.name, c.ONLINE_METRICS, dt) for dt in dts]
+
+
+def is_current(pipeline: Pipeline, dt: str) -> bool:
+    """Whether a day's numbers are those of what is committed now."""
+    return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, pipeline.inputs_of(c.ONLINE_METRICS, dt))
+
+
+def served_days(pipeline: Pipeline) -> list[str]:
+    """Committed days on which a generation of this experiment was served, ascending."""
+    lake, name = pipeline.lake, pipeline.name
+    history = live_history(lake, name)
+    days = pipeline.committed() if history else []
+    found = {dt: served_on(lake, name, pipeline.dataset, dt, history) for dt in days}
+    return [dt for dt, served in found.items() if not isinstance(served, str)]
+
+
+def window_from(pipeline: Pipeline, dt: str) -> list[str] | None:
+    """The days that the evaluation would count, beginning with `dt`; None while they are not complete, or where a
+    partition is longer than a day.
+    """
+    days = pipeline.config.stages.evaluation.days
+    found = [day for day in pipeline.committed() if dt <= day < minus_days(dt, -days)]
+    return found if len(found) == days and pipeline.dataset.partition.grain == "day" else None
+
+
+def _completed_by(pipeline: Pipeline, dts: list[str]) -> list[str]:
+    """Days before `dts` that were told without their following days, which are committed now."""
+    first = minus_days(dts[0], pipeline.config.stages.evaluation.days)
+    told = [dt for dt in pipeline.lake.partitions(pipeline.name, c.ONLINE_METRICS) if first < dt < dts[-1]]
+    known = set(pipeline.committed())
+    return [dt for dt in told if dt not in dts and dt in known and not is_current(pipeline, dt)]
+
+
+def online_day(pipeline: Pipeline, dt: str) -> tuple[list[Number], dict[str, Any]]:
+    """The numbers of a day and what they are of; without numbers, why."""
+    lake = pipeline.lake
+    served = served_on(lake, pipeline.name, pipeline.dataset, dt)
+    if isinstance(served, str):
+        return [], {REASON: served}
+    folder = lists_folder(lake, pipeline.name, served)
+    if folder is None:
+        return [], {REASON: f"the lists of generation {served.generation_name} are not in the lake any more"}
+    earlier = [day for day in pipeline.committed() if day < dt]
+    if not earlier:
+        return [], {REASON: f"{dt} is the first day: nobody knows who was subscribed to what when it began"}
+    day = _Day.load(pipeline, dt, earlier[-1], folder)
+    parts = [one for part in range(pipeline.dataset.parts) if (one := day.part(part)) is not None]
+    numbers = online.online_numbers(
+        parts,
+        model_version=served.model_version,
+        catalogue_size=day.catalogue.size,
+        impressions=pipeline.dataset.has_impressions,
+    )
+    return numbers, _details(served)
+
+
+def _details(served: Served) -> dict[str, Any]:
+    names = ("generation", "generation_name", "data_dt", "model_version")
+    return {name: getattr(served, name) for name in names}
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What all parts of a day share.
+
+    Attributes
+    ----------
+    relevant
+        Ending of a metric's name -> what users liked: of the day, and of the days that follow where they are complete.
+    segments
+        User -> segment, when the day began.
+    """
+
+    pipeline: Pipeline
+    dt: str
+    folder: "Path"
+    catalogue: "Catalogue"
+    subscriptions: "Subscriptions"
+    relevant: "Mapping[str, UserRelevance]"
+    users: "NDArray[np.int64]"
+    segments: "NDArray[np.object_]"
+
+    @classmethod
+    def load(cls, pipeline: Pipeline, dt: str, cut: str, folder: "Path") -> "_Day":
+        from ok_ml.recommender.labels import relevance
+        from ok_ml.recommender.snapshot import Catalogue, Subscriptions
+
+        lake, scope = pipeline.lake, pipeline.dataset_scope
+        catalogue = Catalogue.load(lake, scope, cut)
+        following = window_from(pipeline, dt) or [dt]
+        windows = {"": [dt]} | ({f"/{len(following)}d": following} if len(following) > 1 else {})
+        relevant = {name: relevance(lake, scope, days, pipeline.dataset.grades, cut) for name, days in windows.items()}
+        users, segments = _segments(pipeline, cut)
+        subscriptions = Subscriptions.load(lake, scope, cut, catalogue)
+        return cls(pipeline, dt, folder, catalogue, subscriptions, relevant, users, segments)
+
+    def part(self, part: int) -> online.PartDay | None:
+        """One part; None where it has no lists."""
+        table = read_lists(self.folder, part, [c.USER_ID, c.SOURCE_IDS])
+        if table is None:
+            return None
+        users, lists = padded_lists(table)
+        posts = self._posts(part)
+        rows = place_of(users, posts[c.USER_ID].to_numpy())
+        known, strangers = rows >= 0, np.unique(posts[c.USER_ID].to_numpy()[rows < 0])
+        shown, good = (posts[name].to_numpy().astype(bool)[known] for name in ("shown", "good"))
+        rows, sources = rows[known], posts[c.SOURCE_ID].to_numpy()[known]
+        served, subscribed = online.in_lists(lists, rows, sources), self._subscribed(users[rows], sources)
+        active = np.bincount(rows, minlength=len(users)) > 0
+        ks = self._ks()
+        return online.PartDay(
+            segments=self._segments_of(users),
+            metrics=self._metrics(users, lists),
+            active=active,
+            shown=online.by_channel(len(users), rows, served, subscribed, shown),
+            reacted=online.by_channel(len(users), rows, served, subscribed, shown & good),
+            covered={k: np.unique(lists[active, :k]) for k in ks},
+            strangers=len(strangers),
+        )
+
+    def _ks(self) -> tuple[int, ...]:
+        most = self.pipeline.config.stages.predictions.top_n
+        ks = tuple(k for k in sorted(set(self.pipeline.config.stages.evaluation.k)) if k <= most)
+        return ks or (most,)
+
+    def _posts(self, part: int) -> pa.Table:
+        """One row a post and user of the day: user, source, whether it was shown, whether it earned something good."""
+        columns = [c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE]
+        rows = self.pipeline.lake.read(self.pipeline.dataset_scope, c.EVENTS, [self.dt], columns=columns, part=part)
+        kinds = rows[c.EVENT_TYPE].cast(pa.string())
+        graded = pa.array([name for name, grade in self.pipeline.dataset.grades.items() if grade > 0], pa.string())
+        marked = rows.append_column("shown", pc.cast(pc.equal(kinds, c.IMPRESSION), pa.int8()))
+        marked = marked.append_column("good", pc.cast(pc.is_in(kinds, value_set=graded), pa.int8()))
+        grouped = marked.group_by([c.USER_ID, c.SOURCE_ID, c.ITEM_ID]).aggregate([("shown", "max"), ("good", "max")])
+        return grouped.rename_columns([c.USER_ID, c.SOURCE_ID, c.ITEM_ID, "shown", "good"])
+
+    def _subscribed(self, users: "NDArray[np.int64]", sources: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+        rows, columns = place_of(self.subscriptions.user_ids, users), self.catalogue.index(sources)
+        found = place_of(self._held, rows * self.catalogue.size + columns)
+        return (rows >= 0) & (columns >= 0) & (found >= 0)
+
+    @cached_property
+    def _held(self) -> "NDArray[np.int64]":
+        """Every subscription as one ascending number."""
+        held = self.subscriptions.sources
+        return held.rows * self.catalogue.size + held.indices
+
+    def _segments_of(self, users: "NDArray[np.int64]") -> "NDArray[np.object_]":
+        rows = place_of(self.users, users)
+        return np.where(rows >= 0, self.segments[rows], online.UNKNOWN_SEGMENT).astype(object)
+
+    def _metrics(self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
+        found: dict[str, NDArray[np.float64]] = {}
+        for ending, relevant in self.relevant.items():
+            values = user_metrics(lists, _relevance_of(users, relevant), self._ks())
+            found |= {name + ending: column for name, column in values.items()}
+        return found
+
+
+def padded_lists(table: pa.Table) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """User ids int64 [n], ascending, and their lists int64 [n, longest], padded with -1."""
+    table = table.sort_by(c.USER_ID).combine_chunks()
+    column = table[c.SOURCE_IDS].combine_chunks()
+    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
+    lists = np.full((len(lengths), max(int(lengths.max(initial=0)), 1)), EMPTY, np.int64)
+    lists[np.arange(lists.shape[1]) < lengths[:, None]] = column.flatten().to_numpy()
+    return table[c.USER_ID].to_numpy(), lists
+
+
+def _relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Relevance:
+    """What some users (ascending) liked, row by row."""
+    rows = place_of(users, relevant.user_ids)
+    entries = np.repeat(rows, np.diff(relevant.indptr))
+    kept = entries >= 0
+    return Relevance.from_rows(entries[kept], relevant.source_ids[kept], relevant.grades[kept], len(users))
+
+
+def _segments(pipeline: Pipeline, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
+    rows = pipeline.lake.read(pipeline.dataset_scope, c.USERS, [dt]).sort_by(c.USER_ID)
+    names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * rows.num_rows
+    segments = np.array([online.UNKNOWN_SEGMENT if name is None else name for name in names], dtype=object)
+    return rows[c.USER_ID].to_numpy(), segments

@@ -1,0 +1,312 @@
+"""Statistics of a day's lists, and what they must be before anybody sees the lists."""
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ok_ml import columns as c
+from ok_ml.errors import GateRefused
+from ok_ml.lake import Lake, Manifest
+from ok_ml.monitoring.series.live_history import lists_folder, live_before, live_history, read_lists
+from ok_ml.places import place_of
+from ok_ml.quality.judges.drift import psi, psi_noise
+from ok_ml.quality.ranking.ranking_metrics import EMPTY
+from ok_ml.quality.statistics import prediction_statistics as stats
+from ok_ml.quality.statistics.bins import counts_on, freeze
+from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, read_days, series_table
+from ok_ml.stages.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ok_ml.config.models import PredictionChecks
+
+_POOLED: Final = 7  # generations that the scores are compared with
+_LOOKED_BACK: Final = 28  # days that `since` looks back at most
+_COLUMNS: Final = [c.USER_ID, c.SOURCE_IDS, c.SCORES, c.REASONS, c.IS_FALLBACK]
+
+
+def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest:
+    """Count the newest predictions part by part, beside the generation before; commit under their day."""
+    lake, name = pipeline.lake, pipeline.name
+    predictions = lake.manifest(name, c.PREDICTIONS, lake.latest(name, c.PREDICTIONS))
+    dt, version = predictions.partition, int(predictions.details["model_version"])
+    inputs = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt)
+    reference = _Reference.of(lake, name, dt, version)
+    totals = _totals(pipeline, predictions, reference.edges)
+    drift = reference.psi(totals.scores.bin_counts) if reference.edges is not None else None
+    users = lake.manifest(pipeline.dataset_scope, c.USERS, dt).rows
+    numbers = stats.prediction_numbers(totals, users, c.REASON_NAMES, drift)
+    edges = freeze(totals.scores) if reference.edges is None else reference.edges
+    counts = counts_on(totals.scores, edges) if reference.edges is None else totals.scores.bin_counts
+    progress(f"statistics of {totals.users:,} lists of {dt}")
+    return lake.write(
+        name,
+        c.PREDICTION_STATISTICS,
+        dt,
+        series_table(numbers),
+        sort_by=[METRIC, GROUP],
+        inputs=inputs,
+        details={
+            "model_version": version,
+            "predictions": predictions.version,
+            "data_dt": dt,
+            "edges": edges.astype(np.float64).tolist(),
+            "counts": counts.tolist(),
+        },
+    )
+
+
+# -- the scores of the generations before ---------------------------------------------------------------------------
+
+
+class _Reference(NamedTuple):
+    """Edges frozen from the model's first generation, and pooled counts of the latest ones on them."""
+
+    edges: "NDArray[np.float32] | None"
+    counts: "NDArray[np.int64]"
+
+    @classmethod
+    def of(cls, lake: Lake, name: str, dt: str, model_version: int) -> "_Reference":
+        """Only what went live counts: scores that were refused are no reference."""
+        live = {one.version for one in live_history(lake, name)}
+        known = [lake.manifest(name, c.PREDICTION_STATISTICS, day) for day in _days_before(lake, name, dt)]
+        mine = [
+            one for one in known if one.details["model_version"] == model_version and one.details["predictions"] in live
+        ]
+        if not mine or not mine[-1].details["edges"]:
+            return cls(None, np.zeros(0, np.int64))
+        edges = mine[-1].details["edges"]
+        pooled = [one.details["counts"] for one in mine[-_POOLED:] if one.details["edges"] == edges]
+        return cls(np.array(edges, np.float32), np.sum(np.array(pooled, np.int64), axis=0))
+
+    def psi(self, counts: "NDArray[np.int64]") -> float | None:
+        """PSI beyond what sampling explains; None where one of both is empty."""
+        value = psi(counts, self.counts) - psi_noise(counts, self.counts)
+        return None if np.isnan(value) else max(value, 0.0)
+
+
+def _days_before(lake: Lake, name: str, dt: str) -> list[str]:
+    return [day for day in lake.partitions(name, c.PREDICTION_STATISTICS) if day < dt]
+
+
+# -- counting --------------------------------------------------------------------------------------------------------
+
+
+def _totals(pipeline: Pipeline, predictions: Manifest, edges: "NDArray[np.float32] | None") -> stats.Totals:
+    lake, dt = pipeline.lake, predictions.partition
+    sources = lake.read(pipeline.dataset_scope, c.SOURCES, [dt], columns=[c.SOURCE_ID])[c.SOURCE_ID].to_numpy()
+    previous = live_before(lake, pipeline.name, predictions.version)
+    before = lists_folder(lake, pipeline.name, previous) if previous is not None else None
+    totals = stats.Totals(np.unique(sources), edges)
+    for part in range(pipeline.dataset.parts):
+        mine = _part_lists(lake.folder(predictions), part)
+        if mine is not None:
+            held = _subscribed(pipeline, dt, part, mine)
+            totals.add(mine, _part_lists(before, part) if before else None, held, len(c.REASON_NAMES))
+    return totals
+
+
+def _part_lists(folder: "Path", part: int) -> stats.PartLists | None:
+    table = read_lists(folder, part, _COLUMNS)
+    if table is None:
+        return None
+    table = table.sort_by(c.USER_ID).combine_chunks()
+    return stats.PartLists(
+        table[c.USER_ID].to_numpy(),
+        _padded(table, c.SOURCE_IDS, np.int64, EMPTY),
+        _padded(table, c.SCORES, np.float32, np.nan),
+        _padded(table, c.REASONS, np.int8, -1),
+        table[c.IS_FALLBACK].to_numpy(zero_copy_only=False).astype(bool),
+    )
+
+
+def _padded(table: pa.Table, name: str, kind: Any, empty: float) -> "NDArray[Any]":
+    """A column of lists as an array [n, longest]."""
+    column = table[name].combine_chunks()
+    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
+    values = np.full((len(lengths), max(int(lengths.max(initial=0)), 1)), empty, kind)
+    values[np.arange(values.shape[1]) < lengths[:, None]] = column.flatten().to_numpy(zero_copy_only=False)
+    return values
+
+
+def _subscribed(pipeline: Pipeline, dt: str, part: int, mine: stats.PartLists) -> int:
+    """Places of a part that hold a source which the user is subscribed to."""
+    rows = pipeline.lake.read(
+        pipeline.dataset_scope, c.SUBSCRIPTIONS, [dt], columns=[c.USER_ID, c.SOURCE_ID], part=part
+    )
+    users = place_of(mine.user_ids, rows[c.USER_ID].to_numpy())
+    sources = rows[c.SOURCE_ID].to_numpy()[users >= 0]
+    users = users[users >= 0]
+    found = 0
+    for at in range(0, len(users), 100_000):
+        some = slice(at, at + 100_000)
+        found += int((mine.lists[users[some]] == sources[some, None]).sum())
+    return found
+
+
+# -- judging ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A limit of one statistic.
+
+    Attributes
+    ----------
+    side
+        Whether the limit is the least value or the largest.
+    """
+
+    metric: str
+    side: Literal["least", "most"]
+    limit: float
+
+    def holds(self, value: float | None) -> bool:
+        """Whether a value keeps it; what nobody can tell does."""
+        return value is None or (operator.ge if self.side == "least" else operator.le)(value, self.limit)
+
+    def __str__(self) -> str:
+        return f"at {self.side} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """A statistic beyond its limit.
+
+    Attributes
+    ----------
+    since
+        First day of the unbroken run of days on which it is so.
+    """
+
+    rule: Rule
+    seen: float
+    since: str
+
+    @property
+    def message(self) -> str:
+        """Which statistic, expected, seen, since when."""
+        return f"{self.rule.metric}: expected {self.rule}, seen {self.seen:.4g}, since {self.since}"
+
+
+@dataclass(frozen=True)
+class PredictionVerdict:
+    """What the declared limits say of the newest lists.
+
+    Attributes
+    ----------
+    broken
+        What keeps the lists from being published.
+    told
+        What is beyond a limit and keeps nothing: `why` says why.
+    """
+
+    dt: str
+    broken: list[BrokenRule]
+    numbers: dict[Name, Number]
+    told: list[BrokenRule] = field(default_factory=list)
+    why: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, or that nothing is."""
+        wrong = [*self.broken, *self.told]
+        if not wrong:
+            return f"{self.dt}: the lists keep all declared limits"
+        silent = f". It blocks nothing: {self.why}" if self.told and not self.broken else ""
+        return f"{self.dt}: " + "; ".join(one.message for one in wrong) + silent
+
+
+def rules_of(checks: "PredictionChecks") -> Iterator[Rule]:
+    """What `checks.predictions` of an experiment declares, and that nobody is served what they are subscribed to."""
+    yield Rule(stats.USERS_SERVED, "least", checks.least_users_served)
+    yield Rule(stats.LEAST_LENGTH, "least", checks.least_length)
+    yield Rule(stats.MOST_LENGTH, "most", checks.most_length)
+    if checks.score_psi is not None:
+        yield Rule(stats.SCORE_PSI, "most", checks.score_psi)
+    yield Rule(stats.COVERAGE, "least", checks.least_coverage)
+    yield Rule(stats.TOP_SHARE, "most", checks.most_top_share)
+    yield Rule(stats.OVERLAP, "least", checks.least_overlap)
+    yield Rule(stats.SUBSCRIBED_PAIRS, "most", 0.0)
+
+
+def judge_statistics(pipeline: Pipeline) -> PredictionVerdict:
+    """The newest predictions' statistics against the declared limits.
+
+    Raises
+    ------
+    GateRefused
+        The newest predictions have no statistics, or those of another version.
+    """
+    lake, name = pipeline.lake, pipeline.name
+    dt = lake.latest(name, c.PREDICTIONS)
+    if not pipeline.is_current(c.PREDICTION_STATISTICS, dt):
+        raise GateRefused(
+            f"{name}: the predictions of {dt} have no statistics of their current version",
+            why="lists that nobody looked at could harm every user at once",
+            remedy=f"materialise {name}/{c.PREDICTION_STATISTICS}; its check judges them",
+        )
+    days = read_days(lake, name, c.PREDICTION_STATISTICS, [*_days_before(lake, name, dt)[-_LOOKED_BACK:], dt])
+    wrong = []
+    for rule in rules_of(pipeline.config.checks.predictions):
+        value = _value(days[dt], rule)
+        if value is not None and not rule.holds(value):
+            wrong.append(BrokenRule(rule, value, _since(days, rule)))
+    served = _numbers_served(pipeline, dt)
+    if served is None:
+        broken = [one for one in wrong if one.rule.metric == stats.SUBSCRIBED_PAIRS]
+    else:
+        broken = [one for one in wrong if not _may(pipeline, dt, one.rule, served)]
+    told = [one for one in wrong if one not in broken]
+    nothing = f"nothing of {name} is served yet that could be protected"
+    alike = "the lists that are served now are beyond the same limit, or are those of another model"
+    return PredictionVerdict(dt, broken, days[dt], told, nothing if served is None else alike)
+
+
+# What a catalogue and its users make of lists: where those that are served are beyond a limit, so may those of today be.
+_ALIKE: Final = (stats.USERS_SERVED, stats.LEAST_LENGTH, stats.COVERAGE, stats.TOP_SHARE, stats.OVERLAP)
+
+
+def _may(pipeline: Pipeline, dt: str, rule: Rule, served: dict[Name, Number]) -> bool:
+    """Whether lists may be beyond a limit: those that are served are too, or another model made them."""
+    if rule.metric == stats.OVERLAP:
+        lake, name = pipeline.lake, pipeline.name
+        version = lake.manifest(name, c.PREDICTION_STATISTICS, dt).details["model_version"]
+        if version != live_history(lake, name)[-1].model_version:
+            return True
+    return rule.metric in _ALIKE and not rule.holds(_value(served, rule))
+
+
+def _numbers_served(pipeline: Pipeline, dt: str) -> dict[Name, Number] | None:
+    """The numbers of the generation that is live, as they were counted; empty where they are gone, None where none is live."""
+    lake, name = pipeline.lake, pipeline.name
+    history = live_history(lake, name)
+    if not history:
+        return None
+    known = [
+        one.data_dt for one in history if one.data_dt < dt and lake.find(name, c.PREDICTION_STATISTICS, one.data_dt)
+    ]
+    return read_days(lake, name, c.PREDICTION_STATISTICS, known[-1:])[known[-1]] if known else {}
+
+
+def _value(numbers: dict[Name, Number], rule: Rule) -> float | None:
+    found = numbers.get(Name(rule.metric))
+    return found.value if found is not None else None
+
+
+def _since(days: dict[str, dict[Name, Number]], rule: Rule) -> str:
+    """First day of the run of broken days that ends with the newest one."""
+    since = ""
+    for dt in sorted(days, reverse=True):
+        if rule.holds(_value(days[dt], rule)):
+            break
+        since = dt
+    return since

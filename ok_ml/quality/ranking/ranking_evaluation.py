@@ -1,0 +1,233 @@
+"""The offline evaluation of several models on the same users: metrics, intervals, differences, segments."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ok_ml.errors import DataError
+from ok_ml.quality.ranking.bootstrap import Interval, Resamples, resample
+from ok_ml.quality.ranking.ranking_metrics import Relevance, coverage, user_metrics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MODEL = "model"
+POPULARITY = "popularity"  # the baseline: the same popular sources for everybody
+ORACLE = "oracle"  # lists made with the planted tastes: the best that is attainable
+EVERYBODY = "all"
+UNKNOWN_SEGMENT = "unknown"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one model over the users of one segment ("all": everybody)."""
+
+    model: str
+    metric: str
+    segment: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better `model` is than `baseline` in one metric, on the same users and draws."""
+
+    model: str
+    baseline: str
+    metric: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    scores
+        Every model and metric for everybody; coverage has no interval, as it is not a mean over users.
+    differences
+        Of the named pairs.
+    segments
+        Every model, metric and segment.
+    users, evaluated_users
+        Users with a list, and those of them with a relevant source, whom all means are over.
+    """
+
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...]
+    segments: tuple[Score, ...]
+    users: int
+    evaluated_users: int
+    seed: int
+    resamples: int
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in the order given."""
+        return tuple(dict.fromkeys(score.model for score in self.scores))
+
+    def metrics(self, model: str = MODEL) -> dict[str, float]:
+        """Estimate of each metric of one model, for logging and for the gate."""
+        return {score.metric: score.value.estimate for score in self.scores if score.model == model}
+
+    def interval(self, metric: str, model: str = MODEL) -> Interval:
+        """One metric of one model. Raises DataError for one that was not computed."""
+        for score in self.scores:
+            if (score.model, score.metric) == (model, metric):
+                return score.value
+        raise DataError(
+            f"no {metric} of {model!r} was computed; there are {', '.join(self.metrics(self.models[0]))} of {', '.join(self.models)}",
+            why="a decision hangs on it",
+            remedy="name one of these in gate.metric, or add the depth to stages.evaluation.k",
+        )
+
+    def difference(self, metric: str, model: str, baseline: str) -> Interval | None:
+        """The paired difference of a named pair, or None if the pair was not asked for."""
+        for found in self.differences:
+            if (found.model, found.baseline, found.metric) == (model, baseline, metric):
+                return found.value
+        return None
+
+    def share_of_attainable(self, metric: str, model: str = MODEL) -> float | None:
+        """(model - popularity) / (oracle - popularity): 0 = no better than popularity, 1 = all that can be had.
+
+        None without an oracle or a popularity baseline, or if the oracle is not better than popularity.
+        """
+        if not {POPULARITY, ORACLE, model} <= set(self.models):
+            return None
+        floor, ceiling = (self.interval(metric, name).estimate for name in (POPULARITY, ORACLE))
+        return (self.interval(metric, model).estimate - floor) / (ceiling - floor) if ceiling > floor else None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All numbers as flat rows for tables and JSON: kind score, difference, segment or attainable; NaN is None."""
+        rows = [_flat("score", score.model, score.metric, score.value) for score in self.scores]
+        rows += [_flat("difference", d.model, d.metric, d.value, baseline=d.baseline) for d in self.differences]
+        rows += [_flat("segment", s.model, s.metric, s.value, segment=s.segment) for s in self.segments]
+        for model in self.models:
+            for metric in self.metrics(model):
+                share = self.share_of_attainable(metric, model)
+                if share is not None and model not in (POPULARITY, ORACLE):
+                    rows.append(
+                        _flat("attainable", model, metric, Interval(share, math.nan, math.nan, self.evaluated_users))
+                    )
+        return rows
+
+
+def evaluate(
+    lists_by_model: "Mapping[str, NDArray[np.int64]]",
+    relevance: Relevance,
+    segments: "Sequence[str | None] | None" = None,
+    ks: Sequence[int] = (10, 50),
+    *,
+    seed: int,
+    bootstrap: int = 1000,
+    catalogue_size: int = 0,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> EvaluationReport:
+    """Judge the lists of several models on the same users.
+
+    Parameters
+    ----------
+    lists_by_model
+        name -> int64 [n, >= max(ks)], best first, padded with -1. Use the names MODEL, POPULARITY and ORACLE.
+    relevance
+        Of the same n users, in the same order. Sources that a user could not be recommended must not be in it.
+    segments
+        Segment of each user; None for unknown ones, or no segments at all.
+    ks
+        Depths of recall, ndcg, hit rate and coverage.
+    seed, bootstrap
+        Of the resamples, and how many.
+    catalogue_size
+        Sources that could have been recommended; 0 leaves coverage out.
+    pairs
+        (model, baseline) to compare; default: every model with popularity, where there is one.
+    """
+    depths = tuple(sorted(set(ks)))
+    values = {
+        (model, metric): column
+        for model, lists in lists_by_model.items()
+        for metric, column in user_metrics(lists, relevance, depths).items()
+    }
+    keys, table = list(values), np.stack(list(values.values()), axis=1)
+    drawn = resample(table, resamples=bootstrap, seed=seed)
+    scores = [Score(*key, EVERYBODY, drawn.interval(column)) for column, key in enumerate(keys)]
+    if catalogue_size:
+        scores += _coverage(lists_by_model, depths, catalogue_size)
+    return EvaluationReport(
+        scores=tuple(scores),
+        differences=_differences(keys, drawn, _pairs(lists_by_model, pairs)),
+        segments=_segments(keys, table, segments, bootstrap, seed),
+        users=relevance.users,
+        evaluated_users=int((relevance.relevant() > 0).sum()),
+        seed=seed,
+        resamples=bootstrap,
+    )
+
+
+def _pairs(models: Mapping[str, object], pairs: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]]:
+    if pairs is None:
+        return [(model, POPULARITY) for model in models if model != POPULARITY and POPULARITY in models]
+    unknown = sorted({name for pair in pairs for name in pair} - set(models))
+    if unknown:
+        raise DataError(
+            f"cannot compare {', '.join(unknown)}: only {', '.join(models)} were evaluated",
+            why="the comparison would be missing from the report",
+            remedy="give lists for each model that a pair names",
+        )
+    return pairs
+
+
+def _differences(
+    keys: list[tuple[str, str]], drawn: Resamples, pairs: Sequence[tuple[str, str]]
+) -> tuple[Difference, ...]:
+    column = {key: index for index, key in enumerate(keys)}
+    metrics = list(dict.fromkeys(metric for _, metric in keys))
+    return tuple(
+        Difference(model, baseline, metric, drawn.difference(column[model, metric], column[baseline, metric]))
+        for model, baseline in pairs
+        for metric in metrics
+    )
+
+
+def _segments(
+    keys: list[tuple[str, str]],
+    table: "NDArray[np.float64]",
+    segments: "Sequence[str | None] | None",
+    bootstrap: int,
+    seed: int,
+) -> tuple[Score, ...]:
+    if segments is None:
+        return ()
+    names = np.array([UNKNOWN_SEGMENT if segment is None else segment for segment in segments], dtype=object)
+    scores: list[Score] = []
+    for segment in sorted(set(names)):
+        drawn = resample(table[names == segment], resamples=bootstrap, seed=seed)
+        scores += [Score(*key, segment, drawn.interval(column)) for column, key in enumerate(keys)]
+    return tuple(scores)
+
+
+def _coverage(
+    lists_by_model: "Mapping[str, NDArray[np.int64]]", ks: tuple[int, ...], catalogue_size: int
+) -> list[Score]:
+    return [
+        Score(
+            model,
+            f"coverage@{k}",
+            EVERYBODY,
+            Interval(coverage(lists, k, catalogue_size), math.nan, math.nan, len(lists)),
+        )
+        for model, lists in lists_by_model.items()
+        for k in ks
+    ]
+
+
+def _flat(
+    kind: str, model: str, metric: str, value: Interval, *, baseline: str = "", segment: str = EVERYBODY
+) -> dict[str, Any]:
+    numbers = {name: None if isinstance(n, float) and math.isnan(n) else n for name, n in asdict(value).items()}
+    return {"kind": kind, "model": model, "baseline": baseline, "metric": metric, "segment": segment, **numbers}
