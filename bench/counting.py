@@ -39,7 +39,7 @@ def ours(path: Path, reference: Path) -> None:
 
     from ok_ml.quality.judges.drift import drift_table
     from ok_ml.quality.statistics.bins import FrozenBins
-    from ok_ml.quality.statistics.statistics_table import feature_statistics
+    from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
     then = pq.read_table(reference)
     bins = FrozenBins.from_statistics(then)

@@ -14,12 +14,12 @@ import orjson
 from ok_ml.cli.commands.run import print_comparison
 from ok_ml.cli.output import write_line
 from ok_ml.config.loader import load_project
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.evaluating import judged
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.recommender.baselines import CANDIDATE_SOURCES, POPULARITY, TWO_STAGE
 from ok_ml.release.attempts import open_attempt, train_attempt
 from ok_ml.stages.evaluation import CHAMPION_NAME
+from ok_ml.stages.opening import open_pipeline
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from drills.deployment import DATASET, EXPERIMENT, SIZE, Deployment
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.lake import WHOLE, Lake
-from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.network import World
 from ok_ml.world.raw_log import export_days

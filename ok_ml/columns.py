@@ -38,7 +38,7 @@ EVENT_TYPES: Final = (
 
 VIDEO: Final = "video"  # content types that features tell apart; a log may have others
 PHOTO: Final = "photo"
-TEXT: Final = "text"
+TEXT: Final = "text"  # also the canonical column of a dataset of texts
 
 # -- snapshots ---------------------------------------------------------------
 NAME: Final = "name"
@@ -47,6 +47,10 @@ KIND: Final = "kind"  # "group", "author", "artist", "product type", ...
 CREATED_DT: Final = "created_dt"  # string ISO date, nullable
 SEGMENT: Final = "segment"  # string, nullable: the user attribute that evaluation is broken down by
 REGISTERED_DT: Final = "registered_dt"  # string ISO date, nullable
+
+# -- texts -------------------------------------------------------------------
+TEXT_ID: Final = "text_id"
+LABEL: Final = "label"  # string, nullable: what a person said of the text
 
 # -- predictions -------------------------------------------------------------
 SOURCE_IDS: Final = "source_ids"  # list<int64>, best first
@@ -63,6 +67,7 @@ REASON_NAMES: Final = ("taste", "popular", "friends", "fallback", "similar")
 
 # -- tables of the lake --------------------------------------------------------
 EVENTS: Final = "events"
+TEXTS: Final = "texts"  # of a dataset of texts
 USERS: Final = "users"
 SOURCES: Final = "sources"
 SUBSCRIPTIONS: Final = "subscriptions"
@@ -71,6 +76,8 @@ REJECTED: Final = "rejected_events"
 USER_FEATURES: Final = "user_features"
 SOURCE_FEATURES: Final = "source_features"
 PAIR_FEATURES: Final = "pair_features"
+TEXT_FEATURES: Final = "text_features"
+TEXT_STATISTICS: Final = "text_statistics"  # of an experiment: numbers of each day's texts
 USER_TOPICS: Final = "user_topics"
 FEATURE_STATISTICS: Final = "feature_statistics"
 EMBEDDINGS: Final = "embeddings"
@@ -90,6 +97,7 @@ ONLINE_METRICS: Final = "online_metrics"  # of an experiment: what was served ag
 
 SNAPSHOTS: Final = (USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)  # friends last: where nobody dates them, they need users
 FEATURE_TABLES: Final = (USER_FEATURES, SOURCE_FEATURES, PAIR_FEATURES, USER_TOPICS)
+RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic: an asset
 CONFIG: Final = "config"  # of an experiment: the YAML that its training reads, an asset without a table
 DATASET_TABLES: Final = (EVENTS, *SNAPSHOTS)
 DATASET_SERIES: Final = (EVENT_STATISTICS, PRODUCT_METRICS)

@@ -6,21 +6,18 @@ from typing import Any
 
 import dagster as dg
 
-from ok_ml import columns as c
 from ok_ml.assets.datasets import dataset_assets
 from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.assets.online import product_metrics_asset
 from ok_ml.assets.stages import experiment_assets
 from ok_ml.checks.datasets import dataset_checks
-from ok_ml.checks.features import feature_check
-from ok_ml.checks.online import online_check, product_check
-from ok_ml.checks.series import event_check, experiment_series_check
-from ok_ml.checks.serving import model_check, prediction_checks
+from ok_ml.checks.online import product_check
+from ok_ml.checks.series import event_check
+from ok_ml.checks.stages import stage_checks
 from ok_ml.config.models import Project
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench
 from ok_ml.graph.dagster_private import UnresolvedAssetJobDefinition
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.resources.mlflow import MlflowResource
 from ok_ml.resources.spark import SparkResource
 from ok_ml.sensors.alerts import alerts_sensor
@@ -29,6 +26,8 @@ from ok_ml.sensors.calendar import calendar_sensor
 from ok_ml.sensors.daily import daily_batch
 from ok_ml.sensors.heartbeat import heartbeat_sensor
 from ok_ml.sensors.leftovers import leftover_sensor
+from ok_ml.stages.dataset_days import dataset_tables
+from ok_ml.stages.opening import open_pipeline
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import Phase
 
@@ -42,8 +41,8 @@ def build_definitions(project: Project) -> dg.Definitions:
     bench = Workbench(project)
     pipelines = [open_pipeline(project, name) for name in sorted(project.experiments)]
     assets = [asset for name in sorted(project.datasets) for asset in dataset_assets(bench, project.datasets[name])]
-    assets += [product_metrics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
-    assets += [event_statistics_asset(bench, project.datasets[name]) for name in sorted(project.datasets)]
+    assets += [product_metrics_asset(bench, log) for log in project.event_logs.values()]
+    assets += [event_statistics_asset(bench, log) for log in project.event_logs.values()]
     assets += [asset for pipeline in pipelines for asset in experiment_assets(bench, pipeline)]
     jobs = list(_jobs(project, pipelines))
     return dg.Definitions(
@@ -60,20 +59,16 @@ def build_definitions(project: Project) -> dg.Definitions:
 def _checks(project: Project, pipelines: Sequence[Any]) -> Iterator[dg.AssetChecksDefinition]:
     for name in sorted(project.datasets):
         yield from dataset_checks(project, project.datasets[name])
-        yield event_check(project, project.datasets[name])
-        yield product_check(project, project.datasets[name])
+    for log in project.event_logs.values():
+        yield event_check(project, log)
+        yield product_check(project, log)
     for pipeline in pipelines:
-        yield feature_check(project, pipeline)
-        yield model_check(pipeline)
-        yield from prediction_checks(pipeline)
-        yield experiment_series_check(project, pipeline, c.PREDICTION_STATISTICS)
-        yield online_check(project, pipeline)
+        yield from stage_checks(project, pipeline)
 
 
 def _jobs(project: Project, pipelines: list[Pipeline]) -> Iterator[UnresolvedAssetJobDefinition]:
     for name, dataset in sorted(project.datasets.items()):
-        raw = (keys.RAW_LOG,) if dataset.world else ()
-        tables = [keys.asset_key(name, table) for table in (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES)]
+        tables = [keys.asset_key(name, table) for table in dataset_tables(dataset)]
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
                 tables += [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.DAILY)]
@@ -100,7 +95,7 @@ def _sensors(
 ) -> Iterator[dg.SensorDefinition]:
     by_name = {job.name: job for job in jobs}
     automatic = [pipeline for pipeline in pipelines if pipeline.config.release.cycle == "automatic"]
-    arriving = {name for name, dataset in bench.project.datasets.items() if dataset.events.topic is not None}
+    arriving = {name for name, dataset in bench.project.datasets.items() if dataset.arrives}
     for name in sorted({pipeline.dataset_scope for pipeline in automatic} | arriving):
         yield calendar_sensor(bench.project, name, by_name[keys.ingest_job(name)])
     yield automation_sensor(bench.automation, [pipeline.name for pipeline in automatic])

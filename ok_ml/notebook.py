@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import UsageError
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FEATURES: Final = {"user": c.USER_FEATURES, "source": c.SOURCE_FEATURES, "pair": c.PAIR_FEATURES}
-_DATA: Final = (c.EVENTS, c.REJECTED, c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
+_FEATURES: Final = {
+    "user": c.USER_FEATURES,
+    "source": c.SOURCE_FEATURES,
+    "pair": c.PAIR_FEATURES,
+    "text": c.TEXT_FEATURES,
+}
+_DATA: Final = (c.EVENTS, c.TEXTS, c.REJECTED, c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
 _CUTS: Final = ("train", "eval", "serve")
 
 
@@ -26,12 +31,13 @@ _CUTS: Final = ("train", "eval", "serve")
 class OpenExperiment:
     """One experiment's tables. Nothing here writes; every table is read through its manifest, so it is whole."""
 
-    pipeline: SourceRecommendation
+    pipeline: Pipeline
 
     @property
     def days(self) -> list[str]:
-        """Partitions with features, ascending."""
-        return self.pipeline.lake.partitions(self.pipeline.name, c.USER_FEATURES)
+        """Partitions with features, ascending; of a type without features those with predictions."""
+        tables = (*self.pipeline.feature_tables, c.PREDICTIONS)
+        return self.pipeline.lake.partitions(self.pipeline.name, tables[0])
 
     def features(self, entity: str, dt: str | None = None) -> "pa.Table":
         """Features of all users, sources or pairs at the end of a day, by default the newest.
@@ -39,7 +45,7 @@ class OpenExperiment:
         Raises
         ------
         UsageError
-            `entity` is none of user, source, pair.
+            `entity` is none of user, source, pair, text.
         NotCommitted
             That day has no features.
         """
@@ -63,8 +69,15 @@ class OpenExperiment:
         """Vectors of users and of sources, float32 lists: of the cut that serves, or of train or eval."""
         import pyarrow as pa
 
-        from ok_ml.pipelines.source_recommendation.fitting import factors_of
+        from ok_ml.ranked_lists.fits import factors_of
+        from ok_ml.ranked_lists.pipeline import ListPipeline
 
+        if not isinstance(self.pipeline, ListPipeline):
+            raise UsageError(
+                f"{self.pipeline.name} is a {self.pipeline.type.name}, which has no vectors",
+                why="only pipelines of lists fit vectors of users and sources",
+                remedy="read its predictions, or open an experiment of lists",
+            )
         factors = factors_of(self.pipeline, _one_of(dict(zip(_CUTS, _CUTS, strict=True)), cut, "cut"))
 
         def table(key: str, ids: Any, vectors: Any) -> pa.Table:
@@ -98,8 +111,8 @@ def open_experiment(
 ) -> OpenExperiment:
     """See `ok_ml.open`."""
     from ok_ml.config.loader import load_project
-    from ok_ml.pipelines.registry import open_pipeline
     from ok_ml.release.attempts import find_attempt
+    from ok_ml.stages.opening import open_pipeline
 
     pipeline = open_pipeline(load_project(root, size), experiment)
     return OpenExperiment(pipeline if attempt is None else find_attempt(pipeline, attempt))

@@ -53,7 +53,7 @@ def calibrate(
     """
     from bench.calibration.calibration_run import calibrate as find
     from bench.calibration.calibration_run import write_calibration
-    from ok_ml.pipelines.registry import open_pipeline
+    from ok_ml.stages.opening import open_pipeline
 
     project = settings.project()
     pipeline = open_pipeline(project, known_experiment(project, experiment))

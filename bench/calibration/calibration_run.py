@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.calibration import fitting_limits as k
 from bench.calibration.quiet_runs import Plan, live_worlds
-from bench.calibration.quiet_worlds import Days
+from bench.calibration.quiet_worlds import Days, drift_days, scores_of_world
 from ok_ml import columns as c
 from ok_ml.config.calibration import FOLDER, Calibration, CheckRate, Noticed
 from ok_ml.config.written import write_model
 from ok_ml.errors import DataError
+from ok_ml.monitoring.judges import limit_fitting as k
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, judge_day
 from ok_ml.quality.statistics.number_series import Number, read_days
 from ok_ml.stages.pipeline import Pipeline
@@ -123,8 +123,8 @@ def simulated(pipeline: Pipeline, years: int, users: int, progress: Progress) ->
     plan = plan_of(pipeline, DAYS_A_WORLD, users)
     worlds = live_worlds(plan, seeds, progress=progress)
     progress("judging the quiet days")
-    scores = [one for watched in worlds for one in k.scores_of_world(watched)]
-    return Quiet(scores, [one for watched in worlds for one in k.drift_days(watched)], seeds, world_probe(plan))
+    scores = [one for watched in worlds for one in scores_of_world(watched)]
+    return Quiet(scores, [one for watched in worlds for one in drift_days(watched)], seeds, world_probe(plan))
 
 
 def plan_of(pipeline: Pipeline, days: int, users: int) -> Plan:

@@ -17,13 +17,14 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, DriftConfig, FeaturesStage, WorldConfig
 from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Lake
+from ok_ml.monitoring.judges.limit_fitting import DRIFT, DayScore, scores_of
 from ok_ml.monitoring.series.event_series import read_log_day
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.statistics.number_series import Name, Number
 
 if TYPE_CHECKING:
     from ok_ml.quality.statistics.bins import FrozenBins
-    from ok_ml.quality.statistics.statistics_table import Partial
+    from ok_ml.quality.statistics.statistics_rows import Partial
 
 CHUNK_DAYS: Final = 28
 REFERENCE_DAYS: Final = 28
@@ -261,7 +262,7 @@ class _Observer:
 
     def _drift(self, dt: str) -> Drift | None:
         """The day against the reference, then perhaps a new reference: what is trained today judges tomorrow."""
-        from ok_ml.quality.statistics.statistics_table import partial_statistics
+        from ok_ml.quality.statistics.statistics_rows import partial_statistics
 
         lake = self.world.lake
         self.partials[dt] = {
@@ -283,7 +284,7 @@ def freeze_partials(days: "Sequence[dict[str, Partial]]", dt: str) -> "tuple[Fro
     import pyarrow as pa
 
     from ok_ml.quality.statistics.bins import FrozenBins
-    from ok_ml.quality.statistics.statistics_table import merge_partials, statistics_table
+    from ok_ml.quality.statistics.statistics_rows import merge_partials, statistics_table
 
     tables = [statistics_table(entity, merge_partials([day[entity] for day in days]), dt=dt) for entity in days[0]]
     table = pa.concat_tables(tables)
@@ -299,7 +300,7 @@ def judge_drift(
 
     from ok_ml.features.registry import FEATURES
     from ok_ml.quality.judges.drift import BLOCK, drift_table
-    from ok_ml.quality.statistics import statistics_table
+    from ok_ml.quality.statistics.statistics_rows import statistics_table
 
     judged = pa.array([feature.name for feature in FEATURES if feature.judged == "level"], pa.string())
     tables = [
@@ -325,3 +326,17 @@ def _on_bins(entity: str, partial: "Partial", bins: "FrozenBins") -> Iterator[tu
     for feature, column in partial.items():
         edges = bins.of(entity, feature)
         yield feature, column if edges is None else replace(column, bin_counts=counts_on(column, edges))
+
+
+def scores_of_world(watched: Watched) -> list[DayScore]:
+    """The same of a quiet world."""
+    return scores_of(watched.series, watched.seed)
+
+
+def drift_days(watched: Watched) -> list[DayScore]:
+    """Days on which the drift of features would have blocked, score 1, or not, score 0."""
+    return [
+        DayScore(watched.seed, DRIFT, dt, float(one.blocks), one.feature)
+        for dt, one in sorted(watched.drift.items())
+        if dt >= sorted(watched.drift)[0]
+    ]

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import orjson
 
-from bench.calibration import fitting_limits as k
 from bench.calibration.calibration_run import FIRST_SEED
 from bench.calibration.quiet_runs import Plan, live_worlds
+from bench.calibration.quiet_worlds import drift_days, scores_of_world
 from bench.planting import FAULTS, Exam, Outcome
 from bench.rows import Row
 from bench.targets import Settings
+from ok_ml.monitoring.judges import limit_fitting as k
 
 YEARS: Final = 20
 FIRST_EXAM_SEED: Final = 9001
@@ -72,8 +73,8 @@ def quiet_scores(settings: Settings, years: int, days: int) -> Quiet:
     seeds = range(FIRST_SEED, FIRST_SEED + years)
     worlds = live_worlds(plan, seeds, workers=WORKERS)
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        bands = list(pool.map(k.scores_of_world, worlds))
-    return Quiet([one for some in bands for one in some], [one for world in worlds for one in k.drift_days(world)])
+        bands = list(pool.map(scores_of_world, worlds))
+    return Quiet([one for some in bands for one in some], [one for world in worlds for one in drift_days(world)])
 
 
 def plan_of(settings: Settings, days: int, users: int) -> Plan:

@@ -16,9 +16,11 @@ from bench.targets import Settings
 from bench.timing import race
 from ok_ml.config.models import KafkaConfig, StorageConfig
 from ok_ml.delivery.broker import EmbeddedBroker
+from ok_ml.delivery.codec import prediction_bytes
 from ok_ml.delivery.control import Control
 from ok_ml.delivery.generations import next_generation
 from ok_ml.delivery.live import wait_until_live
+from ok_ml.delivery.payloads import RankedListPayload
 from ok_ml.delivery.publisher import Publication, prepare_topic, publish_generation
 from ok_ml.delivery.running import ensure_materialiser
 from ok_ml.delivery.settings import DeliverySettings
@@ -80,9 +82,9 @@ class _Publishing:
         self.generation = next_generation(time.time_ns() // 1_000_000, self.generation)
         publication = Publication(self.delivery.kafka, EXPERIMENT, self.generation, PARTS, 1, self._key)
         parts, catalogue, fallback = made.parts, made.catalogue, made.fallback
-        prepare_topic(publication, len(made.users), TOP_N)
+        prepare_topic(publication, len(made.users), prediction_bytes(TOP_N))
         started = time.perf_counter()
-        publish_generation(publication, parts.__getitem__, catalogue, fallback)
+        publish_generation(publication, parts.__getitem__, RankedListPayload(catalogue, fallback))
         taken = time.perf_counter() - started
         wait_until_live(self.store, EXPERIMENT, self.generation, LIVE_SECONDS)
         return taken, time.perf_counter() - started

@@ -19,7 +19,7 @@ from bench.counting import DT, counted
 from bench.rows import Row, rate_rows
 from bench.targets import Settings
 from bench.timing import race
-from ok_ml.quality.statistics.statistics_table import feature_statistics
+from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
 _GROUP_ROWS = 250_000
 _INSTALL_SECONDS = 600

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig
+from ok_ml.config.models import DatasetBase, DatasetConfig, TextsConfig
 from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
 from ok_ml.graph import keys
 from ok_ml.graph.conditions import day_seconds, freshness
@@ -18,22 +18,26 @@ _DESCRIPTIONS = {
     c.USERS: "Users as of the end of each day.",
     c.SOURCES: "Groups and authors that can be recommended, as of each day.",
     c.SUBSCRIPTIONS: "Who is subscribed to what at the end of each day.",
+    c.TEXTS: "Texts, each with its label if it has one.\n\nMapped from the raw table; rows that break the contract, and "
+    "texts that come twice, are set aside in rejected_texts with their reason, and counted.",
     c.FRIENDS: "The friends graph at the end of each day, both directions.",
 }
 
 
-def dataset_assets(bench: Workbench, dataset: DatasetConfig) -> list[dg.AssetsDefinition]:
+def dataset_assets(bench: Workbench, dataset: DatasetBase) -> list[dg.AssetsDefinition]:
     """The assets of one dataset, partitioned by its own calendar of committed days."""
     partitions = dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset))
+    if isinstance(dataset, TextsConfig):
+        raw = [_raw_posts(bench, dataset, partitions)] if dataset.world else []
+        return [*raw, _texts(bench, dataset, partitions)]
+    assert isinstance(dataset, DatasetConfig)  # noqa: S101 - there are no other kinds
     raw = [_raw_log(bench, dataset, partitions)] if dataset.world else []
     if dataset.events.topic is not None:
         raw = [_collected_log(bench, dataset, partitions)]
     return [*raw, _events(bench, dataset, partitions), _snapshots(bench, dataset, partitions)]
 
 
-def _spec(
-    bench: Workbench, dataset: DatasetConfig, table: str, deps: list[dg.AssetKey], kinds: set[str]
-) -> dg.AssetSpec:
+def _spec(bench: Workbench, dataset: DatasetBase, table: str, deps: list[dg.AssetKey], kinds: set[str]) -> dg.AssetSpec:
     seconds = day_seconds(bench.project, dataset.dataset)
     return dg.AssetSpec(
         keys.asset_key(dataset.dataset, table),
@@ -49,10 +53,10 @@ def _spec(
 
 
 def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    spec = _spec(bench, dataset, keys.RAW_LOG, [], {"python", "numpy", "parquet"})
+    spec = _spec(bench, dataset, c.RAW_LOG, [], {"python", "numpy", "parquet"})
 
     @dg.multi_asset(
-        name=keys.op_name(dataset.dataset, keys.RAW_LOG),
+        name=keys.op_name(dataset.dataset, c.RAW_LOG),
         specs=[
             spec.replace_attributes(
                 description="The simulated network's own log, in its own columns.\n\n"
@@ -86,7 +90,7 @@ def _collected_log(
     bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition
 ) -> dg.AssetsDefinition:
     """What a collector commits outside of Dagster; the calendar's sensor reports each version of a day."""
-    spec = _spec(bench, dataset, keys.RAW_LOG, [], {"kafka", "parquet"})
+    spec = _spec(bench, dataset, c.RAW_LOG, [], {"kafka", "parquet"})
     text = (
         "Events from the dataset's Kafka topic, by day.\n\nCommitted by `ok-ml collect`, each event once. A day closes when the\
  watermark has passed its end; what comes later makes a new version of that day alone."
@@ -96,7 +100,7 @@ def _collected_log(
 
 def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     has_raw_log = dataset.world is not None or dataset.events.topic is not None
-    deps = [keys.asset_key(dataset.dataset, keys.RAW_LOG)] if has_raw_log else []
+    deps = [keys.asset_key(dataset.dataset, c.RAW_LOG)] if has_raw_log else []
     spec = _spec(bench, dataset, c.EVENTS, deps, {"python", "parquet"})
 
     @dg.multi_asset(
@@ -140,3 +144,49 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
                 yield committed(context, spec.key, manifests)
 
     return snapshots
+
+
+def _raw_posts(bench: Workbench, dataset: TextsConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    spec = _spec(bench, dataset, c.RAW_LOG, [], {"python", "numpy", "parquet"}).replace_attributes(
+        description="Posts of the simulated network, in its own columns.\n\nShort texts in Russian and English from the "
+        "vocabulary of their topic; moderators have labelled some of them, not always rightly."
+    )
+
+    @dg.multi_asset(
+        name=keys.op_name(dataset.dataset, c.RAW_LOG),
+        specs=[spec],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
+    )
+    def raw_posts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        with bench.step(context):
+            from ok_ml.world.posts import ensure_posts
+
+            manifests = ensure_posts(dataset, bench.lake, days_of(context), progress=progress(context))
+        yield committed(context, spec.key, manifests)
+
+    return raw_posts
+
+
+def _texts(bench: Workbench, dataset: TextsConfig, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    deps = [keys.asset_key(dataset.dataset, c.RAW_LOG)] if dataset.world is not None else []
+    spec = _spec(bench, dataset, c.TEXTS, deps, {"python", "parquet"})
+
+    @dg.multi_asset(
+        name=keys.op_name(dataset.dataset, c.TEXTS),
+        specs=[spec],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
+    )
+    def texts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        with bench.step(context):
+            from ok_ml.datasets.texts import ingest_texts
+
+            days = days_of(context)
+            manifests = ingest_texts(dataset, bench.lake, days, root=bench.project.root, progress=progress(context))
+        rejected = sum(sum(one.details["rejected"].values()) for one in manifests)
+        yield committed(context, spec.key, manifests, rejected_rows=rejected)
+
+    return texts

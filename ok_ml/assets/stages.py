@@ -1,8 +1,9 @@
 """The assets of an experiment: one loop over the steps of its type."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import dagster as dg
@@ -23,6 +24,7 @@ from ok_ml.graph.dagster_io import (
 )
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import Grain, Page, Phase, Plot, Shown, Stage, Step, Table, Text
+from ok_ml.stages.training import Register
 
 _CONFIG_ABOUT: Final = """\
 The YAML and the code version that a training reads.
@@ -117,6 +119,10 @@ class _DagsterStepContext:
     days: list[str]
 
     @property
+    def tables(self) -> None:
+        return None
+
+    @property
     def reason(self) -> str:
         return reason_of(self.dagster)
 
@@ -133,6 +139,13 @@ class _DagsterStepContext:
     def tracked(self) -> AbstractContextManager[Any]:
         tracked: AbstractContextManager[Any] = self.dagster.resources.mlflow.tracked(self.dagster, self.pipeline.name)
         return tracked
+
+    @contextmanager
+    def training(self) -> Iterator[Register]:
+        from ok_ml.release.tracking import log_model
+
+        with self.tracked() as tracked:
+            yield partial(log_model, tracked, self.pipeline)
 
     def registry(self) -> Any:
         return self.dagster.resources.mlflow.client()

@@ -6,30 +6,32 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml.checks.findings import result_of
-from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.graph import keys
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
 
 
-def dataset_checks(project: Project, dataset: DatasetConfig) -> Iterator[dg.AssetChecksDefinition]:
-    """The checks of one dataset's events; which of them may block says its YAML."""
+def dataset_checks(project: Project, dataset: DatasetBase) -> Iterator[dg.AssetChecksDefinition]:
+    """The checks of one dataset's log; which of them may block says its YAML."""
     yield _rejected_rows(project, dataset)
+    if not isinstance(dataset, DatasetConfig):
+        return
     yield _declared(project, dataset)
     yield _uniqueness(project, dataset)
 
 
-def _rejected_rows(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
-    limit = dataset.checks.rejected_warn
+def _rejected_rows(project: Project, dataset: DatasetBase) -> dg.AssetChecksDefinition:
+    limit, log = dataset.checks.rejected_warn, dataset.kind
 
     @dg.asset_check(
-        asset=keys.asset_key(dataset.dataset, c.EVENTS),
+        asset=keys.asset_key(dataset.dataset, log),
         name="rejected_rows",
         description=f"At most {limit:.0%} of the newest day's rows set aside.",
     )
     def rejected_rows() -> dg.AssetCheckResult:
         lake = Lake(project.lake_root)
-        manifest = lake.manifest(dataset.dataset, c.EVENTS, lake.latest(dataset.dataset, c.EVENTS))
+        manifest = lake.manifest(dataset.dataset, log, lake.latest(dataset.dataset, log))
         reasons = manifest.details.get("rejected", {})
         rejected = sum(reasons.values())
         share = rejected / max(rejected + manifest.rows, 1)
@@ -40,7 +42,7 @@ def _rejected_rows(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDe
             passed=share <= limit,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"{rejected:,} of {rejected + manifest.rows:,} rows of {manifest.partition} set aside ({share:.2%}, limit "
-            f"{limit:.0%}){': ' + worst if worst else ''}. They are in {dataset.dataset}/{c.REJECTED}.",
+            f"{limit:.0%}){': ' + worst if worst else ''}. They are in {dataset.dataset}/rejected_{log}.",
             metadata={"share": share, "rejected": rejected, "partition": manifest.partition},
         )
 

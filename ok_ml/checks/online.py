@@ -11,7 +11,7 @@ from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.acceptance import command_of
-from ok_ml.stages.pipeline import Pipeline
+from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRODUCT_QUALITY = "product_quality"
 
 
-def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinition:
+def online_check(project: Project, pipeline: ListPipeline) -> dg.AssetChecksDefinition:
     """The newest day's served lists against the band of their past. Not blocking: the answer to a fall is a retraining."""
 
     @dg.asset_check(
@@ -42,7 +42,9 @@ def online_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefiniti
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
         )
-        return _result(project, pipeline.name, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline))
+        return _result(
+            project, pipeline.name, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value)
+        )
 
     return online_quality
 

@@ -9,65 +9,66 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import plot_metadata, table_metadata
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from ok_ml.monitoring.series.prediction_watch import BrokenRule
+    from ok_ml.monitoring.judges.prediction_limits import BrokenLimit
 
 
-def model_check(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
-    """Whether the newest model is better than popularity by the gate's floor; the gate itself decides promotion."""
+def model_check(pipeline: Pipeline) -> dg.AssetChecksDefinition:
+    """Whether the newest model is better than the floor baseline by the gate's ratio; the gate itself decides promotion."""
+    newest, floor = pipeline.challenger, pipeline.floor
 
     @dg.asset_check(
         asset=keys.asset_key(pipeline.name, c.EVALUATION),
-        name="better_than_popularity",
-        description="The newest model beats popularity by the gate's floor.",
+        name=f"better_than_{floor}",
+        description=f"The newest model beats {floor} by the gate's floor.",
     )
-    def better_than_popularity() -> dg.AssetCheckResult:
+    def better_than_floor() -> dg.AssetCheckResult:
         from ok_ml.release.refused_models import accepted_model
         from ok_ml.stages.evaluation import metric_of
 
         gate = pipeline.config.gate
-        model, popularity = (metric_of(pipeline, name, gate.metric) for name in ("two_stage", "popularity"))
-        if math.isnan(model) or math.isnan(popularity):
+        model, baseline = (metric_of(pipeline, name, gate.metric) for name in (newest, floor))
+        if math.isnan(model) or math.isnan(baseline):
             return dg.AssetCheckResult(
                 passed=False,
                 severity=dg.AssetCheckSeverity.WARN,
-                description=f"Nothing was judged: the evaluation has no {gate.metric} of two_stage and popularity.",
+                description=f"Nothing was judged: the evaluation has no {gate.metric} of {newest} and {floor}.",
             )
         accepted = accepted_model(pipeline)
-        passed = model >= gate.floor_over_popularity * popularity or accepted is not None
+        passed = model >= gate.floor * baseline or accepted is not None
         return dg.AssetCheckResult(
             passed=passed,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{gate.metric}: two_stage {model:.4f}, popularity {popularity:.4f}; at least "
-            f"{gate.floor_over_popularity:.2f} times popularity is asked for.{f' {accepted}.' if accepted else ''}",
-            metadata={"two_stage": model, "popularity": popularity},
+            description=f"{gate.metric}: {newest} {model:.4f}, {floor} {baseline:.4f}; at least "
+            f"{gate.floor:.2f} times {floor} is asked for.{f' {accepted}.' if accepted else ''}",
+            metadata={newest: model, floor: baseline},
         )
 
-    return better_than_popularity
+    return better_than_floor
 
 
-def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecksDefinition]:
-    """What a user would notice at once: nobody forgotten, full lists, nothing already subscribed."""
+def prediction_checks(pipeline: Pipeline) -> Iterator[dg.AssetChecksDefinition]:
+    """What a user would notice at once, the declared limits, and the parity of table, topic and storage."""
+    kind = pipeline.kind
 
     @dg.asset_check(
         asset=keys.asset_key(pipeline.name, c.PREDICTIONS),
-        name="lists",
+        name=kind.check,
         blocking=True,
-        description="Every user has a full list without sources that they are subscribed to.",
+        description=kind.promise,
     )
-    def lists() -> dg.AssetCheckResult:
-        from ok_ml.monitoring.judges.list_judge import LISTS, in_words, judge_lists
-        from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
+    def look() -> dg.AssetCheckResult:
+        from ok_ml.monitoring.judges.prediction_judge import LISTS, in_words, judge_predictions
 
-        found = judge_predictions(pipeline)
-        passed, said = in_words(pipeline, judge_lists(pipeline, found), LISTS, found.message)
+        found = kind.look(pipeline)
+        passed, said = in_words(pipeline, judge_predictions(pipeline, found), LISTS, found.message)
         return dg.AssetCheckResult(
             passed=passed, severity=dg.AssetCheckSeverity.ERROR, description=said, metadata=found.numbers
         )
 
-    yield lists
+    yield look
     yield _limits(pipeline)
 
     @dg.asset_check(
@@ -86,28 +87,27 @@ def prediction_checks(pipeline: SourceRecommendation) -> Iterator[dg.AssetChecks
     yield parity
 
 
-def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
+def _limits(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     """What `checks.predictions` declares; publication asks again."""
 
     @dg.asset_check(
         asset=keys.asset_key(pipeline.name, c.PREDICTION_STATISTICS),
         name="declared_limits",
         blocking=True,
-        description="The lists keep the limits that checks.predictions declares.",
+        description=f"The {pipeline.kind.what} keep the limits that checks.predictions declares.",
     )
     def declared_limits() -> dg.AssetCheckResult:
-        from ok_ml.monitoring.judges.list_judge import LIMITS, in_words, judge_lists
-        from ok_ml.monitoring.plots.model_plots import plot_predictions
-        from ok_ml.monitoring.series.prediction_watch import judge_statistics
+        from ok_ml.monitoring.judges.prediction_judge import LIMITS, in_words, judge_predictions
+        from ok_ml.monitoring.judges.prediction_limits import judge_limits
 
-        found = judge_statistics(pipeline)
+        found = judge_limits(pipeline)
         metadata: dict[str, Any] = {
-            name: plot_metadata(pipeline.project, path) for name, path in plot_predictions(pipeline).items()
+            name: plot_metadata(pipeline.project, path) for name, path in pipeline.kind.plots(pipeline).items()
         }
         wrong = [*found.broken, *found.told]
         if wrong:
             metadata["findings"] = table_metadata([_row(one) for one in wrong])
-        passed, said = in_words(pipeline, judge_lists(pipeline), LIMITS, found.message)
+        passed, said = in_words(pipeline, judge_predictions(pipeline), LIMITS, found.message)
         advice = (
             f". What is served stays. Look at the plots of {pipeline.name}/{c.PREDICTION_STATISTICS} and at the features of"
             f" {found.dt}; where the change lasts, change checks.predictions of {pipeline.name}"
@@ -122,5 +122,5 @@ def _limits(pipeline: SourceRecommendation) -> dg.AssetChecksDefinition:
     return declared_limits
 
 
-def _row(one: "BrokenRule") -> dict[str, Any]:
-    return {"statistic": one.rule.metric, "expected": str(one.rule), "seen": one.seen, "since": one.since}
+def _row(one: "BrokenLimit") -> dict[str, Any]:
+    return {"statistic": one.limit.metric, "expected": str(one.limit), "seen": one.seen, "since": one.since}

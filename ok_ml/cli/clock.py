@@ -35,7 +35,7 @@ def world_now(project: "Project", started: "DatasetConfig") -> World:
     """The world of a dataset as its YAML is now; the one of the start while the YAML cannot be read."""
     dataset = started
     try:
-        dataset = load_project(project.root, project.size).datasets[started.dataset]
+        dataset = load_project(project.root, project.size).event_logs[started.dataset]
     except (OkMlError, KeyError) as error:
         logger.warning("the configuration cannot be read, so the world goes on as it was: %s", error)
     return World(dataset.world or cast("WorldConfig", started.world), dataset.parts)
@@ -50,7 +50,7 @@ def run(project: "Project", stop: threading.Event) -> None:
         The clock's dataset is not a simulated one.
     """
     clock = project.environment.world_clock
-    dataset = project.datasets.get(clock.dataset)
+    dataset = project.event_logs.get(clock.dataset)
     if dataset is None or dataset.world is None:
         raise UsageError(
             f"world_clock.dataset is {clock.dataset!r}, which is not a simulated dataset",

@@ -61,6 +61,11 @@ def known_dataset(project: "Project", name: str) -> str:
     return _known("dataset", name, project.datasets)
 
 
+def known_log(project: "Project", name: str) -> str:
+    """The name, if there is such a dataset of events. Raises UsageError that names the known ones and the closest."""
+    return _known("dataset", name, project.event_logs)
+
+
 def experiment_or_dataset(project: "Project", name: str) -> str:
     """The name, if there is such an experiment or dataset. Raises UsageError that names the known ones and the closest."""
     return _known("experiment or dataset", name, [*project.experiments, *project.datasets])

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ok_ml.cli.machine import Finding, Machine
 from ok_ml.cli.port_holders import port_needs
 from ok_ml.ports import holder, is_free, listener
+from ok_ml.stages.dataset_days import paths_of
 from ok_ml.writable import remedy, untellable, unwritable
 
 if TYPE_CHECKING:
@@ -149,8 +150,7 @@ def data(machine: Machine) -> Iterator[Finding]:
     if machine.project is None:
         return
     for name, dataset in machine.project.datasets.items():
-        tables = (dataset.events, dataset.users, dataset.sources, dataset.friends, dataset.subscriptions)
-        variables = sorted({found for table in tables if table for found in _VARIABLE.findall(table.path)})
+        variables = sorted({found for path in paths_of(dataset) for found in _VARIABLE.findall(path)})
         for variable in variables:
             value = machine.environ.get(variable)
             if value and not Path(value).is_dir():

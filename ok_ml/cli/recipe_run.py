@@ -8,11 +8,11 @@ from ok_ml.cli.try_run import spark_on_demand
 from ok_ml.config.models import Project
 from ok_ml.config.recipes import FOLDER, RecipeChoice, choice_path
 from ok_ml.config.written import write_model
-from ok_ml.pipelines.source_recommendation.picking import Budget, pick_recipe
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.release.picking import Budget, pick_recipe
+from ok_ml.stages.pipeline import Pipeline
 
 
-def pick(pipeline: SourceRecommendation, seconds: float, reporter: Reporter) -> RecipeChoice:
+def pick(pipeline: Pipeline, seconds: float, reporter: Reporter) -> RecipeChoice:
     """Pick among the recipes of an experiment within some seconds of CPU time, and write the choice down."""
     with spark_on_demand(pipeline.project) as session:
         choice = pick_recipe(pipeline, session, Budget(seconds, cpu_seconds), say=reporter.say)

@@ -16,12 +16,12 @@ from ok_ml.cli.dagster_run import Graph, Watcher, Work, first_failure, run_work
 from ok_ml.cli.machine_ready import require_tools
 from ok_ml.cli.run_report import Reporter, RunSummary, StageRow
 from ok_ml.cli.work_locks import alone_with, one_at_a_time
-from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.errors import DataError, GateRefused
-from ok_ml.graph import keys
 from ok_ml.lake import WHOLE
 from ok_ml.memory import MemoryWatch
-from ok_ml.pipelines.registry import open_pipeline
+from ok_ml.stages.dataset_days import paths_of
+from ok_ml.stages.opening import open_pipeline
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import Phase, in_words
 
@@ -93,6 +93,8 @@ class PipelineRun:
         from ok_ml.monitoring.judges.own_past import guard_line, past_findings
 
         dataset, lake = self.pipeline.dataset, self.pipeline.lake
+        if not isinstance(dataset, DatasetConfig):
+            return
         self.summary.guard = guard_line(self.project, dataset, lake)
         self.summary.past = past_findings(dataset, lake, SHOWN_OF_THE_PAST)
         self.reporter.say(f"checks     {self.summary.guard}")
@@ -100,24 +102,25 @@ class PipelineRun:
     # -- phases ----------------------------------------------------------------------------------------------
 
     def _data(self) -> Iterator[Work]:
-        from ok_ml.datasets.calendar import left_out
-        from ok_ml.datasets.ingest import stale_partitions
-        from ok_ml.world.raw_log import days_of_another_world
+        from ok_ml.stages.dataset_days import dataset_tables, wanted_and_stale
 
         dataset, lake = self.pipeline.dataset, self.pipeline.lake
-        wanted, stale = stale_partitions(dataset, lake, root=self.project.root)
-        stale = sorted({*stale, *days_of_another_world(dataset, lake, wanted)})
+        wanted, stale = wanted_and_stale(dataset, lake, root=self.project.root)
         if not wanted:
             raise _no_days(dataset)
-        if (partial := left_out(dataset, lake, root=self.project.root)) is not None:
-            self.reporter.say(f"waits      {partial}: it is left out until it is whole or a later day follows")
+        if isinstance(dataset, DatasetConfig):
+            self._tell_left_out(dataset)
         todo = wanted if self.force else stale
         self._note(todo, wanted, f"{dataset.dataset}: {len(wanted)} committed partitions")
         if todo:
-            raw = (keys.RAW_LOG,) if dataset.world else ()
             first, last = wanted.index(todo[0]), wanted.index(todo[-1])
-            tables = (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES)
-            yield Work(dataset.dataset, tables, tuple(wanted[first : last + 1]))
+            yield Work(dataset.dataset, dataset_tables(dataset), tuple(wanted[first : last + 1]))
+
+    def _tell_left_out(self, dataset: DatasetConfig) -> None:
+        from ok_ml.datasets.calendar import left_out
+
+        if (partial := left_out(dataset, self.pipeline.lake, root=self.project.root)) is not None:
+            self.reporter.say(f"waits      {partial}: it is left out until it is whole or a later day follows")
 
     def _recipe(self) -> Iterator[Work]:
         """Pick among the recipes that the YAML names, before anything is computed with one; no work for Dagster."""
@@ -140,16 +143,18 @@ class PipelineRun:
         from ok_ml.monitoring.series.product_metrics import is_current
 
         dataset, days = self.pipeline.dataset, self.pipeline.committed()
+        if not isinstance(dataset, DatasetConfig):
+            return
         todo = [dt for dt in days if not is_current(dataset, self.pipeline.lake, dt)]
         if todo:
             yield Work(dataset.dataset, c.DATASET_SERIES, _range(days, todo))
 
     def _online(self) -> Iterator[Work]:
         """Days on which a generation of this experiment was served; without one there is nothing to join."""
-        from ok_ml.monitoring.series.online_metrics import is_current, served_days
-
-        served = served_days(self.pipeline)
-        todo = [dt for dt in served if self.force or not is_current(self.pipeline, dt)]
+        if not self.pipeline.type.has(c.ONLINE_METRICS):
+            return
+        served = self.pipeline.served_days()
+        todo = [dt for dt in served if self.force or not self._current(c.ONLINE_METRICS, dt)]
         self._note(todo, served, f"online metrics of {len(served)} days")
         if todo:
             yield Work(self.experiment, (c.ONLINE_METRICS,), _range(self.pipeline.committed(), todo))
@@ -169,7 +174,8 @@ class PipelineRun:
         from ok_ml.monitoring.judges.drift_watch import is_judged, require_verdict
 
         latest = self.pipeline.newest()
-        if self.pipeline.lake.find(self.experiment, c.CHAMPION) is None:
+        watched = self.pipeline.type.has(c.FEATURE_STATISTICS)
+        if not watched or self.pipeline.lake.find(self.experiment, c.CHAMPION) is None:
             return
         if self.force or not is_judged(self.pipeline, latest):
             yield Work(self.experiment, (c.FEATURE_STATISTICS,), (latest,))
@@ -184,7 +190,8 @@ class PipelineRun:
 
     def _serving(self) -> Iterator[Work]:
         latest = self.pipeline.newest()
-        for run in self.pipeline.feature_runs():
+        runs = self.pipeline.feature_runs() if self.pipeline.type.has(c.FEATURE_STATISTICS) else []
+        for run in runs:
             todo = [dt for dt in run if self.force or not self._is_watched(dt, latest)]
             self._note(todo, run, f"feature statistics of {run[0]} .. {run[-1]}")
             if todo:
@@ -291,11 +298,11 @@ def _range(days: list[str], todo: list[str]) -> tuple[str, ...]:
     return tuple(days[days.index(todo[0]) : days.index(todo[-1]) + 1])
 
 
-def _no_days(dataset: DatasetConfig) -> DataError:
+def _no_days(dataset: DatasetBase) -> DataError:
     return DataError(
-        f"{dataset.dataset} has no day at all: nothing matches {dataset.events.path}",
+        f"{dataset.dataset} has no day at all: nothing matches {paths_of(dataset)[0]}",
         why="there is nothing to learn from",
-        remedy=f"put the files there, or correct events.path in configs/datasets/{dataset.dataset}.yml",
+        remedy=f"put the files there, or correct {dataset.kind}: path in configs/datasets/{dataset.dataset}.yml",
     )
 
 

@@ -6,17 +6,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Final
+from typing import Any
 
 from ok_ml import columns as c
 from ok_ml.cli.context import Settings
 from ok_ml.cli.run_report import Reporter, write_summary
 from ok_ml.config.models import ExperimentConfig, Project
-from ok_ml.pipelines.registry import open_pipeline
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.release.attempts import Baseline, Bill, baseline_of, judge_attempt, open_attempt, train_attempt
-
-_MODEL: Final = "two_stage"
+from ok_ml.stages.opening import open_pipeline
+from ok_ml.stages.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def _changed(settings: Settings, experiment: str, path: Path) -> ExperimentConfi
     return loaded.project.experiments[experiment]
 
 
-def _summary(pipeline: SourceRecommendation, attempt: SourceRecommendation, baseline: Baseline) -> TrySummary:
+def _summary(pipeline: Pipeline, attempt: Pipeline, baseline: Baseline) -> TrySummary:
     days = attempt.calendar().eval_dts
     metric = pipeline.config.gate.metric
     made = baseline.bill.recomputed
@@ -159,9 +157,9 @@ def _summary(pipeline: SourceRecommendation, attempt: SourceRecommendation, base
 
 
 def _attempt(
-    pipeline: SourceRecommendation,
+    pipeline: Pipeline,
     change: str,
-    attempt: SourceRecommendation,
+    attempt: Pipeline,
     baseline: Baseline,
     session: Callable[[], Any],
     reporter: Reporter,
@@ -176,14 +174,14 @@ def _attempt(
         change,
         attempt.config.seed,
         attempt.name,
-        list(_compared(rows, baseline.name)),
+        list(_compared(rows, pipeline.challenger, baseline.name)),
         bill.recomputed,
         bill.reused,
         round(time.monotonic() - started, 3),
     )
 
 
-def _track(pipeline: SourceRecommendation, scope: str, change: str, rows: list[dict[str, Any]]) -> None:
+def _track(pipeline: Pipeline, scope: str, change: str, rows: list[dict[str, Any]]) -> None:
     from ok_ml.release.tracking import log_attempt
     from ok_ml.resources.mlflow import MlflowResource
 
@@ -192,11 +190,11 @@ def _track(pipeline: SourceRecommendation, scope: str, change: str, rows: list[d
     log_attempt(client, pipeline, scope, change, rows)
 
 
-def _compared(rows: list[dict[str, Any]], baseline: str) -> Iterator[Compared]:
+def _compared(rows: list[dict[str, Any]], newest: str, baseline: str) -> Iterator[Compared]:
     scores = {(row["model"], row["metric"]): row["estimate"] for row in rows if row["kind"] == "score"}
     paired = {row["metric"]: row for row in rows if (row["kind"], row["baseline"]) == ("difference", baseline)}
     for (model, metric), estimate in scores.items():
-        if model == _MODEL and estimate is not None:
+        if model == newest and estimate is not None:
             found = paired.get(metric, {"estimate": None, "low": None, "high": None})
             low, high = found["low"], found["high"]
             yield Compared(

@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         project = load_project(arguments.project, arguments.size)
         with stopped_by_signals() as stopping:
             collect(
-                project.datasets[arguments.dataset],
+                project.event_logs[arguments.dataset],
                 Lake(project.lake_root),
                 project.environment.kafka,
                 stopping,

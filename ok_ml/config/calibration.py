@@ -100,7 +100,7 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
 def limit_of(project: "Project", experiment: str) -> Limit:
     """The limit of an experiment's bands: the calibrated one, else that of its dataset's past, else the built-in default."""
     found = calibration_of(project.root, experiment)
-    found = found or own_calibration(project, project.experiments[experiment].datasets.events.name)
+    found = found or own_calibration(project, project.experiments[experiment].dataset)
     if found is None:
         return Limit(DEFAULT_LIMIT, f"built-in default: {experiment} was not calibrated")
     return _limit(found)
@@ -133,7 +133,7 @@ def _runs_of(seeds: tuple[int, ...]) -> str:
 
 def limit_of_dataset(project: "Project", dataset: str) -> Limit:
     """The limit of a dataset's bands: of the experiments that read it the largest calibrated one, so that nobody cries wolf."""
-    readers = [name for name, config in project.experiments.items() if config.datasets.events.name == dataset]
+    readers = [name for name, config in project.experiments.items() if config.dataset == dataset]
     calibrated = [name for name in sorted(readers) if calibration_of(project.root, name) is not None]
     if calibrated:
         return max((limit_of(project, name) for name in calibrated), key=lambda limit: limit.value)

@@ -2,7 +2,7 @@
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -296,8 +296,8 @@ class PartitionConfig(Frozen):
     )
 
 
-class DatasetConfig(Frozen):
-    """One log and its snapshots, simulated or real."""
+class DatasetBase(Frozen):
+    """What every dataset has, whatever its rows are about."""
 
     dataset: str
     description: str
@@ -307,6 +307,63 @@ class DatasetConfig(Frozen):
     world: WorldConfig | None = Field(
         default=None, description="Set for the simulated network, whose raw log is world:TABLE."
     )
+    freshness_hours: float = Field(default=26.0, gt=0, description="Age at which the newest partition is stale, hours.")
+    checks: Any = None
+
+    @property
+    def kind(self) -> str:
+        """The canonical table whose partitions are its days; an experiment names a dataset under it."""
+        raise NotImplementedError
+
+    @property
+    def arrives(self) -> bool:
+        """Whether its days are committed by a collector of a topic."""
+        return False
+
+
+class TextsMapping(TableMapping):
+    """How one raw table becomes texts."""
+
+    time: TimeMapping | None = Field(default=None, description="When each text was written; none: all on `date`.")
+    date: str = Field(default="2000-01-01", description="The one partition of texts without a time, ISO date.")
+
+
+class TextChecks(Frozen):
+    """What a day of texts must look like."""
+
+    rejected_warn: Share = Field(default=0.05, description="Share of rows set aside that warns.")
+
+
+class TextsConfig(DatasetBase):
+    """Texts, of which some or all have a label: messages, headlines, posts."""
+
+    texts: tuple[TextsMapping, ...] = Field(min_length=1, description="Raw tables; each may have a constant label.")
+    checks: TextChecks = TextChecks()
+
+    @property
+    def kind(self) -> str:
+        """Texts."""
+        return c.TEXTS
+
+    @model_validator(mode="after")
+    def _columns_are_canonical(self) -> "TextsConfig":
+        optional = (c.TEXT_ID, c.LABEL)
+        for number, mapping in enumerate(self.texts):
+            given = {*mapping.columns, *mapping.constants}
+            if unknown := sorted(given - {c.TEXT, *optional}):
+                raise ValueError(
+                    f"texts[{number}]: {unknown[0]!r} is not a canonical column: one of {', '.join((c.TEXT, *optional))}"
+                )
+            if c.TEXT not in mapping.columns:
+                raise ValueError(f"texts[{number}]: columns must name {c.TEXT!r}")
+            if self.world is None and mapping.path.startswith("world:"):
+                raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
+        return self
+
+
+class DatasetConfig(DatasetBase):
+    """One log and its snapshots, simulated or real."""
+
     events: EventsMapping
     users: TableMapping | None = None
     sources: TableMapping | None = None
@@ -318,8 +375,17 @@ class DatasetConfig(Frozen):
     has_impressions: bool = Field(description="Whether the log says what was shown and not reacted to.")
     weights: dict[str, float] = Field(description="event type -> strength of interest, for embeddings and affinity.")
     grades: dict[str, int] = Field(description="event type -> relevance grade (0 none .. 4) of labels and metrics.")
-    freshness_hours: float = Field(default=26.0, gt=0, description="Age at which the newest partition is stale, hours.")
     checks: DatasetChecks = DatasetChecks()
+
+    @property
+    def kind(self) -> str:
+        """Events."""
+        return c.EVENTS
+
+    @property
+    def arrives(self) -> bool:
+        """Whether its events come from a topic."""
+        return self.events.topic is not None
 
     @model_validator(mode="after")
     def _world_paths_need_a_world(self) -> "DatasetConfig":
@@ -369,3 +435,8 @@ class DatasetConfig(Frozen):
             if missing := [name for name in needed if name not in given]:
                 raise ValueError(f"{table}: columns or constants must name {missing[0]!r}")
         return self
+
+
+def dataset_model(tree: dict[str, Any]) -> type[DatasetBase]:
+    """The model of a dataset's YAML: of texts where it says `texts`, else of events."""
+    return TextsConfig if c.TEXTS in tree else DatasetConfig

@@ -1,152 +1,54 @@
-"""One pipeline instance from features to release: configs/experiments/<name>.yml."""
+"""What every experiment's YAML has, whatever its pipeline type: configs/experiments/<name>.yml.
 
-from typing import Literal
+The sections `datasets`, `stages`, `gate` and `checks` are the type's own: `ok_ml.config.pipeline_types` finds the model of a file
+by its `pipeline_type`.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from ok_ml.config.check_models import Severity
 from ok_ml.config.frozen import Frozen, Share
 
+if TYPE_CHECKING:
+    from ok_ml.config.dataset_models import DatasetBase
+    from ok_ml.config.documents import KeyPath
+    from ok_ml.config.extensions import Kind
+
 Quantile = Literal["q01", "q05", "q25", "q50", "q75", "q95", "q99"]
-Options = dict[str, bool | int | float | str]  # of an extension: whatever it reads
 
 
-class EventsInput(Frozen):
-    """The log that an experiment learns from."""
+class DatasetInput(Frozen):
+    """A dataset that an experiment reads."""
 
     name: str = Field(description="A dataset of configs/datasets.")
-    window_days: int = Field(ge=1, description="History that embeddings learn from, days.")
 
 
-class DatasetsInput(Frozen):
-    """Everything that an experiment reads."""
-
-    events: EventsInput
-
-
-class FeaturesStage(Frozen):
-    """Windows of the feature families."""
-
-    activity_days: int = Field(ge=1, description="Window of the activity family, days.")
-    affinity_days: int = Field(ge=1, description="Window of the affinity, recency and content families, days.")
-    popularity_days: int = Field(ge=1, description="Window of the popularity and social families, days.")
-    extra: tuple[str, ...] = Field(default=(), description="Features of the project: paths like ideas/file.py:NAME.")
-
-
-class EmbeddingsStage(Frozen):
-    """The ALS fit of user and source vectors."""
-
-    engine: str = Field(default="implicit", description="implicit, spark, or the path of a class of EmbeddingEngine.")
-    options: Options = Field(default_factory=dict, description="What an engine of the project reads.")
-    factors: int = Field(default=64, ge=2, le=1024)
-    iterations: int = Field(default=12, ge=1)
-    regularization: float = Field(default=10.0, ge=0)
-    alpha: float = Field(default=5.0, gt=0, description="Confidence of an interaction: 1 + alpha * weight.")
-    half_life_days: float | None = Field(
-        default=None, gt=0, description="Decay of an interaction's weight; none: no decay."
-    )
-    impression_weight: float = Field(
-        default=0.0, ge=0, description="Weight of being shown a source; 0: only reactions count."
-    )
-
-
-class NeighboursStage(Frozen):
-    """Similarities between sources, from what the same users took to."""
-
-    models: tuple[Literal["cosine", "ease"], ...] = Field(
-        default=("cosine", "ease"), description="Each is a pool of candidates and a score of the ranker."
-    )
-    neighbours: int = Field(default=200, ge=1, description="Similarities kept a source, the strongest.")
-    half_life_days: float | None = Field(default=None, gt=0, description="Decay of an interaction; none: no decay.")
-    saturation: float = Field(default=1.0, gt=0, description="Weight of a pair beyond which more does not count.")
-    alpha: float = Field(default=0.3, ge=0, le=1, description="cosine: below 0.5 leans towards popular sources.")
-    shrinkage: float = Field(default=2.0, ge=0, description="cosine: distrust of pairs that few users share.")
-    ease_sources: int = Field(default=3000, ge=1, description="ease: sources that it knows, the most popular.")
-    ease_regularization: float = Field(default=500.0, gt=0, description="ease: its lambda, in users.")
-
-
-class TrainingSetStage(Frozen):
-    """Which rows the ranker learns from."""
-
-    label_days: int = Field(default=3, ge=1, description="Days of labels before the evaluation days.")
-    windows: int = Field(
-        default=1, ge=1, description="How many such windows, one before the other; embeddings are fitted before each."
-    )
-    labels: Literal["partition", "window"] = Field(
-        default="partition", description="What a list is labelled with: one partition's events, or all of its window's."
-    )
-    negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
-    builder: str = Field(default="candidates", description="candidates, or the path of a class of TrainingSetBuilder.")
-    options: Options = Field(default_factory=dict, description="What a builder of the project reads.")
-
-
-class ModelStage(Frozen):
-    """The ranker."""
-
-    ranker: str = Field(default="lightgbm", description="lightgbm, simple_list, or the path of a class of Ranker.")
-    options: Options = Field(
-        default_factory=dict,
-        description="What a ranker of the project reads; of simple_list: list, such as popularity.",
-    )
-    objective: Literal["lambdarank", "rank_xendcg", "binary"] = Field(
-        default="lambdarank", description="binary: each row alone, any grade counts; steadier where lists are few."
-    )
-    num_leaves: int = Field(default=31, ge=2)
-    num_trees: int = Field(default=150, ge=1)
-    learning_rate: float = Field(default=0.07, gt=0)
-    min_data_in_leaf: int = Field(default=50, ge=1)
-    feature_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of the features that a tree may use.")
-    increasing: tuple[str, ...] = Field(
-        default=(), description="Features that may only raise a score: knowledge that few lists cannot teach."
-    )
-    lambda_l2: float = Field(default=0.0, ge=0, description="L2 regularisation of the leaves.")
-    folds: int = Field(
-        default=1,
-        ge=1,
-        le=20,
-        description="1: an eighth of the users judges the trees. More: cross-validation by users "
-        "does, and all of them train; for data sets of few lists, where an eighth says little.",
-    )
-    num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
-
-
-class EvaluationStage(Frozen):
+class EvaluationDays(Frozen):
     """What a model is judged on."""
 
     days: int = Field(default=3, ge=1, description="The newest days, never trained on.")
-    k: tuple[int, ...] = (10, 50)
-    bootstrap: int = Field(default=1000, ge=100, description="Bootstrap resamples of users for the intervals.")
+    bootstrap: int = Field(default=1000, ge=100, description="Bootstrap resamples for the intervals.")
 
 
-class PredictionsStage(Frozen):
-    """How many sources are weighed and how many are served."""
+class ModelThreads(Frozen):
+    """What every model is trained with."""
 
-    candidates: int = Field(default=200, ge=10)
-    top_n: int = Field(default=50, ge=1, le=100)
-
-
-class Stages(Frozen):
-    """Stages of pipeline type source_recommendation."""
-
-    features: FeaturesStage
-    embeddings: EmbeddingsStage = EmbeddingsStage()
-    neighbours: NeighboursStage = NeighboursStage()
-    training_set: TrainingSetStage = TrainingSetStage()
-    model: ModelStage = ModelStage()
-    evaluation: EvaluationStage = EvaluationStage()
-    predictions: PredictionsStage = PredictionsStage()
+    num_threads: int = Field(default=2, ge=1, description="Pinned: part of the record.")
 
 
 class GateConfig(Frozen):
     """What a challenger must reach to be promoted."""
 
-    metric: str = Field(default="ndcg@10", description="The metric that decides.")
+    metric: str = Field(description="The metric that decides.")
     not_worse_than_champion: bool = True
-    floor_over_popularity: float = Field(default=1.0, ge=0, description="Least ratio of the metric to popularity's.")
-    fallback: Literal["simple", "none"] = Field(
-        default="simple",
-        description="Below the floor, without a learned champion: the best simple list, or nothing at all.",
-    )
+
+    @property
+    def floor(self) -> float:
+        """Least ratio of the metric to the floor baseline's."""
+        return 1.0
 
 
 class FreshnessConfig(Frozen):
@@ -190,36 +92,7 @@ class Range(Bounds):
     quantile_severity: Severity = Field(default="warn", description="Of a quantile out of its bounds.")
 
 
-class PredictionChecks(Frozen):
-    """What a day's lists must look like before they are published; what breaks one of these limits is not."""
-
-    least_users_served: Share = Field(default=0.98, description="Least share of the users of the day with a list.")
-    least_length: int = Field(default=1, ge=0, description="Sources in the shortest list.")
-    most_length: int = Field(default=100, ge=1, description="Sources in the longest list.")
-    score_psi: float | None = Field(
-        default=1.0, gt=0, description="PSI of the scores against the same model's generations before; none: any."
-    )
-    least_coverage: Share = Field(default=0.005, description="Least share of the catalogue in somebody's first 10.")
-    most_top_share: Share = Field(
-        default=0.9, description="Most places in the first 10 that the most frequent 1 % of the sources may hold."
-    )
-    least_overlap: Share = Field(
-        default=0.02, description="Least mean Jaccard similarity of a first 10 with that of the generation before."
-    )
-
-
-class OnlineChecks(Frozen):
-    """When what the served lists earn has fallen."""
-
-    fall: float = Field(
-        default=4.0,
-        gt=0,
-        description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of everybody; "
-        "a normal score, of few numbers, hence lower than the limit of all series.",
-    )
-
-
-class ChecksConfig(Frozen):
+class FeatureChecks(Frozen):
     """Limits of the checks on features; no field of it enters the record of what is trained."""
 
     drift: DriftConfig = DriftConfig()
@@ -227,8 +100,6 @@ class ChecksConfig(Frozen):
     ranges: dict[str, Range] = Field(
         default_factory=dict, description="feature name -> allowed range; replaces the default."
     )
-    predictions: PredictionChecks = PredictionChecks()
-    online: OnlineChecks = OnlineChecks()
     keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a feature table.")
     columns: Severity = Field(
         default="block", description="A column or type of a feature table that is not as declared."
@@ -274,18 +145,52 @@ class ReleaseConfig(Frozen):
 
 
 class ExperimentConfig(Frozen):
-    """One YAML file = one pipeline instance."""
+    """One YAML file = one pipeline instance. A pipeline type gives `datasets`, `stages`, `gate` and `checks` their models."""
 
     experiment: str
-    pipeline_type: Literal["source_recommendation"]
+    pipeline_type: str = Field(
+        description="A folder of ok_ml/pipelines, or the path of a PipelineType below the project."
+    )
     description: str = ""
     owners: tuple[str, ...] = Field(min_length=1)
-    datasets: DatasetsInput
-    stages: Stages
-    gate: GateConfig = GateConfig()
+    datasets: Any
+    stages: Any
+    gate: GateConfig
     freshness: FreshnessConfig = FreshnessConfig()
-    checks: ChecksConfig = ChecksConfig()
+    checks: FeatureChecks = FeatureChecks()
     delivery: DeliveryConfig = DeliveryConfig()
     retraining: RetrainingConfig = RetrainingConfig()
     release: ReleaseConfig = ReleaseConfig(cycle="manual")
     seed: int = 20201
+
+    @property
+    def dataset_path(self) -> "KeyPath":
+        """Where the YAML names the dataset."""
+        return ("datasets", next(iter(type(self.datasets).model_fields)), "name")
+
+    @property
+    def dataset(self) -> str:
+        """The dataset that it reads."""
+        found: DatasetInput = getattr(self.datasets, str(self.dataset_path[1]))
+        return found.name
+
+    @property
+    def feature_days(self) -> int:
+        """The longest window of its features, days."""
+        return 1
+
+    def code(self) -> "Iterator[tuple[Kind, str, KeyPath]]":
+        """Everything of the stages that names code: its kind, the name, and the path of its key."""
+        yield from ()
+
+    def problems(self, dataset: "DatasetBase | None") -> "Iterator[tuple[KeyPath, str]]":  # noqa: ARG002 - for types
+        """What no single field can check: key and what is wrong; the dataset is None where it is broken itself."""
+        drift = self.checks.drift
+        if drift.psi_warn > drift.psi_block:
+            yield (
+                ("checks", "drift", "psi_warn"),
+                f"expected at most psi_block ({drift.psi_block}), got {drift.psi_warn}",
+            )
+        if drift.js_warn is not None and drift.js_block is not None and drift.js_warn > drift.js_block:
+            text = f"expected at most js_block ({drift.js_block}), got {drift.js_warn}"
+            yield ("checks", "drift", "js_warn"), text

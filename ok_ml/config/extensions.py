@@ -19,7 +19,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from ok_ml.config.experiment_models import Stages
 from ok_ml.config.problems import meant
 from ok_ml.errors import ConfigError
 
@@ -70,15 +69,6 @@ RANKERS: Final = Kind(
         "simple_list": "ok_ml.recommender.column_ranker:ColumnRanker",
     },
 )
-
-
-def named_code(stages: Stages) -> Iterator[tuple[Kind, str, tuple[str | int, ...]]]:
-    """Everything of an experiment's stages that names code: its kind, the name, and the path of its key."""
-    for number, named in enumerate(stages.features.extra):
-        yield FEATURES, named, ("stages", "features", "extra", number)
-    yield ENGINES, stages.embeddings.engine, ("stages", "embeddings", "engine")
-    yield BUILDERS, stages.training_set.builder, ("stages", "training_set", "builder")
-    yield RANKERS, stages.model.ranker, ("stages", "model", "ranker")
 
 
 @dataclass(frozen=True)

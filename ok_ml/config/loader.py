@@ -7,14 +7,17 @@ that file; OK_ML_STATE; `overrides`.
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ok_ml.atomic_write import replace_file
 from ok_ml.config.calibration import find_calibration_problems
+from ok_ml.config.dataset_models import dataset_model
+from ok_ml.config.documents import Tree
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
-from ok_ml.config.models import DEFAULT_SIZE, DatasetConfig, EnvironmentConfig, ExperimentConfig, Frozen, Project
+from ok_ml.config.models import DEFAULT_SIZE, EnvironmentConfig, ExperimentConfig, Frozen, Project
+from ok_ml.config.pipeline_types import KEY, model_of
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
 from ok_ml.config.rules import broken_by_experiment, broken_rules
 from ok_ml.errors import UsageError
@@ -132,10 +135,11 @@ def _recipes(
     for name, recipe in [(name, recipe) for name, known in files.recipes.items() for recipe in known]:
         picked = files.picked(name, recipe).at(project.size).overridden(overrides)
         tree = picked.experiments[name]
+        model = model_of(tree.data.get(KEY), project.root)
         try:
-            config = ExperimentConfig.model_validate(tree.data, strict=True)
+            config = model.model_validate(tree.data, strict=True)
         except ValidationError as error:
-            problems += problems_of(error, ExperimentConfig, tree)
+            problems += problems_of(error, model, tree)
             continue
         problems += broken_by_experiment(project.root, picked, name, config, project.datasets)
         found.setdefault(name, {})[recipe] = config
@@ -188,14 +192,15 @@ def _validated(root: Path, files: ConfigFiles, size: str) -> tuple[Project | Non
 
     problems: list[Problem] = []
     models: dict[str, dict[str, Any]] = {}
-    kinds: dict[str, type[Frozen]] = {
-        "environment": EnvironmentConfig,
-        "datasets": DatasetConfig,
-        "experiments": ExperimentConfig,
+    kinds: dict[str, Callable[[Tree], type[Frozen]]] = {
+        "environment": lambda _tree: EnvironmentConfig,
+        "datasets": lambda tree: dataset_model(tree.data),
+        "experiments": lambda tree: model_of(tree.data.get(KEY), root),
     }
-    for kind, model in kinds.items():
+    for kind, model_for in kinds.items():
         models[kind] = {}
         for name, tree in files.trees(kind).items():
+            model = model_for(tree)
             try:
                 models[kind][name] = model.model_validate(tree.data, strict=True)
             except ValidationError as error:

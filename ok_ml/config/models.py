@@ -22,6 +22,7 @@ from ok_ml.config.check_models import (
 from ok_ml.config.dataset_models import (
     BLANKS,
     CANONICAL_COLUMNS,
+    DatasetBase,
     DatasetConfig,
     EventsMapping,
     Incident,
@@ -32,6 +33,9 @@ from ok_ml.config.dataset_models import (
     SubscriptionsMapping,
     TableMapping,
     TasteChange,
+    TextChecks,
+    TextsConfig,
+    TextsMapping,
     TimeMapping,
     WorldConfig,
 )
@@ -51,29 +55,37 @@ from ok_ml.config.environment_models import (
 )
 from ok_ml.config.experiment_models import (
     Bounds,
-    ChecksConfig,
-    DatasetsInput,
+    DatasetInput,
     DeliveryConfig,
     DriftConfig,
+    EvaluationDays,
+    ExperimentConfig,
+    FeatureChecks,
+    FreshnessConfig,
+    GateConfig,
+    ModelThreads,
+    Range,
+    ReleaseConfig,
+    RetrainingConfig,
+)
+from ok_ml.config.frozen import Frozen
+from ok_ml.config.recommender_models import (
+    DatasetsInput,
     EmbeddingsStage,
     EvaluationStage,
     EventsInput,
-    ExperimentConfig,
     FeaturesStage,
-    FreshnessConfig,
-    GateConfig,
+    ListChecks,
+    ListExperiment,
+    ListGate,
+    ListStages,
     ModelStage,
     NeighboursStage,
     OnlineChecks,
     PredictionChecks,
     PredictionsStage,
-    Range,
-    ReleaseConfig,
-    RetrainingConfig,
-    Stages,
     TrainingSetStage,
 )
-from ok_ml.config.frozen import Frozen
 from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
@@ -85,20 +97,23 @@ __all__ = [
     "AlertsConfig",
     "Bounds",
     "Categories",
-    "ChecksConfig",
     "DagsterConfig",
     "DataTimeCheck",
+    "DatasetBase",
     "DatasetChecks",
     "DatasetConfig",
+    "DatasetInput",
     "DatasetsInput",
     "DeliveryConfig",
     "DriftConfig",
     "EmbeddingsStage",
     "EnvironmentConfig",
+    "EvaluationDays",
     "EvaluationStage",
     "EventsInput",
     "EventsMapping",
     "ExperimentConfig",
+    "FeatureChecks",
     "FeaturesStage",
     "FreshnessConfig",
     "Frozen",
@@ -108,8 +123,13 @@ __all__ = [
     "JoinMapping",
     "KafkaConfig",
     "LakeConfig",
+    "ListChecks",
+    "ListExperiment",
+    "ListGate",
+    "ListStages",
     "MlflowConfig",
     "ModelStage",
+    "ModelThreads",
     "NeighboursStage",
     "NullLimits",
     "OnlineChecks",
@@ -124,12 +144,14 @@ __all__ = [
     "ServiceConfig",
     "Severity",
     "SparkConfig",
-    "Stages",
     "StorageConfig",
     "SubscriptionRule",
     "SubscriptionsMapping",
     "TableMapping",
     "TasteChange",
+    "TextChecks",
+    "TextsConfig",
+    "TextsMapping",
     "TimeMapping",
     "TopicConfig",
     "TrainingSetStage",
@@ -156,7 +178,7 @@ class Project(Frozen):
     root: Path
     size: str = DEFAULT_SIZE
     environment: EnvironmentConfig
-    datasets: dict[str, DatasetConfig]
+    datasets: dict[str, DatasetBase]
     experiments: dict[str, ExperimentConfig]
     recipes: dict[str, dict[str, ExperimentConfig]] = Field(default_factory=dict)
     chosen: dict[str, str] = Field(default_factory=dict)
@@ -172,6 +194,16 @@ class Project(Frozen):
         suffix = "" if self.size == DEFAULT_SIZE else f"-{self.size}"
         return f"{self.root / self.environment.lake.uri}{suffix}"
 
-    def dataset_of(self, experiment: str) -> DatasetConfig:
+    @property
+    def event_logs(self) -> dict[str, DatasetConfig]:
+        """The datasets of events, by name."""
+        return {name: found for name, found in sorted(self.datasets.items()) if isinstance(found, DatasetConfig)}
+
+    @property
+    def text_sets(self) -> dict[str, TextsConfig]:
+        """The datasets of texts, by name."""
+        return {name: found for name, found in sorted(self.datasets.items()) if isinstance(found, TextsConfig)}
+
+    def dataset_of(self, experiment: str) -> DatasetBase:
         """The dataset that an experiment reads."""
-        return self.datasets[self.experiments[experiment].datasets.events.name]
+        return self.datasets[self.experiments[experiment].dataset]

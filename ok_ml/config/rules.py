@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.documents import KeyPath, Tree
-from ok_ml.config.extensions import named_code, problem_of
+from ok_ml.config.extensions import problem_of
 from ok_ml.config.files import ConfigFiles
-from ok_ml.config.models import DatasetConfig, EnvironmentConfig, ExperimentConfig
+from ok_ml.config.models import DatasetBase, DatasetConfig, EnvironmentConfig, ExperimentConfig
+from ok_ml.config.pipeline_types import KEY, problem_of_type
 from ok_ml.config.problems import Place, Problem, is_secret, meant, one_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -30,8 +31,10 @@ def broken_rules(
         problems += _collectors(files.environment, environment, datasets)
     for name, dataset in datasets.items():
         problems += _dataset(name, files.datasets[name], dataset)
-    for name, experiment in experiments.items():
-        problems += broken_by_experiment(root, files, name, experiment, datasets)
+    for name, tree in files.experiments.items():
+        problems += _type(tree, root)
+        if name in experiments:
+            problems += broken_by_experiment(root, files, name, experiments[name], datasets)
     return problems
 
 
@@ -64,7 +67,7 @@ def _words(tree: Tree, path: KeyPath, words: Any, known: tuple[str, ...]) -> Ite
 
 
 def _collectors(tree: Tree, config: EnvironmentConfig, datasets: dict[str, Any]) -> Iterator[Problem]:
-    topics = [name for name, dataset in datasets.items() if dataset.events.topic is not None]
+    topics = [name for name, dataset in datasets.items() if dataset.arrives]
     for index, name in enumerate(config.collectors):
         if name not in topics:
             text = f"expected {one_of(topics)} (the datasets with a topic), got {name!r}{meant(name, topics)}"
@@ -94,8 +97,10 @@ def _environment(tree: Tree, config: EnvironmentConfig) -> Iterator[Problem]:
 # -- datasets ------------------------------------------------------------------------------------------------------
 
 
-def _dataset(name: str, tree: Tree, config: DatasetConfig) -> Iterator[Problem]:
+def _dataset(name: str, tree: Tree, config: DatasetBase) -> Iterator[Problem]:
     yield from _named(tree, "dataset", name, config.dataset)
+    if not isinstance(config, DatasetConfig):
+        return
     yield from _words(tree, ("weights",), config.weights, c.EVENT_TYPES)
     yield from _words(tree, ("grades",), config.grades, c.EVENT_TYPES)
     yield from _words(tree, ("subscription", "event_types"), config.subscription.event_types, c.EVENT_TYPES)
@@ -110,56 +115,38 @@ def _dataset(name: str, tree: Tree, config: DatasetConfig) -> Iterator[Problem]:
 def _experiment(name: str, files: ConfigFiles, config: ExperimentConfig, datasets: dict[str, Any]) -> Iterator[Problem]:
     tree = files.experiments[name]
     yield from _named(tree, "experiment", name, config.experiment)
-    wanted = config.datasets.events.name
+    wanted = config.dataset
     if wanted not in files.datasets:
         text = f"expected {one_of(files.datasets)}, got {wanted!r}{meant(wanted, files.datasets)}"
-        yield _at(tree, ("datasets", "events", "name"), text)
+        yield _at(tree, config.dataset_path, text)
     elif wanted in datasets:
         yield from _against_dataset(tree, config, datasets[wanted])
-    yield from _stages(tree, config)
+    for path, text in config.problems(datasets.get(wanted)):
+        yield _at(tree, path, text)
 
 
-def _against_dataset(tree: Tree, config: ExperimentConfig, dataset: DatasetConfig) -> Iterator[Problem]:
+def _against_dataset(tree: Tree, config: ExperimentConfig, dataset: DatasetBase) -> Iterator[Problem]:
+    if dataset.kind != config.dataset_path[1]:
+        text = f"expected a dataset of {config.dataset_path[1]}, got {dataset.dataset!r}, which holds {dataset.kind}"
+        yield _at(tree, config.dataset_path, text)
     if config.delivery.partitions != dataset.parts:
         yield _at(
             tree,
             ("delivery", "partitions"),
             f"expected {dataset.parts}, the parts of dataset {dataset.dataset}, got {config.delivery.partitions}",
         )
-    if dataset.world is not None:
-        needed = config.stages.evaluation.days + config.stages.training_set.label_days + 2
-        if dataset.world.days < needed:
-            text = f"expected days that fit into the {dataset.world.days} of {dataset.dataset}, got a plan that needs {needed}"
-            yield _at(tree, ("stages", "evaluation", "days"), text)
 
 
-def _stages(tree: Tree, config: ExperimentConfig) -> Iterator[Problem]:
-    predictions, drift = config.stages.predictions, config.checks.drift
-    if predictions.top_n > predictions.candidates:
-        text = f"expected at most the {predictions.candidates} candidates, got {predictions.top_n}"
-        yield _at(tree, ("stages", "predictions", "top_n"), text)
-    if drift.psi_warn > drift.psi_block:
-        yield _at(
-            tree,
-            ("checks", "drift", "psi_warn"),
-            f"expected at most psi_block ({drift.psi_block}), got {drift.psi_warn}",
-        )
-    if drift.js_warn is not None and drift.js_block is not None and drift.js_warn > drift.js_block:
-        text = f"expected at most js_block ({drift.js_block}), got {drift.js_warn}"
-        yield _at(tree, ("checks", "drift", "js_warn"), text)
-    cut = config.gate.metric.partition("@")[2]
-    if cut and cut not in map(str, config.stages.evaluation.k):
-        known = ", ".join(map(str, config.stages.evaluation.k))
-        yield _at(
-            tree,
-            ("gate", "metric"),
-            f"expected a metric at one of stages.evaluation.k ({known}), got {config.gate.metric!r}",
-        )
+def _type(tree: Tree, root: Path) -> Iterator[Problem]:
+    """A pipeline type that is not there; everything else of its file was read as far as all types agree."""
+    problem = problem_of_type(tree.data.get(KEY), root)
+    if problem is not None:
+        yield _at(tree, (KEY,), problem)
 
 
 def _extensions(tree: Tree, config: ExperimentConfig, root: Path) -> Iterator[Problem]:
     """Code that the YAML names must be there; it is not run for that."""
-    for kind, named, path in named_code(config.stages):
+    for kind, named, path in config.code():
         problem = problem_of(kind, named, root)
         if problem is not None:
             yield _at(tree, path, problem)

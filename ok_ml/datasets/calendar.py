@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ok_ml.config.models import DatasetConfig
+from ok_ml.config.models import DatasetBase, DatasetConfig
 from ok_ml.datasets.partial_days import MOST_DAYS, DayProfiles, PartialDay
 from ok_ml.datasets.raw import RawTable, config_version
 from ok_ml.datasets.sieve import Sieve
@@ -16,7 +16,7 @@ from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 
 
-def declared_range(config: DatasetConfig) -> tuple[int, int]:
+def declared_range(config: DatasetBase) -> tuple[int, int]:
     """First and last partition that the configuration admits, as days since 1970-01-01, inclusive."""
     grain, section = config.partition.grain, config.partition
     first = partition_days(section.start, grain) if section.start else np.iinfo(np.int32).min
@@ -108,7 +108,7 @@ class _Found:
 
 @lru_cache(maxsize=64)
 def _in_files(hashed: _Hashed) -> _Found:
-    config, found, profiles = hashed.raw.config, np.empty(0, np.int32), DayProfiles()
+    config, found, profiles = hashed.raw.log, np.empty(0, np.int32), DayProfiles()
     first, last = declared_range(config)
     for piece in hashed.raw.read(sorted(config.events.time.columns), hashed.dt):
         times = read_times(piece.table, config.events.time, hashed.raw.key)

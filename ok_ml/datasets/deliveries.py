@@ -40,7 +40,7 @@ class SlackDeliveries(RawTable):
 
     @cached_property
     def _known(self) -> list[str]:
-        return admitted(self.config, self.dates())
+        return admitted(self.log, self.dates())
 
     def version(self, dt: str | None = None) -> str:
         """The version of every delivery that a partition reads."""
@@ -53,7 +53,7 @@ class SlackDeliveries(RawTable):
         if dt is None:
             yield from super().read(columns, dt)
             return
-        time = self.config.events.time
+        time = self.log.events.time
         beside = [self._day(other) for other in self._near(dt) if other != dt]
         wanted = sorted({*columns, *time.columns})
         for delivered in self._near(dt):

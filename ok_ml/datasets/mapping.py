@@ -158,7 +158,7 @@ def map_events(config: DatasetConfig, raw: pa.Table, times: Times, sieve: Sieve,
     """
     mapping = config.events
     drop_conditions(sieve, raw, mapping.drop_if, key)
-    ids = {name: _cells(mapping, raw, name, key) for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID)}
+    ids = {name: id_cells(mapping, raw, name, key) for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID)}
     for name, cells in ids.items():
         sieve.reject(cells.null, f"null_{name}")
         sieve.reject(cells.bad, f"bad_{name}")
@@ -194,7 +194,8 @@ def _reject_repeated(rows: "_Rows", raw: pa.Table, mapping: EventsMapping, sieve
     sieve.reject(repeated, REPEATED)
 
 
-def _cells(mapping: TableMapping, raw: pa.Table, name: str, key: str) -> Integers:
+def id_cells(mapping: TableMapping, raw: pa.Table, name: str, key: str) -> Integers:
+    """The ids of a canonical column, hashed where the mapping says so."""
     if name in mapping.constants:
         return integers(pa.chunked_array([pa.repeat(mapping.constants[name], raw.num_rows)]))
     column, place = pa.chunked_array([flat(raw[mapping.columns[name]])]), f"{key}.columns.{name}"
@@ -333,7 +334,7 @@ def map_snapshot(mapping: TableMapping, raw: pa.Table, names: list[str], sieve: 
     columns: dict[str, pa.Array] = {}
     for name in names:
         if name in ID_COLUMNS:
-            cells = _cells(mapping, raw, name, key)
+            cells = id_cells(mapping, raw, name, key)
             sieve.reject(cells.null, f"null_{name}")
             sieve.reject(cells.bad, f"bad_{name}")
             columns[name] = pa.array(cells.values)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ok_ml.config.models import DatasetConfig, TableMapping
+from ok_ml.config.models import DatasetBase, DatasetConfig, TableMapping
 from ok_ml.datasets.locations import content_version, dates_of, files_of, in_lake, is_dated, lake_table
 from ok_ml.datasets.raw_files import RawFile
 from ok_ml.datasets.raw_rows import RawRows, Sizes, conformed, nulls_as_text
@@ -22,12 +22,12 @@ class RawTable:
     Attributes
     ----------
     name
-        events, users, sources, subscriptions or friends.
+        events, users, sources, subscriptions or friends; texts.
     sizes
         How much is read at a time.
     """
 
-    config: DatasetConfig
+    config: DatasetBase
     name: str
     lake: Lake
     root: Path
@@ -40,6 +40,12 @@ class RawTable:
         if found is None:
             raise DataError(f"{self.key}: the dataset has no such raw table")
         return found
+
+    @property
+    def log(self) -> DatasetConfig:
+        """Its dataset, which is one of events."""
+        assert isinstance(self.config, DatasetConfig)  # noqa: S101 - whoever asks reads events
+        return self.config
 
     @property
     def key(self) -> str:
@@ -124,7 +130,7 @@ def _fit(left: pa.Field, right: pa.Field) -> bool:
     return True
 
 
-def config_version(config: DatasetConfig, *sections: str) -> str:
+def config_version(config: DatasetBase, *sections: str) -> str:
     """Hash of what a canonical table depends on in the configuration: its mapping, the partitions and the parts."""
     chosen = {name: getattr(config, name) for name in ("partition", "parts", *sections)}
     return fingerprint({name: _plain(value) for name, value in chosen.items()})

@@ -53,7 +53,7 @@ def by_partition(
     rows, lines = Spill(folder / "rows", sizes.spill_bytes), Spill(folder / "lines", sizes.spill_bytes // 8)
     first = partition_days(known[0], "day")
     for piece in raw.read(columns):
-        home = homes(raw.config, read_times(piece.table, raw.config.events.time, raw.key), known)
+        home = homes(raw.log, read_times(piece.table, raw.log.events.time, raw.key), known)
         chosen = np.isin(home, wanted)
         rows.put(*((piece.table, home) if chosen.all() else (piece.table.filter(pa.array(chosen)), home[chosen])))
         if piece.unreadable and known[0] in dts:

@@ -4,7 +4,7 @@ Every value starts with the same 22 bytes, big-endian::
 
     offset  size  field
     0       1     schema version, 0xA1
-    1       1     kind: 1 prediction, 2 catalogue, 3 fallback, 4 control
+    1       1     kind: 1 prediction, 2 catalogue, 3 fallback, 4 control, 5 label scores
     2       8     generation, milliseconds since the epoch
     10      8     attempt: the first 8 bytes of its uuid4 (the control record holds all 16)
     18      4     model version
@@ -14,6 +14,8 @@ then little-endian ``n`` int64 source ids, ``n`` float32 scores and ``n`` reason
 in the lowest bits (the fourth code means fallback in a fallback list, similar in any other): 24 + 12 n + ceil(n / 4) bytes, 1,249 for 100 sources. (All 16 bytes of the uuid in every value
 would be 1,257: more than a value may have; its version bits aside 60 random bits remain, and the control record's
 count and checksum refuse the generation should two attempts ever share them.)
+Label scores go on with the place of the decided label plus one (0: none) and the number of labels, a byte each, then ``n``
+little-endian float32 probabilities; the labels' names stand in the control record.
 A catalogue value is a JSON object with ``name`` and ``topic``; a control value is described in `ok_ml.delivery.control`.
 """
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 0xA1
 MAX_SOURCES: Final = 0x7FFF
+MAX_LABELS: Final = 255
 MAX_KEY_BYTES: Final = 500  # LMDB's limit is 511
 FALLBACK_KEY: Final = b"fallback-list"
 CONTROL_KEY: Final = b"control-record"
@@ -60,6 +63,7 @@ class Kind(IntEnum):
     CATALOGUE = 2
     FALLBACK = 3
     CONTROL = 4
+    SCORES = 5
 
 
 class Prefix(NamedTuple):
@@ -99,6 +103,22 @@ class Prediction:
     scores: "NDArray[np.float32]"
     reasons: "NDArray[np.int8]"
     is_fallback: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelScores:
+    """One stored set of label scores.
+
+    Attributes
+    ----------
+    scores
+        float32 array, shape (labels,): calibrated probabilities.
+    decided
+        Place of the label that the model decides for; -1: none.
+    """
+
+    scores: "NDArray[np.float32]"
+    decided: int
 
 
 class Source(NamedTuple):
@@ -311,6 +331,58 @@ def _matrix(
     return out.tobytes()
 
 
+# -- label scores --------------------------------------------------------------------------------------------
+
+
+def scores_bytes(labels: int) -> int:
+    """Size of stored label scores, bytes."""
+    return HEAD_BYTES + 4 * labels
+
+
+def encode_scores(prefix: Prefix, rows: "pa.Table", labels: int) -> list[bytes]:
+    """The values of many label scores, in row order.
+
+    Parameters
+    ----------
+    rows
+        Columns scores list<float32>, each of `labels` values, and decided int8.
+
+    Raises
+    ------
+    DataError
+        A row has another number of scores, or nulls, or decides for a label that there is not.
+    """
+    scores, lengths = _flat(rows, "scores", np.dtype("<f4"))
+    decided = rows["decided"].to_numpy().astype(np.int64)
+    if labels > MAX_LABELS or (lengths != labels).any() or ((decided < -1) | (decided >= labels)).any():
+        raise DataError(f"label scores do not fit {labels} labels", why="a score would belong to another label")
+    out = np.empty((len(lengths), scores_bytes(labels)), np.uint8)
+    out[:, :PREFIX_BYTES] = np.frombuffer(pack_prefix(prefix), np.uint8)
+    out[:, PREFIX_BYTES] = decided + 1
+    out[:, PREFIX_BYTES + 1] = labels
+    out[:, HEAD_BYTES:] = np.ascontiguousarray(scores).view(np.uint8).reshape(len(lengths), 4 * labels)
+    raw, width = out.tobytes(), scores_bytes(labels)
+    return [raw[start : start + width] for start in range(0, len(raw), width)]
+
+
+def decode_scores(value: bytes) -> LabelScores:
+    """Read label scores. Raises DataError as `decode_prediction` does."""
+    kind = unpack_prefix(value).kind
+    if kind is not Kind.SCORES:
+        raise DataError(f"expected label scores, received a value of kind {kind.name.lower()}", why=_FOREIGN)
+    check_scores(value)
+    return LabelScores(np.frombuffer(value, "<f4", value[PREFIX_BYTES + 1], HEAD_BYTES), value[PREFIX_BYTES] - 1)
+
+
+def check_scores(value: bytes) -> None:
+    """Raise DataError unless the length of label scores fits their count."""
+    count = value[PREFIX_BYTES + 1] if len(value) >= HEAD_BYTES else 0
+    if len(value) != scores_bytes(count):
+        raise DataError(
+            f"scores of {count} labels have {len(value)} bytes, expected {scores_bytes(count)}", why=_FOREIGN
+        )
+
+
 # -- catalogue -----------------------------------------------------------------------------------------------
 
 
@@ -336,5 +408,7 @@ def check_payload(kind: Kind, value: bytes) -> None:
     """Raise DataError unless what follows the prefix is well formed for its kind."""
     if kind is Kind.CATALOGUE:
         decode_source(value)
+    elif kind is Kind.SCORES:
+        check_scores(value)
     elif kind is not Kind.CONTROL:
         check_list(value)

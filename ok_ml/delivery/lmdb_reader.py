@@ -69,7 +69,7 @@ class LmdbSnapshot(Snapshot):
         with self._env.begin() as txn:
             for database in self._databases:
                 keys = txn.cursor(db=database).iternext(values=False)
-                found += [key[1:] for key in itertools.islice(keys, each) if key[0] == Kind.PREDICTION]
+                found += [key[1:] for key in itertools.islice(keys, each) if key[0] in (Kind.PREDICTION, Kind.SCORES)]
         return [id_of(key) for key in found[:limit]]
 
     def close(self) -> None:

@@ -1,13 +1,15 @@
 """What is recorded about a sealed generation, and what a reader gets."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ok_ml.delivery.codec import Prediction, Source
+from ok_ml.delivery.codec import LabelScores, Prediction, Source
 from ok_ml.delivery.control import Control, hex_checksum
 from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.payloads import LABELS
 from ok_ml.errors import IntegrityError
 
 
@@ -50,6 +52,11 @@ class GenerationManifest:
     def details(self) -> dict[str, str]:
         """What the publisher said about it."""
         return self.controls[0].details
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What its label scores are of, in their order; empty where its predictions are lists."""
+        return tuple(json.loads(self.details.get(LABELS, "[]")))
 
     @cached_property
     def count(self) -> int:
@@ -113,15 +120,18 @@ class Answer:
     lists
         Parallel to the entities asked for; None where the generation does not know one: serve `fallback`.
     fallback
-        The list for unknown entities, of the same generation.
+        The list for unknown entities, of the same generation; None where predictions are no lists.
     names
         source id -> name and topic, of the same generation; empty unless asked for.
+    scores
+        In place of `lists` where predictions are label scores: parallel to the entities asked for.
     """
 
     manifest: GenerationManifest
     lists: Sequence[Prediction | None]
-    fallback: Prediction
+    fallback: Prediction | None
     names: Mapping[int, Source]
+    scores: Sequence[LabelScores | None] = ()
 
     @property
     def generation(self) -> int:

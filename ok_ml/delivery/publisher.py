@@ -5,33 +5,21 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import xxhash
 
 from ok_ml import columns as c
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.codec import (
-    CONTROL_KEY,
-    FALLBACK_KEY,
-    Kind,
-    encode_catalogue,
-    encode_predictions,
-    keys_of,
-    prediction_bytes,
-)
+from ok_ml.delivery.codec import CONTROL_KEY, prediction_bytes
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
+from ok_ml.delivery.payloads import Payload
 from ok_ml.delivery.producer import PartitionProducer
 from ok_ml.delivery.topics import create_topic, require_listening, topic_of
-from ok_ml.errors import DataError
-from ok_ml.hashing import part_of, part_of_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ROWS_AT_ONCE: Final = 8192
 _THREADS: Final = 4  # a new idempotent producer waits half a second for its id: parts wait side by side
 
 
@@ -98,28 +86,25 @@ def publish_part(
     publication: Publication,
     part: int,
     predictions: "pa.Table",
-    catalogue: "pa.Table",
-    fallback: "pa.Table",
+    payload: Payload,
     *,
     attempt: str | None = None,
 ) -> PartReceipt:
-    """Write one part: predictions and sources ascending by key, the fallback list, then the signed control record.
+    """Write one part: predictions ascending by key, what travels with them, then the signed control record.
 
     Parameters
     ----------
     predictions
-        Rows of this part alone: user_id int64 (or string), source_ids, scores, reasons, is_fallback.
-    catalogue
-        source_id int64, name, topic of all sources; those of this part are taken.
-    fallback
-        One row of source_ids, scores, reasons, is_fallback: the list for unknown users.
+        Rows of this part alone, with the columns of the payload.
+    payload
+        Makes records of them.
     attempt
         uuid4 hex; default: a fresh one. Never give the same one twice.
 
     Raises
     ------
     DataError
-        A user belongs to another part or comes twice; a list is malformed.
+        An entity belongs to another part or comes twice; a prediction is malformed.
     ServiceUnavailable
         The broker does not answer, or left a record unacknowledged. Publish again: a new attempt replaces this one.
     """
@@ -142,11 +127,11 @@ def publish_part(
     records = _Records()
     producer = PartitionProducer(publication.kafka, publication.topic, part, publication.timeout_seconds)
     try:
-        for keys, values in _batches(control, predictions, catalogue, fallback):
+        for keys, values in payload.batches(control, predictions):
             records.add(keys, values)
             producer.send(keys, values)
         producer.finish()
-        sources = records.count - predictions.num_rows - 1
+        sources = records.count - predictions.num_rows - payload.extra_records
         control = Control(
             **{
                 **asdict(control),
@@ -172,25 +157,24 @@ def publish_part(
     )
 
 
-def prepare_topic(publication: Publication, rows: int, top_n: int = 100) -> bool:
+def prepare_topic(publication: Publication, rows: int, value_bytes: int = prediction_bytes(100)) -> bool:
     """Make the topic, or let it keep more if the parts have outgrown it; returns whether it was made.
 
     Parameters
     ----------
     rows
         Predictions of the whole generation.
-    top_n
-        Sources in the longest list.
+    value_bytes
+        Size of the longest value.
     """
-    part_bytes = (rows // publication.parts + 1) * (prediction_bytes(top_n) + 16)
+    part_bytes = (rows // publication.parts + 1) * (value_bytes + 16)
     return create_topic(publication.kafka, publication.topic, publication.parts, part_bytes=part_bytes)
 
 
 def publish_generation(
     publication: Publication,
     load: "Callable[[int], pa.Table]",
-    catalogue: "pa.Table",
-    fallback: "pa.Table",
+    payload: Payload,
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -206,10 +190,7 @@ def publish_generation(
     """
     receipts: list[PartReceipt] = []
     with ThreadPoolExecutor(threads or min(publication.parts, _THREADS), "publish") as pool:
-        tasks = [
-            pool.submit(_load_and_publish, publication, part, load, catalogue, fallback)
-            for part in range(publication.parts)
-        ]
+        tasks = [pool.submit(_load_and_publish, publication, part, load, payload) for part in range(publication.parts)]
         try:
             for task in tasks:
                 receipts.append(task.result())
@@ -222,7 +203,7 @@ def publish_generation(
 
 
 def arrow_publisher(
-    publication: Publication, load: "Callable[[int], pa.Table]", catalogue: "pa.Table", fallback: "pa.Table"
+    publication: Publication, load: "Callable[[int], pa.Table]", payload: Payload
 ) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
     """A function for Spark's `mapInArrow`: rows with a column ``part`` in, one receipt a row out.
 
@@ -233,7 +214,7 @@ def arrow_publisher(
     def publish(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         for batch in batches:
             for part in batch.column(batch.schema.get_field_index(c.PART)).to_pylist():
-                receipt = _load_and_publish(publication, int(part), load, catalogue, fallback)
+                receipt = _load_and_publish(publication, int(part), load, payload)
                 yield from receipts_table([receipt]).to_batches()
 
     return publish
@@ -282,51 +263,6 @@ class _Records:
 
 
 def _load_and_publish(
-    publication: Publication, part: int, load: "Callable[[int], pa.Table]", catalogue: "pa.Table", fallback: "pa.Table"
+    publication: Publication, part: int, load: "Callable[[int], pa.Table]", payload: Payload
 ) -> PartReceipt:
-    return publish_part(publication, part, load(part), catalogue, fallback)
-
-
-def _batches(
-    control: Control, predictions: "pa.Table", catalogue: "pa.Table", fallback: "pa.Table"
-) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    if fallback.num_rows != 1:
-        raise DataError(f"the fallback has {fallback.num_rows} rows, expected 1", why="unknown users would get no list")
-    keys, ordered = _ascending(predictions, c.USER_ID, control)
-    for start in range(0, len(keys), _ROWS_AT_ONCE):
-        rows = ordered.slice(start, _ROWS_AT_ONCE)
-        yield keys[start : start + _ROWS_AT_ONCE], encode_predictions(control.prefix(Kind.PREDICTION), rows)
-    mine = part_of(catalogue[c.SOURCE_ID].to_numpy(), control.parts) == control.part
-    keys, ordered = _ascending(catalogue.take(np.flatnonzero(mine)), c.SOURCE_ID, control)
-    names = [name or "" for name in ordered[c.NAME].to_pylist()]
-    yield keys, encode_catalogue(control.prefix(Kind.CATALOGUE), names, ordered[c.TOPIC].to_pylist())
-    yield [FALLBACK_KEY], encode_predictions(control.prefix(Kind.FALLBACK), fallback)
-
-
-def _ascending(rows: "pa.Table", column: str, control: Control) -> tuple[list[bytes], "pa.Table"]:
-    """Keys ascending, and the rows in their order; refuses strangers and doubles."""
-    keys = keys_of(rows[column])
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    ordered = [keys[place] for place in order]
-    doubles = sum(left == right for left, right in pairwise(ordered))
-    if doubles:
-        raise DataError(
-            f"{doubles} of {len(keys)} {column} come twice in part {control.part}",
-            why="one of the two lists would be lost",
-        )
-    strangers = _strangers(rows[column], keys, control)
-    if strangers:
-        raise DataError(
-            f"{strangers} of {len(keys)} {column} do not belong to part {control.part} of {control.parts}",
-            why="readers would look for them in another part",
-            remedy="write the predictions with ok_ml.hashing.part_of",
-        )
-    return ordered, rows.take(np.array(order, np.int64))  # of a part without users there is no type to guess
-
-
-def _strangers(ids: "pa.ChunkedArray", keys: list[bytes], control: Control) -> int:
-    import pyarrow as pa
-
-    if pa.types.is_integer(ids.type):
-        return int((part_of(ids.to_numpy(), control.parts) != control.part).sum())
-    return sum(part_of_key(key, control.parts) != control.part for key in keys)
+    return publish_part(publication, part, load(part), payload)

@@ -6,7 +6,16 @@ from typing import Final, TypeVar
 
 import xxhash
 
-from ok_ml.delivery.codec import FALLBACK_KEY, Kind, Prediction, Source, decode_prediction, decode_source, key_of
+from ok_ml.delivery.codec import (
+    FALLBACK_KEY,
+    Kind,
+    Prediction,
+    Source,
+    decode_prediction,
+    decode_scores,
+    decode_source,
+    key_of,
+)
 from ok_ml.delivery.manifest import Answer, GenerationManifest
 from ok_ml.errors import IntegrityError, ServiceUnavailable
 from ok_ml.hashing import part_of_key
@@ -15,6 +24,7 @@ _T = TypeVar("_T")
 HASH_BYTES: Final = 8
 _ATTEMPTS: Final = 8
 _PREDICTION: Final = bytes([Kind.PREDICTION])
+_SCORES: Final = bytes([Kind.SCORES])
 _CATALOGUE: Final = bytes([Kind.CATALOGUE])
 _FALLBACK: Final = bytes([Kind.FALLBACK]) + FALLBACK_KEY
 _MASK: Final = (1 << 64) - 1
@@ -134,8 +144,15 @@ class Snapshot(ABC):
         """The answer to a request."""
         parts = self.manifest.parts
         keys = [key_of(entity) for entity in entities]
-        wanted = [(part_of_one(key, parts), _PREDICTION + key) for key in keys]
+        kind = _SCORES if self.manifest.labels else _PREDICTION
+        wanted = [(part_of_one(key, parts), kind + key) for key in keys]
         found = self.lookup(wanted)
+        if kind is _SCORES:
+            scores = [
+                None if stored is None else decode_scores(checked_value(key, stored))
+                for (_, key), stored in zip(wanted, found, strict=True)
+            ]
+            return Answer(self.manifest, (), None, {}, scores)
         lists = [
             None if stored is None else decode_prediction(checked_value(key, stored))
             for (_, key), stored in zip(wanted, found, strict=True)

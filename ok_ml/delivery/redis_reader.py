@@ -74,7 +74,7 @@ class RedisSnapshot(Snapshot):
                 if len(found) >= limit:
                     break
                 _, fields = self._client.hscan(key, count=2 * limit)
-                found += sorted(field[1:] for field in fields if field[0] == Kind.PREDICTION)
+                found += sorted(field[1:] for field in fields if field[0] in (Kind.PREDICTION, Kind.SCORES))
         return [id_of(key) for key in found[:limit]]
 
 

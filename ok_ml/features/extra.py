@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from ok_ml.config.experiment_models import FeaturesStage
 from ok_ml.config.extensions import FEATURES as KIND
 from ok_ml.config.extensions import load, source_of
+from ok_ml.config.recommender_models import FeaturesStage
 from ok_ml.errors import ConfigError
 from ok_ml.features.feature import Entity, Family, Feature, Judged, Window
 from ok_ml.features.registry import FEATURES

@@ -22,9 +22,9 @@ from ok_ml.graph.dagster_private import (
     AssetCheckExecutionRecordStatus,
 )
 from ok_ml.locks import holder, lock_path
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.release.automation_facts import Batch, batch_of, gather
 from ok_ml.release.retraining import Facts, Try, called_for, reason
+from ok_ml.stages.opening import open_pipeline
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

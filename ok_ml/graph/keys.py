@@ -7,9 +7,6 @@ from typing import Final
 
 import dagster as dg
 
-RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic
-
-
 ONLINE_QUALITY: Final = "online_quality"  # the check of online_metrics that asks for a training
 NOTHING_JUDGED: Final = "nothing_judged"  # in the metadata of a check: it did not fail, there was nothing to judge
 IN_SHORT: Final = "in_short"  # in the metadata of a failed check: what is wrong in one line

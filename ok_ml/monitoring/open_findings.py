@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ok_ml import columns as c
-from ok_ml.config.models import Project
+from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.errors import NotCommitted
 from ok_ml.lake import Lake
 from ok_ml.monitoring.accepting import verdicts_of
@@ -14,11 +14,11 @@ from ok_ml.monitoring.judges.drift_watch import has_verdict
 from ok_ml.monitoring.judges.feature_judge import feature_findings, known_findings
 from ok_ml.monitoring.series.event_series import event_watch
 from ok_ml.partitions import window
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.quality.judges.acceptance import Judged, acceptance_of, blocks, verdict_on
 from ok_ml.quality.judges.rules import Finding, in_order
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, FEATURES, LISTS_VERDICT
 from ok_ml.quality.judges.what_blocks import BLOCKING
+from ok_ml.stages.opening import open_pipeline
 
 State = Literal["fail", "warn", "accepted", "ok"]
 Say = Callable[[str], None]
@@ -69,8 +69,8 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
     """
     lake, is_dataset = Lake(project.lake_root), name not in project.experiments
     dataset = project.datasets[name] if is_dataset else project.dataset_of(name)
-    dt = _day(lake, name, dataset.dataset, day, say)
-    rules = [*_of_data(project, dataset.dataset, dt, say)]
+    dt = _day(lake, name, dataset, day, say)
+    rules = [*_of_data(project, dataset, dt, say)]
     if not is_dataset and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
         known = {one.key for _, one in rules}
         rules += [(FEATURES, one) for one in _of_features(project, name, dt, say) if one.key not in known]
@@ -86,24 +86,26 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
     return dt, sorted(told, key=lambda row: _ORDER.index(row.state))
 
 
-def _day(lake: Lake, name: str, dataset: str, day: str | None, say: Say) -> str:
-    """The newest day with features, or of a dataset with events; where no features are there yet, of the log."""
-    table = c.EVENTS if name == dataset else c.FEATURE_STATISTICS
+def _day(lake: Lake, name: str, config: DatasetBase, day: str | None, say: Say) -> str:
+    """The newest day with features, or of a dataset of its log; where no features are there yet, of the log."""
+    dataset, log = config.dataset, config.kind
+    table = log if name == dataset else c.FEATURE_STATISTICS
     try:
         return lake.manifest(name, table, day).partition if day else lake.latest(name, table)
     except NotCommitted as error:
-        dt = day or next(iter(lake.partitions(dataset, c.EVENTS)[-1:]), None)
-        if name == dataset or dt is None or lake.find(dataset, c.EVENTS, dt) is None:
+        dt = day or next(iter(lake.partitions(dataset, log)[-1:]), None)
+        if name == dataset or dt is None or lake.find(dataset, log, dt) is None:
             raise
         say(f"{error.problem}: its log alone")
         return dt
 
 
-def _of_data(project: Project, dataset: str, dt: str, say: Say) -> Iterator[tuple[str, Finding]]:
-    config = project.datasets[dataset]
+def _of_data(project: Project, config: DatasetBase, dt: str, say: Say) -> Iterator[tuple[str, Finding]]:
+    if not isinstance(config, DatasetConfig):
+        return
     verdict = known_verdict(project, config, dt)
     if verdict is None:
-        say(f"judging {dt} of {dataset} ...")
+        say(f"judging {dt} of {config.dataset} ...")
         verdict = judge_data(project, config, dt=dt, commit=False)
     yield from ((kind, one) for kind, findings in verdict.by_kind.items() for one in findings)
 
@@ -124,8 +126,10 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
     lake = Lake(project.lake_root)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
     found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
-    days = window(lake.partitions(dataset, c.EVENTS), dt, event_watch(project, project.datasets[dataset], lake).days)
-    newer = lake.partitions(dataset, c.EVENTS)[-1:] if newest else []
+    log = project.event_logs.get(dataset)
+    known = lake.partitions(dataset, c.EVENTS)  # of a dataset of texts there are none, and no verdict on its log
+    days = window(known, dt, event_watch(project, log, lake).days) if log is not None else []
+    newer = known[-1:] if newest else []
     more = [
         (dataset, table, day) for day in (*days, *newer) if day != dt for table in (EVENT_VERDICT, DECLARED_VERDICT)
     ]

@@ -1,1 +1,1 @@
-"""Pipeline types: which stages a type has, and what each is made from. No Dagster here."""
+"""Pipeline types, a folder each: `stages.py` of a folder holds its `TYPE`, and the folder's name is its name in the YAML."""

@@ -7,23 +7,20 @@ attempt) by links, not computed again. Nothing here promotes, publishes or regis
 
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import ExperimentConfig
 from ok_ml.datasets.writing import share
 from ok_ml.errors import DataError, NotCommitted, UsageError
-from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint, tree_fingerprint
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.stages.pipeline import ATTEMPT_MARK
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
+from ok_ml.stages.evaluation import CHAMPION_NAME, EVALUATION_FILE, load_evaluation
+from ok_ml.stages.pipeline import ATTEMPT_MARK, Pipeline
+from ok_ml.stages.stage import Grain, Step
+from ok_ml.stages.training import Register, Registered
 
 UNCHANGED: Final = "unchanged"  # the baseline where no champion can be compared with
 Say = Callable[[str], None]
@@ -52,18 +49,18 @@ class Baseline:
     name
         "champion", or "unchanged": the experiment as its YAML is, trained on the same days.
     version
-        Changes whenever its lists may.
-    lists
-        Users -> int64 [users, max k] source ids, padded with -1.
+        Changes whenever its answers may.
+    answers
+        What it says of the cases.
     """
 
     name: str
     version: str
-    lists: "Callable[[NDArray[np.int64]], NDArray[np.int64]]"
+    answers: Callable[[], Any]
     bill: Bill = field(default_factory=Bill)
 
 
-def open_attempt(pipeline: SourceRecommendation, config: ExperimentConfig, upto: str | None) -> SourceRecommendation:
+def open_attempt(pipeline: Pipeline, config: ExperimentConfig, upto: str | None) -> Pipeline:
     """An experiment with another configuration, in a scope that its configuration and its window name.
 
     Parameters
@@ -92,13 +89,13 @@ def open_attempt(pipeline: SourceRecommendation, config: ExperimentConfig, upto:
     return replace(pipeline, project=project, name=name, upto=upto or (known[-1] if known else None))
 
 
-def attempts_of(pipeline: SourceRecommendation) -> list[str]:
+def attempts_of(pipeline: Pipeline) -> list[str]:
     """Scopes of the attempts of an experiment, ascending."""
     found = pipeline.lake.root.glob(f"{pipeline.name}{ATTEMPT_MARK}*")
     return sorted(path.name for path in found if path.is_dir())
 
 
-def find_attempt(pipeline: SourceRecommendation, marked: str) -> SourceRecommendation:
+def find_attempt(pipeline: Pipeline, marked: str) -> Pipeline:
     """A finished attempt by the end of its scope's name, with the configuration that it was judged with.
 
     Raises
@@ -114,13 +111,13 @@ def find_attempt(pipeline: SourceRecommendation, marked: str) -> SourceRecommend
             why="there is nothing to read",
             remedy=f"take one of them, or make it: ok-ml try {pipeline.name} --with CHANGE.yml",
         )
-    config = ExperimentConfig.model_validate_json(json.dumps(found.details["config"]))
+    config = pipeline.type.config.model_validate_json(json.dumps(found.details["config"]))
     experiments = {**pipeline.project.experiments, known[marked]: config}
     project = pipeline.project.model_copy(update={"experiments": experiments})
     return replace(pipeline, project=project, name=known[marked], upto=str(found.details["upto"]))
 
 
-def forget_attempts(pipeline: SourceRecommendation) -> list[str]:
+def forget_attempts(pipeline: Pipeline) -> list[str]:
     """Remove every attempt of an experiment from the lake; returns their scopes. Nothing else reads them."""
     scopes = attempts_of(pipeline)
     for scope in scopes:
@@ -128,73 +125,99 @@ def forget_attempts(pipeline: SourceRecommendation) -> list[str]:
     return scopes
 
 
-def train_attempt(attempt: SourceRecommendation, session: Callable[[], Any], *, say: Say) -> Bill:
+def train_attempt(attempt: Pipeline, session: Callable[[], Any], *, say: Say) -> Bill:
     """Make every table up to the model current in the attempt's scope, with as little work as its records allow."""
     bill = Bill()
-    prepare_attempt(attempt, session, bill, say=say)
-    steps: dict[str, Callable[[], object]] = {
-        c.TRAINING_SET: lambda: _assemble(attempt, say),
-        c.MODEL: lambda: _train(attempt, say),
-    }
-    for table, make in steps.items():
-        _settle(attempt, table, make, bill)
+    _make(attempt, {stage.name for stage in attempt.type.made_for(c.MODEL)}, session, bill, say)
     return bill
 
 
-def prepare_attempt(attempt: SourceRecommendation, session: Callable[[], Any], bill: Bill, *, say: Say) -> None:
-    """Features and embeddings alone."""
-    from ok_ml.pipelines.source_recommendation.featuring import build_features
-    from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
+def _make(attempt: Pipeline, wanted: Collection[str], session: Callable[[], Any], bill: Bill, say: Say) -> None:
+    """Some tables, in the order of their type."""
+    for step in attempt.type.steps:
+        stages = [stage for stage in step.stages if stage.name in wanted]
+        if stages and all(stage.grain is Grain.DAY for stage in stages):
+            _make_days(attempt, step, [stage.name for stage in stages], session, bill, say)
+        elif stages:
+            _make_whole(attempt, step, stages[0].name, session, bill, say)
 
-    dts = feature_dts(attempt)
-    missing = {table: [dt for dt in dts if not _taken(attempt, table, dt)] for table in c.FEATURE_TABLES}
+
+def _make_days(
+    attempt: Pipeline, step: Step[Any], tables: list[str], session: Callable[[], Any], bill: Bill, say: Say
+) -> None:
+    dts = attempt.trained_dts()
+    missing = {table: [dt for dt in dts if not _taken(attempt, table, dt)] for table in tables}
     for days in dict.fromkeys(tuple(todo) for todo in missing.values() if todo):
-        tables = [table for table, todo in missing.items() if tuple(todo) == days]
-        build_features(attempt, session(), list(days), progress=say, tables=tables)
+        together = frozenset(table for table, todo in missing.items() if tuple(todo) == days)
+        step.make(attempt, _AttemptContext(session, say, list(days), together))
     for table, todo in missing.items():
         bill.recomputed += [f"{table} ({_days(len(todo))})"] if todo else []
         bill.reused += [f"{table} ({_days(len(dts) - len(todo))})"] if len(todo) < len(dts) else []
-    _settle(attempt, c.EMBEDDINGS, lambda: fit_cuts(attempt, session, progress=say), bill)
 
 
-def feature_dts(attempt: SourceRecommendation) -> list[str]:
-    """Days whose features a training and an evaluation read."""
-    return sorted({*(dt for dt, _ in attempt.labelled_lists()), attempt.calendar().eval_cut})
+def _make_whole(
+    attempt: Pipeline, step: Step[Any], table: str, session: Callable[[], Any], bill: Bill, say: Say
+) -> None:
+    if _taken(attempt, table, attempt.partition_of(table)):
+        bill.reused.append(table)
+        return
+    step.make(attempt, _AttemptContext(session, say))
+    bill.recomputed.append(table)
 
 
-def baseline_of(pipeline: SourceRecommendation, upto: str | None, session: Callable[[], Any], *, say: Say) -> Baseline:
+@dataclass(frozen=True)
+class _AttemptContext:
+    """See `ok_ml.stages.stage.StepContext`: nothing is registered, and no page shows it."""
+
+    session: Callable[[], Any]
+    say: Say
+    days: list[str] = field(default_factory=list)
+    tables: frozenset[str] | None = None
+    reason: str = "an attempt"
+    run_id: str = ""
+
+    @contextmanager
+    def training(self) -> Iterator[Register]:
+        yield lambda _trained: Registered(0, "")
+
+    def tracked(self) -> Any:
+        raise NotImplementedError("an attempt is logged when it was judged")
+
+    def registry(self) -> Any:
+        raise NotImplementedError("an attempt is never registered")
+
+    def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
+        """Nobody looks at an attempt's assets."""
+
+
+def baseline_of(pipeline: Pipeline, upto: str | None, session: Callable[[], Any], *, say: Say) -> Baseline:
     """The champion as it would have served on the evaluation days, unless it has seen them; else the experiment unchanged.
 
-    The champion is judged with the vectors and features of the unchanged experiment, not with those of an attempt.
+    The champion is judged with what the unchanged experiment makes before its model, not with that of an attempt.
     """
     control = open_attempt(pipeline, pipeline.config, upto)
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     if champion is not None and _is_fair(pipeline, control, champion):
         bill = Bill()
-        prepare_attempt(control, session, bill, say=say)
+        _make(control, control.evaluated_with, session, bill, say)
         found = _champion(control, champion, bill)
         if found is not None:
             return found
     say("no champion that has not seen these days: training the experiment unchanged, to compare with")
     bill = train_attempt(control, session, say=say)
     version = fingerprint({c.MODEL: control.lake.manifest(control.name, c.MODEL).data_version})
-    return Baseline(UNCHANGED, version, lambda users: _newest(control, users), bill)
+    return Baseline(UNCHANGED, version, control.evaluator().newest, bill)
 
 
-def judge_attempt(
-    attempt: SourceRecommendation, baseline: Baseline, change: str, bill: Bill, *, say: Say
-) -> list[dict[str, Any]]:
+def judge_attempt(attempt: Pipeline, baseline: Baseline, change: str, bill: Bill, *, say: Say) -> list[dict[str, Any]]:
     """Metrics of the attempt and of the baseline with their paired differences, committed in the attempt's scope."""
-    from ok_ml.stages.evaluation import load_evaluation
-
     inputs = {**attempt.inputs_of(c.EVALUATION), "baseline": f"{baseline.name} {baseline.version}"}
     if attempt.lake.is_current(attempt.name, c.EVALUATION, WHOLE, inputs):
         bill.reused.append(c.EVALUATION)
         return load_evaluation(attempt).rows
     rows = _judged(attempt, baseline, say)
     with attempt.lake.staged(attempt.name, c.EVALUATION) as folder:
-        (folder / "evaluation.json").write_text(json.dumps(rows, indent=1))
-        plan = attempt.calendar()
+        (folder / EVALUATION_FILE).write_text(json.dumps(rows, indent=1))
         attempt.lake.commit(
             folder,
             rows=rows[0]["users"],
@@ -202,8 +225,8 @@ def judge_attempt(
             inputs=inputs,
             details={
                 "change": change,
-                "upto": plan.serve_cut,
-                "days": f"{plan.eval_dts[0]} .. {plan.eval_dts[-1]}",
+                "upto": attempt.calendar().serve_cut,
+                "days": attempt.evaluated_days(),
                 "config": attempt.config.model_dump(mode="json"),
             },
         )
@@ -211,40 +234,23 @@ def judge_attempt(
     return rows
 
 
-def _judged(attempt: SourceRecommendation, baseline: Baseline, say: Say) -> list[dict[str, Any]]:
-    from ok_ml.pipelines.source_recommendation.evaluating import question, report_of
-    from ok_ml.pipelines.source_recommendation.fitting import plain_popularity
-    from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE, popularity_lists
-
-    users, relevance, segments = question(attempt)
-    plan, stage = attempt.calendar(), attempt.config.stages.evaluation
-    if not len(users):
+def _judged(attempt: Pipeline, baseline: Baseline, say: Say) -> list[dict[str, Any]]:
+    evaluator = attempt.evaluator()
+    if not evaluator.cases:
         raise DataError(
-            f"nobody found anything new on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}",
-            why="nothing can be judged on these days",
-            remedy="name a later day with --upto",
+            evaluator.nothing, why="nothing can be judged on these days", remedy="name a later day with --upto"
         )
-    say(f"{len(users):,} users with something new to find on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}")
-    cut = _cut(attempt)
-    lists = {TWO_STAGE: _newest(attempt, users, cut), baseline.name: baseline.lists(users)}
-    popular = plain_popularity(attempt, plan.eval_cut)
-    lists[POPULARITY] = popularity_lists(cut, attempt.dataset.parts, users, max(stage.k), popular)
-    pairs = [(TWO_STAGE, baseline.name), (TWO_STAGE, POPULARITY)]
-    return report_of(attempt, lists, relevance, segments, pairs).rows()
+    say(evaluator.about)
+    newest = evaluator.challenger
+    answers = {newest: evaluator.newest(), baseline.name: baseline.answers()}
+    answers[evaluator.floor] = evaluator.floor_answers()
+    return evaluator.report(answers, [(newest, baseline.name), (newest, evaluator.floor)]).rows()
 
 
 # -- reuse -----------------------------------------------------------------------------------------------------------
 
 
-def _settle(attempt: SourceRecommendation, table: str, make: Callable[[], object], bill: Bill) -> None:
-    if _taken(attempt, table, WHOLE):
-        bill.reused.append(table)
-        return
-    make()
-    bill.recomputed.append(table)
-
-
-def _taken(attempt: SourceRecommendation, table: str, partition: str) -> bool:
+def _taken(attempt: Pipeline, table: str, partition: str) -> bool:
     """Whether the attempt's scope has a partition as it should be: from before, or now from another scope."""
     wanted, lake = attempt.inputs_of(table, partition), attempt.lake
     if lake.is_current(attempt.name, table, partition, wanted):
@@ -258,7 +264,7 @@ def _taken(attempt: SourceRecommendation, table: str, partition: str) -> bool:
     return False
 
 
-def _scopes(attempt: SourceRecommendation) -> Iterator[str]:
+def _scopes(attempt: Pipeline) -> Iterator[str]:
     """Production first, then the other attempts."""
     base = replace(attempt, name=attempt.name.partition(ATTEMPT_MARK)[0])
     yield base.name
@@ -277,71 +283,20 @@ def _share(lake: Lake, found: Manifest, scope: str) -> Manifest:
         )
 
 
-# -- work ------------------------------------------------------------------------------------------------------------
-
-
-def _assemble(attempt: SourceRecommendation, say: Say) -> None:
-    from ok_ml.pipelines.source_recommendation.training import assemble_training_set
-
-    assemble_training_set(attempt, progress=say)
-
-
-def _train(attempt: SourceRecommendation, say: Say) -> None:
-    """Fit the ranker and commit its bundle; no registry hears of it."""
-    from ok_ml.pipelines.source_recommendation.training import fit_ranker, write_model_bundle
-
-    inputs, started = attempt.inputs_of(c.MODEL), time.monotonic()
-    table = attempt.lake.read(attempt.name, c.TRAINING_SET)
-    trained = fit_ranker(attempt, table)
-    with attempt.lake.staged(attempt.name, c.MODEL) as folder:
-        write_model_bundle(attempt, trained, folder)
-        attempt.lake.commit(
-            folder,
-            rows=table.num_rows,
-            data_version=tree_fingerprint(folder),
-            inputs=inputs,
-            details={"sha256": trained.ranker.sha256, "serve_cut": attempt.calendar().serve_cut},
-        )
-    say(f"trained on {table.num_rows:,} rows in {time.monotonic() - started:.1f} s")
-
-
-def _cut(attempt: SourceRecommendation) -> Any:
-    from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation
-
-    return cut_of_evaluation(attempt)
-
-
-def _newest(attempt: SourceRecommendation, users: "NDArray[np.int64]", cut: Any = None) -> "NDArray[np.int64]":
-    from ok_ml.pipelines.source_recommendation.evaluating import newest_lists
-
-    return newest_lists(attempt, users, cut or _cut(attempt))
-
-
-def _champion(control: SourceRecommendation, champion: Manifest, bill: Bill) -> Baseline | None:
-    """The champion on the days of `control`; None if it needs features that are not computed any more."""
-    import numpy as np
-
-    from ok_ml.pipelines.source_recommendation.evaluating import champion_lists
-    from ok_ml.stages.evaluation import CHAMPION_NAME
-
+def _champion(control: Pipeline, champion: Manifest, bill: Bill) -> Baseline | None:
+    """The champion on the days of `control`; None where it cannot be asked any more."""
     present = control.lake.find(control.name, c.CHAMPION)
     if present is None or (present.data_version, present.details) != (champion.data_version, champion.details):
         _share(control.lake, champion, control.name)
-    k = max(control.config.stages.evaluation.k)
-    if champion_lists(control, np.zeros(0, np.int64), k, _cut(control)) is None:
+    own = control.lake.manifest(control.name, c.CHAMPION)
+    answers = control.evaluator().champion(own)
+    if answers is None:
         return None
-    tables = {c.CHAMPION: champion, c.EMBEDDINGS: control.lake.manifest(control.name, c.EMBEDDINGS)}
-    version = fingerprint({table: found.data_version for table, found in tables.items()})
-
-    def lists(users: "NDArray[np.int64]") -> "NDArray[np.int64]":
-        found = champion_lists(control, users, k, _cut(control))
-        assert found is not None  # noqa: S101 - asked above
-        return found
-
-    return Baseline(CHAMPION_NAME, version, lists, bill)
+    version = fingerprint({c.CHAMPION: champion.data_version, **control.champion_uses()})
+    return Baseline(CHAMPION_NAME, version, lambda: answers, bill)
 
 
-def _is_fair(pipeline: SourceRecommendation, control: SourceRecommendation, champion: Manifest) -> bool:
+def _is_fair(pipeline: Pipeline, control: Pipeline, champion: Manifest) -> bool:
     """Whether the champion's ranker has seen no label of the evaluation days."""
     with suppress(DataError, NotCommitted):
         learnt = pipeline.calendar(upto=str(champion.details["serve_cut"]))
@@ -354,7 +309,7 @@ def _require_comparable(base: ExperimentConfig, changed: ExperimentConfig) -> No
     pairs: dict[str, Sequence[object]] = {
         "stages.evaluation": (base.stages.evaluation, changed.stages.evaluation),
         "gate.metric": (base.gate.metric, changed.gate.metric),
-        "datasets.events.name": (base.datasets.events.name, changed.datasets.events.name),
+        ".".join(map(str, base.dataset_path)): (base.dataset, changed.dataset),
         "pipeline_type": (base.pipeline_type, changed.pipeline_type),
     }
     moved = [key for key, (old, new) in pairs.items() if old != new]

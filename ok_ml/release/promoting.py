@@ -1,33 +1,25 @@
 """The gate, in the pipeline: decide, sign, move the alias, and keep the champion's bundle where serving reads it."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ok_ml import columns as c
-from ok_ml.config.extensions import named_code, source_of
+from ok_ml.config.extensions import source_of
 from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha256
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.pipelines.source_recommendation.simple_lists import ChosenList, choose_list, put_in_place
-from ok_ml.pipelines.source_recommendation.training import (
-    SIMPLE_LIST,
-    UNLEARNT,
-    Registered,
-    Trained,
-    model_file,
-    simple_list_suffices,
-)
-from ok_ml.recommender.baselines import POPULARITY, TWO_STAGE
 from ok_ml.release.lineage import collect_lineage, hash_of, require_provenance
 from ok_ml.release.promotion_record import Decision, PromotionRecord, decide, verify
 from ok_ml.release.promotion_record import promote as sign_promotion
 from ok_ml.release.refused_models import let_through
 from ok_ml.signing import load_key, sha256_of_file
 from ok_ml.stages.evaluation import CHAMPION_NAME, Evaluated, load_evaluation
+from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.stage import Grain
+from ok_ml.stages.training import SIMPLE_LIST, UNLEARNT, Register, SimpleModel
 
 LOCAL: Final = "local"  # the environment of a developer's machine
 RECORD_FILE: Final = "promotion.json"
@@ -53,9 +45,7 @@ class _Contender:
     decision: Decision
 
 
-def promote(
-    pipeline: SourceRecommendation, registry: Any, register: Callable[[Trained], Registered], *, dagster_run_id: str
-) -> Manifest:
+def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_run_id: str) -> Manifest:
     """Compare the newest model with the present champion and commit who is champion from now on.
 
     Before the first learned champion a model that the gate refuses leaves its place to the best simple list, unless
@@ -90,7 +80,7 @@ def promote(
         else:
             shutil.copytree(pipeline.lake.folder(challenger), folder, dirs_exist_ok=True)
             contender = (
-                _learned(folder, challenger, evaluated, decision)
+                _learned(folder, challenger, evaluated.metrics(pipeline.challenger), decision)
                 if chosen is None
                 else _simple(pipeline, folder, challenger, decision, chosen, register)
             )
@@ -106,7 +96,7 @@ def require_promotable(project: Project) -> str:
     return require_provenance(project.root, strict=project.environment.environment != LOCAL)
 
 
-def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionRecord]:
+def champion_bundle(pipeline: Pipeline) -> tuple[Path, PromotionRecord]:
     """The champion's folder and its promotion record, verified by signature and by the model's own bytes.
 
     Raises
@@ -126,7 +116,7 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
     folder = pipeline.lake.folder(manifest)
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
     key = load_key(pipeline.project.state_dir, pipeline.project.environment.signing_key_env)
-    verify(record, key, _model_sha(folder), experiment=pipeline.name)
+    verify(record, key, sha256_of_file(pipeline.model_file(folder)), experiment=pipeline.name)
     found = tree_sha256(folder, without=(RECORD_FILE,))
     if found != record.bundle_sha256:
         raise IntegrityError(
@@ -138,7 +128,7 @@ def champion_bundle(pipeline: SourceRecommendation) -> tuple[Path, PromotionReco
     return folder, record
 
 
-def _evaluation_of(pipeline: SourceRecommendation, challenger: Manifest) -> Evaluated:
+def _evaluation_of(pipeline: Pipeline, challenger: Manifest) -> Evaluated:
     judged = pipeline.lake.manifest(pipeline.name, c.EVALUATION)
     if judged.inputs.get(f"{pipeline.name}/{c.MODEL}") != fingerprint({WHOLE: challenger.data_version}):
         raise GateRefused(
@@ -149,30 +139,31 @@ def _evaluation_of(pipeline: SourceRecommendation, challenger: Manifest) -> Eval
     return load_evaluation(pipeline, judged)
 
 
-def _decide(pipeline: SourceRecommendation, challenger: Manifest, evaluated: Evaluated) -> Decision:
+def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated) -> Decision:
     if UNLEARNT in challenger.details:
         return Decision(False, (f"refused: nothing was learnt: {challenger.details[UNLEARNT]}",))
     metric = pipeline.config.gate.metric
     return decide(
         pipeline.config.gate,
-        evaluated.metrics(TWO_STAGE),
+        evaluated.metrics(pipeline.challenger),
         evaluated.metrics(CHAMPION_NAME) or None,
-        evaluated.metrics(POPULARITY),
-        difference=evaluated.difference(metric, TWO_STAGE, CHAMPION_NAME),
+        evaluated.metrics(pipeline.floor),
+        floor=pipeline.floor,
+        difference=evaluated.difference(metric, pipeline.challenger, CHAMPION_NAME),
     )
 
 
-def _list_instead(pipeline: SourceRecommendation, present: Manifest | None, evaluated: Evaluated) -> ChosenList | None:
+def _list_instead(pipeline: Pipeline, present: Manifest | None, evaluated: Evaluated) -> SimpleModel | None:
     """The best simple list in place of a refused model; None where none may be served, or the one that is served is better."""
-    if not simple_list_suffices(pipeline):
+    chosen, metric = pipeline.simple_model(), pipeline.config.gate.metric
+    if chosen is None:
         return None
-    chosen, metric = choose_list(pipeline), pipeline.config.gate.metric
     served = evaluated.metrics(CHAMPION_NAME).get(metric) if present is not None else None
     return None if served is not None and chosen.metrics.get(metric, 0.0) < served else chosen
 
 
 def _kept(
-    pipeline: SourceRecommendation, folder: Path, present: Manifest | None, decision: Decision, accept: str
+    pipeline: Pipeline, folder: Path, present: Manifest | None, decision: Decision, accept: str
 ) -> tuple[_Contender, PromotionRecord]:
     """The present champion's own bundle and record once more, with the reasons why it stays."""
     if present is None:
@@ -188,22 +179,21 @@ def _kept(
     return _Contender(folder, present.data_version, _of_bundle(present), record.metrics, decision), record
 
 
-def _learned(folder: Path, challenger: Manifest, evaluated: Evaluated, decision: Decision) -> _Contender:
-    return _Contender(folder, challenger.data_version, _of_bundle(challenger), evaluated.metrics(TWO_STAGE), decision)
+def _learned(folder: Path, challenger: Manifest, metrics: Mapping[str, float], decision: Decision) -> _Contender:
+    return _Contender(folder, challenger.data_version, _of_bundle(challenger), metrics, decision)
 
 
 def _simple(
-    pipeline: SourceRecommendation,
+    pipeline: Pipeline,
     folder: Path,
     challenger: Manifest,
     refused: Decision,
-    chosen: ChosenList,
-    register: Callable[[Trained], Registered],
+    chosen: SimpleModel,
+    register: Register,
 ) -> _Contender:
     """A simple list in place of the refused model, in a bundle that is otherwise the model's."""
     version = challenger.details["model_version"]
-    trained = put_in_place(pipeline, folder, chosen, str(challenger.details["serve_cut"]))
-    registered = register(Trained(folder, trained, {}))
+    registered = register(pipeline.put_simple(folder, chosen, str(challenger.details["serve_cut"])))
     details = {
         **_of_bundle(challenger),
         "model_version": registered.version,
@@ -220,7 +210,7 @@ def _of_bundle(manifest: Manifest) -> dict[str, Any]:
 
 
 def _signed(
-    pipeline: SourceRecommendation,
+    pipeline: Pipeline,
     challenger: Manifest,
     present: Manifest | None,
     evaluated: Evaluated,
@@ -247,11 +237,11 @@ def _signed(
     record = PromotionRecord(
         experiment=pipeline.name,
         model_version=str(contender.details["model_version"]),
-        model_sha256=_model_sha(contender.folder),
+        model_sha256=sha256_of_file(pipeline.model_file(contender.folder)),
         bundle_sha256=tree_sha256(contender.folder, without=(RECORD_FILE,)),
         metrics=contender.metrics,
         champion_metrics=evaluated.metrics(CHAMPION_NAME) or None,
-        popularity_metrics=evaluated.metrics(POPULARITY),
+        popularity_metrics=evaluated.metrics(pipeline.floor),
         decision=contender.decision,
         lineage=lineage,
         previous_version=str(present.details.get("model_version", "")) if present else "",
@@ -262,7 +252,7 @@ def _signed(
     return sign_promotion(record, key, require_clean_tree=environment.environment != LOCAL)
 
 
-def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[dict[str, str], list[Path]]:
+def _extensions(pipeline: Pipeline, challenger: Manifest) -> tuple[dict[str, str], list[Path]]:
     """Hashes and files of the project's own code that made the challenger.
 
     Raises
@@ -273,7 +263,7 @@ def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[d
     root, made_with = pipeline.project.root.resolve(), _hashes_at_training(pipeline, challenger)
     hashes: dict[str, str] = {}
     files: list[Path] = []
-    for kind, named, _ in named_code(pipeline.config.stages):
+    for kind, named, _ in pipeline.config.code():
         source = source_of(kind, named, root)
         if source is None:
             continue
@@ -297,11 +287,11 @@ def _extensions(pipeline: SourceRecommendation, challenger: Manifest) -> tuple[d
     return hashes, files
 
 
-def _hashes_at_training(pipeline: SourceRecommendation, challenger: Manifest) -> dict[str, set[str]]:
+def _hashes_at_training(pipeline: Pipeline, challenger: Manifest) -> dict[str, set[str]]:
     """Whatever the records of the challenger and of what it was made from say under each name."""
     lake, name, cut = pipeline.lake, pipeline.name, pipeline.calendar().eval_cut
-    found = [challenger, *(lake.find(name, table) for table in (c.EMBEDDINGS, c.TRAINING_SET))]
-    found += [lake.find(name, table, cut) for table in c.FEATURE_TABLES]
+    before = [stage for stage in pipeline.type.made_for(c.MODEL) if stage.name != c.MODEL]
+    found = [challenger, *(lake.find(name, one.name, WHOLE if one.grain is Grain.WHOLE else cut) for one in before)]
     said: dict[str, set[str]] = {}
     for manifest in found:
         for key, value in manifest.inputs.items() if manifest is not None else ():
@@ -309,14 +299,14 @@ def _hashes_at_training(pipeline: SourceRecommendation, challenger: Manifest) ->
     return said
 
 
-def _dataset_versions(pipeline: SourceRecommendation, serve_cut: str) -> dict[str, str]:
+def _dataset_versions(pipeline: Pipeline, serve_cut: str) -> dict[str, str]:
     lake, scope = pipeline.lake, pipeline.dataset_scope
-    days = pipeline.learnt_dts(serve_cut)
-    return {f"{scope}/{c.EVENTS}/{dt}": lake.manifest(scope, c.EVENTS, dt).data_version for dt in days}
+    days, log = pipeline.learnt_dts(serve_cut), pipeline.dataset.kind
+    return {f"{scope}/{log}/{dt}": lake.manifest(scope, log, dt).data_version for dt in days}
 
 
 def _commit(
-    pipeline: SourceRecommendation,
+    pipeline: Pipeline,
     challenger: Manifest,
     contender: _Contender,
     record: PromotionRecord,
@@ -338,7 +328,3 @@ def _commit(
             DECIDED: decided,
         },
     )
-
-
-def _model_sha(folder: Path) -> str:
-    return sha256_of_file(model_file(folder))

@@ -101,8 +101,9 @@ def decide(
     gate: GateConfig,
     challenger: Mapping[str, float],
     champion: Mapping[str, float] | None,
-    popularity: Mapping[str, float],
+    baseline: Mapping[str, float],
     *,
+    floor: str = "popularity",
     difference: PairedDifference | None = None,
 ) -> Decision:
     """Whether a challenger may become the champion.
@@ -110,13 +111,15 @@ def decide(
     Parameters
     ----------
     gate
-        Metric, floor over popularity, and whether the champion must be matched.
-    challenger, champion, popularity
+        Metric, floor over a baseline, and whether the champion must be matched.
+    challenger, champion, baseline
         Metric -> value, all evaluated on the same days and users; no champion before the first promotion.
+    floor
+        The baseline's name.
     difference
         Challenger minus champion in `gate.metric` with its interval. With it, "not worse" means not worse beyond chance:
         a retrained model of equal quality loses half of all bare comparisons, and production would grow stale. Small
-        losses could add up over promotions; the floor over popularity bounds them.
+        losses could add up over promotions; the floor over the baseline bounds them.
 
     Returns
     -------
@@ -129,7 +132,7 @@ def decide(
         return Decision(
             False, (f"refused: the challenger has no {metric} (it has {', '.join(sorted(challenger)) or 'nothing'})",)
         )
-    verdicts = [_over_popularity(gate, value, popularity.get(metric, math.nan))]
+    verdicts = [_over_floor(gate, value, baseline.get(metric, math.nan), floor)]
     if gate.not_worse_than_champion:
         verdicts.append(_against_champion(metric, value, champion, difference))
     return Decision(all(kept for kept, _ in verdicts), tuple(reason for _, reason in verdicts))
@@ -218,13 +221,11 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
         )
 
 
-def _over_popularity(gate: GateConfig, value: float, popularity: float) -> tuple[bool, str]:
-    if not math.isfinite(popularity):
-        return False, f"refused: popularity has no {gate.metric} to compare with"
-    floor = gate.floor_over_popularity * popularity
-    facts = (
-        f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor_over_popularity:g} x popularity's {popularity:.4f})"
-    )
+def _over_floor(gate: GateConfig, value: float, baseline: float, name: str) -> tuple[bool, str]:
+    if not math.isfinite(baseline):
+        return False, f"refused: {name} has no {gate.metric} to compare with"
+    floor = gate.floor * baseline
+    facts = f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor:g} x {name}'s {baseline:.4f})"
     kept = value >= floor and value > 0
     return kept, f"{'kept' if kept else 'refused'}: {facts}"
 

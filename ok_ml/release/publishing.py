@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
@@ -10,9 +11,8 @@ from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.monitoring.judges.drift_watch import require_verdict
-from ok_ml.monitoring.judges.list_judge import require_lists
+from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from ok_ml.monitoring.series.live_history import Served, record_live
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.release.promoting import champion_bundle
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import Pipeline
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ok_ml.delivery.publisher import PartReceipt, Publication
 
 
-def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
+def publish(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest:
     """Write the newest predictions to the topic as one generation; every record is acknowledged before this returns.
 
     Raises
@@ -40,23 +40,23 @@ def publish(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) 
     predictions = _allowed(pipeline)
     inputs = pipeline.inputs_of(c.PUBLICATION)
     publication = _publication(pipeline, predictions)
-    prepare_topic(publication, predictions.rows, pipeline.config.stages.predictions.top_n)
-    catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [predictions.partition])
+    payload = pipeline.kind.payload(pipeline, predictions)
+    publication = replace(publication, details={**publication.details, **payload.details})
+    prepare_topic(publication, predictions.rows, payload.value_bytes)
     progress(
         f"generation {generation_name(publication.generation)}: {predictions.rows:,} predictions to {publication.topic}"
     )
     receipts = publish_generation(
         publication,
         lambda part: _part(pipeline, predictions, part),
-        _with_columns(catalogue),
-        _fallback(pipeline, predictions.partition),
+        payload,
         progress=lambda done, parts: progress(f"{done} of {parts} parts acknowledged"),
     )
     checksum = total_checksum([receipt.checksum for receipt in receipts])
     return _commit(pipeline, publication, receipts, inputs, checksum, predictions.version)
 
 
-def wait_live(pipeline: SourceRecommendation) -> Manifest:
+def wait_live(pipeline: Pipeline) -> Manifest:
     """Wait until the storage serves the newest publication and record what it verified."""
     from ok_ml.delivery.live import wait_until_live
 
@@ -85,7 +85,7 @@ def wait_live(pipeline: SourceRecommendation) -> Manifest:
     return live
 
 
-def _note_live(pipeline: SourceRecommendation, publication: Manifest) -> None:
+def _note_live(pipeline: Pipeline, publication: Manifest) -> None:
     """Keep what went live and when, so that the reactions of later days find the lists that people saw."""
     said, days = publication.details, pipeline.committed()
     record_live(
@@ -114,7 +114,7 @@ def overtaking_generation(pipeline: Pipeline) -> int | None:
     return served
 
 
-def publish_overtaken(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest | None:
+def publish_overtaken(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest | None:
     """Publish the predictions again if their publication was overtaken; None if it was not. Raises as `publish`."""
     served = overtaking_generation(pipeline)
     if served is None:
@@ -128,7 +128,7 @@ def live_generation(pipeline: Pipeline) -> int | None:
     return DeliverySettings.of(pipeline.project).store().current(pipeline.name)
 
 
-def judge_parity(pipeline: SourceRecommendation) -> Judgement:
+def judge_parity(pipeline: Pipeline) -> Judgement:
     """Whether the predictions table, what the broker acknowledged and what the storage verified are the same rows."""
     publication, live = (pipeline.lake.manifest(pipeline.name, table) for table in (c.PUBLICATION, c.LIVE_PREDICTIONS))
     table = pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, str(publication.details["data_dt"]))
@@ -145,20 +145,21 @@ def judge_parity(pipeline: SourceRecommendation) -> Judgement:
     return Judgement(same, f"{facts}; checksums {'equal' if same else 'or counts differ'}{advice}", numbers)
 
 
-def _part(pipeline: SourceRecommendation, predictions: Manifest, part: int) -> "pa.Table":
+def _part(pipeline: Pipeline, predictions: Manifest, part: int) -> "pa.Table":
     """One part of exactly these predictions, also if newer ones are committed meanwhile."""
     import pyarrow.parquet as pq
 
     return pq.read_table(pipeline.lake.folder(predictions) / f"{part_prefix(part)}.parquet", partitioning=None)
 
 
-def _allowed(pipeline: SourceRecommendation) -> Manifest:
+def _allowed(pipeline: Pipeline) -> Manifest:
     """The newest predictions, if the present champion made them from features that passed, and they pass themselves."""
     predictions = pipeline.lake.manifest(
         pipeline.name, c.PREDICTIONS, pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
     )
     _, record = champion_bundle(pipeline)
-    require_verdict(pipeline, predictions.partition)
+    if pipeline.type.has(c.FEATURE_STATISTICS):
+        require_verdict(pipeline, predictions.partition)
     if str(predictions.details.get("model_version")) != record.model_version:
         raise GateRefused(
             f"{pipeline.name}: the predictions of {predictions.partition} are of model version"
@@ -166,11 +167,11 @@ def _allowed(pipeline: SourceRecommendation) -> Manifest:
             why="what is served must be what the gate let through",
             remedy=f"materialise {pipeline.name}/{c.PREDICTIONS} first",
         )
-    require_lists(pipeline)
+    require_predictions(pipeline)
     return predictions
 
 
-def _publication(pipeline: SourceRecommendation, predictions: Manifest) -> "Publication":
+def _publication(pipeline: Pipeline, predictions: Manifest) -> "Publication":
     from ok_ml.delivery.publisher import Publication
 
     settings = DeliverySettings.of(pipeline.project)
@@ -189,7 +190,7 @@ def _publication(pipeline: SourceRecommendation, predictions: Manifest) -> "Publ
 
 
 def _commit(
-    pipeline: SourceRecommendation,
+    pipeline: Pipeline,
     publication: "Publication",
     receipts: "list[PartReceipt]",
     inputs: dict[str, str],
@@ -216,37 +217,3 @@ def _commit(
                 "predictions_version": version,
             },
         )
-
-
-def _with_columns(catalogue: "pa.Table") -> "pa.Table":
-    """Sources with name and topic, null where the dataset has none."""
-    import pyarrow as pa
-
-    for name in (c.NAME, c.TOPIC):
-        if name not in catalogue.column_names:
-            catalogue = catalogue.append_column(name, pa.nulls(catalogue.num_rows, pa.string()))
-    return catalogue.select([c.SOURCE_ID, c.NAME, c.TOPIC])
-
-
-def _fallback(pipeline: SourceRecommendation, dt: str) -> "pa.Table":
-    """The list for unknown users: the champion's popular sources as of its training, one row without a user."""
-    import numpy as np
-    import pyarrow as pa
-
-    from ok_ml.recommender.popularity import EVERYBODY
-    from ok_ml.recommender.scoring import ScoringBundle
-
-    folder, _ = champion_bundle(pipeline)
-    top_n = pipeline.config.stages.predictions.top_n
-    catalogue = np.sort(pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [dt])[c.SOURCE_ID].to_numpy())
-    popularity = ScoringBundle.load(folder).popularity
-    ids = catalogue[popularity.orders(catalogue)[EVERYBODY][:top_n]]
-    scores = [1.0 / (rank + 1) for rank in range(len(ids))]
-    return pa.table(
-        {
-            c.SOURCE_IDS: pa.array([ids.tolist()], pa.list_(pa.int64())),
-            c.SCORES: pa.array([scores], pa.list_(pa.float32())),
-            c.REASONS: pa.array([[c.REASON_FALLBACK] * len(ids)], pa.list_(pa.int8())),
-            c.IS_FALLBACK: pa.array([True]),
-        }
-    )

@@ -5,15 +5,14 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import Severity
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.pipelines.source_recommendation.training import simple_list_suffices
 from ok_ml.quality.judges.acceptance import Acceptance, Found, Judged, acceptance_of, blocks, kept, still_open
 from ok_ml.quality.judges.verdicts import MODEL_VERDICT
 from ok_ml.release.promotion_record import REFUSED, Decision
+from ok_ml.stages.pipeline import Pipeline
 
 
 def let_through(
-    pipeline: SourceRecommendation, challenger: Manifest, present: Manifest | None, decision: Decision
+    pipeline: Pipeline, challenger: Manifest, present: Manifest | None, decision: Decision
 ) -> tuple[Decision, Judged]:
     """The gate's decision, or that of the person who has accepted just these reasons against just this model.
 
@@ -21,7 +20,7 @@ def let_through(
     record must have, lineage above all, nobody can accept away: it is asked for when the record is signed.
     """
     reasons = [reason for reason in decision.reasons if reason.startswith(REFUSED)]
-    severity: Severity = "block" if present is None and not simple_list_suffices(pipeline) else "warn"
+    severity: Severity = "block" if present is None and not pipeline.simple_suffices() else "warn"
     dt = str(challenger.details["serve_cut"])
     judged = Judged.now(pipeline.lake, pipeline.name, MODEL_VERDICT, dt, [Found(one, severity, one) for one in reasons])
     rows = pa.table({"message": pa.array(reasons, pa.string())})
@@ -35,7 +34,7 @@ def let_through(
     return Decision(True, (*decision.reasons, by_hand)), judged
 
 
-def accepted_model(pipeline: SourceRecommendation) -> Acceptance | None:
+def accepted_model(pipeline: Pipeline) -> Acceptance | None:
     """Who has accepted the newest model against the gate, if somebody has."""
     model = pipeline.lake.find(pipeline.name, c.MODEL)
     if model is None:

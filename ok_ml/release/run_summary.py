@@ -5,6 +5,8 @@ from typing import Any, Protocol
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.stage import Grain
+from ok_ml.stages.training import SIMPLE_LIST
 
 
 class Summary(Protocol):
@@ -31,38 +33,38 @@ def describe_run(pipeline: Pipeline, summary: Summary) -> None:
     summary.generation = str(publication.details["generation_name"]) if publication else None
     latest = pipeline.calendar().serve_cut
     if lake.find(name, c.PREDICTIONS, latest):
-        summary.example_user = example_user(pipeline, latest)
-    tables = dict.fromkeys((*c.FEATURE_TABLES, c.PREDICTIONS), latest) | {c.TRAINING_SET: WHOLE, c.EMBEDDINGS: WHOLE}
+        summary.example_user = pipeline.kind.example(pipeline, latest)
+    # What a model and its predictions are made of; numbers and decisions about them are not content.
+    made = [*pipeline.type.made_for(c.MODEL)[:-1], pipeline.type.stage(c.PREDICTIONS)]
+    tables = {stage.name: WHOLE if stage.grain is Grain.WHOLE else latest for stage in made}
     summary.content = {
         f"{name}/{table}": found.data_version for table, dt in tables.items() if (found := lake.find(name, table, dt))
     }
-    events = {dt: lake.manifest(pipeline.dataset_scope, c.EVENTS, dt).data_version for dt in pipeline.committed()}
-    summary.content[f"{pipeline.dataset_scope}/{c.EVENTS}/{latest}"] = events[latest]
+    scope, log = pipeline.dataset_scope, pipeline.dataset.kind
+    summary.content[f"{scope}/{log}/{latest}"] = lake.manifest(scope, log, latest).data_version
 
 
 def simple_list(champion: Manifest) -> str | None:
     """Why a champion is a simple list; None where it was learnt."""
-    from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST
-
     named = champion.details.get(SIMPLE_LIST)
     return f"{named} ({'; '.join(champion.details['reasons'])})" if named is not None else None
 
 
 def metric_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Each metric of the two-stage model beside the best baseline's, as name, value, unit, peer, peer_value, ratio."""
+    """Each metric of the newest model beside those of some baselines, as name, value, unit, peer, peer_value, ratio."""
     from ok_ml.stages.evaluation import load_evaluation
 
     evaluated = load_evaluation(pipeline)
     rows = []
-    for metric, value in evaluated.metrics("two_stage").items():
-        for peer in ("popularity", "embeddings", "oracle"):
+    for metric, value in evaluated.metrics(pipeline.challenger).items():
+        for peer in pipeline.peers:
             other = evaluated.metrics(peer).get(metric)
             if other is None or value is None:
                 continue
             ratio = round(value / other, 4) if other else None
             rows.append(
                 {
-                    "name": f"two_stage {metric}",
+                    "name": f"{pipeline.challenger} {metric}",
                     "value": value,
                     "unit": "share",
                     "peer": peer,
@@ -78,13 +80,3 @@ def comparison_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
     from ok_ml.stages.evaluation import load_evaluation
 
     return [row for row in load_evaluation(pipeline).rows if row["kind"] != "segment"]
-
-
-def example_user(pipeline: Pipeline, dt: str) -> str:
-    """The first user, in order of id, whose list is their own and not the fallback; else the first user."""
-    import pyarrow.compute as pc
-
-    table = pipeline.lake.read(pipeline.name, c.PREDICTIONS, [dt], columns=[c.USER_ID, c.IS_FALLBACK])
-    own = table.filter(pc.invert(table[c.IS_FALLBACK]))
-    users = (own if own.num_rows else table)[c.USER_ID]
-    return str(pc.min(users).as_py())

@@ -1,12 +1,12 @@
 """What a training leaves in MLflow: parameters, metrics by iteration, plots, the resolved configuration, a registered version."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml.pipelines.source_recommendation.training import Registered, Trained, model_file
-from ok_ml.recommender.ranker import MODEL_FILE
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.training import Registered, Trained
 
 if TYPE_CHECKING:
     from ok_ml.stages.evaluation import Evaluated
@@ -32,16 +32,16 @@ def log_model(tracked: Any, pipeline: Pipeline, trained: Trained) -> Registered:
     run_id = tracked.active_run().info.run_id
     tracked.log_params(_params(pipeline, trained))
     tracked.log_metrics({_name(name): value for name, value in trained.metrics.items()})
-    _log_curve(tracked, run_id, trained.ranker.curve)
+    _log_curve(tracked, run_id, trained.curve)
     tracked.log_dict(pipeline.config.model_dump(mode="json"), "config/experiment.json")
     tracked.log_dict(pipeline.dataset.model_dump(mode="json"), "config/dataset.json")
-    tracked.log_text(trained.ranker.log, "training.log")
+    tracked.log_text(trained.log, "training.log")
     for path in trained.plots.values():
         tracked.log_artifact(str(path), "plots")
     tracked.log_artifacts(str(trained.bundle), "bundle")
     tags = {
         EXPERIMENT_TAG: pipeline.name,
-        "ok_ml.sha256": trained.ranker.ranker.sha256,
+        "ok_ml.sha256": trained.model.sha256,
         "ok_ml.size": pipeline.project.size,
     }
     tracked.set_tags(tags)
@@ -50,9 +50,9 @@ def log_model(tracked: Any, pipeline: Pipeline, trained: Trained) -> Registered:
 
 def log_simple_list(tracked: Any, pipeline: Pipeline, trained: Trained) -> Registered:
     """Log a simple list, beside the model whose place it takes, into the active MLflow run and register it."""
-    tracked.log_dict(trained.ranker.params, f"{_SIMPLE_LIST}.json")
+    tracked.log_dict(dict(trained.params), f"{_SIMPLE_LIST}.json")
     tracked.log_artifacts(str(trained.bundle), f"{_SIMPLE_LIST}_bundle")
-    tracked.set_tags({f"ok_ml.{_SIMPLE_LIST}": trained.ranker.params["list"]})
+    tracked.set_tags({f"ok_ml.{_SIMPLE_LIST}": trained.params["list"]})
     return Registered(_register(pipeline, trained, _SIMPLE_LIST), str(tracked.active_run().info.run_id))
 
 
@@ -108,7 +108,7 @@ def _params(pipeline: Pipeline, trained: Trained) -> dict[str, str]:
     own: dict[str, Any] = {"seed": pipeline.config.seed}
     for stage, values in pipeline.config.stages.model_dump(mode="json").items():
         own |= {f"{stage}.{name}": value for name, value in values.items()}
-    own |= {f"model.{name}": value for name, value in trained.ranker.params.items()}
+    own |= {f"model.{name}": value for name, value in trained.params.items()}
     return {name: str(value) for name, value in own.items()}
 
 
@@ -116,10 +116,9 @@ def _register(pipeline: Pipeline, trained: Trained, name: str) -> int:
     import pandas as pd
     from mlflow.models import infer_signature
 
-    ranker = trained.ranker.ranker
-    frame = pd.DataFrame(trained.ranker.sample, columns=list(ranker.feature_names))
-    signature = infer_signature(frame, ranker.predict(trained.ranker.sample))
-    log = _log_lightgbm if model_file(trained.bundle).name == MODEL_FILE else _log_any
+    frame = pd.DataFrame(trained.sample, columns=trained.feature_names)
+    signature = infer_signature(frame, trained.model.predict(trained.sample))
+    log = _log_lightgbm if trained.load is None else _log_any
     return int(log(trained, name=name, signature=signature, registered_model_name=pipeline.name))
 
 
@@ -127,34 +126,35 @@ def _log_lightgbm(trained: Trained, **settings: Any) -> str:
     import lightgbm
     import mlflow
 
-    booster = lightgbm.Booster(model_file=str(model_file(trained.bundle)))
+    booster = lightgbm.Booster(model_file=str(trained.file))
     packages = [f"lightgbm=={lightgbm.__version__}"]
     return str(mlflow.lightgbm.log_model(booster, pip_requirements=packages, **settings).registered_model_version)
 
 
 def _log_any(trained: Trained, **settings: Any) -> str:
-    """A ranker of the project, as a model that any MLflow client can ask; its files stand among the artifacts."""
+    """Any other model, as one that any MLflow client can ask; its files stand among the artifacts."""
     import mlflow
 
-    from ok_ml.recommender.ranker import Ranker
+    load = trained.load
 
     class Asked(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         def load_context(self, context: Any) -> None:
-            self.ranker = Ranker.load(Path(context.artifacts["ranker"]))
+            assert load is not None  # noqa: S101 - the caller has asked
+            self.model = load(Path(context.artifacts["ranker"]))
 
         def predict(self, context: Any, model_input: Any) -> Any:  # noqa: ARG002 - MLflow's signature
-            return self.ranker.predict(model_input.to_numpy("float32"))
+            return self.model.predict(model_input.to_numpy("float32"))
 
     logged = mlflow.pyfunc.log_model(
         python_model=Asked(),
-        artifacts={"ranker": str(model_file(trained.bundle).parent)},
+        artifacts={"ranker": str(trained.file.parent)},
         pip_requirements=["ok-ml"],
         **settings,
     )
     return str(logged.registered_model_version)
 
 
-def _log_curve(tracked: Any, run_id: str, curve: dict[str, list[float]]) -> None:
+def _log_curve(tracked: Any, run_id: str, curve: Mapping[str, list[float]]) -> None:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 import orjson
 
 from ok_ml import columns as c
-from ok_ml.config.extensions import named_code, source_of
-from ok_ml.config.models import DatasetConfig, ExperimentConfig
+from ok_ml.config.extensions import source_of
+from ok_ml.config.models import DatasetBase, ExperimentConfig
 from ok_ml.stages.pipeline import Pipeline
 
 CONFIG: Final = "config"
@@ -50,7 +50,7 @@ def in_short(phrases: list[str]) -> str:
     return "; ".join(phrases[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _config(experiment: ExperimentConfig, dataset: DatasetConfig) -> dict[str, str]:
+def _config(experiment: ExperimentConfig, dataset: DatasetBase) -> dict[str, str]:
     own = experiment.model_dump(mode="json", include=_OF_EXPERIMENT, exclude_defaults=True)
     read = dataset.model_dump(mode="json", include=_OF_DATASET, exclude_defaults=True)
     tree = {**own, dataset.dataset: read}
@@ -76,7 +76,7 @@ def _code(pipeline: Pipeline) -> dict[str, str]:
 
 def _own_code(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     """Hashes of the project's own code that the YAML names."""
-    for kind, named, _ in named_code(pipeline.config.stages):
+    for kind, named, _ in pipeline.config.code():
         source = source_of(kind, named, pipeline.project.root)
         if source is not None:
             yield named, source.sha256

@@ -9,7 +9,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml.columns import FEATURE_STATISTICS
-from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.config.models import DatasetBase, Project
 from ok_ml.errors import DataError, NotCommitted, OkMlError
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_private import UnresolvedAssetJobDefinition
@@ -46,22 +46,21 @@ class Backlog:
 
 def backlog(project: Project, dataset: str) -> Backlog:
     """Days whose dataset tables are not current, and days whose features an automatic experiment lacks."""
-    from ok_ml.datasets.ingest import raw_fingerprint, stale_partitions
     from ok_ml.lake import Lake, fingerprint
-    from ok_ml.world.raw_log import days_of_another_world
+    from ok_ml.stages.dataset_days import version_of, wanted_and_stale
 
     config, lake = project.datasets[dataset], Lake(project.lake_root)
-    wanted, stale = stale_partitions(config, lake, root=project.root)
+    wanted, stale = wanted_and_stale(config, lake, root=project.root)
     lacking = _days_without_features(project, config, lake)
-    days = sorted({*stale, *lacking, *days_of_another_world(config, lake, wanted)})
-    raw = raw_fingerprint(config, lake, days, root=project.root) if days else ""
+    days = sorted({*stale, *lacking})
+    raw = version_of(config, lake, days, root=project.root) if days else ""
     return Backlog(wanted, days, fingerprint({"raw": raw, "features": lacking}))
 
 
-def _days_without_features(project: Project, config: DatasetConfig, lake: "Lake") -> dict[str, str]:
+def _days_without_features(project: Project, config: DatasetBase, lake: "Lake") -> dict[str, str]:
     """Day -> what its features would be made from; a run may have failed between a day's events and its features."""
     from ok_ml.lake import fingerprint
-    from ok_ml.pipelines.registry import open_pipeline
+    from ok_ml.stages.opening import open_pipeline
 
     found: dict[str, str] = {}
     for name, experiment in sorted(project.experiments.items()):
@@ -69,9 +68,10 @@ def _days_without_features(project: Project, config: DatasetConfig, lake: "Lake"
             continue
         pipeline = open_pipeline(project, name)
         for dt in _days_needed(pipeline):
-            current = all(pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)
-            if not (current and lake.find(name, FEATURE_STATISTICS, dt)):
-                inputs = {table: _inputs_of(pipeline, table, dt) for table in c.FEATURE_TABLES}
+            tables = pipeline.feature_tables
+            current = all(pipeline.is_current(table, dt) for table in tables)
+            if not (current and (not tables or lake.find(name, FEATURE_STATISTICS, dt))):
+                inputs = {table: _inputs_of(pipeline, table, dt) for table in tables}
                 found[dt] = fingerprint({"before": found.get(dt, ""), name: inputs})
     return found
 
@@ -146,13 +146,13 @@ def arrivals(project: Project, dataset: str, cursor: str | None) -> tuple[list[d
     from ok_ml.collecting.names import RAW_EVENTS
     from ok_ml.lake import Lake
 
-    if project.datasets[dataset].events.topic is None:
+    if not project.datasets[dataset].arrives:
         return [], cursor
     lake, known = Lake(project.lake_root), json.loads(cursor or "{}")
     manifests = [lake.manifest(dataset, RAW_EVENTS, dt) for dt in lake.partitions(dataset, RAW_EVENTS)]
     events = [
         dg.AssetMaterialization(
-            keys.asset_key(dataset, keys.RAW_LOG),
+            keys.asset_key(dataset, c.RAW_LOG),
             partition=one.partition,
             metadata={
                 "dagster/row_count": one.rows,

@@ -11,7 +11,7 @@ from ok_ml.config.models import Project
 from ok_ml.graph.conditions import day_seconds
 from ok_ml.graph.dagster_private import RepositoryDefinition
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Lineage
-from ok_ml.pipelines.registry import type_of
+from ok_ml.stages.opening import type_of
 from ok_ml.stages.stage import Phase
 
 # Table of a dataset -> tables of which it tells; those of an experiment are said by their stages.

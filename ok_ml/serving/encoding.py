@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from ok_ml.columns import REASON_NAMES
-from ok_ml.delivery.codec import Prediction, Source
+from ok_ml.delivery.codec import LabelScores, Prediction, Source
 from ok_ml.delivery.manifest import Answer, GenerationManifest
 
 _NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
@@ -32,6 +32,7 @@ class GenerationJson:
         head = {"experiment": experiment, "generation": manifest.name, "model_version": str(manifest.model_version)}
         self._head = orjson.dumps(head)[:-1]
         self._sources: dict[int, bytes] = {}
+        self._labels = manifest.labels
 
     def learn(self, answer: Answer) -> None:
         """Take over the names of every source of an answer that was read with names."""
@@ -47,17 +48,32 @@ class GenerationJson:
 
     def one(self, entity_id: int, answer: Answer, n: int | None) -> bytes:
         """The document for one entity. Raises KeyError if a source was not learned."""
+        if self._labels:
+            return b"%b,%b}" % (self._head, self._scores(entity_id, answer.scores[0]))
         return b"%b,%b}" % (self._head, self._entry(entity_id, answer.lists[0], answer.fallback, n))
 
     def many(self, entity_ids: Sequence[int], answer: Answer, n: int | None) -> bytes:
         """The document for a batch; `results` is parallel to the ids. Raises KeyError if a source was not learned."""
         fallback = answer.fallback
-        found = zip(entity_ids, answer.lists, strict=True)
-        results = b"},{".join([self._entry(entity, served, fallback, n) for entity, served in found])
+        if self._labels:
+            scored = zip(entity_ids, answer.scores, strict=True)
+            results = b"},{".join([self._scores(entity, found) for entity, found in scored])
+        else:
+            listed = zip(entity_ids, answer.lists, strict=True)
+            results = b"},{".join([self._entry(entity, served, fallback, n) for entity, served in listed])
         return b'%b,"results":[%b]}' % (self._head, b"{%b}" % results if results else b"")
 
-    def _entry(self, entity_id: int, found: Prediction | None, fallback: Prediction, n: int | None) -> bytes:
+    def _scores(self, entity_id: int, found: LabelScores | None) -> bytes:
+        """What the model says of one text: every label's probability, and the label that it decides for."""
+        known = found is not None
+        scores = dict(zip(self._labels, found.scores.tolist(), strict=True)) if found is not None else {}
+        decided = self._labels[found.decided] if found is not None and found.decided >= 0 else None
+        said = {"entity_id": str(entity_id), "known": known, "decided": decided, "labels": scores}
+        return orjson.dumps(said)[1:-1]
+
+    def _entry(self, entity_id: int, found: Prediction | None, fallback: Prediction | None, n: int | None) -> bytes:
         served = fallback if found is None else found
+        assert served is not None  # noqa: S101 - every generation of lists has a fallback
         marked = b"true" if found is None or found.is_fallback else b"false"
         return b'"entity_id":"%d","fallback":%b,"predictions":[%b]' % (entity_id, marked, self._list(served, n))
 

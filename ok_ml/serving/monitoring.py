@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
-from ok_ml.pipelines.registry import type_of
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.judges.acceptance import Judged, blocks, still_open
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
 from ok_ml.quality.judges.what_blocks import blocked_dts, story
 from ok_ml.quality.statistics.feature_series import DAYS, FeatureBoard, feature_series
 from ok_ml.quality.statistics.number_series import Series, as_series, read_days, regimes_of
+from ok_ml.stages.opening import type_of
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -70,7 +70,7 @@ class MonitoringView:
 
 def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
     """Read the newest days of everything that is watched of one experiment and of its dataset."""
-    lake, dataset = Lake(project.lake_root), project.experiments[experiment].datasets.events.name
+    lake, dataset = Lake(project.lake_root), project.experiments[experiment].dataset
     scopes = [(experiment, table) for table in type_of(project, experiment).series]
     scopes += [(dataset, table) for table in c.DATASET_SERIES]
     limit, drift = limit_of(project, experiment).value, project.experiments[experiment].checks.drift

@@ -71,7 +71,13 @@ class Readers:
 
     def one(self, experiment: str, entity_id: int, n: int | None) -> bytes:
         """The JSON document for one entity. Raises Problem 404 or 503."""
-        return self._document(experiment, (entity_id,), lambda made, answer: made.one(entity_id, answer, n))
+
+        def encode(made: GenerationJson, answer: Answer) -> bytes:
+            if answer.scores and answer.scores[0] is None:
+                raise _not_scored(experiment, entity_id, answer.generation_name)
+            return made.one(entity_id, answer, n)
+
+        return self._document(experiment, (entity_id,), encode)
 
     def many(self, experiment: str, entity_ids: Sequence[int], n: int | None) -> bytes:
         """The JSON document for a batch, whole from one generation. Raises Problem 404 or 503."""
@@ -86,6 +92,7 @@ class Readers:
         tally = self.tallies[experiment]
         tally.lookups += len(entity_ids)
         tally.fallbacks += sum([found is None or found.is_fallback for found in answer.lists])
+        tally.fallbacks += sum([found is None for found in answer.scores])
         try:
             return encode(self._encoder(experiment, answer), answer)
         except KeyError:
@@ -133,6 +140,16 @@ def refused(error: OkMlError) -> Problem:
     status = 500 if isinstance(error, IntegrityError) else 503
     headers = _RETRY_AFTER if status == 503 else None
     return Problem(status, error.problem, why=error.why, remedy=error.remedy, headers=headers)
+
+
+def _not_scored(experiment: str, entity_id: int, generation: str) -> Problem:
+    """The answer for an id that a generation of label scores does not hold."""
+    return Problem(
+        404,
+        f"{experiment} has no scores of {entity_id} in generation {generation}",
+        why="only what was in the newest batch is scored, and a text that was never seen has no neutral answer",
+        remedy="send the id as it stands in the dataset; a new text is scored with the next batch",
+    )
 
 
 def nothing_published(experiment: str) -> Problem:

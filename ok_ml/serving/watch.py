@@ -134,8 +134,8 @@ def heartbeat_item(project: Project) -> StatusItem:
 
 def collector_items(project: Project) -> Iterator[StatusItem]:
     """What the collectors of topics say of themselves; one that never ran counts only where it should run."""
-    for name, config in sorted(project.datasets.items()):
-        if config.events.topic is None:
+    for name, config in project.event_logs.items():
+        if not config.arrives:
             continue
         status, wanted = read_collector(Lake(project.lake_root), name), name in project.environment.collectors
         if status is not None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import calibration_of, own_calibration
-from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.config.models import DatasetBase, Project
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
 from ok_ml.quality.judges.acceptance import blocks, still_open, verdict_on
@@ -61,7 +61,7 @@ def experiment_guard(lake: Lake, experiment: str) -> Armed:
     return Armed(served, f"{served} and before are the past that its first generation was made from")
 
 
-def declared_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Armed:
+def declared_guard(project: Project, dataset: DatasetBase, lake: Lake) -> Armed:
     """Of what the YAML of a dataset asks of its days."""
     first = [served for name in readers(project, dataset) if (served := first_served(lake, name)) is not None]
     if not first:
@@ -69,7 +69,7 @@ def declared_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Arme
     return Armed(min(first), f"{min(first)} and before are the past that the first generation was made from")
 
 
-def bands_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Armed:
+def bands_guard(project: Project, dataset: DatasetBase, lake: Lake) -> Armed:
     """Of the numbers of a log: besides, their limit must have an origin."""
     declared = declared_guard(project, dataset, lake)
     if any(calibration_of(project.root, name) is not None for name in readers(project, dataset)):
@@ -79,7 +79,7 @@ def bands_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Armed:
         return Armed(
             max(declared.after, own.upto), declared.why if declared.after > own.upto else _SINCE.format(own.upto)
         )
-    days = lake.partitions(dataset.dataset, c.EVENTS)
+    days = lake.partitions(dataset.dataset, dataset.kind)
     wanting = LEAST_PAST_DAYS - len(days)
     start = minus_days(days[-1], -wanting) if days and wanting > 0 else "the next one"
     return Armed(
@@ -91,11 +91,9 @@ def bands_guard(project: Project, dataset: DatasetConfig, lake: Lake) -> Armed:
 _SINCE: Final = "the limit was calibrated on the days up to {}"
 
 
-def readers(project: Project, dataset: DatasetConfig) -> list[str]:
+def readers(project: Project, dataset: DatasetBase) -> list[str]:
     """The experiments that read a dataset."""
-    return sorted(
-        name for name, config in project.experiments.items() if config.datasets.events.name == dataset.dataset
-    )
+    return sorted(name for name, config in project.experiments.items() if config.dataset == dataset.dataset)
 
 
 # -- days of the log that block ------------------------------------------------------------------------------------

@@ -8,19 +8,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import BaseModel
 
-from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
+from ok_ml.config.models import DatasetBase, ExperimentConfig, Project
 from ok_ml.datasets.calendar import declared_range
 from ok_ml.datasets.times import partition_days
-from ok_ml.errors import NotCommitted
+from ok_ml.errors import NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar
 from ok_ml.stages.blocked_days import blocked_log
+from ok_ml.stages.evaluator import Evaluator
+from ok_ml.stages.prediction_kind import PredictionKind
 from ok_ml.stages.stage import Grain, PipelineType
+from ok_ml.stages.training import SimpleModel, Trained
 
 if TYPE_CHECKING:
     from ok_ml.features.feature import Feature
@@ -62,19 +65,78 @@ class Pipeline(ABC):
         return self.project.experiments[self.name]
 
     @cached_property
-    def dataset(self) -> DatasetConfig:
+    def dataset(self) -> DatasetBase:
         """The dataset that it reads."""
         return self.project.dataset_of(self.name)
+
+    @property
+    def is_attempt(self) -> bool:
+        """Whether it is a trial beside production: it is judged, and never registered, promoted or published."""
+        return ATTEMPT_MARK in self.name
 
     @property
     def dataset_scope(self) -> str:
         """Scope of the dataset's tables."""
         return self.dataset.dataset
 
+    # -- what a type gives to the ends that all types share ------------------------------------------------
+
     @property
-    @abstractmethod
+    def kind(self) -> PredictionKind:
+        """What its predictions are."""
+        kind = self.type.kind
+        if kind is None:
+            raise UsageError(f"{self.name}: a {self.type.name} has no predictions", why="there is nothing to serve")
+        return kind
+
+    @property
     def features(self) -> "tuple[Feature, ...]":
-        """The features of this experiment: those that are shipped, and those of the project that its YAML names."""
+        """The features whose statistics and drift are watched: shipped ones, and those that the YAML names; may be none."""
+        return ()
+
+    feature_tables: ClassVar[tuple[str, ...]] = ()
+    """The tables that hold them."""
+    challenger: ClassVar[str] = "model"
+    """The newest model's name in an evaluation."""
+    floor: ClassVar[str] = ""
+    """The baseline whose metric the gate multiplies."""
+    evaluated_with: ClassVar[frozenset[str]] = frozenset()
+    """Tables before the model that a champion needs to answer the question of an evaluation."""
+    peers: ClassVar[tuple[str, ...]] = ()
+    """Baselines beside which a run's summary shows the newest model."""
+
+    def evaluator(self) -> Evaluator[Any]:
+        """How its models are compared, on the days of its calendar; of every type with a stage `evaluation`."""
+        raise NotImplementedError
+
+    def model_file(self, bundle: Path) -> Path:
+        """The model itself inside a bundle; of every type with a stage `champion`."""
+        raise NotImplementedError
+
+    def simple_suffices(self) -> bool:
+        """Whether what needs no learning may become champion: the gate allows it, and no learned model would go for it."""
+        return False
+
+    def simple_model(self) -> "SimpleModel | None":
+        """What may be served in place of a model that the gate refuses, where it suffices; None: nothing."""
+        return None
+
+    def put_simple(self, bundle: Path, chosen: "SimpleModel", serve_cut: str) -> Trained:
+        """Replace the model of a bundle by the simple one; all else of it stays."""
+        raise NotImplementedError
+
+    def evaluated_days(self) -> str:
+        """The days that an evaluation judges, in words."""
+        days = self.calendar().eval_dts
+        return f"{days[0]} .. {days[-1]}"
+
+    def served_days(self) -> list[str]:
+        """Committed days on which a generation of this experiment was served, where what people then did is measured."""
+        return []
+
+    def champion_uses(self) -> Mapping[str, str]:
+        """What a champion on the evaluation days is made from, besides its own bundle: table -> data version."""
+        return {}
 
     # -- days ----------------------------------------------------------------------------------------------
 
@@ -100,7 +162,7 @@ class Pipeline(ABC):
     def admitted(self) -> list[str]:
         """Partitions of the log that the configuration admits, ascending, those that block among them."""
         first, last = declared_range(self.dataset)
-        known = self.lake.partitions(self.dataset_scope, c.EVENTS)
+        known = self.lake.partitions(self.dataset_scope, self.dataset.kind)
         admitted = [dt for dt in known if first <= partition_days(dt, "day") <= last]
         return admitted if self.upto is None else [dt for dt in admitted if dt <= self.upto]
 
@@ -125,6 +187,10 @@ class Pipeline(ABC):
     @abstractmethod
     def feature_runs(self) -> list[list[str]]:
         """Runs of consecutive days of which the daily tables are needed, as of now."""
+
+    def trained_dts(self) -> list[str]:
+        """Days whose daily tables a training and an evaluation read, ascending."""
+        return [dt for run in self.feature_runs() for dt in run]
 
     # -- what a table is made from ---------------------------------------------------------------------------
 

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Ty
 
 from pydantic import BaseModel
 
+from ok_ml.config.models import ExperimentConfig
 from ok_ml.lake import Manifest
+from ok_ml.stages.prediction_kind import PredictionKind
+from ok_ml.stages.training import Register
 
 if TYPE_CHECKING:
     from ok_ml.stages.pipeline import Pipeline
@@ -122,6 +125,8 @@ class Stage(Generic[P]):
         Tables of the same pipeline that its numbers are about: an incident on it is named after them.
     is_series
         Numbers by day, watched on the monitoring page.
+    is_banded
+        Whether these are held against the bands of their own past.
     """
 
     name: str
@@ -136,6 +141,7 @@ class Stage(Generic[P]):
     trigger: Trigger | None = None
     describes: tuple[str, ...] = ()
     is_series: bool = False
+    is_banded: bool = False
 
     def record(self, pipeline: P, partition: str) -> dict[str, str]:
         """What a partition would be made from now: code, configuration and the versions of everything that it reads.
@@ -210,6 +216,10 @@ class StepContext(Protocol):
         """Partitions to make, ascending; of stages without partitions there are none."""
 
     @property
+    def tables(self) -> frozenset[str] | None:
+        """Those of the step's tables that are wanted; None: all."""
+
+    @property
     def reason(self) -> str:
         """Why this run was started."""
 
@@ -225,6 +235,9 @@ class StepContext(Protocol):
 
     def tracked(self) -> AbstractContextManager[Any]:
         """An active MLflow run that ends with the block's outcome."""
+
+    def training(self) -> AbstractContextManager[Register]:
+        """As `tracked`; what it gives logs a training there and makes it a version of the registry."""
 
     def registry(self) -> Any:
         """An MlflowClient."""
@@ -259,11 +272,30 @@ def single(stage: Stage[P], make: Callable[[P, StepContext], Made], **more: Any)
 
 @dataclass(frozen=True)
 class PipelineType(Generic[P]):
-    """A kind of pipeline: its name in the YAML, and its steps in the order in which they are made."""
+    """A kind of pipeline.
+
+    Attributes
+    ----------
+    name
+        As the YAML says it; `ok_ml.config.pipeline_types` finds it by the name of its folder.
+    open
+        (project, experiment, lake) -> the pipeline of an experiment.
+    config
+        The model of its YAML.
+    steps
+        In the order in which they are made.
+    kind
+        What its predictions are; None: it serves none.
+    starts
+        The kind of dataset (`events`, `texts`) for which a first experiment of this type is written; at most one type a kind.
+    """
 
     name: str
     open: Callable[..., P]
+    config: type[ExperimentConfig]
     steps: tuple[Step[P], ...]
+    kind: PredictionKind | None = None
+    starts: str = ""
 
     @property
     def stages(self) -> Iterator[Stage[P]]:
@@ -289,10 +321,19 @@ class PipelineType(Generic[P]):
                 wanted |= {name for read in stage.reads if read.partitions is not None for name in read.tables}
         return [stage for stage in self.stages if stage.name in wanted]
 
+    def has(self, table: str) -> bool:
+        """Whether the type has such a stage."""
+        return any(stage.name == table for stage in self.stages)
+
     @property
     def series(self) -> tuple[str, ...]:
         """Names of the stages that are numbers by day."""
         return names(stage for stage in self.stages if stage.is_series)
+
+    @property
+    def banded(self) -> tuple[str, ...]:
+        """Names of those that are held against the bands of their own past."""
+        return names(stage for stage in self.stages if stage.is_banded)
 
 
 def names(stages: Iterable[Stage[Any]]) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class Stream(IntEnum):
     POSTS = 14
     INCIDENTS = 15
     TASTE_CHANGES = 16
+    TEXTS = 17
 
 
 def generator(seed: int, stream: Stream, block: int = 0, day: int = 0) -> np.random.Generator:

@@ -18,11 +18,11 @@ from ok_ml.definitions import build_definitions
 from ok_ml.graph.keys import IN_SHORT, asset_key, partitions_name
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges.drift_watch import DRIFTED, VERDICT
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.judges.verdicts import FEATURES
 from ok_ml.release.promoting import DECIDED
 from ok_ml.release.training_recipe import recipe_of
+from ok_ml.stages.opening import open_pipeline
 from tests.small_project import edit, make_project, write
 
 DATASET, EXPERIMENT, OTHER = "toy", "toy_sources", "toy_others"

@@ -9,7 +9,7 @@ import pytest
 
 from bench.counting import counted
 from bench.targets.statistics import _write_reference
-from ok_ml.quality.statistics.statistics_table import BATCH_ROWS
+from ok_ml.quality.statistics.statistics_rows import BATCH_ROWS
 
 COLUMNS = 8
 BATCHES = (6, 10, 14, 18)  # below about four batches the allocator has not taken yet what it will keep

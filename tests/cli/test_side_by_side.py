@@ -15,8 +15,8 @@ from ok_ml.config.loader import load_project
 from ok_ml.errors import EnvironmentFault
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.locks import lock_path
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.release.publishing import overtaking_generation, publish_overtaken
+from ok_ml.stages.opening import open_pipeline
 from tests.cli.published import publish
 from tests.cli.test_status import DEFINITIONS
 from tests.test_locks import Process

@@ -26,7 +26,7 @@ FOUND = Calibration(
 
 
 def project(root: Path, *experiments: str) -> SimpleNamespace:
-    reads = SimpleNamespace(datasets=SimpleNamespace(events=SimpleNamespace(name="toy_log")))
+    reads = SimpleNamespace(dataset="toy_log")
     return SimpleNamespace(root=root, lake_root=root / "lake", experiments=dict.fromkeys(experiments, reads))
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.config.experiment_models import ModelStage
 from ok_ml.config.loader import find_problems, load_project
+from ok_ml.config.recommender_models import ModelStage
 from ok_ml.errors import ConfigError, UsageError
 from tests.small_project import ROOT, edit, write
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from ok_ml.config.models import ExperimentConfig
 from ok_ml.datasets.guess.measuring import Finds, LogProfile
 from ok_ml.datasets.guess.settings import settings_for
 from ok_ml.datasets.guess.starter import experiment_text
 from ok_ml.errors import DataError
 from ok_ml.partitions import TrainingCalendar, minus_days, training_calendar
+from ok_ml.pipelines.source_recommendation.settings import Experiment
 
 
 def log(
@@ -69,15 +69,15 @@ HONEST = {
 }
 
 
-def parsed(profile: LogProfile, recipe: str | None = None) -> ExperimentConfig:
+def parsed(profile: LogProfile, recipe: str | None = None) -> Experiment:
     """What the file says, as the loader reads it."""
-    data = YAML(typ="safe").load(experiment_text("mine", profile))
+    data = YAML(typ="safe").load(experiment_text("mine", profile, "source_recommendation"))
     changed = data.pop("recipes")[recipe]["stages"] if recipe else data.pop("recipes") and {}
     data["stages"] |= {stage: data["stages"].get(stage, {}) | fields for stage, fields in changed.items()}
-    return ExperimentConfig.model_validate(data)
+    return Experiment.model_validate(data)
 
 
-def calendar(profile: LogProfile, config: ExperimentConfig) -> TrainingCalendar:
+def calendar(profile: LogProfile, config: Experiment) -> TrainingCalendar:
     plan = config.stages.training_set
     return training_calendar(profile.dts, plan.label_days, config.stages.evaluation.days, plan.windows)
 
@@ -154,7 +154,7 @@ def test_recipes_begin_with_the_file_itself_and_each_changes_something() -> None
 
 
 def test_every_number_that_follows_from_the_log_says_why() -> None:
-    lines = experiment_text("mine", HONEST["check-ins, ten months"]).splitlines()
+    lines = experiment_text("mine", HONEST["check-ins, ten months"], "source_recommendation").splitlines()
     for key in ("window_days", "affinity_days", "popularity_days", "label_days", "windows", "days", "candidates"):
         assert any(f"{key}: " in line and "  # " in line for line in lines), key
     assert any("280" in line or "find something new" in line for line in lines if "    days:" in line)

@@ -8,10 +8,12 @@ import time
 import pytest
 
 from ok_ml.delivery import materialiser as materialiser_module
+from ok_ml.delivery.codec import prediction_bytes
 from ok_ml.delivery.generations import next_generation
 from ok_ml.delivery.guarded_process import GuardedProcess
 from ok_ml.delivery.live import wait_until_live
 from ok_ml.delivery.materialiser import Materialiser
+from ok_ml.delivery.payloads import RankedListPayload
 from ok_ml.delivery.publisher import Publication, prepare_topic, publish_generation, publish_part, total_checksum
 from ok_ml.delivery.running import ensure_materialiser, is_running, run_materialiser
 from ok_ml.delivery.topics import create_topic, topic_ids
@@ -38,9 +40,12 @@ def publication(settings, generation: int) -> Publication:
 
 def publish(settings, generation: int, **more):
     job = publication(settings, generation)
-    prepare_topic(job, len(USERS), 5)
+    prepare_topic(job, len(USERS), prediction_bytes(5))
     return publish_generation(
-        job, lambda part: lists_table(users_of(part), generation), catalogue_table(), fallback_table(generation), **more
+        job,
+        lambda part: lists_table(users_of(part), generation),
+        RankedListPayload(catalogue_table(), fallback_table(generation)),
+        **more,
     )
 
 
@@ -129,7 +134,7 @@ def test_a_forged_generation_is_reported_at_once(deployment):
         wait_until_live(deployment.store(), name, 10, 20)
         job = publication(deployment, 11)
         forged = Publication(job.kafka, name, 11, PARTS, 7, b"f" * 64)
-        publish_part(forged, 0, lists_table(users_of(0), 11), catalogue_table(), fallback_table(11))
+        publish_part(forged, 0, lists_table(users_of(0), 11), RankedListPayload(catalogue_table(), fallback_table(11)))
         started = time.monotonic()
         with pytest.raises(IntegrityError, match=r"refused generation 19700101-000000-011 .* signature"):
             wait_until_live(deployment.store(), name, 11, 60)
@@ -186,7 +191,7 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning(deployment, in_pr
     publish(deployment, 10)
     turn(lambda: store.current(name) == 10)
     job = publication(deployment, 11)
-    publish_part(job, 0, lists_table(users_of(0), 11), catalogue_table(), fallback_table(11))
+    publish_part(job, 0, lists_table(users_of(0), 11), RankedListPayload(catalogue_table(), fallback_table(11)))
     turn(lambda: store.staged(name) == [11])
     admin = AdminClient({"bootstrap.servers": deployment.kafka.bootstrap_servers})
     admin.delete_topics([job.topic])[job.topic].result(10)

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.codec import FALLBACK_KEY, Kind, decode_prediction, unpack_prefix
+from ok_ml.delivery.codec import FALLBACK_KEY, Kind, decode_prediction, prediction_bytes, unpack_prefix
 from ok_ml.delivery.control import Control, hex_checksum, open_control
+from ok_ml.delivery.payloads import RankedListPayload
 from ok_ml.delivery.producer import PartitionProducer
 from ok_ml.delivery.publisher import (
     Publication,
-    _batches,
     arrow_publisher,
     prepare_topic,
     publish_generation,
@@ -70,7 +70,7 @@ def test_a_part_without_users_and_sources_holds_the_fallback_list_alone():
     """Ten users, or two sources, do not fill every part."""
     control = Control("e", 10, 2, PARTS, uuid.uuid4().hex, 7, 0, 0, 0, "")
     nobody, nothing = lists_table(users_of(2)[:0], 10), catalogue_table().slice(0, 0)
-    batches = list(_batches(control, nobody, nothing, fallback_table(10)))
+    batches = list(RankedListPayload(nothing, fallback_table(10)).batches(control, nobody))
     (key,) = [key for keys, _ in batches for key in keys]
     (value,) = [value for _, values in batches for value in values]
     assert (key, unpack_prefix(value).kind) == (FALLBACK_KEY, Kind.FALLBACK)
@@ -80,16 +80,19 @@ def test_a_list_without_sources_is_a_record_like_any_other():
     """Of a user who is subscribed to everything."""
     control = Control("e", 10, 2, PARTS, uuid.uuid4().hex, 7, 0, 0, 0, "")
     empty = lists_table(users_of(2)[:3], 10, length=0)
-    (_, values), *_ = _batches(control, empty, catalogue_table(), fallback_table(10))
+    (_, values), *_ = RankedListPayload(catalogue_table(), fallback_table(10)).batches(control, empty)
     assert [decode_prediction(value).source_ids.tolist() for value in values] == [[], [], []]
 
 
 @pytest.mark.kafka
 def test_the_log_holds_what_the_receipt_says(kafka_broker):
     job = publication(kafka_broker.config)
-    assert prepare_topic(job, len(USERS), 5)
+    assert prepare_topic(job, len(USERS), prediction_bytes(5))
     receipt = publish_part(
-        job, 1, load(1).take(list(reversed(range(len(users_of(1)))))), catalogue_table(), fallback_table(10)
+        job,
+        1,
+        load(1).take(list(reversed(range(len(users_of(1)))))),
+        RankedListPayload(catalogue_table(), fallback_table(10)),
     )
     records = consumed(job.kafka, job.topic, 1)
     values, (_, last) = records[:-1], records[-1]
@@ -110,16 +113,22 @@ def test_the_log_holds_what_the_receipt_says(kafka_broker):
 @pytest.mark.kafka
 def test_a_generation_is_published_whole_by_threads_and_by_tasks_alike(kafka_broker):
     job = publication(kafka_broker.config)
-    prepare_topic(job, len(USERS), 5)
+    prepare_topic(job, len(USERS), prediction_bytes(5))
     seen = []
     receipts = publish_generation(
-        job, load, catalogue_table(), fallback_table(10), threads=3, progress=lambda *n: seen.append(n)
+        job,
+        load,
+        RankedListPayload(catalogue_table(), fallback_table(10)),
+        threads=3,
+        progress=lambda *n: seen.append(n),
     )
     assert [receipt.part for receipt in receipts] == list(range(PARTS))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert sum(receipt.predictions for receipt in receipts) == len(USERS)
     assert sum(receipt.sources for receipt in receipts) == len(SOURCES)
-    task = arrow_publisher(pickle.loads(pickle.dumps(job)), load, catalogue_table(), fallback_table(10))
+    task = arrow_publisher(
+        pickle.loads(pickle.dumps(job)), load, RankedListPayload(catalogue_table(), fallback_table(10))
+    )
     batches = [pa.record_batch({"part": pa.array([part], pa.int64())}) for part in range(PARTS)]
     by_tasks = pa.Table.from_batches(task(iter(batches)))
     assert by_tasks["count"].to_pylist() == [receipt.count for receipt in receipts]
@@ -137,9 +146,9 @@ def test_a_generation_is_published_whole_by_threads_and_by_tasks_alike(kafka_bro
 )
 def test_wrong_rows_are_refused_before_the_control_record(kafka_broker, predictions, fallback, match):
     job = publication(kafka_broker.config)
-    prepare_topic(job, len(USERS), 5)
+    prepare_topic(job, len(USERS), prediction_bytes(5))
     with pytest.raises(DataError, match=match):
-        publish_part(job, 0, predictions, catalogue_table(), fallback)
+        publish_part(job, 0, predictions, RankedListPayload(catalogue_table(), fallback))
     assert consumed(job.kafka, job.topic, 0) == []
 
 
@@ -148,15 +157,15 @@ def test_a_topic_that_does_not_exist_is_an_error_in_bounded_time(kafka_broker):
     job = publication(kafka_broker.config, timeout_seconds=2.0)
     started = time.monotonic()
     with pytest.raises(ServiceUnavailable, match=r"records of e\w+\.predictions \[0\] unacknowledged"):
-        publish_part(job, 0, load(0), catalogue_table(), fallback_table(10))
+        publish_part(job, 0, load(0), RankedListPayload(catalogue_table(), fallback_table(10)))
     assert time.monotonic() - started < 15
 
 
 def test_a_broker_that_is_down_is_one_clear_error_at_once():
     started = time.monotonic()
     for attempt in (
-        lambda: publish_part(publication(NOBODY), 0, load(0), catalogue_table(), fallback_table(10)),
-        lambda: publish_generation(publication(NOBODY), load, catalogue_table(), fallback_table(10)),
+        lambda: publish_part(publication(NOBODY), 0, load(0), RankedListPayload(catalogue_table(), fallback_table(10))),
+        lambda: publish_generation(publication(NOBODY), load, RankedListPayload(catalogue_table(), fallback_table(10))),
         lambda: prepare_topic(publication(NOBODY), 100),
     ):
         with pytest.raises(ServiceUnavailable, match=r"Kafka at 127\.0\.0\.1:21125 does not answer"):

@@ -24,10 +24,10 @@ from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_referen
 from ok_ml.monitoring.series.event_series import event_watch, settle_events
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.monitoring.series.product_metrics import build_product_metrics
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.judges.verdicts import EVENT_VERDICT
+from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.faults import FAULTS, Export
 from tests.honest_logs.network import HonestLog
 from tests.small_project import BASE, write
@@ -91,7 +91,10 @@ class Delivery:
         self.write_raw(log.dts[: self.past])
         self.project: Project = load_project(root)
         profile = measure_log(self.dataset, self.lake, root)
-        text = experiment_text(NAME, profile).partition("recipes:")[0] + "delivery: {partitions: 1}\n"
+        text = (
+            experiment_text(NAME, profile, "source_recommendation").partition("recipes:")[0]
+            + "delivery: {partitions: 1}\n"
+        )
         write(root, f"configs/experiments/{NAME}.yml", text)
         self.project = load_project(root)
 

@@ -9,8 +9,8 @@ import pytest
 
 from ok_ml.config.loader import load_project
 from ok_ml.lake import Lake
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.world_project import EXPERIMENT, Done, make_world_project, ok_ml
 
 SIZE = "tiny"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bench.calibration.calibration_run import Probe, smallest_noticed, world_probe
-from bench.calibration.fitting_limits import DAYS_A_YEAR, DayScore, Rate, alarms, pick_limit, scores_of
 from bench.calibration.quiet_runs import Plan, live_worlds
 from bench.calibration.quiet_worlds import Drift, Watched
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
+from ok_ml.monitoring.judges.limit_fitting import DAYS_A_YEAR, DayScore, Rate, alarms, pick_limit, scores_of
 from ok_ml.partitions import minus_days
 from ok_ml.quality.statistics.number_series import Name, Number
 from tests.small_project import ROOT

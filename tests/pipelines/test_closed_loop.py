@@ -20,10 +20,10 @@ from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
 from ok_ml.monitoring.plots.series_plots import plot_online
 from ok_ml.monitoring.series.live_history import Served, record_live
-from ok_ml.monitoring.series.online_metrics import REASON, build_online_metrics, is_current
 from ok_ml.monitoring.series.product_metrics import build_product_metrics
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.quality.statistics.number_series import Name, read_days
+from ok_ml.ranked_lists.online_metrics import REASON, build_online_metrics, is_current
+from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.network import World
 from ok_ml.world.oracle import oracle_top
@@ -200,6 +200,6 @@ def test_lists_that_are_gone_are_said_to_be_gone(futures):
 
 def test_the_plots_are_drawn(futures):
     _, pipelines = futures
-    found = plot_online(pipelines["best"])
+    found = plot_online(pipelines["best"], pipelines["best"].config.checks.online.fall)
     assert set(found) == {"quality", "by_segment", "by_model"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in found.values())

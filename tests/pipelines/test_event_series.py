@@ -31,11 +31,11 @@ from ok_ml.monitoring.series.event_series import (
 )
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.monitoring.series.series_watch import PAST_REPORT
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.quality.judges.verdicts import EVENT_VERDICT
 from ok_ml.serving.monitoring import numbers_by_day
 from ok_ml.stages.blocked_days import blocked_log
+from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.exposure import ServedLists
 from ok_ml.world.raw_log import export_days
 from ok_ml.world.simulation import World

@@ -11,11 +11,11 @@ from ok_ml.config.loader import load_project
 from ok_ml.config.recipes import choice_path
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation import picking
-from ok_ml.pipelines.source_recommendation.picking import Budget, pick_recipe
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.release.attempts import attempts_of
+from ok_ml.release.picking import Budget, pick_recipe
+from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.conftest import SIZE, World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, EXPERIMENT_FILE
 

@@ -11,9 +11,9 @@ from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
-from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
 from ok_ml.pipelines.source_recommendation.simple_lists import ChosenList, choose_list
 from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
+from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.recommender import baselines
 from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
@@ -69,10 +69,10 @@ def test_a_model_below_the_floor_leaves_its_place_to_the_best_simple_list(chain:
     assert (champion.details["promoted"], champion.details["model_version"], record.model_version) == (True, "2", "2")
     assert (champion.details["mlflow_run_id"], record.model_sha256) == (
         "run-2",
-        chain.registry.versions[1].ranker.ranker.sha256,
+        chain.registry.versions[1].model.sha256,
     )
     assert chain.registry.aliases == {f"{EXPERIMENT} {ALIAS}": "2"}
-    assert ScoringBundle.load(folder).ranker == chain.registry.versions[1].ranker.ranker
+    assert ScoringBundle.load(folder).ranker == chain.registry.versions[1].model
     assert pipeline.is_current(c.CHAMPION)
     assert simple_list(champion) == f"{best} ({first}; {second})"
 
@@ -226,7 +226,7 @@ def test_a_training_without_labels_fails_where_no_simple_list_may_take_over(
 
 def judge_lists(chain: Chain, rows: pa.Table) -> Judgement:
     chain.world.lake.write(EXPERIMENT, c.PREDICTIONS, DTS[-1], rows, sort_by=[c.USER_ID], by_part=True)
-    return judge_predictions(chain.pipeline())
+    return faults_of_lists(chain.pipeline())
 
 
 def test_an_empty_list_is_a_fault_only_where_something_is_left_to_recommend(chain: Chain) -> None:

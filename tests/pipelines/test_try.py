@@ -330,12 +330,11 @@ def test_what_the_ranker_s_features_are_belongs_to_what_learns_them(
 
 
 def test_a_model_of_other_features_than_the_evaluation_s_is_refused(copied: World) -> None:
-    cut = evaluating.cut_of_evaluation(copied.pipeline)
-    order = cut.layout.user[::-1]
+    evaluator = evaluating.TwoStageEvaluator(copied.pipeline)
+    order = evaluator.cut.layout.user[::-1]
+    evaluator.cut = replace(evaluator.cut, layout=replace(evaluator.cut.layout, user=order))
     with pytest.raises(ModelError, match="the order differs"):
-        evaluating.newest_lists(
-            copied.pipeline, cut.index.factors.user_ids[:5], replace(cut, layout=replace(cut.layout, user=order))
-        )
+        evaluator.newest()
 
 
 @pytest.mark.parametrize("known", [(), ("cosine",)])
@@ -343,7 +342,8 @@ def test_a_champion_gets_candidates_of_its_own_neighbours_alone(
     copied: World, known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it is ranked with vectors fitted up to the evaluation: it serves without the models that came later."""
-    found, cut = evaluating._bundle, evaluating.cut_of_evaluation(copied.pipeline)
+    found, evaluator = evaluating._bundle, evaluating.TwoStageEvaluator(copied.pipeline)
+    cut = evaluator.cut
     assert set(cut.index.similar.models) == {"cosine", "ease"}
     ranked: list[set[str]] = []
 
@@ -354,7 +354,7 @@ def test_a_champion_gets_candidates_of_its_own_neighbours_alone(
 
     monkeypatch.setattr(evaluating, "_bundle", older)
     monkeypatch.setattr(baselines, "two_stage_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
-    evaluating.champion_lists(copied.pipeline, cut.index.factors.user_ids[:3], 5, cut)
+    evaluator.champion(copied.lake.manifest(copied.pipeline.name, c.CHAMPION))
     assert ranked == [set(known)]
 
 

@@ -9,12 +9,12 @@ from ok_ml.config.models import Incident
 from ok_ml.lake import WHOLE
 from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_reference, judge_features
 from ok_ml.partitions import minus_days
-from ok_ml.pipelines.registry import open_pipeline
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 from ok_ml.quality.statistics.bins import REFERENCE_FILE
+from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.test_event_series import EXPERIMENT, Log, new_log
 
 PAST, LEFT, TRAINED_EVERY = 34, 60, 7

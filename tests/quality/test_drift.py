@@ -12,7 +12,7 @@ from ok_ml.errors import DataError
 from ok_ml.quality.judges.drift import drift_table, jensen_shannon, psi, psi_noise
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import FrozenBins
-from ok_ml.quality.statistics.statistics_table import feature_statistics
+from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
 
 def test_psi_by_hand():

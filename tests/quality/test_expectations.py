@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ok_ml.config.models import Bounds, ChecksConfig, DriftConfig, Range
+from ok_ml.config.models import Bounds, DriftConfig, FeatureChecks, Range
 from ok_ml.quality.judges.drift import drift_table
 from ok_ml.quality.judges.expectations import FeatureRule, failures, summary, validate_statistics
 from ok_ml.quality.statistics.bins import FrozenBins
-from ok_ml.quality.statistics.statistics_table import feature_statistics
+from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
 DAY = "2018-02-08"
 CALM = {"likes": np.arange(1000) % 7, "share": np.linspace(0, 1, 1000), "age": np.arange(1000.0)}
@@ -40,7 +40,7 @@ def judged(tmp_path):
         reference = statistics(CALM, "reference")
         bins = FrozenBins.from_statistics(reference)
         now = statistics(columns, "now", bins)
-        return validate_statistics(now, drift_table(now, reference, bins), rules, limits or ChecksConfig())
+        return validate_statistics(now, drift_table(now, reference, bins), rules, limits or FeatureChecks())
 
     return validate
 
@@ -73,7 +73,7 @@ def test_a_value_out_of_range_names_feature_statistic_limit_and_next_step(judged
 
 
 def test_the_yaml_replaces_a_declared_range(judged):
-    limits = ChecksConfig(ranges={"likes": Range(min=1, max=9)})
+    limits = FeatureChecks(ranges={"likes": Range(min=1, max=9)})
     (finding,) = failures(judged(CALM, limits=limits))
     assert (finding.statistic, finding.expected, finding.seen) == ("min", ">= 1", "0")
 
@@ -119,7 +119,7 @@ def test_rounding_of_float32_is_not_a_finding(judged):
 def test_without_a_reference_only_the_rules_apply(tmp_path):
     path = tmp_path / "now.parquet"
     pq.write_table(pa.table({"likes": np.array([0, 9], np.float32)}), path)
-    findings = validate_statistics(feature_statistics({"user": [path]}, dt=DAY), None, RULES[:1], ChecksConfig())
+    findings = validate_statistics(feature_statistics({"user": [path]}, dt=DAY), None, RULES[:1], FeatureChecks())
     assert [f.statistic for f in failures(findings)] == ["max"]
     assert summary(findings).startswith(
         "1 blocking and 0 warning of 5 rules: user feature likes on 2018-02-08: max is 9"
@@ -139,7 +139,7 @@ print("alive")
 
 
 def test_jensen_shannon_judges_beside_psi_where_the_yaml_says_so(judged):
-    limits = ChecksConfig(drift=DriftConfig(psi_warn=50, psi_block=50, js_warn=0.02, js_block=0.5))
+    limits = FeatureChecks(drift=DriftConfig(psi_warn=50, psi_block=50, js_warn=0.02, js_block=0.5))
     (finding,) = failures(judged(CALM | {"likes": np.arange(1000) % 6}, limits=limits))
     assert (finding.statistic, finding.severity, finding.expected) == ("js", "warn", "<= 0.02")
     (finding,) = failures(judged(CALM | {"likes": np.zeros(1000)}, limits=limits))
@@ -150,7 +150,7 @@ def test_jensen_shannon_judges_beside_psi_where_the_yaml_says_so(judged):
 @pytest.mark.parametrize(("bounds", "expected"), [({"max": 2.0}, ["q50"]), ({"min": 3.0, "max": 4.0}, [])])
 def test_quantiles_stay_within_declared_bounds(judged, bounds, expected):
     ranges = {"likes": Range(quantiles={"q50": Bounds(**bounds)}, quantile_severity="block")}
-    found = failures(judged(CALM, limits=ChecksConfig(ranges=ranges)))
+    found = failures(judged(CALM, limits=FeatureChecks(ranges=ranges)))
     assert [(f.statistic, f.severity) for f in found] == [(name, "block") for name in expected]
 
 
@@ -158,5 +158,5 @@ def test_a_range_may_warn_and_nulls_have_their_own_block_limit(judged):
     likes = np.array(CALM["likes"], float)
     likes[0], likes[1:31] = 8, np.nan
     ranges = {"likes": Range(min=0, max=6, severity="warn", null_share=0.01, null_share_block=0.05)}
-    found = failures(judged(CALM | {"likes": likes}, limits=ChecksConfig(ranges=ranges)))
+    found = failures(judged(CALM | {"likes": likes}, limits=FeatureChecks(ranges=ranges)))
     assert [(f.statistic, f.severity) for f in found] == [("max", "warn"), ("null_share", "warn")]

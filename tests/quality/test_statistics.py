@@ -8,7 +8,7 @@ import pytest
 from ok_ml.errors import DataError
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import FrozenBins
-from ok_ml.quality.statistics.statistics_table import (
+from ok_ml.quality.statistics.statistics_rows import (
     feature_columns,
     feature_statistics,
     merge_partials,

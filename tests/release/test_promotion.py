@@ -5,14 +5,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from ok_ml.config.models import GateConfig
+from ok_ml.config.models import ListGate
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.release.lineage import Lineage
 from ok_ml.release.promotion_record import Decision, PromotionRecord, decide, promote, verify
 
 KEY = b"k" * 32
-GATE = GateConfig(metric="ndcg@10", not_worse_than_champion=True, floor_over_popularity=1.05)
+GATE = ListGate(metric="ndcg@10", not_worse_than_champion=True, floor_over_popularity=1.05)
 POPULARITY = {"ndcg@10": 0.10}
 LINEAGE = Lineage(
     git_commit="a" * 40, git_dirty=False, config_hash="c", dataset_versions={"ok_world/events/2018-02-07": "d"},

@@ -16,7 +16,7 @@ from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import REFERENCE_FILE, FrozenBins
 from ok_ml.quality.statistics.feature_series import feature_series
 from ok_ml.quality.statistics.number_series import Name, Number, series_table
-from ok_ml.quality.statistics.statistics_table import feature_statistics
+from ok_ml.quality.statistics.statistics_rows import feature_statistics
 from ok_ml.serving.layout import Neighbours
 from ok_ml.serving.monitoring import FRESH_SECONDS, Views, monitoring_view
 from ok_ml.serving.monitoring_page import feature_page, monitoring_page

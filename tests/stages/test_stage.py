@@ -11,11 +11,12 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.assets.stages import experiment_assets
 from ok_ml.config.loader import load_project
+from ok_ml.config.pipeline_types import find_type, shipped_types
 from ok_ml.errors import NotCommitted
 from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.partitions import TrainingCalendar
-from ok_ml.pipelines.registry import PIPELINE_TYPES, type_of
+from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import (
@@ -98,7 +99,7 @@ def report(toy: Toy, _context: StepContext) -> Made:
     )
 
 
-TOY = PipelineType[Any]("toy", Toy, (single(NUMBERS, numbers), single(SUM, total), single(REPORT, report)))
+TOY = PipelineType[Any]("toy", Toy, Experiment, (single(NUMBERS, numbers), single(SUM, total), single(REPORT, report)))
 
 
 @pytest.fixture
@@ -191,9 +192,9 @@ def test_its_assets_follow_and_make_its_tables(toy: Toy) -> None:
     assert (shown.metadata["page"].value, shown.metadata["text"].value) == ("http://localhost", "*so*")
 
 
-@pytest.mark.parametrize("kind", sorted(PIPELINE_TYPES))
+@pytest.mark.parametrize("kind", sorted(shipped_types()))
 def test_every_registered_type_is_whole(kind: str, toy: Toy) -> None:
-    found = type_of(toy.project, "toy_sources")
+    found = find_type(kind, toy.project.root)
     assert found.name == kind
     known = found.tables()
     assert len(set(known)) == len(known)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ok_ml.cli.context import EXAMPLES, Settings, command, known_dataset
+from ok_ml.cli.context import EXAMPLES, Settings, command, known_log
 from ok_ml.cli.data_report import audit_document, audit_lines
 from ok_ml.cli.output import aligned, cut, say, terminal_width, write_json, write_line
 
@@ -128,11 +128,11 @@ def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool
     from ok_ml.lake import Lake
 
     project = settings.project()
-    config = project.datasets[known_dataset(project, dataset)]
+    config = project.event_logs[known_log(project, dataset)]
     audit = check_dataset(config, Lake(project.lake_root), project.root, progress=_every_seconds(3))
     found = findings(audit, config)
     if not any(finding.level == STOP for finding in found):
-        users = [one for one in project.experiments.values() if one.datasets.events.name == dataset]
+        users = [one for one in project.experiments.values() if one.dataset == dataset]
         found = [*(finding for one in users for finding in of_experiment(audit, config, one)), *found]
     if as_json:
         write_json(audit_document(audit, found))

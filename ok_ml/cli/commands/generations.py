@@ -99,7 +99,7 @@ def _words(header: str, value: Any) -> Any:
 def _note(project: "Project", experiment: str, generation: int) -> None:
     """Keep in the lake what is served from now on, for the metrics of the days to come."""
     from ok_ml.monitoring.series.live_history import record_rollback
-    from ok_ml.pipelines.registry import open_pipeline
+    from ok_ml.stages.opening import open_pipeline
 
     pipeline = open_pipeline(project, experiment)
     days = pipeline.committed()

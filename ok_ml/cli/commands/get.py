@@ -7,6 +7,7 @@ import rich_click as click
 from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
 from ok_ml.columns import USER_ID
+from ok_ml.config.models import DatasetConfig, TextsConfig
 from ok_ml.hashing import text_id
 
 if TYPE_CHECKING:
@@ -52,8 +53,11 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
     """The answer as JSON says it; ids are text, since int64 beyond 2^53 breaks clients."""
     from ok_ml.columns import REASON_NAMES
 
+    if answer.manifest.labels:
+        return _scores_document(experiment, entity_id, answer)
     found = answer.lists[0]
     served = answer.fallback if found is None else found
+    assert served is not None  # noqa: S101 - every generation of lists has a fallback
     sources = []
     for source, score, reason in zip(
         served.source_ids[:most].tolist(), served.scores.tolist(), served.reasons.tolist(), strict=False
@@ -79,7 +83,32 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
     }
 
 
+def _scores_document(experiment: str, entity_id: str, answer: "Answer") -> dict[str, Any]:
+    found, labels = answer.scores[0], answer.manifest.labels
+    return {
+        "experiment": experiment,
+        "entity_id": entity_id,
+        "generation": answer.generation_name,
+        "model_version": str(answer.model_version),
+        "known": found is not None,
+        "decided": labels[found.decided] if found is not None and found.decided >= 0 else None,
+        "labels": dict(zip(labels, found.scores.tolist(), strict=True)) if found is not None else {},
+    }
+
+
+def _print_scores(document: dict[str, Any]) -> None:
+    if not document["known"]:
+        say(f"{document['entity_id']} is not in this generation: only what was in the newest batch is scored.")
+    best = sorted(document["labels"].items(), key=lambda item: -item[1])
+    rows = [[label, f"{score:.4f}", "decided" if label == document["decided"] else ""] for label, score in best]
+    write_table(["label", "probability", ""], rows, right=["probability"])
+    write_line(f"\ngeneration {document['generation']}, model version {document['model_version']}")
+
+
 def _print(document: dict[str, Any]) -> None:
+    if "labels" in document:
+        _print_scores(document)
+        return
     if not document["known"]:
         say(f"{document['entity_id']} is unknown to this generation: everybody unknown gets this fallback list.")
     elif document["fallback"]:
@@ -94,8 +123,15 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
-    """The id under which a user's list is kept; where the log names users by texts it is the text's hash."""
-    events = project.dataset_of(experiment).events
+    """The id under which an entity's prediction is kept; where the raw data name it by a text it is the text's hash."""
+    dataset = project.dataset_of(experiment)
+    if isinstance(dataset, TextsConfig):
+        from ok_ml.datasets.texts import id_of_text
+
+        found = _parsed(entity_id)
+        return found if isinstance(found, int) else id_of_text(entity_id)
+    assert isinstance(dataset, DatasetConfig)  # noqa: S101 - there are no other kinds
+    events = dataset.events
     if USER_ID in events.hash_ids:
         from ok_ml.datasets.spelling import spelt_text
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ok_ml.cli.context import Settings, command, known_dataset
+from ok_ml.cli.context import Settings, command, known_log
 from ok_ml.cli.output import say, write_json, write_line
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None
     from ok_ml.monitoring.repairing import repair_days
 
     project = settings.project()
-    config = project.datasets[known_dataset(project, dataset)]
+    config = project.event_logs[known_log(project, dataset)]
     days = repair_days(project, config, day, say)
     _make_again(project, dataset, days)
     readers = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ok_ml.cli.context import Settings, command, known_dataset
+from ok_ml.cli.context import Settings, command, known_log
 from ok_ml.cli.output import say, write_json, write_line
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
     from ok_ml.lake import Lake
 
     project = settings.project()
-    config = project.datasets[known_dataset(project, dataset)]
+    config = project.event_logs[known_log(project, dataset)]
     with _broker(project, config), stopped_by_signals() as stopping:
         say(f"Collecting {dataset}; Ctrl-C ends it, nothing is lost")
         report = run(
@@ -89,8 +89,8 @@ def play(
     from ok_ml.lake import Lake
 
     project = settings.project()
-    config = project.datasets[known_dataset(project, dataset)]
-    source, lake = source_of(config, project.datasets), Lake(project.lake_root)
+    config = project.event_logs[known_log(project, dataset)]
+    source, lake = source_of(config, project.event_logs), Lake(project.lake_root)
     dts = _days(source, lake, days)
     options = PlayOptions(speed, duplicate_share, late_share, seed)
     with _broker(project, config), stopped_by_signals() as stopping:

@@ -71,8 +71,8 @@ def try_change(
 
 
 def _forget(project: Any, name: str, *, as_json: bool) -> None:
-    from ok_ml.pipelines.registry import open_pipeline
     from ok_ml.release.attempts import forget_attempts
+    from ok_ml.stages.opening import open_pipeline
 
     scopes = forget_attempts(open_pipeline(project, name))
     if as_json:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ok_ml.atomic_write import replace_file
+from ok_ml.columns import EVENTS
+from ok_ml.config.pipeline_types import starter_type
 from ok_ml.datasets.guess.measuring import LogProfile, measure_log
 from ok_ml.datasets.guess.preview import Preview
 from ok_ml.datasets.guess.proposal import flow
@@ -62,14 +64,14 @@ def write_starter(
                 remedy="choose another name, or remove the file",
             )
     profile = measure_log(found.proposal.config, Lake(project.lake_root), project.root, progress=progress)
-    texts = [found.proposal.text, experiment_text(name, profile)]
+    texts = [found.proposal.text, experiment_text(name, profile, starter_type(EVENTS, project.root))]
     for path, text in zip(paths, texts, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())
     return paths
 
 
-def experiment_text(name: str, profile: LogProfile) -> str:
+def experiment_text(name: str, profile: LogProfile, pipeline_type: str) -> str:
     """A first experiment whose settings fit a log, each with its reason beside it.
 
     Raises
@@ -82,7 +84,7 @@ def experiment_text(name: str, profile: LogProfile) -> str:
         f"# Settings that fit {len(profile.dts)} partitions of one {profile.grain}, {profile.dts[0]} .. {profile.dts[-1]}: {profile.events:,} events",
         f"# of {profile.users:,} users with {profile.sources:,} sources. Made by `ok-ml data preview --write`, yours to change.",
         f"experiment: {name}",
-        "pipeline_type: source_recommendation",
+        f"pipeline_type: {pipeline_type}",
         "owners: [data@example.org]",
         "datasets:",
         _line(f"  events: {{name: {name}, window_days: {settings.window_days}}}", settings.reasons["window_days"]),

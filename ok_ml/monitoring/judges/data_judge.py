@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.quality.judges.acceptance import Judged, found_in, kept, told_of
 from ok_ml.quality.judges.rules import Finding, Rule, failures, judge, summary, with_since
@@ -80,7 +80,7 @@ def _accepted(lake: Lake, config: DatasetConfig, verdict: Verdict) -> Verdict:
     return replace(verdict, by_kind=by_kind)
 
 
-def limits_of(config: DatasetConfig) -> str:
+def limits_of(config: DatasetBase) -> str:
     """Hash of what a dataset's YAML asks of its days."""
     return fingerprint(config.checks.model_dump(mode="json"))
 
@@ -88,7 +88,7 @@ def limits_of(config: DatasetConfig) -> str:
 def page_of(project: Project, scope: str) -> str | None:
     """Address of the page with the series of an experiment, or of the first experiment of a dataset."""
     names = [scope] if scope in project.experiments else []
-    names += [name for name, found in sorted(project.experiments.items()) if found.datasets.events.name == scope]
+    names += [name for name, found in sorted(project.experiments.items()) if found.dataset == scope]
     service = project.environment.service
     return f"http://{service.host}:{service.port}/monitoring/{names[0]}" if names else None
 

@@ -49,7 +49,7 @@ def build_statistics(
     pipeline: Pipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
 ) -> list[Manifest]:
     """Compute and commit feature_statistics of each day, on the champion's bins once there is a champion."""
-    from ok_ml.quality.statistics.statistics_table import feature_statistics
+    from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
     bins = reference_bins(pipeline)
     manifests = []
@@ -70,7 +70,7 @@ def feature_files(pipeline: Pipeline, dts: list[str]) -> dict[str, list[str]]:
     """Entity -> Parquet files of some days' features."""
     return {
         ENTITY_OF[table]: pipeline.lake.files(pipeline.name, table, dts)
-        for table in c.FEATURE_TABLES
+        for table in pipeline.feature_tables
         if table in ENTITY_OF and any(pipeline.lake.manifest(pipeline.name, table, dt).files for dt in dts)
     }
 
@@ -87,7 +87,7 @@ def freeze_reference(pipeline: Pipeline, folder: Path) -> str:
     import pyarrow.parquet as pq
 
     from ok_ml.quality.statistics.bins import FrozenBins
-    from ok_ml.quality.statistics.statistics_table import feature_statistics
+    from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
     dts = reference_dts(pipeline)
     table = feature_statistics(feature_files(pipeline, dts), dt=dts[-1])
@@ -102,7 +102,11 @@ def reference_dts(pipeline: Pipeline) -> list[str]:
     dts = [dt for run in pipeline.feature_runs() for dt in run]
     odd = blocked_features(pipeline.lake, pipeline.name, dts)
     dts = [dt for dt in dts if dt not in odd]
-    dts = [dt for dt in dts if all(pipeline.lake.find(pipeline.name, table, dt) for table in c.FEATURE_TABLES[:3])]
+    dts = [
+        dt
+        for dt in dts
+        if all(pipeline.lake.find(pipeline.name, table, dt) for table in pipeline.feature_tables if table in ENTITY_OF)
+    ]
     whole = min(len(dts) - len(dts) % _WEEK, 4 * _WEEK)
     return dts[-whole:] if whole and pipeline.dataset.partition.grain == "day" else dts
 

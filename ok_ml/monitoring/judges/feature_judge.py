@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig
 from ok_ml.errors import DataError, NotCommitted
 from ok_ml.features.registry import ENTITY_OF
 from ok_ml.monitoring.judges.data_judge import DAYS_BACK, judge_data, known_verdict, look_further, reported
@@ -93,10 +94,13 @@ def _table_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
 
 
 def blocking_data(pipeline: Pipeline, dt: str) -> list[Finding]:
-    """What the declared rules of the dataset find on a day that blocks it."""
+    """What the declared rules of a log of events find on a day that blocks it."""
+    dataset = pipeline.dataset
+    if not isinstance(dataset, DatasetConfig):
+        return []
     try:
-        verdict = known_verdict(pipeline.project, pipeline.dataset, dt)
-        verdict = verdict or judge_data(pipeline.project, pipeline.dataset, dt=dt, commit=False)
+        verdict = known_verdict(pipeline.project, dataset, dt)
+        verdict = verdict or judge_data(pipeline.project, dataset, dt=dt, commit=False)
     except NotCommitted:
         return []
     return failures(verdict.findings, "block")

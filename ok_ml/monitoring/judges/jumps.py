@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig
 from ok_ml.features.feature import Feature
 from ok_ml.features.registry import ENTITY_OF
 from ok_ml.monitoring.series.event_series import event_watch
@@ -139,7 +140,11 @@ def _days_to_compare(pipeline: Pipeline, dt: str) -> tuple[str, str]:
 
 
 def _has_features(pipeline: Pipeline, dt: str) -> bool:
-    return all(pipeline.lake.find(pipeline.name, table, dt) is not None for table in ENTITY_OF)
+    return all(
+        pipeline.lake.find(pipeline.name, table, dt) is not None
+        for table in pipeline.feature_tables
+        if table in ENTITY_OF
+    )
 
 
 def _log_moved(pipeline: Pipeline, dt: str) -> str:
@@ -148,6 +153,8 @@ def _log_moved(pipeline: Pipeline, dt: str) -> str:
     A score far below the limit is enough: a burst that this log is used to is no finding, and moves features all the same.
     """
     project, dataset = pipeline.project, pipeline.dataset
+    if not isinstance(dataset, DatasetConfig):
+        return "texts have no log that could have moved with them"
     if dataset.partition.grain != "day":
         return "the log of months is not held against its past, so nobody knows whether it moved too"
     watch = event_watch(project, dataset, pipeline.lake)
@@ -179,7 +186,7 @@ def _lacking(pipeline: Pipeline, end: str) -> list[str]:
 
 def _psi(pipeline: Pipeline, dt: str, against: str) -> "dict[FeatureKey, float]":
     from ok_ml.monitoring.judges.drift_watch import feature_files, reference_bins
-    from ok_ml.quality.statistics.statistics_table import feature_statistics
+    from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
     bins = reference_bins(pipeline)
     if bins is None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bench.calibration import fitting_limits as k
 from ok_ml import columns as c
 from ok_ml.config.calibration import (
     DEFAULT_LIMIT,
@@ -24,6 +23,7 @@ from ok_ml.config.calibration import (
 )
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
+from ok_ml.monitoring.judges import limit_fitting as k
 from ok_ml.monitoring.series.series_watch import PAST_REPORT, judged_numbers
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day

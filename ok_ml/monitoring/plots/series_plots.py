@@ -70,16 +70,17 @@ class Drawing:
         return self.series.get(name) or Series(name, (), (), ())
 
 
-def plot_online(pipeline: "Pipeline", *, only: str | None = None) -> dict[str, Path]:
+def plot_online(pipeline: "Pipeline", fall: float, *, only: str | None = None) -> dict[str, Path]:
     """Quality of what was served, by segment and by model version; nothing before the first day with numbers.
 
     Parameters
     ----------
+    fall
+        Score below its band from which a number has fallen.
     only
         One of quality, by_segment, by_model; None: all.
     """
-    limit = pipeline.config.checks.online.fall
-    drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=limit, short_history=True)
+    drawing = Drawing(pipeline.lake, pipeline.name, c.ONLINE_METRICS, limit=fall, short_history=True)
     k = min(
         (
             int(name.metric.split("@")[1])
@@ -111,7 +112,7 @@ def plot_product(project: "Project", lake: Lake, dataset: str, *, only: str | No
     only
         One of product, by_content, by_segment; None: all.
     """
-    drawing = Drawing(lake, dataset, c.PRODUCT_METRICS, limit=project.datasets[dataset].checks.product_fall)
+    drawing = Drawing(lake, dataset, c.PRODUCT_METRICS, limit=project.event_logs[dataset].checks.product_fall)
     rates = [
         ("active users", product.ACTIVE_USERS),
         ("reactions per active user", product.REACTIONS + product.PER_USER),
@@ -138,10 +139,10 @@ def plot_product(project: "Project", lake: Lake, dataset: str, *, only: str | No
     }
 
 
-def online_picture(pipeline: "Pipeline") -> Path | None:
+def online_picture(pipeline: "Pipeline", fall: float) -> Path | None:
     """The picture of the quality, as the asset drew it; drawn where it did not."""
     path = scope_plot_path(pipeline.project, pipeline.name, _ONLINE.format("quality"))
-    return path if path.is_file() else plot_online(pipeline, only="quality").get("quality")
+    return path if path.is_file() else plot_online(pipeline, fall, only="quality").get("quality")
 
 
 def product_picture(project: "Project", lake: Lake, dataset: str) -> Path | None:

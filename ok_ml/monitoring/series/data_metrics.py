@@ -14,8 +14,8 @@ from ok_ml.errors import OkMlError
 from ok_ml.lake import WHOLE, Lake, Manifest
 from ok_ml.metric_files import read_kept, write
 from ok_ml.partitions import end_seconds
-from ok_ml.pipelines.registry import open_pipeline, type_of
 from ok_ml.quality.judges.what_blocks import of_features
+from ok_ml.stages.opening import open_pipeline, type_of
 
 if TYPE_CHECKING:
     from ok_ml.stages.pipeline import Pipeline

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of_dataset
-from ok_ml.config.models import DatasetConfig, Project
+from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges.data_judge import settled_verdict
 from ok_ml.monitoring.judges.own_past import PAST_DAYS, calibrate_on_past, report_past
@@ -57,9 +57,9 @@ def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesW
     return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit, days, armed)
 
 
-def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[SeriesVerdict]:
-    """Count and judge what is not counted and judged of the latest days; nothing for a dataset of months."""
-    if dataset.partition.grain != "day":
+def settle_events(project: Project, dataset: DatasetBase, lake: Lake) -> list[SeriesVerdict]:
+    """Count and judge what is not counted and judged of the latest days; nothing for a dataset of months, or of texts."""
+    if not isinstance(dataset, DatasetConfig) or dataset.partition.grain != "day":
         return []
     known = lake.partitions(dataset.dataset, c.EVENTS)
     if not known:
@@ -82,9 +82,13 @@ def settle_events(project: Project, dataset: DatasetConfig, lake: Lake) -> list[
     return [verdicts[dt] for dt in sorted(verdicts)]
 
 
-def is_settled(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> bool:
-    """Whether a day's log has a verdict on its present rows; nobody asks for one of a month."""
-    if dataset.partition.grain != "day" or not _has_snapshots(dataset, lake, dt):
+def is_settled(project: Project, dataset: DatasetBase, lake: Lake, dt: str) -> bool:
+    """Whether a day's log has a verdict on its present rows; none is asked for of a month, or of texts."""
+    if (
+        not isinstance(dataset, DatasetConfig)
+        or dataset.partition.grain != "day"
+        or not _has_snapshots(dataset, lake, dt)
+    ):
         return True
     scope = dataset.dataset
     found, before = lake.find(scope, c.EVENT_STATISTICS, dt), _days_before(lake, scope, dt, blocked_log(lake, scope))

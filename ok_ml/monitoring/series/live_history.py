@@ -15,7 +15,7 @@ from ok_ml.lake import Lake, fingerprint, part_prefix
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ok_ml.config.models import DatasetConfig
+    from ok_ml.config.models import DatasetBase
 
 _RAW_EVENTS: Final = "raw_events"  # of a simulated dataset; its manifest names what was served on that day
 _NONE: Final = "none"
@@ -68,7 +68,7 @@ def live_history(lake: Lake, experiment: str) -> list[Served]:
 
 
 def served_on(
-    lake: Lake, experiment: str, dataset: "DatasetConfig", dt: str, history: list[Served] | None = None
+    lake: Lake, experiment: str, dataset: "DatasetBase", dt: str, history: list[Served] | None = None
 ) -> Served | str:
     """What people were served on a day, or why that is nothing.
 

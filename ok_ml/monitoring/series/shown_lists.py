@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ok_ml.config.models import Project
+    from ok_ml.delivery.codec import Prediction
+    from ok_ml.delivery.manifest import Answer
 
 _BATCH: Final = 2_000
 _PAD: Final = -1
@@ -34,11 +36,17 @@ def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists |
             return None
         if len({answer.generation for answer in known}) == 1:
             break
-    lists = [(found or answer.fallback).source_ids for answer in known for found in answer.lists]
+    lists = [_list_of(found, answer) for answer in known for found in answer.lists]
     padded = np.full((len(lists), max(map(len, lists))), _PAD, dtype=np.int64)
     for row, source_ids in zip(padded, lists, strict=True):
         row[: len(source_ids)] = source_ids
     return ServedLists(user_ids, padded, known[-1].generation_name)
+
+
+def _list_of(found: "Prediction | None", answer: "Answer") -> "NDArray[np.int64]":
+    served = found or answer.fallback
+    assert served is not None  # noqa: S101 - every generation of lists has a fallback
+    return served.source_ids
 
 
 def experiment_of(project: "Project", dataset: str) -> str | None:

@@ -3,28 +3,31 @@
 import math
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
-from ok_ml.partitions import TrainingCalendar, window
+from ok_ml.partitions import TrainingCalendar
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.ranked_lists.fits import (
+    EVAL,
+    SERVE,
+    candidate_popularity,
+    fit_factors,
+    fit_folder,
+    load_factors,
+    plain_popularity,
+    recent_popularity,
+)
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.embeddings import Factors
     from ok_ml.recommender.neighbours import Neighbours
     from ok_ml.recommender.popularity import Popularity
     from ok_ml.recommender.ranker import Ranker
 
 TRAIN: Final = "train"
-EVAL: Final = "eval"
-SERVE: Final = "serve"
 _NEIGHBOURS: Final = "neighbours"
-# Half-lives in popularity windows: what candidates come from forgets slower than the baseline "what is hot just now".
-_CANDIDATE_HALF_LIFE: Final = 1 / 3
-_RECENT_HALF_LIFE: Final = 1 / 7
 
 
 def fit_cuts(
@@ -48,7 +51,7 @@ def fit_cuts(
             if twin:
                 shutil.copytree(folder / twin, folder / name)
             else:
-                _fit(pipeline, dt, session).save(folder / name)
+                fit_factors(pipeline, dt, session).save(folder / name)
                 _fit_neighbours(pipeline, dt).save(folder / name / _NEIGHBOURS)
             shapes[name] = load_factors(folder / name)
         served = shapes[SERVE]
@@ -66,23 +69,6 @@ def fit_cuts(
                 "neighbours": ", ".join(pipeline.config.stages.neighbours.models) or "none",
             },
         )
-
-
-def _fit(pipeline: SourceRecommendation, cut: str, session: Callable[[], Any]) -> "Factors":
-    from ok_ml.recommender.embeddings import create_engine, require_factors
-    from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
-
-    stage = pipeline.config.stages.embeddings
-    interactions = interactions_from_events(
-        pipeline.lake,
-        pipeline.dataset_scope,
-        pipeline.learnt_dts(cut),
-        embedding_weights(pipeline.dataset.weights, stage),
-        cut,
-        stage.half_life_days,
-    )
-    engine = create_engine(stage.engine, session=session, root=pipeline.project.root)
-    return require_factors(engine.fit(interactions, stage, pipeline.config.seed), interactions, stage.engine)
 
 
 def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
@@ -109,47 +95,11 @@ def train_fit(plan: TrainingCalendar, cut: str) -> str:
     return TRAIN if cut == plan.windows[-1].cut else f"{TRAIN}-{cut}"
 
 
-def load_factors(folder: Path) -> "Factors":
-    """Vectors of one folder, mapped into memory."""
-    from ok_ml.recommender.embeddings import Factors
-
-    return Factors.load(folder)
-
-
-def factors_of(pipeline: SourceRecommendation, cut: str) -> "Factors":
-    """The committed vectors of a fit: TRAIN, EVAL, SERVE, or what `train_fit` names."""
-    return load_factors(_folder_of(pipeline, cut))
-
-
 def neighbours_of(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
     """The committed neighbours of the same fits."""
     from ok_ml.recommender.neighbours import Neighbours
 
-    return Neighbours.load(_folder_of(pipeline, cut) / _NEIGHBOURS)
-
-
-def _folder_of(pipeline: SourceRecommendation, cut: str) -> Path:
-    manifest = pipeline.lake.manifest(pipeline.name, c.EMBEDDINGS)
-    return pipeline.lake.folder(manifest) / cut
-
-
-def candidate_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
-    """What popular candidates, the fallback list and the popularity features come from, as of `dt`."""
-    return _popularity(pipeline, dt, _CANDIDATE_HALF_LIFE)
-
-
-def recent_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
-    """The baseline of what is hot just now."""
-    return _popularity(pipeline, dt, _RECENT_HALF_LIFE)
-
-
-def plain_popularity(pipeline: SourceRecommendation, dt: str) -> "Popularity":
-    """The classic baseline: everything in the window of the embeddings, without decay."""
-    from ok_ml.recommender.popularity import popularity_from_events
-
-    return popularity_from_events(
-        pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(dt), pipeline.dataset.weights, dt
-    )
+    return Neighbours.load(fit_folder(pipeline, cut) / _NEIGHBOURS)
 
 
 def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str) -> "Popularity":
@@ -173,17 +123,3 @@ def stage_behind(pipeline: SourceRecommendation, ranker: "Ranker") -> Prediction
     depth = max(stages.predictions.top_n, *stages.evaluation.k)
     enough = math.ceil(depth / min(POPULAR_SHARE, NEIGHBOURS_SHARE)) + 1
     return stages.predictions.model_copy(update={"candidates": max(stages.predictions.candidates, enough)})
-
-
-def _popularity(pipeline: SourceRecommendation, dt: str, half_lives: float) -> "Popularity":
-    from ok_ml.recommender.popularity import popularity_from_events
-
-    days = pipeline.config.stages.features.popularity_days
-    return popularity_from_events(
-        pipeline.lake,
-        pipeline.dataset_scope,
-        window(pipeline.committed(), dt, days),
-        pipeline.dataset.weights,
-        dt,
-        days * half_lives,
-    )

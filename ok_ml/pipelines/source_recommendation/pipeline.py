@@ -1,22 +1,41 @@
 """The days of a source_recommendation, and its ranker's features."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ok_ml import columns as c
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
+from ok_ml.pipelines.source_recommendation.settings import Experiment
+from ok_ml.ranked_lists.pipeline import ListPipeline
+from ok_ml.recommender.baselines import TWO_STAGE
 from ok_ml.stages.blocked_days import blocked_features
-from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import PipelineType
+from ok_ml.stages.training import SIMPLE_LIST
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ok_ml.features.feature import Feature
     from ok_ml.recommender.gather import FeatureLayout
-    from ok_ml.recommender.ranking_context import Tables
+    from ok_ml.stages.evaluator import Evaluator
+    from ok_ml.stages.training import SimpleModel, Trained
 
 
 @dataclass(frozen=True)
-class SourceRecommendation(Pipeline):
+class SourceRecommendation(ListPipeline):
     """One experiment of this type."""
+
+    challenger = TWO_STAGE
+    evaluated_with = frozenset({*c.FEATURE_TABLES, c.EMBEDDINGS})
+
+    @cached_property
+    def config(self) -> Experiment:
+        """The experiment's YAML."""
+        found = self.project.experiments[self.name]
+        assert isinstance(found, Experiment)  # noqa: S101 - its type has chosen the model
+        return found
 
     @property
     def type(self) -> PipelineType[Any]:
@@ -26,11 +45,9 @@ class SourceRecommendation(Pipeline):
         return TYPE
 
     @property
-    def tables(self) -> "Tables":
-        """Where the recommender finds this experiment's tables."""
-        from ok_ml.recommender.ranking_context import Tables
-
-        return Tables(self.lake, self.dataset_scope, self.name)
+    def popularity_days(self) -> int:
+        """Days on which popularity is counted, before decay."""
+        return self.config.stages.features.popularity_days
 
     def layout(self) -> "FeatureLayout":
         """The features of the ranker, in order, and what stands where there is no row."""
@@ -91,13 +108,46 @@ class SourceRecommendation(Pipeline):
 
     def feature_dts(self, dt: str) -> list[str]:
         """Partitions of events that the features of a day read."""
-        stage = self.config.stages.features
-        return window(self.committed(), dt, max(stage.activity_days, stage.affinity_days, stage.popularity_days))
+        return window(self.committed(), dt, self.config.feature_days)
 
-    def learnt_dts(self, cut: str) -> list[str]:
-        """Partitions that the embeddings of a cut learn from."""
-        return window(self.committed(), cut, self.config.datasets.events.window_days)
+    def trained_dts(self) -> list[str]:
+        """Days whose features a training and an evaluation read."""
+        return sorted({*(dt for dt, _ in self.labelled_lists()), self.calendar().eval_cut})
 
-    def popularity_dts(self, cut: str) -> list[str]:
-        """Partitions on which popularity is counted."""
-        return window(self.committed(), cut, self.config.stages.features.popularity_days)
+    # -- what the shared ends ask ----------------------------------------------------------------------------
+
+    feature_tables = c.FEATURE_TABLES
+
+    def evaluator(self) -> "Evaluator[Any]":
+        """Its lists beside those of the baselines."""
+        from ok_ml.pipelines.source_recommendation.evaluating import TwoStageEvaluator
+
+        return TwoStageEvaluator(self)
+
+    def model_file(self, bundle: Path) -> Path:
+        """The ranker."""
+        from ok_ml.pipelines.source_recommendation.training import model_file
+
+        return model_file(bundle)
+
+    def simple_suffices(self) -> bool:
+        """Whether a simple list may become champion."""
+        champion = self.lake.find(self.name, c.CHAMPION)
+        return self.config.gate.fallback == "simple" and (champion is None or SIMPLE_LIST in champion.details)
+
+    def simple_model(self) -> "SimpleModel | None":
+        """The best simple list, where one may be served."""
+        from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
+
+        return choose_list(self) if self.simple_suffices() else None
+
+    def put_simple(self, bundle: Path, chosen: "SimpleModel", serve_cut: str) -> "Trained":
+        """The simple list in the ranker's place."""
+        from ok_ml.pipelines.source_recommendation.simple_lists import put_in_place
+        from ok_ml.pipelines.source_recommendation.training import as_trained
+
+        return as_trained(bundle, put_in_place(self, bundle, chosen, serve_cut), {})
+
+    def champion_uses(self) -> "Mapping[str, str]":
+        """Its vectors, fitted up to the evaluation."""
+        return {c.EMBEDDINGS: self.lake.manifest(self.name, c.EMBEDDINGS).data_version}

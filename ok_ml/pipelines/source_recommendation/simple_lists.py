@@ -7,40 +7,23 @@ served is what was judged.
 
 import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by, nobody, question
+from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import popularity_behind, stage_behind
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.source_recommendation.training import RANKER
+from ok_ml.ranked_lists.list_evaluator import nothing_new, question
+from ok_ml.stages.training import SimpleModel
 
 if TYPE_CHECKING:
     from ok_ml.recommender.ranker import TrainedRanker
 
 
-@dataclass(frozen=True)
-class ChosenList:
-    """A simple list for a champion.
-
-    Attributes
-    ----------
-    metrics
-        Metric -> value of the list itself on the users of the evaluation; empty where there is none.
-    reason
-        Why this one.
-    """
-
-    name: str
-    metrics: Mapping[str, float]
-    reason: str
-
-
-def choose_list(pipeline: SourceRecommendation) -> ChosenList:
+def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
     """The simple list with the best gate metric on the users of the evaluation; of equal ones the first in order.
 
     The order is that of `SIMPLE_LISTS`, popularity first; without users to judge by it decides alone.
@@ -52,14 +35,14 @@ def choose_list(pipeline: SourceRecommendation) -> ChosenList:
     values = {name: found.get(metric, math.nan) for name, found in judged.items()}
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if not known:
-        told = f"no list has {metric}" if judged else nobody(pipeline)
-        return ChosenList(names[0], {}, f"{told}, so it is the first of {', '.join(names)}")
+        told = f"no list has {metric}" if judged else nothing_new(pipeline)
+        return SimpleModel(names[0], {}, f"{told}, so it is the first of {', '.join(names)}")
     best = max(known, key=lambda name: known[name])
     others = ", ".join(f"{name} {value:.4f}" for name, value in known.items() if name != best)
-    return ChosenList(best, judged[best], f"{metric} {known[best]:.4f}, no other simple list is better ({others})")
+    return SimpleModel(best, judged[best], f"{metric} {known[best]:.4f}, no other simple list is better ({others})")
 
 
-def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: ChosenList, serve_cut: str) -> "TrainedRanker":
+def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: SimpleModel, serve_cut: str) -> "TrainedRanker":
     """Replace a bundle's ranker by a simple list, with its popularity and number of candidates; all else of it stays."""
     from ok_ml.recommender.column_ranker import ColumnRanker
     from ok_ml.recommender.ranker import SAMPLE_FILE

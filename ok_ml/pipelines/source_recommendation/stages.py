@@ -9,8 +9,13 @@ from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Lake
 from ok_ml.pipelines.source_recommendation import records, steps
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
+from ok_ml.pipelines.source_recommendation.settings import Experiment
+from ok_ml.ranked_lists.kind import RANKED_LISTS
+from ok_ml.ranked_lists.list_records import weights
+from ok_ml.ranked_lists.list_stages import embedding_statistics, list_publication, list_statistics, online_metrics
+from ok_ml.release.records import of_predictions, same, stages, whole
+from ok_ml.release.shared_stages import MLFLOW, SPARK, champion, evaluation, feature_statistics, live_predictions
 from ok_ml.stages.stage import (
-    Follows,
     Grain,
     Joins,
     Phase,
@@ -19,7 +24,6 @@ from ok_ml.stages.stage import (
     Stage,
     Starts,
     Step,
-    Tool,
     single,
 )
 
@@ -33,7 +37,7 @@ def _features(table: str, about: str) -> Stage[P]:
 
         entity = table.removesuffix("_features")
         own = extra_hashes(pipeline.config.stages.features, pipeline.project.root, entity)
-        return {**records.weights(pipeline), **own}
+        return {**weights(pipeline), **own}
 
     return Stage(
         table,
@@ -43,9 +47,9 @@ def _features(table: str, about: str) -> Stage[P]:
         frozenset({"spark", "parquet"}),
         reads=(
             Read((c.EVENTS,), records.feature_window, of_dataset=True),
-            Read(c.SNAPSHOTS, records.same, of_dataset=True),
+            Read(c.SNAPSHOTS, same, of_dataset=True),
         ),
-        settings=records.stages("features"),
+        settings=stages("features"),
         more=more,
     )
 
@@ -57,35 +61,6 @@ FEATURES: Final = (
         c.PAIR_FEATURES, "What passed between a user and a source.\n\nOnly pairs with something to say are stored."
     ),
     _features(c.USER_TOPICS, "Each user's interest by topic, as shares."),
-)
-
-FEATURE_STATISTICS: Final = Stage[P](
-    c.FEATURE_STATISTICS,
-    Phase.DAILY,
-    Grain.DAY,
-    "One row of statistics a feature and day.\n\nDrift and the checks read this small table, so rules cost milliseconds "
-    "whatever the data's size; histograms use bins frozen from the champion's reference.",
-    frozenset({"python", "numpy", "parquet"}),
-    reads=(Read(tuple(ENTITY_OF), records.same),),
-    more=records.of_statistics,
-    describes=c.FEATURE_TABLES,
-)
-
-ONLINE_METRICS: Final = Stage[P](
-    c.ONLINE_METRICS,
-    Phase.DAILY,
-    Grain.DAY,
-    "Served lists against what people then did.\n\nHit rate, recall, ndcg and coverage as the offline evaluation defines "
-    "them, and how impressions of served sources fare beside all others; by segment and model version. A day on which "
-    "nothing was served has no rows and says why.",
-    frozenset({"python", "parquet"}),
-    reads=(
-        Read((c.LIVE_PREDICTIONS,)),
-        Read((c.EVENTS,), records.from_then_on, of_dataset=True),
-        Read((c.USERS, c.SOURCES, c.SUBSCRIPTIONS), of_dataset=True),
-    ),
-    more=records.of_online_metrics,
-    is_series=True,
 )
 
 # -- training ------------------------------------------------------------------------------------------------------
@@ -104,18 +79,6 @@ EMBEDDINGS: Final = Stage[P](
     trigger=Starts(),
 )
 
-EMBEDDING_STATISTICS: Final = Stage[P](
-    c.EMBEDDING_STATISTICS,
-    Phase.TRAINING,
-    Grain.NEWEST,
-    "Numbers of the vectors, fit by fit.\n\nNorms, nearest sources, and how far these moved from the fit before.",
-    frozenset({"python", "numpy"}),
-    reads=(Read((c.EMBEDDINGS,), records.whole),),
-    trigger=Joins(c.EMBEDDINGS),
-    describes=(c.EMBEDDINGS,),
-    is_series=True,
-)
-
 TRAINING_SET: Final = Stage[P](
     c.TRAINING_SET,
     Phase.TRAINING,
@@ -124,11 +87,11 @@ TRAINING_SET: Final = Stage[P](
     frozenset({"numpy", "parquet"}),
     reads=(
         Read(c.FEATURE_TABLES, records.labelled),
-        Read((c.EMBEDDINGS,), records.whole),
+        Read((c.EMBEDDINGS,), whole),
         Read((c.EVENTS,), records.labels, of_dataset=True),
     ),
     code="2",
-    settings=records.stages("training_set", "predictions"),
+    settings=stages("training_set", "predictions"),
     more=records.of_training_set,
     trigger=Joins(c.EMBEDDINGS),
 )
@@ -141,13 +104,13 @@ MODEL: Final = Stage[P](
     frozenset({"lightgbm", "mlflow"}),
     # Its bundle holds vectors, popularity and parameters besides what was learnt.
     reads=(
-        Read((c.TRAINING_SET,), records.whole),
-        Read((c.EMBEDDINGS,), records.whole, in_graph=False),
+        Read((c.TRAINING_SET,), whole),
+        Read((c.EMBEDDINGS,), whole, in_graph=False),
         Read((c.EVENTS,), records.popular, of_dataset=True, in_graph=False),
         Read((c.USERS,), records.serve_cut, of_dataset=True, in_graph=False),
     ),
     code="2",
-    settings=records.stages("model", "predictions", "features"),
+    settings=stages("model", "predictions", "features"),
     more=records.of_model,
     trigger=Joins(c.TRAINING_SET),
 )
@@ -161,27 +124,14 @@ EVALUATION: Final = Stage[P](
     frozenset({"python", "mlflow"}),
     reads=(
         Read(c.FEATURE_TABLES, records.eval_cut),
-        Read((c.MODEL, c.EMBEDDINGS), records.whole),
+        Read((c.MODEL, c.EMBEDDINGS), whole),
         Read((c.EVENTS,), records.evaluated, of_dataset=True),
         Read((c.USERS,), records.eval_cut, of_dataset=True, in_graph=False),
     ),
     code="2",
-    settings=records.stages("evaluation", "predictions"),
+    settings=stages("evaluation", "predictions"),
     more=records.of_evaluation,
     trigger=Joins(c.MODEL),
-)
-
-CHAMPION: Final = Stage[P](
-    c.CHAMPION,
-    Phase.TRAINING,
-    Grain.WHOLE,
-    "The model that production reads.\n\nMoved only here, after the gate and with complete lineage; the promotion record is "
-    "signed, and publication verifies it again.",
-    frozenset({"mlflow"}),
-    reads=(Read((c.EVALUATION, c.MODEL), records.whole),),
-    settings=records.gate,
-    more=records.of_champion,
-    trigger=Joins(c.EVALUATION),
 )
 
 # -- serving -------------------------------------------------------------------------------------------------------
@@ -194,62 +144,14 @@ PREDICTIONS: Final = Stage[P](
     "ranker, top n. Users without history get the stated fallback.",
     frozenset({"spark", "lightgbm"}),
     reads=(
-        Read(c.FEATURE_TABLES, records.same),
-        Read(c.SNAPSHOTS, records.same, of_dataset=True),
+        Read(c.FEATURE_TABLES, same),
+        Read(c.SNAPSHOTS, same, of_dataset=True),
         Read((c.FEATURE_STATISTICS, c.EMBEDDINGS, c.CHAMPION)),
     ),
     code="2",
-    more=records.of_predictions,
+    more=of_predictions,
     trigger=Starts(),
 )
-
-PREDICTION_STATISTICS: Final = Stage[P](
-    c.PREDICTION_STATISTICS,
-    Phase.SERVING,
-    Grain.NEWEST,
-    "Numbers of the lists, before anybody sees them.\n\nWho is served, how long and how alike the lists are, which sources "
-    "they hold, how their scores compare with the same model's generations before; publication waits for its check.",
-    frozenset({"python", "numpy"}),
-    reads=(
-        Read((c.PREDICTIONS,), records.same),
-        Read((c.USERS, c.SOURCES, c.SUBSCRIPTIONS), records.same, of_dataset=True, in_graph=False),
-    ),
-    more=records.of_prediction_statistics,
-    trigger=Follows(c.PREDICTIONS),
-    describes=(c.PREDICTIONS,),
-    is_series=True,
-)
-
-PUBLICATION: Final = Stage[P](
-    c.PUBLICATION,
-    Phase.SERVING,
-    Grain.WHOLE,
-    "One generation of predictions in the Kafka topic.\n\nIt ends when every record and every control record is acknowledged "
-    "and counted.",
-    frozenset({"kafka"}),
-    reads=(
-        Read((c.PREDICTIONS,), records.predicted),
-        Read((c.SOURCES,), records.predicted, of_dataset=True, in_graph=False),
-        Read((c.PREDICTION_STATISTICS,)),
-    ),
-    settings=records.delivery,
-    more=records.of_publication,
-    trigger=Follows(c.PREDICTION_STATISTICS),
-)
-
-LIVE_PREDICTIONS: Final = Stage[P](
-    c.LIVE_PREDICTIONS,
-    Phase.SERVING,
-    Grain.WHOLE,
-    "The generation that the storage serves.\n\nIt ends when the storage has verified the generation by count and checksum "
-    "and switched to it.",
-    frozenset({"python"}),
-    reads=(Read((c.PUBLICATION,), records.whole),),
-    trigger=Follows(c.PUBLICATION),
-)
-
-_SPARK: Final[frozenset[Tool]] = frozenset({"spark"})
-_MLFLOW: Final[frozenset[Tool]] = frozenset({"mlflow"})
 
 
 def open_pipeline(project: Project, experiment: str, lake: Lake) -> P:
@@ -260,19 +162,22 @@ def open_pipeline(project: Project, experiment: str, lake: Lake) -> P:
 TYPE: Final = PipelineType[P](
     "source_recommendation",
     open_pipeline,
+    Experiment,
     (
-        Step("features", FEATURES, steps.features, needs=_SPARK, pool="spark"),
-        single(FEATURE_STATISTICS, steps.feature_statistics),
-        single(EMBEDDINGS, steps.embeddings, needs=_SPARK),
+        Step("features", FEATURES, steps.features, needs=SPARK, pool="spark"),
+        feature_statistics(tuple(ENTITY_OF), c.FEATURE_TABLES),
+        single(EMBEDDINGS, steps.embeddings, needs=SPARK),
         single(TRAINING_SET, steps.training_set),
-        single(MODEL, steps.model, needs=_MLFLOW),
-        single(EVALUATION, steps.evaluation, needs=_MLFLOW),
-        single(CHAMPION, steps.champion, needs=_MLFLOW),
-        single(EMBEDDING_STATISTICS, steps.embedding_statistics),
-        single(PREDICTIONS, steps.predictions, needs=_SPARK, pool="spark"),
-        single(PREDICTION_STATISTICS, steps.prediction_statistics),
-        single(PUBLICATION, steps.publication),
-        single(LIVE_PREDICTIONS, steps.live_predictions),
-        single(ONLINE_METRICS, steps.online_metrics),
+        single(MODEL, steps.model, needs=MLFLOW),
+        single(EVALUATION, evaluation, needs=MLFLOW),
+        champion(),
+        embedding_statistics(),
+        single(PREDICTIONS, steps.predictions, needs=SPARK, pool="spark"),
+        list_statistics(),
+        list_publication(),
+        live_predictions(),
+        online_metrics(),
     ),
+    RANKED_LISTS,
+    starts=c.EVENTS,
 )

@@ -1,7 +1,6 @@
 """Training set and ranker of an experiment, and the bundle that scoring loads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,17 +9,11 @@ from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
 from ok_ml.monitoring.judges.drift_watch import freeze_reference
 from ok_ml.monitoring.plots.plot_files import plot_path
-from ok_ml.pipelines.source_recommendation.fitting import (
-    SERVE,
-    candidate_popularity,
-    factors_of,
-    neighbours_of,
-    popularity_behind,
-    stage_behind,
-    train_fit,
-)
+from ok_ml.pipelines.source_recommendation.fitting import neighbours_of, popularity_behind, stage_behind, train_fit
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.ranked_lists.fits import SERVE, candidate_popularity, factors_of
 from ok_ml.release.training_recipe import recipe_of
+from ok_ml.stages.training import UNLEARNT, Register, Trained
 
 if TYPE_CHECKING:
     from ok_ml.recommender.gather import FeatureLayout
@@ -28,36 +21,6 @@ if TYPE_CHECKING:
     from ok_ml.recommender.ranking_context import Cut
 
 RANKER: Final = "ranker"  # its folder in a bundle
-SIMPLE_LIST: Final = "simple_list"  # in the champion's details, where it is one: its name
-UNLEARNT: Final = "unlearnt"  # in the details of a training set without rows, and of the model after it: why
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What the registry answered: the model's version and the MLflow run that holds it."""
-
-    version: int
-    mlflow_run_id: str
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A training on its way into the registry.
-
-    Attributes
-    ----------
-    bundle
-        Folder with everything that scoring loads.
-    metrics
-        name -> last value on the held-out users, and counts of the training set.
-    plots
-        name -> picture.
-    """
-
-    bundle: Path
-    ranker: "TrainedRanker"
-    metrics: dict[str, float]
-    plots: dict[str, Path] = field(default_factory=dict)
 
 
 def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
@@ -101,7 +64,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
     try:
         table = require_training_set(builder.build(task), task)
     except NothingToLearn as error:
-        if not simple_list_suffices(pipeline):
+        if not pipeline.simple_suffices():
             raise
         table, unlearnt = empty_training_set(layout), {UNLEARNT: error.problem}
         progress(f"{error.problem}: a simple list will be served")
@@ -125,7 +88,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
 
 def train_model(
     pipeline: SourceRecommendation,
-    register: Callable[[Trained], Registered],
+    register: Register,
     *,
     dagster_run_id: str,
     progress: Callable[[str], None],
@@ -138,8 +101,10 @@ def train_model(
     progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v:.4f}" for k, v in ranker.held_out.items()))
     with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
         write_model_bundle(pipeline, ranker, folder)
-        bins = freeze_reference(pipeline, folder)
-        trained = Trained(folder, ranker, _metrics(ranker, table.num_rows), _draw(pipeline, ranker))
+        # An attempt is judged, and nothing is judged against it: it needs neither a reference nor pictures.
+        bins = "" if pipeline.is_attempt else freeze_reference(pipeline, folder)
+        plots = {} if pipeline.is_attempt else _draw(pipeline, ranker)
+        trained = as_trained(folder, ranker, _metrics(ranker, table.num_rows), plots)
         registered = register(trained)
         manifest = pipeline.lake.commit(
             folder,
@@ -158,12 +123,6 @@ def train_model(
             },
         )
     return manifest, trained
-
-
-def simple_list_suffices(pipeline: SourceRecommendation) -> bool:
-    """Whether a simple list may become champion: the gate allows it, and no learned model would have to go for it."""
-    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
-    return pipeline.config.gate.fallback == "simple" and (champion is None or SIMPLE_LIST in champion.details)
 
 
 def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
@@ -195,6 +154,27 @@ def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Cal
         )
 
     return cut_of
+
+
+def as_trained(
+    folder: Path, ranker: "TrainedRanker", metrics: dict[str, float], plots: dict[str, Path] | None = None
+) -> Trained:
+    """A ranker in its bundle, as the registry takes it."""
+    from ok_ml.recommender.ranker import MODEL_FILE, Ranker
+
+    file = model_file(folder)
+    return Trained(
+        folder,
+        file,
+        ranker.ranker,
+        ranker.sample,
+        ranker.params,
+        metrics,
+        ranker.curve,
+        plots or {},
+        ranker.log,
+        None if file.name == MODEL_FILE else Ranker.load,
+    )
 
 
 def model_file(bundle: Path) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml.columns import DT
-from ok_ml.config.models import ChecksConfig, Range, Severity
+from ok_ml.config.models import FeatureChecks, Range, Severity
 from ok_ml.quality.judges.drift import js_beyond_chance
 from ok_ml.quality.judges.rules import Finding, Rule, failures, judge, number, summary
 from ok_ml.quality.statistics import statistics_columns as q
@@ -42,7 +42,7 @@ _ROUNDING: Final = 1e-6  # relative: 0.1 + ... in float32 may end a little above
 
 
 def validate_statistics(
-    statistics: "pa.Table", drift: "pa.Table | None", rules: Sequence[FeatureRule], limits: ChecksConfig
+    statistics: "pa.Table", drift: "pa.Table | None", rules: Sequence[FeatureRule], limits: FeatureChecks
 ) -> list[Finding]:
     """Hold the statistics of one day against the rules of its features; see `feature_rules`."""
     day = next(iter(statistics[DT].to_pylist()), "")
@@ -50,7 +50,7 @@ def validate_statistics(
 
 
 def feature_rules(
-    statistics: "pa.Table", drift: "pa.Table | None", rules: Sequence[FeatureRule], limits: ChecksConfig
+    statistics: "pa.Table", drift: "pa.Table | None", rules: Sequence[FeatureRule], limits: FeatureChecks
 ) -> list[Rule]:
     """The rules of one day's statistics.
 
@@ -85,7 +85,7 @@ def feature_rules(
 
 
 def _of_values(
-    key: tuple[str, str], row: Mapping[str, Any], declared: FeatureRule | None, limits: ChecksConfig
+    key: tuple[str, str], row: Mapping[str, Any], declared: FeatureRule | None, limits: FeatureChecks
 ) -> Iterator[Rule]:
     """Rows, range, nulls and quantiles of one feature; a statistic without any value has no rule."""
     rule, configured = _rule(key, declared, limits), limits.ranges.get(key[1], Range())
@@ -121,7 +121,7 @@ def _expected(sign: str, bound: float | None) -> str:
     return "a finite number" if bound is None else f"{sign} {number(bound)}"
 
 
-def _of_drift(key: tuple[str, str], row: Mapping[str, Any], limits: ChecksConfig) -> Iterator[Rule]:
+def _of_drift(key: tuple[str, str], row: Mapping[str, Any], limits: FeatureChecks) -> Iterator[Rule]:
     """Divergence from the reference, and whether there is one."""
     about, drift = f"{key[0]} feature {key[1]}", limits.drift
     if row[q.ROWS_REFERENCE] is not None:
@@ -139,7 +139,7 @@ def _of_drift(key: tuple[str, str], row: Mapping[str, Any], limits: ChecksConfig
             yield Rule(*key, statistic, seen, severity, high=high, about=about, note=note, advice=_DRIFT_ADVICE)
 
 
-def _rule(key: tuple[str, str], declared: FeatureRule | None, limits: ChecksConfig) -> FeatureRule:
+def _rule(key: tuple[str, str], declared: FeatureRule | None, limits: FeatureChecks) -> FeatureRule:
     """The declared range, unless the YAML sets one."""
     configured, known = limits.ranges.get(key[1]), declared or FeatureRule(*key)
     if configured is None:

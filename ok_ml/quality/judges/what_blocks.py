@@ -54,8 +54,7 @@ class Block:
 
 def feature_window_days(project: "Project", experiment: str) -> int:
     """The longest window of an experiment's features, days."""
-    stage = project.experiments[experiment].stages.features
-    return max(stage.activity_days, stage.affinity_days, stage.popularity_days)
+    return project.experiments[experiment].feature_days
 
 
 def of_features(project: "Project", experiment: str, dt: str) -> list[Block]:

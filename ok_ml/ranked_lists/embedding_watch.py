@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
-from ok_ml.pipelines.source_recommendation.fitting import SERVE, factors_of
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.statistics.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, series_table
+from ok_ml.ranked_lists.fits import SERVE, factors_of
+from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ NEAREST_TABLE: Final = (
 _NEAREST, _COSINES = "nearest", "cosines"
 
 
-def build_embedding_statistics(pipeline: SourceRecommendation) -> Manifest:
+def build_embedding_statistics(pipeline: ListPipeline) -> Manifest:
     """Norms and neighbours of the newest serving fit, and how far it moved; commit under the day up to which it learnt."""
     lake, name = pipeline.lake, pipeline.name
     cut = str(lake.manifest(name, c.EMBEDDINGS).details[f"{SERVE}_cut"])

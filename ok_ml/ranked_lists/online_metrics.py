@@ -17,7 +17,7 @@ from ok_ml.places import place_of
 from ok_ml.quality.ranking import online_ranking as online
 from ok_ml.quality.ranking.ranking_metrics import EMPTY, Relevance, user_metrics
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Number, series_table
-from ok_ml.stages.pipeline import Pipeline
+from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ REASON: Final = "reason"  # in the details of a day without numbers
 
 
 def build_online_metrics(
-    pipeline: Pipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
+    pipeline: ListPipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
 ) -> list[Manifest]:
     """Join what was served on each of some days with what people did; commit a partition a day.
 
@@ -60,12 +60,12 @@ def build_online_metrics(
     return [pipeline.lake.manifest(pipeline.name, c.ONLINE_METRICS, dt) for dt in dts]
 
 
-def is_current(pipeline: Pipeline, dt: str) -> bool:
+def is_current(pipeline: ListPipeline, dt: str) -> bool:
     """Whether a day's numbers are those of what is committed now."""
     return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, pipeline.inputs_of(c.ONLINE_METRICS, dt))
 
 
-def served_days(pipeline: Pipeline) -> list[str]:
+def served_days(pipeline: ListPipeline) -> list[str]:
     """Committed days on which a generation of this experiment was served, ascending."""
     lake, name = pipeline.lake, pipeline.name
     history = live_history(lake, name)
@@ -74,7 +74,7 @@ def served_days(pipeline: Pipeline) -> list[str]:
     return [dt for dt, served in found.items() if not isinstance(served, str)]
 
 
-def window_from(pipeline: Pipeline, dt: str) -> list[str] | None:
+def window_from(pipeline: ListPipeline, dt: str) -> list[str] | None:
     """The days that the evaluation would count, beginning with `dt`; None while they are not complete, or where a
     partition is longer than a day.
     """
@@ -83,7 +83,7 @@ def window_from(pipeline: Pipeline, dt: str) -> list[str] | None:
     return found if len(found) == days and pipeline.dataset.partition.grain == "day" else None
 
 
-def _completed_by(pipeline: Pipeline, dts: list[str]) -> list[str]:
+def _completed_by(pipeline: ListPipeline, dts: list[str]) -> list[str]:
     """Days before `dts` that were told without their following days, which are committed now."""
     first = minus_days(dts[0], pipeline.config.stages.evaluation.days)
     told = [dt for dt in pipeline.lake.partitions(pipeline.name, c.ONLINE_METRICS) if first < dt < dts[-1]]
@@ -91,7 +91,7 @@ def _completed_by(pipeline: Pipeline, dts: list[str]) -> list[str]:
     return [dt for dt in told if dt not in dts and dt in known and not is_current(pipeline, dt)]
 
 
-def online_day(pipeline: Pipeline, dt: str) -> tuple[list[Number], dict[str, Any]]:
+def online_day(pipeline: ListPipeline, dt: str) -> tuple[list[Number], dict[str, Any]]:
     """The numbers of a day and what they are of; without numbers, why."""
     lake = pipeline.lake
     served = served_on(lake, pipeline.name, pipeline.dataset, dt)
@@ -131,7 +131,7 @@ class _Day:
         User -> segment, when the day began.
     """
 
-    pipeline: Pipeline
+    pipeline: ListPipeline
     dt: str
     folder: "Path"
     catalogue: "Catalogue"
@@ -141,7 +141,7 @@ class _Day:
     segments: "NDArray[np.object_]"
 
     @classmethod
-    def load(cls, pipeline: Pipeline, dt: str, cut: str, folder: "Path") -> "_Day":
+    def load(cls, pipeline: ListPipeline, dt: str, cut: str, folder: "Path") -> "_Day":
         from ok_ml.recommender.labels import relevance
         from ok_ml.recommender.snapshot import Catalogue, Subscriptions
 
@@ -235,7 +235,7 @@ def _relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Rele
     return Relevance.from_rows(entries[kept], relevant.source_ids[kept], relevant.grades[kept], len(users))
 
 
-def _segments(pipeline: Pipeline, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
+def _segments(pipeline: ListPipeline, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
     rows = pipeline.lake.read(pipeline.dataset_scope, c.USERS, [dt]).sort_by(c.USER_ID)
     names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * rows.num_rows
     segments = np.array([online.UNKNOWN_SEGMENT if name is None else name for name in names], dtype=object)

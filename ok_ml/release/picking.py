@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ok_ml.config.recipes import RecipeChoice, Tried
 from ok_ml.errors import DataError
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.release.attempts import Say, open_attempt, train_attempt
+from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,9 +67,7 @@ class _Judged:
     not_tried: dict[str, str] = field(default_factory=dict)
 
 
-def pick_recipe(
-    pipeline: SourceRecommendation, session: Callable[[], Any], budget: Budget, *, say: Say
-) -> RecipeChoice:
+def pick_recipe(pipeline: Pipeline, session: Callable[[], Any], budget: Budget, *, say: Say) -> RecipeChoice:
     """Try the recipes of an experiment and choose one; what they computed is removed again.
 
     Parameters
@@ -88,9 +86,7 @@ def pick_recipe(
     return _choice(pipeline, found, budget)
 
 
-def _try(
-    name: str, attempt: SourceRecommendation, found: _Judged, session: Callable[[], Any], budget: Budget, say: Say
-) -> None:
+def _try(name: str, attempt: Pipeline, found: _Judged, session: Callable[[], Any], budget: Budget, say: Say) -> None:
     """Judge one recipe, or note why not."""
     left, least = budget.seconds - budget.spent, min(found.seconds.values(), default=0.0)
     if left <= least:
@@ -112,26 +108,19 @@ def _try(
     found.seconds[name] = budget.spent - before
 
 
-def _values(
-    attempt: SourceRecommendation, found: _Judged, session: Callable[[], Any], say: Say
-) -> "NDArray[np.float64]":
-    """The gate's metric of each user, of a model with this configuration."""
-    from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, newest_lists, question
-    from ok_ml.quality.ranking.ranking_metrics import user_metrics
-
-    plan, stage, asked = attempt.calendar(), attempt.config.stages.evaluation, attempt.config.gate.metric
+def _values(attempt: Pipeline, found: _Judged, session: Callable[[], Any], say: Say) -> "NDArray[np.float64]":
+    """The gate's metric of each case, of a model with this configuration."""
     train_attempt(attempt, session, say=say)
-    users, relevance, _ = question(attempt)
-    if not len(users):
-        raise DataError(f"nobody found anything new on {plan.eval_dts[0]} .. {plan.eval_dts[-1]}")
-    say(f"judging on {len(users):,} users")
-    metrics = user_metrics(newest_lists(attempt, users, cut_of_evaluation(attempt)), relevance, stage.k)
-    found.metric = asked if asked in metrics else f"ndcg@{min(stage.k)}"  # coverage belongs to no single user
-    found.days = f"{plan.eval_dts[0]} .. {plan.eval_dts[-1]}"
-    return metrics[found.metric]
+    evaluator = attempt.evaluator()
+    if not evaluator.cases:
+        raise DataError(evaluator.nothing)
+    say(f"judging on {evaluator.about}")
+    found.metric, values = evaluator.by_case(evaluator.newest())
+    found.days = attempt.evaluated_days()
+    return values
 
 
-def _choice(pipeline: SourceRecommendation, found: _Judged, budget: Budget) -> RecipeChoice:
+def _choice(pipeline: Pipeline, found: _Judged, budget: Budget) -> RecipeChoice:
     chosen, tried = _best(found.values), list(found.values)
     first = next(iter(pipeline.project.recipes[pipeline.name]))
     differences = {name: _difference(found, name, tried[0]) for name in tried}

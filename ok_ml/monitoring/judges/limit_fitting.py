@@ -19,8 +19,6 @@ from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, judge_day
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.calibration.quiet_worlds import Watched
-
 DAYS_A_YEAR: Final = 365.25
 DRIFT: Final = "feature_drift"
 WARM_DAYS: Final = 42  # of a world, that are not judged: until there is a history and a first reference
@@ -92,20 +90,6 @@ def scores_of(series: Mapping[str, Days], world: int = 0, *, warm_days: int = WA
             worst = judge_day(history, dt, judged_numbers(check, days[dt]), limit=math.inf)[:1]
             found += [DayScore(world, check, dt, abs(one.band.score), str(one.name)) for one in worst]
     return found
-
-
-def scores_of_world(watched: "Watched") -> list[DayScore]:
-    """The same of a quiet world."""
-    return scores_of(watched.series, watched.seed)
-
-
-def drift_days(watched: "Watched") -> list[DayScore]:
-    """Days on which the drift of features would have blocked, score 1, or not, score 0."""
-    return [
-        DayScore(watched.seed, DRIFT, dt, float(one.blocks), one.feature)
-        for dt, one in sorted(watched.drift.items())
-        if dt >= sorted(watched.drift)[0]
-    ]
 
 
 def years_of(scores: Iterable[DayScore]) -> float:

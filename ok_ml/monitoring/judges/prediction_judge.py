@@ -1,4 +1,4 @@
-"""The verdict on the newest lists: what users would notice at once, and the limits that the YAML declares for them."""
+"""The verdict on the newest predictions: what users would notice at once, and the limits that the YAML declares for them."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,39 +7,41 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
-from ok_ml.monitoring.series.prediction_watch import judge_statistics
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.pipelines.source_recommendation.predicting import judge_predictions
+from ok_ml.monitoring.judges.prediction_limits import judge_limits
 from ok_ml.quality.judges.acceptance import Found, Judged, acceptance_of, blocks, kept, still_open
 from ok_ml.quality.judges.verdicts import LISTS_VERDICT
 from ok_ml.stages.judgement import Judgement
+from ok_ml.stages.pipeline import Pipeline
 
 LISTS: Final = "lists"  # beginnings of keys of findings
 LIMITS: Final = "limits"
 
 
-def judge_lists(pipeline: SourceRecommendation, lists: Judgement | None = None) -> Judged:
+def judge_predictions(pipeline: Pipeline, look: Judgement | None = None) -> Judged:
     """Judge the newest predictions and commit the verdict that publication asks for.
 
-    While the present predictions have no statistics only the lists themselves are judged.
+    While the present predictions have no statistics only they themselves are judged.
 
     Parameters
     ----------
-    lists
-        What `judge_predictions` has said of them, if somebody has asked.
+    look
+        What `PredictionKind.look` has said of them, where it was asked already.
     """
     lake, name = pipeline.lake, pipeline.name
     dt = lake.latest(name, c.PREDICTIONS)
-    judged = Judged.now(lake, name, LISTS_VERDICT, dt, _findings(pipeline, dt, lists or judge_predictions(pipeline)))
+    judged = Judged.now(lake, name, LISTS_VERDICT, dt, _findings(pipeline, dt, look or pipeline.kind.look(pipeline)))
     message = "; ".join(one.message for one in judged.found) or "nothing wrong"
     rows = pa.table({"message": pa.array([one.message for one in judged.found], pa.string())})
     details = {"blocks": blocks(judged.found), "headline": f"{dt}: {message}", **kept(judged)}
-    inputs = {"predictions": judged.version, "limits": pipeline.config.checks.predictions.model_dump_json()}
+    inputs = {
+        "predictions": judged.version,
+        "limits": str([(str(one), one.metric) for one in pipeline.kind.limits(pipeline)]),
+    }
     lake.write(name, LISTS_VERDICT, dt, rows, sort_by=["message"], inputs=inputs, details=details)
     return judged
 
 
-def in_words(pipeline: SourceRecommendation, judged: Judged, part: str, message: str) -> tuple[bool, str]:
+def in_words(pipeline: Pipeline, judged: Judged, part: str, message: str) -> tuple[bool, str]:
     """Whether nothing of a part of a verdict is open, and what a check says of it: the way out before anything long."""
     found = [one for one in judged.found if one.key.startswith(part)]
     accepted = acceptance_of(pipeline.lake, judged)
@@ -48,29 +50,29 @@ def in_words(pipeline: SourceRecommendation, judged: Judged, part: str, message:
     return True, f"{accepted}. {message}" if found else message
 
 
-def require_lists(pipeline: SourceRecommendation) -> None:
+def require_predictions(pipeline: Pipeline) -> None:
     """Publication judges again: a check binds only its own run.
 
     Raises
     ------
     GateRefused
-        The newest lists are broken or beyond a declared limit and nobody has accepted that, or nobody counted them.
+        The newest predictions are broken, or beyond a declared limit that is not accepted, or were not counted.
     """
-    judged = judge_lists(pipeline)
+    judged = judge_predictions(pipeline)
     found = still_open(pipeline.lake, judged)
     if found:
         raise GateRefused(
-            f"{pipeline.name}: the lists of {judged.dt}: {'; '.join(one.message for one in found)}",
-            why="these lists would reach everybody; what is served stays",
+            f"{pipeline.name}: the {pipeline.kind.what} of {judged.dt}: {'; '.join(one.message for one in found)}",
+            why="they would reach everybody; what is served stays",
             remedy=f"{judged.command} if the change is real; else mend the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )
-    judge_statistics(pipeline)
+    judge_limits(pipeline)
 
 
-def _findings(pipeline: SourceRecommendation, dt: str, lists: Judgement) -> Iterator[Found]:
-    for name, count in lists.wrong.items():
+def _findings(pipeline: Pipeline, dt: str, look: Judgement) -> Iterator[Found]:
+    for name, count in look.wrong.items():
         yield Found(f"{LISTS}: {name}", "block", f"{count:,} {name}")
     if pipeline.is_current(c.PREDICTION_STATISTICS, dt):
-        for one in judge_statistics(pipeline).broken:
-            yield Found(f"{LIMITS}: {one.rule.metric}", "block", one.message)
+        for one in judge_limits(pipeline).broken:
+            yield Found(f"{LIMITS}: {one.limit.metric}", "block", one.message)

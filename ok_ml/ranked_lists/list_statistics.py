@@ -1,16 +1,13 @@
-"""Statistics of a day's lists, and what they must be before anybody sees the lists."""
+"""Numbers of a day's lists, and their declared limits."""
 
-import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.errors import GateRefused
 from ok_ml.lake import Lake, Manifest
 from ok_ml.monitoring.series.live_history import lists_folder, live_before, live_history, read_lists
 from ok_ml.places import place_of
@@ -18,8 +15,9 @@ from ok_ml.quality.judges.drift import psi, psi_noise
 from ok_ml.quality.ranking.ranking_metrics import EMPTY
 from ok_ml.quality.statistics import prediction_statistics as stats
 from ok_ml.quality.statistics.bins import counts_on, freeze
-from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, read_days, series_table
+from ok_ml.quality.statistics.number_series import GROUP, METRIC, series_table
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.prediction_kind import Limit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from ok_ml.config.models import PredictionChecks
 
 _POOLED: Final = 7  # generations that the scores are compared with
-_LOOKED_BACK: Final = 28  # days that `since` looks back at most
 _COLUMNS: Final = [c.USER_ID, c.SOURCE_IDS, c.SCORES, c.REASONS, c.IS_FALLBACK]
 
 
@@ -152,161 +149,20 @@ def _subscribed(pipeline: Pipeline, dt: str, part: int, mine: stats.PartLists) -
     return found
 
 
-# -- judging ---------------------------------------------------------------------------------------------------------
+# -- limits ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A limit of one statistic.
+def limits_of(checks: "PredictionChecks") -> Iterator[Limit]:
+    """What `checks.predictions` of an experiment declares, and that nobody is served what they are subscribed to.
 
-    Attributes
-    ----------
-    side
-        Whether the limit is the least value or the largest.
+    Where the lists that are served are beyond what a catalogue and its users make of lists, so may those of today be.
     """
-
-    metric: str
-    side: Literal["least", "most"]
-    limit: float
-
-    def holds(self, value: float | None) -> bool:
-        """Whether a value keeps it; what nobody can tell does."""
-        return value is None or (operator.ge if self.side == "least" else operator.le)(value, self.limit)
-
-    def __str__(self) -> str:
-        return f"at {self.side} {self.limit:g}"
-
-
-@dataclass(frozen=True)
-class BrokenRule:
-    """A statistic beyond its limit.
-
-    Attributes
-    ----------
-    since
-        First day of the unbroken run of days on which it is so.
-    """
-
-    rule: Rule
-    seen: float
-    since: str
-
-    @property
-    def message(self) -> str:
-        """Which statistic, expected, seen, since when."""
-        return f"{self.rule.metric}: expected {self.rule}, seen {self.seen:.4g}, since {self.since}"
-
-
-@dataclass(frozen=True)
-class PredictionVerdict:
-    """What the declared limits say of the newest lists.
-
-    Attributes
-    ----------
-    broken
-        What keeps the lists from being published.
-    told
-        What is beyond a limit and keeps nothing: `why` says why.
-    """
-
-    dt: str
-    broken: list[BrokenRule]
-    numbers: dict[Name, Number]
-    told: list[BrokenRule] = field(default_factory=list)
-    why: str = ""
-
-    @property
-    def message(self) -> str:
-        """What is wrong, or that nothing is."""
-        wrong = [*self.broken, *self.told]
-        if not wrong:
-            return f"{self.dt}: the lists keep all declared limits"
-        silent = f". It blocks nothing: {self.why}" if self.told and not self.broken else ""
-        return f"{self.dt}: " + "; ".join(one.message for one in wrong) + silent
-
-
-def rules_of(checks: "PredictionChecks") -> Iterator[Rule]:
-    """What `checks.predictions` of an experiment declares, and that nobody is served what they are subscribed to."""
-    yield Rule(stats.USERS_SERVED, "least", checks.least_users_served)
-    yield Rule(stats.LEAST_LENGTH, "least", checks.least_length)
-    yield Rule(stats.MOST_LENGTH, "most", checks.most_length)
+    yield Limit(stats.USERS_SERVED, "least", checks.least_users_served, as_served=True)
+    yield Limit(stats.LEAST_LENGTH, "least", checks.least_length, as_served=True)
+    yield Limit(stats.MOST_LENGTH, "most", checks.most_length)
     if checks.score_psi is not None:
-        yield Rule(stats.SCORE_PSI, "most", checks.score_psi)
-    yield Rule(stats.COVERAGE, "least", checks.least_coverage)
-    yield Rule(stats.TOP_SHARE, "most", checks.most_top_share)
-    yield Rule(stats.OVERLAP, "least", checks.least_overlap)
-    yield Rule(stats.SUBSCRIBED_PAIRS, "most", 0.0)
-
-
-def judge_statistics(pipeline: Pipeline) -> PredictionVerdict:
-    """The newest predictions' statistics against the declared limits.
-
-    Raises
-    ------
-    GateRefused
-        The newest predictions have no statistics, or those of another version.
-    """
-    lake, name = pipeline.lake, pipeline.name
-    dt = lake.latest(name, c.PREDICTIONS)
-    if not pipeline.is_current(c.PREDICTION_STATISTICS, dt):
-        raise GateRefused(
-            f"{name}: the predictions of {dt} have no statistics of their current version",
-            why="lists that nobody looked at could harm every user at once",
-            remedy=f"materialise {name}/{c.PREDICTION_STATISTICS}; its check judges them",
-        )
-    days = read_days(lake, name, c.PREDICTION_STATISTICS, [*_days_before(lake, name, dt)[-_LOOKED_BACK:], dt])
-    wrong = []
-    for rule in rules_of(pipeline.config.checks.predictions):
-        value = _value(days[dt], rule)
-        if value is not None and not rule.holds(value):
-            wrong.append(BrokenRule(rule, value, _since(days, rule)))
-    served = _numbers_served(pipeline, dt)
-    if served is None:
-        broken = [one for one in wrong if one.rule.metric == stats.SUBSCRIBED_PAIRS]
-    else:
-        broken = [one for one in wrong if not _may(pipeline, dt, one.rule, served)]
-    told = [one for one in wrong if one not in broken]
-    nothing = f"nothing of {name} is served yet that could be protected"
-    alike = "the lists that are served now are beyond the same limit, or are those of another model"
-    return PredictionVerdict(dt, broken, days[dt], told, nothing if served is None else alike)
-
-
-# What a catalogue and its users make of lists: where those that are served are beyond a limit, so may those of today be.
-_ALIKE: Final = (stats.USERS_SERVED, stats.LEAST_LENGTH, stats.COVERAGE, stats.TOP_SHARE, stats.OVERLAP)
-
-
-def _may(pipeline: Pipeline, dt: str, rule: Rule, served: dict[Name, Number]) -> bool:
-    """Whether lists may be beyond a limit: those that are served are too, or another model made them."""
-    if rule.metric == stats.OVERLAP:
-        lake, name = pipeline.lake, pipeline.name
-        version = lake.manifest(name, c.PREDICTION_STATISTICS, dt).details["model_version"]
-        if version != live_history(lake, name)[-1].model_version:
-            return True
-    return rule.metric in _ALIKE and not rule.holds(_value(served, rule))
-
-
-def _numbers_served(pipeline: Pipeline, dt: str) -> dict[Name, Number] | None:
-    """The numbers of the generation that is live, as they were counted; empty where they are gone, None where none is live."""
-    lake, name = pipeline.lake, pipeline.name
-    history = live_history(lake, name)
-    if not history:
-        return None
-    known = [
-        one.data_dt for one in history if one.data_dt < dt and lake.find(name, c.PREDICTION_STATISTICS, one.data_dt)
-    ]
-    return read_days(lake, name, c.PREDICTION_STATISTICS, known[-1:])[known[-1]] if known else {}
-
-
-def _value(numbers: dict[Name, Number], rule: Rule) -> float | None:
-    found = numbers.get(Name(rule.metric))
-    return found.value if found is not None else None
-
-
-def _since(days: dict[str, dict[Name, Number]], rule: Rule) -> str:
-    """First day of the run of broken days that ends with the newest one."""
-    since = ""
-    for dt in sorted(days, reverse=True):
-        if rule.holds(_value(days[dt], rule)):
-            break
-        since = dt
-    return since
+        yield Limit(stats.SCORE_PSI, "most", checks.score_psi)
+    yield Limit(stats.COVERAGE, "least", checks.least_coverage, as_served=True)
+    yield Limit(stats.TOP_SHARE, "most", checks.most_top_share, as_served=True)
+    yield Limit(stats.OVERLAP, "least", checks.least_overlap, as_served=True, of_model=True)
+    yield Limit(stats.SUBSCRIBED_PAIRS, "most", 0.0, always=True)

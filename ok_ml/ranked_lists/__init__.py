@@ -1,0 +1,1 @@
+"""Pipelines whose predictions are ranked lists of sources, whatever makes the lists."""

@@ -1,0 +1,53 @@
+"""The days of a dataset, whatever its rows are: which there are, which have to be made, and by which tables."""
+
+from pathlib import Path
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetBase, DatasetConfig, TextsConfig
+from ok_ml.lake import Lake
+
+
+def dataset_tables(dataset: DatasetBase) -> tuple[str, ...]:
+    """Everything that is made of a day's delivery, in order; the simulated network's own log first."""
+    raw = (c.RAW_LOG,) if dataset.world is not None else ()
+    return (*raw, *c.DATASET_TABLES, *c.DATASET_SERIES) if isinstance(dataset, DatasetConfig) else (*raw, c.TEXTS)
+
+
+def wanted_and_stale(dataset: DatasetBase, lake: Lake, *, root: Path) -> tuple[list[str], list[str]]:
+    """The days that should be committed, and those of them that are missing or made from other input, ascending."""
+    if isinstance(dataset, TextsConfig):
+        from ok_ml.datasets.texts import stale_texts
+        from ok_ml.world.posts import days_to_simulate
+
+        wanted, stale = stale_texts(dataset, lake, root=root)
+        return wanted, sorted({*stale, *days_to_simulate(dataset, lake, wanted)})
+    from ok_ml.datasets.ingest import stale_partitions
+    from ok_ml.world.raw_log import days_of_another_world
+
+    log = _log(dataset)
+    wanted, stale = stale_partitions(log, lake, root=root)
+    return wanted, sorted({*stale, *days_of_another_world(log, lake, wanted)})
+
+
+def version_of(dataset: DatasetBase, lake: Lake, dts: list[str], *, root: Path) -> str:
+    """Changes with everything that some days are made from."""
+    if isinstance(dataset, TextsConfig):
+        from ok_ml.datasets.texts import texts_fingerprint
+
+        return texts_fingerprint(dataset, lake, dts, root=root)
+    from ok_ml.datasets.ingest import raw_fingerprint
+
+    return raw_fingerprint(_log(dataset), lake, dts, root=root)
+
+
+def paths_of(dataset: DatasetBase) -> list[str]:
+    """The raw paths that its YAML names."""
+    if isinstance(dataset, TextsConfig):
+        return [one.path for one in dataset.texts]
+    log = _log(dataset)
+    return [one.path for one in (log.events, log.users, log.sources, log.friends, log.subscriptions) if one is not None]
+
+
+def _log(dataset: DatasetBase) -> DatasetConfig:
+    assert isinstance(dataset, DatasetConfig)  # noqa: S101 - there are no other kinds
+    return dataset

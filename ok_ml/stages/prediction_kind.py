@@ -1,0 +1,85 @@
+"""What the predictions of a pipeline are: ranked lists of sources, scores of labels, ...
+
+A kind says once how such predictions are counted, judged, drawn and delivered. Checks, publication, `get`, the HTTP API and the
+monitoring page ask it and know no kind by name.
+"""
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ok_ml.lake import Manifest
+from ok_ml.stages.judgement import Judgement
+
+if TYPE_CHECKING:
+    from ok_ml.delivery.payloads import Payload
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit of one statistic of the newest predictions.
+
+    Attributes
+    ----------
+    side
+        Whether the limit is the least value or the largest.
+    always
+        Whether it holds predictions back also while nothing is served yet.
+    as_served
+        Whether predictions may be beyond it where those that are served are too: the catalogue made it so, not a fault.
+    of_model
+        Whether it says nothing across two models.
+    """
+
+    metric: str
+    side: Literal["least", "most"]
+    limit: float
+    always: bool = False
+    as_served: bool = False
+    of_model: bool = False
+
+    def holds(self, value: float | None) -> bool:
+        """Whether a value keeps it; an unknown one does."""
+        return value is None or (operator.ge if self.side == "least" else operator.le)(value, self.limit)
+
+    def __str__(self) -> str:
+        return f"at {self.side} {self.limit:g}"
+
+
+class PredictionKind(ABC):
+    """A kind of predictions. `Any` stands for the pipelines that have it."""
+
+    name: str
+    what: str
+    """Several of them, in a sentence: lists, label scores."""
+    check: str
+    """Name of the check that looks at them."""
+    promise: str
+    """What that check asks for, a sentence."""
+
+    @abstractmethod
+    def look(self, pipeline: Any) -> Judgement:
+        """What whoever reads the newest predictions would notice at once."""
+
+    @abstractmethod
+    def count(self, pipeline: Any, *, progress: Callable[[str], None]) -> Manifest:
+        """Commit the numbers of the newest predictions: `prediction_statistics`."""
+
+    @abstractmethod
+    def limits(self, pipeline: Any) -> Iterator[Limit]:
+        """What the numbers must keep."""
+
+    @abstractmethod
+    def plots(self, pipeline: Any) -> dict[str, Path]:
+        """Pictures of the numbers by day; none before the first day."""
+
+    @abstractmethod
+    def payload(self, pipeline: Any, predictions: Manifest) -> "Payload":
+        """How they travel, with what readers need beside them."""
+
+    @abstractmethod
+    def example(self, pipeline: Any, dt: str) -> str:
+        """The id of an entity with a prediction of its own."""
