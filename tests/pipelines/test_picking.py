@@ -11,8 +11,8 @@ from ok_ml.config.loader import load_project
 from ok_ml.config.recipes import choice_path
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
-from ok_ml.pipelines.source_recommendation import picking
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.release import picking
 from ok_ml.release.attempts import attempts_of
 from ok_ml.release.picking import Budget, pick_recipe
 from ok_ml.stages.opening import open_pipeline

@@ -11,7 +11,7 @@ from ok_ml.config.loader import load_project
 from ok_ml.errors import GateRefused
 from ok_ml.hashing import part_of
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.monitoring.judges.prediction_judge import require_lists
+from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from ok_ml.monitoring.judges.prediction_limits import judge_limits
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.quality.statistics.number_series import Name, read_days
@@ -93,7 +93,7 @@ def test_good_lists_keep_every_limit_and_stay_current_after_going_live(pipeline)
     assert value(pipeline, second, "overlap@10") == 1.0
     assert value(pipeline, second, "score_psi") < 0.02
     assert broken(pipeline) == set()
-    require_lists(pipeline)
+    require_predictions(pipeline)
     assert pipeline.is_current(c.PREDICTION_STATISTICS, second)
     assert set(plot_predictions(pipeline)) == {"lists", "scores_by_day"}
 
@@ -121,7 +121,7 @@ def test_each_fault_breaks_its_own_limit(pipeline, fault, metrics):
     assert metrics <= broken(pipeline)
     assert broken(pipeline) <= metrics | {"overlap@10"}  # short lists are also unlike those before
     with pytest.raises(GateRefused, match=r"expected at (least|most)"):
-        require_lists(pipeline)
+        require_predictions(pipeline)
 
 
 def test_another_model_has_scores_of_its_own(pipeline):
@@ -145,7 +145,7 @@ def test_lists_that_nobody_counted_are_not_published(pipeline):
     serve(pipeline, 5, random_lists(1), scores(1))
     pipeline.lake.write(DATA, c.SOURCES, "2026-01-05", pa.table({c.SOURCE_ID: SOURCES[1:]}), sort_by=[c.SOURCE_ID])
     with pytest.raises(GateRefused, match="no statistics of their current version"):
-        require_lists(pipeline)
+        require_predictions(pipeline)
 
 
 def test_lists_may_be_accepted_and_other_lists_are_judged_again(pipeline, monkeypatch):
@@ -153,10 +153,10 @@ def test_lists_may_be_accepted_and_other_lists_are_judged_again(pipeline, monkey
     serve(pipeline, 5, random_lists(1), scores(1))
     dt = serve(pipeline, 6, random_lists(9), scores(2), live=False)
     with pytest.raises(GateRefused, match=rf"what to do: +ok-ml accept {NAME} {dt} --reason TEXT"):
-        require_lists(pipeline)
+        require_predictions(pipeline)
     ((judged, accepted),) = accept_day(pipeline.project, NAME, dt, "the catalogue was turned over")
     assert (judged.table, accepted.who) == ("lists_verdict", "alice")
-    require_lists(pipeline)
+    require_predictions(pipeline)
     serve(pipeline, 6, random_lists(10), scores(2), live=False)
     with pytest.raises(GateRefused, match=r"overlap@10: expected at least 0\.2"):
-        require_lists(pipeline)
+        require_predictions(pipeline)

@@ -11,7 +11,7 @@ from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
-from ok_ml.pipelines.source_recommendation.simple_lists import ChosenList, choose_list
+from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
 from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
 from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.recommender import baselines
@@ -22,6 +22,7 @@ from ok_ml.release.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import said_of
+from ok_ml.stages.training import SimpleModel
 from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
 from tests.recommender.tiny_world import COLD, DATASET, DTS, EXPERIMENT, PARTS, USER_IDS, write_snapshots
 
@@ -167,7 +168,7 @@ def test_a_simple_list_is_fitted_anew_by_each_training_until_something_better_wa
 def test_a_simple_list_that_is_better_than_a_new_one_stays(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     first = chain.promote(OUT_OF_REACH)
     chain.train(OUT_OF_REACH)
-    monkeypatch.setattr(promoting, "choose_list", lambda _: ChosenList("ease", {"ndcg@10": 0.1}, "tried"))
+    monkeypatch.setattr(promoting, "choose_list", lambda _: SimpleModel("ease", {"ndcg@10": 0.1}, "tried"))
     kept = chain.promote(OUT_OF_REACH)
     assert (kept.details["promoted"], kept.details["model_version"]) == (False, "2")
     assert (kept.details[SIMPLE_LIST], kept.data_version) == (first.details[SIMPLE_LIST], first.data_version)
