@@ -86,6 +86,14 @@ from ok_ml.config.recommender_models import (
     PredictionsStage,
     TrainingSetStage,
 )
+from ok_ml.config.text_models import (
+    LabelChecks,
+    TextChecksConfig,
+    TextDatasetsInput,
+    TextGate,
+    TextModelStage,
+    TextStages,
+)
 from ok_ml.config.topic_models import TopicConfig
 
 __all__ = [
@@ -122,6 +130,7 @@ __all__ = [
     "Incident",
     "JoinMapping",
     "KafkaConfig",
+    "LabelChecks",
     "LakeConfig",
     "ListChecks",
     "ListExperiment",
@@ -150,6 +159,11 @@ __all__ = [
     "TableMapping",
     "TasteChange",
     "TextChecks",
+    "TextChecksConfig",
+    "TextDatasetsInput",
+    "TextGate",
+    "TextModelStage",
+    "TextStages",
     "TextsConfig",
     "TextsMapping",
     "TimeMapping",

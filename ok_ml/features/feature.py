@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ok_ml.features.frames import Frame
+    from ok_ml.texts.text_features import TextFrame
 
-Entity: TypeAlias = Literal["user", "source", "pair"]
+Entity: TypeAlias = Literal["user", "source", "pair", "text"]
 Family: TypeAlias = Literal["activity", "affinity", "popularity", "recency", "social", "content"]
 Window: TypeAlias = Literal["activity_days", "affinity_days", "popularity_days"]
 Judged: TypeAlias = Literal["level", "change", "entity", "none"]
@@ -61,7 +62,7 @@ class Feature:
     judged: Judged = "level"
     why: str = ""
 
-    def compute(self, frame: "Frame") -> "NDArray[np.float32]":
+    def compute(self, frame: "Frame | TextFrame") -> "NDArray[np.float32]":
         """The values of a frame's entities, float32 [n], without NaN."""
         values = self.value(frame.over(self.window))
         return np.where(np.isnan(values), self.absent, values).astype(np.float32)

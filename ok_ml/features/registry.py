@@ -13,7 +13,12 @@ from ok_ml.features.source_features import SOURCE
 from ok_ml.features.user_features import USER
 
 # Table of features -> what a row of it is about.
-ENTITY_OF: Final = {c.USER_FEATURES: "user", c.SOURCE_FEATURES: "source", c.PAIR_FEATURES: "pair"}
+ENTITY_OF: Final = {
+    c.USER_FEATURES: "user",
+    c.SOURCE_FEATURES: "source",
+    c.PAIR_FEATURES: "pair",
+    c.TEXT_FEATURES: "text",
+}
 FEATURES: Final[tuple[Feature, ...]] = (*USER, *SOURCE, *PAIR)
 
 

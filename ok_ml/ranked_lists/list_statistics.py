@@ -1,17 +1,17 @@
 """Numbers of a day's lists, and their declared limits."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.lake import Lake, Manifest
-from ok_ml.monitoring.series.live_history import lists_folder, live_before, live_history, read_lists
+from ok_ml.lake import Manifest
+from ok_ml.monitoring.series.live_history import lists_folder, live_before, read_lists
+from ok_ml.monitoring.series.score_reference import ScoreReference
 from ok_ml.places import place_of
-from ok_ml.quality.judges.drift import psi, psi_noise
 from ok_ml.quality.ranking.ranking_metrics import EMPTY
 from ok_ml.quality.statistics import prediction_statistics as stats
 from ok_ml.quality.statistics.bins import counts_on, freeze
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from ok_ml.config.models import PredictionChecks
 
-_POOLED: Final = 7  # generations that the scores are compared with
 _COLUMNS: Final = [c.USER_ID, c.SOURCE_IDS, c.SCORES, c.REASONS, c.IS_FALLBACK]
 
 
@@ -36,7 +35,7 @@ def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str],
     predictions = lake.manifest(name, c.PREDICTIONS, lake.latest(name, c.PREDICTIONS))
     dt, version = predictions.partition, int(predictions.details["model_version"])
     inputs = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt)
-    reference = _Reference.of(lake, name, dt, version)
+    reference = ScoreReference.of(lake, name, dt, version)
     totals = _totals(pipeline, predictions, reference.edges)
     drift = reference.psi(totals.scores.bin_counts) if reference.edges is not None else None
     users = lake.manifest(pipeline.dataset_scope, c.USERS, dt).rows
@@ -59,39 +58,6 @@ def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str],
             "counts": counts.tolist(),
         },
     )
-
-
-# -- the scores of the generations before ---------------------------------------------------------------------------
-
-
-class _Reference(NamedTuple):
-    """Edges frozen from the model's first generation, and pooled counts of the latest ones on them."""
-
-    edges: "NDArray[np.float32] | None"
-    counts: "NDArray[np.int64]"
-
-    @classmethod
-    def of(cls, lake: Lake, name: str, dt: str, model_version: int) -> "_Reference":
-        """Only what went live counts: scores that were refused are no reference."""
-        live = {one.version for one in live_history(lake, name)}
-        known = [lake.manifest(name, c.PREDICTION_STATISTICS, day) for day in _days_before(lake, name, dt)]
-        mine = [
-            one for one in known if one.details["model_version"] == model_version and one.details["predictions"] in live
-        ]
-        if not mine or not mine[-1].details["edges"]:
-            return cls(None, np.zeros(0, np.int64))
-        edges = mine[-1].details["edges"]
-        pooled = [one.details["counts"] for one in mine[-_POOLED:] if one.details["edges"] == edges]
-        return cls(np.array(edges, np.float32), np.sum(np.array(pooled, np.int64), axis=0))
-
-    def psi(self, counts: "NDArray[np.int64]") -> float | None:
-        """PSI beyond what sampling explains; None where one of both is empty."""
-        value = psi(counts, self.counts) - psi_noise(counts, self.counts)
-        return None if np.isnan(value) else max(value, 0.0)
-
-
-def _days_before(lake: Lake, name: str, dt: str) -> list[str]:
-    return [day for day in lake.partitions(name, c.PREDICTION_STATISTICS) if day < dt]
 
 
 # -- counting --------------------------------------------------------------------------------------------------------

@@ -63,8 +63,10 @@ def why_wait(pipeline: Pipeline) -> str | None:
     except DataError as error:
         return error.problem
     try:
-        if not all(pipeline.is_current(table, dt) for table in c.FEATURE_TABLES):
+        if not all(pipeline.is_current(table, dt) for table in pipeline.feature_tables):
             return f"the features of {dt} are not there yet"
+        if not pipeline.type.has(c.FEATURE_STATISTICS):
+            return None
         verdict = _verdict(pipeline, dt)
         if verdict is None or not _is_of_present_features(pipeline, verdict):
             return f"the features of {dt} are not checked yet"

@@ -12,7 +12,7 @@ from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
 from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
-from ok_ml.pipelines.source_recommendation.training import SIMPLE_LIST, UNLEARNT, assemble_training_set
+from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.recommender import baselines
 from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
@@ -22,7 +22,7 @@ from ok_ml.release.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import said_of
-from ok_ml.stages.training import SimpleModel
+from ok_ml.stages.training import SIMPLE_LIST, UNLEARNT, SimpleModel
 from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
 from tests.recommender.tiny_world import COLD, DATASET, DTS, EXPERIMENT, PARTS, USER_IDS, write_snapshots
 

@@ -5,7 +5,6 @@ from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import Project
-from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Lake
 from ok_ml.pipelines.source_recommendation import records, steps
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
@@ -165,7 +164,7 @@ TYPE: Final = PipelineType[P](
     Experiment,
     (
         Step("features", FEATURES, steps.features, needs=SPARK, pool="spark"),
-        feature_statistics(tuple(ENTITY_OF), c.FEATURE_TABLES),
+        feature_statistics(c.FEATURE_TABLES[:3], c.FEATURE_TABLES),
         single(EMBEDDINGS, steps.embeddings, needs=SPARK),
         single(TRAINING_SET, steps.training_set),
         single(MODEL, steps.model, needs=MLFLOW),

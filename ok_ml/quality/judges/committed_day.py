@@ -24,7 +24,7 @@ SNAPSHOT_KEYS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 FEATURE_KEYS: Final[dict[str, tuple[str, ...]]] = {
     c.USER_FEATURES: (c.USER_ID,), c.SOURCE_FEATURES: (c.SOURCE_ID,), c.PAIR_FEATURES: (c.USER_ID, c.SOURCE_ID),
-    c.USER_TOPICS: (c.USER_ID, c.TOPIC),
+    c.USER_TOPICS: (c.USER_ID, c.TOPIC), c.TEXT_FEATURES: (c.TEXT_ID,),
 }  # fmt: skip
 _INT, _PART, _TEXT, _FLOAT = "int64", "int32", "string", "float"
 _DECLARED: Final[dict[str, dict[str, str]]] = {
@@ -41,6 +41,7 @@ _DECLARED: Final[dict[str, dict[str, str]]] = {
     c.SOURCE_FEATURES: {c.SOURCE_ID: _INT},
     c.PAIR_FEATURES: {c.USER_ID: _INT, c.SOURCE_ID: _INT, c.PART: _PART},
     c.USER_TOPICS: {c.USER_ID: _INT, c.PART: _PART, c.TOPIC: _TEXT, "share": _FLOAT},
+    c.TEXT_FEATURES: {c.TEXT_ID: _INT, c.PART: _PART},
 }  # fmt: skip
 
 

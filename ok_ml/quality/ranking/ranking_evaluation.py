@@ -104,15 +104,15 @@ class EvaluationReport:
 
     def rows(self) -> list[dict[str, Any]]:
         """All numbers as flat rows for tables and JSON: kind score, difference, segment or attainable; NaN is None."""
-        rows = [_flat("score", score.model, score.metric, score.value) for score in self.scores]
-        rows += [_flat("difference", d.model, d.metric, d.value, baseline=d.baseline) for d in self.differences]
-        rows += [_flat("segment", s.model, s.metric, s.value, segment=s.segment) for s in self.segments]
+        rows = [flat_row("score", score.model, score.metric, score.value) for score in self.scores]
+        rows += [flat_row("difference", d.model, d.metric, d.value, baseline=d.baseline) for d in self.differences]
+        rows += [flat_row("segment", s.model, s.metric, s.value, segment=s.segment) for s in self.segments]
         for model in self.models:
             for metric in self.metrics(model):
                 share = self.share_of_attainable(metric, model)
                 if share is not None and model not in (POPULARITY, ORACLE):
                     rows.append(
-                        _flat("attainable", model, metric, Interval(share, math.nan, math.nan, self.evaluated_users))
+                        flat_row("attainable", model, metric, Interval(share, math.nan, math.nan, self.evaluated_users))
                     )
         return rows
 
@@ -226,8 +226,9 @@ def _coverage(
     ]
 
 
-def _flat(
+def flat_row(
     kind: str, model: str, metric: str, value: Interval, *, baseline: str = "", segment: str = EVERYBODY
 ) -> dict[str, Any]:
+    """One number of a report as the files and tables have it; NaN is None."""
     numbers = {name: None if isinstance(n, float) and math.isnan(n) else n for name, n in asdict(value).items()}
     return {"kind": kind, "model": model, "baseline": baseline, "metric": metric, "segment": segment, **numbers}

@@ -1,0 +1,1 @@
+"""Texts as numbers: features that are watched, models that score labels, and how good the scores are. Pure."""
