@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ok_ml.features.frames import Frame
-    from ok_ml.texts.text_features import TextFrame
 
 Entity: TypeAlias = Literal["user", "source", "pair", "text"]
 Family: TypeAlias = Literal["activity", "affinity", "popularity", "recency", "social", "content"]
@@ -19,6 +16,13 @@ Judged: TypeAlias = Literal["level", "change", "entity", "none"]
 
 OWNER: Final = "discovery@example.org"
 NEVER: Final = 999.0  # days since something that did not happen in the window
+
+
+class Framed(Protocol):
+    """Some entities, with what several features read of them."""
+
+    def over(self, window: Any, /) -> Any:
+        """The same, looking back over one window."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Feature:
     judged: Judged = "level"
     why: str = ""
 
-    def compute(self, frame: "Frame | TextFrame") -> "NDArray[np.float32]":
+    def compute(self, frame: "Framed") -> "NDArray[np.float32]":
         """The values of a frame's entities, float32 [n], without NaN."""
         values = self.value(frame.over(self.window))
         return np.where(np.isnan(values), self.absent, values).astype(np.float32)

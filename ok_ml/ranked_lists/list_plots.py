@@ -4,14 +4,11 @@ from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
-from ok_ml.monitoring.plots.series_plots import Drawing, model_marks, scope_plot_path
-from ok_ml.quality.judges.what_blocks import blocked_dts
-from ok_ml.quality.plots.band_plots import Panel, band_panels
+from ok_ml.monitoring.plots.series_plots import Drawing, draw_sheets, model_marks
 from ok_ml.quality.statistics import prediction_statistics as stats
 from ok_ml.quality.statistics.number_series import Name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from ok_ml.stages.pipeline import Pipeline
@@ -36,7 +33,7 @@ def plot_predictions(pipeline: "Pipeline") -> "dict[str, Path]":
         drawing.lines("PSI of the scores against the generations before", {"PSI": Name(stats.SCORE_PSI)}),
     ]
     sheets = {"lists": ("Lists by day", lists), "scores_by_day": ("Scores by day", scores)}
-    return _drawn(pipeline, "predictions", sheets, marks)
+    return draw_sheets(pipeline, "predictions", sheets, marks)
 
 
 def plot_embeddings(pipeline: "Pipeline") -> "dict[str, Path]":
@@ -54,21 +51,8 @@ def plot_embeddings(pipeline: "Pipeline") -> "dict[str, Path]":
         ),
         drawing.lines("vectors", {group: Name("vectors", group) for group in groups}),
     ]
-    return _drawn(pipeline, "embeddings", {"vectors_by_fit": ("Vectors by fit", panels)}, {})
+    return draw_sheets(pipeline, "embeddings", {"vectors_by_fit": ("Vectors by fit", panels)}, {})
 
 
 def _drawing(pipeline: "Pipeline", table: str) -> Drawing:
     return Drawing(pipeline.lake, pipeline.name, table, limit=limit_of(pipeline.project, pipeline.name).value)
-
-
-def _drawn(
-    pipeline: "Pipeline", what: str, sheets: "Mapping[str, tuple[str, list[Panel]]]", marks: dict[str, str]
-) -> "dict[str, Path]":
-    paths: dict[str, Path] = {}
-    held = blocked_dts(pipeline.project, pipeline.name)
-    for name, (title, panels) in sheets.items():
-        shown = [panel for panel in panels if panel.known]
-        if shown:
-            paths[name] = scope_plot_path(pipeline.project, pipeline.name, f"{what}-{name}.png")
-            band_panels(shown, title=f"{title}: {pipeline.name}", marks=marks, held=held, path=paths[name])
-    return paths

@@ -164,6 +164,31 @@ def model_marks(lake: Lake, scope: str, table: str, dts: Collection[str]) -> dic
     return marks
 
 
+def draw_sheets(
+    pipeline: "Pipeline",
+    what: str,
+    sheets: Mapping[str, tuple[str, list[Panel]]],
+    marks: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
+    """Name -> picture of each sheet that has something to show.
+
+    Parameters
+    ----------
+    sheets
+        Name -> title and panels.
+    marks
+        Day -> what happened on it.
+    """
+    paths: dict[str, Path] = {}
+    held = blocked_dts(pipeline.project, pipeline.name)
+    for name, (title, panels) in sheets.items():
+        shown = [panel for panel in panels if panel.known]
+        if shown:
+            paths[name] = scope_plot_path(pipeline.project, pipeline.name, f"{what}-{name}.png")
+            band_panels(shown, title=f"{title}: {pipeline.name}", marks=marks or {}, held=held, path=paths[name])
+    return paths
+
+
 def scope_plot_path(project: "Project", scope: str, name: str) -> Path:
     """The file of a picture of a dataset or an experiment, its folder made."""
     path = project.state_dir / "plots" / scope / name

@@ -1,0 +1,86 @@
+"""Pictures of an evaluation of labels: precision against recall, calibration, each label's own area."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml.quality.plots import plot_style as s
+from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion, LabelReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BINS: Final = 10
+_MOST_LABELS: Final = 30
+
+
+def label_pictures(
+    question: LabelQuestion,
+    answers: LabelAnswers,
+    report: LabelReport,
+    newest: str,
+    path_of: Callable[[str], Path],
+) -> dict[str, Path]:
+    """Draw what the newest model is like; name -> file.
+
+    Parameters
+    ----------
+    path_of
+        File name -> where it goes.
+    """
+    paths = {name: path_of(f"{name}.png") for name in ("precision_recall", "labels")}
+    told = f"{len(question.codes):,} labelled texts"
+    figure, (left, right) = s.new_figure("Label scores on unseen texts", told, columns=2, width=11.0)
+    _precision_recall(left, question, answers)
+    _reliability(right, question, answers)
+    s.to_png(figure, paths["precision_recall"])
+    _labels(report, newest, paths["labels"])
+    return paths
+
+
+def _precision_recall(axis: "Axes", question: LabelQuestion, answers: LabelAnswers) -> None:
+    """Of the positive label, else of the likeliest label's being right."""
+    if question.positive is not None:
+        scores, right = answers.probabilities[:, question.positive], question.codes == question.positive
+        recall_of = max(int(right.sum()), 1)
+    else:
+        scores, right = answers.probabilities.max(axis=1), answers.probabilities.argmax(axis=1) == question.codes
+        recall_of = max(len(right), 1)
+    hits = np.cumsum(right[np.argsort(-scores, kind="stable")])
+    axis.plot(hits / recall_of, hits / np.arange(1, len(hits) + 1), color=s.BLUE, linewidth=1.8)
+    chosen = answers.decided == question.positive if question.positive is not None else answers.decided >= 0
+    found = int((chosen & right).sum())
+    if chosen.any():
+        axis.plot(found / recall_of, found / int(chosen.sum()), "o", color=s.RED, label="decision")
+        s.legend(axis)
+    axis.set_xlabel("recall")
+    axis.set_ylabel("precision")
+    axis.set_xlim(0, 1.02)
+    axis.set_ylim(0, 1.02)
+    s.panel_title(axis, "precision against recall")
+
+
+def _reliability(axis: "Axes", question: LabelQuestion, answers: LabelAnswers) -> None:
+    sure = answers.probabilities.max(axis=1).astype(np.float64)
+    right = answers.probabilities.argmax(axis=1) == question.codes
+    bins = [some for some in np.array_split(np.argsort(sure, kind="stable"), _BINS) if len(some)]
+    axis.plot([0, 1], [0, 1], color=s.MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    axis.plot([sure[some].mean() for some in bins], [right[some].mean() for some in bins], "o-", color=s.BLUE)
+    axis.set_xlabel("probability of the likeliest label")
+    axis.set_ylabel("how often it is right")
+    s.panel_title(axis, "calibration, ten bins of equal counts")
+
+
+def _labels(report: LabelReport, newest: str, path: Path) -> None:
+    found = [(label, value) for (model, label), value in report.segments.items() if model == newest]
+    found = sorted(found, key=lambda pair: -pair[1].users)[:_MOST_LABELS]
+    found = sorted((pair for pair in found if not np.isnan(pair[1].estimate)), key=lambda pair: pair[1].estimate)
+    figure, (axis,) = s.new_figure("Area under precision against recall, by label", f"{newest}; texts in brackets")
+    places = np.arange(len(found))
+    axis.barh(places, [value.estimate for _, value in found], color=s.BLUE, height=0.7)
+    axis.set_yticks(places, [f"{label} ({value.users:,})" for label, value in found], fontsize=8)
+    axis.set_xlim(0, 1.02)
+    s.horizontal(axis)
+    s.to_png(figure, path)
