@@ -121,8 +121,8 @@ class TextClassification(Pipeline):
         return [self.learnt_dts(self.calendar().serve_cut)]
 
     def trained_dts(self) -> list[str]:
-        """A training reads the texts themselves, no daily table."""
-        return []
+        """Days whose features the reference of a model is made of."""
+        return self.learnt_dts(self.calendar().serve_cut)
 
     def scored_dts(self) -> list[str]:
         """Partitions whose texts are scored."""

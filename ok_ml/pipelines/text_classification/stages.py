@@ -71,7 +71,7 @@ MODEL: Final = Stage[P](
     frozenset({"python", "mlflow"}),
     reads=(
         Read((c.TEXTS,), _learnt, of_dataset=True),
-        Read((c.TEXT_FEATURES,)),
+        Read((c.TEXT_FEATURES,), _learnt),  # the reference that drift is judged against is part of the bundle
         Read((c.CONFIG,)),
     ),
     settings=stages("model"),
