@@ -175,6 +175,11 @@ class ExperimentConfig(Frozen):
         return found.name
 
     @property
+    def threads(self) -> int:
+        """Threads that a model is trained with: part of its lineage."""
+        return 1
+
+    @property
     def feature_days(self) -> int:
         """The longest window of its features, days."""
         return 1

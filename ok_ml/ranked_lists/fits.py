@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
+from ok_ml.config.models import EmbeddingsStage
 from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
@@ -18,12 +19,22 @@ _CANDIDATE_HALF_LIFE: Final = 1 / 3
 _RECENT_HALF_LIFE: Final = 1 / 7
 
 
-def fit_factors(pipeline: ListPipeline, cut: str, session: Callable[[], Any]) -> "Factors":
-    """Vectors of users and sources from the events up to a cut; `session` gives Spark where the engine asks for it."""
+def fit_factors(
+    pipeline: ListPipeline, cut: str, session: Callable[[], Any], stage: EmbeddingsStage | None = None
+) -> "Factors":
+    """Vectors of users and sources from the events up to a cut.
+
+    Parameters
+    ----------
+    session
+        Gives Spark where the engine asks for it.
+    stage
+        How they are fitted; default: as the YAML says.
+    """
     from ok_ml.recommender.embeddings import create_engine, require_factors
     from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
 
-    stage = pipeline.config.stages.embeddings
+    stage = stage or pipeline.config.stages.embeddings
     interactions = interactions_from_events(
         pipeline.lake,
         pipeline.dataset_scope,

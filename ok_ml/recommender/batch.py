@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ok_ml import columns as c
 from ok_ml.errors import IntegrityError
@@ -12,14 +12,14 @@ from ok_ml.lake import Lake, Manifest, fingerprint, part_prefix
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Mapper: TypeAlias = "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]"
 _REPORT_SCHEMA: Final = "part int, rows long, fallback_rows long, content string"
 
 
 def score_all(
     session: Any,
-    bundle_path: str,
-    lake_root: str,
-    dataset_scope: str,
+    mapper: "Callable[[str], Mapper]",
+    lake: Lake,
     scope: str,
     dt: str,
     parts: int,
@@ -34,7 +34,9 @@ def score_all(
     Parameters
     ----------
     session
-        A Spark session, classic or Connect. Its workers reach `bundle_path` and `lake_root` under the same paths.
+        A Spark session, classic or Connect. Its workers reach bundle and lake under the same paths.
+    mapper
+        Folder of the files -> a function for mapInArrow that writes the parts named in column `id`.
     parts
         Parts of the dataset, one task each.
 
@@ -48,10 +50,9 @@ def score_all(
     IntegrityError
         A part came back twice or not at all.
     """
-    lake = Lake(lake_root)
     with lake.staged(scope, c.PREDICTIONS, dt) as folder:
-        mapper = part_mapper(bundle_path, lake_root, dataset_scope, scope, dt, str(folder))
-        reports = session.range(0, parts, 1, parts).mapInArrow(mapper, _REPORT_SCHEMA).toArrow().to_pylist()
+        score = mapper(str(folder))
+        reports = session.range(0, parts, 1, parts).mapInArrow(score, _REPORT_SCHEMA).toArrow().to_pylist()
         _require_all(reports, parts)
         return lake.commit(
             folder,

@@ -104,6 +104,7 @@ class Factors:
 
 
 _FILES: Final = ("user_ids", "source_ids", "user_factors", "source_factors")
+SOURCE_FACTORS_FILE: Final = "source_factors.npy"
 
 
 class EmbeddingEngine(ABC):

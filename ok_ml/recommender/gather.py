@@ -65,6 +65,11 @@ class FeatureLayout:
                 remedy="give every feature of user, source and pair its own name and an absent value",
             )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is gathered at all: lists of vectors alone."""
+        return not self.feature_order()
+
     def feature_order(self) -> list[str]:
         """The columns of `gather`, in order."""
         cross = [name for name in self.cross if name not in self.pair]
@@ -73,6 +78,9 @@ class FeatureLayout:
     def absent_row(self, names: tuple[str, ...]) -> "NDArray[np.float32]":
         """Absent values of some features, float32 [names]."""
         return np.array([self.absent[name] for name in names], np.float32)
+
+
+NO_FEATURES: Final = FeatureLayout((), (), (), {}, ())
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,9 @@ class SourceTable:
 
     @classmethod
     def load(cls, lake: Lake, scope: str, dt: str, layout: FeatureLayout, catalogue: Catalogue) -> "SourceTable":
-        """Source features of experiment `scope` at `dt`."""
+        """Source features of experiment `scope` at `dt`; where no feature is gathered, no table is read."""
+        if layout.is_empty:
+            return cls(np.zeros((catalogue.size, 0), np.float32), np.full(catalogue.size, UNKNOWN, np.int64), ())
         rows = lake.read(scope, c.SOURCE_FEATURES, [dt]).sort_by(c.SOURCE_ID)
         stored = matrix_of(rows, layout.source, f"{scope}/{c.SOURCE_FEATURES} of {dt}")
         place = place_of(rows[c.SOURCE_ID].to_numpy(), catalogue.source_ids)
@@ -139,7 +149,10 @@ class FeatureStore:
         index: CandidateIndex,
         sources: SourceTable,
     ) -> "FeatureStore":
-        """The tables of experiment `scope` at `dt`, only the files of `part`."""
+        """The tables of experiment `scope` at `dt`, only the files of `part`; none where no feature is gathered."""
+        if layout.is_empty:
+            ids, values = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+            return cls(layout, index, sources, ids, values, ids, ids, values, ids, values)
         users = lake.read(scope, c.USER_FEATURES, [dt], part=part).sort_by(c.USER_ID)
         values = matrix_of(users, layout.user, f"{scope}/{c.USER_FEATURES} of {dt}")
         pair_users, keys, pairs = _pairs(lake, scope, dt, part, layout, index.catalogue)

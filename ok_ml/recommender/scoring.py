@@ -128,7 +128,7 @@ def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage) -> pa
     """The same of a loaded part, block by block, so that memory does not grow with the users."""
     everybody = np.arange(len(part.users.user_ids))
     tables = [
-        _predictions(part, block.user_ids, rank_block(part, block, ranker, stage.candidates, stage.top_n))
+        predictions_table(part, block.user_ids, rank_block(part, block, ranker, stage.candidates, stage.top_n))
         for block in part.blocks(everybody)
     ]
     return pa.concat_tables(tables) if tables else PREDICTIONS_SCHEMA.empty_table()
@@ -162,7 +162,8 @@ def _versions(bundle: Path, tables: Tables, dt: str) -> tuple[str, ...]:
     return (*files, *(tables.lake.manifest(scope, table, dt).version for scope, table in shared))
 
 
-def _predictions(part: CutPart, user_ids: "NDArray[np.int64]", lists: RankedLists) -> pa.Table:
+def predictions_table(part: CutPart, user_ids: "NDArray[np.int64]", lists: RankedLists) -> pa.Table:
+    """Lists of some users as a table of PREDICTIONS_SCHEMA."""
     kept = lists.sources != UNKNOWN
     offsets = pa.array(np.concatenate(([0], np.cumsum(kept.sum(axis=1)))).astype(np.int32))
 

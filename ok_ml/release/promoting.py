@@ -229,7 +229,7 @@ def _signed(
         dataset_versions=_dataset_versions(pipeline, str(challenger.details["serve_cut"])),
         dagster_run_id=str(challenger.details.get("dagster_run_id") or dagster_run_id),
         seed=pipeline.config.seed,
-        threads=pipeline.config.stages.model.num_threads,
+        threads=pipeline.config.threads,
         extensions=hashes,
         files=files,
         without_git=pipeline.project.environment.environment == LOCAL,

@@ -142,7 +142,7 @@ def _log_any(trained: Trained, **settings: Any) -> str:
             assert load is not None  # noqa: S101 - the caller has asked
             self.model = load(Path(context.artifacts["ranker"]))
 
-        def predict(self, context: Any, model_input: Any) -> Any:  # noqa: ARG002 - MLflow's signature
+        def predict(self, context, model_input):  # type: ignore[no-untyped-def]  # noqa: ARG002 - MLflow reads hints as a schema
             return self.model.predict(model_input.to_numpy("float32"))
 
     logged = mlflow.pyfunc.log_model(

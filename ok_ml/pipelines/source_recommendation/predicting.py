@@ -1,6 +1,7 @@
 """Predictions for every user by the champion, and what they must look like before anybody sees them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ok_ml import columns as c
@@ -23,7 +24,7 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     IntegrityError
         The champion's record or bytes were changed.
     """
-    from ok_ml.recommender.batch import score_all, warm_kernels
+    from ok_ml.recommender.batch import part_mapper, score_all, warm_kernels
 
     dt = pipeline.calendar().serve_cut
     verdict = require_verdict(pipeline, dt)
@@ -31,11 +32,11 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     inputs = pipeline.inputs_of(c.PREDICTIONS, dt)
     warm_kernels()
     progress(f"predictions of {dt} with model version {record.model_version}")
+    where = (str(bundle), str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt)
     return score_all(
         session,
-        str(bundle),
-        str(pipeline.lake.root),
-        pipeline.dataset_scope,
+        partial(part_mapper, *where),
+        pipeline.lake,
         pipeline.name,
         dt,
         pipeline.dataset.parts,

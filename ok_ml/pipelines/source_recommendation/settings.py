@@ -45,6 +45,11 @@ class Experiment(ListExperiment):
         yield BUILDERS, self.stages.training_set.builder, ("stages", "training_set", "builder")
         yield RANKERS, self.stages.model.ranker, ("stages", "model", "ranker")
 
+    @property
+    def threads(self) -> int:
+        """Threads that a model is trained with."""
+        return self.stages.model.num_threads
+
     def problems(self, dataset: DatasetBase | None) -> Iterator[tuple[KeyPath, str]]:
         """What no single field can check."""
         predictions, evaluation = self.stages.predictions, self.stages.evaluation

@@ -26,6 +26,11 @@ class Experiment(ExperimentConfig):
     gate: TextGate = TextGate()
     checks: TextChecksConfig = TextChecksConfig()
 
+    @property
+    def threads(self) -> int:
+        """Threads that a model is trained with."""
+        return self.stages.model.num_threads
+
     def problems(self, dataset: DatasetBase | None) -> Iterator[tuple[KeyPath, str]]:
         """What no single field can check."""
         yield from super().problems(dataset)

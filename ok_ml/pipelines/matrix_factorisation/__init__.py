@@ -1,0 +1,1 @@
+"""The vectors' list itself, without a ranker: music, groups, games."""

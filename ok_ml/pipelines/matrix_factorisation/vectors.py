@@ -1,0 +1,187 @@
+"""Fits, bundle, evaluation and predictions of vectors alone."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ok_ml import columns as c
+from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
+from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation
+from ok_ml.ranked_lists.fits import EVAL, SERVE, candidate_popularity, factors_of, fit_factors
+from ok_ml.ranked_lists.list_evaluator import ListEvaluator
+from ok_ml.release.promoting import champion_bundle
+from ok_ml.release.training_recipe import recipe_of
+from ok_ml.stages.training import Register, Trained
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ok_ml.recommender.embeddings import Factors
+    from ok_ml.recommender.ranking_context import Cut
+
+_SAMPLE: Final = 20
+
+
+def fit_vectors(
+    pipeline: MatrixFactorisation, session: Callable[[], Any], *, progress: Callable[[str], None]
+) -> Manifest:
+    """Fit vectors for the evaluation and for serving, and commit them together."""
+    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
+    cuts = {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
+    with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
+        for number, (name, dt) in enumerate(cuts.items(), 1):
+            progress(f"embeddings {number} of {len(cuts)}: {name}, events up to {dt}")
+            served = fit_factors(pipeline, dt, session)
+            served.save(folder / name)
+        return pipeline.lake.commit(
+            folder,
+            rows=len(served.user_ids) + len(served.source_ids),
+            inputs=inputs,
+            data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
+            details={
+                **{f"{name}_cut": dt for name, dt in cuts.items()},
+                "users": len(served.user_ids),
+                "sources": len(served.source_ids),
+                "factors": served.width,
+                "engine": pipeline.config.stages.embeddings.engine,
+            },
+        )
+
+
+def bundle_vectors(pipeline: MatrixFactorisation, register: Register, *, dagster_run_id: str) -> Manifest:
+    """Everything that scoring loads, registered and committed."""
+    from ok_ml.recommender.vector_lists import VectorBundle
+
+    inputs, cut = pipeline.inputs_of(c.MODEL), pipeline.calendar().serve_cut
+    factors = factors_of(pipeline, SERVE)
+    with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
+        VectorBundle(factors, candidate_popularity(pipeline, cut), pipeline.config.stages.embeddings).save(folder)
+        asked = AskedByVector(factors)
+        sample = np.asarray(factors.user_factors[:_SAMPLE], np.float32)
+        params = {"users": len(factors.user_ids), "sources": len(factors.source_ids)}
+        trained = Trained(folder, vectors_file(folder), asked, sample, params, load=AskedByVector.load)
+        registered = register(trained)
+        return pipeline.lake.commit(
+            folder,
+            rows=len(factors.source_ids),
+            data_version=tree_fingerprint(folder),
+            inputs=inputs,
+            details={
+                "model_version": registered.version,
+                "mlflow_run_id": registered.mlflow_run_id,
+                "bins": "none",
+                "dagster_run_id": dagster_run_id,
+                "sha256": asked.sha256,
+                "serve_cut": cut,
+                "recipe": recipe_of(pipeline),
+            },
+        )
+
+
+def vectors_file(bundle: Path) -> Path:
+    """The vectors of the sources inside a bundle."""
+    from ok_ml.recommender.embeddings import SOURCE_FACTORS_FILE
+    from ok_ml.recommender.vector_lists import FACTORS
+
+    return bundle / FACTORS / SOURCE_FACTORS_FILE
+
+
+class AskedByVector:
+    """Vectors as the registry asks them: a user's vector in, a score of every source out."""
+
+    def __init__(self, factors: "Factors") -> None:
+        self._sources = np.asarray(factors.source_factors)
+        self.feature_names = tuple(f"factor_{number}" for number in range(factors.width))
+        self.sha256 = hashlib.sha256(self._sources.tobytes()).hexdigest()
+
+    def predict(self, vectors: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        """Scores, float32 [users, sources]."""
+        return np.asarray(vectors @ self._sources.T, np.float32)
+
+    @classmethod
+    def load(cls, folder: Path) -> "AskedByVector":
+        """Read the folder of the vectors."""
+        from ok_ml.recommender.embeddings import Factors
+
+        return cls(Factors.load(folder))
+
+
+class VectorEvaluator(ListEvaluator):
+    """Exact best of the vectors."""
+
+    pipeline: MatrixFactorisation
+
+    @cached_property
+    def cut(self) -> "Cut":
+        """The day before the evaluation days, with vectors that were fitted up to it."""
+        return self._cut_with(factors_of(self.pipeline, EVAL))
+
+    def newest(self) -> "NDArray[np.int64]":
+        """What the newest vectors would serve."""
+        return self._lists(self.cut)
+
+    def champion(self, manifest: Manifest) -> "NDArray[np.int64] | None":
+        """The champion's own vectors; where they have seen the days, the same fit up to the evaluation."""
+        from ok_ml.recommender.vector_lists import VectorBundle
+
+        pipeline = self.pipeline
+        bundle = VectorBundle.load(pipeline.lake.folder(manifest))
+        if str(manifest.details["serve_cut"]) <= pipeline.calendar().eval_cut:
+            return self._lists(self._cut_with(bundle.factors))
+        if bundle.stage == pipeline.config.stages.embeddings:
+            return self.newest()
+        if bundle.stage.engine != "implicit":
+            return None  # a fit by Spark, or by the project's own code of that time, is not repeated for a comparison
+        return self._lists(self._cut_with(fit_factors(pipeline, self.cut.dt, _no_session, bundle.stage)))
+
+    def _cut_with(self, factors: "Factors") -> "Cut":
+        from ok_ml.recommender.gather import NO_FEATURES
+        from ok_ml.recommender.ranking_context import Cut
+
+        pipeline, dt = self.pipeline, self.pipeline.calendar().eval_cut
+        popularity = candidate_popularity(pipeline, dt)
+        return Cut.load(pipeline.tables, dt, factors=factors, popularity=popularity, layout=NO_FEATURES)
+
+    def _lists(self, cut: "Cut") -> "NDArray[np.int64]":
+        from ok_ml.recommender.baselines import embedding_lists
+
+        return embedding_lists(cut, self.pipeline.dataset.parts, self.users, self.k)
+
+
+def predict(pipeline: MatrixFactorisation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
+    """Every user's list by the champion's vectors, verified; commit.
+
+    Raises
+    ------
+    GateRefused
+        There is no champion.
+    IntegrityError
+        The champion's record or bytes were changed.
+    """
+    from ok_ml.recommender.batch import score_all, warm_kernels
+    from ok_ml.recommender.vector_lists import part_mapper
+
+    dt = pipeline.calendar().serve_cut
+    bundle, record = champion_bundle(pipeline)
+    inputs, top_n = pipeline.inputs_of(c.PREDICTIONS, dt), pipeline.config.stages.predictions.top_n
+    warm_kernels()
+    progress(f"predictions of {dt} with model version {record.model_version}")
+    where = (str(bundle), str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt)
+    return score_all(
+        session,
+        partial(part_mapper, *where, top_n=top_n),
+        pipeline.lake,
+        pipeline.name,
+        dt,
+        pipeline.dataset.parts,
+        inputs=inputs,
+        details={"model_version": record.model_version, "data_dt": dt},
+    )
+
+
+def _no_session() -> Any:
+    raise NotImplementedError("the implicit engine needs no Spark")
