@@ -1,0 +1,142 @@
+"""A pipeline type of a project: sources by how often people come to them, as vectors of one dimension."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from ok_ml import columns as c
+from ok_ml.config.models import ListExperiment, ListStages
+from ok_ml.lake import WHOLE, tree_fingerprint
+from ok_ml.partitions import training_calendar
+from ok_ml.ranked_lists.fits import candidate_popularity
+from ok_ml.ranked_lists.kind import RANKED_LISTS
+from ok_ml.ranked_lists.list_evaluator import ListEvaluator
+from ok_ml.ranked_lists.list_stages import list_publication, list_statistics, online_metrics
+from ok_ml.ranked_lists.pipeline import ListPipeline
+from ok_ml.recommender.baselines import embedding_lists
+from ok_ml.recommender.embeddings import Factors
+from ok_ml.recommender.gather import NO_FEATURES
+from ok_ml.recommender.ranking_context import Cut
+from ok_ml.recommender.vector_lists import VectorBundle, score_part
+from ok_ml.release.promoting import champion_bundle
+from ok_ml.release.records import of_predictions, same, whole
+from ok_ml.release.shared_stages import MLFLOW, champion, evaluation, live_predictions
+from ok_ml.stages.stage import Grain, Joins, Made, Phase, PipelineType, Read, Stage, Starts, single
+from ok_ml.stages.training import Trained
+
+
+class Experiment(ListExperiment):
+    stages: ListStages = ListStages()
+
+
+@dataclass(frozen=True)
+class Visits(ListPipeline):
+    challenger = "visits"
+    type = property(lambda self: TYPE)
+    popularity_days = property(lambda self: self.config.datasets.events.window_days)
+
+    def calendar(self, upto=None):
+        days = [dt for dt in self.committed() if upto is None or dt <= upto]
+        return training_calendar(days, 1, self.config.stages.evaluation.days, 0)
+
+    def feature_runs(self):
+        return []
+
+    def evaluator(self):
+        return Judge(self)
+
+    def model_file(self, bundle):
+        return bundle / "factors" / "source_factors.npy"
+
+
+def vectors(pipeline, cut):
+    rows = pipeline.lake.read(pipeline.dataset_scope, c.EVENTS, pipeline.learnt_dts(cut))
+    users, sources = (rows[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
+    (ids, counts), known = np.unique(sources[sources > 0], return_counts=True), np.unique(users)
+    return Factors(known, ids, np.ones((len(known), 1), np.float32), counts.astype(np.float32)[:, None])
+
+
+class Judge(ListEvaluator):
+    @property
+    def cut(self):
+        dt = self.pipeline.calendar().eval_cut
+        popularity, factors = candidate_popularity(self.pipeline, dt), vectors(self.pipeline, dt)
+        return Cut.load(self.pipeline.tables, dt, factors=factors, popularity=popularity, layout=NO_FEATURES)
+
+    def newest(self):
+        return embedding_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k)
+
+    def champion(self, manifest):
+        return self.newest()  # it is counted, not learnt: the champion up to the same day is the same
+
+
+class Counted:
+    feature_names, sha256 = ("one",), "counted"
+
+    def predict(self, rows):
+        return rows[:, 0]
+
+
+def model(pipeline, context):
+    inputs, cut = pipeline.inputs_of(c.MODEL), pipeline.calendar().serve_cut
+    with context.training() as register, pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
+        popularity = candidate_popularity(pipeline, cut)
+        VectorBundle(vectors(pipeline, cut), popularity, pipeline.config.stages.embeddings).save(folder)
+        file, sample = pipeline.model_file(folder), np.ones((1, 1), np.float32)
+        found = register(Trained(folder, file, Counted(), sample, load=lambda _folder: Counted()))
+        said = {"model_version": found.version, "mlflow_run_id": found.mlflow_run_id, "bins": "none", "serve_cut": cut}
+        version = tree_fingerprint(folder)
+        return Made([pipeline.lake.commit(folder, rows=1, data_version=version, inputs=inputs, details=said)])
+
+
+def predictions(pipeline, _context):
+    (folder, record), dt = champion_bundle(pipeline), pipeline.calendar().serve_cut
+    where = (str(folder), str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt)
+    parts = [score_part(*where, part, 10) for part in range(pipeline.dataset.parts)]
+    return Made(
+        [
+            pipeline.lake.write(
+                pipeline.name,
+                c.PREDICTIONS,
+                dt,
+                pa.concat_tables(parts),
+                sort_by=[c.USER_ID],
+                inputs=pipeline.inputs_of(c.PREDICTIONS, dt),
+                details={"model_version": record.model_version, "data_dt": dt},
+                by_part=True,
+            )
+        ]
+    )
+
+
+def learnt(pipeline, _partition):
+    return pipeline.learnt_dts(pipeline.calendar().serve_cut)
+
+
+EVENTS, PYTHON = Read((c.EVENTS,), learnt, of_dataset=True), frozenset({"python"})
+MODEL = Stage(c.MODEL, Phase.TRAINING, Grain.WHOLE, "Counts.", PYTHON, (EVENTS, Read((c.CONFIG,))), trigger=Starts())
+EVALUATION = Stage(
+    c.EVALUATION, Phase.TRAINING, Grain.WHOLE, "Judged.", PYTHON, (Read((c.MODEL,), whole),), trigger=Joins(c.MODEL)
+)
+PREDICTIONS = Stage(
+    c.PREDICTIONS,
+    Phase.SERVING,
+    Grain.NEWEST,
+    "Ten sources for every user.",
+    PYTHON,
+    (Read(c.SNAPSHOTS, same, of_dataset=True), Read((c.CHAMPION,))),
+    more=of_predictions,
+    trigger=Starts(),
+)
+STEPS = (
+    single(MODEL, model, needs=MLFLOW),
+    single(EVALUATION, evaluation, needs=MLFLOW),
+    champion(),
+    single(PREDICTIONS, predictions),
+    list_statistics(),
+    list_publication(),
+    live_predictions(),
+    online_metrics(),
+)
+TYPE = PipelineType("visits", Visits, Experiment, STEPS, RANKED_LISTS)
