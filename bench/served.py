@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from ok_ml.config.loader import load_project
-from ok_ml.serving.server import deployment_of, serve
+from ok_ml.serving.server import serve, service_of
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     overrides = {"environment.service.port": arguments.port, "environment.service.workers": 1}
     project = load_project(arguments.root, environment="local", overrides=overrides)
-    serve(project.environment.service, deployment_of(project))
+    serve(project.environment.service, service_of(project))
 
 
 if __name__ == "__main__":

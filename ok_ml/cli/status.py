@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ok_ml.cli.orphans import is_killed
+from ok_ml.console.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 from ok_ml.errors import EnvironmentFault
 from ok_ml.graph import keys
-from ok_ml.serving.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -41,9 +41,9 @@ def collect(project: "Project") -> list[StatusRow]:
             why="the state of an asset is what its last run recorded",
             remedy="make one: `ok-ml run --size tiny` (a few minutes), or `make ui`",
         )
+    from ok_ml.console.incident_items import incident_items
+    from ok_ml.console.watch import collector_items, heartbeat_item
     from ok_ml.definitions import build_definitions
-    from ok_ml.serving.incident_items import incident_items
-    from ok_ml.serving.watch import collector_items, heartbeat_item
 
     with reading_instance(home) as instance:
         assets = _rows(_Reading(instance, build_definitions(project)))

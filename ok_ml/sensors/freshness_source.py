@@ -6,11 +6,11 @@ from typing import Final
 import dagster as dg
 
 from ok_ml.config.models import Project
+from ok_ml.console.health import in_words
 from ok_ml.incidents.signals import DAY_SECONDS, Asset, Severity, Signal
 from ok_ml.monitoring.data_ages import came_at
 from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched
-from ok_ml.serving.health import in_words
 
 CURSOR: Final = "watch"
 _GAP_SECONDS: Final = 120.0  # without a tick for so long nobody has watched: the daemon was down

@@ -6,13 +6,13 @@ from typing import Final
 from ok_ml.collecting.status import SILENT_SECONDS
 from ok_ml.collecting.status import read_status as read_collector
 from ok_ml.config.models import Project
+from ok_ml.console.health import in_words
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.incidents.journal import Journal, process_signals
 from ok_ml.incidents.signals import Signal
 from ok_ml.lake import Lake
 from ok_ml.sensors.sources import Look
-from ok_ml.serving.health import in_words
 
 CURSOR: Final = "processes"
 _PATIENCE: Final = 4.0  # silences that a slow start or a restart takes

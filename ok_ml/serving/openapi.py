@@ -1,19 +1,148 @@
-"""The description of the API as OpenAPI 3.1, made from the same limits and names that the code uses."""
+"""The description of the API as OpenAPI 3.1, generated from the declared routes and the models of what they answer."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from ok_ml.columns import REASON_NAMES
-from ok_ml.serving.health import STATES
+from ok_ml.serving.problems import TITLES
 from ok_ml.serving.requests import MAX_IDS, MAX_N
 
 API_VERSION: Final = "1.0.0"
-_ID: Final = {"type": "string", "pattern": "^(0|-?[1-9][0-9]{0,18})$", "description": "int64 in decimal digits"}
-_N: Final = {"type": "integer", "minimum": 1, "maximum": MAX_N, "description": "At most so many sources."}
+_REF: Final = "#/components/schemas/{model}"
+
+EntityId = Annotated[
+    str, Field(pattern="^(0|-?[1-9][0-9]{0,18})$", description="int64 in decimal digits: JSON numbers lose digits.")
+]
+ListLength = Annotated[int, Field(ge=1, le=MAX_N, description="At most so many sources.")]
 
 
-def document(experiments: Sequence[str]) -> dict[str, Any]:
+class Source(BaseModel):
+    """One recommended source."""
+
+    source_id: EntityId
+    name: Annotated[str | None, Field(description="Null if none is known.")]
+    topic: Annotated[str | None, Field(description="Null if none is known.")]
+    score: Annotated[float, Field(description="Score of the model; comparable within one list.")]
+    reason: Annotated[
+        str, Field(json_schema_extra={"enum": list(REASON_NAMES)}, description="How the source came into the list.")
+    ]
+
+
+class Result(BaseModel):
+    """The list of one entity, best first."""
+
+    entity_id: EntityId
+    fallback: Annotated[bool, Field(description="Whether it is the list for users without history.")]
+    predictions: Annotated[list[Source], Field(description="Best first.")]
+
+
+class _Served(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    experiment: Annotated[str, Field(description="Name of the experiment that was asked for.")]
+    generation: Annotated[str, Field(description="Name of the generation that the whole answer is from.")]
+    model_version: Annotated[str, Field(description="Version of the model that made it.")]
+
+
+class Prediction(Result, _Served):
+    """The list of one entity, and what it was made by."""
+
+
+class BatchPrediction(_Served):
+    """One result for each id, in the order asked for, all from one generation."""
+
+    results: Annotated[list[Result], Field(description="Parallel to the ids.")]
+
+
+class BatchRequest(BaseModel):
+    """The entities whose lists are wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"entity_ids": ["1", "2"]}]})
+
+    entity_ids: Annotated[
+        list[EntityId | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]],
+        Field(max_length=MAX_IDS, description="Decimal digits, or integers that fit 64 bits."),
+    ]
+    n: Annotated[ListLength | None, Field(description="At most so many sources of each list.")] = None
+
+
+class Problem(BaseModel):
+    """Why there is no answer, and what to do (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, Field(description="Always about:blank: the status says the kind.")]
+    title: Annotated[str, Field(description="One sentence that fits the status.")]
+    status: Annotated[int, Field(description="HTTP status.")]
+    detail: Annotated[str, Field(description="What is wrong, expected and received.")]
+    why: Annotated[str, Field(description="Why it matters.")]
+    remedy: Annotated[str, Field(description="What to do.")]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the description says of a route beyond its address.
+
+    Attributes
+    ----------
+    answer, body
+        Models of the JSON answered and sent; no answer: plain text.
+    meaning
+        What an answer with status 200 says.
+    problems
+        Statuses of the problems that it may answer.
+    query
+        Parameters of the query: name -> type.
+    """
+
+    summary: str
+    answer: type | None
+    meaning: str
+    problems: tuple[int, ...] = ()
+    body: type | None = None
+    query: dict[str, Any] = field(default_factory=dict)
+
+
+class ApiRoute(Route):
+    """A route that the description tells of; `name` is its operation id."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response] | Response],
+        operation: Operation,
+        *,
+        name: str,
+        methods: list[str] | None = None,
+    ) -> None:
+        super().__init__(path, endpoint, name=name, methods=methods)
+        self.operation = operation
+
+
+def document(routes: Sequence[BaseRoute], experiments: Sequence[str]) -> dict[str, Any]:
     """The whole description; the experiments that are served are its examples."""
+    described = [route for route in routes if isinstance(route, ApiRoute)]
+    answers = [route.operation.answer for route in described if route.operation.answer is not None]
+    bodies = [route.operation.body for route in described if route.operation.body is not None]
+    models: list[tuple[type, Any, TypeAdapter[Any]]] = [
+        (model, mode, TypeAdapter(model))
+        for mode, found in (("serialization", [*answers, Problem]), ("validation", bodies))
+        for model in dict.fromkeys(found)
+    ]
+    refs, schemas = TypeAdapter.json_schemas(models, ref_template=_REF)
+    by_model = {model: schema for (model, _mode), schema in refs.items()}
+    sent = {model.__name__ for model in bodies}
+    for name, schema in schemas["$defs"].items():
+        schema.setdefault("additionalProperties", False)
+        schema["description"] = schema["description"].partition("\n\n")[0]
+        if name not in sent:
+            schema["required"] = list(schema["properties"])  # what is answered is whole
     return {
         "openapi": "3.1.0",
         "info": {
@@ -24,174 +153,38 @@ def document(experiments: Sequence[str]) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": {
-            "/v1/predictions/{experiment}/{entity_id}": {"get": _one(experiments)},
-            "/v1/predictions/{experiment}": {"post": _many(experiments)},
-            "/health.json": {"get": _health()},
-            "/livez": {"get": _live()},
-            "/deadman": {"get": _deadman()},
-            "/metrics": {"get": _metrics()},
+            route.path_format: {
+                method.lower(): _operation(route, by_model, experiments)
+                for method in sorted((route.methods or set()) - {"HEAD"})
+            }
+            for route in described
         },
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": schemas["$defs"]},
     }
 
 
-# -- paths -------------------------------------------------------------------------------------------------------
-
-
-def _one(experiments: Sequence[str]) -> dict[str, Any]:
-    entity = {"name": "entity_id", "in": "path", "required": True, "schema": _ID}
-    wanted = {"name": "n", "in": "query", "required": False, "schema": _N}
-    return {
-        "operationId": "getPrediction",
-        "summary": "The list of one user; an unknown user gets the fallback list, marked as such",
-        "parameters": [_experiment(experiments), entity, wanted],
-        "responses": {"200": _json("The list, best first.", "Prediction"), **_problems("400", "404", "500", "503")},
+def _operation(route: ApiRoute, by_model: dict[Any, Any], experiments: Sequence[str]) -> dict[str, Any]:
+    told = route.operation
+    known: dict[str, Any] = {
+        "experiment": {"type": "string", "examples": list(experiments)},
+        "entity_id": TypeAdapter(EntityId).json_schema(),
     }
+    parameters = [_parameter(name, "path", known[name]) for name in route.param_convertors]
+    parameters += [_parameter(name, "query", TypeAdapter(kind).json_schema()) for name, kind in told.query.items()]
+    kind, schema = "application/json", by_model.get(told.answer)
+    if schema is None:
+        kind, schema = "text/plain", {"type": "string"}
+    answers = {"200": {"description": told.meaning, "content": {kind: {"schema": schema}}}}
+    problem = {"application/problem+json": {"schema": by_model[Problem]}}
+    for status in told.problems:
+        answers[str(status)] = {"description": f"{TITLES[status]}.", "content": problem}
+    found: dict[str, Any] = {"operationId": route.name, "summary": told.summary, "responses": answers}
+    if parameters:
+        found["parameters"] = parameters
+    if told.body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": by_model[told.body]}}}
+    return found
 
 
-def _many(experiments: Sequence[str]) -> dict[str, Any]:
-    body = {"required": True, "content": {"application/json": {"schema": _ref("BatchRequest")}}}
-    problems = _problems("400", "404", "408", "413", "500", "503")
-    return {
-        "operationId": "getPredictions",
-        "summary": f"The lists of up to {MAX_IDS:,} users, all from the same generation",
-        "parameters": [_experiment(experiments)],
-        "requestBody": body,
-        "responses": {"200": _json("One result for each id, in the order asked for.", "BatchPrediction"), **problems},
-    }
-
-
-def _health() -> dict[str, Any]:
-    return {
-        "operationId": "getHealth",
-        "summary": "The state of every part, worst first",
-        "responses": {"200": _json("What was seen at most a few seconds ago.", "HealthReport")},
-    }
-
-
-def _live() -> dict[str, Any]:
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        "operationId": "getLiveness",
-        "summary": "Whether the process answers",
-        "responses": {"200": {"description": "It does.", "content": content}},
-    }
-
-
-def _deadman() -> dict[str, Any]:
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    alive = {"description": "The last heartbeat is younger than its limit.", "content": content}
-    return {
-        "operationId": "getDeadMan",
-        "summary": "Whether Dagster's daemon ticks: for whoever watches from outside",
-        "responses": {"200": alive, **_problems("503")},
-    }
-
-
-def _metrics() -> dict[str, Any]:
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        "operationId": "getMetrics",
-        "summary": "What every process measures, in Prometheus' text format",
-        "responses": {"200": {"description": "All families, each once.", "content": content}},
-    }
-
-
-def _experiment(experiments: Sequence[str]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if experiments:
-        schema["examples"] = list(experiments)
-    return {"name": "experiment", "in": "path", "required": True, "schema": schema}
-
-
-def _json(description: str, schema: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
-
-
-def _problems(*statuses: str) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": _ref("Problem")}}
-    return {status: {"description": "What is wrong, why, and what to do.", "content": content} for status in statuses}
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-# -- schemas -----------------------------------------------------------------------------------------------------
-
-
-def _schemas() -> dict[str, Any]:
-    head = {
-        "experiment": {"type": "string"},
-        "generation": {"type": "string", "description": "Name of the generation that the whole answer is from."},
-        "model_version": {"type": "string", "description": "Version of the model that made it."},
-    }
-    result = {
-        "entity_id": _ID,
-        "fallback": {"type": "boolean", "description": "Whether it is the list for users without history."},
-        "predictions": {"type": "array", "items": _ref("Source")},
-    }
-    return {
-        "Prediction": _object({**head, **result}),
-        "BatchPrediction": _object({**head, "results": {"type": "array", "items": _ref("Result")}}),
-        "Result": _object(result),
-        "Source": _object(_source()),
-        "BatchRequest": _object(_batch_request(), optional=("n",)),
-        "Problem": {**_object(_problem()), "additionalProperties": True},
-        "HealthReport": _object(_report()),
-        "StatusItem": _object(_status_item()),
-    }
-
-
-def _object(properties: dict[str, Any], *, optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
-
-
-def _source() -> dict[str, Any]:
-    return {
-        "source_id": _ID,
-        "name": {"type": ["string", "null"]},
-        "topic": {"type": ["string", "null"]},
-        "score": {"type": "number", "description": "Score of the model; comparable within one list."},
-        "reason": {"enum": list(REASON_NAMES), "description": "How the source came into the list."},
-    }
-
-
-def _batch_request() -> dict[str, Any]:
-    either = {"oneOf": [_ID, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}]}
-    return {"entity_ids": {"type": "array", "maxItems": MAX_IDS, "items": either}, "n": _N}
-
-
-def _problem() -> dict[str, Any]:
-    return {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong, expected and received."},
-        "why": {"type": "string"},
-        "remedy": {"type": "string", "description": "What to do."},
-    }
-
-
-def _report() -> dict[str, Any]:
-    counts = {"type": "object", "additionalProperties": {"type": "integer"}}
-    return {
-        "state": {"enum": list(STATES), "description": "The worst of all."},
-        "counts": counts,
-        "written_at": {"type": "string", "format": "date-time"},
-        "items": {"type": "array", "items": _ref("StatusItem")},
-    }
-
-
-def _status_item() -> dict[str, Any]:
-    text = {"type": ["string", "null"]}
-    return {
-        "name": {"type": "string"},
-        "kind": {"type": "string"},
-        "state": {"enum": list(STATES)},
-        "age_seconds": {"type": ["number", "null"]},
-        "owner": text,
-        "message": {"type": "string"},
-        "link": text,
-    }
+def _parameter(name: str, where: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema}

@@ -5,12 +5,12 @@ from ok_ml.ports import bind_error
 
 
 def require_free(host: str, port: int) -> None:
-    """Check that nobody listens at `host:port`.
+    """Check that no process listens at `host:port`.
 
     Raises
     ------
     EnvironmentFault
-        Somebody does, or the address is not this machine's.
+        One does, or the address is not this machine's.
     """
     if (error := bind_error(host, port)) is not None:
         raise EnvironmentFault(

@@ -10,10 +10,10 @@ from ok_ml.delivery.reading import Reader
 from ok_ml.delivery.storage import PredictionStore
 from ok_ml.errors import IntegrityError, OkMlError
 from ok_ml.serving.encoding import GenerationJson
-from ok_ml.serving.http import Problem
+from ok_ml.serving.problems import Problem
 
 _T = TypeVar("_T")
-_RETRY_AFTER: Final = [("retry-after", "5")]
+_RETRY_AFTER: Final = {"retry-after": "5"}
 
 
 @dataclass(slots=True)
@@ -56,12 +56,7 @@ class Readers:
         if found is not None:
             return found
         if experiment not in self.experiments:
-            raise Problem(
-                404,
-                f"there is no experiment {experiment[:60]!r}; known: {', '.join(self.experiments) or 'none'}",
-                remedy="use one of the known names, or add configs/experiments/<name>.yml and start the service again",
-                known=list(self.experiments),
-            )
+            raise unknown_experiment(experiment, self.experiments)
         opened = answered(lambda: self.store().reader(experiment))
         return self._readers.setdefault(experiment, opened)
 
@@ -149,6 +144,16 @@ def _not_scored(experiment: str, entity_id: int, generation: str) -> Problem:
         f"{experiment} has no scores of {entity_id} in generation {generation}",
         why="only what was in the newest batch is scored, and a text that was never seen has no neutral answer",
         remedy="send the id as it stands in the dataset; a new text is scored with the next batch",
+    )
+
+
+def unknown_experiment(name: str, known: Sequence[str]) -> Problem:
+    """The answer to a name that is not served."""
+    return Problem(
+        404,
+        f"there is no experiment {name[:60]!r}; known: {', '.join(known) or 'none'}",
+        remedy="use one of the known names, or add configs/experiments/<name>.yml and start the service again",
+        known=list(known),
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from ok_ml.serving.http import Problem
+from ok_ml.serving.problems import Problem
 
 MAX_IDS: Final = 1_000
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -33,15 +33,15 @@ def entity_id(text: str) -> int:
     )
 
 
-def query(query_string: str, allowed: Iterable[str]) -> dict[str, str]:
+def parameters(query_string: str, allowed: Iterable[str]) -> dict[str, str]:
     """The query's parameters; a parameter that is not offered is an error, not a silence."""
     if len(query_string) > MAX_QUERY_CHARACTERS:
         raise Problem(
             413, f"the query has {len(query_string):,} characters", remedy=f"send at most {MAX_QUERY_CHARACTERS:,}"
         )
-    parameters = dict(parse_qsl(query_string, keep_blank_values=True))
-    refuse_unknown("parameter", parameters, tuple(allowed))
-    return parameters
+    given = dict(parse_qsl(query_string, keep_blank_values=True))
+    refuse_unknown("parameter", given, tuple(allowed))
+    return given
 
 
 def refuse_unknown(what: str, given: Iterable[str], allowed: tuple[str, ...]) -> None:
@@ -50,7 +50,7 @@ def refuse_unknown(what: str, given: Iterable[str], allowed: tuple[str, ...]) ->
         if name not in allowed:
             close = difflib.get_close_matches(name, allowed, 1)
             offered = f"did you mean {close[0]!r}?" if close else f"offered: {', '.join(allowed) or 'none'}"
-            raise Problem(400, f"unknown {what} {_shown(name)}; {offered}", remedy="see /openapi.json")
+            raise Problem(400, f"unknown {what} {_shown(name)}; {offered}", remedy="see /docs")
 
 
 def list_length(value: Any) -> int | None:

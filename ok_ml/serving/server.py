@@ -9,20 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from ok_ml.config.models import Project, ServiceConfig
+from ok_ml.console.pages import Console
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import OkMlError
-from ok_ml.serving.app import Deployment, Service
-from ok_ml.serving.layout import Neighbours
-from ok_ml.serving.monitoring import Views, monitoring_view
+from ok_ml.serving.app import Service
 from ok_ml.serving.port import require_free
+from ok_ml.serving.readers import Readers
 from ok_ml.serving.telemetry import Telemetry
-from ok_ml.serving.watch import look
 
 logger = logging.getLogger(__name__)
 
@@ -32,37 +30,12 @@ HEADER_SECONDS: Final = 10
 STOP_SECONDS: Final = 5
 
 
-def deployment_of(project: Project) -> Deployment:
-    """What the service of a project serves. Opens nothing."""
-    local = {"Dagster": project.environment.dagster.port, "MLflow": project.environment.mlflow.port}
-    links = (
-        {name: f"http://127.0.0.1:{port}/" for name, port in local.items()} if project.environment.dagster.home else {}
-    )
-    return Deployment(
-        experiments=_in_order(project),
-        plots=project.state_dir / "plots",
-        open_store=partial(open_store, project.environment.storage, project.root),
-        watch=partial(look, project),
-        first_examples=partial(example_of_last_run, project.state_dir),
-        neighbours=Neighbours(links),
-        monitoring=Views(partial(monitoring_view, project), _in_order(project)),
-        telemetry=Telemetry(project),
-    )
-
-
-def _in_order(project: Project) -> tuple[str, ...]:
-    """Experiments with the automatic ones first: the page opens with the first."""
-    names = sorted(project.experiments)
-    return tuple(sorted(names, key=lambda name: project.experiments[name].release.cycle != "automatic"))
-
-
-def example_of_last_run(state_dir: Path, experiment: str) -> list[int]:
-    """The example user that the last run of an experiment recorded, if there is one."""
-    try:
-        found = orjson.loads((state_dir / "runs" / "last.json").read_bytes())
-        return [int(found["example_user"])] if found.get("experiment") == experiment else []
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return []
+def service_of(project: Project) -> Service:
+    """The service of a project: its API, and its pages. Opens nothing."""
+    # Experiments with an automatic release come first: the first page opens with the first.
+    names = sorted(project.experiments, key=lambda name: (project.experiments[name].release.cycle != "automatic", name))
+    readers = Readers(names, partial(open_store, project.environment.storage, project.root))
+    return Service(readers, Console.of(project, readers), Telemetry(project))
 
 
 @dataclass(frozen=True)
@@ -75,7 +48,7 @@ class _Loader:
         return self.service
 
 
-def serve(config: ServiceConfig, deployment: Deployment, *, say: Callable[[str], None] | None = None) -> None:
+def serve(config: ServiceConfig, service: Service, *, say: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Workers are forked before anything is opened.
 
     Raises
@@ -88,7 +61,7 @@ def serve(config: ServiceConfig, deployment: Deployment, *, say: Callable[[str],
         "ok_ml.serving.server:serve",
         config.host,
         config.port,
-        interface=Interfaces.RSGI,
+        interface=Interfaces.ASGI,
         workers=config.workers,
         http=HTTPModes.http1,
         websockets=False,
@@ -100,8 +73,8 @@ def serve(config: ServiceConfig, deployment: Deployment, *, say: Callable[[str],
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
     )
     if say is not None:
-        say(f"serving {', '.join(deployment.experiments)} at http://{config.host}:{config.port}/")
-    server.serve(target_loader=_Loader(Service(deployment)), wrap_loader=False)
+        say(f"serving {', '.join(service.readers.experiments)} at http://{config.host}:{config.port}/")
+    server.serve(target_loader=_Loader(service), wrap_loader=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         project = load_project(arguments.project, arguments.size)
-        serve(project.environment.service, deployment_of(project), say=logger.info)
+        serve(project.environment.service, service_of(project), say=logger.info)
     except OkMlError as error:
         logger.error("%s", error)
         return error.exit_code

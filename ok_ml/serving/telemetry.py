@@ -12,7 +12,7 @@ from ok_ml.heartbeat import Life, life
 from ok_ml.lake import Lake
 from ok_ml.metric_files import HOLDS_SECONDS, WORKER_PREFIX, Exporter, about_process, texts_of_others, write
 from ok_ml.partitions import end_seconds
-from ok_ml.serving.http import Problem
+from ok_ml.serving.problems import Problem
 from ok_ml.serving.readers import Readers, answered
 
 PREDICTIONS: Final = "/v1/predictions/"

@@ -11,8 +11,8 @@ import pytest
 from ok_ml.cli import status as status_module
 from ok_ml.cli.status import _Reading, _rows, collect, on_one_screen
 from ok_ml.config.loader import load_project
+from ok_ml.console.health import StatusItem
 from ok_ml.errors import EnvironmentFault
-from ok_ml.serving.health import StatusItem
 
 Ok = Callable[..., "object"]
 

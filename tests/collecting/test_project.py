@@ -15,12 +15,12 @@ from ok_ml.cli.services import ui_children
 from ok_ml.collecting.names import RAW_EVENTS
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import KafkaConfig, Project
+from ok_ml.console.watch import collector_items
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.definitions import build_definitions
 from ok_ml.errors import ConfigError
 from ok_ml.lake import Lake
 from ok_ml.sensors.calendar import arrivals
-from ok_ml.serving.watch import collector_items
 from tests.small_project import ROOT, edit
 
 DATASET, SOURCE, DAYS = "events_topic", "ok_world", ["2026-01-05", "2026-01-06"]
@@ -99,7 +99,7 @@ def test_what_the_network_plays_is_what_the_topic_brings(ok, root):
     (item,) = collector_items(project)
     assert (item.name, item.kind, item.state) == (f"{DATASET} collector", "collector", "ok")
     assert "stopped" in item.message
-    assert "0 messages to come; newest day 2026-01-06; 0 set aside" in item.message
+    assert "0 messages pending; newest day 2026-01-06; 0 set aside" in item.message
 
 
 @pytest.mark.kafka

@@ -15,6 +15,7 @@ from ok_ml.cli.commands.accept import accept
 from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
+from ok_ml.console.monitoring import numbers_by_day
 from ok_ml.datasets.ingest import ingest_events
 from ok_ml.datasets.snapshots import build_snapshots
 from ok_ml.errors import UsageError
@@ -33,7 +34,6 @@ from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.monitoring.series.series_watch import PAST_REPORT
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.quality.judges.verdicts import EVENT_VERDICT
-from ok_ml.serving.monitoring import numbers_by_day
 from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.exposure import ServedLists

@@ -15,6 +15,8 @@ import pytest
 from ok_ml.checks.findings import nothing_judged
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
+from ok_ml.console.health import blocked_items
+from ok_ml.console.incident_items import incident_items
 from ok_ml.incidents.courier import Couriers
 from ok_ml.incidents.journal import Journal
 from ok_ml.incidents.records import Incident
@@ -26,8 +28,6 @@ from ok_ml.quality.judges.what_blocks import story
 from ok_ml.sensors import alerts as alerts_module
 from ok_ml.sensors.alerts import alerts_sensor, tick
 from ok_ml.sensors.watched import watched
-from ok_ml.serving.health import blocked_items
-from ok_ml.serving.incident_items import incident_items
 from tests.small_project import edit, make_project
 
 SCOPE, HOUR = "toy_sources", 3600.0

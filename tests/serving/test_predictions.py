@@ -1,8 +1,12 @@
 """Predictions over HTTP, from a real server on a real store."""
 
+import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,7 +16,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from ok_ml.console.monitoring import Views
+from ok_ml.console.pages import Console
+from ok_ml.serving import app
 from ok_ml.serving.openapi import document
+from ok_ml.serving.problems import Problem
+from ok_ml.serving.readers import Readers, unknown_experiment
 from ok_ml.serving.requests import MAX_BODY_BYTES, MAX_IDS
 from tests.cli.published import publish
 from tests.serving.conftest import Answered, Server
@@ -21,9 +30,19 @@ ONE = "/v1/predictions/toy_sources/{}"
 MANY = "/v1/predictions/toy_sources"
 
 
+def description(*experiments: str) -> dict[str, Any]:
+    """The description that a service of these experiments publishes; nothing is opened for it."""
+    readers = Readers(experiments, lambda: pytest.fail("the storage is opened"))
+    return document(service_over(readers).routes, experiments)
+
+
+def service_over(readers: Readers) -> app.Service:
+    return app.Service(readers, Console(readers, Path("plots"), list, Views(pytest.fail, readers.experiments)))
+
+
 def fits(value: Any, schema: str) -> None:
     """Assert that a value is what the published description says."""
-    root = {**document(["toy_sources"]), "$ref": f"#/components/schemas/{schema}"}
+    root = {**description("toy_sources"), "$ref": f"#/components/schemas/{schema}"}
     Draft202012Validator(root).validate(value)
 
 
@@ -224,6 +243,69 @@ def _fits_64_bits(value: Any) -> bool:
     return True
 
 
+# -- a body that never comes -----------------------------------------------------------------------------------------
+
+
+def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.05)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(10)
+
+    with pytest.raises(Problem, match="did not arrive") as caught:
+        asyncio.run(app.body_of(SimpleNamespace(headers={}, stream=slow)))
+    assert caught.value.status == 408
+
+
+# -- the way in front of Starlette ----------------------------------------------------------------------------------
+
+
+class FixedReaders(Readers):
+    """One experiment, whose every list is the same."""
+
+    def reader(self, experiment: str) -> Any:
+        if experiment != "toy":
+            raise unknown_experiment(experiment, self.experiments)
+
+    def one(self, experiment: str, entity_id: int, n: int | None) -> bytes:
+        return orjson.dumps({"experiment": experiment, "entity_id": str(entity_id), "n": n})
+
+
+async def sent(answer: Any, method: str, path: str, query: str) -> tuple[int, dict[bytes, bytes], bytes]:
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": []}
+    messages: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await answer(scope, receive, send)
+    return messages[0]["status"], dict(messages[0]["headers"]), b"".join(one.get("body", b"") for one in messages)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [("GET", "toy/7", ""), ("GET", "toy/7", "n=3"), ("HEAD", "toy/-1", ""), ("GET", "toy/x", ""), ("GET", "no/7", ""),
+     ("GET", "toy/7", "n=0"), ("GET", "toy/7/8", ""), ("GET", "toy", ""), ("POST", "toy/7", "")],
+)  # fmt: skip
+def test_a_lookup_in_front_of_starlette_is_answered_as_behind_it(method: str, path: str, query: str) -> None:
+    readers = FixedReaders(["toy"], lambda: pytest.fail("the storage is opened"))
+    service = service_over(readers)
+    front = asyncio.run(sent(service, method, f"/v1/predictions/{path}", query))
+    behind = asyncio.run(sent(service._routed, method, f"/v1/predictions/{path}", query))
+    assert front == behind
+    assert front[0] in (200, 400, 404, 405)
+
+
+def test_a_head_of_a_lookup_has_the_headers_and_no_body(server: Server) -> None:
+    whole, head = server.get(ONE.format(1)), server.get(ONE.format(1), "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.body))
+
+
 # -- generations ---------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +325,7 @@ def test_a_request_after_a_switch_gets_the_new_generation(server: Server) -> Non
 def test_the_description_is_valid_and_served(server: Server) -> None:
     found = server.get("/openapi.json").json
     validate(found)
-    assert found == orjson.loads(orjson.dumps(document(["toy_sources", "unpublished"])))
+    assert found == orjson.loads(orjson.dumps(description("toy_sources", "unpublished")))
     for path, operations in found["paths"].items():
         for operation in operations.values():
             assert operation["summary"], path

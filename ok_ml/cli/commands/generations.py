@@ -91,7 +91,7 @@ def _row(info: "GenerationInfo") -> dict[str, Any]:
 
 
 def _words(header: str, value: Any) -> Any:
-    from ok_ml.serving.health import in_words
+    from ok_ml.console.health import in_words
 
     return in_words(value) if header == "age_seconds" else value
 

@@ -59,8 +59,8 @@ def list_(ctx: click.Context, settings: Settings, *, everything: bool, as_json: 
 
 
 def _table(found: "list[Incident]", muted: dict[str, bool], now: float) -> None:
+    from ok_ml.console.health import in_words
     from ok_ml.incidents.shown import state_of
-    from ok_ml.serving.health import in_words
 
     owners = max(len(one.owner or "-") for one in found)
     width = max(terminal_width() - _FIXED_COLUMNS - owners, 24)

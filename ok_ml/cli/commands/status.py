@@ -22,7 +22,7 @@ def status(ctx: click.Context, settings: Settings, *, everything: bool, as_json:
     Exit code 5 if something is stale or fails. The health page shows the same.
     """
     from ok_ml.cli.status import collect, on_one_screen
-    from ok_ml.serving.health import PUBLICATION, in_words, worst
+    from ok_ml.console.health import PUBLICATION, in_words, worst
 
     project = settings.project()
     rows = collect(project)

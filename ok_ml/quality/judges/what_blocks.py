@@ -117,7 +117,7 @@ def way_out(block: Block, dataset: str) -> str:
     accept = command_of(judged.scope, judged.dt, judged.table)
     if judged.table == MODEL_VERDICT:
         return f"{accept} and ok-ml run {judged.scope}"
-    return f"{accept} if the change is real, or ok-ml repair {dataset} {judged.dt} once its data are mended"
+    return f"{accept} if the change is real, or ok-ml repair {dataset} {judged.dt} once its data are corrected"
 
 
 def story(project: "Project", experiment: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from ok_ml.config.models import Project
-from ok_ml.serving.health import StatusItem, in_words
+from ok_ml.console.health import StatusItem, in_words
 
 _ANSWER_SECONDS: Final = 2.5
 _QUERY: Final = """
@@ -30,7 +30,7 @@ _RUNS: Final = """
 query Runs { runsOrError(limit: 30) { ... on Runs { results { id jobName status startTime endTime } } } }
 """
 _NOTHING_JUDGED: Final = "nothing_judged"  # keys.NOTHING_JUDGED, which would import Dagster
-_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that nobody put into a job
+_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets without a job
 _FRESHNESS: Final = {"UNHEALTHY": "fail", "WARNING": "warn", "HEALTHY": "ok", "UNKNOWN": "ok", "NOT_APPLICABLE": "ok"}
 
 
@@ -49,7 +49,7 @@ def dagster_items(project: Project) -> list[StatusItem]:
 
 
 def node_items(node: dict[str, Any], base: str, now: float) -> Iterator[StatusItem]:
-    """An asset and its checks; the checks of an asset that was never made say nothing."""
+    """An asset and its checks; checks of an asset that was never materialised are left out."""
     path = node["assetKey"]["path"]
     name, link = "/".join(path), f"{base}/assets/{'/'.join(path)}"
     owner = next((found.get("email") or found.get("team") for found in node["owners"]), None)
@@ -66,9 +66,9 @@ def node_items(node: dict[str, Any], base: str, now: float) -> Iterator[StatusIt
 
 def _asset(name: str, age: float | None, owner: str | None, link: str, freshness: str | None) -> StatusItem:
     if age is None:
-        return StatusItem(name, "asset", "unknown", None, owner, "never made", link)
+        return StatusItem(name, "asset", "unknown", None, owner, "never materialised", link)
     state: Any = _FRESHNESS.get(freshness or "", "ok")
-    words = {"fail": "stale: made", "warn": "soon stale: made", "ok": "made"}[state]
+    words = {"fail": "stale: materialised", "warn": "soon stale: materialised", "ok": "materialised"}[state]
     return StatusItem(name, "asset", state, age, owner, f"{words} {in_words(age)} ago", link)
 
 
@@ -87,7 +87,7 @@ def _check(name: str, owner: str | None, link: str, execution: dict[str, Any] | 
 
 
 def run_items(runs: list[dict[str, Any]], base: str, now: float) -> Iterator[StatusItem]:
-    """The last finished run of each job, newest runs first in `runs`; a run that was cancelled says nothing."""
+    """The last finished run of each job, newest runs first in `runs`; cancelled runs are left out."""
     seen = set()
     for run in runs:
         job = run["jobName"]
@@ -99,7 +99,7 @@ def run_items(runs: list[dict[str, Any]], base: str, now: float) -> Iterator[Sta
         message = (
             f"the last run failed {in_words(age)} ago; its page says at which step"
             if failed
-            else "the last run ended well"
+            else "the last run succeeded"
         )
         name = "assets outside of jobs" if job == _ASSET_JOB else job
         yield StatusItem(name, "run", "fail" if failed else "ok", age, None, message, f"{base}/runs/{run['id']}")

@@ -1,25 +1,21 @@
 """The health of everything: order, ages, judgements by hand-worked numbers, and the page."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import graphql
 import pytest
 
 from ok_ml.config.loader import load_project
+from ok_ml.console import dagster_view
+from ok_ml.console.dagster_view import node_items, run_items
+from ok_ml.console.health import StatusItem, in_words, merged, report, worst, worst_first
+from ok_ml.console.health_view import STATE_WORDS, folded, health_view
+from ok_ml.console.render import render
+from ok_ml.console.watch import generation_item, materialiser_item
 from ok_ml.delivery.control import Control
 from ok_ml.delivery.manifest import GenerationManifest
-from ok_ml.serving import app, dagster_view
-from ok_ml.serving.dagster_view import node_items, run_items
-from ok_ml.serving.health import StatusItem, in_words, merged, report, worst, worst_first
-from ok_ml.serving.health_page import folded, health_page
-from ok_ml.serving.http import Problem
-from ok_ml.serving.layout import Neighbours
-from ok_ml.serving.watch import generation_item, materialiser_item
 from tests.serving.conftest import Server
 from tests.serving.test_predictions import fits
 from tests.small_project import make_project
@@ -40,7 +36,7 @@ def test_the_worst_comes_first_then_the_oldest() -> None:
         assert [found.name for found in worst_first(given)] == ["d", "e", "c", "b", "a"]
     assert worst(items) == "fail"
     assert worst([]) == "unknown"
-    assert report(items)["counts"] == {"fail": 1, "warn": 2, "unknown": 1, "ok": 1}
+    assert report(items).counts == {"fail": 1, "warn": 2, "unknown": 1, "ok": 1}
 
 
 @pytest.mark.parametrize(
@@ -95,13 +91,13 @@ HEARTBEAT = {"updated_at": NOW - 2, "stopped": False, "lag": 0, "trouble": None,
 @pytest.mark.parametrize(
     ("changed", "state", "words"),
     [
-        ({}, "ok", "everything is in the storage"),
-        ({"lag": 1200}, "ok", "1,200 records to come"),
-        ({"updated_at": NOW - 60}, "warn", "silent for 60 s"),
+        ({}, "ok", "all records are in the storage"),
+        ({"lag": 1200}, "ok", "1,200 records pending"),
+        ({"updated_at": NOW - 60}, "warn", "no heartbeat for 60 s"),
         ({"stopped": True}, "warn", "stopped; new generations wait"),
         ({"trouble": "broker away"}, "warn", "broker away"),
         ({"refused": [{"generation": 6, "reason": "3 records missing"}]}, "fail", "3 records missing"),
-        ({"refused": [{"generation": 4, "reason": "long ago"}]}, "ok", "everything"),
+        ({"refused": [{"generation": 4, "reason": "long ago"}]}, "ok", "all records"),
     ],
 )
 def test_the_materialisers_heartbeat_is_judged(changed: dict[str, Any], state: str, words: str) -> None:
@@ -161,7 +157,7 @@ def test_checks_by_result_and_severity() -> None:
 
 def test_an_asset_that_was_never_made_is_unknown_and_its_checks_say_nothing() -> None:
     (found,) = node_items(node("UNKNOWN", None, check("SUCCEEDED", success=True)), "", NOW)
-    assert (found.state, found.message) == ("unknown", "never made")
+    assert (found.state, found.message) == ("unknown", "never materialised")
 
 
 def test_the_last_finished_run_of_each_job_counts() -> None:
@@ -188,11 +184,15 @@ def test_the_last_finished_run_of_each_job_counts() -> None:
 # -- pages -----------------------------------------------------------------------------------------------------------
 
 
-def test_trouble_stands_before_what_is_fine_and_what_waits_is_folded() -> None:
+def health_page(items: list[StatusItem]) -> str:
+    return render("health.html", current="/health", neighbours={}, view=health_view(items), words=STATE_WORDS)
+
+
+def test_trouble_stands_before_what_is_healthy_and_what_waits_is_folded() -> None:
     items = [item("w/a", "unknown"), item("w/b", "unknown"), item("w/c", "fail", 3.0), item("fine/one", "ok", 5.0)]
     items.append(item("fine/one: parity", "ok", kind="check"))
-    assert [(one.name, one.message) for one in folded(items)][-1] == ("w/*", "2 assets wait for their first run")
-    text = health_page(items, neighbours=Neighbours()).replace("<wbr>", "")
+    assert [(one.name, one.message) for one in folded(items)][-1] == ("w/*", "2 assets are not materialised yet")
+    text = health_page(items).replace("<wbr>", "")
     assert text.index("w/c") < text.index("w/*") < text.index("<span>one</span>")
     assert "w/c is failing" in text
     assert "w/a" not in text
@@ -201,8 +201,8 @@ def test_trouble_stands_before_what_is_fine_and_what_waits_is_folded() -> None:
 
 
 def test_a_calm_page_says_so() -> None:
-    assert "All 1 parts that are watched are fine." in health_page([item("a")], neighbours=Neighbours())
-    assert "Nothing is watched yet." in health_page([], neighbours=Neighbours())
+    assert "All 1 monitored components are healthy." in health_page([item("a")])
+    assert "Nothing is monitored yet." in health_page([])
 
 
 def test_health_of_the_real_service(server: Server) -> None:
@@ -215,18 +215,3 @@ def test_health_of_the_real_service(server: Server) -> None:
     page = server.get("/health").text
     assert "Needs attention" in page
     assert "toy_<wbr>sources" in page
-
-
-# -- a body that never comes -----------------------------------------------------------------------------------------
-
-
-def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "BODY_SECONDS", 0.05)
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield b"{"
-        await asyncio.sleep(10)
-
-    with pytest.raises(Problem, match="did not arrive") as caught:
-        asyncio.run(app._body(SimpleNamespace(headers={}), slow()))
-    assert caught.value.status == 408

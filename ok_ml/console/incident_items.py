@@ -5,11 +5,11 @@ import time
 from typing import Any, Final
 
 from ok_ml.config.models import Project
+from ok_ml.console.health import INCIDENT, StatusItem
 from ok_ml.errors import OkMlError
 from ok_ml.incidents.records import Incident
 from ok_ml.incidents.shown import state_of
 from ok_ml.incidents.store import Store
-from ok_ml.serving.health import INCIDENT, StatusItem
 
 _FROM_INCIDENT: Final = {"error": "fail", "warn": "warn"}
 
@@ -42,7 +42,7 @@ def _message(incident: Incident, *, muted: bool) -> str:
         parts.append(f"{following} consequence{'s' if following > 1 else ''}")
     match state_of(incident, muted=muted):
         case "acknowledged":
-            parts.append(f"{incident.acknowledged_by} looks after it")
+            parts.append(f"acknowledged by {incident.acknowledged_by}")
         case "muted":
             parts.append("muted")
     return "; ".join([*filter(None, parts), f"`ok-ml incidents show {incident.id}`"])

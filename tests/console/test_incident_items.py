@@ -3,13 +3,12 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+from ok_ml.console.health import StatusItem, worst_first
+from ok_ml.console.incident_items import incident_items
 from ok_ml.incidents.reconcile import reconcile
 from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
-from ok_ml.serving.health import StatusItem, worst_first
-from ok_ml.serving.health_page import health_page
-from ok_ml.serving.incident_items import incident_items
-from ok_ml.serving.layout import Neighbours
+from tests.console.test_health import health_page
 
 DRIFT = Signal(
     "check:a/b:c", "check", "warn", "ml@example.org", "a/b: c failed", "0.7, expected 0.2-0.4", "http://x/assets/a/b"
@@ -38,7 +37,7 @@ def test_an_open_incident_says_since_when_whose_and_where_to_look(tmp_path: Path
         (one,) = transaction.open_incidents()
         one.acknowledged_by, one.acknowledged_at = "anna", 5.0
         transaction.save(one)
-    assert "anna looks after it" in incident_items(project(tmp_path))[0].message
+    assert "acknowledged by anna" in incident_items(project(tmp_path))[0].message
 
 
 def test_a_file_that_is_no_store_is_said(tmp_path: Path) -> None:
@@ -55,7 +54,7 @@ def test_incidents_stand_before_what_is_worse(tmp_path: Path) -> None:
         StatusItem("a/b: c failed", "incident", "warn", 5.0, "me", "0.7"),
     ]
     assert [item.kind for item in worst_first(items)] == ["incident", "asset"]
-    page = health_page(items, neighbours=Neighbours())
+    page = health_page(items)
     assert page.index("Open incidents") < page.index("Needs attention") < page.index(">events<")
     assert "a/b: c failed: 0.7" in page
     assert page.count('class="state s-warn"') == 2, "in the tally and in the table, once each"

@@ -1,18 +1,21 @@
 """The pages for people and the files beside them."""
 
+import asyncio
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
-from ok_ml.serving.files import picture
-from ok_ml.serving.home import HomeView, home_page
-from ok_ml.serving.html import breakable, join, tag
-from ok_ml.serving.http import Problem
+from ok_ml.console import files
+from ok_ml.console.files import Pictures
+from ok_ml.console.home import REASON_WORDS, HomeView
+from ok_ml.console.render import breakable, commands, environment, render
+from ok_ml.serving.problems import Problem
 from tests.serving.conftest import Server
 
-STYLE = Path(picture.__code__.co_filename).parent / "static" / "style.css"
+STYLE = Path(files.__file__).parent / "static" / "style.css"
 
 
 class Page(HTMLParser):
@@ -51,6 +54,7 @@ PATHS = [
     "/?experiment=unpublished&user=1",
     "/health",
     "/monitoring",
+    "/docs",
     "/nothing",
 ]
 
@@ -58,6 +62,7 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_is_whole_named_and_loads_nothing_from_elsewhere(server: Server, path: str) -> None:
     answered = server.get(path, accept="text/html")
+    assert answered.status == (404 if path == "/nothing" else 200)
     page = Page(answered.text)
     assert page.open == []
     assert page.all("html") == [{"lang": "en"}]
@@ -122,18 +127,24 @@ def test_examples_are_offered_and_lead_to_lists(server: Server) -> None:
 def test_a_user_without_history_is_told_so(server: Server) -> None:
     text = Page(server.get("/?experiment=toy_sources&user=4711").text).text
     assert "This user has no history yet: the popular list is served instead." in text
-    assert "popular list: no history yet" in Page(home_page(_view_with("fallback"))).text
+    view = _view_with("fallback")
+    shown = render("home.html", current="/", neighbours={}, view=view, reasons=REASON_WORDS)
+    assert "popular list: no history yet" in Page(shown).text
+    assert view.shares == []
 
 
-def _view_with(reason: str) -> HomeView:
-    source = {"source_id": "5", "name": None, "topic": None, "score": 1.0, "reason": reason}
+def _view_with(*reasons: str, scores: tuple[float, ...] = (1.0,)) -> HomeView:
+    predictions = [
+        {"source_id": "5", "name": None, "topic": None, "score": score, "reason": reason}
+        for reason, score in zip(reasons, scores, strict=True)
+    ]
     answer = {
         "experiment": "x",
         "entity_id": "1",
         "generation": "g",
         "model_version": "1",
         "fallback": True,
-        "predictions": [source],
+        "predictions": predictions,
     }
     return HomeView(["x"], "x", "1", answer=answer)
 
@@ -171,13 +182,26 @@ def test_head_has_the_headers_and_no_body(server: Server) -> None:
 # -- markup --------------------------------------------------------------------------------------------------------
 
 
-def test_text_and_attributes_are_escaped_and_markup_is_not_escaped_twice() -> None:
-    inner = tag("b", "<&>", title='"quoted"')
-    assert inner == '<b title="&quot;quoted&quot;">&lt;&amp;&gt;</b>'
-    assert tag("p", inner, None, 3) == f"<p>{inner}3</p>"
-    assert tag("input", required="", value=None) == '<input required="">'
-    assert join("<", tag("br")) == "&lt;<br>"
+def test_names_and_commands_are_escaped() -> None:
     assert breakable("a/b_<c>") == "a/<wbr>b_<wbr>&lt;c&gt;"
+    assert commands("run `ok-ml get <x>`, a < b") == "run <code>ok-ml get &lt;x&gt;</code>, a &lt; b"
+    assert commands("a ` alone") == "a ` alone"
+
+
+def test_whatever_a_template_shows_is_escaped_and_what_it_is_not_given_is_an_error() -> None:
+    shown = environment().from_string("<b>{{ text }}</b>")
+    assert shown.render(text='<&>"') == "<b>&lt;&amp;&gt;&#34;</b>"
+    with pytest.raises(UndefinedError):
+        shown.render()
+
+
+def test_the_list_is_summed_up_by_reason() -> None:
+    view = _view_with("taste", "popular", "popular", "taste", "popular", scores=(5.0, 1.0, 3.0, 2.0, 4.0))
+    assert [(share.reason, share.count, share.start, share.width) for share in view.shares] == [
+        ("popular", 3, 0.0, pytest.approx(60.0)),
+        ("taste", 2, pytest.approx(60.0), pytest.approx(40.0)),
+    ]
+    assert [view.bar(score) for score in (1.0, 3.0, 5.0)] == [5.0, 52.5, 100.0]
 
 
 # -- contrast ------------------------------------------------------------------------------------------------------
@@ -250,4 +274,20 @@ def test_a_picture_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.png").open("wb") as handle:
         handle.truncate(9 * 1024 * 1024)
     with pytest.raises(Problem, match="no such picture"):
-        picture(tmp_path, "big.png")
+        Pictures(directory=tmp_path).lookup_path("big.png")
+
+
+def test_before_the_first_run_there_is_no_picture(tmp_path: Path) -> None:
+    pictures = Pictures(directory=tmp_path / "plots", check_dir=False)
+    scope = {"type": "http", "method": "GET", "path": "/plots/a.png", "root_path": "/plots", "headers": []}
+    with pytest.raises(Problem, match="no such picture"):
+        asyncio.run(pictures(scope, None, None))
+
+
+@pytest.mark.parametrize("path", ["/plots/toy/psi.png", "/static/style.css"])
+def test_a_file_that_did_not_change_is_asked_for_but_not_sent_again(server: Server, path: str) -> None:
+    first = server.get(path)
+    assert first.headers["cache-control"] == "no-cache"
+    again = server.get(path, if_none_match=first.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["cache-control"] == "no-cache"

@@ -13,16 +13,16 @@ from ok_ml.collecting.status import SILENT_SECONDS
 from ok_ml.collecting.status import read_status as read_collector
 from ok_ml.columns import EVENTS
 from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
+from ok_ml.console.dagster_view import dagster_items
+from ok_ml.console.health import StatusItem, blocked_items, in_words, merged
+from ok_ml.console.incident_items import incident_items
 from ok_ml.delivery.generations import generation_name
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.storage import Document
 from ok_ml.heartbeat import life
 from ok_ml.lake import Lake
-from ok_ml.serving.dagster_view import dagster_items
-from ok_ml.serving.health import StatusItem, blocked_items, in_words, merged
-from ok_ml.serving.http import Problem
-from ok_ml.serving.incident_items import incident_items
+from ok_ml.serving.problems import Problem
 from ok_ml.serving.readers import Readers, answered
 
 _CONNECT_SECONDS: Final = 0.5
@@ -87,12 +87,12 @@ def materialiser_item(experiment: str, owner: str, status: dict[str, Any], now: 
     refused = [found for found in status.get("refused", []) if found["generation"] > (current or 0)]
     lag = int(status.get("lag", 0))
     state: Any = "ok"
-    message = f"{lag:,} records to come" if lag else "everything is in the storage"
+    message = f"{lag:,} records pending" if lag else "all records are in the storage"
     if refused:
         last = refused[-1]
         state, message = "fail", f"refused {generation_name(last['generation'])}: {last['reason']}; publish again"
     elif status.get("stopped") or age > HEARTBEAT_SECONDS:
-        since = "stopped" if status.get("stopped") else f"silent for {in_words(age)}"
+        since = "stopped" if status.get("stopped") else f"no heartbeat for {in_words(age)}"
         state, message = "warn", f"{since}; new generations wait in the topic until `make ui` or `ok-ml run` starts one"
     elif status.get("trouble"):
         state, message = "warn", str(status["trouble"])
@@ -155,13 +155,13 @@ def collector_item(config: DatasetConfig, status: dict[str, Any], now: float, *,
     """
     age = max(0.0, now - float(status["updated_at"]))
     aside, messages = sum(status["set_aside"].values()), int(status["messages"])
-    facts = f"{status['lag']:,} messages to come; newest day {status['last_day'] or 'none'}; {aside:,} set aside"
+    facts = f"{status['lag']:,} messages pending; newest day {status['last_day'] or 'none'}; {aside:,} set aside"
     if status["set_aside"]:
         facts += f" ({', '.join(f'{reason} {count:,}' for reason, count in sorted(status['set_aside'].items()))})"
     state: Any = "ok"
     if status["stopped"] or age > SILENT_SECONDS:
-        since = "stopped" if status["stopped"] else f"silent for {in_words(age)}"
-        remedy = f"`ok-ml collect {config.dataset}` goes on"
+        since = "stopped" if status["stopped"] else f"no heartbeat for {in_words(age)}"
+        remedy = f"`ok-ml collect {config.dataset}` resumes it"
         state, facts = "warn" if wanted or not status["stopped"] else "ok", f"{since}; {remedy}; {facts}"
     elif status["trouble"]:
         state, facts = "warn", f"{status['trouble']}; {facts}"
@@ -182,10 +182,10 @@ def _services(project: Project) -> Iterator[StatusItem]:
     if environment.dagster.home is not None:
         url = f"http://127.0.0.1:{environment.dagster.port}"
         yield _answering(
-            "Dagster", "127.0.0.1", environment.dagster.port, "nothing runs by itself; `make ui` starts it", url
+            "Dagster", "127.0.0.1", environment.dagster.port, "no run starts automatically; `make ui` starts it", url
         )
     host, port, url = _mlflow(project)
-    yield _answering("MLflow", host, port, "its pages are not there; `make ui` starts it", url)
+    yield _answering("MLflow", host, port, "its UI is not available; `make ui` starts it", url)
 
 
 def _mlflow(project: Project) -> tuple[str, int, str]:

@@ -9,6 +9,11 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
+from ok_ml.console.monitoring import FRESH_SECONDS, Views, monitoring_view
+from ok_ml.console.monitoring_view import BY_DAY_HEAD, feature_in_full
+from ok_ml.console.pages import monitored
+from ok_ml.console.render import environment, render
+from ok_ml.console.sparks import Spark, spark
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.rules import Finding
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES, to_table
@@ -17,12 +22,8 @@ from ok_ml.quality.statistics.bins import REFERENCE_FILE, FrozenBins
 from ok_ml.quality.statistics.feature_series import feature_series
 from ok_ml.quality.statistics.number_series import Name, Number, series_table
 from ok_ml.quality.statistics.statistics_rows import feature_statistics
-from ok_ml.serving.layout import Neighbours
-from ok_ml.serving.monitoring import FRESH_SECONDS, Views, monitoring_view
-from ok_ml.serving.monitoring_page import feature_page, monitoring_page
-from ok_ml.serving.sparks import spark
+from tests.console.test_pages import Page
 from tests.serving.conftest import Server
-from tests.serving.test_pages import Page
 
 EXPERIMENT = "toy_sources"
 DAYS = [f"2026-01-{day:02d}" for day in range(5, 27)]
@@ -127,7 +128,7 @@ def test_nothing_committed_is_an_empty_page(tmp_path) -> None:
 
 def test_what_was_read_is_kept_for_some_seconds(monkeypatch, view) -> None:
     read, now = [], [0.0]
-    monkeypatch.setattr("ok_ml.serving.monitoring.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ok_ml.console.monitoring.time.monotonic", lambda: now[0])
     views = Views(lambda name: (read.append(name), view)[1], [EXPERIMENT])
     for seconds, count in ((0.0, 1), (FRESH_SECONDS, 1), (FRESH_SECONDS + 0.1, 2)):
         now[0] = seconds
@@ -163,10 +164,12 @@ def test_the_page_keeps_what_every_page_keeps(filled: Server, path: str) -> None
 
 def test_a_feature_has_its_message_its_lines_and_its_days(view) -> None:
     worst = view.board.features[0]
-    text = Page(feature_page(view, worst, neighbours=Neighbours())).text
+    row = feature_in_full(view, worst)
+    shown = render("feature.html", current="", neighbours={}, view=view, row=row, head=BY_DAY_HEAD)
+    text = Page(shown).text
     assert f"user feature minutes on {DAYS[-1]}: psi is 2, expected <= 0.25, since {DAYS[-2]}" in text
     assert all(dt in text for dt in DAYS)
-    whole = Page(monitoring_page(view, neighbours=Neighbours()))
+    whole = Page(render("monitoring.html", current="", neighbours={}, **monitored(view)))
     assert whole.text.index("minutes") < whole.text.index("likes")
     assert f"/monitoring/{EXPERIMENT}?feature=user-minutes" in [a["href"] for a in whole.all("a")]
     assert "<odd>" in whole.text  # escaped in the source, since the page was parsed whole
@@ -183,7 +186,8 @@ def test_what_is_not_there_is_said(filled: Server, path: str) -> None:
 # -- lines -------------------------------------------------------------------------------------------------------------
 
 
-def drawn(svg: str) -> dict[str, dict[str, str]]:
+def drawn(plot: Spark) -> dict[str, dict[str, str]]:
+    svg = environment().get_template("macros.html").module.spark(plot)
     return {element.attrib["class"].split()[0]: element.attrib for element in ET.fromstring(svg)}
 
 

@@ -5,11 +5,14 @@ Everything is looked at when it is asked for, by the service and by `ok-ml statu
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import Field
 
 from ok_ml.quality.judges.what_blocks import stories
 
@@ -25,27 +28,24 @@ PUBLICATION: Final = "publication"
 
 @dataclass(frozen=True, slots=True)
 class StatusItem:
-    """One thing that is watched.
-
-    Attributes
-    ----------
-    kind
-        incident, publication, generation, materialiser, service, run, asset, check, collector or daemon.
-    age_seconds
-        Seconds since it last did what it is there for; None if that is not known.
-    message
-        One sentence: value, limit and next step where there is a problem.
-    link
-        Where to look further, if there is such a page.
-    """
+    """One component that is monitored."""
 
     name: str
-    kind: str
+    kind: Annotated[
+        str,
+        Field(
+            description="incident, publication, generation, materialiser, service, run, asset, check, collector or daemon."
+        ),
+    ]
     state: State
-    age_seconds: float | None = None
+    age_seconds: Annotated[
+        float | None, Field(description="Since it last did its work; null if that is not known.")
+    ] = None
     owner: str | None = None
-    message: str = ""
-    link: str | None = None
+    message: Annotated[
+        str, Field(description="One sentence: value, limit, and the next step where there is a problem.")
+    ] = ""
+    link: Annotated[str | None, Field(description="A page that says more.")] = None
 
 
 def worst(items: Iterable[StatusItem]) -> State:
@@ -79,16 +79,26 @@ def blocked_items(project: "Project") -> list[StatusItem]:
     ]
 
 
-def report(items: Iterable[StatusItem]) -> dict[str, Any]:
-    """The document of /health.json."""
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The document of /health.json: every component, worst first."""
+
+    state: Annotated[State, Field(description="The worst of all.")]
+    counts: Annotated[dict[State, int], Field(description="Components by state.")]
+    written_at: datetime
+    items: list[StatusItem]
+
+
+def report(items: Iterable[StatusItem]) -> HealthReport:
+    """Everything that was seen."""
     ordered = worst_first(items)
-    counts = {state: sum(item.state == state for item in ordered) for state in STATES}
-    return {
-        "state": worst(ordered),
-        "counts": counts,
-        "written_at": datetime.now(UTC).isoformat(),
-        "items": [asdict(item) for item in ordered],
-    }
+    return HealthReport(worst(ordered), counts_of(ordered), datetime.now(UTC), ordered)
+
+
+def counts_of(items: Iterable[StatusItem]) -> dict[State, int]:
+    """How many are in which state, the worst state first."""
+    found = Counter(item.state for item in items)
+    return {state: found[state] for state in STATES}
 
 
 def merged(*sources: Iterable[StatusItem]) -> list[StatusItem]:

@@ -26,7 +26,7 @@ FRESH_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Line:
-    """One series, and what its newest number was held against; None while its history is too short."""
+    """One series, and the band of its newest number; None while its history is too short."""
 
     series: Series
     newest: Deviation | None
@@ -54,7 +54,7 @@ class MonitoringView:
     story
         Why nothing is published, and the way out; None if nothing holds it back.
     blocked
-        Days that were held back: of the log, of features, of lists.
+        Blocked days: of the log, of features, of lists.
     """
 
     experiment: str

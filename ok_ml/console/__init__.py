@@ -1,0 +1,1 @@
+"""Pages for people: recommendations of a user, health, monitoring, and the API's description, as Jinja templates."""

@@ -1,0 +1,3 @@
+from tests.serving.conftest import server
+
+__all__ = ["server"]
