@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from ok_ml.config.models import DatasetConfig
-from ok_ml.memory import MemoryWatch
+from ok_ml.local.machine.memory import MemoryWatch
 
 COLUMNS = ("userId", "ownerId", "objectId", "action", "pos", "timestampMs")
 
@@ -65,8 +65,8 @@ def dataset(form: str, path: Path) -> DatasetConfig:
 
 
 def _ours(form: str, path: Path, out: Path) -> Callable[[], object]:
-    from ok_ml.datasets.calendar import partitions_of
-    from ok_ml.datasets.ingest import ingest_events
+    from ok_ml.datasets.canonical.dataset_calendar import partitions_of
+    from ok_ml.datasets.canonical.ingest import ingest_events
     from ok_ml.lake import Lake
 
     config, lake = dataset(form, path), Lake(out)

@@ -156,8 +156,8 @@ class Exam:
         export_days(world, self.world.lake, self.world.dataset.dataset, [self.world.dts[day]], workers=1)
 
     def _ingest(self, day: int) -> None:
-        from ok_ml.datasets.ingest import ingest_events
-        from ok_ml.datasets.snapshots import build_snapshots
+        from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+        from ok_ml.datasets.canonical.ingest import ingest_events
 
         dts, root = [self.world.dts[day]], Path(self.world.folder)
         ingest_events(self.world.dataset, self.world.lake, dts, root=root)

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from ok_ml.cli import run_pipeline
 from ok_ml.cli.commands.run import print_comparison
 from ok_ml.cli.output import write_line
+from ok_ml.cli.runs import run_pipeline
 from ok_ml.config.loader import load_project
 
 SEEDS = (101, 202, 303)

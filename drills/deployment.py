@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
-from ok_ml.ports import is_free
+from ok_ml.local.machine.ports import is_free
 
 Found = TypeVar("Found")
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -146,7 +146,15 @@ class Deployment:
         """Let days go by; for a deployment that was started with `--no-clock`."""
         log = self.state / "logs" / "clock.log"
         with log.open("w") as sink:
-            command = [sys.executable, "-m", "ok_ml.cli.clock", "--project", str(self.root), "--size", SIZE]
+            command = [
+                sys.executable,
+                "-m",
+                "ok_ml.local.services.world_clock",
+                "--project",
+                str(self.root),
+                "--size",
+                SIZE,
+            ]
             self.clock = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=sink, stderr=sink)
 
     def stop(self) -> int:

@@ -58,8 +58,8 @@ class Lab:
 
     def live(self, dts: "Sequence[str]", served: ServedLists | None = None, world: World | None = None) -> None:
         """Let days go by with these lists served, and ingest their export."""
-        from ok_ml.datasets.ingest import ingest_events
-        from ok_ml.datasets.snapshots import build_snapshots
+        from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+        from ok_ml.datasets.canonical.ingest import ingest_events
 
         export_days(world or self.world, self.lake, DATASET, dts, served=served, workers=1)
         ingest_events(self.config, self.lake, dts, root=self.project.root)

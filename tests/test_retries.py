@@ -57,8 +57,8 @@ def test_every_asset_of_the_graph_has_the_policy(tmp_path: Path) -> None:
 
 def test_a_run_of_the_command_line_tries_again_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The headless path: the same graph, in this process, with the progress that `ok-ml run` prints."""
-    from ok_ml.cli.dagster_run import Watcher
-    from ok_ml.cli.run_report import Reporter
+    from ok_ml.cli.runs.dagster_run import Watcher
+    from ok_ml.cli.runs.run_report import Reporter
 
     left = [ServiceUnavailable("no Kafka answers at 127.0.0.1:1")]
 

@@ -180,8 +180,8 @@ class QuietWorld:
 
     def ingest(self, dts: Sequence[str]) -> None:
         """Simulate and ingest some days."""
-        from ok_ml.datasets.ingest import ingest_events
-        from ok_ml.datasets.snapshots import build_snapshots
+        from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+        from ok_ml.datasets.canonical.ingest import ingest_events
         from ok_ml.world.raw_log import ensure_days
 
         ensure_days(self.dataset, self.lake, dts, workers=1)

@@ -15,18 +15,18 @@ from bench.rows import Row, rate_rows
 from bench.targets import Settings
 from bench.timing import race
 from ok_ml.config.models import KafkaConfig, StorageConfig
-from ok_ml.delivery.broker import EmbeddedBroker
 from ok_ml.delivery.codec import prediction_bytes
 from ok_ml.delivery.control import Control
-from ok_ml.delivery.generations import next_generation
+from ok_ml.delivery.delivery_settings import DeliverySettings
+from ok_ml.delivery.generation_ids import next_generation
+from ok_ml.delivery.kafka.topics import client_settings, create_topic
 from ok_ml.delivery.live import wait_until_live
 from ok_ml.delivery.payloads import RankedListPayload
 from ok_ml.delivery.publisher import Publication, prepare_topic, publish_generation
-from ok_ml.delivery.running import ensure_materialiser
-from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.storage import PredictionStore
-from ok_ml.delivery.topics import client_settings, create_topic
 from ok_ml.errors import ServiceUnavailable
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker
+from ok_ml.local.services.materialiser_process import ensure_materialiser
 
 EXPERIMENT, PLAIN_TOPIC, LIVE_SECONDS = "bench", "plain", 60.0
 

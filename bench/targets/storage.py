@@ -22,9 +22,9 @@ from bench.rows import Row, rate_rows
 from bench.targets import Settings
 from bench.timing import Contestant, race, timed
 from ok_ml.config.models import StorageConfig
+from ok_ml.delivery.backends.redis_reader import data_key
 from ok_ml.delivery.codec import Kind, decode_prediction, key_of
 from ok_ml.delivery.reading import HASH_BYTES, Reader, part_of_one
-from ok_ml.delivery.redis_reader import data_key
 from ok_ml.delivery.storage import PredictionStore, open_store
 
 EXPERIMENT, BATCH = "bench", 1000

@@ -7,7 +7,7 @@ import dagster as dg
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetBase, DatasetConfig, TextsConfig
-from ok_ml.datasets.ingest import CODE_VERSION as INGEST_VERSION
+from ok_ml.datasets.canonical.ingest import CODE_VERSION as INGEST_VERSION
 from ok_ml.graph import keys
 from ok_ml.graph.conditions import day_seconds, freshness
 from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, is_asked_for, progress
@@ -112,7 +112,7 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
     )
     def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
-            from ok_ml.datasets.ingest import ingest_events
+            from ok_ml.datasets.canonical.ingest import ingest_events
 
             ingest_events(dataset, bench.lake, days_of(context), root=bench.project.root, progress=progress(context))
             manifests = [bench.lake.manifest(dataset.dataset, c.EVENTS, dt) for dt in days_of(context)]
@@ -135,7 +135,7 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
     )
     def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
-            from ok_ml.datasets.snapshots import build_snapshots
+            from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
 
             build_snapshots(dataset, bench.lake, days_of(context), root=bench.project.root)
             for spec in specs:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ok_ml import columns as c
 
 if TYPE_CHECKING:
-    from ok_ml.datasets.audit.checking import Audit
-    from ok_ml.datasets.audit.verdict import Finding
+    from ok_ml.datasets.onboarding.audit.checking import Audit
+    from ok_ml.datasets.onboarding.audit.verdict import Finding
 
 _SHOWN_EXAMPLE = 120
 _SHOWN_NAME = 40
@@ -17,8 +17,8 @@ _SHOWN_NAME = 40
 
 def audit_document(audit: "Audit", found: "list[Finding]") -> dict[str, Any]:
     """An audit as JSON; ids are text, since int64 beyond 2^53 breaks clients."""
-    from ok_ml.datasets.audit.histories import Histories
-    from ok_ml.datasets.audit.verdict import STOP, verdict
+    from ok_ml.datasets.onboarding.audit.histories import Histories
+    from ok_ml.datasets.onboarding.audit.verdict import STOP, verdict
 
     document = asdict(replace(audit, histories=Histories()))
     del document["histories"]

@@ -12,29 +12,29 @@ from click.exceptions import NoSuchCommand
 from ok_ml.cli.context import Settings
 from ok_ml.cli.failures import hide_tracebacks, report, report_interrupt, report_usage
 from ok_ml.cli.output import ReaderLeft, colour_wanted, say
-from ok_ml.current_user import settle_names
 from ok_ml.errors import OkMlError, write_fault
+from ok_ml.local.machine.current_user import settle_names
 
 # name -> where it is; in the order in which a newcomer meets them
 COMMANDS: Final = {
     "run": "ok_ml.cli.commands.run:run",
     "try": "ok_ml.cli.commands.try_change:try_change",
     "ui": "ok_ml.cli.commands.ui:ui",
-    "get": "ok_ml.cli.commands.get:get",
+    "get": "ok_ml.cli.commands.looking.get:get",
     "data": "ok_ml.cli.commands.data:data",
-    "status": "ok_ml.cli.commands.status:status",
-    "checks": "ok_ml.cli.commands.checks:checks",
+    "status": "ok_ml.cli.commands.looking.status:status",
+    "checks": "ok_ml.cli.commands.looking.checks:checks",
     "incidents": "ok_ml.cli.commands.incidents:incidents",
     "collect": "ok_ml.cli.commands.topic:collect",
     "play": "ok_ml.cli.commands.topic:play",
     "generations": "ok_ml.cli.commands.generations:generations",
     "rollback": "ok_ml.cli.commands.generations:rollback",
-    "config": "ok_ml.cli.commands.config:config",
-    "validate": "ok_ml.cli.commands.config:validate",
-    "features": "ok_ml.cli.commands.features:features",
+    "config": "ok_ml.cli.commands.looking.config:config",
+    "validate": "ok_ml.cli.commands.looking.config:validate",
+    "features": "ok_ml.cli.commands.looking.features:features",
     "accept": "ok_ml.cli.commands.accept:accept",
     "repair": "ok_ml.cli.commands.repair:repair",
-    "doctor": "ok_ml.cli.commands.doctor:doctor",
+    "doctor": "ok_ml.cli.commands.looking.doctor:doctor",
     "clean": "ok_ml.cli.commands.clean:clean",
 }
 

@@ -285,7 +285,7 @@ class PartitionConfig(Frozen):
     partial_last_day: Literal["keep", "leave_out"] = Field(
         default="keep",
         description="Whether a last day in which the log breaks off is a partition: left out, it becomes one when it is whole or "
-        "a later day follows. For logs of files cut into days; see ok_ml.datasets.partial_days.",
+        "a later day follows. For logs of files cut into days; see ok_ml.datasets.canonical.partial_days.",
     )
     delivery_slack_days: int = Field(
         default=0,

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ok_ml.collecting.status import SILENT_SECONDS
-from ok_ml.collecting.status import read_status as read_collector
 from ok_ml.columns import EVENTS
 from ok_ml.config.models import DatasetConfig, ExperimentConfig, Project
 from ok_ml.console.dagster_view import dagster_items
 from ok_ml.console.health import StatusItem, blocked_items, in_words, merged
 from ok_ml.console.incident_items import incident_items
-from ok_ml.delivery.generations import generation_name
+from ok_ml.datasets.collecting.collector_status import SILENT_SECONDS
+from ok_ml.datasets.collecting.collector_status import read_status as read_collector
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.storage import Document

@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import TextsConfig, TextsMapping
-from ok_ml.datasets.calendar import declared_range
-from ok_ml.datasets.cells import flat
-from ok_ml.datasets.locations import in_lake
-from ok_ml.datasets.mapping import Lookups, id_cells, raw_columns
-from ok_ml.datasets.raw import RawTable, config_version
-from ok_ml.datasets.sieve import Sieve, drop_conditions, raw_json, unreadable_json
-from ok_ml.datasets.times import iso_of, partition_days, read_times
-from ok_ml.datasets.writing import Target, commit_pieces, part_pieces, single_piece
+from ok_ml.datasets.canonical.dataset_calendar import declared_range
+from ok_ml.datasets.canonical.writing import Target, commit_pieces, part_pieces, single_piece
+from ok_ml.datasets.conversion.cells import flat
+from ok_ml.datasets.conversion.mapping import Lookups, id_cells, raw_columns
+from ok_ml.datasets.conversion.sieve import Sieve, drop_conditions, raw_json, unreadable_json
+from ok_ml.datasets.conversion.times import iso_of, partition_days, read_times
+from ok_ml.datasets.formats.locations import in_lake
+from ok_ml.datasets.formats.raw_tables import RawTable, config_version
 from ok_ml.errors import EmptyPartition, NotCommitted
 from ok_ml.hashing import part_of, text_id
 from ok_ml.lake import Lake, Manifest, fingerprint

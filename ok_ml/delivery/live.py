@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.storage import PredictionStore
 from ok_ml.errors import IntegrityError, ServiceUnavailable, Stale

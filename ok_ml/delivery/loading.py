@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from ok_ml.delivery.codec import Kind, Prefix, unpack_prefix
 from ok_ml.delivery.control import Control, hex_checksum, open_control
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import stored_value
 from ok_ml.delivery.storage import PredictionStore

@@ -8,7 +8,7 @@ from typing import Any
 
 from ok_ml.delivery.codec import LabelScores, Prediction, Source
 from ok_ml.delivery.control import Control, hex_checksum
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.delivery.payloads import LABELS
 from ok_ml.errors import IntegrityError
 

@@ -11,13 +11,13 @@ import threading
 import time
 from typing import Any, Final
 
-from ok_ml.delivery.consuming import TopicConsumer
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.delivery_settings import DeliverySettings
+from ok_ml.delivery.generation_ids import generation_name
+from ok_ml.delivery.kafka.consuming import TopicConsumer
+from ok_ml.delivery.kafka.topics import experiment_of, topic_ids, topic_of
 from ok_ml.delivery.loading import ExperimentLoader
 from ok_ml.delivery.materialiser_metrics import MaterialiserMetrics
-from ok_ml.delivery.settings import DeliverySettings
 from ok_ml.delivery.storage import PredictionStore
-from ok_ml.delivery.topics import experiment_of, topic_ids, topic_of
 from ok_ml.errors import EnvironmentFault, OkMlError, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
@@ -232,6 +232,6 @@ class Materialiser:
 if __name__ == "__main__":
     import sys
 
-    from ok_ml.delivery.running import main
+    from ok_ml.local.services.materialiser_process import main
 
     sys.exit(main())

@@ -13,9 +13,9 @@ from ok_ml import columns as c
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.codec import CONTROL_KEY, prediction_bytes
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
+from ok_ml.delivery.kafka.producer import PartitionProducer
+from ok_ml.delivery.kafka.topics import create_topic, require_listening, topic_of
 from ok_ml.delivery.payloads import Payload
-from ok_ml.delivery.producer import PartitionProducer
-from ok_ml.delivery.topics import create_topic, require_listening, topic_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ class Publication:
     Attributes
     ----------
     generation
-        Milliseconds since the epoch; see `ok_ml.delivery.generations.next_generation`.
+        Milliseconds since the epoch; see `ok_ml.delivery.generation_ids.next_generation`.
     parts
         Partitions of the topic.
     model_version

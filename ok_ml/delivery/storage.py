@@ -17,12 +17,15 @@ import xxhash
 
 from ok_ml.config.models import StorageConfig
 from ok_ml.delivery.control import Control, hex_checksum
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.delivery.manifest import GenerationInfo, GenerationManifest
 from ok_ml.delivery.reading import HASH_BYTES, Reader
 from ok_ml.errors import ConfigError, EnvironmentFault, IntegrityError, UsageError
 
-BACKENDS: Final = {"lmdb": "ok_ml.delivery.lmdb_store.LmdbStore", "redis": "ok_ml.delivery.redis_store.RedisStore"}
+BACKENDS: Final = {
+    "lmdb": "ok_ml.delivery.backends.lmdb_store.LmdbStore",
+    "redis": "ok_ml.delivery.backends.redis_store.RedisStore",
+}
 _EVENTS_KEPT: Final = 50
 
 Document = dict[str, Any]

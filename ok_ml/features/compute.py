@@ -21,7 +21,7 @@ import xxhash
 from ok_ml import columns as c
 from ok_ml.config.extensions import modules_to_ship
 from ok_ml.config.models import DatasetConfig, FeaturesStage
-from ok_ml.datasets.writing import rows_hash
+from ok_ml.datasets.canonical.writing import rows_hash
 from ok_ml.features.feature import Feature
 from ok_ml.features.part_tables import part_tables
 from ok_ml.features.plan import TABLES, Plan, make_plan

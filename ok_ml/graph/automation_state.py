@@ -21,7 +21,7 @@ from ok_ml.graph.dagster_private import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
-from ok_ml.locks import holder, lock_path
+from ok_ml.local.machine.locks import holder, lock_path
 from ok_ml.release.automation_facts import Batch, batch_of, gather
 from ok_ml.release.retraining import Facts, Try, called_for, reason
 from ok_ml.stages.opening import open_pipeline

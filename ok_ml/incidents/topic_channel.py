@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.topics import client_settings, create_topic, require_listening
+from ok_ml.delivery.kafka.topics import client_settings, create_topic, require_listening
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.incidents.policy import TOPIC
 from ok_ml.incidents.records import Message

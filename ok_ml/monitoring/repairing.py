@@ -6,7 +6,7 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, Project
-from ok_ml.datasets.ingest import stale_partitions
+from ok_ml.datasets.canonical.ingest import stale_partitions
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake

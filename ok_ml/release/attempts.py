@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import ExperimentConfig
-from ok_ml.datasets.writing import share
+from ok_ml.datasets.canonical.writing import share
 from ok_ml.errors import DataError, NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.stages.evaluation import CHAMPION_NAME, EVALUATION_FILE, load_evaluation

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ok_ml import columns as c
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.errors import ConfigError, DataError, NotCommitted, TransientError
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.monitoring.judges.drift_watch import DRIFTED, VERDICT

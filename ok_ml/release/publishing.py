@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
-from ok_ml.delivery.generations import generation_name, next_generation
-from ok_ml.delivery.settings import DeliverySettings
+from ok_ml.delivery.delivery_settings import DeliverySettings
+from ok_ml.delivery.generation_ids import generation_name, next_generation
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.monitoring.judges.drift_watch import require_verdict

@@ -16,8 +16,8 @@ from typing import Final
 
 import xxhash
 
-from ok_ml.delivery.kafka_jars import cache_root
-from ok_ml.java import java_option
+from ok_ml.local.broker.kafka_jars import cache_root
+from ok_ml.local.machine.java import java_option
 
 LEAST_BYTES: Final = 20_000_000
 TIMEOUT_SECONDS: Final = 300

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ok_ml.config.models import Project
-from ok_ml.delivery.broker import ensure_broker
-from ok_ml.delivery.running import ensure_materialiser
-from ok_ml.delivery.settings import DeliverySettings
+from ok_ml.delivery.delivery_settings import DeliverySettings
+from ok_ml.local.broker.embedded_broker import ensure_broker
+from ok_ml.local.services.materialiser_process import ensure_materialiser
 
 
 @contextmanager

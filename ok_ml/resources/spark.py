@@ -11,9 +11,9 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from ok_ml.config.models import Project, SparkConfig
-from ok_ml.current_user import has_entry, name_of_user
-from ok_ml.delivery.kafka_jars import cache_root
-from ok_ml.java import find_java, java_option, utf8_locale
+from ok_ml.local.broker.kafka_jars import cache_root
+from ok_ml.local.machine.current_user import has_entry, name_of_user
+from ok_ml.local.machine.java import find_java, java_option, utf8_locale
 from ok_ml.resources.class_archive import find_archive, java_options
 
 if TYPE_CHECKING:

@@ -143,7 +143,7 @@ def arrivals(project: Project, dataset: str, cursor: str | None) -> tuple[list[d
     -------
     The events, and the cursor after them: day -> data version, as JSON. Nothing for a dataset without a topic.
     """
-    from ok_ml.collecting.names import RAW_EVENTS
+    from ok_ml.datasets.collecting.collector_names import RAW_EVENTS
     from ok_ml.lake import Lake
 
     if not project.datasets[dataset].arrives:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ok_ml.collecting.status import SILENT_SECONDS
-from ok_ml.collecting.status import read_status as read_collector
 from ok_ml.config.models import Project
 from ok_ml.console.health import in_words
+from ok_ml.datasets.collecting.collector_status import SILENT_SECONDS
+from ok_ml.datasets.collecting.collector_status import read_status as read_collector
 from ok_ml.delivery.live import HEARTBEAT_SECONDS
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.incidents.journal import Journal, process_signals

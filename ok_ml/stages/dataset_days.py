@@ -21,7 +21,7 @@ def wanted_and_stale(dataset: DatasetBase, lake: Lake, *, root: Path) -> tuple[l
 
         wanted, stale = stale_texts(dataset, lake, root=root)
         return wanted, sorted({*stale, *days_to_simulate(dataset, lake, wanted)})
-    from ok_ml.datasets.ingest import stale_partitions
+    from ok_ml.datasets.canonical.ingest import stale_partitions
     from ok_ml.world.raw_log import days_of_another_world
 
     log = _log(dataset)
@@ -35,7 +35,7 @@ def version_of(dataset: DatasetBase, lake: Lake, dts: list[str], *, root: Path) 
         from ok_ml.datasets.texts import texts_fingerprint
 
         return texts_fingerprint(dataset, lake, dts, root=root)
-    from ok_ml.datasets.ingest import raw_fingerprint
+    from ok_ml.datasets.canonical.ingest import raw_fingerprint
 
     return raw_fingerprint(_log(dataset), lake, dts, root=root)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from pydantic import BaseModel
 
 from ok_ml.config.models import DatasetBase, ExperimentConfig, Project
-from ok_ml.datasets.calendar import declared_range
-from ok_ml.datasets.times import partition_days
+from ok_ml.datasets.canonical.dataset_calendar import declared_range
+from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.errors import NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar

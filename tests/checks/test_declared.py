@@ -139,7 +139,7 @@ def test_a_verdict_is_known_until_data_or_limits_change(open_world, root):
 
 
 def test_the_declaration_enters_no_record_of_what_is_made(open_world, root):
-    from ok_ml.datasets.raw import config_version
+    from ok_ml.datasets.formats.raw_tables import config_version
 
     before = config_version(load_project(root).datasets[NAME], c.EVENTS)
     edit(root, DATASET, "has_impressions: true", "has_impressions: true\nchecks: {volume: {low_warn: 0.1}}")

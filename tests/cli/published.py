@@ -10,7 +10,7 @@ import pyarrow as pa
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.codec import FALLBACK_KEY, Kind, encode_catalogue, encode_predictions, key_of
 from ok_ml.delivery.control import Control
-from ok_ml.delivery.generations import generation_name
+from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import stored_value
 from ok_ml.delivery.storage import open_store

@@ -7,13 +7,13 @@ import dagster as dg
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.cli.instance import instance_home, prepare_instance
 from ok_ml.config.loader import load_project
 from ok_ml.definitions import build_definitions
 from ok_ml.graph import keys
 from ok_ml.incidents.courier import Couriers
 from ok_ml.incidents.store import Store
 from ok_ml.lake import Lake
+from ok_ml.local.services.dagster_instance import instance_home, prepare_instance
 from ok_ml.monitoring.judges.data_judge import judge_data
 from ok_ml.sensors.alerts import tick
 from ok_ml.sensors.watched import watched

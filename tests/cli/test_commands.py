@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ok_ml.cli import run_pipeline
-from ok_ml.cli.run_report import RunSummary, StageRow
+from ok_ml.cli.runs import run_pipeline
+from ok_ml.cli.runs.run_report import RunSummary, StageRow
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import GateRefused

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.guess.words import event_type_of, tokens
+from ok_ml.datasets.onboarding.guess.words import event_type_of, tokens
 from ok_ml.hashing import text_id
 from ok_ml.partitions import minus_days, training_calendar
 from tests.cli import published

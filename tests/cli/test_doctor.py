@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.cli import doctor
-from ok_ml.cli.doctor import examine
-from ok_ml.cli.doctor_machine import pinned
-from ok_ml.cli.machine import Finding, Machine, this_machine
-from ok_ml.cli.port_holders import port_needs
+from ok_ml.cli.examination import diagnosis as doctor
+from ok_ml.cli.examination.diagnosis import examine
+from ok_ml.cli.examination.examined_machine import Finding, Machine, this_machine
+from ok_ml.cli.examination.machine_checks import pinned
 from ok_ml.config.loader import load_project
+from ok_ml.local.services.port_needs import port_needs
 from tests.small_project import ROOT, edit, write
 
 Ok = Callable[..., "object"]

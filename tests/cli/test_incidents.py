@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ok_ml.cli.doctor_project import alerts
-from ok_ml.cli.machine import this_machine
+from ok_ml.cli.examination.examined_machine import this_machine
+from ok_ml.cli.examination.project_checks import alerts
 from ok_ml.cli.parse_time import moment
 from ok_ml.errors import UsageError
 from ok_ml.incidents.reconcile import reconcile

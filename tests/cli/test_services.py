@@ -15,18 +15,18 @@ import psutil
 import pytest
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from ok_ml.cli.children import Child, in_order
-from ok_ml.cli.clock import experiment_of, run, served_lists
-from ok_ml.cli.instance import instance_home, instance_yaml, prepare_instance
-from ok_ml.cli.orphans import own_process
-from ok_ml.cli.port_holders import port_needs
-from ok_ml.cli.preflight import in_few_lines, settle_orphans
-from ok_ml.cli.services import addresses, graph_path, ui_children
-from ok_ml.cli.single import alone, record_children
-from ok_ml.cli.supervisor import Supervisor
+from ok_ml.cli.runs.killed_runs import own_process
+from ok_ml.cli.runs.preflight import in_few_lines, settle_orphans
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import ConfigError, EnvironmentFault, UsageError
+from ok_ml.local.processes.children import Child, in_order
+from ok_ml.local.processes.single_supervisor import alone, record_children
+from ok_ml.local.processes.supervisor import Supervisor
+from ok_ml.local.services.dagster_instance import instance_home, instance_yaml, prepare_instance
+from ok_ml.local.services.port_needs import port_needs
+from ok_ml.local.services.ui_services import addresses, graph_path, ui_children
+from ok_ml.local.services.world_clock import experiment_of, run, served_lists
 from tests.cli.published import publish
 from tests.small_project import edit
 

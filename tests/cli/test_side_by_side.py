@@ -10,16 +10,16 @@ import dagster as dg
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.cli.work_locks import alone_with, one_at_a_time
 from ok_ml.config.loader import load_project
 from ok_ml.errors import EnvironmentFault
 from ok_ml.lake import WHOLE, Lake
-from ok_ml.locks import lock_path
+from ok_ml.local.machine.locks import lock_path
+from ok_ml.local.services.work_locks import alone_with, one_at_a_time
 from ok_ml.release.publishing import overtaking_generation, publish_overtaken
 from ok_ml.stages.opening import open_pipeline
 from tests.cli.published import publish
 from tests.cli.test_status import DEFINITIONS
-from tests.test_locks import Process
+from tests.local.machine.test_locks import Process
 
 Ok = Callable[..., "object"]
 
@@ -92,7 +92,7 @@ class _Raised:
 
     def __enter__(self) -> None:
         code = (
-            "from pathlib import Path; from ok_ml.config.loader import load_project; from ok_ml.cli.work_locks import alone_with\n"
+            "from pathlib import Path; from ok_ml.config.loader import load_project; from ok_ml.local.services.work_locks import alone_with\n"
             f"with alone_with(load_project(Path({str(self.root)!r})), 'toy_sources', attempts=True): pass"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
@@ -152,7 +152,7 @@ def test_an_overtaken_one_is_published_again_and_another_is_left_alone(
 
 
 def test_a_check_that_was_planned_by_a_run_that_ended_is_not_being_evaluated(tmp_path: Path) -> None:
-    from ok_ml.cli.status import _Reading, _rows
+    from ok_ml.cli.runs.status_report import _Reading, _rows
 
     with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
         job = DEFINITIONS.resolve_implicit_global_asset_job_def()

@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ok_ml.cli import status as status_module
-from ok_ml.cli.status import _Reading, _rows, collect, on_one_screen
+from ok_ml.cli.runs import status_report as status_module
+from ok_ml.cli.runs.status_report import _Reading, _rows, collect, on_one_screen
 from ok_ml.config.loader import load_project
 from ok_ml.console.health import StatusItem
 from ok_ml.errors import EnvironmentFault
@@ -133,7 +133,7 @@ def test_before_the_first_run_it_says_how_to_make_one(ok: Ok) -> None:
 @pytest.fixture
 def made(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose Dagster instance has the run of this module's definitions."""
-    from ok_ml.cli.instance import instance_home, prepare_instance
+    from ok_ml.local.services.dagster_instance import instance_home, prepare_instance
 
     project = load_project(root)
     prepare_instance(project)

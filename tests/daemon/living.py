@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from ok_ml.ports import is_free
+from ok_ml.local.machine.ports import is_free
 from tests.small_project import ROOT, edit
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _LIMITS = "{psi_warn: 5, psi_block: 50}"
 _ONE_DAY = """
 import threading
 from functools import partial
-from ok_ml.cli.clock import experiment_of, served_lists, world_now
+from ok_ml.local.services.world_clock import experiment_of, served_lists, world_now
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.storage import open_store
 from ok_ml.lake import Lake

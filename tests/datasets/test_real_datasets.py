@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.calendar import partitions_of
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_calendar import partitions_of
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
 from ok_ml.lake import Lake
 
 ROOT = Path(__file__).parents[2]

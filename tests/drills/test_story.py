@@ -14,8 +14,8 @@ from drills.lab import Lab
 from drills.picture import draw_likes, draw_story
 from drills.prober import Prober
 from drills.what_if import DAYS, Likes, compared
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
 
 PNG = b"\x89PNG"
 

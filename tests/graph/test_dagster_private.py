@@ -5,11 +5,11 @@ from importlib.metadata import version
 
 import pytest
 
-from ok_ml.cli.doctor_machine import pinned
+from ok_ml.cli.examination.machine_checks import pinned
 from ok_ml.graph import dagster_private
 from tests.small_project import ROOT
 
-ALLOWED = {"ok_ml/graph/dagster_private.py", "ok_ml/cli/dagster_storage.py"}
+ALLOWED = {"ok_ml/graph/dagster_private.py", "ok_ml/local/services/dagster_storage.py"}
 PRIVATE = re.compile(r"^\s*(from|import) (dagster\._\w+|dagster_shared)", re.MULTILINE)
 
 

@@ -10,13 +10,13 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
-from ok_ml.datasets.audit.checking import check_dataset
-from ok_ml.datasets.audit.verdict import STOP, findings, of_experiment
-from ok_ml.datasets.calendar import partitions_of
-from ok_ml.datasets.guess.measuring import measure_log
-from ok_ml.datasets.guess.starter import experiment_text
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_calendar import partitions_of
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
+from ok_ml.datasets.onboarding.audit.checking import check_dataset
+from ok_ml.datasets.onboarding.audit.verdict import STOP, findings, of_experiment
+from ok_ml.datasets.onboarding.guess.measuring import measure_log
+from ok_ml.datasets.onboarding.guess.starter import experiment_text
 from ok_ml.errors import EmptyPartition
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.monitoring.judges.data_judge import judge_data

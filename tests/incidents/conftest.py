@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.broker import EmbeddedBroker
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 
 
 @pytest.fixture(scope="package")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.broker import EmbeddedBroker
 from ok_ml.incidents.channels import FileChannel
 from ok_ml.incidents.courier import drain
 from ok_ml.incidents.topic_channel import TopicChannel
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 from tests.incidents.kills import killed_at
 from tests.incidents.made_up import Desk, signal
 

@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ok_ml.serving.monitoring import Views
 
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.definitions import build_definitions
 from ok_ml.delivery.storage import open_store
 from ok_ml.graph import keys
-from ok_ml.serving.monitoring import Views
 from ok_ml.serving.readers import Readers
 from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.conftest import SIZE, World

@@ -14,8 +14,8 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
 from ok_ml.monitoring.plots.series_plots import plot_online

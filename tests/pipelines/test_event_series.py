@@ -16,8 +16,8 @@ from ok_ml.cli.context import Settings
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
 from ok_ml.console.monitoring import numbers_by_day
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
 from ok_ml.errors import UsageError
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench

@@ -76,7 +76,7 @@ def test_the_published_feed_log_is_learnt_from_and_beats_popularity(tmp_path: Pa
     edit(root, f"configs/experiments/{SNA}.yml", "factors: 64", "factors: 16")
     commit(root)
     code = (
-        "from ok_ml.cli.run_pipeline import run; from ok_ml.config.loader import load_project; import json, sys;"
+        "from ok_ml.cli.runs.run_pipeline import run; from ok_ml.config.loader import load_project; import json, sys;"
         f"summary = run(load_project(), {SNA!r}, quiet=True, publish=False); print(json.dumps(summary.as_json()))"
     )
     done = subprocess.run(

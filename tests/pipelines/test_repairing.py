@@ -7,8 +7,8 @@ from ok_ml import columns as c
 from ok_ml.assets.datasets import dataset_assets
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Incident, Project
-from ok_ml.datasets.ingest import ingest_events
-from ok_ml.datasets.snapshots import build_snapshots
+from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
+from ok_ml.datasets.canonical.ingest import ingest_events
 from ok_ml.errors import DataError, NotCommitted
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench

@@ -14,7 +14,7 @@ import ok_ml
 from ok_ml import columns as c
 from ok_ml.cli.context import Settings
 from ok_ml.cli.main import run
-from ok_ml.cli.try_run import TrySummary, try_changes
+from ok_ml.cli.runs.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
 from ok_ml.pipelines.source_recommendation import evaluating

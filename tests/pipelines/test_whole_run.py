@@ -18,13 +18,13 @@ import pytest
 import xxhash
 
 from ok_ml import columns as c
-from ok_ml.delivery.broker import EmbeddedBroker
 from ok_ml.delivery.codec import Kind, id_of, unpack_prefix
 from ok_ml.delivery.control import CHECKSUM_MASK, Control, hex_checksum, open_control
-from ok_ml.delivery.settings import DeliverySettings
-from ok_ml.delivery.topics import topic_of
+from ok_ml.delivery.delivery_settings import DeliverySettings
+from ok_ml.delivery.kafka.topics import topic_of
 from ok_ml.features.registry import feature_names
 from ok_ml.graph import keys
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.pipelines.source_recommendation.training import model_file
 from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.mapping import EVENT_SCHEMA
+from ok_ml.datasets.conversion.mapping import EVENT_SCHEMA
 from ok_ml.lake import Lake
 from ok_ml.monitoring.series.live_history import Served, record_live
 

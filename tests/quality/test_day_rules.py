@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.datasets.mapping import EVENT_SCHEMA
+from ok_ml.datasets.conversion.mapping import EVENT_SCHEMA
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.committed_day import declared_columns, repeated_rows
 from ok_ml.quality.judges.day_rules import KINDS, day_rules, read

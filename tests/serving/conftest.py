@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ok_ml.ports import is_free
+from ok_ml.local.machine.ports import is_free
 from tests.cli.published import publish
 from tests.small_project import EXPERIMENT, edit, make_project, write
 

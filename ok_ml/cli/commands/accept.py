@@ -62,7 +62,7 @@ def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool,
 
 
 def _judge_again(project: "Project", verdicts: "list[Judged]") -> list[str]:
-    from ok_ml.cli.judging_again import judge_again
+    from ok_ml.cli.runs.judging_again import judge_again
 
     say("judging again ...")
     return judge_again(project, verdicts)

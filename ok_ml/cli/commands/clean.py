@@ -55,7 +55,7 @@ def _refuse_if_running(folder: Path) -> None:
     """Raise EnvironmentFault while a process works in the folder: it would go on writing into the void."""
     import psutil
 
-    from ok_ml.locks import holders
+    from ok_ml.local.machine.locks import holders
 
     for name, one in holders(folder):
         raise _in_use(f"{one} works on {name} in {folder}", one.pid)

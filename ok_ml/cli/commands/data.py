@@ -13,7 +13,7 @@ from ok_ml.cli.output import aligned, cut, say, terminal_width, write_json, writ
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
-    from ok_ml.datasets.guess.preview import Preview
+    from ok_ml.datasets.onboarding.guess.preview import Preview
 
 _HELP = f"""Look at your own log: guess its mapping, then check what it holds.
 
@@ -51,8 +51,8 @@ def preview(
 
     Reads text with any delimiter, JSON lines and Parquet, compressed or not. The mapping goes to standard output, ready to be saved; what it makes of the first rows, and what it would set aside, to standard error.
     """
-    from ok_ml.datasets.guess.preview import preview_file
-    from ok_ml.datasets.guess.starter import dataset_name, write_starter
+    from ok_ml.datasets.onboarding.guess.preview import preview_file
+    from ok_ml.datasets.onboarding.guess.starter import dataset_name, write_starter
 
     project = settings.project()
     chosen = dataset_name(name if name is not None else file.name, given=name is not None)
@@ -123,8 +123,8 @@ def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool
 
     Nothing is committed. The last line is a verdict: could an experiment work on it? If not, the exit code is 1.
     """
-    from ok_ml.datasets.audit.checking import check_dataset
-    from ok_ml.datasets.audit.verdict import STOP, findings, of_experiment, verdict
+    from ok_ml.datasets.onboarding.audit.checking import check_dataset
+    from ok_ml.datasets.onboarding.audit.verdict import STOP, findings, of_experiment, verdict
     from ok_ml.lake import Lake
 
     project = settings.project()

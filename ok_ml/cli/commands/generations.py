@@ -46,7 +46,7 @@ def rollback(settings: Settings, *, experiment: str, target: str | None, as_json
 
     Newer ones are withdrawn: they do not come back by themselves, and a second rollback goes further back.
     """
-    from ok_ml.delivery.generations import generation_name, parse_generation
+    from ok_ml.delivery.generation_ids import generation_name, parse_generation
 
     project = settings.project()
     name = known_experiment(project, experiment)
@@ -109,7 +109,7 @@ def _note(project: "Project", experiment: str, generation: int) -> None:
 
 def _record(project: "Project", experiment: str, generation: str) -> bool:
     """Report a materialisation of live_predictions without a run, so that Dagster knows what is live."""
-    from ok_ml.cli.instance import instance_home
+    from ok_ml.local.services.dagster_instance import instance_home
 
     home = instance_home(project)
     if not (home / "dagster.yaml").is_file():

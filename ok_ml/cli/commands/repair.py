@@ -42,7 +42,7 @@ def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None
 def _make_again(project: "Project", dataset: str, days: list[str]) -> None:
     """One run of Dagster, so that checks, incidents and pages know of it."""
     from ok_ml import columns as c
-    from ok_ml.cli.dagster_run import Graph, Work, first_failure, run_work
+    from ok_ml.cli.runs.dagster_run import Graph, Work, first_failure, run_work
 
     work = Work(dataset, (*c.DATASET_TABLES, *c.DATASET_SERIES), tuple(days))
     graph = Graph(project)

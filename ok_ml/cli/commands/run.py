@@ -9,7 +9,7 @@ from ok_ml.cli.context import Settings, command, the_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from ok_ml.cli.run_report import RunSummary
+    from ok_ml.cli.runs.run_report import RunSummary
     from ok_ml.config.models import Project
 
 _DECISIVE: Final = ("recall@10", "ndcg@10")
@@ -63,8 +63,8 @@ def run(
 
     project = settings.project(size=size)
     name = the_experiment(project, experiment)
-    from ok_ml.cli import run_pipeline
-    from ok_ml.cli.machine_ready import require_folders
+    from ok_ml.cli.runs import run_pipeline
+    from ok_ml.local.services.machine_ready import require_folders
 
     require_folders(project)
     if not quiet:

@@ -27,9 +27,9 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
     A day is committed when it is over; what comes later makes a new version of it. It may be killed at any time: the next
     call goes on, nothing is lost or doubled.
     """
-    from ok_ml.collecting.collector_metrics import CollectorMetrics
-    from ok_ml.collecting.running import collect as run
-    from ok_ml.collecting.running import stopped_by_signals
+    from ok_ml.datasets.collecting.collector_metrics import CollectorMetrics
+    from ok_ml.datasets.collecting.collector_process import collect as run
+    from ok_ml.datasets.collecting.collector_process import stopped_by_signals
     from ok_ml.lake import Lake
 
     project = settings.project()
@@ -83,9 +83,9 @@ def play(
 
     Days of the log that are not there yet are simulated first. Sent twice, an event is still the same event.
     """
-    from ok_ml.collecting.playing import PlayOptions, source_of
-    from ok_ml.collecting.playing import play as run
-    from ok_ml.collecting.running import stopped_by_signals
+    from ok_ml.datasets.collecting.collector_process import stopped_by_signals
+    from ok_ml.datasets.collecting.playing import PlayOptions, source_of
+    from ok_ml.datasets.collecting.playing import play as run
     from ok_ml.lake import Lake
 
     project = settings.project()
@@ -106,7 +106,7 @@ def play(
 
 def _days(source: "DatasetConfig", lake: "Lake", days: int | None) -> list[str]:
     """The first so many days of the source; simulated where they are not committed."""
-    from ok_ml.collecting.names import RAW_EVENTS, day_of, iso_of
+    from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, day_of, iso_of
     from ok_ml.world.raw_log import ensure_days
 
     assert source.world is not None  # noqa: S101  source_of has seen to it
@@ -121,9 +121,9 @@ def _days(source: "DatasetConfig", lake: "Lake", days: int | None) -> list[str]:
 @contextmanager
 def _broker(project: "Project", config: "DatasetConfig") -> Iterator[None]:
     """A broker that answers: the one that is there, or one of our own while this command runs."""
-    from ok_ml.cli.machine_ready import require_folders
-    from ok_ml.collecting.topic import about_events, topic_config
-    from ok_ml.delivery.broker import ensure_broker
+    from ok_ml.datasets.collecting.events_topic import about_events, topic_config
+    from ok_ml.local.broker.embedded_broker import ensure_broker
+    from ok_ml.local.services.machine_ready import require_folders
 
     topic_config(config)
     require_folders(project)

@@ -9,7 +9,7 @@ from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from ok_ml.cli.try_run import Attempt, TrySummary
+    from ok_ml.cli.runs.try_run import Attempt, TrySummary
 
 
 @command(
@@ -52,15 +52,15 @@ def try_change(
     name = known_experiment(project, experiment)
     if not changes and not forget:
         raise click.UsageError("Missing option '--with': the file with the change")
-    from ok_ml.cli.machine_ready import require_folders
-    from ok_ml.cli.work_locks import alone_with
+    from ok_ml.local.services.machine_ready import require_folders
+    from ok_ml.local.services.work_locks import alone_with
 
     require_folders(project)
     with alone_with(project, name, attempts=True):
         if forget:
             _forget(project, name, as_json=as_json)
             return
-        from ok_ml.cli.try_run import try_changes
+        from ok_ml.cli.runs.try_run import try_changes
 
         summary = try_changes(settings, name, project, list(changes), upto=upto, seeds=seeds, quiet=quiet)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import NULLABLE, TABLE_OF_CATEGORY, Categories, DatasetConfig, Severity
-from ok_ml.datasets.mapping import REPEATED
+from ok_ml.datasets.conversion.mapping import REPEATED
 from ok_ml.lake import Lake
 from ok_ml.partitions import before
 from ok_ml.quality.judges.committed_day import FEATURE_KEYS, NONE, SNAPSHOT_KEYS, Day, Table, declared_columns, read_day

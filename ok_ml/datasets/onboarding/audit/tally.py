@@ -1,0 +1,161 @@
+"""Everything that is counted while a log is read through its mapping."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ok_ml import columns as c
+from ok_ml.config.models import DatasetConfig
+from ok_ml.datasets.canonical.dataset_calendar import reject_times
+from ok_ml.datasets.canonical.partial_days import DayProfiles
+from ok_ml.datasets.conversion.cells import id_words, ids_of, words
+from ok_ml.datasets.conversion.mapping import Events, Lookups, map_events
+from ok_ml.datasets.conversion.markers import marker_ids
+from ok_ml.datasets.conversion.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
+from ok_ml.datasets.conversion.times import partition_days, read_times
+from ok_ml.datasets.formats.raw_rows import RawRows
+from ok_ml.datasets.onboarding.audit.counting import HashSample, IdCounts, row_hashes
+from ok_ml.datasets.onboarding.audit.histories import Histories
+from ok_ml.datasets.onboarding.audit.spellings import IdTexts, NumberSpellings, TextSpellings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAMED = (c.USER_ID, c.SOURCE_ID)
+_KINDS = {name: code for code, name in enumerate(c.EVENT_TYPES)}
+
+
+@dataclass
+class Tally:
+    """Running counts of one dataset.
+
+    Attributes
+    ----------
+    raw_rows
+        Rows read, lines that are none included.
+    rejected, examples
+        Rows set aside by reason; one of them as JSON.
+    partitions, users, sources
+        How often each partition (days since 1970-01-01), user and source occurs among the events.
+    dated_rows
+        How often each partition occurs among the rows with a time that counts, events or not.
+    profiles
+        When on each day these rows happened.
+    histories
+        Who met what on which day.
+    texts, text_spellings, number_spellings
+        How users and sources are called, and spelt.
+    rows_seen
+        A hash of each canonical event, of which equal ones are exact duplicates.
+    shown, reacted
+        A hash of (user, source, item) of each impression, and of each reaction.
+    subscribed
+        A hash of (user, source) of each event that subscribes.
+    first_micros, last_micros
+        Bounds of the event times, microseconds since 1970-01-01 UTC.
+    """
+
+    config: DatasetConfig
+    raw_rows: int = 0
+    events: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    event_types: Counter[str] = field(default_factory=Counter)
+    partitions: IdCounts = field(default_factory=IdCounts)
+    users: IdCounts = field(default_factory=IdCounts)
+    sources: IdCounts = field(default_factory=IdCounts)
+    dated_rows: IdCounts = field(default_factory=IdCounts)
+    profiles: DayProfiles = field(default_factory=DayProfiles)
+    histories: Histories = field(default_factory=Histories)
+    texts: dict[str, IdTexts] = field(default_factory=lambda: {name: IdTexts() for name in _NAMED})
+    text_spellings: dict[str, TextSpellings] = field(
+        default_factory=lambda: {name: TextSpellings(name) for name in _NAMED}
+    )
+    number_spellings: dict[str, NumberSpellings] = field(
+        default_factory=lambda: {name: NumberSpellings(name) for name in _NAMED}
+    )
+    rows_seen: HashSample = field(default_factory=HashSample)
+    shown: HashSample = field(default_factory=HashSample)
+    reacted: HashSample = field(default_factory=HashSample)
+    subscribed: HashSample = field(default_factory=HashSample)
+    first_micros: int | None = None
+    last_micros: int | None = None
+
+    def add(self, rows: RawRows, lookups: Lookups, key: str, delivered: str | None) -> None:
+        """Count a batch of raw rows; `delivered` is the partition whose delivery it is, if the log has such."""
+        times, sieve = read_times(rows.table, self.config.events.time, key), Sieve(rows.table.num_rows)
+        reject_times(self.config, times, sieve)
+        if delivered is not None:
+            home = partition_days(delivered, "day")
+            sieve.reject(times.partitions(self.config.partition.grain) != home, "late")
+        self.profiles.add(times.micros[sieve.kept])
+        self.dated_rows.add(times.partitions(self.config.partition.grain)[sieve.kept].astype(np.int64))
+        table = lookups.join(rows.table, sieve)
+        found = map_events(self.config, table, times, sieve, key)
+        self.raw_rows += rows.table.num_rows + len(rows.unreadable)
+        self._note_rejected(table, sieve, rows.unreadable)
+        if found.table.num_rows:
+            self._note_events(found)
+            self._note_texts(table, sieve)
+
+    def _note_rejected(self, table: pa.Table, sieve: Sieve, unreadable: tuple[str, ...]) -> None:
+        rows, reasons = sieve.rejections()
+        fresh = {
+            reason: int(row)
+            for row, reason in zip(rows[::-1], reasons[::-1], strict=True)
+            if reason not in self.examples
+        }
+        for reason, text in zip(fresh, raw_json(table, np.array([*fresh.values()], np.int64)), strict=True):
+            self.examples[reason] = text
+        self.rejected.update(sieve.counts())
+        if unreadable:
+            self.rejected[UNREADABLE] += len(unreadable)
+            self.examples.setdefault(UNREADABLE, unreadable_json(unreadable[:1])[0])
+
+    def _note_texts(self, table: pa.Table, sieve: Sieve) -> None:
+        """How the ids of the rows that are events are written."""
+        mapping, kept = self.config.events, pa.array(sieve.kept)
+        for name in (name for name in _NAMED if name in mapping.columns):
+            column = table[mapping.columns[name]].filter(kept)
+            if name not in mapping.hash_ids:
+                self.number_spellings[name].add(column)
+                continue
+            text = id_words(column, mapping.id_spelling.get(name))
+            ids = ids_of(text.names)
+            self.texts[name].add(text, ids)
+            nobodies = np.isin(ids, [*marker_ids(mapping.id_spelling.get(name))])
+            people = [code for code in np.unique(text.codes[text.codes >= 0]).tolist() if not nobodies[code]]
+            self.text_spellings[name].add([text.names[code] for code in people])
+
+    def _note_events(self, found: Events) -> None:
+        table = found.table
+        users, sources, items = (table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
+        micros = table[c.EVENT_TIME].cast(pa.int64()).to_numpy()
+        kinds = words(table[c.EVENT_TYPE])
+        codes = np.array([_KINDS[name] for name in kinds.names], np.int64)[kinds.codes]
+        self.events += len(users)
+        self.event_types.update(
+            {c.EVENT_TYPES[code]: int(count) for code, count in enumerate(np.bincount(codes)) if count}
+        )
+        days = found.partition_days.astype(np.int64)
+        self.partitions.add(days)
+        self.histories.add(users, days, sources, codes)
+        self.users.add(users)
+        self.sources.add(sources[codes != _KINDS[c.FRIEND_REQUEST]])
+        self.rows_seen.add(row_hashes([users, sources, items, codes, micros, *self._others(table)]))
+        triples, impressions = row_hashes([users, sources, items]), codes == _KINDS[c.IMPRESSION]
+        self.shown.add(triples[impressions])
+        self.reacted.add(
+            triples[np.isin(codes, [_KINDS[name] for name in (c.CLICK, c.LIKE, c.COMMENT, c.SHARE, c.HIDE)])]
+        )
+        subscribing = np.isin(codes, [_KINDS[name] for name in self.config.subscription.event_types if name in _KINDS])
+        self.subscribed.add(row_hashes([users[subscribing], sources[subscribing]]))
+        low, high = int(micros.min()), int(micros.max())
+        self.first_micros = low if self.first_micros is None else min(low, self.first_micros)
+        self.last_micros = high if self.last_micros is None else max(high, self.last_micros)
+
+    def _others(self, table: pa.Table) -> "list[NDArray[np.int64]]":
+        return [table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in (c.POSITION, c.DURATION_MS)]
