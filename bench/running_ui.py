@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable
-from ok_ml.local.processes.children import Probe, http_answers, last_lines
+from ok_ml.local.processes.children import Probe, http_answers
+from ok_ml.local.processes.guarded_process import last_lines
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

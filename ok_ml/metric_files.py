@@ -2,7 +2,8 @@
 
 A text of a process that goes on by itself says for how long it holds. Once that is over, or the process is gone, its numbers
 are left out and `ok_ml_process_up` says 0: an old number must not look alive. What a finished step leaves holds until the
-next one; it carries the moment it speaks of.
+next one; it carries the moment it speaks of. prometheus_client's own joining (multiprocess mode) knows neither: the counters of a
+process that is gone stay, its gauges too until somebody marks it dead, and nothing says how old a number is.
 """
 
 import contextlib

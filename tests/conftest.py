@@ -1,9 +1,13 @@
-"""What several packages' tests share: one Spark session for the whole run."""
+"""What several packages' tests share: one Spark session and one Kafka broker for the whole run."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.real_kafka import kafka_broker
+
+__all__ = ["kafka_broker", "spark"]
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -93,8 +93,8 @@ def test_every_make_target_and_setting_exists(name: str) -> None:
     assert {word for word in called if "=" not in word} <= targets
     set_there = {word.split("=")[0] for word in [*called, *_INLINE.findall(prose(name))] if re.match(r"[A-Z_]+=", word)}
     assert set_there >= {"SIZE", "EXPERIMENT", "FORCE", "TARGET"}
-    assert set_there <= settings | {"LASTFM_DIR"}
-    assert "ifdef LASTFM_DIR" in makefile
+    assert set_there <= settings | {"LASTFM_DIR", "PYTHON"}
+    assert all(f"ifdef {name}\n" in makefile for name in ("LASTFM_DIR", "PYTHON"))
 
 
 @BOTH

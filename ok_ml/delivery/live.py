@@ -107,7 +107,7 @@ def _too_late(experiment: str, generation: int, status: dict[str, Any], waited: 
         return ServiceUnavailable(
             f"no materialiser works on {experiment} ({last}); generation {name} is not served after {waited:.0f} s",
             why="predictions stay in the topic",
-            remedy="start it: `make ui`, or `python -m ok_ml.delivery.materialiser --project .`",
+            remedy="start it: `make ui`, or `python -m ok_ml.local.services.materialiser_process --project .`",
         )
     done = next((one["parts_verified"] for one in status["loading"] if one["generation"] == generation), 0)
     return Stale(

@@ -15,10 +15,11 @@ from typing import Any, Final, NamedTuple
 from ok_ml.delivery.codec import Kind, Prefix, unpack_prefix
 from ok_ml.delivery.control import Control, hex_checksum, open_control
 from ok_ml.delivery.generation_ids import generation_name
+from ok_ml.delivery.kafka.consuming import Record
 from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import stored_value
 from ok_ml.delivery.storage import PredictionStore
-from ok_ml.delivery.write_attempts import PartState, Record, Stage, Tally, problem_of, runs_of
+from ok_ml.delivery.write_attempts import PartState, Stage, Tally, problem_of, runs_of
 from ok_ml.errors import DataError, EnvironmentFault, IntegrityError
 
 logger = logging.getLogger(__name__)

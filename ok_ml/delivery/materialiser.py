@@ -1,6 +1,6 @@
 """The process between topics and storage: one for all experiments.
 
-``python -m ok_ml.delivery.materialiser --project DIR`` runs until SIGTERM. It can be killed at any point: the next one goes
+``python -m ok_ml.local.services.materialiser_process --project DIR`` runs until SIGTERM. It can be killed at any point: the next one goes
 on where the data in the storage say. Its heartbeat is the document ``status`` of each experiment in the storage.
 """
 
@@ -227,11 +227,3 @@ class Materialiser:
                 for g, stage in sorted(loader.stages.items())
             ],
         }
-
-
-if __name__ == "__main__":
-    import sys
-
-    from ok_ml.local.services.materialiser_process import main
-
-    sys.exit(main())

@@ -2,20 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ok_ml.delivery.codec import MAX_KEY_BYTES, PREFIX_BYTES, Kind, check_payload
 from ok_ml.delivery.control import Control, hex_checksum
+from ok_ml.delivery.kafka.consuming import Record
 from ok_ml.delivery.storage import StagedGeneration
 from ok_ml.errors import DataError
-
-
-class Record(NamedTuple):
-    """One record of a partition."""
-
-    offset: int
-    key: bytes
-    value: bytes
 
 
 @dataclass

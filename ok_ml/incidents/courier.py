@@ -1,7 +1,6 @@
 """Carries messages from the outbox to the channels: each channel by itself, one process at a time, never in anybody's way."""
 
 import contextlib
-import fcntl
 import logging
 import sqlite3
 import threading
@@ -9,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock, Timeout
 
 from ok_ml.errors import OkMlError
 from ok_ml.incidents.channels import Channel
@@ -60,13 +61,16 @@ def _note(store: Store, messages: list[Message], error: Exception, now: float) -
 def _alone(path: Path) -> Iterator[bool]:
     """Whether nobody else is within the block; the lock goes with its process, however that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
         yield True
+    finally:
+        lock.release()
 
 
 class Couriers:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Processes of one machine: what it has, how children are kept, the broker and the services of a local deployment."""

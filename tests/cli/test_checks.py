@@ -58,10 +58,14 @@ def test_json_has_every_rule(judged: Path, ok: Ok) -> None:
     assert len(found["rules"]) > 12
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["toi"], "no experiment named 'toi'"), (["toy", "--day", "2020-01-01"], "no committed partition '2020-01-01'"),
-    (["toy", "--day", "2020-01-02"], "toy/events"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["toi"], "no experiment named 'toi'"),
+        (["toy", "--day", "2020-01-01"], "no committed partition '2020-01-01'"),
+        (["toy", "--day", "2020-01-02"], "toy/events"),
+    ],
+)
 def test_what_is_not_there_is_said(judged: Path, ok: Ok, arguments: list[str], words: str) -> None:
     shown = ok("checks", *arguments)
     assert shown.code in (1, 2)

@@ -22,10 +22,15 @@ from tests.small_project import edit
 Ok = Callable[..., Called]
 
 DRIFT = Signal(
-    "check:toy_sources/feature_statistics:drift", "check", "error", "discovery@example.org",
-    "toy_sources/feature_statistics: drift failed", "mean 0.7, expected 0.2-0.4", "http://127.0.0.1:3000/x",
+    "check:toy_sources/feature_statistics:drift",
+    "check",
+    "error",
+    "discovery@example.org",
+    "toy_sources/feature_statistics: drift failed",
+    "mean 0.7, expected 0.2-0.4",
+    "http://127.0.0.1:3000/x",
     ("toy_sources", "feature_statistics"),
-)  # fmt: skip
+)
 RUN = Signal("run:x", "run", "error", None, "the run of x failed", "no room\non the disk", causes=(DRIFT.key,))
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=ZoneInfo("Europe/Moscow"))
 
@@ -111,11 +116,16 @@ def test_an_id_that_is_none_or_several_is_an_error(ok: Ok, store: Store, asked: 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("30m", "2026-11-23T16:00+03:00"), ("2h", "2026-11-23T17:30+03:00"), ("1.5d", "2026-11-25T03:30+03:00"),
-        ("18:00", "2026-11-23T18:00+03:00"), ("9:00", "2026-11-24T09:00+03:00"), ("2026-11-25", "2026-11-25T00:00+03:00"),
-        ("2026-11-24T09:15", "2026-11-24T09:15+03:00"), ("2026-11-24T09:15Z", "2026-11-24T09:15+00:00"),
+        ("30m", "2026-11-23T16:00+03:00"),
+        ("2h", "2026-11-23T17:30+03:00"),
+        ("1.5d", "2026-11-25T03:30+03:00"),
+        ("18:00", "2026-11-23T18:00+03:00"),
+        ("9:00", "2026-11-24T09:00+03:00"),
+        ("2026-11-25", "2026-11-25T00:00+03:00"),
+        ("2026-11-24T09:15", "2026-11-24T09:15+03:00"),
+        ("2026-11-24T09:15Z", "2026-11-24T09:15+00:00"),
     ],
-)  # fmt: skip
+)
 def test_times_are_read_as_people_type_them(text: str, expected: str) -> None:
     assert moment(text, NOW) == datetime.fromisoformat(expected)
 

@@ -120,10 +120,18 @@ def test_without_arguments_the_help_goes_to_standard_error(ok: Ok) -> None:
 # -- errors --------------------------------------------------------------------------------------------------------
 
 CODES = {
-    errors.OkMlError: 1, errors.UsageError: 2, errors.ConfigError: 2, errors.DataError: 1, errors.NotCommitted: 1,
-    errors.ModelError: 1, errors.EnvironmentFault: 3, errors.GateRefused: 4, errors.IntegrityError: 1,
-    errors.ServiceUnavailable: 3, errors.Stale: 5,
-}  # fmt: skip
+    errors.OkMlError: 1,
+    errors.UsageError: 2,
+    errors.ConfigError: 2,
+    errors.DataError: 1,
+    errors.NotCommitted: 1,
+    errors.ModelError: 1,
+    errors.EnvironmentFault: 3,
+    errors.GateRefused: 4,
+    errors.IntegrityError: 1,
+    errors.ServiceUnavailable: 3,
+    errors.Stale: 5,
+}
 
 
 @pytest.mark.parametrize("kind", CODES, ids=lambda kind: kind.__name__)

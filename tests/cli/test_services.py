@@ -28,6 +28,7 @@ from ok_ml.local.services.port_needs import port_needs
 from ok_ml.local.services.ui_services import addresses, graph_path, ui_children
 from ok_ml.local.services.world_clock import experiment_of, run, served_lists
 from tests.cli.published import publish
+from tests.real_kafka import eventually
 from tests.small_project import edit
 
 
@@ -107,7 +108,7 @@ def test_what_a_killed_supervisor_left_is_ended_and_strangers_are_not(tmp_path: 
     assert running is not None
     record_children(tmp_path, supervisor)
     with alone(tmp_path, said.append):
-        assert running.process.wait(5) == -signal.SIGTERM
+        eventually(lambda: running.exit_code() == -signal.SIGTERM)
     assert said == ["Ending what a killed supervisor left running: left"]
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:  # the recorded pid lives again, but it is another process

@@ -22,9 +22,11 @@ def events() -> None: ...
 
 
 @dg.asset(
-    key=["toy_sources", "model"], deps=[events], owners=["discovery@example.org"],
+    key=["toy_sources", "model"],
+    deps=[events],
+    owners=["discovery@example.org"],
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(hours=1)),
-)  # fmt: skip
+)
 def model() -> None: ...
 
 

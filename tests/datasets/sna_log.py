@@ -8,11 +8,19 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA = pa.schema([
-    ("instanceId_userId", pa.int32()), ("instanceId_objectType", pa.string()), ("instanceId_objectId", pa.int32()),
-    ("audit_pos", pa.int64()), ("audit_timestamp", pa.int64()), ("metadata_ownerId", pa.int32()),
-    ("metadata_ownerType", pa.string()), ("membership_status", pa.string()), ("feedback", pa.list_(pa.string())),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("instanceId_userId", pa.int32()),
+        ("instanceId_objectType", pa.string()),
+        ("instanceId_objectId", pa.int32()),
+        ("audit_pos", pa.int64()),
+        ("audit_timestamp", pa.int64()),
+        ("metadata_ownerId", pa.int32()),
+        ("metadata_ownerType", pa.string()),
+        ("membership_status", pa.string()),
+        ("feedback", pa.list_(pa.string())),
+    ]
+)
 FILES_A_DAY = 6
 
 

@@ -15,10 +15,10 @@ from ok_ml.delivery.codec import (
     keys_of,
 )
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
+from ok_ml.delivery.kafka.consuming import Record
 from ok_ml.delivery.loading import ExperimentLoader
 from ok_ml.delivery.reading import stored_value
 from ok_ml.delivery.storage import PredictionStore
-from ok_ml.delivery.write_attempts import Record
 from ok_ml.hashing import part_of
 
 KEY = b"k" * 64

@@ -18,9 +18,12 @@ from ok_ml.errors import DataError, IntegrityError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 PREFIXES = st.builds(
-    Prefix, st.sampled_from([Kind.PREDICTION, Kind.FALLBACK]), st.integers(0, 2**64 - 1), st.binary(min_size=8, max_size=8),
+    Prefix,
+    st.sampled_from([Kind.PREDICTION, Kind.FALLBACK]),
+    st.integers(0, 2**64 - 1),
+    st.binary(min_size=8, max_size=8),
     st.integers(0, 2**32 - 1),
-)  # fmt: skip
+)
 CELLS = st.lists(st.tuples(INT64, st.floats(width=32, allow_nan=False), st.integers(0, 3)), max_size=40)
 
 

@@ -18,8 +18,8 @@ from ok_ml.delivery.publisher import Publication, prepare_topic, publish_generat
 from ok_ml.errors import EnvironmentFault, IntegrityError
 from ok_ml.local.processes.guarded_process import GuardedProcess
 from ok_ml.local.services.materialiser_process import ensure_materialiser, is_running, run_materialiser
-from tests.delivery.conftest import eventually
 from tests.delivery.made_up import PARTS, USERS, catalogue_table, fallback_table, lists_table, users_of
+from tests.real_kafka import eventually
 
 pytestmark = pytest.mark.kafka
 

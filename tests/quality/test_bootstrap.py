@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ok_ml.errors import DataError
 from ok_ml.quality.ranking import bootstrap
@@ -46,6 +47,34 @@ def test_pairing_finds_a_small_difference_between_very_different_users():
     assert one.low < other.high  # apart, their intervals overlap
     both = resample(np.stack([better, baseline], axis=1), seed=1)
     assert both.difference(0, 1).low == pytest.approx(found.low)
+
+
+@pytest.mark.parametrize("users", [7, 150, 2000])
+def test_scipy_draws_the_same_intervals(users):
+    generator = np.random.default_rng(users)
+    one, other = generator.exponential(1.0, users), generator.random(users) < 0.3
+    for values in (one, other.astype(float), one - other):
+        ours = interval(values, resamples=400, seed=9, level=0.9)
+        theirs = stats.bootstrap(
+            (values,), np.mean, n_resamples=400, confidence_level=0.9, method="percentile", rng=np.random.default_rng(9)
+        ).confidence_interval
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-12, abs=1e-12)
+
+
+def test_scipy_draws_the_same_paired_differences():
+    generator = np.random.default_rng(11)
+    table = generator.random((300, 2))
+    theirs = stats.bootstrap(
+        (table[:, 0], table[:, 1]),
+        lambda one, other, axis: one.mean(axis=axis) - other.mean(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=500,
+        method="percentile",
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    ours = resample(table, resamples=500, seed=2).difference(0, 1)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-12)
 
 
 def test_users_without_a_value_take_no_part():

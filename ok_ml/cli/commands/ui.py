@@ -17,5 +17,5 @@ def ui(ctx: click.Context, settings: Settings, *, clock: bool, as_json: bool) ->
     Dagster with its daemon, the HTTP service, the broker, the materialiser and MLflow; what dies is started again.
     With --json the addresses are printed as one JSON document once everything answers.
     """
-    start: Any = import_module("ok_ml.local.services.ui_services").run_ui
+    start: Any = import_module("ok_ml.cli.run_ui").run_ui
     ctx.exit(start(settings.project(), clock=clock, as_json=as_json))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What `ok-ml doctor` looks at."""

@@ -217,6 +217,15 @@ def _some(names: list[str], most: int = 4) -> str:
 
 
 MACHINE_CHECKS: Final[dict[str, Callable[[Machine], Iterable[Finding]]]] = {
-    "python": python, "packages": packages, "java": java, "git": git, "user": user, "libgomp": libgomp, "disk": disk, "memory": memory,
-    "open files": files, "clock": clock, "chromium": chromium,
-}  # fmt: skip
+    "python": python,
+    "packages": packages,
+    "java": java,
+    "git": git,
+    "user": user,
+    "libgomp": libgomp,
+    "disk": disk,
+    "memory": memory,
+    "open files": files,
+    "clock": clock,
+    "chromium": chromium,
+}

@@ -190,6 +190,11 @@ def _is_ours(process: "psutil.Process", machine: Machine) -> bool:
 
 
 PROJECT_CHECKS: Final[dict[str, Callable[[Machine], Iterable[Finding]]]] = {
-    "configuration": configuration, "state": state, "ports": ports, "services": services, "secrets": secrets, "alerts": alerts,
+    "configuration": configuration,
+    "state": state,
+    "ports": ports,
+    "services": services,
+    "secrets": secrets,
+    "alerts": alerts,
     "data": data,
-}  # fmt: skip
+}

@@ -19,9 +19,8 @@ from ok_ml.datasets.collecting.days import CODE_VERSION, commit_day, through_of
 from ok_ml.datasets.collecting.events_topic import prepare_events_topic, topic_config, topic_of_events
 from ok_ml.datasets.collecting.staging import Checkpoint, Staging
 from ok_ml.datasets.collecting.watermark import Watermark
-from ok_ml.delivery.kafka.consuming import TopicConsumer
+from ok_ml.delivery.kafka.consuming import Record, TopicConsumer
 from ok_ml.delivery.kafka.topics import topic_ids
-from ok_ml.delivery.write_attempts import Record
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.lake import Lake
 

@@ -2,9 +2,7 @@
 
 import argparse
 import contextlib
-import fcntl
 import logging
-import os
 import signal
 import sys
 import threading
@@ -21,6 +19,7 @@ from ok_ml.datasets.collecting.collector_status import STATUS_SECONDS, write_sta
 from ok_ml.datasets.collecting.events_topic import about_events, topic_config
 from ok_ml.errors import EnvironmentFault, OkMlError
 from ok_ml.lake import Lake
+from ok_ml.local.machine.locks import Holder, held
 
 logger = logging.getLogger(__name__)
 
@@ -85,21 +84,15 @@ def _run(
 @contextlib.contextmanager
 def _alone(lake: Lake, dataset: str) -> Iterator[None]:
     folder = lake.root / dataset / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise EnvironmentFault(
-                f"a collector (pid {handle.read().strip() or 'unknown'}) is already at work on {dataset}",
-                why="two of them would write down the same messages",
-                remedy="use that one, or stop it first",
-            ) from None
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()))
-        handle.flush()
+
+    def busy(who: Holder) -> None:
+        raise EnvironmentFault(
+            f"a collector (pid {who.pid or 'unknown'}) is already at work on {dataset}",
+            why="two of them would write down the same messages",
+            remedy="use that one, or stop it first",
+        )
+
+    with held(folder / "lock", busy=busy, nests=False):
         yield
 
 

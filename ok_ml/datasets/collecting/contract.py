@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.delivery.write_attempts import Record
+from ok_ml.delivery.kafka.consuming import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,11 +39,19 @@ PARTITION: Final = "topic_partition"
 OFFSET: Final = "topic_offset"
 
 # What an event says; two messages that agree in it are the same row, wherever in the topic they stand.
-CONTENT: Final = pa.schema([
-    (EVENT_ID, pa.string()), (c.USER_ID, pa.int64()), (c.SOURCE_ID, pa.int64()), (c.ITEM_ID, pa.int64()),
-    (c.EVENT_TYPE, pa.string()), (c.POSITION, pa.int32()), (c.CONTENT_TYPE, pa.string()), (c.DURATION_MS, pa.int32()),
-    (TIME_MS, pa.int64()),
-])  # fmt: skip
+CONTENT: Final = pa.schema(
+    [
+        (EVENT_ID, pa.string()),
+        (c.USER_ID, pa.int64()),
+        (c.SOURCE_ID, pa.int64()),
+        (c.ITEM_ID, pa.int64()),
+        (c.EVENT_TYPE, pa.string()),
+        (c.POSITION, pa.int32()),
+        (c.CONTENT_TYPE, pa.string()),
+        (c.DURATION_MS, pa.int32()),
+        (TIME_MS, pa.int64()),
+    ]
+)
 RAW_SCHEMA: Final = pa.schema([*CONTENT, (PARTITION, pa.int32()), (OFFSET, pa.int64())])
 
 BROKEN_JSON: Final = "broken_json"

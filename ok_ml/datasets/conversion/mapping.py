@@ -33,11 +33,19 @@ TEXT_LIMIT: Final = 200  # characters of a name, topic, kind or segment; what is
 _CONTROL: Final = r"\p{Cc}"  # breaks terminals and pages; becomes a space
 DATE_COLUMNS: Final = (c.REGISTERED_DT, c.CREATED_DT)  # ISO dates: a time of day is cut off
 _DATE_LENGTH: Final = len("2018-02-01")
-EVENT_SCHEMA: Final = pa.schema([
-    (c.USER_ID, pa.int64()), (c.SOURCE_ID, pa.int64()), (c.ITEM_ID, pa.int64()), (c.EVENT_TYPE, pa.string()),
-    (c.POSITION, pa.int32()), (c.CONTENT_TYPE, pa.string()), (c.DURATION_MS, pa.int32()),
-    (c.EVENT_TIME, pa.timestamp("us", "UTC")), (c.PART, pa.int32()),
-])  # fmt: skip
+EVENT_SCHEMA: Final = pa.schema(
+    [
+        (c.USER_ID, pa.int64()),
+        (c.SOURCE_ID, pa.int64()),
+        (c.ITEM_ID, pa.int64()),
+        (c.EVENT_TYPE, pa.string()),
+        (c.POSITION, pa.int32()),
+        (c.CONTENT_TYPE, pa.string()),
+        (c.DURATION_MS, pa.int32()),
+        (c.EVENT_TIME, pa.timestamp("us", "UTC")),
+        (c.PART, pa.int32()),
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 UNREADABLE: Final = "unreadable_line"
 _COMPARE: Final = {
-    "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal, "==": pc.equal, "!=": pc.not_equal,
-}  # fmt: skip
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+    "==": pc.equal,
+    "!=": pc.not_equal,
+}
 
 
 class Sieve:

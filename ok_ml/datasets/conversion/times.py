@@ -24,14 +24,38 @@ if TYPE_CHECKING:
 _MICROS: Final = pa.timestamp("us")
 _MICROS_A_DAY: Final = 86_400_000_000
 EPOCHS: Final = {  # format -> microseconds of its unit; `epoch` is s, ms, us or ns, by the size of each number
-    "epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3, "epoch_d": 86_400e6, "epoch": 0.0,
-}  # fmt: skip
+    "epoch_s": 1e6,
+    "epoch_ms": 1e3,
+    "epoch_us": 1.0,
+    "epoch_ns": 1e-3,
+    "epoch_d": 86_400e6,
+    "epoch": 0.0,
+}
 UNITS: Final = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 UNIT_BOUNDS: Final = (1e11, 1e14, 1e17)  # a number below the first is seconds (up to the year 5138), and so on
 ZONES: Final = {  # hours east of Greenwich of abbreviations, the American ones as in RFC 822
-    "UTC": 0, "GMT": 0, "UT": 0, "Z": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3,
-    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "JST": 9, "KST": 9,
-}  # fmt: skip
+    "UTC": 0,
+    "GMT": 0,
+    "UT": 0,
+    "Z": 0,
+    "WET": 0,
+    "WEST": 1,
+    "CET": 1,
+    "CEST": 2,
+    "EET": 2,
+    "EEST": 3,
+    "MSK": 3,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+    "JST": 9,
+    "KST": 9,
+}
 _ZONED: Final = re.compile(
     r"(.+?)\s*(?:\b([A-Z]{1,4})|([+-]\d\d:?(?:\d\d)?)?\s*\[?([A-Z][a-z]+(?:/[A-Za-z_+-]+\d*)+)\]?|([+-]\d\d:?\d\d))"
 )

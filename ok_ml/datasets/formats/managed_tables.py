@@ -18,17 +18,31 @@ from ok_ml.errors import DataError, ServiceUnavailable
 
 _WRITE: Final = "import pyarrow.parquet as p; p.write_table"
 _TABLES: Final = {  # what lies in the table's folder -> its name, how to write its present rows as plain Parquet
-    "_delta_log": ("Delta Lake", "pip install deltalake && python -c \"from deltalake import DeltaTable; "
-                   + _WRITE + "(DeltaTable('{folder}').to_pyarrow_table(), 'log.parquet')\""),
-    ".hoodie": ("Apache Hudi", "spark-shell with Hudi: spark.read.format(\"hudi\").load(\"{folder}\").write.parquet(\"log\")"),
-    "metadata": ("Apache Iceberg", "pip install pyiceberg && python -c \"from pyiceberg.table import StaticTable; "
-                 + _WRITE + "(StaticTable.from_metadata('{folder}/metadata/NEWEST.metadata.json').scan().to_arrow(), 'log.parquet')\""),
-    "snapshot": ("Apache Paimon", "spark-sql with Paimon: CREATE TABLE log USING parquet AS SELECT * FROM paimon.`{folder}`"),
-}  # fmt: skip
+    "_delta_log": (
+        "Delta Lake",
+        'pip install deltalake && python -c "from deltalake import DeltaTable; '
+        + _WRITE
+        + "(DeltaTable('{folder}').to_pyarrow_table(), 'log.parquet')\"",
+    ),
+    ".hoodie": (
+        "Apache Hudi",
+        'spark-shell with Hudi: spark.read.format("hudi").load("{folder}").write.parquet("log")',
+    ),
+    "metadata": (
+        "Apache Iceberg",
+        'pip install pyiceberg && python -c "from pyiceberg.table import StaticTable; '
+        + _WRITE
+        + "(StaticTable.from_metadata('{folder}/metadata/NEWEST.metadata.json').scan().to_arrow(), 'log.parquet')\"",
+    ),
+    "snapshot": (
+        "Apache Paimon",
+        "spark-sql with Paimon: CREATE TABLE log USING parquet AS SELECT * FROM paimon.`{folder}`",
+    ),
+}
 _TELLING: Final = {  # folders that other things are called too: what must lie in them
     "metadata": re.compile(r"version-hint\.text|(v\d+|\d{5}-.+)(\.gz)?\.metadata\.json(\.gz)?"),
     "snapshot": re.compile(r"LATEST|EARLIEST|snapshot-\d+"),
-}  # fmt: skip
+}
 
 
 def refuse_managed(files: Iterable[RawFile], pattern: str, key: str) -> None:

@@ -21,13 +21,25 @@ RawFile = Path | RemoteFile
 PARQUET: Final = "a Parquet file"
 PARQUET_MAGIC: Final = b"PAR1"
 _HEAD_BYTES: Final = 512
-_CODECS: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4",
-                  b"\xfd7zXZ\x00": "xz", b"\x5d\x00\x00": "xz", b"PK\x03\x04": "zip"}  # fmt: skip
+_CODECS: Final = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bz2",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x5d\x00\x00": "xz",
+    b"PK\x03\x04": "zip",
+}
 _BLOCKS_OF_BZ2: Final = (b"1AY&SY", b"\x17rE8P\x90")
 _ZERO: Final = b"\x00"
-_UNPACK: Final = {"gzip": "gzip -dc {file} > log.parquet", "zstd": "zstd -dc {file} > log.parquet",
-                  "bz2": "bzip2 -dc {file} > log.parquet", "lz4": "lz4 -dc {file} > log.parquet",
-                  "xz": "xz -dc {file} > log.parquet", "zip": "unzip {file}"}  # fmt: skip
+_UNPACK: Final = {
+    "gzip": "gzip -dc {file} > log.parquet",
+    "zstd": "zstd -dc {file} > log.parquet",
+    "bz2": "bzip2 -dc {file} > log.parquet",
+    "lz4": "lz4 -dc {file} > log.parquet",
+    "xz": "xz -dc {file} > log.parquet",
+    "zip": "unzip {file}",
+}
 _OTHER: Final = (  # offset, first bytes, what it is, how to turn {file} into what can be read
     (0, b"PAR1", PARQUET, "set `format: parquet`"),
     (257, b"ustar", "a tar archive", "take the log out of it: tar -xf {file}"),
@@ -38,18 +50,48 @@ _OTHER: Final = (  # offset, first bytes, what it is, how to turn {file} into wh
     (0, b"\x89LZO\x00", "compressed by lzop", "unpack it: lzop -dc {file} > log.csv"),
     (0, b"\xff\x06\x00\x00sNaPpY", "compressed by Snappy", "unpack it: python -m snappy -d {file} log.csv"),
     (0, b"\x02\x21\x4c\x18", "lz4 in its old frames", "unpack it: lz4 -dc {file} > log.csv"),
-    (0, b"ORC", "an ORC file", "write it as Parquet: python -c \"import pyarrow.orc as o, pyarrow.parquet as p; p.write_table(o.read_table('{file}'), 'log.parquet')\""),
+    (
+        0,
+        b"ORC",
+        "an ORC file",
+        "write it as Parquet: python -c \"import pyarrow.orc as o, pyarrow.parquet as p; p.write_table(o.read_table('{file}'), 'log.parquet')\"",
+    ),
     (0, b"Obj\x01", "an Avro file", "write it as JSON lines: avro-tools tojson {file} > log.jsonl"),
-    (0, b"ARROW1\x00", "an Arrow or Feather file", "write it as Parquet: python -c \"import pyarrow.feather as f, pyarrow.parquet as p; p.write_table(f.read_table('{file}'), 'log.parquet')\""),
+    (
+        0,
+        b"ARROW1\x00",
+        "an Arrow or Feather file",
+        "write it as Parquet: python -c \"import pyarrow.feather as f, pyarrow.parquet as p; p.write_table(f.read_table('{file}'), 'log.parquet')\"",
+    ),
     (0, b"\xd0\xcf\x11\xe0", "an Excel workbook", "write it as CSV: libreoffice --headless --convert-to csv {file}"),
-    (0, b"SQLite format 3\x00", "an SQLite database", "write the table as CSV: sqlite3 -header -csv {file} 'SELECT * FROM TABLE' > log.csv"),
+    (
+        0,
+        b"SQLite format 3\x00",
+        "an SQLite database",
+        "write the table as CSV: sqlite3 -header -csv {file} 'SELECT * FROM TABLE' > log.csv",
+    ),
     (8, b"DUCK", "a DuckDB database", "write the table as Parquet: duckdb {file} \"COPY TABLE TO 'log.parquet'\""),
-    (0, b"\x89HDF", "an HDF5 file", "write it as Parquet: python -c \"import pandas; pandas.read_hdf('{file}').to_parquet('log.parquet')\""),
+    (
+        0,
+        b"\x89HDF",
+        "an HDF5 file",
+        "write it as Parquet: python -c \"import pandas; pandas.read_hdf('{file}').to_parquet('log.parquet')\"",
+    ),
     (0, b"\x93NUMPY", "a NumPy array", "write its columns with their names as Parquet or CSV"),
-    (0, b"\x80\x04\x95", "a Python pickle", "write it as Parquet where it is trusted: python -c \"import pandas; pandas.read_pickle('{file}').to_parquet('log.parquet')\""),
-    (0, b"\x80\x05\x95", "a Python pickle", "write it as Parquet where it is trusted: python -c \"import pandas; pandas.read_pickle('{file}').to_parquet('log.parquet')\""),
+    (
+        0,
+        b"\x80\x04\x95",
+        "a Python pickle",
+        "write it as Parquet where it is trusted: python -c \"import pandas; pandas.read_pickle('{file}').to_parquet('log.parquet')\"",
+    ),
+    (
+        0,
+        b"\x80\x05\x95",
+        "a Python pickle",
+        "write it as Parquet where it is trusted: python -c \"import pandas; pandas.read_pickle('{file}').to_parquet('log.parquet')\"",
+    ),
     (0, b"%PDF", "a PDF document", "ask for the table behind it as CSV"),
-)  # fmt: skip
+)
 BROKEN: Final = (
     pa.ArrowException,
     OSError,

@@ -205,9 +205,9 @@ def _in_path(uri: str) -> bool:
 
 
 def glob_shape(pattern: str) -> str:
-    """A pattern with wildcards as a regular expression."""
+    """A pattern with wildcards as a regular expression: one listing of a bucket, where fsspec's glob asks for each folder."""
     pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(
-        pieces.get(piece, piece if piece.startswith("[") and len(piece) > 1 else re.escape(piece))
+        pieces.get(piece, piece.replace("[!", "[^") if piece.startswith("[") and len(piece) > 1 else re.escape(piece))
         for piece in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]/]+\])", pattern)
     )

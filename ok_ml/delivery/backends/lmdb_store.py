@@ -9,7 +9,6 @@ Layout, below the storage folder::
 """
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 import uuid
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import lmdb
 import orjson
+from filelock import FileLock
 
 from ok_ml.atomic_write import fsync, replace_file
 from ok_ml.config.models import StorageConfig
@@ -190,8 +190,7 @@ class LmdbStore(PredictionStore):
     def _lock(self, experiment: str) -> Iterator[None]:
         folder = self._folder(experiment)
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "LOCK").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(folder / "LOCK"):
             yield
 
     def _point(self, experiment: str, generation: int) -> None:

@@ -1,20 +1,27 @@
-"""The Kafka side of the materialiser: explicit partitions and offsets, nothing left to defaults."""
+"""Reading topics: explicit partitions and offsets, nothing left to defaults."""
 
 import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.kafka.topics import client_settings
-from ok_ml.delivery.write_attempts import Record
 
 logger = logging.getLogger(__name__)
 
 _SILENT: Final = logging.getLogger("ok_ml.delivery.librdkafka")
 _BATCH: Final = 5000
+
+
+class Record(NamedTuple):
+    """One record of a partition."""
+
+    offset: int
+    key: bytes
+    value: bytes
 
 
 @dataclass(frozen=True)

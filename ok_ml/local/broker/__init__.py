@@ -1,1 +1,1 @@
-"""TODO."""
+"""The embedded Kafka broker, its settings and its jars."""

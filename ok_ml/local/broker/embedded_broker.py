@@ -26,7 +26,7 @@ from ok_ml.errors import EnvironmentFault, ServiceUnavailable
 from ok_ml.local.broker.broker_files import LOG4J, SERVER, require_free, write_settings
 from ok_ml.local.broker.kafka_jars import KafkaJars, find_jars
 from ok_ml.local.machine.java import find_java, utf8_locale
-from ok_ml.local.processes.guarded_process import GuardedProcess
+from ok_ml.local.processes.guarded_process import GuardedProcess, exit_in_words
 from ok_ml.local.processes.shared_service import shared
 
 __all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
@@ -196,7 +196,7 @@ class EmbeddedBroker:
             code = self._process.exit_code() if self._process else 1
             if code is not None:
                 raise EnvironmentFault(
-                    f"Kafka ended while starting (exit code {code}). The end of {self._log()}:\n{self._tail()}",
+                    f"Kafka ended while starting ({exit_in_words(code)}). The end of {self._log()}:\n{self._tail()}",
                     why="predictions cannot be published",
                     remedy="mend the cause named there and start again",
                 )

@@ -5,7 +5,6 @@ In this order: ``kafka.jars_dir`` of the configuration; ``libs`` of ``KAFKA_HOME
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import logging
@@ -15,11 +14,13 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock
 
 from ok_ml.errors import EnvironmentFault, IntegrityError
 from ok_ml.local.machine.java import utf8_locale
@@ -129,7 +130,7 @@ def from_folder(folder: Path, origin: str) -> KafkaJars:
 
 def checksums() -> dict[str, str]:
     """File name -> SHA-256 of every jar of the committed version."""
-    text = resources.files("ok_ml.delivery").joinpath("kafka_jars.sha256.txt").read_text()
+    text = resources.files(__package__).joinpath("kafka_jars.sha256.txt").read_text()
     return {name: digest for digest, name in (line.split() for line in text.splitlines() if line)}
 
 
@@ -201,7 +202,8 @@ def _sha256(path: Path) -> str:
 
 def fetch(folder: Path, java: str) -> None:
     """Fetch the jars into a fresh folder beside `folder`, verify them, and rename it into place, once for all processes."""
-    with _exclusive(folder.with_name(f".{folder.name}.lock")):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():
             return
         work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
@@ -308,11 +310,3 @@ def _watch(process: "subprocess.Popen[bytes]", work: Path, started: float) -> No
             return
         here = {path.name for path in work.rglob("*.jar")}
         logger.info("still fetching Kafka, %.0f s, %d jars are here", time.monotonic() - started, len(here))
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

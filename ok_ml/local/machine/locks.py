@@ -5,6 +5,7 @@ what it says is believed only while the lock is held. Where a file system has no
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -12,15 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import orjson
+from filelock import FileLock, Timeout
 
 FOLDER: Final = "locks"
 _PAUSE_SECONDS: Final = 0.2
 _REMIND_SECONDS: Final = 60.0
 _WIDEST: Final = 100
-_held_here: dict[Path, int] = {}  # a lock that this process holds is not waited for again
+_NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what a file system without locks says
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ def lock_path(state_dir: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def held(path: Path, *, busy: Callable[[Holder], None], command: str | None = None) -> Iterator[None]:
-    """Within the block this process holds a lock; a block inside it may ask for the same lock again.
+def held(
+    path: Path, *, busy: Callable[[Holder], None], command: str | None = None, nests: bool = True
+) -> Iterator[None]:
+    """Within the block this process holds a lock.
 
     Parameters
     ----------
@@ -57,28 +61,44 @@ def held(path: Path, *, busy: Callable[[Holder], None], command: str | None = No
         Called with whoever holds it: at once, and again every minute. It may raise instead of waiting.
     command
         What the file says of us; default: this process's command line.
+    nests
+        Whether a block inside it may ask for the same lock again; else `busy` is told of this process, and has to raise.
     """
-    handle = None if path in _held_here else _acquired(path, busy, command or this_command())
-    _held_here[path] = _held_here.get(path, 0) + 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, seconds = _lock(path), 0.0
+    if lock.is_locked and not nests:
+        busy(_read(path))
+    while True:
+        try:
+            lock.acquire(timeout=seconds, poll_interval=_PAUSE_SECONDS)
+            break
+        except Timeout:
+            busy(_read(path))
+            seconds = _REMIND_SECONDS
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            break
     try:
+        if lock.lock_counter <= 1:
+            path.write_bytes(orjson.dumps(asdict(Holder(os.getpid(), command or this_command(), time.time()))))
         yield
     finally:
-        _held_here[path] -= 1
-        if not _held_here[path]:
-            del _held_here[path]
-        if handle is not None:
-            handle.close()
+        lock.release()
 
 
 def holder(path: Path) -> Holder | None:
     """Who holds a lock now, this process aside; None if nobody does. Nothing is written."""
-    if path in _held_here:
+    if not path.exists() or _lock(path).is_locked:
         return None
     try:
         with path.open("rb") as handle:
-            return None if _locks(handle, fcntl.LOCK_SH) else _read(handle)
-    except OSError:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(path)
+    except OSError:  # a file system without locks, or a file that this user may not read
         return None
+    return None
 
 
 def holders(state_dir: Path) -> list[tuple[str, Holder]]:
@@ -96,38 +116,12 @@ def this_command() -> str:
     return " ".join([name or "python", *arguments])[:_WIDEST]
 
 
-def _acquired(path: Path, busy: Callable[[Holder], None], command: str) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = path.open("a+b")
-    try:
-        said = float("-inf")
-        while not _locks(handle, fcntl.LOCK_EX):
-            if time.monotonic() - said >= _REMIND_SECONDS:
-                said = time.monotonic()
-                busy(_read(handle))
-            time.sleep(_PAUSE_SECONDS)
-        handle.seek(0)
-        handle.truncate()
-        handle.write(orjson.dumps(asdict(Holder(os.getpid(), command, time.time()))))
-        handle.flush()
-    except BaseException:
-        handle.close()
-        raise
-    return handle
+def _lock(path: Path) -> FileLock:
+    """The one lock of this process on a file, whoever asks."""
+    return FileLock(path, is_singleton=True, thread_local=False, fallback_to_soft=False)
 
 
-def _locks(handle: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _read(handle: IO[bytes]) -> Holder:
-    handle.seek(0)
-    with contextlib.suppress(orjson.JSONDecodeError, TypeError):
-        return Holder(**orjson.loads(handle.read()))
+def _read(path: Path) -> Holder:
+    with contextlib.suppress(OSError, orjson.JSONDecodeError, TypeError):
+        return Holder(**orjson.loads(path.read_bytes()))
     return Holder(0, "a command that has just begun", time.time())

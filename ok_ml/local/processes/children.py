@@ -1,31 +1,24 @@
 """Child processes of the supervisor: what one is, when it answers, how it is started and stopped.
 
-Every child leads a session of its own, so that a Ctrl-C in the terminal reaches the supervisor alone and a signal to
-the child's group reaches everything that the child started.
+Every child is under a guard (`ok_ml.local.processes.guarded_process`), which leads a session of its own: a Ctrl-C in the terminal
+reaches the supervisor alone, a signal to the group everything that the child started, and the child ends with the supervisor,
+also with one that is killed.
 """
 
 import contextlib
 import http.client
-import os
-import re
-import signal
 import socket
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.processes.process_tree import group_is_empty, signal_group
+from ok_ml.local.processes.guarded_process import STOP_SECONDS, GuardedProcess
 
 Probe = Callable[[], bool]
 
 PROBE_TIMEOUT_SECONDS: Final = 2.0
-_LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
-_ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -138,78 +131,14 @@ def http_answers(host: str, port: int, path: str = "/") -> Probe:
     return probe
 
 
-class Running:
-    """A started child: its process and its log."""
-
-    def __init__(self, child: Child, log: Path) -> None:
-        self.child, self.log = child, log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                child.command,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                cwd=child.cwd,
-                env={**os.environ, **child.env},
-                start_new_session=True,
-            )
-        self.created = 0.0
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self.created = psutil.Process(self.process.pid).create_time()
-
-    @property
-    def pid(self) -> int:
-        """Process id, which is the process group too."""
-        return self.process.pid
-
-    def exit_code(self) -> int | None:
-        """The exit code, negative for a signal, or None while it runs."""
-        return self.process.poll()
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-        if self.child.signal_group:
-            signal_group(self.pid, signal.SIGTERM)
-        elif self.process.poll() is None:
-            self.process.terminate()
-
-    def is_gone(self) -> bool:
-        """Whether it ended and left no process in its group."""
-        return self.process.poll() is not None and group_is_empty(self.pid)
-
-    def sweep(self) -> None:
-        """Kill whatever is left of its process group, and collect the child."""
-        signal_group(self.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=5)
-
-    def tail(self, lines: int) -> list[str]:
-        """The last non-empty lines of its log."""
-        return last_lines(self.log, lines)
-
-    def trim_log(self) -> None:
-        """Start the log anew once it is larger than 64 MiB: the child appends, so it goes on at the top."""
-        with contextlib.suppress(OSError):
-            if self.log.stat().st_size > _LOG_LIMIT_BYTES:
-                os.truncate(self.log, 0)
-
-
-def last_lines(path: Path, lines: int, *, window_bytes: int = 16_384) -> list[str]:
-    """The last non-empty lines of a text file, without reading all of it; colour codes are taken out."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as handle:
-        handle.seek(0, os.SEEK_END)
-        handle.seek(max(0, handle.tell() - window_bytes))
-        text = _ESCAPES.sub("", handle.read().decode("utf-8", errors="replace"))
-        return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
-    return []
-
-
-def exit_in_words(code: int) -> str:
-    """An exit code as people say it: "exit code 1" or "killed by SIGKILL"."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
+def start_child(child: Child, log: Path) -> GuardedProcess:
+    """Start a child; it ends with this process. Raises OSError where there is no such program."""
+    return GuardedProcess(
+        child.command,
+        log,
+        child.env,
+        cwd=child.cwd,
+        stop_seconds=child.stop_seconds
+        + STOP_SECONDS,  # it is for the supervisor to lose patience first, and to say so
+        asks_group=child.signal_group,
+    )

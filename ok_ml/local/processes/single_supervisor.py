@@ -1,7 +1,6 @@
 """One supervisor a state folder: a lock, and a record of its children for whoever comes after a crash."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import time
@@ -14,6 +13,7 @@ import psutil
 
 from ok_ml.atomic_write import replace_file
 from ok_ml.errors import EnvironmentFault
+from ok_ml.local.machine.locks import Holder, held
 from ok_ml.local.processes.process_tree import signal_group
 
 if TYPE_CHECKING:
@@ -34,20 +34,15 @@ def alone(state_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
         Another supervisor works on it.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / LOCK_FILE).open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise EnvironmentFault(
-                f"`ok-ml ui` already runs on {state_dir} (pid {handle.read().strip() or 'unknown'})",
-                why="two of them would start every process twice on the same files",
-                remedy="use that one, or stop it first with Ctrl-C; another OK_ML_STATE makes a deployment of its own",
-            ) from None
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()))
-        handle.flush()
+
+    def busy(who: Holder) -> None:
+        raise EnvironmentFault(
+            f"`ok-ml ui` already runs on {state_dir} (pid {who.pid or 'unknown'})",
+            why="two of them would start every process twice on the same files",
+            remedy="use that one, or stop it first with Ctrl-C; another OK_ML_STATE makes a deployment of its own",
+        )
+
+    with held(state_dir / LOCK_FILE, busy=busy, nests=False):
         _end_leftovers(state_dir, say)
         try:
             yield

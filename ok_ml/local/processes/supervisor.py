@@ -18,7 +18,8 @@ from typing import Final
 import psutil
 
 from ok_ml.incidents.journal import Journal, What
-from ok_ml.local.processes.children import Child, Running, exit_in_words, in_order, waves
+from ok_ml.local.processes.children import Child, in_order, start_child, waves
+from ok_ml.local.processes.guarded_process import GuardedProcess, exit_in_words, last_lines
 from ok_ml.local.processes.process_tree import adopting_orphans, collect_ended, descendants, kill_descendants
 
 Say = Callable[[str], None]
@@ -52,7 +53,7 @@ class Slot:
 
     child: Child
     state: State = State.WAITING
-    running: Running | None = None
+    running: GuardedProcess | None = None
     started_at: float = 0.0
     retry_at: float = 0.0
     was_ready: bool = False
@@ -103,7 +104,7 @@ class Supervisor:
     def _start(self, slot: Slot) -> None:
         slot.state, slot.started_at, slot.complained = State.STARTING, self.clock(), False
         try:
-            slot.running = Running(slot.child, self.logs / f"{slot.child.name}.log")
+            slot.running = start_child(slot.child, self.logs / f"{slot.child.name}.log")
         except OSError as error:
             slot.running = None
             self.say(f"{slot.child.name} cannot be started: {error}")
@@ -128,7 +129,7 @@ class Supervisor:
         elif slot.state is State.STARTING:
             self._complain_if_late(slot)
 
-    def _watch_step(self, slot: Slot, running: Running, code: int | None) -> None:
+    def _watch_step(self, slot: Slot, running: GuardedProcess, code: int | None) -> None:
         if code is None:
             self._complain_if_late(slot)
         elif slot.state is State.STARTING and code == 0:
@@ -136,7 +137,7 @@ class Supervisor:
         elif slot.state is State.STARTING:
             slot.state = State.DOWN
             self.say(f"{slot.child.name} ended ({exit_in_words(code)}):")
-            for line in running.tail(_STEP_TAIL_LINES):
+            for line in last_lines(running.log, _STEP_TAIL_LINES):
                 self.say(line)
             self._let_dependants_down(slot)
 
@@ -153,9 +154,9 @@ class Supervisor:
 
     # -- death ---------------------------------------------------------------------------------------------------
 
-    def _report_death(self, slot: Slot, running: Running, code: int) -> None:
+    def _report_death(self, slot: Slot, running: GuardedProcess, code: int) -> None:
         self.say(f"{slot.child.name} ended ({exit_in_words(code)}). The end of {self._log(slot)}:")
-        tail = running.tail(_TAIL_LINES)
+        tail = last_lines(running.log, _TAIL_LINES)
         for line in tail:
             self.say(f"  {slot.child.name} | {line[:160]}")
         if code not in _CLEAN_ENDS:
@@ -220,16 +221,18 @@ class Supervisor:
             self._stop_wave([self.slots[child.name] for child in wave])
 
     def _stop_wave(self, slots: list[Slot]) -> None:
-        alive = [slot.running for slot in slots if slot.running is not None]
-        for running in alive:
+        alive = [(slot.child, slot.running) for slot in slots if slot.running is not None]
+        for _, running in alive:
             running.terminate()
-        deadline = self.clock() + max((running.child.stop_seconds for running in alive), default=0.0)
-        while not all(running.is_gone() for running in alive) and self.clock() < deadline and not self.hurry.is_set():
+        deadline = self.clock() + max((child.stop_seconds for child, _ in alive), default=0.0)
+        while (
+            not all(running.is_gone() for _, running in alive) and self.clock() < deadline and not self.hurry.is_set()
+        ):
             self.hurry.wait(TICK_SECONDS / 2)
             self.collect()
-        for running in alive:
+        for child, running in alive:
             if running.exit_code() is None:
-                self.say(f"{running.child.name} did not end in time and is killed.")
+                self.say(f"{child.name} did not end in time and is killed.")
             running.sweep()
         for slot in slots:
             slot.state, slot.running = State.DOWN, None

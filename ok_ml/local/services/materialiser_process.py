@@ -83,7 +83,9 @@ def _start(settings: DeliverySettings, log: Path) -> GuardedProcess:
     path = settings.folder / _SETTINGS
     path.write_text(settings.model_dump_json(indent=1))
     child = GuardedProcess(
-        [sys.executable, "-m", "ok_ml.delivery.materialiser", "--settings", str(path)], log, shared=settings.folder
+        [sys.executable, "-m", "ok_ml.local.services.materialiser_process", "--settings", str(path)],
+        log,
+        shared=settings.folder,
     )
     try:
         _wait(child, settings)
@@ -139,7 +141,7 @@ def _locked_within(handle: IO[str], seconds: float) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the materialiser as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(
-        "ok_ml.delivery.materialiser", description="Take published predictions into the storage."
+        "ok_ml.local.services.materialiser_process", description="Take published predictions into the storage."
     )
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--project", type=Path, help="project folder; default: found upwards from here")
@@ -161,3 +163,7 @@ def _settings(project: Path | None, path: Path | None, size: str | None) -> Deli
     from ok_ml.config.loader import load_project
 
     return DeliverySettings.of(load_project(project, size))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,7 @@ from ok_ml.datasets.canonical.ingest import ingest_events
 from ok_ml.lake import Lake
 from tests.datasets.raw_log import dataset, write_log
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DAYS = [f"2024-03-0{day}" for day in range(1, 6)]
 MOMENTS = {
     "while rows are spilled": ("ok_ml.datasets.canonical.spilling.Spill._write_run", 3),

@@ -24,19 +24,25 @@ from ok_ml.errors import DataError, EmptyPartition
 from ok_ml.lake import Lake
 from tests.datasets.raw_log import HEADER, dataset, write_log
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WHOLE = Sizes(rows=1 << 20, block_bytes=1 << 24, spill_bytes=1 << 30, group_rows=1 << 30)
 CELLS = st.tuples(
     st.sampled_from(["1", "2", "77", "-5", "x", "", "9223372036854775808", '"3"', "4é"]),
     st.sampled_from(["10", "11", "99", "", "2.5"]),
     st.integers(0, 3).map(str),
     st.sampled_from(["liked", "opened", "joined", "exploded", "", '"liked', '"li\nked"', '"lik""ed"']),
-    st.sampled_from(["2024-03-01", "2024-03-02T10:00:00", "2024-03-03 23:59:59.5", "2023-12-31", "soon", "2024-03-02T10:00:00Z"]),
-)  # fmt: skip
+    st.sampled_from(
+        ["2024-03-01", "2024-03-02T10:00:00", "2024-03-03 23:59:59.5", "2023-12-31", "soon", "2024-03-02T10:00:00Z"]
+    ),
+)
 LINES = st.lists(st.one_of(CELLS.map(",".join), st.sampled_from(["1,2", "", "a,b,c,d,e,f"])), min_size=1, max_size=40)
 SIZES = st.builds(
-    Sizes, rows=st.integers(1, 9), block_bytes=st.integers(8, 300), spill_bytes=st.integers(0, 900), group_rows=st.integers(1, 20)
-)  # fmt: skip
+    Sizes,
+    rows=st.integers(1, 9),
+    block_bytes=st.integers(8, 300),
+    spill_bytes=st.integers(0, 900),
+    group_rows=st.integers(1, 20),
+)
 GOOD = "1,10,1,liked,2024-03-01\n1,11,2,liked,2024-03-02\n1,11,2,liked,2024-03-03\n"
 
 
@@ -72,9 +78,12 @@ def test_a_csv_log_is_committed_alike_whatever_the_batches(lines: list[str], siz
 
 
 RECORDS = st.fixed_dictionaries(
-    {"who": st.sampled_from([1, 2, "3", None, 2**63, -7, 1.5, 1.0]), "did": st.sampled_from(["liked", "opened", 7, None])},
+    {
+        "who": st.sampled_from([1, 2, "3", None, 2**63, -7, 1.5, 1.0]),
+        "did": st.sampled_from(["liked", "opened", 7, None]),
+    },
     optional={"extra": st.sampled_from([1, [1, 2], {"a": None}])},
-)  # fmt: skip
+)
 
 
 @given(

@@ -7,8 +7,7 @@ import orjson
 
 from ok_ml.config.models import KafkaConfig
 from ok_ml.datasets.collecting.collector import Collector
-from ok_ml.delivery.kafka.consuming import Batch
-from ok_ml.delivery.write_attempts import Record
+from ok_ml.delivery.kafka.consuming import Batch, Record
 from ok_ml.hashing import entity_key, part_of_key
 from ok_ml.lake import Lake
 from tests.datasets.collecting.feed import PARTS, Event, dataset, event, stream

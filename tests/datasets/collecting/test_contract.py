@@ -9,7 +9,7 @@ from ok_ml.datasets.collecting.contract import DAY_MS, Limits, parse
 from ok_ml.datasets.collecting.days import unique_events
 from ok_ml.datasets.collecting.watermark import Watermark
 from ok_ml.datasets.formats.locations import lake_table
-from ok_ml.delivery.write_attempts import Record
+from ok_ml.delivery.kafka.consuming import Record
 
 NOON = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 GOOD = {"event_id": "a", "user_id": 1, "source_id": 2, "item_id": 3, "event_type": "like", "event_time_ms": NOON}
@@ -42,10 +42,16 @@ def test_an_event_as_it_is_meant():
 @pytest.mark.parametrize(
     ("field", "written", "read_as"),
     [
-        ("event_id", 5, "5"), ("event_id", "5", "5"), ("user_id", "9223372036854775807", 2**63 - 1), ("user_id", -4, -4),
-        ("user_id", 7.0, 7), ("item_id", None, None), ("position", "12", 12), ("event_time_ms", str(NOON), NOON),
+        ("event_id", 5, "5"),
+        ("event_id", "5", "5"),
+        ("user_id", "9223372036854775807", 2**63 - 1),
+        ("user_id", -4, -4),
+        ("user_id", 7.0, 7),
+        ("item_id", None, None),
+        ("position", "12", 12),
+        ("event_time_ms", str(NOON), NOON),
     ],
-)  # fmt: skip
+)
 def test_values_of_another_kind_that_say_the_same(field, written, read_as):
     assert read({**GOOD, field: written}).events[field].to_pylist() == [read_as]
 
@@ -62,13 +68,26 @@ def test_a_time_as_text(text):
 @pytest.mark.parametrize(
     ("field", "written", "reason"),
     [
-        ("event_id", "", "no_event_id"), ("event_id", None, "no_event_id"), ("event_id", True, "no_event_id"), ("event_id", 1.5, "no_event_id"),
-        ("event_time_ms", None, "no_event_time"), ("event_time_ms", "soon", "no_event_time"), ("event_time_ms", 2**63, "no_event_time"),
-        ("event_time_ms", -1, "outside_partitions"), ("event_time_ms", 2**62, "outside_partitions"), ("user_id", "1e3", "bad_user_id"),
-        ("user_id", True, "bad_user_id"), ("user_id", 2**63, "bad_user_id"), ("user_id", 2.0**53, "bad_user_id"), ("source_id", [1], "bad_source_id"), ("position", 1.5, "bad_position"),
-        ("duration_ms", 2**31, "bad_duration_ms"), ("event_type", 3, "bad_event_type"), ("content_type", {}, "bad_content_type"),
+        ("event_id", "", "no_event_id"),
+        ("event_id", None, "no_event_id"),
+        ("event_id", True, "no_event_id"),
+        ("event_id", 1.5, "no_event_id"),
+        ("event_time_ms", None, "no_event_time"),
+        ("event_time_ms", "soon", "no_event_time"),
+        ("event_time_ms", 2**63, "no_event_time"),
+        ("event_time_ms", -1, "outside_partitions"),
+        ("event_time_ms", 2**62, "outside_partitions"),
+        ("user_id", "1e3", "bad_user_id"),
+        ("user_id", True, "bad_user_id"),
+        ("user_id", 2**63, "bad_user_id"),
+        ("user_id", 2.0**53, "bad_user_id"),
+        ("source_id", [1], "bad_source_id"),
+        ("position", 1.5, "bad_position"),
+        ("duration_ms", 2**31, "bad_duration_ms"),
+        ("event_type", 3, "bad_event_type"),
+        ("content_type", {}, "bad_content_type"),
     ],
-)  # fmt: skip
+)
 def test_one_bad_message_is_set_aside_and_its_neighbours_are_not(field, written, reason):
     found = read(GOOD, {**GOOD, field: written}, {**GOOD, "event_id": "b"})
     assert found.events["topic_offset"].to_pylist() == [40, 42]

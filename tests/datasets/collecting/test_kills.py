@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import orjson
 import pytest
 
 from ok_ml.config.models import DatasetConfig, KafkaConfig
@@ -89,7 +90,7 @@ def test_two_collectors_are_not_at_work_on_one_dataset(stream_of, kafka, lake):
             collect(stream_of, lake, kafka, threading.Event())
     finally:
         kill(child)
-    assert (lake.root / "stream" / FOLDER / "lock").read_text() == str(child.pid)
+    assert orjson.loads((lake.root / "stream" / FOLDER / "lock").read_bytes())["pid"] == child.pid
 
 
 def test_without_a_broker_it_says_so_at_once(lake):

@@ -174,9 +174,13 @@ def test_a_collector_needs_a_dataset_with_a_topic(root):
     [
         ('path: "topic:"', "path: log.parquet", "a path topic: or topic:NAME and a section `topic` belong together"),
         ("parts: 8  ", "partition: {grain: month}\nparts: 8  ", "what comes from a topic is cut into days"),
-        ("has_impressions", 'users: {path: "topic:users", columns: {user_id: u}}\nhas_impressions', "only events come from a topic"),
+        (
+            "has_impressions",
+            'users: {path: "topic:users", columns: {user_id: u}}\nhas_impressions',
+            "only events come from a topic",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_topic_that_cannot_be_is_refused(root, topic, old, new, message):
     edit(root, f"configs/datasets/{DATASET}.yml", f'"topic:{topic}"', '"topic:"')
     edit(root, f"configs/datasets/{DATASET}.yml", old, new)

@@ -23,13 +23,16 @@ def cells(values: list[object], kind: pa.DataType | None = None, bits: int = 64)
         ([1, None, -5], pa.int32(), [1, None, -5]),
         ([2**63, 7], pa.uint64(), ["bad", 7]),
         ([3.0, 3.5, float("nan"), 2.0**60, None], pa.float64(), [3, "bad", "bad", "bad", None]),
-        ([" 12 ", "-3", "+4", "1e3", "", "0x1", str(2**63 - 1), str(2**63), None], pa.string(),
-         [12, -3, 4, "bad", "bad", "bad", 2**63 - 1, "bad", None]),
+        (
+            [" 12 ", "-3", "+4", "1e3", "", "0x1", str(2**63 - 1), str(2**63), None],
+            pa.string(),
+            [12, -3, 4, "bad", "bad", "bad", 2**63 - 1, "bad", None],
+        ),
         (["5", "5", "q"], pa.dictionary(pa.int32(), pa.string()), [5, 5, "bad"]),
         ([True, None], pa.bool_(), ["bad", None]),
         ([Decimal("4.00"), Decimal("4.50")], pa.decimal128(5, 2), [4, "bad"]),
     ],
-)  # fmt: skip
+)
 def test_integers_of_every_kind(values: list[object], kind: pa.DataType, expected: list[object]) -> None:
     assert cells(values, kind) == expected
 

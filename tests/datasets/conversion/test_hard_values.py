@@ -230,9 +230,11 @@ def test_a_folder_cut_in_moscow_gives_every_utc_day_its_own_rows(tmp_path: Path,
 
 REACTIONS = {"column": "did", "event_types": {"liked": "like", "opened": "click", "nothing": None}}
 SHOWN = {
-    "columns": {"user_id": "who", "source_id": "what", "item_id": "thing"}, "constants": {"event_type": "impression"},
-    "reactions": REACTIONS, "event_types": {},
-}  # fmt: skip
+    "columns": {"user_id": "who", "source_id": "what", "item_id": "thing"},
+    "constants": {"event_type": "impression"},
+    "reactions": REACTIONS,
+    "event_types": {},
+}
 
 
 @pytest.mark.parametrize(

@@ -28,29 +28,57 @@ _WHOLE = re.compile(r"\s*[+-]?[0-9]+(\.0*)?\s*")
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 IDS = st.one_of(
-    INT64.map(str), st.integers(0, 5).map(str), st.integers(-(10**22), 10**22).map(str), st.none(),
-    st.sampled_from(["", " 12 ", "+7", "-0", "00042", "1.0", "1e3", "0x1f", "--1", "-", "١٢", "NaN", "12 3", "\x00", "9" * 40]),
-)  # fmt: skip
-TIMES = st.one_of(
-    st.integers(0, 2 * 86_400_000_000 - 1).map(lambda micros: (datetime(2024, 3, 1) + timedelta(microseconds=micros)).isoformat()),  # noqa: DTZ001
-    st.sampled_from([DAY_1, DAY_2, "2024-03-01 10:00", "2024-03-01T23:30:00-03:00", "2024-03-02T01:00:00Z", " 2024-03-01 ",
-                     "2024-02-30", "yesterday", "", "2024-03-01T25:00:00", "1969-12-31", "20240302", "9999-12-30T23:00:00"]),
+    INT64.map(str),
+    st.integers(0, 5).map(str),
+    st.integers(-(10**22), 10**22).map(str),
     st.none(),
-)  # fmt: skip
+    st.sampled_from(
+        ["", " 12 ", "+7", "-0", "00042", "1.0", "1e3", "0x1f", "--1", "-", "١٢", "NaN", "12 3", "\x00", "9" * 40]
+    ),
+)
+TIMES = st.one_of(
+    st.integers(0, 2 * 86_400_000_000 - 1).map(
+        lambda micros: (datetime(2024, 3, 1) + timedelta(microseconds=micros)).isoformat()  # noqa: DTZ001
+    ),
+    st.sampled_from(
+        [
+            DAY_1,
+            DAY_2,
+            "2024-03-01 10:00",
+            "2024-03-01T23:30:00-03:00",
+            "2024-03-02T01:00:00Z",
+            " 2024-03-01 ",
+            "2024-02-30",
+            "yesterday",
+            "",
+            "2024-03-01T25:00:00",
+            "1969-12-31",
+            "20240302",
+            "9999-12-30T23:00:00",
+        ]
+    ),
+    st.none(),
+)
 KINDS = st.one_of(st.sampled_from([*TYPES, "", "exploded", "LIKED"]), st.none())
 LISTED = st.one_of(
-    st.none(), st.text(max_size=6),
+    st.none(),
+    st.text(max_size=6),
     st.lists(st.sampled_from([*ITEMS, "winked", " liked ", ""]), max_size=4).flatmap(
         lambda items: st.sampled_from([",".join(items), orjson.dumps(items).decode()])
     ),
-)  # fmt: skip
+)
 ROWS = st.lists(st.tuples(IDS, IDS, IDS, KINDS, TIMES, LISTED), max_size=25)
 ANCHORS = [("1", "1", "1", "saw", f"{day}T12:00:00", None) for day in (DAY_1, DAY_2)]
 NAMES = ("who", "what", "thing", "did", "when", "listed")
 CONFIG = dataset(
-    {"path": "log.parquet", "format": "parquet", "event_types": TYPES, "reactions": {"column": "listed", "event_types": ITEMS}},
+    {
+        "path": "log.parquet",
+        "format": "parquet",
+        "event_types": TYPES,
+        "reactions": {"column": "listed", "event_types": ITEMS},
+    },
     partition={"start": DAY_1, "end": DAY_2},
-)  # fmt: skip
+)
 
 
 def ingest(folder: Path, rows: list[tuple[Any, ...]], lake: str, batch: int = 1000) -> tuple[Lake, list[IngestReport]]:

@@ -20,8 +20,22 @@ from tests.datasets.raw_log import dataset, events_of, write_log
 
 DAY = "2024-03-01"
 ONE = uuid.UUID("65e1b7c0-9d3f-4a21-8e55-0a1b2c3d4e5f")
-SIXTY = ["60", "60.0", "60.", '"60"', "'60'", " 60 ", "\u00a060", "\ufeff60", "+60", "060", "6.0E1", '="60"',
-         '{"$numberLong":"60"}', '{"id": 60}']  # fmt: skip
+SIXTY = [
+    "60",
+    "60.0",
+    "60.",
+    '"60"',
+    "'60'",
+    " 60 ",
+    "\u00a060",
+    "\ufeff60",
+    "+60",
+    "060",
+    "6.0E1",
+    '="60"',
+    '{"$numberLong":"60"}',
+    '{"id": 60}',
+]
 
 
 def numbers(values: list[object], kind: pa.DataType | None = None) -> list[int | str | None]:
@@ -53,12 +67,20 @@ def test_what_is_rounded_or_grouped_is_no_id(text: str) -> None:
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
-        ([60.0], pa.float64()), ([60.0], pa.float32()), ([np.float16(60)], pa.float16()), ([60], pa.uint64()),
-        ([Decimal("60.00")], pa.decimal128(10, 2)), ([Decimal("60.0")], pa.decimal256(60, 1)), ([b"60"], pa.binary()),
-        ([b"60.0"], pa.large_binary()), ([b"60"], pa.binary_view()), (["60.0"], pa.string_view()), ([b"60"], pa.binary(2)),
+        ([60.0], pa.float64()),
+        ([60.0], pa.float32()),
+        ([np.float16(60)], pa.float16()),
+        ([60], pa.uint64()),
+        ([Decimal("60.00")], pa.decimal128(10, 2)),
+        ([Decimal("60.0")], pa.decimal256(60, 1)),
+        ([b"60"], pa.binary()),
+        ([b"60.0"], pa.large_binary()),
+        ([b"60"], pa.binary_view()),
+        (["60.0"], pa.string_view()),
+        ([b"60"], pa.binary(2)),
         ([{"$numberLong": "60"}], pa.struct([("$numberLong", pa.string())])),
     ],
-)  # fmt: skip
+)
 def test_a_number_is_the_same_in_every_type(values: list[object], kind: pa.DataType) -> None:
     assert numbers(values, kind) == [60]
     assert texts(values, None, kind) == ["60"]
@@ -100,10 +122,13 @@ def test_bytes_that_spell_nothing_are_hex_and_sixteen_letters_are_letters() -> N
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
-        ([[1, 2]], pa.list_(pa.int64())), ([{"a": 1, "b": 2}], pa.struct([("a", pa.int64()), ("b", pa.int64())])),
-        ([[("a", 1)]], pa.map_(pa.string(), pa.int64())), ([5], pa.time64("us")), ([5], pa.duration("s")),
+        ([[1, 2]], pa.list_(pa.int64())),
+        ([{"a": 1, "b": 2}], pa.struct([("a", pa.int64()), ("b", pa.int64())])),
+        ([[("a", 1)]], pa.map_(pa.string(), pa.int64())),
+        ([5], pa.time64("us")),
+        ([5], pa.duration("s")),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("hash_ids", [[], ["user_id"]])
 def test_a_type_that_names_nobody_is_refused_by_column_and_type(
     tmp_path: Path, lake: Lake, values: list[object], kind: pa.DataType, hash_ids: list[str]

@@ -34,10 +34,13 @@ def jsonl(path: Path) -> None:
 
 
 FOLDERS: dict[str, Callable[[str], str]] = {
-    "dt=": lambda day: f"dt={day}", "date without hyphens": lambda day: f"date={day.replace('-', '')}",
-    "parts": lambda day: f"year=2024/month=03/day={day[-2:]}", "parts without zeros": lambda day: f"year=2024/month=3/day={int(day[-2:])}",
-    "hours": lambda day: f"dt={day}/hour=07", "a moment": lambda day: f"ts={day}%2007%3A00%3A00",
-}  # fmt: skip
+    "dt=": lambda day: f"dt={day}",
+    "date without hyphens": lambda day: f"date={day.replace('-', '')}",
+    "parts": lambda day: f"year=2024/month=03/day={day[-2:]}",
+    "parts without zeros": lambda day: f"year=2024/month=3/day={int(day[-2:])}",
+    "hours": lambda day: f"dt={day}/hour=07",
+    "a moment": lambda day: f"ts={day}%2007%3A00%3A00",
+}
 
 
 @pytest.mark.parametrize("write", [parquet, csv, jsonl])

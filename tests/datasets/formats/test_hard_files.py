@@ -173,9 +173,13 @@ def test_line_ends_and_encodings(tmp_path: Path, encoding: str, ends: str) -> No
 
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [(".gz", gzip.compress), (".gz", lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:])), (".bz2", bz2.compress),
-     (".zst", lambda data: pa.compress(data, "zstd", asbytes=True))],
-)  # fmt: skip
+    [
+        (".gz", gzip.compress),
+        (".gz", lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:])),
+        (".bz2", bz2.compress),
+        (".zst", lambda data: pa.compress(data, "zstd", asbytes=True)),
+    ],
+)
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_compressed_text(tmp_path: Path, suffix: str, compress: object, form: str) -> None:
     path = tmp_path / f"a.{form}{suffix}"

@@ -18,11 +18,14 @@ from tests.datasets.raw_log import dataset
 __all__ = ["s3"]
 DAY = "2024-03-01"
 MARKS = {
-    "_delta_log/00000000000000000000.json": "Delta Lake.*deltalake", ".hoodie/hoodie.properties": "Apache Hudi.*hudi",
-    "metadata/v3.metadata.json": "Apache Iceberg.*pyiceberg", "metadata/version-hint.text": "Apache Iceberg",
-    "metadata/00001-0b9c.metadata.json": "Apache Iceberg", "metadata/00001-0b9c.gz.metadata.json": "Apache Iceberg",
+    "_delta_log/00000000000000000000.json": "Delta Lake.*deltalake",
+    ".hoodie/hoodie.properties": "Apache Hudi.*hudi",
+    "metadata/v3.metadata.json": "Apache Iceberg.*pyiceberg",
+    "metadata/version-hint.text": "Apache Iceberg",
+    "metadata/00001-0b9c.metadata.json": "Apache Iceberg",
+    "metadata/00001-0b9c.gz.metadata.json": "Apache Iceberg",
     "snapshot/LATEST": "Apache Paimon",
-}  # fmt: skip
+}
 
 
 def table(folder: Path, mark: str, data: str = "") -> Path:

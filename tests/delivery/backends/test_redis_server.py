@@ -128,6 +128,6 @@ def _as_bytes(found) -> bytes:
 
 
 def _wait_for(condition) -> None:
-    from tests.delivery.conftest import eventually
+    from tests.real_kafka import eventually
 
     eventually(condition, 10)

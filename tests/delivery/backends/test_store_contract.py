@@ -8,9 +8,9 @@ import pytest
 
 from ok_ml.delivery.codec import CONTROL_KEY, PREFIX_BYTES
 from ok_ml.delivery.control import seal_control
+from ok_ml.delivery.kafka.consuming import Record
 from ok_ml.delivery.live import wait_until_live
 from ok_ml.delivery.reading import GenerationGone
-from ok_ml.delivery.write_attempts import Record
 from ok_ml.errors import IntegrityError, ServiceUnavailable, Stale, UsageError
 from tests.delivery.made_up import EXPERIMENT, KEY, PARTS, SOURCES, USERS, Log, load, new_loader, users_of
 

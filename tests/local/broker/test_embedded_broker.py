@@ -14,7 +14,7 @@ from ok_ml.delivery.kafka.topics import create_topic, experiment_of, list_partit
 from ok_ml.errors import ConfigError, EnvironmentFault, ServiceUnavailable
 from ok_ml.local.broker.embedded_broker import EmbeddedBroker, ensure_broker, is_answering
 from ok_ml.local.processes.guarded_process import GuardedProcess
-from tests.delivery.conftest import BROKER_PORT, eventually, survivors
+from tests.real_kafka import BROKER_PORT, eventually, survivors
 
 FREE_PORT, OTHER_PORT = 21120, 21121
 
@@ -134,7 +134,7 @@ def test_a_guarded_process_outlives_the_thread_that_started_it(tmp_path):
     time.sleep(0.2)
     assert process.exit_code() is None
     children = psutil.Process(process.pid).children()
-    assert process.stop() == 128 + signal.SIGTERM
+    assert process.stop() == -signal.SIGTERM
     assert survivors(children, 0) == []
 
 

@@ -1,5 +1,6 @@
 """Locks of a state folder, held by real processes that end in every way."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def test_a_block_inside_a_block_of_the_same_process_does_not_wait(tmp_path: Path
     with held(path, busy=refuse):
         with held(path, busy=refuse):
             assert holder(path) is None
+        with pytest.raises(BusyError), held(path, busy=refuse, nests=False):
+            pass
         waiting = Process(path, "other")
         assert waiting.says().startswith("waits for ")
     assert waiting.says() == "holds"
@@ -87,3 +90,20 @@ def test_looking_writes_nothing(tmp_path: Path) -> None:
     assert holder(lock_path(tmp_path, "plain")) is None
     assert holders(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("says", [errno.ENOSYS, errno.ENOLCK])
+def test_where_a_file_system_has_no_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch, says: int) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(says, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    path = lock_path(tmp_path, "plain")
+    with held(path, busy=refuse), held(path, busy=refuse):
+        assert holder(path) is None
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_no_free_way(tmp_path: Path) -> None:
+    (tmp_path / "locks").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="locks"), held(lock_path(tmp_path, "plain"), busy=refuse):
+        pass

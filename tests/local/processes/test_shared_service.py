@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ok_ml.local.processes.shared_service import guard_of, is_used
-from tests.delivery.conftest import eventually
+from tests.real_kafka import eventually
 
 _USER = """
 import sys

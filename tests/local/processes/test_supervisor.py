@@ -1,5 +1,6 @@
 """The supervisor with real, tiny child processes: order, restart, giving up, stopping, ports."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,8 @@ import pytest
 
 from ok_ml.errors import EnvironmentFault
 from ok_ml.local.machine.ports import is_free
-from ok_ml.local.processes.children import Child, exit_in_words, in_order, last_lines, tcp_answers, waves
+from ok_ml.local.processes.children import Child, in_order, tcp_answers, waves
+from ok_ml.local.processes.guarded_process import exit_in_words, last_lines
 from ok_ml.local.processes.supervisor import DEATHS_BEFORE_GIVING_UP, State, Supervisor
 from ok_ml.local.services.port_needs import PortNeed, require_free
 
@@ -35,6 +37,12 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def is_guard(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any("process_guard" in word for word in process.cmdline())
+    return False
 
 
 class Script:
@@ -68,7 +76,8 @@ class Script:
         for line in self.process.stdout:
             self.output += line
             if line.strip() == word:
-                return psutil.Process(self.process.pid).children(recursive=True)
+                below = psutil.Process(self.process.pid).children(recursive=True)
+                return [process for process in below if not is_guard(process)]
         raise AssertionError(f"never {word}:\n{self.output}")
 
     def end(self, signum: int = signal.SIGINT, seconds: float = 15.0) -> int:
@@ -284,6 +293,25 @@ def test_nothing_is_left_behind(tmp_path: Path, background: bool, signum: int) -
     assert script.end(signum) == 0
     assert "stubborn did not end in time and is killed" in script.output
     assert gone(processes)
+
+
+def test_a_killed_supervisor_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    record = tmp_path / "ended"
+    polite = f"import signal, time, pathlib; signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(record)!r}).touch(), exit(0))); print('up', flush=True); time.sleep(60)"
+    family = "import subprocess, time; subprocess.Popen(['sleep', '61']); print('up', flush=True); time.sleep(60)"
+    script = Script(
+        tmp_path,
+        f"""
+        children = [Child("polite", (python, "-c", {polite!r})), Child("family", (python, "-c", {family!r}))]
+        """,
+    )
+    script.wait_ready()
+    until(lambda: all(last_lines(script.logs / f"{name}.log", 1) == ["up"] for name in ("polite", "family")))
+    processes = psutil.Process(script.process.pid).children(recursive=True)
+    assert len(processes) == 5, "expected two guards, two children and a grandchild"
+    assert script.end(signal.SIGKILL) == -signal.SIGKILL
+    until(lambda: gone(processes))
+    assert record.exists(), "it was asked to end before it was killed"
 
 
 def test_children_hear_ctrl_c_again_even_below_a_script_that_ignores_it(tmp_path: Path) -> None:

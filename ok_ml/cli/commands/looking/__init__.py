@@ -1,1 +1,1 @@
-"""TODO."""
+"""Commands that only look: they change no state."""

@@ -1,4 +1,7 @@
-"""What stands between the fields of a text, and whether its first line names them."""
+"""What stands between the fields of a text, and whether its first line names them.
+
+clevercsv finds every mark of one letter too, in four times the time, and takes ``::``, ``||``, ``|~|`` and ``^A`` for their first letter.
+"""
 
 import csv
 import re

@@ -35,8 +35,12 @@ _PARTITIONS: Final = {"day": (1, 2, 3, 7, 14, 28, 56, 91, 182, 365), "month": (1
 _DAYS: Final = {"day": (1, 2, 3, 7, 14, 28, 56, 91, 182, 365), "month": (31, 92, 184, 366, 731)}
 _TOP_N, _CANDIDATES = 50, 200
 _BETTER: Final = (  # what several models agree on can only speak for a source; few lists cannot teach that
-    "blend_score", "als_score_relative", "cosine_score_relative", "ease_score_relative", "friends_subscribed",
-)  # fmt: skip
+    "blend_score",
+    "als_score_relative",
+    "cosine_score_relative",
+    "ease_score_relative",
+    "friends_subscribed",
+)
 
 
 @dataclass(frozen=True)

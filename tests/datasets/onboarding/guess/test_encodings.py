@@ -31,14 +31,29 @@ WORDS = {
     "Thai": "คาราบาว,บอดี้สแลม,เบิร์ด ธงไชย,โลโซ",
 }
 WRITTEN = {
-    "French": ("latin-1", "cp1252", "cp850", "mac-roman"), "German": ("latin-1", "cp1252", "cp850"),
-    "Spanish": ("latin-1", "cp1252", "cp850"), "Nordic": ("latin-1", "cp1252"), "names of all over": ("latin-1", "cp1252"),
-    "quotes": ("cp1252",), "capitals": ("latin-1",), "Polish": ("cp1250", "iso8859-2"), "Czech": ("cp1250", "iso8859-2"),
-    "Hungarian": ("cp1250", "iso8859-2"), "Russian": ("cp1251", "koi8-r", "cp866", "iso8859-5", "mac-cyrillic"),
-    "Ukrainian": ("cp1251", "koi8-u"), "Greek": ("cp1253", "iso8859-7"), "Turkish": ("cp1254", "iso8859-9"),
-    "Hebrew": ("cp1255",), "Arabic": ("cp1256", "iso8859-6"), "Lithuanian": ("cp1257",), "Chinese": ("gb18030", "gb2312"),
-    "Taiwan": ("big5",), "Japanese": ("shift_jis", "euc_jp", "iso2022_jp"), "Korean": ("euc_kr", "cp949"), "Thai": ("cp874",),
-}  # fmt: skip
+    "French": ("latin-1", "cp1252", "cp850", "mac-roman"),
+    "German": ("latin-1", "cp1252", "cp850"),
+    "Spanish": ("latin-1", "cp1252", "cp850"),
+    "Nordic": ("latin-1", "cp1252"),
+    "names of all over": ("latin-1", "cp1252"),
+    "quotes": ("cp1252",),
+    "capitals": ("latin-1",),
+    "Polish": ("cp1250", "iso8859-2"),
+    "Czech": ("cp1250", "iso8859-2"),
+    "Hungarian": ("cp1250", "iso8859-2"),
+    "Russian": ("cp1251", "koi8-r", "cp866", "iso8859-5", "mac-cyrillic"),
+    "Ukrainian": ("cp1251", "koi8-u"),
+    "Greek": ("cp1253", "iso8859-7"),
+    "Turkish": ("cp1254", "iso8859-9"),
+    "Hebrew": ("cp1255",),
+    "Arabic": ("cp1256", "iso8859-6"),
+    "Lithuanian": ("cp1257",),
+    "Chinese": ("gb18030", "gb2312"),
+    "Taiwan": ("big5",),
+    "Japanese": ("shift_jis", "euc_jp", "iso2022_jp"),
+    "Korean": ("euc_kr", "cp949"),
+    "Thai": ("cp874",),
+}
 UNICODE = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
 
 

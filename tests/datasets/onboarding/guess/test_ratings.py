@@ -25,7 +25,7 @@ def preview(
         (lambda n: 1 + n % 3, {"3"}, {"1", "2"}),
         (lambda n: 1 + n % 4, {"4", "5"}, {"1", "2", "3"}),  # nobody gave five stars yet
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("header", ["user,film,rating,ts", ""])
 def test_the_upper_quarter_of_the_scale_is_liked(
     tmp_path: Path, rating: Callable[[int], object], liked: set[str], lower: set[str], header: str

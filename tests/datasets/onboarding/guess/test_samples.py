@@ -167,9 +167,19 @@ def by_arrow(codec: str) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize("name", ["log", "log.csv", "log.csv.gz", "log.bz2", "log.zip", "log.parquet"])
 @pytest.mark.parametrize(
     "compress",
-    [bytes, gzip.compress, padded, bz2.compress, lzma.compress, zipped, by_arrow("zstd"), by_arrow("lz4"),
-     lambda text: gzip.compress(text[:999]) + padded(text[999:]), lambda text: lzma.compress(text, lzma.FORMAT_ALONE)],
-)  # fmt: skip
+    [
+        bytes,
+        gzip.compress,
+        padded,
+        bz2.compress,
+        lzma.compress,
+        zipped,
+        by_arrow("zstd"),
+        by_arrow("lz4"),
+        lambda text: gzip.compress(text[:999]) + padded(text[999:]),
+        lambda text: lzma.compress(text, lzma.FORMAT_ALONE),
+    ],
+)
 def test_how_a_file_is_compressed_its_bytes_say(tmp_path: Path, compress: Callable[[bytes], bytes], name: str) -> None:
     found = sample(tmp_path, compress(lines(",", "user,item,stars,ts\n").encode()), name)
     assert (found.table.num_rows, found.table.column_names) == (len(ROWS), ["user", "item", "stars", "ts"])
@@ -197,7 +207,7 @@ def test_parquet_is_known_by_its_content(tmp_path: Path) -> None:
         (gzip.compress(b"PAR1\x15" + bytes(300)), r"a Parquet file"),
         (gzip.compress(lines(",").encode())[:-40], r"cannot be read"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_text_is_named_with_the_command_that_converts_it(tmp_path: Path, content: bytes, told: str) -> None:
     with pytest.raises(DataError, match=rf"(?s){told}"):
         sample(tmp_path, content)

@@ -39,21 +39,31 @@ def micros_of(found: Preview, folder: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("written", "form"),
     [
-        (lambda _, t: f"{seconds(t)}", "epoch_s"), (lambda _, t: f"{seconds(t)}.0", "epoch_s"),
-        (lambda _, t: f"{seconds(t)}.000000", "epoch_s"), (lambda _, t: f"{seconds(t):.9e}", "epoch_s"),
-        (lambda _, t: f"{seconds(t):.9E}", "epoch_s"), (lambda _, t: f"{seconds(t)}000", "epoch_ms"),
-        (lambda _, t: f"{seconds(t)}000.0", "epoch_ms"), (lambda _, t: f"{seconds(t)}000000", "epoch_us"),
-        (lambda _, t: f"{seconds(t)}000000000", "epoch_ns"), (lambda _, t: f"{seconds(t) * 10**9:.9e}", "epoch_ns"),
-        (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S} UTC", "auto"), (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S} GMT", "auto"),
-        (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S}Z", "auto"), (lambda _, t: f"{t:%Y-%m-%dT%H:%M:%S}.123456789Z"[:19] + "Z", "auto"),
+        (lambda _, t: f"{seconds(t)}", "epoch_s"),
+        (lambda _, t: f"{seconds(t)}.0", "epoch_s"),
+        (lambda _, t: f"{seconds(t)}.000000", "epoch_s"),
+        (lambda _, t: f"{seconds(t):.9e}", "epoch_s"),
+        (lambda _, t: f"{seconds(t):.9E}", "epoch_s"),
+        (lambda _, t: f"{seconds(t)}000", "epoch_ms"),
+        (lambda _, t: f"{seconds(t)}000.0", "epoch_ms"),
+        (lambda _, t: f"{seconds(t)}000000", "epoch_us"),
+        (lambda _, t: f"{seconds(t)}000000000", "epoch_ns"),
+        (lambda _, t: f"{seconds(t) * 10**9:.9e}", "epoch_ns"),
+        (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S} UTC", "auto"),
+        (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S} GMT", "auto"),
+        (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S}Z", "auto"),
+        (lambda _, t: f"{t:%Y-%m-%dT%H:%M:%S}.123456789Z"[:19] + "Z", "auto"),
         (lambda _, t: f"{t + timedelta(hours=3):%Y-%m-%d %H:%M:%S} Europe/Moscow", "auto"),
         (lambda _, t: f"{t + timedelta(hours=3):%Y-%m-%d %H:%M:%S} MSK", "auto"),
         (lambda _, t: f"{t - timedelta(hours=5):%Y-%m-%d %H:%M:%S} EST", "auto"),
         (lambda _, t: f"{t + timedelta(hours=3):%Y-%m-%d %H:%M:%S} +0300", "auto"),
         (lambda _, t: t.astimezone(timezone(timedelta(hours=3))).isoformat() + "[Europe/Moscow]", "auto"),
-        (lambda _, t: f"{t:%Y%m%dT%H%M%SZ}", "auto"), (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S},000", "auto"),
-        (lambda _, t: f"{25569 + seconds(t) / 86400:.9f}", "epoch_d"), (lambda _, t: f"{t:%Y%m%d%H%M%S}", "%Y%m%d%H%M%S"),
-        (lambda _, t: f"{t:%d.%m.%Y %H:%M:%S}", "%d.%m.%Y %H:%M:%S"), (lambda _, t: f"{t:%m/%d/%Y %I:%M:%S %p}", "%m/%d/%Y %I:%M:%S %p"),
+        (lambda _, t: f"{t:%Y%m%dT%H%M%SZ}", "auto"),
+        (lambda _, t: f"{t:%Y-%m-%d %H:%M:%S},000", "auto"),
+        (lambda _, t: f"{25569 + seconds(t) / 86400:.9f}", "epoch_d"),
+        (lambda _, t: f"{t:%Y%m%d%H%M%S}", "%Y%m%d%H%M%S"),
+        (lambda _, t: f"{t:%d.%m.%Y %H:%M:%S}", "%d.%m.%Y %H:%M:%S"),
+        (lambda _, t: f"{t:%m/%d/%Y %I:%M:%S %p}", "%m/%d/%Y %I:%M:%S %p"),
         (lambda _, t: f"{t:%a %b %d %H:%M:%S %Y}", "%a %b %d %H:%M:%S %Y"),
         (lambda _, t: f"{t:%a %b %d %H:%M:%S +0000 %Y}", "%a %b %d %H:%M:%S %z %Y"),
         (lambda _, t: f"{t:%a %b %d %H:%M:%S UTC %Y}", "%a %b %d %H:%M:%S UTC %Y"),
@@ -62,13 +72,15 @@ def micros_of(found: Preview, folder: Path) -> list[int]:
         (lambda _, t: f"{t:%Y-%m-%d-%H.%M.%S.000000}", "%Y-%m-%d-%H.%M.%S.%f"),
         (lambda _, t: f"{t:%A, %B %d, %Y %H:%M:%S}", "%A, %B %d, %Y %H:%M:%S"),
         (lambda _, t: f"{t:%a, %d %b %Y %H:%M:%S GMT}", "%a, %d %b %Y %H:%M:%S GMT"),
-        (lambda _, t: f"{t:%d %B %Y, %H:%M:%S}", "%d %B %Y, %H:%M:%S"), (lambda _, t: f"{t:%y/%m/%d %H:%M:%S}", "%y/%m/%d %H:%M:%S"),
-        (lambda _, t: f"{t:%Y-%m-%d_%H:%M:%S}", "auto"), (lambda _, t: f"{t:%d.%m.%Y %H:%M:%S}.123456789"[:19], "%d.%m.%Y %H:%M:%S"),
+        (lambda _, t: f"{t:%d %B %Y, %H:%M:%S}", "%d %B %Y, %H:%M:%S"),
+        (lambda _, t: f"{t:%y/%m/%d %H:%M:%S}", "%y/%m/%d %H:%M:%S"),
+        (lambda _, t: f"{t:%Y-%m-%d_%H:%M:%S}", "auto"),
+        (lambda _, t: f"{t:%d.%m.%Y %H:%M:%S}.123456789"[:19], "%d.%m.%Y %H:%M:%S"),
         (lambda n, t: f"{seconds(t) * (1000 if n % 3 else 1)}", "epoch"),
         (lambda n, t: f"{t:%Y-%m-%d %H:%M:%S}" if n % 3 else f"{t:%d.%m.%Y %H:%M:%S}", ("auto", "%d.%m.%Y %H:%M:%S")),
         (lambda n, t: f"{t:%Y-%m-%d %H:%M:%S}" if n % 3 else f"{seconds(t)}000", ("auto", "epoch")),
     ],
-)  # fmt: skip
+)
 def test_a_time_is_found_and_read(tmp_path: Path, written: Written, form: object) -> None:
     found = preview(tmp_path, written)
     assert found.proposal.config.events.time.format == form
@@ -123,9 +135,14 @@ def test_what_the_column_called_a_time_holds_is_shown_with_the_formats_that_ther
 @pytest.mark.parametrize(
     ("text", "forms"),
     [
-        ("3/1/24 10:05", ["%d/%m/%y %H:%M", "%m/%d/%y %H:%M", "%y/%m/%d %H:%M"]), ("Mar  1 2024 10:05AM", ["%b %d %Y %I:%M%p"]),
-        ("20240301", ["%Y%m%d"]), ("hello world", []), ("12345", []), ("v1.2.3", []), ("10:05", []),
+        ("3/1/24 10:05", ["%d/%m/%y %H:%M", "%m/%d/%y %H:%M", "%y/%m/%d %H:%M"]),
+        ("Mar  1 2024 10:05AM", ["%b %d %Y %I:%M%p"]),
+        ("20240301", ["%Y%m%d"]),
+        ("hello world", []),
+        ("12345", []),
+        ("v1.2.3", []),
+        ("10:05", []),
     ],
-)  # fmt: skip
+)
 def test_formats_are_made_from_the_pieces(text: str, forms: list[str]) -> None:
     assert formats_of(text) == forms

@@ -1,1 +1,0 @@
-"""Events that arrive on a Kafka topic become committed days of the lake: each once, none lost."""

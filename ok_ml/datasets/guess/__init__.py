@@ -1,1 +1,0 @@
-"""What an unknown log seems to hold, and the mapping that would read it."""
