@@ -32,6 +32,12 @@ unexport PYTHONDONTWRITEBYTECODE
 ifdef LASTFM_DIR
 export LASTFM_DIR
 endif
+ifdef SMS_DIR
+export SMS_DIR
+endif
+ifdef CLICKBAIT_DIR
+export CLICKBAIT_DIR
+endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
 .PHONY: help setup setup-dev run ui incident test test-full check bench bench-ingest bench-alarms calibrate screenshots dashboard lock clean distclean

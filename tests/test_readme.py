@@ -55,6 +55,13 @@ def command_lines(name: str, program: str) -> list[str]:
 # -- paths ---------------------------------------------------------------------------------------------------------------
 
 
+_FOLDERS = {
+    "LASTFM_DIR",
+    "SMS_DIR",
+    "CLICKBAIT_DIR",
+}  # where the files of a data set are that does not come with the project
+
+
 @BOTH
 def test_every_path_exists(name: str) -> None:
     words = [*_INLINE.findall(prose(name)), *(line.split()[0] for line in tree(name).splitlines()), *local_links(name)]
@@ -93,8 +100,8 @@ def test_every_make_target_and_setting_exists(name: str) -> None:
     assert {word for word in called if "=" not in word} <= targets
     set_there = {word.split("=")[0] for word in [*called, *_INLINE.findall(prose(name))] if re.match(r"[A-Z_]+=", word)}
     assert set_there >= {"SIZE", "EXPERIMENT", "FORCE", "TARGET"}
-    assert set_there <= settings | {"LASTFM_DIR", "PYTHON"}
-    assert all(f"ifdef {name}\n" in makefile for name in ("LASTFM_DIR", "PYTHON"))
+    assert set_there <= settings | _FOLDERS | {"PYTHON"}
+    assert all(f"ifdef {name}\n" in makefile for name in (*_FOLDERS, "PYTHON"))
 
 
 @BOTH

@@ -8,6 +8,7 @@ import dagster as dg
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetBase, DatasetConfig, TextsConfig
 from ok_ml.datasets.canonical.ingest import CODE_VERSION as INGEST_VERSION
+from ok_ml.datasets.texts import CODE_VERSION as TEXTS_VERSION
 from ok_ml.graph import keys
 from ok_ml.graph.conditions import day_seconds, freshness
 from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, is_asked_for, progress
@@ -47,7 +48,7 @@ def _spec(bench: Workbench, dataset: DatasetBase, table: str, deps: list[dg.Asse
         owners=list(dataset.owners),
         kinds=kinds,
         tags={"dataset": dataset.dataset},
-        code_version=INGEST_VERSION,
+        code_version=TEXTS_VERSION if isinstance(dataset, TextsConfig) else INGEST_VERSION,
         freshness_policy=freshness(dataset.freshness_hours / 24, seconds),
     )
 

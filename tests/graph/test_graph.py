@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from ok_ml.config.loader import load_project
 from ok_ml.definitions import build_definitions
 from ok_ml.lake import Lake
+from ok_ml.stages.opening import type_of
 from tests.small_project import ROOT
 
 TOP_GROUPS, ASSETS_A_GROUP, FIRST_LINE = 6, 10, 60
@@ -174,11 +175,11 @@ def test_every_dependency_is_an_asset_of_the_graph(definitions: dg.Definitions, 
 def test_what_reaches_users_stands_behind_blocking_checks(definitions: dg.Definitions) -> None:
     blocking = {spec.key.to_user_string() for c in definitions.asset_checks for spec in c.check_specs if spec.blocking}
     project = load_project(ROOT)
-    wanted = {
-        f"{name}/{table}"
-        for name in project.experiments
-        for table in ("feature_statistics:feature_distributions", "predictions:lists")
-    }
+    types = {name: type_of(project, name) for name in project.experiments}
+    wanted = {f"{name}/predictions:{kind.kind.check}" for name, kind in types.items() if kind.kind is not None}
+    watched = {name for name, kind in types.items() if kind.has("feature_statistics")}
+    wanted |= {f"{name}/feature_statistics:feature_distributions" for name in watched}
+    assert len(wanted) > len(types), "every type serves, and some watch features"
     assert wanted <= blocking
 
 
