@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ok_ml.serving.monitoring import Views
 
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
+from ok_ml.console.monitoring import monitoring_view
 from ok_ml.definitions import build_definitions
 from ok_ml.delivery.storage import open_store
 from ok_ml.graph import keys
@@ -98,7 +98,7 @@ def test_get_and_http_answer_with_the_same_list(own: World, ran: Done, monkeypat
 
 
 def test_it_has_a_monitoring_page(own: World, ran: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    view = Views(project_of(own, monkeypatch)).of(NAME)
+    view = monitoring_view(project_of(own, monkeypatch), NAME)
     assert view.experiment == NAME
     assert not view.board.features
 
