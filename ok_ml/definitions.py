@@ -11,6 +11,7 @@ from ok_ml.assets.monitoring import event_statistics_asset
 from ok_ml.assets.online import product_metrics_asset
 from ok_ml.assets.stages import experiment_assets
 from ok_ml.checks.datasets import dataset_checks
+from ok_ml.checks.expectations import dataset_expectations
 from ok_ml.checks.online import product_check
 from ok_ml.checks.series import event_check
 from ok_ml.checks.stages import stage_checks
@@ -18,8 +19,7 @@ from ok_ml.config.models import Project
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench
 from ok_ml.graph.dagster_private import UnresolvedAssetJobDefinition
-from ok_ml.resources.mlflow import MlflowResource
-from ok_ml.resources.spark import SparkResource
+from ok_ml.resources.graph import graph_resources
 from ok_ml.sensors.alerts import alerts_sensor
 from ok_ml.sensors.automation import automation_sensor
 from ok_ml.sensors.calendar import calendar_sensor
@@ -51,7 +51,7 @@ def build_definitions(project: Project) -> dg.Definitions:
         jobs=jobs,
         schedules=list(_schedules(pipelines, jobs)),
         sensors=[*_sensors(bench, pipelines, jobs)],
-        resources=_resources(project),
+        resources=graph_resources(project),
         executor=dg.in_process_executor,
     )
 
@@ -62,6 +62,7 @@ def _checks(project: Project, pipelines: Sequence[Any]) -> Iterator[dg.AssetChec
     for log in project.event_logs.values():
         yield event_check(project, log)
         yield product_check(project, log)
+        yield from dataset_expectations(project, log)
     for pipeline in pipelines:
         yield from stage_checks(project, pipeline)
 
@@ -108,27 +109,6 @@ def _schedules(pipelines: list[Pipeline], jobs: list[UnresolvedAssetJobDefinitio
     by_name = {job.name: job for job in jobs}
     for pipeline in pipelines:
         yield daily_batch(pipeline, by_name[keys.batch_job(pipeline.name)])
-
-
-def _resources(project: Project) -> dict[str, dg.ResourceDefinition]:
-    """What assets work with, made from the project's YAML alone.
-
-    Finished objects without a configuration of their own: whoever may launch a run could give Spark other settings, and with
-    them code of their own in this process.
-    """
-    config = project.environment.mlflow
-    made = {
-        "spark": SparkResource.of(project),
-        "mlflow": MlflowResource(tracking_uri=config.tracking_uri, artifact_root=config.artifact_root),
-    }
-    return {name: _without_configuration(resource) for name, resource in made.items()}
-
-
-def _without_configuration(resource: object) -> dg.ResourceDefinition:
-    def given(_context: dg.InitResourceContext) -> object:
-        return resource
-
-    return dg.ResourceDefinition(given, config_schema={})
 
 
 @dg.definitions

@@ -67,6 +67,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def raw_log(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         days = days_of(context)
@@ -76,8 +77,8 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
 
             if is_asked_for(context):
                 deliver_again(bench.project, dataset, days, progress(context))
-            manifests = ensure_days(dataset, bench.lake, days, progress=progress(context))
-        for dt in changed_since(dataset, bench.lake, days):
+            manifests = ensure_days(dataset, context.resources.lake, days, progress=progress(context))
+        for dt in changed_since(dataset, context.resources.lake, days):
             context.log.warning(
                 f"{dt} stays as it is: what befell it is not what the configuration names, and no run rewrites a log by itself; "
                 f"ok-ml repair {dataset.dataset} {dt}, or materialising this day by hand, delivers it again"
@@ -110,13 +111,16 @@ def _events(bench: Workbench, dataset: DatasetConfig, partitions: dg.PartitionsD
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def events(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
             from ok_ml.datasets.canonical.ingest import ingest_events
 
-            ingest_events(dataset, bench.lake, days_of(context), root=bench.project.root, progress=progress(context))
-            manifests = [bench.lake.manifest(dataset.dataset, c.EVENTS, dt) for dt in days_of(context)]
+            ingest_events(
+                dataset, context.resources.lake, days_of(context), root=bench.project.root, progress=progress(context)
+            )
+            manifests = [context.resources.lake.manifest(dataset.dataset, c.EVENTS, dt) for dt in days_of(context)]
         rejected = sum(sum(m.details.get("rejected", {}).values()) for m in manifests)
         yield committed(context, spec.key, manifests, rejected_rows=rejected)
 
@@ -133,15 +137,16 @@ def _snapshots(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitio
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def snapshots(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
             from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
 
-            build_snapshots(dataset, bench.lake, days_of(context), root=bench.project.root)
+            build_snapshots(dataset, context.resources.lake, days_of(context), root=bench.project.root)
             for spec in specs:
                 table = spec.key.path[-1]
-                manifests = [bench.lake.manifest(dataset.dataset, table, dt) for dt in days_of(context)]
+                manifests = [context.resources.lake.manifest(dataset.dataset, table, dt) for dt in days_of(context)]
                 yield committed(context, spec.key, manifests)
 
     return snapshots
@@ -159,12 +164,13 @@ def _raw_posts(bench: Workbench, dataset: TextsConfig, partitions: dg.Partitions
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def raw_posts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
             from ok_ml.world.posts import ensure_posts
 
-            manifests = ensure_posts(dataset, bench.lake, days_of(context), progress=progress(context))
+            manifests = ensure_posts(dataset, context.resources.lake, days_of(context), progress=progress(context))
         yield committed(context, spec.key, manifests)
 
     return raw_posts
@@ -180,13 +186,16 @@ def _texts(bench: Workbench, dataset: TextsConfig, partitions: dg.PartitionsDefi
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def texts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
             from ok_ml.datasets.texts import ingest_texts
 
             days = days_of(context)
-            manifests = ingest_texts(dataset, bench.lake, days, root=bench.project.root, progress=progress(context))
+            manifests = ingest_texts(
+                dataset, context.resources.lake, days, root=bench.project.root, progress=progress(context)
+            )
         rejected = sum(sum(one.details["rejected"].values()) for one in manifests)
         yield committed(context, spec.key, manifests, rejected_rows=rejected)
 

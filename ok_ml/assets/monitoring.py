@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig
+from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.graph import keys
 from ok_ml.graph.conditions import day_seconds, freshness
 from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress, table_metadata
+from ok_ml.lake import Lake
 from ok_ml.monitoring.series.event_series import CODE_VERSION
 
 _SHOWN = 15  # deviations in the asset's metadata
@@ -37,27 +38,29 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
         partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset)),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        lake = context.resources.lake
         with bench.step(context):
             from ok_ml.monitoring.series.event_series import build_event_statistics
 
-            manifests = build_event_statistics(dataset, bench.lake, days_of(context), progress=progress(context))
-            shown = _worst(bench, dataset, days_of(context)[-1])
+            manifests = build_event_statistics(dataset, lake, days_of(context), progress=progress(context))
+            shown = _worst(bench.project, dataset, lake, days_of(context)[-1])
         yield committed(context, spec.key, manifests, **shown)
 
     return event_statistics
 
 
-def _worst(bench: Workbench, dataset: DatasetConfig, dt: str) -> dict[str, Any]:
+def _worst(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> dict[str, Any]:
     """The worst deviations of a day as a table, and the worst one as a plot."""
     from ok_ml.monitoring.series.event_series import event_watch, plot_deviation
     from ok_ml.monitoring.series.series_watch import rows_of
 
-    watch = event_watch(bench.project, dataset, bench.lake)
+    watch = event_watch(project, dataset, lake)
     found = watch.look(dt)
     if not found:
         return {}
     shown: dict[str, Any] = {"worst": table_metadata(rows_of(found[:_SHOWN]))}
-    picture = plot_deviation(bench.project, bench.lake, watch, found[0], dt)
-    return shown if picture is None else {**shown, "worst_series": plot_metadata(bench.project, picture)}
+    picture = plot_deviation(project, lake, watch, found[0], dt)
+    return shown if picture is None else {**shown, "worst_series": plot_metadata(project, picture)}

@@ -39,14 +39,16 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
         partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(scope)),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
+        required_resource_keys={"lake"},
     )
     def product_metrics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        lake = context.resources.lake
         with bench.step(context):
             from ok_ml.monitoring.plots.series_plots import plot_product
             from ok_ml.monitoring.series.product_metrics import build_product_metrics
 
-            manifests = build_product_metrics(dataset, bench.lake, days_of(context))
-            pictures = plot_product(bench.project, bench.lake, scope)
+            manifests = build_product_metrics(dataset, lake, days_of(context))
+            pictures = plot_product(bench.project, lake, scope)
         plots = {name: plot_metadata(bench.project, path) for name, path in pictures.items()}
         yield committed(context, spec.key, manifests, **plots)
 

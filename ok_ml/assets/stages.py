@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import Grain, Page, Phase, Plot, Shown, Stage, Step, Table, Text
 from ok_ml.stages.training import Register
 
+_DELIVERY: Final = {"kafka": "broker", "storage": "storage"}  # field of the delivery's settings -> resource
 _CONFIG_ABOUT: Final = """\
 The YAML and the code version that a training reads.
 
@@ -65,17 +66,24 @@ def _step(bench: Workbench, pipeline: Pipeline, step: Step[Any]) -> dg.AssetsDef
         backfill_policy=dg.BackfillPolicy.single_run() if by_day else None,
         retry_policy=RETRIES,
         pool=step.pool,
-        required_resource_keys=set(step.needs),
+        required_resource_keys={"lake", *step.needs},
     )
     def make(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        step_context = _DagsterStepContext(context, pipeline, days_of(context) if by_day else [])
+        given = _given(pipeline, context.resources, step)
+        step_context = _DagsterStepContext(context, given, days_of(context) if by_day else [])
         with bench.step(context):
-            made = step.make(pipeline, step_context)
+            made = step.make(given, step_context)
             shown = {name: dict(_metadata(bench, one.shown)) for name, one in made.items()}
         for name, spec in specs.items():
             yield committed(context, spec.key, list(made[name].manifests), **shown[name])
 
     return make
+
+
+def _given(pipeline: Pipeline, resources: Any, step: Step[Any]) -> Pipeline:
+    """The experiment on the graph's own lake, and broker and storage where the step needs them."""
+    wanted = {field: getattr(resources, tool) for field, tool in _DELIVERY.items() if tool in step.needs}
+    return replace(pipeline, lake=resources.lake, resources=pipeline.delivery.model_copy(update=wanted))
 
 
 def _spec(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> dg.AssetSpec:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ok_ml import columns as c
+from ok_ml.checks.expectations import experiment_expectations
 from ok_ml.checks.features import feature_check
 from ok_ml.checks.online import online_check
 from ok_ml.checks.series import experiment_series_check
@@ -23,6 +24,7 @@ def stage_checks(project: Project, pipeline: Pipeline) -> Iterator[dg.AssetCheck
         yield model_check(pipeline)
     if kind.kind is not None:
         yield from prediction_checks(pipeline)
+    yield from experiment_expectations(pipeline)
     for table in kind.banded:
         yield experiment_series_check(project, pipeline, table)
     if kind.has(c.ONLINE_METRICS) and isinstance(pipeline, ListPipeline):

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from ok_ml import columns as c
+from ok_ml.config.expectation_models import DatasetExpectations
 from ok_ml.config.frozen import Frozen, Share
 
 Severity = Literal["warn", "block"]
@@ -84,6 +85,9 @@ class DatasetChecks(Frozen):
     keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a snapshot.")
     columns: Severity = Field(default="block", description="A column or type of a table that is not as declared.")
     data_time: DataTimeCheck = DataTimeCheck()
+    expectations: tuple[DatasetExpectations, ...] = Field(
+        default=(), description="Expectations of Great Expectations, by table."
+    )
     product_fall: float = Field(
         default=4.5,
         gt=0,

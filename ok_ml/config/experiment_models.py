@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from ok_ml.config.check_models import Severity
+from ok_ml.config.expectation_models import ExperimentExpectations
 from ok_ml.config.frozen import Frozen, Share
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ class FeatureChecks(Frozen):
     keys: Severity = Field(default="block", description="A user, source or pair that stands twice in a feature table.")
     columns: Severity = Field(
         default="block", description="A column or type of a feature table that is not as declared."
+    )
+    expectations: tuple[ExperimentExpectations, ...] = Field(
+        default=(), description="Expectations of Great Expectations, by table."
     )
 
 

@@ -69,6 +69,7 @@ RANKERS: Final = Kind(
         "simple_list": "ok_ml.recommender.column_ranker:ColumnRanker",
     },
 )
+EXPECTATIONS: Final = Kind("checks.expectations", "a class of a Great Expectations expectation", {})
 
 
 @dataclass(frozen=True)

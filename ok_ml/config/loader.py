@@ -19,7 +19,7 @@ from ok_ml.config.files import ConfigFiles, list_environments, read_files
 from ok_ml.config.models import DEFAULT_SIZE, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.pipeline_types import KEY, model_of
 from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
-from ok_ml.config.rules import broken_by_experiment, broken_rules
+from ok_ml.config.rules import broken_by_experiment, broken_expectations, broken_rules
 from ok_ml.errors import UsageError
 
 PROJECT_VARIABLE: Final = "OK_ML_PROJECT"
@@ -93,6 +93,7 @@ def find_problems(root: Path | None = None) -> list[str]:
     found: list[Problem] = []
     for environment in list_environments(folder) or [DEFAULT_ENVIRONMENT]:
         found += _examined(folder, DEFAULT_SIZE, environment, {})[1]
+        found += _refused_expectations(folder, environment) if not found else []
     experiments = [path.stem for path in (folder / "configs" / "experiments").glob("*.yml")]
     return [*(str(problem) for problem in in_order(found)), *find_calibration_problems(folder, experiments)]
 
@@ -122,6 +123,18 @@ def _examined(
         project, found = project.model_copy(update={"recipes": recipes, "chosen": files.chosen}), [*found, *wrong]
     problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
     return (Loaded(project, at_size) if project is not None else None), problems
+
+
+def _refused_expectations(root: Path, environment: str) -> list[Problem]:
+    """What Great Expectations itself refuses of what any size expects; it is imported only if something is expected."""
+    files = read_files(root, environment)
+    projects = {size: _validated(root, files.at(size), size)[0] for size in sorted(files.sizes)}
+    return [
+        problem
+        for size, project in projects.items()
+        if project is not None
+        for problem in broken_expectations(root, files.at(size), project)
+    ]
 
 
 def _recipes(

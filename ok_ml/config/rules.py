@@ -1,17 +1,20 @@
 """Rules between files and between sections, which no single field can check."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.documents import KeyPath, Tree
-from ok_ml.config.extensions import problem_of
+from ok_ml.config.expectation_models import Named, TableExpectations, wrong_arguments, wrong_name, wrong_severity
+from ok_ml.config.extensions import EXPECTATIONS, problem_of
 from ok_ml.config.files import ConfigFiles
-from ok_ml.config.models import DatasetBase, DatasetConfig, EnvironmentConfig, ExperimentConfig
+from ok_ml.config.gx import build
+from ok_ml.config.models import DatasetBase, DatasetConfig, EnvironmentConfig, ExperimentConfig, Project
 from ok_ml.config.pipeline_types import KEY, problem_of_type
 from ok_ml.config.problems import Place, Problem, is_secret, meant, one_of
+from ok_ml.errors import ConfigError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _CREDENTIALS: Final = re.compile(r"://[^/@\s]*:[^/@\s]*@")
@@ -31,6 +34,8 @@ def broken_rules(
         problems += _collectors(files.environment, environment, datasets)
     for name, dataset in datasets.items():
         problems += _dataset(name, files.datasets[name], dataset)
+        if isinstance(dataset, DatasetConfig):
+            problems += _expectations(files.datasets[name], dataset.checks.expectations, root)
     for name, tree in files.experiments.items():
         problems += _type(tree, root)
         if name in experiments:
@@ -42,7 +47,18 @@ def broken_by_experiment(
     root: Path, files: ConfigFiles, name: str, experiment: ExperimentConfig, datasets: dict[str, Any]
 ) -> list[Problem]:
     """Every rule that one experiment breaks."""
-    return [*_experiment(name, files, experiment, datasets), *_extensions(files.experiments[name], experiment, root)]
+    tree = files.experiments[name]
+    wrong = [*_experiment(name, files, experiment, datasets), *_extensions(tree, experiment, root)]
+    return [*wrong, *_expectations(tree, experiment.checks.expectations, root)]
+
+
+def broken_expectations(root: Path, files: ConfigFiles, project: Project) -> list[Problem]:
+    """Every expectation that Great Expectations itself refuses; it is imported only where one is declared."""
+    problems: list[Problem] = []
+    for trees, configs in ((files.datasets, project.datasets), (files.experiments, project.experiments)):
+        for name, config in configs.items():
+            problems += _unbuildable(trees[name], config.checks.expectations, root)
+    return problems
 
 
 def _at(tree: Tree, path: KeyPath, text: str) -> Problem:
@@ -150,3 +166,35 @@ def _extensions(tree: Tree, config: ExperimentConfig, root: Path) -> Iterator[Pr
         problem = problem_of(kind, named, root)
         if problem is not None:
             yield _at(tree, path, problem)
+
+
+# -- expectations --------------------------------------------------------------------------------------------------
+
+
+def _each(groups: Sequence[TableExpectations]) -> Iterator[tuple[KeyPath, Named]]:
+    for place, group in enumerate(groups):
+        for number, one in enumerate(group.named):
+            yield ("checks", "expectations", place, "expect", number, one.name), one
+
+
+def _expectations(tree: Tree, groups: Sequence[TableExpectations], root: Path) -> Iterator[Problem]:
+    """Names of expectations and of their arguments; a class of the project must be there, and is not run for that."""
+    for path, one in _each(groups):
+        problem = problem_of(EXPECTATIONS, one.name, root) if one.is_own else wrong_name(one.name)
+        if problem is not None:
+            yield Problem(tree.key_place(path) or Place("(built in)", 0, 0), path, problem)
+            continue
+        severity = wrong_severity(one.arguments)
+        if severity is not None:
+            yield _at(tree, (*path, "severity"), severity)
+        for key, text in [] if one.is_own else wrong_arguments(one.name, one.arguments):
+            below = (*path, key) if key else path
+            yield Problem(tree.key_place(below) or Place("(built in)", 0, 0), below, text)
+
+
+def _unbuildable(tree: Tree, groups: Sequence[TableExpectations], root: Path) -> Iterator[Problem]:
+    for path, one in _each(groups):
+        try:
+            build(one.name, one.arguments, root)
+        except ConfigError as error:
+            yield _at(tree, path, error.problem)

@@ -1,4 +1,4 @@
-"""Files: the style sheet, and PNG and SVG pictures that a run wrote below the plots folder."""
+"""Files: the style sheet, and PNG and SVG pictures, and pages of checks, that a run wrote below the plots folder."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from starlette.types import Scope
 from ok_ml.serving.problems import Problem
 
 MAX_PICTURE_BYTES: Final = 8 * 1024 * 1024
-_SUFFIXES: Final = (".png", ".svg")
+_SUFFIXES: Final = (".png", ".svg", ".html")
 
 
 class Files(StaticFiles):
@@ -30,9 +30,9 @@ class Files(StaticFiles):
 
 
 class Pictures(Files):
-    """PNG and SVG files below a folder, which may come into being later; links out of it lead nowhere."""
+    """PNG and SVG files, and pages of checks, below a folder, which may come into being later; links out of it lead nowhere."""
 
-    # An SVG is a document: opened by itself it must not run anything.
+    # An SVG or a page is a document: opened by itself it must not run anything.
     added: ClassVar[Mapping[str, str]] = {
         **Files.added,
         "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
@@ -60,5 +60,5 @@ def _no_picture() -> Problem:
     return Problem(
         404,
         "there is no such picture",
-        remedy="pictures are PNG or SVG files that a run wrote; run the asset again to draw it",
+        remedy="pictures are PNG or SVG files that a run wrote, pages HTML; run the asset or its check again to write it",
     )

@@ -20,6 +20,7 @@ from ok_ml.graph.dagster_private import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
+    FreshnessState,
 )
 from ok_ml.local.machine.locks import holder, lock_path
 from ok_ml.release.automation_facts import Batch, batch_of, gather
@@ -93,8 +94,9 @@ class AutomationState:
         pipeline = open_pipeline(self._current(experiment), experiment)
         asked = instance.get_run_records(dg.RunsFilter(tags={RETRAINING: experiment}), limit=_REMEMBERED)
         batch = batch_of(pipeline)
+        complaint = partial(_complaint, instance, experiment, pipeline.blocked())
         return Sight(
-            gather(pipeline, tries_of(asked), partial(_complaint, instance, experiment, pipeline.blocked())),
+            gather(pipeline, tries_of(asked), complaint, overdue_since=_overdue_since(instance, experiment)),
             batch,
             _was_asked(instance, experiment, batch),
             _held(self._project, experiment) or _busy(instance, experiment, pipeline.dataset_scope),
@@ -176,6 +178,14 @@ def _busy(instance: dg.DagsterInstance, experiment: str, dataset: str) -> str | 
         if run.job_name in jobs or scopes & {experiment, dataset}:
             return f"run {run.run_id[:8]} is {run.status.value.lower()}"
     return None
+
+
+def _overdue_since(instance: dg.DagsterInstance, experiment: str) -> str:
+    """When Dagster's daemon found the champion's freshness policy failed, ISO in UTC; empty if it is not, or was never made."""
+    key = keys.asset_key(experiment, c.CHAMPION)
+    record = instance.get_freshness_state_records([key]).get(key)
+    failed = record is not None and record.freshness_state is FreshnessState.FAIL
+    return record.updated_at.isoformat() if record is not None and failed else ""
 
 
 # -- checks --------------------------------------------------------------------------------------------------------

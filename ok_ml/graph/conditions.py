@@ -4,7 +4,8 @@ Two kinds stand here. What starts a run is a `Fact`: it asks what is the case (i
 old), never what has just happened, so that a restart, a lost tick or a backfill of an old partition cannot start anything.
 What goes along in a run, or after one, follows from Dagster's own events.
 
-Nothing here hangs on the wall clock's latest time window: days are data, and a new day is a commit.
+Nothing here hangs on the wall clock's latest time window: days are data, and a new day is a commit. What is meant by the
+wall clock is Dagster's own condition on the freshness policy that people see.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import dagster as dg
 
-from ok_ml.columns import FEATURE_STATISTICS
+from ok_ml.columns import CHAMPION, FEATURE_STATISTICS
 from ok_ml.graph.automation_state import AutomationState, Sight, held_back
 from ok_ml.graph.keys import asset_key
-from ok_ml.release.retraining import KINDS, Answer, Kind, causes
+from ok_ml.release.retraining import KINDS, Answer, Facts, Kind, aged, causes, overdue
 from ok_ml.stages.stage import Follows, Joins, Phase, Stage, Starts
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
     """Stale (FAIL) `days` of data time after the last materialisation; a warning at three quarters of it.
 
     What the UI shows as fresh or stale. Dagster looks at the newest materialisation of any partition, so for partitioned
-    assets a backfill would look fresh: nothing here starts a run by it.
+    assets a backfill would look fresh: only the champion's, which has none, starts something.
     """
     fail = max(days * seconds_a_day, _LEAST_SECONDS + 15)
     warn = max(fail * 0.75, _LEAST_SECONDS)
@@ -193,9 +194,27 @@ def _cause(automation: AutomationState, experiment: str, kind: Kind) -> Conditio
         found = causes(sight.facts).get(kind)
         return found.due if found is not None else Answer(False, "not listened to")
 
-    there = Fact(_TITLES[kind], experiment, automation, holds)
+    there = _old(automation, experiment) if kind == "stale" else Fact(_TITLES[kind], experiment, automation, holds)
     may = Fact("cool-down and retries", experiment, automation, due)
     return (there & may).with_label(_TITLES[kind])
+
+
+def _old(automation: AutomationState, experiment: str) -> Condition:
+    """The model is old by its days of data, or Dagster's own freshness policy of the champion failed and there is a new day.
+
+    Of an experiment that never had a champion the policy's state is unknown, which is no failure: its first training has a cause
+    of its own. The champion has no partitions, so that the state is that of the one thing there is.
+    """
+
+    def asked(look: Callable[[Facts], Answer]) -> Callable[[Sight], Answer]:
+        return lambda sight: (
+            look(sight.facts) if "stale" in sight.facts.limits.causes else Answer(False, "not listened to")
+        )
+
+    champion = asset_key(experiment, CHAMPION)
+    failed = dg.AutomationCondition.asset_matches(champion, dg.AutomationCondition.freshness_failed())
+    old = Fact(_TITLES["stale"], experiment, automation, asked(aged))
+    return old | (failed & Fact("new days", experiment, automation, asked(overdue)))
 
 
 def _learnable(automation: AutomationState, experiment: str) -> Condition:

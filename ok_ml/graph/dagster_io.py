@@ -14,7 +14,7 @@ from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.graph.automation_state import REASON, AutomationState
 from ok_ml.graph.dagster_private import DagsterExecutionInterruptedError
-from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.lake import Manifest, fingerprint
 from ok_ml.local.machine.locks import Holder, held, lock_path
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ RETRIES: Final = dg.RetryPolicy(max_retries=3, delay=2.0, backoff=dg.Backoff.EXP
 
 @dataclass(frozen=True)
 class Workbench:
-    """The project, its lake, and helpers that write metadata in one way."""
+    """The project, and what is around the work of every step."""
 
     project: Project
 
@@ -37,11 +37,6 @@ class Workbench:
     def automation(self) -> AutomationState:
         """What the automation conditions see; one for all of them, so that a tick looks once."""
         return AutomationState(self.project)
-
-    @property
-    def lake(self) -> Lake:
-        """The lake of this environment."""
-        return Lake(self.project.lake_root)
 
     @contextmanager
     def step(self, context: dg.AssetExecutionContext) -> Iterator[None]:
@@ -152,9 +147,18 @@ def started(context: dg.AssetExecutionContext, spark: "SparkResource") -> Any:
 
 def plot_metadata(project: Project, path: Path) -> dg.MetadataValue:
     """Markdown with a picture that the project's HTTP service shows (`/plots/...`)."""
+    return dg.MetadataValue.md(f"![{path.stem}]({_address(project, path)})")
+
+
+def page_metadata(project: Project, path: Path) -> dg.MetadataValue:
+    """The address of a page below the plots folder, which the project's HTTP service shows."""
+    return dg.MetadataValue.url(_address(project, path))
+
+
+def _address(project: Project, path: Path) -> str:
     relative = path.relative_to(project.state_dir / "plots")
     service = project.environment.service
-    return dg.MetadataValue.md(f"![{path.stem}](http://{service.host}:{service.port}/plots/{relative.as_posix()})")
+    return f"http://{service.host}:{service.port}/plots/{relative.as_posix()}"
 
 
 def table_metadata(rows: list[dict[str, Any]]) -> dg.MetadataValue:

@@ -3,6 +3,7 @@
 `pyproject.toml` bounds Dagster's version above: a new one is taken up by looking at this list.
 """
 
+from dagster._core.definitions.freshness import FreshnessState
 from dagster._core.definitions.repository_definition import RepositoryDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -20,6 +21,7 @@ __all__ = [
     "AssetCheckExecutionRecord",
     "AssetCheckExecutionRecordStatus",
     "DagsterExecutionInterruptedError",
+    "FreshnessState",
     "RepositoryDefinition",
     "UnresolvedAssetJobDefinition",
     "copy",

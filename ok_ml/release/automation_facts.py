@@ -19,7 +19,11 @@ _BINS = "bins"
 
 
 def gather(
-    pipeline: Pipeline, tries: Sequence[Try] = (), complaint: Callable[[str], str | None] | None = None
+    pipeline: Pipeline,
+    tries: Sequence[Try] = (),
+    complaint: Callable[[str], str | None] | None = None,
+    *,
+    overdue_since: str = "",
 ) -> Facts:
     """Everything that the causes of a retraining look at, as of now.
 
@@ -29,6 +33,9 @@ def gather(
         Trainings that were asked for, oldest first.
     complaint
         Time of the last decision, ISO in UTC -> what the check of the online metrics has complained of since.
+    overdue_since
+        When the champion's freshness policy failed, ISO in UTC; empty if it has not. Dagster's daemon looks every 30 seconds, so
+        what failed before the last decision is only not looked at again yet.
     """
     now, config = pipeline.pinned(), pipeline.config
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
@@ -50,6 +57,7 @@ def gather(
         warned=warned,
         online=online,
         tries=tries,
+        overdue=decided is not None and overdue_since > decided.at,
     )
 
 

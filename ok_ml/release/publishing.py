@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
-from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.delivery.generation_ids import generation_name, next_generation
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
@@ -61,7 +60,7 @@ def wait_live(pipeline: Pipeline) -> Manifest:
     from ok_ml.delivery.live import wait_until_live
 
     publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.inputs_of(c.LIVE_PREDICTIONS)
-    settings = DeliverySettings.of(pipeline.project)
+    settings = pipeline.delivery
     timeout = pipeline.project.environment.storage.live_timeout_seconds
     report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
     with pipeline.lake.staged(pipeline.name, c.LIVE_PREDICTIONS, WHOLE) as folder:
@@ -125,7 +124,7 @@ def publish_overtaken(pipeline: Pipeline, *, progress: Callable[[str], None]) ->
 
 def live_generation(pipeline: Pipeline) -> int | None:
     """The generation that the storage serves now, or None."""
-    return DeliverySettings.of(pipeline.project).store().current(pipeline.name)
+    return pipeline.delivery.store().current(pipeline.name)
 
 
 def judge_parity(pipeline: Pipeline) -> Judgement:
@@ -174,7 +173,7 @@ def _allowed(pipeline: Pipeline) -> Manifest:
 def _publication(pipeline: Pipeline, predictions: Manifest) -> "Publication":
     from ok_ml.delivery.publisher import Publication
 
-    settings = DeliverySettings.of(pipeline.project)
+    settings = pipeline.delivery
     last = pipeline.lake.find(pipeline.name, c.PUBLICATION)
     known = (settings.store().newest(pipeline.name), int(last.details["generation"]) if last else 0)
     generation = next_generation(int(time.time() * 1000), *known)

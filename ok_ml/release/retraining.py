@@ -2,7 +2,8 @@
 
 Everything is judged by state, never by events: what is committed, what the last decision about the champion was made
 with, which trainings were asked for since. So a restart forgets nothing, a backfill of an old partition changes nothing,
-and asking twice gives one answer. Ages are days of data: a log that stands still makes no model old.
+and asking twice gives one answer. Ages are days of data: a log that stands still makes no model old. The wall clock is
+asked only of Dagster, whose freshness policy of the champion people see.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,8 @@ class Facts:
         What the failing check of the online metrics says; None while it passes, or if it failed before the decision.
     tries
         Trainings that were asked for, oldest first.
+    overdue
+        Whether the champion's freshness policy has failed, by the wall clock.
     """
 
     limits: RetrainingConfig
@@ -79,6 +82,7 @@ class Facts:
     warned: Sequence[tuple[str, str]] = ()
     online: str | None = None
     tries: Sequence[Try] = ()
+    overdue: bool = False
 
     @property
     def age_days(self) -> int:
@@ -161,14 +165,30 @@ def _absent(facts: Facts) -> tuple[Answer, dict[str, object]]:
     return Answer(absent, "there is no model yet" if absent else "there is a model"), {"recipe": dict(facts.recipe)}
 
 
-def _stale(facts: Facts) -> tuple[Answer, dict[str, object]]:
+def aged(facts: Facts) -> Answer:
     """The last decision is `freshness.model_days` days of data old.
 
     The decision counts, not the champion: a champion that held its own against a fresh model needs no other one yet.
     """
     age, limit = facts.age_days, facts.model_days
-    text = f"model is {_days(age)} old (limit {limit:g})"
-    return Answer(facts.decided is not None and age >= limit, text), _decision(facts)
+    return Answer(facts.decided is not None and age >= limit, f"model is {_days(age)} old (limit {limit:g})")
+
+
+def overdue(facts: Facts) -> Answer:
+    """The champion is overdue by the wall clock, as the UI shows it, and there is something new to learn.
+
+    So a log that came late, or in jumps, is learnt from with its first day. One that stands still calls for nothing: the same
+    days would make the same model.
+    """
+    holds = facts.overdue and facts.decided is not None and facts.age_days > 0
+    said = "the champion's freshness policy failed" if facts.overdue else "the champion is not overdue"
+    return Answer(holds, f"{said}, {_days(facts.age_days)} of data came since")
+
+
+def _stale(facts: Facts) -> tuple[Answer, dict[str, object]]:
+    """The model is old: by its days of data, or else by the wall clock."""
+    by_data, by_clock = aged(facts), overdue(facts)
+    return by_data if by_data.holds or not by_clock.holds else by_clock, _decision(facts)
 
 
 def _drift(facts: Facts) -> tuple[Answer, dict[str, object]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SPARK: Final[frozenset[Tool]] = frozenset({"spark"})
 MLFLOW: Final[frozenset[Tool]] = frozenset({"mlflow"})
+_DELIVERY: Final[frozenset[Tool]] = frozenset({"broker", "storage"})
 _WORST_SHOWN: Final = 15
 
 
@@ -189,7 +190,7 @@ def publication(*beside: Read[Any]) -> Step[Any]:
         more=records.of_publication,
         trigger=Follows(c.PREDICTION_STATISTICS),
     )
-    return single(stage, _publication)
+    return single(stage, _publication, needs=_DELIVERY)
 
 
 def _publication(pipeline: Pipeline, context: StepContext) -> Made:
@@ -212,7 +213,7 @@ _LIVE_PREDICTIONS: Final = Stage[Pipeline](
 
 def live_predictions() -> Step[Any]:
     """The publication in the storage; one that was overtaken is published again first."""
-    return single(_LIVE_PREDICTIONS, _live_predictions)
+    return single(_LIVE_PREDICTIONS, _live_predictions, needs=_DELIVERY)
 
 
 def _live_predictions(pipeline: Pipeline, context: StepContext) -> Made:

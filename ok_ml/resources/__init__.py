@@ -1,1 +1,1 @@
-"""What is outside: Spark, MLflow and the like, as resources of the graph."""
+"""What is outside: lake, broker, storage, Spark and MLflow, as resources of the graph."""

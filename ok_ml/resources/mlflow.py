@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -13,10 +12,13 @@ from pydantic import Field
 
 
 class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Tracking and registry.
+    """Tracking and registry, through dagster-mlflow's resource `mlflow_tracking`.
 
-    dagster-mlflow's own hook belongs to jobs, so a run that automation launches would leave its MLflow run RUNNING.
-    Here every asset opens the Dagster run's MLflow run for as long as it works and ends it with its own outcome.
+    That resource is not one of the graph's by itself, for three reasons that were seen. Its configuration names one MLflow
+    experiment, and the graph has one for each of its experiments. It starts an MLflow run as soon as a step that may use it is
+    set up, and importing it takes 7 to 13 s. What ends that run is a hook of jobs: a run that automation launches has none and
+    leaves its MLflow run RUNNING. So each step that needs it initialises `mlflow_tracking` for as long as it works, with
+    the Dagster run's MLflow run, and ends that with its own outcome.
     """
 
     tracking_uri: str = Field(description="sqlite:////absolute/path or a server's address.")
@@ -26,30 +28,34 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def tracked(self, context: dg.AssetExecutionContext, experiment: str) -> Iterator[Any]:
         """The dagster-mlflow object with an active MLflow run, tagged with the Dagster run; ended on the way out."""
         quiet()
-        from dagster_mlflow.resources import MlFlow
+        from dagster_mlflow import mlflow_tracking
         from mlflow.entities import RunStatus
 
         self._prepare(experiment)
-        shim = SimpleNamespace(
-            log=context.log,
-            dagster_run=SimpleNamespace(job_name=context.run.job_name.strip("_").lower()),
-            run_id=context.run_id,
-            resource_config={
-                "experiment_name": experiment,
-                "mlflow_tracking_uri": self.tracking_uri,
-                "extra_tags": {"asset": context.asset_key.to_user_string()},
+        config = {
+            "experiment_name": experiment,
+            "mlflow_tracking_uri": self.tracking_uri,
+            "extra_tags": {
+                "asset": context.asset_key.to_user_string(),
+                "mlflow.runName": context.run.job_name.strip("_").lower(),
             },
-        )
-        tracked = MlFlow(shim)
-        outcome = RunStatus.FAILED
-        try:
-            yield tracked
-            outcome = RunStatus.FINISHED
-        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            outcome = RunStatus.KILLED
-            raise
-        finally:
-            tracked.end_run(status=RunStatus.to_string(outcome))
+        }
+        with dg.build_resources(
+            {"mlflow": mlflow_tracking},
+            instance=context.instance,
+            resource_config={"mlflow": {"config": config}},
+            dagster_run=context.run,
+            log_manager=context.log,
+        ) as resources:
+            outcome = RunStatus.FAILED
+            try:
+                yield resources.mlflow
+                outcome = RunStatus.FINISHED
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                outcome = RunStatus.KILLED
+                raise
+            finally:
+                resources.mlflow.end_run(status=RunStatus.to_string(outcome))
 
     def client(self) -> Any:
         """A plain MlflowClient of the same store."""

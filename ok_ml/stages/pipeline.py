@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from ok_ml.config.models import DatasetBase, ExperimentConfig, Project
 from ok_ml.datasets.canonical.dataset_calendar import declared_range
 from ok_ml.datasets.conversion.times import partition_days
+from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.errors import NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, fingerprint
 from ok_ml.partitions import TrainingCalendar
@@ -47,12 +48,15 @@ class Pipeline(ABC):
         Where its tables live.
     upto
         Days after it are not seen: what is committed in the middle of a step must not change its calendar.
+    resources
+        Broker and storage where a step was given them; else those of the project.
     """
 
     project: Project
     name: str
     lake: Lake
     upto: str | None = None
+    resources: DeliverySettings | None = None
 
     @property
     @abstractmethod
@@ -137,6 +141,11 @@ class Pipeline(ABC):
     def champion_uses(self) -> Mapping[str, str]:
         """What a champion on the evaluation days is made from, besides its own bundle: table -> data version."""
         return {}
+
+    @property
+    def delivery(self) -> DeliverySettings:
+        """Broker and storage."""
+        return self.resources or DeliverySettings.of(self.project)
 
     # -- days ----------------------------------------------------------------------------------------------
 

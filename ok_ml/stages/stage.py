@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ok_ml.stages.pipeline import Pipeline
 
 P = TypeVar("P", bound="Pipeline")
-Tool: TypeAlias = Literal["spark", "mlflow"]
+Tool: TypeAlias = Literal["spark", "mlflow", "broker", "storage"]
 
 
 class Grain(StrEnum):
@@ -254,6 +254,8 @@ class Step(Generic[P]):
     ----------
     make
         (pipeline, context) -> what was made of each stage, by name.
+    needs
+        Resources of the graph beside the lake, which every step has.
     pool
         Name of the pool that bounds how many such steps run at once.
     """

@@ -1,15 +1,21 @@
 """A project whose tables have records and no rows: what decides when something runs reads no more."""
 
+import asyncio
 import json
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.loader import LoadingContext
+from dagster._core.test_utils import freeze_time
+from dagster._daemon.freshness import FreshnessDaemon
+from dagster._time import get_current_datetime
 
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
@@ -156,6 +162,16 @@ class Paper:
         )
         self.instance.report_runless_asset_event(found)
 
+    def freshness_daemon(self, days: float) -> dict[str, str]:
+        """What Dagster's daemon finds of each champion so many days of the wall clock from now, and writes down."""
+        graph, found = self.definitions.resolve_asset_graph(), {}
+        with later(days):
+            for name in (EXPERIMENT, OTHER):
+                key = asset_key(name, c.CHAMPION)
+                asyncio.run(FreshnessDaemon()._evaluate_asset(_Looking(self.instance), graph.get(key)))
+                found[name] = self.instance.get_freshness_state_records([key])[key].freshness_state.value
+        return found
+
     # -- ticks and runs --------------------------------------------------------------------------------------------
 
     def tick(self) -> list[dg.DagsterRun]:
@@ -219,13 +235,33 @@ class Paper:
             (),
             inputs,
             details,
-            datetime.now(UTC).isoformat(),
+            get_current_datetime().isoformat(),
         )
         path.write_text(json.dumps(asdict(made)))
         return made
 
     def _version(self, champion: Any) -> int:
         return int(champion.details["model_version"]) if champion else 0
+
+
+def later(days: float) -> AbstractContextManager[Any]:
+    """So many days of the wall clock from now, within the block."""
+    return freeze_time(datetime.now(UTC) + timedelta(days=days))
+
+
+class _Looking(LoadingContext):
+    """Where the freshness daemon reads from."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance, self._loaders = instance, {}
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self._instance
+
+    @property
+    def loaders(self) -> dict[Any, Any]:
+        return self._loaders
 
 
 def _labels(evaluation: Any) -> Iterator[str]:

@@ -248,7 +248,10 @@ def test_every_text_has_enough_contrast(theme: int) -> None:
 # -- pictures ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "content_type"), [("psi.png", "image/png"), ("psi.svg", "image/svg+xml")])
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("psi.png", "image/png"), ("psi.svg", "image/svg+xml"), ("expectations.html", "text/html; charset=utf-8")],
+)
 def test_pictures_are_served_with_their_type_and_can_run_nothing(server: Server, name: str, content_type: str) -> None:
     answered = server.get(f"/plots/toy/{name}")
     assert answered.status == 200

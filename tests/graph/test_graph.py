@@ -48,7 +48,15 @@ def test_the_graph(definitions: dg.Definitions, specs: dict[str, dg.AssetSpec], 
 
 
 @pytest.mark.parametrize(
-    ("resource", "field"), [("spark", "settings"), ("spark", "state_dir"), ("mlflow", "tracking_uri")]
+    ("resource", "field"),
+    [
+        ("spark", "settings"),
+        ("spark", "state_dir"),
+        ("mlflow", "tracking_uri"),
+        ("lake", "root"),
+        ("broker", "bootstrap_servers"),
+        ("storage", "path"),
+    ],
 )
 def test_whoever_launches_a_run_cannot_say_what_a_resource_is_made_of(
     definitions: dg.Definitions, resource: str, field: str

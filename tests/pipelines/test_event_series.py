@@ -34,6 +34,7 @@ from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.monitoring.series.series_watch import PAST_REPORT
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.quality.judges.verdicts import EVENT_VERDICT
+from ok_ml.resources.graph import graph_resources
 from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.exposure import ServedLists
@@ -132,7 +133,8 @@ def run_check(log: Log, dt: str) -> dg.AssetCheckEvaluation:
     dataset, instance = log.project.datasets[DATASET], dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions(keys.partitions_name(DATASET), [dt])
     graph = [event_statistics_asset(Workbench(log.project), dataset), event_check(log.project, dataset)]
-    done = dg.materialize(graph, partition_key=dt, instance=instance, raise_on_error=False)
+    resources = graph_resources(log.project)
+    done = dg.materialize(graph, partition_key=dt, instance=instance, resources=resources, raise_on_error=False)
     assert done.asset_materializations_for_node(keys.op_name(DATASET, c.EVENT_STATISTICS))
     (found,) = done.get_asset_check_evaluations()
     return found

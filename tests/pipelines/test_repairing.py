@@ -14,6 +14,7 @@ from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import Lake
 from ok_ml.monitoring.repairing import repair_days
+from ok_ml.resources.graph import graph_resources
 from ok_ml.world.commit import EVENTS
 from ok_ml.world.raw_log import changed_since, export_days
 from ok_ml.world.simulation import World
@@ -84,7 +85,8 @@ def test_materialising_the_raw_log_by_hand_delivers_the_day_again_and_a_sensor_s
     dataset, instance = project.datasets[DATASET], dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions(keys.partitions_name(DATASET), dates)
     raw, *_ = dataset_assets(Workbench(project), dataset)
-    assert dg.materialize([raw], partition_key=hit, instance=instance, tags=tags).success
+    resources = graph_resources(project)
+    assert dg.materialize([raw], partition_key=hit, instance=instance, resources=resources, tags=tags).success
     is_by_hand = not tags
     assert (rows(project, EVENTS, hit) > 1.5 * half) is is_by_hand
     assert (f"ok-ml repair {DATASET} {hit}" in capfd.readouterr().err) is not is_by_hand

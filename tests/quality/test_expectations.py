@@ -129,7 +129,7 @@ def test_without_a_reference_only_the_rules_apply(tmp_path):
 def test_a_process_without_a_main_module_survives_the_import():
     """As Dagster's runs are: Spark Connect, if Great Expectations reached for it, would end them with exit code 0."""
     code = """
-from ok_ml.quality.judges.rules import _without_spark_connect
+from ok_ml.config.gx import _without_spark_connect
 with _without_spark_connect():
     import great_expectations
 print("alive")

@@ -61,6 +61,32 @@ def test_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         open_spark(SparkConfig(master="local[1]"), tmp_path)
 
 
+@pytest.mark.parametrize("master", ["local[1]", "spark://somewhere:7077", "yarn", "", "sc://somewhere:15002"])
+def test_every_deployment_s_session_is_that_of_dagster_pyspark(
+    master: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One way to a session: machine, standalone cluster, YARN or what spark-defaults.conf names, Spark Connect."""
+    import dagster_pyspark
+
+    opened: list[dict[str, str]] = []
+
+    class Recorded:
+        def __init__(self, spark_config: dict[str, str]) -> None:
+            opened.append(spark_config)
+            self.spark_session = f"session {len(opened)}"
+
+    monkeypatch.setattr(dagster_pyspark, "LazyPySparkResource", Recorded)
+    monkeypatch.setattr("ok_ml.resources.spark.find_archive", lambda *_: None)
+    monkeypatch.setattr("ok_ml.resources.spark.has_entry", lambda: True)
+    settings = spark_settings(SparkConfig(master=master), tmp_path)
+    resource = SparkResource(settings=settings, state_dir=str(tmp_path))
+    assert [resource.session(), resource.session()] == ["session 1"] * 2
+    assert opened == [settings]
+    wanted = {"spark.remote": master} if master.startswith("sc://") else {"spark.master": master} if master else {}
+    named = {name: value for name, value in settings.items() if name in ("spark.remote", "spark.master")}
+    assert named == wanted
+
+
 def test_importing_starts_nothing() -> None:
     code = "import sys, ok_ml.resources.spark; print('pyspark' in sys.modules, 'dagster_pyspark' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "False"]

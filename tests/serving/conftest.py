@@ -70,6 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (plots / "toy").mkdir(parents=True)
     (plots / "toy" / "psi.png").write_bytes(b"\x89PNG\r\n\x1a\n picture")
     (plots / "toy" / "psi.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (plots / "toy" / "expectations.html").write_text("<!doctype html><title>toy</title>")
     (plots / "toy" / "notes.txt").write_text("not a picture")
     (plots / "link.png").symlink_to(root / "configs" / "base.yml")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OK_ML_")}

@@ -1,6 +1,6 @@
 """A stage says everything about its table: what is asked of it is answered from the declaration alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ok_ml.lake import WHOLE, Lake
 from ok_ml.partitions import TrainingCalendar
 from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.pipelines.source_recommendation.stages import TYPE
+from ok_ml.resources.graph import graph_resources
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import (
     Grain,
@@ -180,8 +181,9 @@ def test_its_assets_follow_and_make_its_tables(toy: Toy) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("toy_dt", list(DAYS))
         daily = {"dagster/asset_partition_range_start": DAYS[0], "dagster/asset_partition_range_end": DAYS[-1]}
-        assert dg.materialize([assets[1]], instance=instance, tags=daily).success
-        made = dg.materialize(assets[2:], instance=instance)
+        resources = graph_resources(toy.project)
+        assert dg.materialize([assets[1]], instance=instance, tags=daily, resources=resources).success
+        made = dg.materialize(assets[2:], instance=instance, resources=resources)
     assert made.success
     assert values(toy, toy.name, "report", [DAYS[-1]]) == 10 * values(toy, "toy", c.EVENTS, list(DAYS))
     (shown,) = made.asset_materializations_for_node("toy_sources__sum")
@@ -190,6 +192,35 @@ def test_its_assets_follow_and_make_its_tables(toy: Toy) -> None:
     assert "left out" not in shown.metadata
     (shown,) = made.asset_materializations_for_node("toy_sources__report")
     assert (shown.metadata["page"].value, shown.metadata["text"].value) == ("http://localhost", "*so*")
+
+
+def test_a_step_works_with_what_the_graph_has_for_it(toy: Toy, tmp_path: Path) -> None:
+    """Lake, broker and storage are resources: who builds a graph may give it others, and no step opens its own."""
+    seen = []
+
+    def look(given: Toy, _context: StepContext) -> Made:
+        seen.append((given.lake.root, given.delivery.kafka.bootstrap_servers, given.delivery.storage.path))
+        commit(given, given.name, "sum", WHOLE, 1)
+        return Made([given.lake.manifest(given.name, "sum")])
+
+    stage = replace(SUM, reads=())
+    types = [
+        PipelineType[Any]("toy", Toy, Experiment, (single(stage, look, needs=frozenset(needs)),))
+        for needs in ((), ("broker", "storage"))
+    ]
+    environment = toy.project.environment
+    resources = {
+        "lake": Lake(tmp_path / "other"),
+        "broker": environment.kafka.model_copy(update={"bootstrap_servers": "elsewhere:9092"}),
+        "storage": environment.storage.model_copy(update={"path": "elsewhere"}),
+    }
+    for kind in types:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Toy, "type", kind)
+            assert dg.materialize(experiment_assets(Workbench(toy.project), toy)[1:], resources=resources).success
+    project = (environment.kafka.bootstrap_servers, environment.storage.path)
+    assert seen == [(tmp_path / "other", *project), (tmp_path / "other", "elsewhere:9092", "elsewhere")]
+    assert toy.lake.find(toy.name, "sum") is None
 
 
 @pytest.mark.parametrize("kind", sorted(shipped_types()))

@@ -9,8 +9,10 @@ from typing import Final
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.monitoring.judges.expectation_judge import expectation_findings
+from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
 from ok_ml.quality.judges.acceptance import Judged, found_in, kept, told_of
-from ok_ml.quality.judges.rules import Finding, Rule, failures, judge, summary, with_since
+from ok_ml.quality.judges.rules import Finding, Rule, failures, in_order, judge, summary, with_since
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
 from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
 
@@ -34,14 +36,20 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     kind_of = {rule.key: kind for kind, rules in rules_on(day).items() for rule in rules}
     found = judge([rule for rules in rules_on(day).values() for rule in rules], day)
     found = with_since(found, earlier, lambda other: [rule for rules in rules_on(other).values() for rule in rules])
+    expected = Expected.of(project, config.dataset)
+    if expected.groups:
+        more = expectation_findings(expected, day, commit=commit)
+        kind_of |= {one.key: EXPECTATIONS for one in more}
+        found = in_order([*found, *more])
     armed = declared_guard(project, config, lake)
     found = reported(found, armed, day)
     found = [
         finding if finding.passed else replace(finding, look=look_further(project, config.dataset, day))
         for finding in found
     ]
-    by_kind = {kind: [finding for finding in found if kind_of[finding.key] == kind] for kind in rules_on(day)}
-    failed = failures(found)
+    kinds = [*rules_on(day), *([EXPECTATIONS] if expected.groups else [])]
+    by_kind = {kind: [finding for finding in found if kind_of[finding.key] == kind] for kind in kinds}
+    failed = [one for one in failures(found) if kind_of[one.key] != EXPECTATIONS]  # which have a page of their own
     picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed and commit else None
     verdict = Verdict(day, by_kind, f"{day}: {summary(found)}", picture)
     if commit:
@@ -81,8 +89,8 @@ def _accepted(lake: Lake, config: DatasetConfig, verdict: Verdict) -> Verdict:
 
 
 def limits_of(config: DatasetBase) -> str:
-    """Hash of what a dataset's YAML asks of its days."""
-    return fingerprint(config.checks.model_dump(mode="json"))
+    """Hash of what a dataset's YAML asks of its days; its expectations are apart, with the code that they name."""
+    return fingerprint(config.checks.model_dump(mode="json", exclude={EXPECTATIONS}))
 
 
 def page_of(project: Project, scope: str) -> str | None:
@@ -125,6 +133,7 @@ def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[s
         "limits": limits_of(config),
         "code": _JUDGE_VERSION,
         "armed": "may block" if armed else "reported",
+        **Expected.of(project, config.dataset).version(dt),
     }
 
 

@@ -13,6 +13,8 @@ from ok_ml.errors import GateRefused
 from ok_ml.features.registry import ENTITY_OF
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.monitoring.judges.data_judge import limits_of
+from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES
+from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
 from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.monitoring.series.event_series import is_settled, settle_events
 from ok_ml.quality.judges.acceptance import Judged, found_in, kept
@@ -266,14 +268,17 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
 
 def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
     """What a verdict hangs on: the statistics, the champion's reference, the limits."""
-    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
+    champion, dt = pipeline.lake.find(pipeline.name, c.CHAMPION), statistics.partition
+    of_log = Expected.of(pipeline.project, pipeline.dataset_scope)
     return {
         "statistics": statistics.data_version,
         "champion": champion.data_version if champion else "none",
-        "limits": fingerprint(pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online"})),
+        "limits": fingerprint(
+            pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online", EXPECTATIONS})
+        ),
         "code": _JUDGE_VERSION,
         "declared": limits_of(pipeline.dataset),
-        "armed": "may block"
-        if experiment_guard(pipeline.lake, pipeline.name).blocks_on(statistics.partition)
-        else "reported",
+        "armed": "may block" if experiment_guard(pipeline.lake, pipeline.name).blocks_on(dt) else "reported",
+        **Expected.of(pipeline.project, pipeline.name).within(OF_FEATURES).version(dt),
+        **{f"log_{name}": version for name, version in of_log.version(dt).items()},
     }

@@ -10,6 +10,8 @@ from ok_ml.config.models import DatasetConfig
 from ok_ml.errors import DataError, NotCommitted
 from ok_ml.features.registry import ENTITY_OF
 from ok_ml.monitoring.judges.data_judge import DAYS_BACK, judge_data, known_verdict, look_further, reported
+from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES, expectation_findings
+from ok_ml.monitoring.judges.expectation_results import Expected
 from ok_ml.monitoring.judges.jumps import step_rules, without_jump
 from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.quality.judges.acceptance import Judged, told_of
@@ -34,9 +36,18 @@ def own_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
     known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
     earlier = [other for other in known if other < dt][::-1][:DAYS_BACK]
     found = with_since(judge([*rules_on(dt), *step_rules(pipeline, dt)], dt), earlier, _known_rules(rules_on))
-    found = reported(without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found, armed, dt)
+    found = without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found
+    expected = Expected.of(pipeline.project, pipeline.name).within(OF_FEATURES)
+    found = reported([*found, *expectation_findings(expected, dt)], armed, dt)
     told = [finding if finding.passed else replace(finding, look=_look(pipeline, finding)) for finding in found]
     return _accepted(pipeline, dt, told)
+
+
+def expected_findings(pipeline: Pipeline, dt: str, table: str) -> list[Finding]:
+    """What is expected of one of the feature tables alone, as the verdict on the features tells it."""
+    expected = Expected.of(pipeline.project, pipeline.name).within([table])
+    found = reported(expectation_findings(expected, dt), experiment_guard(pipeline.lake, pipeline.name), dt)
+    return _accepted(pipeline, dt, found)
 
 
 def _accepted(pipeline: Pipeline, dt: str, findings: list[Finding]) -> list[Finding]:

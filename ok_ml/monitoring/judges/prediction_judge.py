@@ -7,8 +7,11 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
+from ok_ml.monitoring.judges.expectation_judge import expectation_findings
+from ok_ml.monitoring.judges.expectation_results import Expected
 from ok_ml.monitoring.judges.prediction_limits import judge_limits
-from ok_ml.quality.judges.acceptance import Found, Judged, acceptance_of, blocks, kept, still_open
+from ok_ml.quality.judges.acceptance import Found, Judged, acceptance_of, blocks, found_in, kept, still_open, told_of
+from ok_ml.quality.judges.rules import Finding
 from ok_ml.quality.judges.verdicts import LISTS_VERDICT
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import Pipeline
@@ -50,6 +53,12 @@ def in_words(pipeline: Pipeline, judged: Judged, part: str, message: str) -> tup
     return True, f"{accepted}. {message}" if found else message
 
 
+def expected_findings(pipeline: Pipeline, judged: Judged, table: str) -> list[Finding]:
+    """What is expected of the predictions or of their statistics, with what is accepted of the verdict on the lists."""
+    expected = Expected.of(pipeline.project, pipeline.name).within([table])
+    return told_of(pipeline.lake, judged, expectation_findings(expected, judged.dt))
+
+
 def require_predictions(pipeline: Pipeline) -> None:
     """Publication judges again: a check binds only its own run.
 
@@ -59,7 +68,7 @@ def require_predictions(pipeline: Pipeline) -> None:
         The newest predictions are broken, or beyond a declared limit that is not accepted, or were not counted.
     """
     judged = judge_predictions(pipeline)
-    found = still_open(pipeline.lake, judged)
+    found = [one for one in still_open(pipeline.lake, judged) if one.severity == "block"]
     if found:
         raise GateRefused(
             f"{pipeline.name}: the {pipeline.kind.what} of {judged.dt}: {'; '.join(one.message for one in found)}",
@@ -73,6 +82,8 @@ def require_predictions(pipeline: Pipeline) -> None:
 def _findings(pipeline: Pipeline, dt: str, look: Judgement) -> Iterator[Found]:
     for name, count in look.wrong.items():
         yield Found(f"{LISTS}: {name}", "block", f"{count:,} {name}")
-    if pipeline.is_current(c.PREDICTION_STATISTICS, dt):
-        for one in judge_limits(pipeline).broken:
-            yield Found(f"{LIMITS}: {one.limit.metric}", "block", one.message)
+    has_statistics = pipeline.is_current(c.PREDICTION_STATISTICS, dt)
+    for one in judge_limits(pipeline).broken if has_statistics else ():
+        yield Found(f"{LIMITS}: {one.limit.metric}", "block", one.message)
+    tables = [c.PREDICTIONS, *([c.PREDICTION_STATISTICS] if has_statistics else [])]
+    yield from found_in(expectation_findings(Expected.of(pipeline.project, pipeline.name).within(tables), dt))

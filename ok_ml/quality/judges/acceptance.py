@@ -31,8 +31,8 @@ _JUDGES: Final[Mapping[str, str]] = {
 
 # Verdict -> tables whose checks tell of it, where that is not the table that it judges.
 _TOLD_BY: Final = {
-    DECLARED_VERDICT: (c.EVENTS, c.EVENT_STATISTICS),
-    FEATURE_VERDICT: (c.FEATURE_STATISTICS,),
+    DECLARED_VERDICT: (*c.DATASET_TABLES, *c.DATASET_SERIES),
+    FEATURE_VERDICT: (*c.FEATURE_TABLES, c.FEATURE_STATISTICS),
     LISTS_VERDICT: (c.PREDICTIONS, c.PREDICTION_STATISTICS),
     MODEL_VERDICT: (c.EVALUATION,),
 }

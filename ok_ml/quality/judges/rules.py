@@ -4,14 +4,11 @@ A rule a feature would be hundreds of expectations at about 10 ms each. So every
 beside what was seen, and an expectation compares two columns for all rules at once: three expectations, however many rules.
 """
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
+from ok_ml.config.gx import great_expectations
 from ok_ml.config.models import Severity
 from ok_ml.errors import DataError
 
@@ -209,10 +206,9 @@ def _limits(rule: Rule) -> str:
 
 def run_suite(rules: Sequence[Rule]) -> dict[int, list[str]]:
     """Place of each rule that does not hold -> the words that are not allowed (none of a number)."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
-    with _without_spark_connect():
-        import great_expectations.expectations as gxe
     import pandas as pd
+
+    gxe = great_expectations().expectations
 
     numbers = [(n, r.low, r.seen, r.high) for n, r in enumerate(rules) if not isinstance(r.seen, tuple)]
     words = [(n, word) for n, r in enumerate(rules) if isinstance(r.seen, tuple) for word in r.seen]
@@ -238,8 +234,7 @@ def run_suite(rules: Sequence[Rule]) -> dict[int, list[str]]:
 
 def _validate(frame: "pd.DataFrame", expectations: list[Any], index: list[str]) -> Iterator[dict[str, Any]]:
     """The rows that are not as expected; an expectation that raised is an error of ours, never a pass."""
-    import great_expectations as gx
-
+    gx = great_expectations()
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("statistics").add_dataframe_asset("rules")
@@ -258,21 +253,3 @@ def _validate(frame: "pd.DataFrame", expectations: list[Any], index: list[str]) 
                 remedy="look at the row types of the statistics",
             )
         yield from result.result.get("unexpected_index_list") or []
-
-
-@contextmanager
-def _without_spark_connect() -> Iterator[None]:
-    """Keep an import from reaching for Spark Connect.
-
-    In a spawned process, as Dagster's runs are, `pyspark.sql.connect` takes itself for a doctest and ends the process
-    with exit code 0 if one of its own dependencies is missing.
-    """
-    name = "pyspark.sql.connect"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = cast("ModuleType", None)
-    try:
-        yield
-    finally:
-        del sys.modules[name]
