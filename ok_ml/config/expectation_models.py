@@ -23,7 +23,7 @@ _CLOSE: Final = 3
 
 DatasetTable = Literal["events", "users", "sources", "subscriptions", "friends", "event_statistics", "product_metrics"]
 ExperimentTable = Literal[
-    "user_features", "source_features", "pair_features", "user_topics", "feature_statistics",
+    "user_features", "source_features", "pair_features", "user_topics", "text_features", "feature_statistics",
     "predictions", "prediction_statistics",
 ]  # fmt: skip
 GxSeverity = Literal["critical", "warning"]

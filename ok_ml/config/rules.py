@@ -57,7 +57,7 @@ def broken_expectations(root: Path, files: ConfigFiles, project: Project) -> lis
     problems: list[Problem] = []
     for trees, configs in ((files.datasets, project.datasets), (files.experiments, project.experiments)):
         for name, config in configs.items():
-            problems += _unbuildable(trees[name], config.checks.expectations, root)
+            problems += _unbuildable(trees[name], getattr(config.checks, "expectations", ()), root)
     return problems
 
 

@@ -13,7 +13,7 @@ from ok_ml.quality.gx.gx_outcomes import Outcome
 from ok_ml.quality.judges.rules import Finding
 
 # These join the verdict on features; the other tables of an experiment that on its lists.
-OF_FEATURES: Final = (*c.FEATURE_TABLES, c.FEATURE_STATISTICS)
+OF_FEATURES: Final = (*c.FEATURE_TABLES, c.TEXT_FEATURES, c.FEATURE_STATISTICS)
 _DAYS_BACK: Final = 35
 _COMPUTED_ADVICE: Final = "what could not be computed does not pass: correct its arguments under checks.expectations"
 _ADVICE: Final = "see its page and the table; change checks.expectations only if the value is right"

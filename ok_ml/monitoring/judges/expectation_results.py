@@ -81,7 +81,11 @@ class Expected:
 
     def others(self, table: str) -> list[str]:
         """Tables beside it that a query may name."""
-        known = (c.EVENTS, *c.SNAPSHOTS, *c.DATASET_SERIES) if self.scope in self.project.datasets else c.FEATURE_TABLES
+        known = (
+            (c.EVENTS, *c.SNAPSHOTS, *c.DATASET_SERIES)
+            if self.scope in self.project.datasets
+            else (*c.FEATURE_TABLES, c.TEXT_FEATURES)
+        )
         return [name for name in known if name != table]
 
     def version(self, dt: str) -> dict[str, str]:
