@@ -16,8 +16,8 @@ from ok_ml.cli.output import write_line
 from ok_ml.config.loader import load_project
 from ok_ml.pipelines.source_recommendation.evaluating import judged
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.recommender.baselines import CANDIDATE_SOURCES, POPULARITY, TWO_STAGE
-from ok_ml.release.attempts import open_attempt, train_attempt
+from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES, POPULARITY, TWO_STAGE
+from ok_ml.release.trials.attempts import open_attempt, train_attempt
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.opening import open_pipeline
 

@@ -271,7 +271,7 @@ def redeliver(deployment: Deployment, day: str) -> None:
     from ok_ml.delivery.storage import open_store
     from ok_ml.lake import Lake
     from ok_ml.monitoring.series.shown_lists import served_lists
-    from ok_ml.world.raw_log import export_days
+    from ok_ml.world.log.raw_log import export_days
 
     project, world = deployment.project(), _world(deployment)
     lake = Lake(project.lake_root)

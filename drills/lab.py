@@ -12,14 +12,14 @@ from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.stages.opening import open_pipeline
-from ok_ml.world.exposure import ServedLists
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.log.raw_log import export_days
 from ok_ml.world.network import World
-from ok_ml.world.raw_log import export_days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ok_ml.config.dataset_models import Incident
+    from ok_ml.config.sections.dataset_models import Incident
 
 LAKE: Final = f"lake-{SIZE}"
 
@@ -84,7 +84,7 @@ class Lab:
         """What this bundle serves on the day after `dt`."""
         import pyarrow as pa
 
-        from ok_ml.recommender.scoring import score_part
+        from ok_ml.recommender.inference.scoring import score_part
 
         self._build_features([dt])
         root, parts = str(self.lake.root), range(self.config.parts)

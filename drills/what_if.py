@@ -16,10 +16,10 @@ import numpy as np
 
 from drills.deployment import DATASET, Deployment
 from drills.lab import LAKE, Lab
-from ok_ml.config.dataset_models import Incident
-from ok_ml.world.exposure import ServedLists
-from ok_ml.world.raw_log import state_before
-from ok_ml.world.simulation import simulate_block
+from ok_ml.config.sections.dataset_models import Incident
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.simulation import simulate_block
+from ok_ml.world.log.raw_log import state_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

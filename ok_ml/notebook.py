@@ -111,7 +111,7 @@ def open_experiment(
 ) -> OpenExperiment:
     """See `ok_ml.open`."""
     from ok_ml.config.loader import load_project
-    from ok_ml.release.attempts import find_attempt
+    from ok_ml.release.trials.attempts import find_attempt
     from ok_ml.stages.opening import open_pipeline
 
     pipeline = open_pipeline(load_project(root, size), experiment)

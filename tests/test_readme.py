@@ -224,7 +224,7 @@ def test_the_planted_fault_is_one_that_the_world_knows(name: str) -> None:
 @BOTH
 def test_addresses_and_counts_are_those_of_the_code(name: str) -> None:
     from ok_ml.config.loader import load_project
-    from ok_ml.features.registry import FEATURES
+    from ok_ml.features.declared.registry import FEATURES
     from ok_ml.local.broker.kafka_jars import KAFKA_VERSION
     from ok_ml.serving.requests import MAX_IDS
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, DriftConfig, FeaturesStage, WorldConfig
-from ok_ml.features.registry import ENTITY_OF
+from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.lake import Lake
 from ok_ml.monitoring.judges.limit_fitting import DRIFT, DayScore, scores_of
 from ok_ml.monitoring.series.event_series import read_log_day
@@ -182,7 +182,7 @@ class QuietWorld:
         """Simulate and ingest some days."""
         from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
         from ok_ml.datasets.canonical.ingest import ingest_events
-        from ok_ml.world.raw_log import ensure_days
+        from ok_ml.world.log.raw_log import ensure_days
 
         ensure_days(self.dataset, self.lake, dts, workers=1)
         ingest_events(self.dataset, self.lake, dts, root=self.folder)
@@ -190,7 +190,7 @@ class QuietWorld:
 
     def compute(self, dts: Sequence[str]) -> None:
         """The features of some days, in this process."""
-        from ok_ml.features.compute import compute_features
+        from ok_ml.features.computing.compute import compute_features
 
         compute_features(
             None,
@@ -298,7 +298,7 @@ def judge_drift(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from ok_ml.features.registry import FEATURES
+    from ok_ml.features.declared.registry import FEATURES
     from ok_ml.quality.judges.drift import BLOCK, drift_table
     from ok_ml.quality.statistics.statistics_rows import statistics_table
 

@@ -73,7 +73,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
         days = days_of(context)
         with bench.step(context):
             from ok_ml.monitoring.repairing import deliver_again
-            from ok_ml.world.raw_log import changed_since, ensure_days
+            from ok_ml.world.log.raw_log import changed_since, ensure_days
 
             if is_asked_for(context):
                 deliver_again(bench.project, dataset, days, progress(context))

@@ -25,7 +25,7 @@ def model_check(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         description=f"The newest model beats {floor} by the gate's floor.",
     )
     def better_than_floor() -> dg.AssetCheckResult:
-        from ok_ml.release.refused_models import accepted_model
+        from ok_ml.release.gate.refused_models import accepted_model
         from ok_ml.stages.evaluation import metric_of
 
         gate = pipeline.config.gate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from ok_ml.config.frozen import Frozen
+from ok_ml.config.sections.frozen import Frozen
 from ok_ml.errors import ConfigError
 from ok_ml.lake import Lake
 

@@ -52,21 +52,21 @@ ENGINES: Final = Kind(
     "stages.embeddings.engine",
     "a class of EmbeddingEngine",
     {
-        "implicit": "ok_ml.recommender.implicit_engine:ImplicitEngine",
-        "spark": "ok_ml.recommender.spark_engine:SparkEngine",
+        "implicit": "ok_ml.recommender.vectors.implicit_engine:ImplicitEngine",
+        "spark": "ok_ml.recommender.vectors.spark_engine:SparkEngine",
     },
 )
 BUILDERS: Final = Kind(
     "stages.training_set.builder",
     "a class of TrainingSetBuilder",
-    {"candidates": "ok_ml.recommender.training_set:CandidatesBuilder"},
+    {"candidates": "ok_ml.recommender.ranking.training_set:CandidatesBuilder"},
 )
 RANKERS: Final = Kind(
     "stages.model.ranker",
     "a class of Ranker",
     {
-        "lightgbm": "ok_ml.recommender.lightgbm_ranker:LightGbmRanker",
-        "simple_list": "ok_ml.recommender.column_ranker:ColumnRanker",
+        "lightgbm": "ok_ml.recommender.ranking.lightgbm_ranker:LightGbmRanker",
+        "simple_list": "ok_ml.recommender.ranking.column_ranker:ColumnRanker",
     },
 )
 EXPECTATIONS: Final = Kind("checks.expectations", "a class of a Great Expectations expectation", {})

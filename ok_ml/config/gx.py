@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
-from ok_ml.config.expectation_models import COMMON, GALLERY
 from ok_ml.config.extensions import EXPECTATIONS, load_class
+from ok_ml.config.sections.expectation_models import COMMON, GALLERY
 from ok_ml.errors import ConfigError
 
 # How an expectation is run is the check's, not the YAML's.

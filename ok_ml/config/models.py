@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import Field
 
-from ok_ml.config.check_models import (
+from ok_ml.config.sections.check_models import (
     NULLABLE,
     TABLE_OF_CATEGORY,
     Categories,
@@ -19,7 +19,7 @@ from ok_ml.config.check_models import (
     Severity,
     VolumeCheck,
 )
-from ok_ml.config.dataset_models import (
+from ok_ml.config.sections.dataset_models import (
     BLANKS,
     CANONICAL_COLUMNS,
     DatasetBase,
@@ -39,7 +39,7 @@ from ok_ml.config.dataset_models import (
     TimeMapping,
     WorldConfig,
 )
-from ok_ml.config.environment_models import (
+from ok_ml.config.sections.environment_models import (
     AlertChannel,
     AlertsConfig,
     DagsterConfig,
@@ -53,7 +53,7 @@ from ok_ml.config.environment_models import (
     StorageConfig,
     WorldClockConfig,
 )
-from ok_ml.config.experiment_models import (
+from ok_ml.config.sections.experiment_models import (
     Bounds,
     DatasetInput,
     DeliveryConfig,
@@ -68,8 +68,8 @@ from ok_ml.config.experiment_models import (
     ReleaseConfig,
     RetrainingConfig,
 )
-from ok_ml.config.frozen import Frozen
-from ok_ml.config.recommender_models import (
+from ok_ml.config.sections.frozen import Frozen
+from ok_ml.config.sections.recommender_models import (
     DatasetsInput,
     EmbeddingsStage,
     EvaluationStage,
@@ -86,7 +86,7 @@ from ok_ml.config.recommender_models import (
     PredictionsStage,
     TrainingSetStage,
 )
-from ok_ml.config.text_models import (
+from ok_ml.config.sections.text_models import (
     LabelChecks,
     TextChecksConfig,
     TextDatasetsInput,
@@ -94,7 +94,7 @@ from ok_ml.config.text_models import (
     TextModelStage,
     TextStages,
 )
-from ok_ml.config.topic_models import TopicConfig
+from ok_ml.config.sections.topic_models import TopicConfig
 
 __all__ = [
     "BLANKS",

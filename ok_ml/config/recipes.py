@@ -12,8 +12,8 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from ok_ml.config.documents import Tree, read_document
-from ok_ml.config.frozen import Frozen
 from ok_ml.config.problems import Place, Problem, meant, one_of, problems_of
+from ok_ml.config.sections.frozen import Frozen
 
 FOLDER: Final = Path("configs") / "recipes"
 

@@ -7,13 +7,19 @@ from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.documents import KeyPath, Tree
-from ok_ml.config.expectation_models import Named, TableExpectations, wrong_arguments, wrong_name, wrong_severity
 from ok_ml.config.extensions import EXPECTATIONS, problem_of
 from ok_ml.config.files import ConfigFiles
 from ok_ml.config.gx import build
 from ok_ml.config.models import DatasetBase, DatasetConfig, EnvironmentConfig, ExperimentConfig, Project
 from ok_ml.config.pipeline_types import KEY, problem_of_type
 from ok_ml.config.problems import Place, Problem, is_secret, meant, one_of
+from ok_ml.config.sections.expectation_models import (
+    Named,
+    TableExpectations,
+    wrong_arguments,
+    wrong_name,
+    wrong_severity,
+)
 from ok_ml.errors import ConfigError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, FeaturesStage
-from ok_ml.features.compute import compute_features
-from ok_ml.features.feature import Feature
-from ok_ml.features.part_tables import SHARE
-from ok_ml.features.plan import windows_of
-from ok_ml.features.registry import FEATURES
+from ok_ml.features.computing.compute import compute_features
+from ok_ml.features.computing.part_tables import SHARE
+from ok_ml.features.computing.plan import windows_of
+from ok_ml.features.declared.feature import Feature
+from ok_ml.features.declared.registry import FEATURES
 from ok_ml.lake import Lake
 from ok_ml.partitions import window
 

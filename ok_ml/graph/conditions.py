@@ -20,7 +20,7 @@ import dagster as dg
 from ok_ml.columns import CHAMPION, FEATURE_STATISTICS
 from ok_ml.graph.automation_state import AutomationState, Sight, held_back
 from ok_ml.graph.keys import asset_key
-from ok_ml.release.retraining import KINDS, Answer, Facts, Kind, aged, causes, overdue
+from ok_ml.release.automation.retraining import KINDS, Answer, Facts, Kind, aged, causes, overdue
 from ok_ml.stages.stage import Follows, Joins, Phase, Stage, Starts
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import logging
 import os
 from typing import Any, Final
 
-from ok_ml.config.environment_models import AlertChannel
+from ok_ml.config.sections.environment_models import AlertChannel
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.incidents.records import Message
 from ok_ml.incidents.store import Store

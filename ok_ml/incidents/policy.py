@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ok_ml.config.environment_models import AlertChannel, AlertsConfig
+from ok_ml.config.sections.environment_models import AlertChannel, AlertsConfig
 from ok_ml.incidents.signals import DAY_SECONDS, Kind, Severity
 
 FILE: Final = "file"

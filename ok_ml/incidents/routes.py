@@ -3,8 +3,8 @@
 import os
 from collections.abc import Mapping
 
-from ok_ml.config.environment_models import AlertChannel, AlertsConfig
 from ok_ml.config.models import Project
+from ok_ml.config.sections.environment_models import AlertChannel, AlertsConfig
 from ok_ml.incidents.apprise_channel import AppriseChannel
 from ok_ml.incidents.channels import ALERTS_FILE, Channel, FileChannel
 from ok_ml.incidents.topic_channel import TopicChannel

@@ -9,8 +9,8 @@ from ok_ml.config.models import EmbeddingsStage
 from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.embeddings import Factors
-    from ok_ml.recommender.popularity import Popularity
+    from ok_ml.recommender.retrieval.popularity import Popularity
+    from ok_ml.recommender.vectors.embeddings import Factors
 
 EVAL: Final = "eval"
 SERVE: Final = "serve"
@@ -31,8 +31,8 @@ def fit_factors(
     stage
         How they are fitted; default: as the YAML says.
     """
-    from ok_ml.recommender.embeddings import create_engine, require_factors
-    from ok_ml.recommender.interactions import embedding_weights, interactions_from_events
+    from ok_ml.recommender.vectors.embeddings import create_engine, require_factors
+    from ok_ml.recommender.vectors.interactions import embedding_weights, interactions_from_events
 
     stage = stage or pipeline.config.stages.embeddings
     interactions = interactions_from_events(
@@ -59,7 +59,7 @@ def recent_popularity(pipeline: ListPipeline, dt: str) -> "Popularity":
 
 def plain_popularity(pipeline: ListPipeline, dt: str) -> "Popularity":
     """The classic baseline: everything in the window of the embeddings, without decay."""
-    from ok_ml.recommender.popularity import popularity_from_events
+    from ok_ml.recommender.retrieval.popularity import popularity_from_events
 
     return popularity_from_events(
         pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(dt), pipeline.dataset.weights, dt
@@ -67,7 +67,7 @@ def plain_popularity(pipeline: ListPipeline, dt: str) -> "Popularity":
 
 
 def _popularity(pipeline: ListPipeline, dt: str, half_lives: float) -> "Popularity":
-    from ok_ml.recommender.popularity import popularity_from_events
+    from ok_ml.recommender.retrieval.popularity import popularity_from_events
 
     days = pipeline.popularity_days
     return popularity_from_events(
@@ -82,7 +82,7 @@ def _popularity(pipeline: ListPipeline, dt: str, half_lives: float) -> "Populari
 
 def load_factors(folder: Path) -> "Factors":
     """Vectors of one folder, mapped into memory."""
-    from ok_ml.recommender.embeddings import Factors
+    from ok_ml.recommender.vectors.embeddings import Factors
 
     return Factors.load(folder)
 

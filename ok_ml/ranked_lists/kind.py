@@ -84,8 +84,8 @@ def _fallback(pipeline: ListPipeline, catalogue: "pa.Table", top_n: int) -> "pa.
     import numpy as np
     import pyarrow as pa
 
-    from ok_ml.recommender.popularity import EVERYBODY, Popularity
-    from ok_ml.release.promoting import champion_bundle
+    from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
+    from ok_ml.release.gate.promoting import champion_bundle
 
     folder, _ = champion_bundle(pipeline)
     sources = np.sort(catalogue[c.SOURCE_ID].to_numpy())

@@ -13,7 +13,7 @@ from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.ranked_lists.fits import plain_popularity, recent_popularity
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
+from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.evaluator import Evaluator
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
     from ok_ml.quality.ranking.ranking_metrics import Relevance
-    from ok_ml.recommender.ranking_context import Cut
+    from ok_ml.recommender.ranking.ranking_context import Cut
 
     Lists = NDArray[np.int64]
 
@@ -75,7 +75,7 @@ class ListEvaluator(Evaluator["Lists"]):
 
     def baselines(self) -> "Iterator[tuple[str, Lists]]":
         """The vectors alone, what is popular, and the oracle of a simulated network."""
-        from ok_ml.recommender import baselines
+        from ok_ml.recommender.ranking import baselines
 
         pipeline, cut, parts = self.pipeline, self.cut, self.pipeline.dataset.parts
         if self.challenger != EMBEDDINGS_ALONE:
@@ -90,7 +90,7 @@ class ListEvaluator(Evaluator["Lists"]):
 
     def floor_answers(self) -> "Lists":
         """What is popular in the window of the vectors, without decay."""
-        from ok_ml.recommender.baselines import popularity_lists
+        from ok_ml.recommender.ranking.baselines import popularity_lists
 
         plain = plain_popularity(self.pipeline, self.cut.dt)
         return popularity_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k, plain)
@@ -99,7 +99,7 @@ class ListEvaluator(Evaluator["Lists"]):
 
     def pairs(self, models: Sequence[str]) -> list[tuple[str, str]]:
         """The challenger with every source of candidates, popularity and the champion; the vectors with popularity."""
-        from ok_ml.recommender.baselines import CANDIDATE_SOURCES
+        from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES
 
         newest = self.challenger
         pairs = [
@@ -158,7 +158,7 @@ def nothing_new(pipeline: ListPipeline) -> str:
 def question(pipeline: ListPipeline) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
     """Users registered at the cut who found something new on the evaluation days, what it was, and their segments."""
     from ok_ml.quality.ranking.ranking_metrics import Relevance
-    from ok_ml.recommender.labels import relevance
+    from ok_ml.recommender.ranking.labels import relevance
 
     plan = pipeline.calendar()
     found = relevance(pipeline.lake, pipeline.dataset_scope, plan.eval_dts, pipeline.dataset.grades, plan.eval_cut)
@@ -179,9 +179,9 @@ def _segments(pipeline: ListPipeline, dt: str) -> dict[int, str | None]:
 
 
 def _oracle_lists(pipeline: ListPipeline, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
-    from ok_ml.world.commit import SUBSCRIPTIONS as RAW_SUBSCRIPTIONS
+    from ok_ml.world.behaviour.oracle import oracle_top
+    from ok_ml.world.log.commit import SUBSCRIPTIONS as RAW_SUBSCRIPTIONS
     from ok_ml.world.network import World
-    from ok_ml.world.oracle import oracle_top
 
     plan, dataset = pipeline.calendar(), pipeline.dataset
     assert dataset.world is not None  # noqa: S101  the caller asks only where there is one

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ok_ml.recommender.labels import UserRelevance
-    from ok_ml.recommender.snapshot import Catalogue, Subscriptions
+    from ok_ml.recommender.ranking.labels import UserRelevance
+    from ok_ml.recommender.retrieval.snapshot import Catalogue, Subscriptions
 
 REASON: Final = "reason"  # in the details of a day without numbers
 
@@ -142,8 +142,8 @@ class _Day:
 
     @classmethod
     def load(cls, pipeline: ListPipeline, dt: str, cut: str, folder: "Path") -> "_Day":
-        from ok_ml.recommender.labels import relevance
-        from ok_ml.recommender.snapshot import Catalogue, Subscriptions
+        from ok_ml.recommender.ranking.labels import relevance
+        from ok_ml.recommender.retrieval.snapshot import Catalogue, Subscriptions
 
         lake, scope = pipeline.lake, pipeline.dataset_scope
         catalogue = Catalogue.load(lake, scope, cut)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from ok_ml.config.models import DatasetConfig, ListExperiment
 from ok_ml.partitions import window
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
-from ok_ml.recommender.baselines import EMBEDDINGS_ALONE, POPULARITY
+from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.ranking_context import Tables
+    from ok_ml.recommender.ranking.ranking_context import Tables
 
 
 class ListPipeline(Pipeline):
@@ -37,7 +37,7 @@ class ListPipeline(Pipeline):
     @property
     def tables(self) -> "Tables":
         """Where the recommender finds this experiment's tables."""
-        from ok_ml.recommender.ranking_context import Tables
+        from ok_ml.recommender.ranking.ranking_context import Tables
 
         return Tables(self.lake, self.dataset_scope, self.name)
 

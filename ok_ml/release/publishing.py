@@ -12,7 +12,7 @@ from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.monitoring.judges.drift_watch import require_verdict
 from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from ok_ml.monitoring.series.live_history import Served, record_live
-from ok_ml.release.promoting import champion_bundle
+from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import Pipeline
 

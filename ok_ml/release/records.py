@@ -43,7 +43,7 @@ def of_statistics(pipeline: Pipeline, _partition: str) -> Mapping[str, str]:
 
 def of_champion(pipeline: Pipeline, _partition: str) -> Mapping[str, str]:
     """The person who takes another decision."""
-    from ok_ml.release.refused_models import accepted_model
+    from ok_ml.release.gate.refused_models import accepted_model
 
     accepted = accepted_model(pipeline)
     return {"accepted": f"{accepted.who} {accepted.when}"} if accepted is not None else {}

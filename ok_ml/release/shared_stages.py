@@ -86,7 +86,7 @@ def _feature_statistics(pipeline: Pipeline, context: StepContext) -> Made:
 
 def evaluation(pipeline: Pipeline, context: StepContext) -> Made:
     """The newest model beside the champion and the baselines."""
-    from ok_ml.release.evaluating import evaluate_model
+    from ok_ml.release.gate.evaluating import evaluate_model
     from ok_ml.release.tracking import log_evaluation
 
     pinned = pipeline.pinned()
@@ -126,7 +126,7 @@ def champion() -> Step[Any]:
 def _champion(pipeline: Pipeline, context: StepContext) -> Made:
     from functools import partial
 
-    from ok_ml.release.promoting import promote
+    from ok_ml.release.gate.promoting import promote
     from ok_ml.release.tracking import log_simple_list
 
     with context.tracked() as tracked:

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ok_ml.graph.automation_state import BATCH, DAY, REASON
 from ok_ml.graph.dagster_private import UnresolvedAssetJobDefinition
-from ok_ml.release.automation_facts import batch_of
+from ok_ml.release.automation.automation_facts import batch_of
 from ok_ml.stages.pipeline import Pipeline
 
 _EVERY_DAY = "30 4 * * *"  # UTC: the day before has ended everywhere, and its log has had time to come

@@ -22,7 +22,7 @@ def wanted_and_stale(dataset: DatasetBase, lake: Lake, *, root: Path) -> tuple[l
         wanted, stale = stale_texts(dataset, lake, root=root)
         return wanted, sorted({*stale, *days_to_simulate(dataset, lake, wanted)})
     from ok_ml.datasets.canonical.ingest import stale_partitions
-    from ok_ml.world.raw_log import days_of_another_world
+    from ok_ml.world.log.raw_log import days_of_another_world
 
     log = _log(dataset)
     wanted, stale = stale_partitions(log, lake, root=root)

@@ -27,7 +27,7 @@ from ok_ml.stages.stage import Grain, PipelineType
 from ok_ml.stages.training import SimpleModel, Trained
 
 if TYPE_CHECKING:
-    from ok_ml.features.feature import Feature
+    from ok_ml.features.declared.feature import Feature
 
 ATTEMPT_MARK: Final = ".try-"  # between an experiment and its attempt in the name of the attempt's scope
 # Fields that came later: unset, they change no record.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.config.text_models import TextModelStage
+from ok_ml.config.sections.text_models import TextModelStage
 from ok_ml.errors import IntegrityError, NothingToLearn
 from ok_ml.texts.text_models import TextModel, model_class
 

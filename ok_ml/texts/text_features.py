@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.features.feature import Feature
+from ok_ml.features.declared.feature import Feature
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.config.text_models import TextModelStage
+from ok_ml.config.sections.text_models import TextModelStage
 from ok_ml.texts.text_features import feature_matrix
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from ok_ml.config.models import WorldConfig
 from ok_ml.errors import DataError
-from ok_ml.world import names
-from ok_ml.world.friends import Friendships, friendships
 from ok_ml.world.parameters import GROWTH_DAYS, Behaviour, behaviour_of
+from ok_ml.world.population import names
+from ok_ml.world.population.friends import Friendships, friendships
+from ok_ml.world.population.sources import DayTable, Sources, chunk_of_sources, day_weights, joined, make_topics
+from ok_ml.world.population.surroundings import Surroundings
+from ok_ml.world.population.users import BlockUsers, blocks_on
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS, Stream, hash64, uniform
-from ok_ml.world.sources import DayTable, Sources, chunk_of_sources, day_weights, joined, make_topics
-from ok_ml.world.surroundings import Surroundings
-from ok_ml.world.users import BlockUsers, blocks_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

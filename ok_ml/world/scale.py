@@ -6,7 +6,7 @@ from typing import Final
 import pyarrow as pa
 
 from ok_ml.config.models import WorldConfig
-from ok_ml.world.simulation import RAW_EVENTS, World, simulate_block
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, World, simulate_block
 
 SCHEMA: Final = (
     "dt string, userId long, ownerId long, objectId long, action string, pos int, contentType string, durationMs int,"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.config.expectation_models import Named, gallery
 from ok_ml.config.gx import build, expectation_class, installed
 from ok_ml.config.loader import find_problems, load_project
+from ok_ml.config.sections.expectation_models import Named, gallery
 from ok_ml.errors import ConfigError
 from tests.small_project import edit, write
 

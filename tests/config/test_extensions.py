@@ -17,11 +17,11 @@ from ok_ml.config.extensions import (
 )
 from ok_ml.config.loader import find_problems, load_project
 from ok_ml.errors import ConfigError
-from ok_ml.recommender.embeddings import EmbeddingEngine, create_engine
-from ok_ml.recommender.implicit_engine import ImplicitEngine
-from ok_ml.recommender.lightgbm_ranker import LightGbmRanker
-from ok_ml.recommender.ranker import Ranker, ranker_class
-from ok_ml.recommender.training_set import CandidatesBuilder, TrainingSetBuilder, create_builder
+from ok_ml.recommender.ranking.lightgbm_ranker import LightGbmRanker
+from ok_ml.recommender.ranking.ranker import Ranker, ranker_class
+from ok_ml.recommender.ranking.training_set import CandidatesBuilder, TrainingSetBuilder, create_builder
+from ok_ml.recommender.vectors.embeddings import EmbeddingEngine, create_engine
+from ok_ml.recommender.vectors.implicit_engine import ImplicitEngine
 from tests.small_project import edit, make_project, write
 
 
@@ -149,8 +149,8 @@ def test_a_class_that_lacks_methods_is_refused_with_their_names(root: Path) -> N
         root,
         "ideas/half.py",
         """\
-        from ok_ml.recommender.embeddings import EmbeddingEngine
-        from ok_ml.recommender.ranker import Ranker
+        from ok_ml.recommender.vectors.embeddings import EmbeddingEngine
+        from ok_ml.recommender.ranking.ranker import Ranker
 
 
         class Half(Ranker):

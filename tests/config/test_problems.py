@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ok_ml.config.loader import find_problems, load_project
-from ok_ml.config.recommender_models import ModelStage
+from ok_ml.config.sections.recommender_models import ModelStage
 from ok_ml.errors import ConfigError, UsageError
 from tests.small_project import ROOT, edit, write
 

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from ok_ml.config.models import DatasetConfig, TableMapping
-from ok_ml.config.row_conditions import Comparison, parse_condition
+from ok_ml.config.sections.row_conditions import Comparison, parse_condition
 
 
 @pytest.mark.parametrize(

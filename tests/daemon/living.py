@@ -54,7 +54,7 @@ from ok_ml.local.services.world_clock import experiment_of, served_lists, world_
 from ok_ml.config.loader import load_project
 from ok_ml.delivery.storage import open_store
 from ok_ml.lake import Lake
-from ok_ml.world.clock import run_clock
+from ok_ml.world.log.clock import run_clock
 
 project = load_project()
 dataset = project.datasets[project.environment.world_clock.dataset]
@@ -70,7 +70,7 @@ _SABOTAGE = """
 import importlib.abc, os, sys
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "ok_ml.recommender.ranker_training" and os.path.exists(os.environ["SABOTAGE"]):
+        if name == "ok_ml.recommender.ranking.ranker_training" and os.path.exists(os.environ["SABOTAGE"]):
             raise ImportError("no training today")
 sys.meta_path.insert(0, Finder())
 """

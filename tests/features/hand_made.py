@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, FeaturesStage
-from ok_ml.features.compute import compute_features
+from ok_ml.features.computing.compute import compute_features
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake, Manifest
 

@@ -10,16 +10,16 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.config.models import FeaturesStage
-from ok_ml.features.compute import (
+from ok_ml.features.computing.compute import (
     compute_pair_features,
     compute_source_features,
     compute_user_features,
     compute_user_topics,
 )
-from ok_ml.features.feature import Feature
-from ok_ml.features.measures import Measure
-from ok_ml.features.plan import TABLES
-from ok_ml.features.registry import FEATURES
+from ok_ml.features.computing.plan import TABLES
+from ok_ml.features.declared.feature import Feature
+from ok_ml.features.declared.measures import Measure
+from ok_ml.features.declared.registry import FEATURES
 from ok_ml.hashing import content_hash
 from ok_ml.lake import Lake
 from tests.features.hand_made import DATASET, STAGE, compute, dataset_config, random_lake

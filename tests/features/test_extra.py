@@ -8,8 +8,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import FeaturesStage
 from ok_ml.errors import ConfigError
-from ok_ml.features.extra import declared, extra_hashes, features_of_stage
-from ok_ml.features.registry import FEATURES, describe, feature_names
+from ok_ml.features.declared.extra import declared, extra_hashes, features_of_stage
+from ok_ml.features.declared.registry import FEATURES, describe, feature_names
 from ok_ml.lake import Lake
 from tests.features.hand_made import DATASET, STAGE, compute, dataset_config
 
@@ -21,8 +21,8 @@ NIGHT = """
 import numpy as np
 
 from musings.shared import NIGHT
-from ok_ml.features.feature import Feature
-from ok_ml.features.measures import ALL
+from ok_ml.features.declared.feature import Feature
+from ok_ml.features.declared.measures import ALL
 
 NIGHT_SHARE = Feature(
     "user_night_share", "user", "activity", "Share of events before six.", "share",
@@ -35,7 +35,7 @@ BOTH = (
 )
 """
 SHARED = """
-from ok_ml.features.measures import Measure
+from ok_ml.features.declared.measures import Measure
 
 
 def is_night(log):
@@ -114,7 +114,7 @@ def test_each_table_hangs_on_the_files_of_its_own_features(root: Path) -> None:
 
 def test_what_is_no_proper_declaration_is_refused(root: Path) -> None:
     (root / "bad.py").write_text("""
-from ok_ml.features.feature import Feature
+from ok_ml.features.declared.feature import Feature
 
 A = Feature("night", "user", "nightlife", "", "", window="week_days", absent=0, range=(0, 1), value=lambda f: f.day)
 B = 7

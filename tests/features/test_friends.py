@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.features.snapshots import Links, read_links
-from ok_ml.features.social import Social
-from ok_ml.features.sums import Sums, added
+from ok_ml.features.computing.snapshots import Links, read_links
+from ok_ml.features.computing.social import Social
+from ok_ml.features.computing.sums import Sums, added
 from ok_ml.lake import Lake
 from tests.features.hand_made import DATASET, compute, dataset_config, rows_by_key
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.features.registry import feature_names
+from ok_ml.features.declared.registry import feature_names
 from ok_ml.lake import Lake
 from tests.features.hand_made import Snapshots, commit_day, compute, dataset_config, rows_by_key
 

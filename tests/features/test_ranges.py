@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.features.registry import FEATURES
+from ok_ml.features.declared.registry import FEATURES
 from ok_ml.lake import Lake
 from tests.features.hand_made import EXPERIMENT, Snapshots, commit_day, compute, dataset_config
 

@@ -4,7 +4,7 @@ import pytest
 
 from ok_ml.config.models import FeaturesStage
 from ok_ml.errors import UsageError
-from ok_ml.features.registry import FEATURES, absent_values, by_name, describe, feature_names, features_of
+from ok_ml.features.declared.registry import FEATURES, absent_values, by_name, describe, feature_names, features_of
 
 FAMILIES = {"activity", "affinity", "popularity", "recency", "social", "content"}
 

@@ -28,7 +28,7 @@ from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.judges.verdicts import EVENT_VERDICT
 from ok_ml.stages.opening import open_pipeline
-from ok_ml.world.faults import FAULTS, Export
+from ok_ml.world.log.faults import FAULTS, Export
 from tests.honest_logs.network import HonestLog
 from tests.small_project import BASE, write
 

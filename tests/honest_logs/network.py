@@ -1,6 +1,6 @@
 """A small network whose days can be made one by one, with knobs for what honest logs do.
 
-Rows have the columns of the simulated network's raw log, so that the faults of `ok_ml.world.faults` can be planted in them.
+Rows have the columns of the simulated network's raw log, so that the faults of `ok_ml.world.log.faults` can be planted in them.
 """
 
 from collections.abc import Callable, Mapping

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ok_ml.config.environment_models import AlertChannel
 from ok_ml.config.models import KafkaConfig
+from ok_ml.config.sections.environment_models import AlertChannel
 from ok_ml.incidents.apprise_channel import AppriseChannel
 from ok_ml.incidents.channels import FileChannel
 from ok_ml.incidents.courier import drain

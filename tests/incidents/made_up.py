@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from ok_ml.config.environment_models import AlertChannel
+from ok_ml.config.sections.environment_models import AlertChannel
 from ok_ml.incidents.policy import Policy
 from ok_ml.incidents.reconcile import reconcile
 from ok_ml.incidents.signals import Kind, Lineage, Signal

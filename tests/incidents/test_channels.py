@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.config.environment_models import AlertChannel, AlertsConfig
 from ok_ml.config.models import KafkaConfig
+from ok_ml.config.sections.environment_models import AlertChannel, AlertsConfig
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.incidents import channels as channels_module
 from ok_ml.incidents.apprise_channel import AppriseChannel, text_of, title_of

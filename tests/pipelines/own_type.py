@@ -14,12 +14,12 @@ from ok_ml.ranked_lists.kind import RANKED_LISTS
 from ok_ml.ranked_lists.list_evaluator import ListEvaluator
 from ok_ml.ranked_lists.list_stages import list_publication, list_statistics, online_metrics
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.baselines import embedding_lists
-from ok_ml.recommender.embeddings import Factors
-from ok_ml.recommender.gather import NO_FEATURES
-from ok_ml.recommender.ranking_context import Cut
-from ok_ml.recommender.vector_lists import VectorBundle, score_part
-from ok_ml.release.promoting import champion_bundle
+from ok_ml.recommender.inference.vector_lists import VectorBundle, score_part
+from ok_ml.recommender.ranking.baselines import embedding_lists
+from ok_ml.recommender.ranking.gather import NO_FEATURES
+from ok_ml.recommender.ranking.ranking_context import Cut
+from ok_ml.recommender.vectors.embeddings import Factors
+from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.release.records import of_predictions, same, whole
 from ok_ml.release.shared_stages import MLFLOW, champion, evaluation, live_predictions
 from ok_ml.stages.stage import Grain, Joins, Made, Phase, PipelineType, Read, Stage, Starts, single

@@ -77,7 +77,7 @@ def test_it_runs_from_the_log_to_what_is_served(own: World, ran: Done) -> None:
 
 
 def test_the_gate_has_signed_what_is_served(own: World, ran: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ok_ml.release.promoting import champion_bundle
+    from ok_ml.release.gate.promoting import champion_bundle
 
     _, record = champion_bundle(open_pipeline(project_of(own, monkeypatch), NAME))
     assert record.lineage.missing() == []

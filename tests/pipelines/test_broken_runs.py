@@ -23,7 +23,7 @@ from ok_ml import columns as c
 from ok_ml.errors import GateRefused, IntegrityError, OkMlError
 from ok_ml.monitoring.series.live_history import Served
 from ok_ml.pipelines.source_recommendation.training import model_file
-from ok_ml.release.promoting import RECORD_FILE, champion_bundle, promote
+from ok_ml.release.gate.promoting import RECORD_FILE, champion_bundle, promote
 from ok_ml.release.publishing import publish
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import (

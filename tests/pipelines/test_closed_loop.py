@@ -24,10 +24,10 @@ from ok_ml.monitoring.series.product_metrics import build_product_metrics
 from ok_ml.quality.statistics.number_series import Name, read_days
 from ok_ml.ranked_lists.online_metrics import REASON, build_online_metrics, is_current
 from ok_ml.stages.opening import open_pipeline
-from ok_ml.world.exposure import ServedLists
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.oracle import oracle_top
+from ok_ml.world.log.raw_log import export_days
 from ok_ml.world.network import World
-from ok_ml.world.oracle import oracle_top
-from ok_ml.world.raw_log import export_days
 from tests.pipelines import world_project
 from tests.pipelines.world_project import DATASET, EXPERIMENT, make_world_project
 

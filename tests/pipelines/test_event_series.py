@@ -37,9 +37,9 @@ from ok_ml.quality.judges.verdicts import EVENT_VERDICT
 from ok_ml.resources.graph import graph_resources
 from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.opening import open_pipeline
-from ok_ml.world.exposure import ServedLists
-from ok_ml.world.raw_log import export_days
-from ok_ml.world.simulation import World
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.simulation import World
+from ok_ml.world.log.raw_log import export_days
 from tests.small_project import ROOT
 
 DATASET, EXPERIMENT, DAYS, HIT = "ok_world", "prod_discovery", 22, 20

@@ -7,12 +7,12 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.checks.expectations import dataset_expectations, experiment_expectations
-from ok_ml.config.expectation_models import gallery
+from ok_ml.config.sections.expectation_models import gallery
 from ok_ml.errors import GateRefused
 from ok_ml.monitoring.accepting import accept_day
 from ok_ml.monitoring.judges.drift_watch import is_judged, judge_features, require_verdict
 from ok_ml.monitoring.judges.expectation_results import Expected, outcomes_on
-from ok_ml.monitoring.judges.prediction_judge import require_lists
+from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import DATASET, DATASET_FILE, EXPERIMENT, EXPERIMENT_FILE
 from tests.small_project import ROOT, edit
@@ -104,10 +104,10 @@ def test_a_critical_one_of_the_lists_holds_back_publication_and_a_warning_does_n
     with pytest.raises(
         GateRefused, match=rf"expect_table_row_count_to_equal is \d+, expected(?s:.)*ok-ml accept {EXPERIMENT} {dt}"
     ):
-        require_lists(pipeline)
+        require_predictions(pipeline)
     accept_day(pipeline.project, EXPERIMENT, dt, "there are more of them")
-    require_lists(pipeline)
+    require_predictions(pipeline)
     before = pipeline.lake.read(EXPERIMENT, c.PREDICTIONS, [dt])
     assert pa.types.is_list(before.schema.field(c.SOURCE_IDS).type)
     edit(spare_world.root, EXPERIMENT_FILE, "{value: 3}", "{value: 4, severity: warning}")
-    require_lists(spare_world.pipeline)
+    require_predictions(spare_world.pipeline)

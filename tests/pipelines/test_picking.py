@@ -12,9 +12,9 @@ from ok_ml.config.recipes import choice_path
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.release import picking
-from ok_ml.release.attempts import attempts_of
-from ok_ml.release.picking import Budget, pick_recipe
+from ok_ml.release.trials import picking
+from ok_ml.release.trials.attempts import attempts_of
+from ok_ml.release.trials.picking import Budget, pick_recipe
 from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.conftest import SIZE, World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, EXPERIMENT_FILE

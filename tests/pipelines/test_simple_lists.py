@@ -14,11 +14,11 @@ from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, rece
 from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 from ok_ml.ranked_lists.list_faults import faults_of_lists
-from ok_ml.recommender import baselines
-from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker
-from ok_ml.recommender.scoring import ScoringBundle, score_cut_part, score_part
-from ok_ml.release import promoting
-from ok_ml.release.promoting import ALIAS, champion_bundle
+from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part, score_part
+from ok_ml.recommender.ranking import baselines
+from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
+from ok_ml.release.gate import promoting
+from ok_ml.release.gate.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import said_of

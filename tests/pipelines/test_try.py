@@ -18,10 +18,10 @@ from ok_ml.cli.runs.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
 from ok_ml.pipelines.source_recommendation import evaluating
-from ok_ml.recommender import baselines
-from ok_ml.release.attempts import attempts_of, baseline_of, open_attempt
-from ok_ml.release.promoting import ALIAS
+from ok_ml.recommender.ranking import baselines
+from ok_ml.release.gate.promoting import ALIAS
 from ok_ml.release.tracking import TRY_TAG
+from ok_ml.release.trials.attempts import attempts_of, baseline_of, open_attempt
 from ok_ml.stages.pipeline import ATTEMPT_MARK
 from tests.pipelines.conftest import SIZE, World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, Done
@@ -30,8 +30,8 @@ from tests.small_project import write
 NIGHT = """
     import numpy as np
 
-    from ok_ml.features.feature import Feature
-    from ok_ml.features.measures import ALL, Measure
+    from ok_ml.features.declared.feature import Feature
+    from ok_ml.features.declared.measures import ALL, Measure
 
     NIGHT = Measure("night_events", lambda log: log.hour % 24 < 6)
     SHARE = Feature(

@@ -22,14 +22,14 @@ from ok_ml.delivery.codec import Kind, id_of, unpack_prefix
 from ok_ml.delivery.control import CHECKSUM_MASK, Control, hex_checksum, open_control
 from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.delivery.kafka.topics import topic_of
-from ok_ml.features.registry import feature_names
+from ok_ml.features.declared.registry import feature_names
 from ok_ml.graph import keys
 from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.pipelines.source_recommendation.training import model_file
 from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
-from ok_ml.release.promoting import ALIAS, RECORD_FILE, champion_bundle
-from ok_ml.release.promotion_record import PromotionRecord, verify
+from ok_ml.release.gate.promoting import ALIAS, RECORD_FILE, champion_bundle
+from ok_ml.release.gate.promotion_record import PromotionRecord, verify
 from ok_ml.signing import load_key, sha256_of_file
 from ok_ml.stages.stage import Phase
 from tests.pipelines.conftest import World
@@ -295,7 +295,7 @@ def booster_of(world: World) -> Any:
 def test_the_model_is_lightgbm_s_and_has_the_trees_up_to_the_top_of_its_curve(
     world: World, tracked, mlflow_client
 ) -> None:
-    from ok_ml.recommender.ranker import best_iteration
+    from ok_ml.recommender.ranking.ranker import best_iteration
 
     booster = booster_of(world)
     curve = mlflow_client.get_metric_history(tracked.info.run_id, "curve.ndcg_at_10")

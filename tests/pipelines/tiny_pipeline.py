@@ -16,9 +16,9 @@ from ok_ml.lake import Lake, Manifest
 from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set, train_model
-from ok_ml.recommender.gather import BLEND_SCORE, FeatureLayout, neighbour_features
-from ok_ml.release.evaluating import evaluate_model
-from ok_ml.release.promoting import promote
+from ok_ml.recommender.ranking.gather import BLEND_SCORE, FeatureLayout, neighbour_features
+from ok_ml.release.gate.evaluating import evaluate_model
+from ok_ml.release.gate.promoting import promote
 from ok_ml.stages.evaluation import Evaluated
 from ok_ml.stages.training import Registered, Trained
 from tests.recommender.tiny_world import (

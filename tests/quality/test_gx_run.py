@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ok_ml.config.expectation_models import Named, gallery
+from ok_ml.config.sections.expectation_models import Named, gallery
 from ok_ml.quality.gx.gx_run import DATA_SOURCE, Rows, run
 from ok_ml.quality.gx.row_sample import RowSample
 from tests.small_project import write

@@ -112,8 +112,8 @@ def test_a_sparkline_rises_where_the_numbers_do():
 
 def test_importing_the_package_loads_nothing_heavy():
     code = (
-        "import sys, ok_ml.quality.plots.evaluation_plots, ok_ml.quality.judges.expectations, ok_ml.quality.statistics.statistics_rows, ok_ml.release.promotion_record,"
-        " ok_ml.release.lineage; print([n for n in ('matplotlib', 'pandas', 'scipy', 'great_expectations', 'dagster', 'pyarrow')"
+        "import sys, ok_ml.quality.plots.evaluation_plots, ok_ml.quality.judges.expectations, ok_ml.quality.statistics.statistics_rows, ok_ml.release.gate.promotion_record,"
+        " ok_ml.release.gate.lineage; print([n for n in ('matplotlib', 'pandas', 'scipy', 'great_expectations', 'dagster', 'pyarrow')"
         " if n in sys.modules])"
     )
     assert (

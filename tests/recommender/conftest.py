@@ -2,7 +2,7 @@
 
 import pytest
 
-from ok_ml.recommender.ranking_context import Cut
+from ok_ml.recommender.ranking.ranking_context import Cut
 from tests.recommender.tiny_world import DTS, LAYOUT, build_world, fit, popularity
 
 

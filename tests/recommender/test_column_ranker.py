@@ -5,10 +5,10 @@ import pytest
 
 from ok_ml.config.models import ModelStage, TrainingSetStage
 from ok_ml.errors import ConfigError, IntegrityError
-from ok_ml.recommender.column_ranker import SIMPLE_LISTS, ColumnRanker, lists_of
-from ok_ml.recommender.ranker import ANY_MODEL_FILE, CLASS_FILE, Ranker
-from ok_ml.recommender.ranker_training import train_ranker
-from ok_ml.recommender.training_set import LabelDay, build_training_set
+from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker, lists_of
+from ok_ml.recommender.ranking.ranker import ANY_MODEL_FILE, CLASS_FILE, Ranker
+from ok_ml.recommender.ranking.ranker_training import train_ranker
+from ok_ml.recommender.ranking.training_set import LabelDay, build_training_set
 from tests.recommender.tiny_world import DTS, GRADES, LAYOUT, popularity
 
 TRAINING_SET = TrainingSetStage(negatives_per_positive=2)

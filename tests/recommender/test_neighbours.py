@@ -5,10 +5,10 @@ from scipy.sparse import csr_matrix
 from ok_ml import columns as c
 from ok_ml.config.models import NeighboursStage
 from ok_ml.errors import DataError, IntegrityError
-from ok_ml.recommender.embeddings import Interactions
-from ok_ml.recommender.ids import SourceSets
-from ok_ml.recommender.neighbour_fits import fit_neighbours
-from ok_ml.recommender.neighbours import COSINE, EASE, CatalogueNeighbours, Neighbours, SparseRows
+from ok_ml.recommender.retrieval.ids import SourceSets
+from ok_ml.recommender.retrieval.neighbour_fits import fit_neighbours
+from ok_ml.recommender.retrieval.neighbours import COSINE, EASE, CatalogueNeighbours, Neighbours, SparseRows
+from ok_ml.recommender.vectors.embeddings import Interactions
 
 USERS, SOURCES = 60, 40
 
@@ -115,8 +115,8 @@ def test_ids_that_do_not_fit_are_refused():
 
 
 def test_similar_sources_become_candidates_with_their_reason(world):
-    from ok_ml.recommender.interactions import interactions_from_events
-    from ok_ml.recommender.ranking_context import Cut
+    from ok_ml.recommender.ranking.ranking_context import Cut
+    from ok_ml.recommender.vectors.interactions import interactions_from_events
     from tests.recommender.tiny_world import DATASET, DTS, LAYOUT, WEIGHTS, fit, popularity
 
     cut_dt = DTS[8]

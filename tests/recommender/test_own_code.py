@@ -10,8 +10,7 @@ import pytest
 
 from ok_ml.config.models import EmbeddingsStage, ModelStage, TrainingSetStage
 from ok_ml.errors import DataError, IntegrityError, ModelError
-from ok_ml.recommender.embeddings import Factors, Interactions, create_engine, require_factors
-from ok_ml.recommender.ranker import (
+from ok_ml.recommender.ranking.ranker import (
     ANY_MODEL_FILE,
     CHECKSUM,
     CLASS_FILE,
@@ -20,9 +19,9 @@ from ok_ml.recommender.ranker import (
     RECORDED_FILE,
     Ranker,
 )
-from ok_ml.recommender.ranker_training import held_out_ndcg, train_ranker
-from ok_ml.recommender.ranking_context import Cut
-from ok_ml.recommender.training_set import (
+from ok_ml.recommender.ranking.ranker_training import held_out_ndcg, train_ranker
+from ok_ml.recommender.ranking.ranking_context import Cut
+from ok_ml.recommender.ranking.training_set import (
     LABEL,
     WEIGHT,
     LabelDay,
@@ -31,6 +30,7 @@ from ok_ml.recommender.training_set import (
     create_builder,
     require_training_set,
 )
+from ok_ml.recommender.vectors.embeddings import Factors, Interactions, create_engine, require_factors
 from tests.recommender.tiny_world import DTS, GRADES, LAYOUT, popularity
 from tests.small_project import ROOT
 
@@ -84,7 +84,7 @@ def test_it_learns_something_and_is_deterministic(trained, table, root):
 def test_the_held_out_ndcg_is_lightgbm_s(table):
     stage = ModelStage(num_leaves=7, num_trees=3, min_data_in_leaf=5)
     fitted = train_ranker(table, NAMES, stage, seed=4)
-    from ok_ml.recommender.ranker_training import _held_out, _rows
+    from ok_ml.recommender.ranking.ranker_training import _held_out, _rows
 
     unseen = _rows(table, NAMES, _held_out(table["user_id"].to_numpy(), 4))
     assert held_out_ndcg(fitted.ranker, unseen) == pytest.approx(fitted.curve["ndcg@10"][-1])

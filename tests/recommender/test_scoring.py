@@ -7,14 +7,20 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage, PredictionsStage, TrainingSetStage
 from ok_ml.errors import IntegrityError, ModelError
-from ok_ml.recommender import ranking_context as cuts
-from ok_ml.recommender.baselines import embedding_lists, popularity_lists, two_stage_lists
-from ok_ml.recommender.batch import score_all, write_part
-from ok_ml.recommender.gather import FeatureLayout
-from ok_ml.recommender.labels import relevance
-from ok_ml.recommender.ranker_training import train_ranker
-from ok_ml.recommender.scoring import PREDICTIONS_SCHEMA, ScoringBundle, score_cut_part, score_part, write_bundle
-from ok_ml.recommender.training_set import LabelDay, build_training_set
+from ok_ml.recommender.inference.batch import score_all, write_part
+from ok_ml.recommender.inference.scoring import (
+    PREDICTIONS_SCHEMA,
+    ScoringBundle,
+    score_cut_part,
+    score_part,
+    write_bundle,
+)
+from ok_ml.recommender.ranking import ranking_context as cuts
+from ok_ml.recommender.ranking.baselines import embedding_lists, popularity_lists, two_stage_lists
+from ok_ml.recommender.ranking.gather import FeatureLayout
+from ok_ml.recommender.ranking.labels import relevance
+from ok_ml.recommender.ranking.ranker_training import train_ranker
+from ok_ml.recommender.ranking.training_set import LabelDay, build_training_set
 from tests.recommender.tiny_world import (
     COLD,
     DATASET,

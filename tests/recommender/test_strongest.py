@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_matrix
 
-from ok_ml.recommender.neighbour_fits import _FIXED_POINT, _strongest
+from ok_ml.recommender.retrieval.neighbour_fits import _FIXED_POINT, _strongest
 
 
 @pytest.mark.parametrize("count", [1, 3, 40, 1000])

@@ -9,12 +9,19 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage, TrainingSetStage
 from ok_ml.errors import DataError, IntegrityError, ModelError, NothingToLearn
-from ok_ml.recommender.labels import relevance
-from ok_ml.recommender.lightgbm_ranker import LightGbmRanker
-from ok_ml.recommender.ranker import Ranker, best_iteration
-from ok_ml.recommender.ranker_training import _drawn, _fitted, _held_out, train_ranker
-from ok_ml.recommender.ranking_context import Cut
-from ok_ml.recommender.training_set import GROUP, LABEL, LabelDay, build_training_set, empty_training_set, group_sizes
+from ok_ml.recommender.ranking.labels import relevance
+from ok_ml.recommender.ranking.lightgbm_ranker import LightGbmRanker
+from ok_ml.recommender.ranking.ranker import Ranker, best_iteration
+from ok_ml.recommender.ranking.ranker_training import _drawn, _fitted, _held_out, train_ranker
+from ok_ml.recommender.ranking.ranking_context import Cut
+from ok_ml.recommender.ranking.training_set import (
+    GROUP,
+    LABEL,
+    LabelDay,
+    build_training_set,
+    empty_training_set,
+    group_sizes,
+)
 from tests.recommender.tiny_world import DATASET, DTS, GRADES, LAYOUT, PARTS, SOURCE_IDS, popularity
 
 LABEL_DAYS = [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])]

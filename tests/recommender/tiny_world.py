@@ -14,11 +14,11 @@ from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.recommender.embeddings import create_engine
-from ok_ml.recommender.gather import FeatureLayout
-from ok_ml.recommender.interactions import interactions_from_events
-from ok_ml.recommender.popularity import popularity_from_events
-from ok_ml.recommender.ranking_context import Tables
+from ok_ml.recommender.ranking.gather import FeatureLayout
+from ok_ml.recommender.ranking.ranking_context import Tables
+from ok_ml.recommender.retrieval.popularity import popularity_from_events
+from ok_ml.recommender.vectors.embeddings import create_engine
+from ok_ml.recommender.vectors.interactions import interactions_from_events
 
 PARTS, USERS, SOURCES, TOPICS = 3, 240, 60, 6
 DTS = [f"2026-03-{day:02d}" for day in range(2, 12)]

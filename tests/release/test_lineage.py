@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from ok_ml.release.lineage import Lineage, collect_lineage, git_state, hash_of, lock_hash
+from ok_ml.release.gate.lineage import Lineage, collect_lineage, git_state, hash_of, lock_hash
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from ok_ml.config.models import ListGate
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.quality.ranking.bootstrap import Interval
-from ok_ml.release.lineage import Lineage
-from ok_ml.release.promotion_record import Decision, PromotionRecord, decide, promote, verify
+from ok_ml.release.gate.lineage import Lineage
+from ok_ml.release.gate.promotion_record import Decision, PromotionRecord, decide, promote, verify
 
 KEY = b"k" * 32
 GATE = ListGate(metric="ndcg@10", not_worse_than_champion=True, floor_over_popularity=1.05)
@@ -158,7 +158,7 @@ def test_other_bytes_another_key_or_another_experiment_are_refused(record):
 
 
 def test_a_refusal_that_somebody_signed_is_still_a_refusal(record):
-    from ok_ml.release.promotion_record import PURPOSE
+    from ok_ml.release.gate.promotion_record import PURPOSE
     from ok_ml.signing import sign
 
     refused = replace(record, decision=Decision(False, ("refused",)))

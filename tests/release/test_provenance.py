@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ok_ml.errors import EnvironmentFault, GateRefused
-from ok_ml.release.lineage import Lineage, collect_lineage, git_trouble, require_provenance
-from ok_ml.release.promotion_record import Decision, PromotionRecord, promote, verify
+from ok_ml.release.gate.lineage import Lineage, collect_lineage, git_trouble, require_provenance
+from ok_ml.release.gate.promotion_record import Decision, PromotionRecord, promote, verify
 
 KEY = b"k" * 32
 

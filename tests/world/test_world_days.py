@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, ServedLists, World, first_subscriptions, simulate_block
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
-from ok_ml.world.simulation import RAW_EVENTS, ServedLists, World, first_subscriptions, simulate_block
 from tests.world.conftest import POSITIVE, SMALL, column, of_action
 
 

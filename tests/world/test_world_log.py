@@ -11,12 +11,12 @@ from ok_ml.config.models import DatasetConfig, Incident, WorldConfig
 from ok_ml.errors import DataError, ServiceUnavailable
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.world.clock import next_date, run_clock
-from ok_ml.world.commit import EVENTS, FRIENDS, SOURCES, SUBSCRIPTIONS, TABLES, USERS
-from ok_ml.world.contents import row_hashes, sum_of_rows
-from ok_ml.world.raw_log import days_of_another_world, ensure_days, export_days
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, ServedLists, World, simulate_block
+from ok_ml.world.log.clock import next_date, run_clock
+from ok_ml.world.log.commit import EVENTS, FRIENDS, SOURCES, SUBSCRIPTIONS, TABLES, USERS
+from ok_ml.world.log.contents import row_hashes, sum_of_rows
+from ok_ml.world.log.raw_log import days_of_another_world, ensure_days, export_days
 from ok_ml.world.scale import block_mapper
-from ok_ml.world.simulation import RAW_EVENTS, ServedLists, World, simulate_block
 from tests.world.conftest import SMALL, column
 
 SCOPE, PARTS = "w", 4
@@ -240,8 +240,8 @@ def test_a_clock_that_was_held_up_makes_up_for_one_day_at_most(tmp_path, monkeyp
 
     lake, world = Lake(tmp_path), World(CONFIG, PARTS)
     export_days(world, lake, SCOPE, world.dates(), workers=1)
-    monkeypatch.setattr("ok_ml.world.clock.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("ok_ml.world.clock.export_days", held_up)
+    monkeypatch.setattr("ok_ml.world.log.clock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ok_ml.world.log.clock.export_days", held_up)
     run_clock(lambda: world, lake, SCOPE, 10.0, lambda users: None, Stop())
     assert waits == [10.0, 0.0, 9.0, 9.0, 9.0]
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.world.oracle import oracle_scores, oracle_top
+from ok_ml.world.behaviour.oracle import oracle_scores, oracle_top
+from ok_ml.world.behaviour.simulation import ServedLists, simulate_block
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
-from ok_ml.world.simulation import ServedLists, simulate_block
 from tests.world.conftest import POSITIVE, column, of_action
 
 CUT, DAYS = 24, 3

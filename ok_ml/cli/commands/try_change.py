@@ -71,7 +71,7 @@ def try_change(
 
 
 def _forget(project: Any, name: str, *, as_json: bool) -> None:
-    from ok_ml.release.attempts import forget_attempts
+    from ok_ml.release.trials.attempts import forget_attempts
     from ok_ml.stages.opening import open_pipeline
 
     scopes = forget_attempts(open_pipeline(project, name))

@@ -12,7 +12,7 @@ from typing import Final
 from ok_ml.cli.examination.examined_machine import Finding, Machine, normalised
 from ok_ml.local.machine.current_user import has_entry, name_of_user
 from ok_ml.local.machine.java import LEAST_JAVA, java_version
-from ok_ml.release.lineage import git_trouble
+from ok_ml.release.gate.lineage import git_trouble
 
 LEAST_PYTHON: Final = (3, 11)
 GIB: Final = 1024**3

@@ -8,7 +8,7 @@ from ok_ml.config.models import Project
 from ok_ml.config.recipes import FOLDER, RecipeChoice, choice_path
 from ok_ml.config.written import write_model
 from ok_ml.local.processes.process_tree import cpu_seconds
-from ok_ml.release.picking import Budget, pick_recipe
+from ok_ml.release.trials.picking import Budget, pick_recipe
 from ok_ml.stages.pipeline import Pipeline
 
 

@@ -12,7 +12,7 @@ from ok_ml import columns as c
 from ok_ml.cli.context import Settings
 from ok_ml.cli.runs.run_report import Reporter, write_summary
 from ok_ml.config.models import ExperimentConfig, Project
-from ok_ml.release.attempts import Baseline, Bill, baseline_of, judge_attempt, open_attempt, train_attempt
+from ok_ml.release.trials.attempts import Baseline, Bill, baseline_of, judge_attempt, open_attempt, train_attempt
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.stages.pipeline import Pipeline
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ok_ml.config.models import DatasetConfig, KafkaConfig, TopicConfig
-from ok_ml.config.topic_models import topic_name
+from ok_ml.config.sections.topic_models import topic_name
 from ok_ml.delivery.kafka.topics import create_topic, require_listening, topic_ids
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable, UsageError
 

@@ -22,7 +22,7 @@ from ok_ml.delivery.kafka.producer import PartitionProducer
 from ok_ml.errors import UsageError
 from ok_ml.hashing import entity_key, part_of
 from ok_ml.lake import Lake
-from ok_ml.world.contents import row_hashes
+from ok_ml.world.log.contents import row_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ok_ml.config.topic_models import TopicConfig
+from ok_ml.config.sections.topic_models import TopicConfig
 from ok_ml.datasets.collecting.contract import DAY_MS
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ok_ml.config.dataset_models import NUMBER
+from ok_ml.config.sections.dataset_models import NUMBER
 from ok_ml.datasets.conversion.plain_types import as_plain
 from ok_ml.datasets.conversion.spelling import EXACT_FLOAT, spelt
 from ok_ml.errors import DataError

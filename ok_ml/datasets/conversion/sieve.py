@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ok_ml.config.row_conditions import Comparison, parse_condition
+from ok_ml.config.sections.row_conditions import Comparison, parse_condition
 from ok_ml.datasets.conversion.cells import flat, mask_of, numbers
 from ok_ml.errors import ConfigError
 

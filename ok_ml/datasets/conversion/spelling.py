@@ -11,7 +11,7 @@ from unicodedata import normalize
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ok_ml.config.dataset_models import CASE, EXACT, NUMBER, UUID_TEXT
+from ok_ml.config.sections.dataset_models import CASE, EXACT, NUMBER, UUID_TEXT
 
 _INVISIBLE: Final = "\ufeff\u200b\u200c\u200d\u2060"
 _SIMPLE: Final = r"^[0-9A-Za-z_-]+$"

@@ -22,7 +22,7 @@ from typing import Final
 import xxhash
 
 from ok_ml.columns import EVENTS
-from ok_ml.config.topic_models import is_topic
+from ok_ml.config.sections.topic_models import is_topic
 from ok_ml.datasets.formats.folder_values import folder_values
 from ok_ml.datasets.formats.managed_tables import refuse_managed
 from ok_ml.datasets.formats.raw_files import RawFile, identity_of, open_whole

@@ -32,7 +32,7 @@ def require_tools(project: Project, say: Callable[[str], None]) -> None:
     """
     from ok_ml.local.broker.embedded_broker import require_broker_startable
     from ok_ml.local.machine.java import find_java
-    from ok_ml.release.promoting import require_promotable
+    from ok_ml.release.gate.promoting import require_promotable
 
     note = require_promotable(project)
     if note:

@@ -22,7 +22,7 @@ from ok_ml.lake import Lake
 from ok_ml.metric_files import Exporter
 from ok_ml.monitoring.series.shown_lists import experiment_of, served_lists
 from ok_ml.partitions import end_seconds
-from ok_ml.world.clock import run_clock
+from ok_ml.world.log.clock import run_clock
 from ok_ml.world.network import World
 
 if TYPE_CHECKING:

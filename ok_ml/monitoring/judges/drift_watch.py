@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
-from ok_ml.features.registry import ENTITY_OF
+from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.monitoring.judges.data_judge import limits_of
 from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES
@@ -141,7 +141,7 @@ def _judged_features(pipeline: Pipeline, statistics: pa.Table) -> pa.Table:
     """The rows of the features whose drift means something."""
     import pyarrow.compute as pc
 
-    from ok_ml.features.registry import by_name
+    from ok_ml.features.declared.registry import by_name
 
     unjudged = [by_name(name, pipeline.features).name for name in pipeline.config.checks.drift.not_judged]
     unjudged += [feature.name for feature in pipeline.features if feature.judged != "level"]

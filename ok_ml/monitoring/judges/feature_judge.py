@@ -8,7 +8,7 @@ from pathlib import Path
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.errors import DataError, NotCommitted
-from ok_ml.features.registry import ENTITY_OF
+from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.monitoring.judges.data_judge import DAYS_BACK, judge_data, known_verdict, look_further, reported
 from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES, expectation_findings
 from ok_ml.monitoring.judges.expectation_results import Expected

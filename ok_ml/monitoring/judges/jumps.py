@@ -13,8 +13,8 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.features.feature import Feature
-from ok_ml.features.registry import ENTITY_OF
+from ok_ml.features.declared.feature import Feature
+from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.monitoring.series.event_series import event_watch
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.judges.drift import drift_table

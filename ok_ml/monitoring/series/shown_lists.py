@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml.delivery.reading import Reader
-from ok_ml.world.exposure import ServedLists
+from ok_ml.world.behaviour.exposure import ServedLists
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from ok_ml.partitions import TrainingCalendar, training_calendar
 from ok_ml.pipelines.matrix_factorisation.settings import Experiment
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
+from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
 from ok_ml.stages.stage import PipelineType
 
 if TYPE_CHECKING:

@@ -107,7 +107,7 @@ PREDICTIONS: Final = Stage[P](
 
 def _embeddings(pipeline: P, context: StepContext) -> Made:
     """Both fits. What a promotion asks for in the end is asked for here, before the work."""
-    from ok_ml.release.promoting import require_promotable
+    from ok_ml.release.gate.promoting import require_promotable
 
     if not pipeline.is_attempt:
         require_promotable(pipeline.project)

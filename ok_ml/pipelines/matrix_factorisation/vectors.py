@@ -13,15 +13,15 @@ from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
 from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation
 from ok_ml.ranked_lists.fits import EVAL, SERVE, candidate_popularity, factors_of, fit_factors
 from ok_ml.ranked_lists.list_evaluator import ListEvaluator
-from ok_ml.release.promoting import champion_bundle
-from ok_ml.release.training_recipe import recipe_of
+from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.stages.training import Register, Trained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.recommender.embeddings import Factors
-    from ok_ml.recommender.ranking_context import Cut
+    from ok_ml.recommender.ranking.ranking_context import Cut
+    from ok_ml.recommender.vectors.embeddings import Factors
 
 _SAMPLE: Final = 20
 
@@ -54,7 +54,7 @@ def fit_vectors(
 
 def bundle_vectors(pipeline: MatrixFactorisation, register: Register, *, dagster_run_id: str) -> Manifest:
     """Everything that scoring loads, registered and committed."""
-    from ok_ml.recommender.vector_lists import VectorBundle
+    from ok_ml.recommender.inference.vector_lists import VectorBundle
 
     inputs, cut = pipeline.inputs_of(c.MODEL), pipeline.calendar().serve_cut
     factors = factors_of(pipeline, SERVE)
@@ -84,8 +84,8 @@ def bundle_vectors(pipeline: MatrixFactorisation, register: Register, *, dagster
 
 def vectors_file(bundle: Path) -> Path:
     """The vectors of the sources inside a bundle."""
-    from ok_ml.recommender.embeddings import SOURCE_FACTORS_FILE
-    from ok_ml.recommender.vector_lists import FACTORS
+    from ok_ml.recommender.inference.vector_lists import FACTORS
+    from ok_ml.recommender.vectors.embeddings import SOURCE_FACTORS_FILE
 
     return bundle / FACTORS / SOURCE_FACTORS_FILE
 
@@ -105,7 +105,7 @@ class AskedByVector:
     @classmethod
     def load(cls, folder: Path) -> "AskedByVector":
         """Read the folder of the vectors."""
-        from ok_ml.recommender.embeddings import Factors
+        from ok_ml.recommender.vectors.embeddings import Factors
 
         return cls(Factors.load(folder))
 
@@ -126,7 +126,7 @@ class VectorEvaluator(ListEvaluator):
 
     def champion(self, manifest: Manifest) -> "NDArray[np.int64] | None":
         """The champion's own vectors; where they have seen the days, the same fit up to the evaluation."""
-        from ok_ml.recommender.vector_lists import VectorBundle
+        from ok_ml.recommender.inference.vector_lists import VectorBundle
 
         pipeline = self.pipeline
         bundle = VectorBundle.load(pipeline.lake.folder(manifest))
@@ -139,15 +139,15 @@ class VectorEvaluator(ListEvaluator):
         return self._lists(self._cut_with(fit_factors(pipeline, self.cut.dt, _no_session, bundle.stage)))
 
     def _cut_with(self, factors: "Factors") -> "Cut":
-        from ok_ml.recommender.gather import NO_FEATURES
-        from ok_ml.recommender.ranking_context import Cut
+        from ok_ml.recommender.ranking.gather import NO_FEATURES
+        from ok_ml.recommender.ranking.ranking_context import Cut
 
         pipeline, dt = self.pipeline, self.pipeline.calendar().eval_cut
         popularity = candidate_popularity(pipeline, dt)
         return Cut.load(pipeline.tables, dt, factors=factors, popularity=popularity, layout=NO_FEATURES)
 
     def _lists(self, cut: "Cut") -> "NDArray[np.int64]":
-        from ok_ml.recommender.baselines import embedding_lists
+        from ok_ml.recommender.ranking.baselines import embedding_lists
 
         return embedding_lists(cut, self.pipeline.dataset.parts, self.users, self.k)
 
@@ -162,8 +162,8 @@ def predict(pipeline: MatrixFactorisation, session: Any, *, progress: Callable[[
     IntegrityError
         The champion's record or bytes were changed.
     """
-    from ok_ml.recommender.batch import score_all, warm_kernels
-    from ok_ml.recommender.vector_lists import part_mapper
+    from ok_ml.recommender.inference.batch import score_all, warm_kernels
+    from ok_ml.recommender.inference.vector_lists import part_mapper
 
     dt = pipeline.calendar().serve_cut
     bundle, record = champion_bundle(pipeline)

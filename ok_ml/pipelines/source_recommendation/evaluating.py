@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ok_ml.recommender.embeddings import Factors
-    from ok_ml.recommender.gather import FeatureLayout
-    from ok_ml.recommender.neighbours import Neighbours
-    from ok_ml.recommender.popularity import Popularity
-    from ok_ml.recommender.ranker import Ranker
-    from ok_ml.recommender.ranking_context import Cut
-    from ok_ml.recommender.scoring import ScoringBundle
+    from ok_ml.recommender.inference.scoring import ScoringBundle
+    from ok_ml.recommender.ranking.gather import FeatureLayout
+    from ok_ml.recommender.ranking.ranker import Ranker
+    from ok_ml.recommender.ranking.ranking_context import Cut
+    from ok_ml.recommender.retrieval.neighbours import Neighbours
+    from ok_ml.recommender.retrieval.popularity import Popularity
+    from ok_ml.recommender.vectors.embeddings import Factors
 
 
 class TwoStageEvaluator(ListEvaluator):
@@ -44,7 +44,7 @@ class TwoStageEvaluator(ListEvaluator):
 
         A champion that knows features which are not computed any more cannot be ranked with; it is left out.
         """
-        from ok_ml.recommender.baselines import two_stage_lists
+        from ok_ml.recommender.ranking.baselines import two_stage_lists
 
         pipeline, bundle = self.pipeline, _bundle(self.pipeline, manifest)
         if not set(bundle.layout.feature_order()) <= set(pipeline.layout().feature_order()):
@@ -59,8 +59,8 @@ def lists_by(
     pipeline: SourceRecommendation, users: "NDArray[np.int64]", ranker: "Ranker", cut: "Cut"
 ) -> "NDArray[np.int64]":
     """What a ranker would serve at the cut of the evaluation, by the code that serves: int64 [users, max k], padded with -1."""
-    from ok_ml.recommender.baselines import two_stage_lists
-    from ok_ml.recommender.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.baselines import two_stage_lists
+    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 
     ranker.require_features(cut.layout.feature_order())  # a model of another order of features would score nonsense
     k = max(pipeline.config.stages.evaluation.k)
@@ -98,7 +98,7 @@ class _Fit(NamedTuple):
 
 
 def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout") -> "Cut":
-    from ok_ml.recommender.ranking_context import Cut
+    from ok_ml.recommender.ranking.ranking_context import Cut
 
     return Cut.load(
         pipeline.tables,
@@ -111,7 +111,7 @@ def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout
 
 
 def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundle":
-    from ok_ml.recommender.scoring import ScoringBundle
+    from ok_ml.recommender.inference.scoring import ScoringBundle
 
     return ScoringBundle.load(pipeline.lake.folder(manifest))
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ok_ml import columns as c
-from ok_ml.features.feature import Entity
-from ok_ml.features.registry import ENTITY_OF
+from ok_ml.features.declared.feature import Entity
+from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 
@@ -19,7 +19,7 @@ def build_features(
     tables: Sequence[str] = c.FEATURE_TABLES,
 ) -> dict[str, list[Manifest]]:
     """Compute and commit feature tables of some days in one pass over the events; table -> manifests by day."""
-    from ok_ml.features.compute import compute_features
+    from ok_ml.features.computing.compute import compute_features
 
     progress(f"features of {len(dts)} days, {dts[0]} .. {dts[-1]}")
     # Before the code is loaded: a file that changes meanwhile leaves a record that is not current, and is run again.
@@ -40,7 +40,7 @@ def build_features(
 
 def describe_features(pipeline: SourceRecommendation, table: str) -> list[dict[str, Any]]:
     """One row a feature of a table: family, unit, window, owner; none for a table that is not features by name."""
-    from ok_ml.features.registry import describe
+    from ok_ml.features.declared.registry import describe
 
     entity = ENTITY_OF.get(table)
     return [dict(row) for row in describe(cast("Entity", entity), pipeline.features)] if entity else []

@@ -22,9 +22,9 @@ from ok_ml.ranked_lists.fits import (
 )
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.neighbours import Neighbours
-    from ok_ml.recommender.popularity import Popularity
-    from ok_ml.recommender.ranker import Ranker
+    from ok_ml.recommender.ranking.ranker import Ranker
+    from ok_ml.recommender.retrieval.neighbours import Neighbours
+    from ok_ml.recommender.retrieval.popularity import Popularity
 
 TRAIN: Final = "train"
 _NEIGHBOURS: Final = "neighbours"
@@ -72,9 +72,9 @@ def fit_cuts(
 
 
 def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
-    from ok_ml.recommender.interactions import interactions_from_events
-    from ok_ml.recommender.neighbour_fits import fit_neighbours
-    from ok_ml.recommender.neighbours import Neighbours
+    from ok_ml.recommender.retrieval.neighbour_fits import fit_neighbours
+    from ok_ml.recommender.retrieval.neighbours import Neighbours
+    from ok_ml.recommender.vectors.interactions import interactions_from_events
 
     stage = pipeline.config.stages.neighbours
     if not stage.models:
@@ -97,15 +97,15 @@ def train_fit(plan: TrainingCalendar, cut: str) -> str:
 
 def neighbours_of(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
     """The committed neighbours of the same fits."""
-    from ok_ml.recommender.neighbours import Neighbours
+    from ok_ml.recommender.retrieval.neighbours import Neighbours
 
     return Neighbours.load(fit_folder(pipeline, cut) / _NEIGHBOURS)
 
 
 def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str) -> "Popularity":
     """What a ranker's popular candidates, fallback list and popularity features come from; a simple list brings its own."""
-    from ok_ml.recommender.baselines import POPULARITY, RECENT_POPULARITY
-    from ok_ml.recommender.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.baselines import POPULARITY, RECENT_POPULARITY
+    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 
     own = {POPULARITY: plain_popularity, RECENT_POPULARITY: recent_popularity}
     named = ranker.simple_list if isinstance(ranker, ColumnRanker) else ""
@@ -114,8 +114,8 @@ def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str)
 
 def stage_behind(pipeline: SourceRecommendation, ranker: "Ranker") -> PredictionsStage:
     """How many candidates a ranker weighs: of a simple list so many that all of its own best are among them."""
-    from ok_ml.recommender.candidates import NEIGHBOURS_SHARE, POPULAR_SHARE
-    from ok_ml.recommender.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
+    from ok_ml.recommender.retrieval.candidates import NEIGHBOURS_SHARE, POPULAR_SHARE
 
     stages = pipeline.config.stages
     if not isinstance(ranker, ColumnRanker):

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
 from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.baselines import TWO_STAGE
+from ok_ml.recommender.ranking.baselines import TWO_STAGE
 from ok_ml.stages.blocked_days import blocked_features
 from ok_ml.stages.stage import PipelineType
 from ok_ml.stages.training import SIMPLE_LIST
@@ -17,8 +17,8 @@ from ok_ml.stages.training import SIMPLE_LIST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ok_ml.features.feature import Feature
-    from ok_ml.recommender.gather import FeatureLayout
+    from ok_ml.features.declared.feature import Feature
+    from ok_ml.recommender.ranking.gather import FeatureLayout
     from ok_ml.stages.evaluator import Evaluator
     from ok_ml.stages.training import SimpleModel, Trained
 
@@ -51,8 +51,8 @@ class SourceRecommendation(ListPipeline):
 
     def layout(self) -> "FeatureLayout":
         """The features of the ranker, in order, and what stands where there is no row."""
-        from ok_ml.features.registry import absent_values, feature_names
-        from ok_ml.recommender.gather import BLEND_SCORE, CROSS_FEATURES, FeatureLayout, neighbour_features
+        from ok_ml.features.declared.registry import absent_values, feature_names
+        from ok_ml.recommender.ranking.gather import BLEND_SCORE, CROSS_FEATURES, FeatureLayout, neighbour_features
 
         known = self.features
         user, source, pair = (feature_names(entity, known) for entity in ("user", "source", "pair"))
@@ -63,7 +63,7 @@ class SourceRecommendation(ListPipeline):
     @property
     def features(self) -> "tuple[Feature, ...]":
         """The features of this experiment: those that are shipped, and those of the project that its YAML names."""
-        from ok_ml.features.extra import features_of_stage
+        from ok_ml.features.declared.extra import features_of_stage
 
         return features_of_stage(self.config.stages.features, self.project.root)
 

@@ -8,7 +8,7 @@ from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.monitoring.judges.drift_watch import require_verdict
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.release.promoting import champion_bundle
+from ok_ml.release.gate.promoting import champion_bundle
 
 if TYPE_CHECKING:
     pass
@@ -24,7 +24,7 @@ def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[
     IntegrityError
         The champion's record or bytes were changed.
     """
-    from ok_ml.recommender.batch import part_mapper, score_all, warm_kernels
+    from ok_ml.recommender.inference.batch import part_mapper, score_all, warm_kernels
 
     dt = pipeline.calendar().serve_cut
     verdict = require_verdict(pipeline, dt)

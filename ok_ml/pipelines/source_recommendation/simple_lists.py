@@ -20,7 +20,7 @@ from ok_ml.ranked_lists.list_evaluator import nothing_new, question
 from ok_ml.stages.training import SimpleModel
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.ranker import TrainedRanker
+    from ok_ml.recommender.ranking.ranker import TrainedRanker
 
 
 def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
@@ -28,7 +28,7 @@ def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
 
     The order is that of `SIMPLE_LISTS`, popularity first; without users to judge by it decides alone.
     """
-    from ok_ml.recommender.column_ranker import lists_of
+    from ok_ml.recommender.ranking.column_ranker import lists_of
 
     names, metric = lists_of(pipeline.layout().feature_order()), pipeline.config.gate.metric
     judged = _judged(pipeline, names)
@@ -44,9 +44,9 @@ def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
 
 def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: SimpleModel, serve_cut: str) -> "TrainedRanker":
     """Replace a bundle's ranker by a simple list, with its popularity and number of candidates; all else of it stays."""
-    from ok_ml.recommender.column_ranker import ColumnRanker
-    from ok_ml.recommender.ranker import SAMPLE_FILE
-    from ok_ml.recommender.scoring import save_stage
+    from ok_ml.recommender.inference.scoring import save_stage
+    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.ranker import SAMPLE_FILE
 
     folder = bundle / RANKER
     sample = np.load(folder / SAMPLE_FILE, allow_pickle=False)
@@ -61,7 +61,7 @@ def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: SimpleMod
 def _judged(pipeline: SourceRecommendation, names: list[str]) -> dict[str, dict[str, float]]:
     """List -> metric -> value; empty where nobody found anything new."""
     from ok_ml.quality.ranking.ranking_evaluation import evaluate
-    from ok_ml.recommender.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 
     users, relevance, _ = question(pipeline)
     if not len(users):

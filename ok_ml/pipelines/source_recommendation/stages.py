@@ -32,7 +32,7 @@ from ok_ml.stages.stage import (
 def _features(table: str, about: str) -> Stage[P]:
     def more(pipeline: P, _partition: str) -> Mapping[str, str]:
         """Weights, and the hashes of the files that declare features of the table."""
-        from ok_ml.features.extra import extra_hashes
+        from ok_ml.features.declared.extra import extra_hashes
 
         entity = table.removesuffix("_features")
         own = extra_hashes(pipeline.config.stages.features, pipeline.project.root, entity)

@@ -38,7 +38,7 @@ def features(pipeline: P, context: StepContext) -> dict[str, Made]:
 def embeddings(pipeline: P, context: StepContext) -> Made:
     """The fits of every cut. What a promotion asks for in the end is asked for here, before the work."""
     from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
-    from ok_ml.release.promoting import require_promotable
+    from ok_ml.release.gate.promoting import require_promotable
 
     if not pipeline.is_attempt:
         require_promotable(pipeline.project)

@@ -12,13 +12,13 @@ from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.pipelines.source_recommendation.fitting import neighbours_of, popularity_behind, stage_behind, train_fit
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.ranked_lists.fits import SERVE, candidate_popularity, factors_of
-from ok_ml.release.training_recipe import recipe_of
+from ok_ml.release.automation.training_recipe import recipe_of
 from ok_ml.stages.training import UNLEARNT, Register, Trained
 
 if TYPE_CHECKING:
-    from ok_ml.recommender.gather import FeatureLayout
-    from ok_ml.recommender.ranker import TrainedRanker
-    from ok_ml.recommender.ranking_context import Cut
+    from ok_ml.recommender.ranking.gather import FeatureLayout
+    from ok_ml.recommender.ranking.ranker import TrainedRanker
+    from ok_ml.recommender.ranking.ranking_context import Cut
 
 RANKER: Final = "ranker"  # its folder in a bundle
 
@@ -33,7 +33,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
     NothingToLearn
         The same where a learned champion goes on serving, or where `gate.fallback` forbids a simple list.
     """
-    from ok_ml.recommender.training_set import (
+    from ok_ml.recommender.ranking.training_set import (
         GROUP,
         LABEL,
         SORT_BY,
@@ -129,8 +129,8 @@ def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
     """What stands for a model where nothing could be learnt."""
     import numpy as np
 
-    from ok_ml.recommender.baselines import POPULARITY
-    from ok_ml.recommender.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.baselines import POPULARITY
+    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 
     names = tuple(pipeline.layout().feature_order())
     return ColumnRanker.of(POPULARITY, names, np.zeros((1, len(names)), np.float32))
@@ -138,7 +138,7 @@ def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
 
 def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Callable[[str], Cut]":
     """Feature day -> that day with vectors and neighbours fitted before the first label of its window."""
-    from ok_ml.recommender.ranking_context import Cut
+    from ok_ml.recommender.ranking.ranking_context import Cut
 
     plan = pipeline.calendar()
 
@@ -160,7 +160,7 @@ def as_trained(
     folder: Path, ranker: "TrainedRanker", metrics: dict[str, float], plots: dict[str, Path] | None = None
 ) -> Trained:
     """A ranker in its bundle, as the registry takes it."""
-    from ok_ml.recommender.ranker import MODEL_FILE, Ranker
+    from ok_ml.recommender.ranking.ranker import MODEL_FILE, Ranker
 
     file = model_file(folder)
     return Trained(
@@ -179,7 +179,7 @@ def as_trained(
 
 def model_file(bundle: Path) -> Path:
     """The ranker's model inside a bundle: LightGBM's text, or the bytes of another ranker."""
-    from ok_ml.recommender.ranker import ANY_MODEL_FILE, MODEL_FILE
+    from ok_ml.recommender.ranking.ranker import ANY_MODEL_FILE, MODEL_FILE
 
     own = bundle / RANKER / MODEL_FILE
     return own if own.exists() else own.with_name(ANY_MODEL_FILE)
@@ -187,7 +187,7 @@ def model_file(bundle: Path) -> Path:
 
 def fit_ranker(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
     """Train the ranker that the YAML names on a training set."""
-    from ok_ml.recommender.ranker_training import train_ranker
+    from ok_ml.recommender.ranking.ranker_training import train_ranker
 
     names, stage = pipeline.layout().feature_order(), pipeline.config.stages.model
     return train_ranker(table, names, stage, pipeline.config.seed, root=pipeline.project.root)
@@ -195,7 +195,7 @@ def fit_ranker(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
 
 def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", folder: Path) -> None:
     """Write everything that scoring loads into a folder."""
-    from ok_ml.recommender.scoring import write_bundle
+    from ok_ml.recommender.inference.scoring import write_bundle
 
     write_bundle(
         folder,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ok_ml.features.feature import Feature
+    from ok_ml.features.declared.feature import Feature
     from ok_ml.stages.evaluator import Evaluator
 
 PRIOR: Final = "prior"  # the baseline that guesses by frequency

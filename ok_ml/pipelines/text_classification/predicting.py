@@ -10,7 +10,7 @@ from ok_ml.lake import Manifest
 from ok_ml.monitoring.judges.drift_watch import require_verdict
 from ok_ml.pipelines.text_classification.pipeline import TextClassification
 from ok_ml.pipelines.text_classification.training import SERVE
-from ok_ml.release.promoting import champion_bundle
+from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.texts.label_scorer import LabelScorer
 
 DECIDED = "decided"

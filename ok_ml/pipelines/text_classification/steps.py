@@ -8,7 +8,7 @@ from ok_ml.stages.stage import Made, StepContext, Table
 
 def text_features(pipeline: P, context: StepContext) -> Made:
     """Numbers of each text."""
-    from ok_ml.features.registry import describe
+    from ok_ml.features.declared.registry import describe
     from ok_ml.pipelines.text_classification.text_watch import build_text_features
 
     manifests = build_text_features(pipeline, context.days, progress=context.say)
@@ -26,7 +26,7 @@ def text_statistics(pipeline: P, context: StepContext) -> Made:
 def model(pipeline: P, context: StepContext) -> Made:
     """Both models, logged and registered. What a promotion asks for in the end is asked for here, before the work."""
     from ok_ml.pipelines.text_classification.training import train_model
-    from ok_ml.release.promoting import require_promotable
+    from ok_ml.release.gate.promoting import require_promotable
 
     if not pipeline.is_attempt:
         require_promotable(pipeline.project)

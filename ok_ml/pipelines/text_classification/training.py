@@ -10,7 +10,7 @@ from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
 from ok_ml.monitoring.judges.drift_watch import freeze_reference
 from ok_ml.pipelines.text_classification.pipeline import Labelled, TextClassification
-from ok_ml.release.training_recipe import recipe_of
+from ok_ml.release.automation.training_recipe import recipe_of
 from ok_ml.stages.training import Register, Trained
 from ok_ml.texts.label_scorer import MODEL_FILE, LabelScorer, fit_scorer
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ok_ml.config.expectation_models import Named
+from ok_ml.config.sections.expectation_models import Named
 
 EXAMPLES: Final = 20
 _LONGEST_ERROR: Final = 300  # characters

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml.config.expectation_models import Named
 from ok_ml.config.gx import build, great_expectations
+from ok_ml.config.sections.expectation_models import Named
 from ok_ml.errors import ConfigError
 from ok_ml.quality.gx.gx_outcomes import EXAMPLES, Outcome, not_computed, outcome_of, scalar, words
 from ok_ml.quality.gx.row_sample import RowSample

@@ -1,4 +1,4 @@
-"""The rules of a dataset's day, from `checks` of its YAML; see `ok_ml.config.check_models`."""
+"""The rules of a dataset's day, from `checks` of its YAML; see `ok_ml.config.sections.check_models`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass

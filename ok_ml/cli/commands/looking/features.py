@@ -25,8 +25,8 @@ def features(settings: Settings, *, experiment: str | None, entity: Any, as_json
 
     Windows and allowed ranges are those of the experiment's YAML.
     """
-    from ok_ml.features.extra import features_of_stage
-    from ok_ml.features.registry import describe
+    from ok_ml.features.declared.extra import features_of_stage
+    from ok_ml.features.declared.registry import describe
 
     project = settings.project()
     config = project.experiments[the_experiment(project, experiment)]

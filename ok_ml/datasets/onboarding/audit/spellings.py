@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ok_ml.config.dataset_models import CASE, NUMBER, UUID_TEXT
+from ok_ml.config.sections.dataset_models import CASE, NUMBER, UUID_TEXT
 from ok_ml.datasets.conversion.cells import Words, flat, ids_of, integers, mask_of
 from ok_ml.datasets.conversion.spelling import spelt
 from ok_ml.datasets.onboarding.audit.counting import IdCounts

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ok_ml.config import dataset_models
+from ok_ml.config.sections import dataset_models
 from ok_ml.datasets.conversion.cells import flat, integers, mask_of, numbers
 from ok_ml.datasets.conversion.markers import Marker, candidates, has_countries, number_markers, text_markers
 from ok_ml.datasets.conversion.plain_types import names_something

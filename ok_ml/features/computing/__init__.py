@@ -1,0 +1,1 @@
+"""From events and snapshots to feature tables, in one pass."""

@@ -1,0 +1,1 @@
+"""Batch inference: bundles that workers map into memory, one task a part."""

@@ -1,0 +1,181 @@
+"""Batch inference: a bundle that every worker maps into memory, and the predictions of one part."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from ok_ml import columns as c
+from ok_ml.config.models import PredictionsStage
+from ok_ml.lake import Lake
+from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
+from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
+from ok_ml.recommender.ranking.ranker import Ranker
+from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
+from ok_ml.recommender.retrieval.ids import UNKNOWN
+from ok_ml.recommender.retrieval.neighbours import Neighbours
+from ok_ml.recommender.retrieval.popularity import Popularity
+from ok_ml.recommender.vectors.embeddings import Factors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PREDICTIONS_SCHEMA: Final = pa.schema([
+    pa.field(c.USER_ID, pa.int64(), nullable=False),
+    pa.field(c.PART, pa.int32(), nullable=False),
+    pa.field(c.SOURCE_IDS, pa.list_(pa.int64()), nullable=False),
+    pa.field(c.SCORES, pa.list_(pa.float32()), nullable=False),
+    pa.field(c.REASONS, pa.list_(pa.int8()), nullable=False),
+    pa.field(c.IS_FALLBACK, pa.bool_(), nullable=False),
+])  # fmt: skip
+_FACTORS, _NEIGHBOURS, _RANKER, _LAYOUT, _PARAMS = "factors", "neighbours", "ranker", "layout.json", "params.json"
+
+
+@dataclass(frozen=True)
+class ScoringBundle:
+    """What scoring loads, apart from the day's features and snapshots."""
+
+    factors: Factors
+    ranker: Ranker
+    popularity: Popularity
+    layout: FeatureLayout
+    stage: PredictionsStage
+    neighbours: Neighbours
+
+    @classmethod
+    def load(cls, folder: Path, *, expected_sha256: str | None = None) -> "ScoringBundle":
+        """Map the files of `write_bundle`; the ranker is verified before it is parsed.
+
+        Raises
+        ------
+        IntegrityError, ModelError
+            As `Ranker.load`; and when the layout's features are not the ranker's.
+        """
+        layout = load_layout(folder / _LAYOUT)
+        ranker = Ranker.load(folder / _RANKER, expected_sha256=expected_sha256)
+        ranker.require_features(layout.feature_order())
+        stage = PredictionsStage(**json.loads((folder / _PARAMS).read_text()))
+        neighbours = Neighbours.load(folder / _NEIGHBOURS)
+        return cls(Factors.load(folder / _FACTORS), ranker, Popularity.load(folder), layout, stage, neighbours)
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    factors: Factors,
+    ranker: Ranker,
+    sample: "NDArray[np.float32]",
+    popularity: Popularity,
+    layout: FeatureLayout,
+    stage: PredictionsStage,
+    neighbours: Neighbours | None = None,
+) -> None:
+    """Write the bundle into `folder`.
+
+    Parameters
+    ----------
+    sample
+        Rows of features, float32 [rows, features], whose predictions are recorded.
+    """
+    ranker.require_features(layout.feature_order())
+    factors.save(folder / _FACTORS)
+    if neighbours is not None and neighbours.models:
+        neighbours.save(folder / _NEIGHBOURS)
+    ranker.save(folder / _RANKER, sample)
+    popularity.save(folder)
+    save_layout(folder / _LAYOUT, layout)
+    save_stage(folder, stage)
+
+
+def save_stage(folder: Path, stage: PredictionsStage) -> None:
+    """Write how many candidates a bundle weighs and how many it serves."""
+    (folder / _PARAMS).write_text(json.dumps(stage.model_dump(mode="json")))
+
+
+def save_layout(path: Path, layout: FeatureLayout) -> None:
+    """Write a layout as JSON."""
+    path.write_text(json.dumps({**asdict(layout), "absent": dict(layout.absent)}, indent=1) + "\n")
+
+
+def load_layout(path: Path) -> FeatureLayout:
+    """Read the file of `save_layout`."""
+    raw = json.loads(path.read_text())
+    cross = tuple(raw.get("cross", CROSS_FEATURES))  # a layout from before the neighbours does not name them
+    return FeatureLayout(tuple(raw["user"]), tuple(raw["source"]), tuple(raw["pair"]), raw["absent"], cross)
+
+
+def score_part(bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, part: int) -> pa.Table:
+    """Predictions of every user of one part as of `dt`, ordered by user.
+
+    What the parts share is loaded once a process, and again when the bundle or a table of the day has another version:
+    Spark's workers outlive a job.
+
+    Returns
+    -------
+    Table of PREDICTIONS_SCHEMA: one row for every user of the snapshot; lists are shorter than `top_n` only if the
+    user is subscribed to nearly everything.
+    """
+    tables = Tables(Lake(lake_root), dataset_scope, scope)
+    bundle, cut = _shared(bundle_path, lake_root, dataset_scope, scope, dt, _versions(Path(bundle_path), tables, dt))
+    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage)
+
+
+def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage) -> pa.Table:
+    """The same of a loaded part, block by block, so that memory does not grow with the users."""
+    everybody = np.arange(len(part.users.user_ids))
+    tables = [
+        predictions_table(part, block.user_ids, rank_block(part, block, ranker, stage.candidates, stage.top_n))
+        for block in part.blocks(everybody)
+    ]
+    return pa.concat_tables(tables) if tables else PREDICTIONS_SCHEMA.empty_table()
+
+
+@lru_cache(maxsize=1)
+def _shared(
+    bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, _versions: tuple[str, ...]
+) -> tuple[ScoringBundle, Cut]:
+    bundle = ScoringBundle.load(Path(bundle_path))
+    tables = Tables(Lake(lake_root), dataset_scope, scope)
+    cut = Cut.load(
+        tables,
+        dt,
+        factors=bundle.factors,
+        popularity=bundle.popularity,
+        layout=bundle.layout,
+        neighbours=bundle.neighbours,
+    )
+    return bundle, cut
+
+
+def _versions(bundle: Path, tables: Tables, dt: str) -> tuple[str, ...]:
+    """Changes whenever `_shared` would load something else."""
+    files = [f"{path.name} {path.stat().st_mtime_ns}" for path in sorted(bundle.rglob("*")) if path.is_file()]
+    shared = (
+        (tables.dataset_scope, c.SOURCES),
+        (tables.dataset_scope, c.SUBSCRIPTIONS),
+        (tables.scope, c.SOURCE_FEATURES),
+    )
+    return (*files, *(tables.lake.manifest(scope, table, dt).version for scope, table in shared))
+
+
+def predictions_table(part: CutPart, user_ids: "NDArray[np.int64]", lists: RankedLists) -> pa.Table:
+    """Lists of some users as a table of PREDICTIONS_SCHEMA."""
+    kept = lists.sources != UNKNOWN
+    offsets = pa.array(np.concatenate(([0], np.cumsum(kept.sum(axis=1)))).astype(np.int32))
+
+    def as_lists(values: "NDArray[Any]") -> pa.ListArray:
+        return pa.ListArray.from_arrays(offsets, pa.array(values))
+
+    arrays = [
+        pa.array(user_ids),
+        pa.array(np.full(len(user_ids), part.part, np.int32)),
+        as_lists(part.cut.index.catalogue.source_ids[lists.sources[kept]]),
+        as_lists(lists.scores[kept].astype(np.float32)),
+        as_lists(lists.reasons[kept]),
+        pa.array(lists.is_fallback),
+    ]
+    return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)

@@ -1,0 +1,96 @@
+"""Everything that ranking needs as of one day: loaded once for all parts, then part by part, block by block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml.lake import Lake
+from ok_ml.recommender.ranking.gather import FeatureLayout, FeatureStore, SourceTable
+from ok_ml.recommender.retrieval.candidates import CandidateIndex, UserBlock
+from ok_ml.recommender.retrieval.neighbours import Neighbours
+from ok_ml.recommender.retrieval.popularity import Popularity
+from ok_ml.recommender.retrieval.snapshot import Catalogue, PartUsers, Subscriptions
+from ok_ml.recommender.vectors.embeddings import Factors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+USERS_PER_BLOCK: Final = 512  # bounds memory: 512 x 200 candidates x 50 features x 4 bytes = 20 MB
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the tables of an experiment are: its own scope and its dataset's."""
+
+    lake: Lake
+    dataset_scope: str
+    scope: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One day as all parts see it: its catalogue, subscriptions, popularity and vectors fitted up to it or before.
+
+    Attributes
+    ----------
+    dt
+        Snapshots and features are those of the end of this day.
+    """
+
+    tables: Tables
+    dt: str
+    layout: FeatureLayout
+    index: CandidateIndex
+    subscriptions: Subscriptions
+    sources: SourceTable
+
+    @classmethod
+    def load(
+        cls,
+        tables: Tables,
+        dt: str,
+        *,
+        factors: Factors,
+        popularity: Popularity,
+        layout: FeatureLayout,
+        neighbours: Neighbours | None = None,
+    ) -> "Cut":
+        """Read what the parts share; without neighbours there are no candidates and no features of theirs."""
+        catalogue = Catalogue.load(tables.lake, tables.dataset_scope, dt)
+        subscriptions = Subscriptions.load(tables.lake, tables.dataset_scope, dt, catalogue)
+        sources = SourceTable.load(tables.lake, tables.scope, dt, layout, catalogue)
+        index = CandidateIndex(catalogue, factors, popularity, neighbours or Neighbours.none())
+        return cls(tables, dt, layout, index, subscriptions, sources)
+
+    def part(self, part: int) -> "CutPart":
+        """Read the users and features of one part."""
+        users = PartUsers.load(self.tables.lake, self.tables.dataset_scope, self.dt, part, self.subscriptions)
+        store = FeatureStore.load(
+            self.tables.lake, self.tables.scope, self.dt, part, self.layout, self.index, self.sources
+        )
+        return CutPart(self, part, users, store)
+
+
+@dataclass(frozen=True)
+class CutPart:
+    """The users of one part as of the cut's day."""
+
+    cut: Cut
+    part: int
+    users: PartUsers
+    store: FeatureStore
+
+    def block(self, rows: "NDArray[np.int64]") -> UserBlock:
+        """Some users, given by their places in `users.user_ids`."""
+        ids = self.users.user_ids[rows]
+        index, subscriptions = self.cut.index, self.cut.subscriptions
+        segments = index.popularity.segment_rows([self.users.segments[row] for row in rows])
+        friends = self.users.friends_subscribed(rows, subscriptions)
+        return UserBlock(ids, index.factors.user_rows(ids), segments, subscriptions.of(ids), friends)
+
+    def blocks(self, rows: "NDArray[np.int64]", size: int = USERS_PER_BLOCK) -> Iterator[UserBlock]:
+        """Blocks of at most `size` users, in order."""
+        for begin in range(0, len(rows), size):
+            yield self.block(rows[begin : begin + size])

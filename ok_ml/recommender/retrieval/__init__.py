@@ -1,0 +1,1 @@
+"""Where candidates come from: exact retrieval, neighbours, popularity, and the network as of one day."""

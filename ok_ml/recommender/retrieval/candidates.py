@@ -1,0 +1,248 @@
+"""Candidates of a user: by taste (embeddings), by neighbours, by friends' subscriptions, by popularity; minus subscriptions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ok_ml import columns as c
+from ok_ml.recommender.retrieval.exact_retrieval import Retriever
+from ok_ml.recommender.retrieval.ids import UNKNOWN, SourceSets
+from ok_ml.recommender.retrieval.neighbours import CatalogueNeighbours, Neighbours
+from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
+from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts
+from ok_ml.recommender.vectors.embeddings import Factors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
+POPULAR_SHARE: Final = 0.15
+NEIGHBOURS_SHARE: Final = 0.15  # of each model of the neighbours
+ALS: Final = "als"  # the embeddings, beside the names of the neighbours' models
+Pool = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.int64]"]
+
+
+@dataclass(frozen=True)
+class UserBlock:
+    """Some users of one part, and what is known of them.
+
+    Attributes
+    ----------
+    user_ids
+        int64 [n].
+    factor_rows
+        int64 [n]: row of each user's vector; -1 without history.
+    segment_rows
+        int64 [n]: row of the popularity orders.
+    excluded
+        Subscriptions, as sets of catalogue indices.
+    friends
+        How many friends are subscribed to each source.
+    """
+
+    user_ids: "NDArray[np.int64]"
+    factor_rows: "NDArray[np.int64]"
+    segment_rows: "NDArray[np.int64]"
+    excluded: SourceSets
+    friends: SourceCounts
+
+    @property
+    def size(self) -> int:
+        """Number of users n."""
+        return len(self.user_ids)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidates of a block of users.
+
+    Attributes
+    ----------
+    sources
+        int32 [n, width] catalogue indices, padded with -1.
+    reasons
+        int8 [n, width]: which pool named it first, a REASON_* of columns.
+    best_scores
+        Model -> float64 [n]: its highest score among sources not subscribed to, 0 without one; ALS and the models of the
+        neighbours.
+    """
+
+    sources: "NDArray[np.int32]"
+    reasons: "NDArray[np.int8]"
+    best_scores: "Mapping[str, NDArray[np.float64]]"
+
+
+@dataclass(frozen=True)
+class CandidateIndex:
+    """Everything of one cut that candidates come from, for all parts."""
+
+    catalogue: Catalogue
+    factors: Factors
+    popularity: Popularity
+    neighbours: Neighbours = field(default_factory=Neighbours.none)
+
+    @cached_property
+    def similar(self) -> CatalogueNeighbours:
+        """The neighbours in indices of the catalogue."""
+        return CatalogueNeighbours.of(self.neighbours, self.catalogue.source_ids)
+
+    @cached_property
+    def vectors(self) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
+        """Vectors float32 [v, factors], and the row of each catalogue source among them, int64 [m]; -1 without one.
+
+        A source that nobody has met yet takes the mean vector of its topic: what is known of it is its attributes.
+        """
+        rows, fitted = self.factors.source_rows(self.catalogue.source_ids), np.asarray(self.factors.source_factors)
+        names, topics = np.unique([topic or "" for topic in self.catalogue.topics], return_inverse=True)
+        taught = (rows >= 0) & (names[topics] != "")
+        cold = (rows < 0) & (names[topics] != "") & np.isin(topics, topics[taught])
+        if not cold.any():
+            return fitted, rows
+        sums = np.zeros((len(names), self.factors.width))
+        np.add.at(sums, topics[taught], fitted[rows[taught]])
+        means = sums / np.bincount(topics[taught], minlength=len(names)).clip(min=1)[:, None]
+        rows[cold] = len(fitted) + topics[cold]
+        return np.concatenate((fitted, means.astype(np.float32))), rows
+
+    @property
+    def factor_rows(self) -> "NDArray[np.int64]":
+        """Row of each catalogue source in `vectors`, int64 [m]; -1 without one."""
+        return self.vectors[1]
+
+    @cached_property
+    def orders(self) -> "NDArray[np.int32]":
+        """Catalogue indices by falling popularity, int32 [1 + segments, m]."""
+        return self.popularity.orders(self.catalogue.source_ids)
+
+    @cached_property
+    def popularity_rank(self) -> "NDArray[np.int64]":
+        """Rank of each catalogue source among everybody, int64 [m], 0 = most popular."""
+        ranks = np.empty(self.catalogue.size, np.int64)
+        ranks[self.orders[EVERYBODY]] = np.arange(self.catalogue.size)
+        return ranks
+
+    @cached_property
+    def _with_vector(self) -> "NDArray[np.int32]":
+        return np.flatnonzero(self.factor_rows >= 0).astype(np.int32)
+
+    @cached_property
+    def _retriever(self) -> Retriever:
+        return Retriever(np.ascontiguousarray(self.vectors[0][self.factor_rows[self._with_vector]]))
+
+    def by_taste(self, block: UserBlock, k: int) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+        """Exact top-k by the embeddings: catalogue indices int32 [n, k] padded with -1, scores float64 [n, k]."""
+        rows = np.full((block.size, k), UNKNOWN, np.int32)
+        scores = np.full((block.size, k), -np.inf)
+        known = np.flatnonzero(block.factor_rows >= 0)
+        if not len(known) or not len(self._with_vector):
+            return rows, scores
+        local = np.full(self.catalogue.size, UNKNOWN, np.int32)
+        local[self._with_vector] = np.arange(len(self._with_vector), dtype=np.int32)
+        mine = block.excluded.take(known)
+        barred = SourceSets.from_pairs(mine.rows, local[mine.indices].astype(np.int64), len(known))
+        vectors = self.factors.user_factors[block.factor_rows[known]]
+        found, scores[known] = self._retriever.top_k(vectors, barred, k)
+        rows[known] = np.where(found == UNKNOWN, UNKNOWN, self._with_vector[found])
+        return rows, scores
+
+    def by_friends(self, block: UserBlock) -> SourceSets:
+        """Sources of friends, most friends first, ties by popularity: rows are lists here, not ascending sets."""
+        sets, ranks = block.friends.sources, self.popularity_rank
+        order = np.lexsort((ranks[sets.indices], -block.friends.counts, sets.rows))
+        return SourceSets(sets.indptr, sets.indices[order])
+
+    def candidates(self, block: UserBlock, count: int) -> Candidates:
+        """At most `count` candidates of each user, the same whatever the block.
+
+        A first round takes each pool's quota in the order taste, neighbours, friends, popular; a second one fills what is
+        left in the same order. A source belongs to the pool that named it first.
+        """
+        from ok_ml.recommender.retrieval.candidates_kernel import fill
+
+        retrieved = {ALS: self.by_taste(block, count)}
+        retrieved |= {
+            name: self.similar.top_k(name, block.user_ids, block.excluded, count) for name in self.similar.models
+        }
+        pools = self._pools(block, {name: rows for name, (rows, _) in retrieved.items()})
+        taken = np.zeros((block.size, self.catalogue.size), np.bool_)
+        taken[block.excluded.rows, block.excluded.indices] = True
+        sources = np.full((block.size, count), UNKNOWN, np.int32)
+        reasons, sizes = np.zeros((block.size, count), np.int8), np.zeros(block.size, np.int64)
+        for limits in (quotas(count, len(self.similar.models)), [count] * len(pools)):
+            for (reason, pool), limit in zip(pools, limits, strict=True):
+                fill(pool, limit, reason, taken, sources, reasons, sizes)
+        return Candidates(sources, reasons, {name: _best(scores) for name, (_, scores) in retrieved.items()})
+
+    def _pools(self, block: UserBlock, retrieved: "Mapping[str, NDArray[np.int32]]") -> list[tuple[int, Pool]]:
+        """Reason, and values, begins and ends of each pool, in the order in which they are asked."""
+        friends, popular = self.by_friends(block), self.orders[EVERYBODY]
+        pools = [
+            (c.REASON_TASTE if name == ALS else c.REASON_SIMILAR, _lists_pool(rows)) for name, rows in retrieved.items()
+        ]
+        pools.append((c.REASON_FRIENDS, (friends.indices, friends.indptr[:-1].copy(), friends.indptr[1:])))
+        everybody = np.full(block.size, len(popular))
+        return [*pools, (c.REASON_POPULAR, (popular, np.zeros(block.size, np.int64), everybody))]
+
+    def fallback(
+        self, block: UserBlock, rows: "NDArray[np.int64]", count: int
+    ) -> "tuple[NDArray[np.int32], NDArray[np.int8]]":
+        """Lists of users without history, by what is known of them: what friends are subscribed to, most friends first,
+        and then what is popular in their segment.
+
+        Returns
+        -------
+        Sources int32 [rows, count] padded with -1, and their reasons int8.
+        """
+        from ok_ml.recommender.retrieval.candidates_kernel import fill
+
+        friends, orders = self.by_friends(block), self.orders
+        sources = np.full((len(rows), count), UNKNOWN, np.int32)
+        reasons, sizes = np.full((len(rows), count), c.REASON_FALLBACK, np.int8), np.zeros(len(rows), np.int64)
+        barred, begins = block.excluded.take(rows), block.segment_rows[rows] * self.catalogue.size
+        taken = np.zeros((len(rows), self.catalogue.size), np.bool_)
+        taken[barred.rows, barred.indices] = True
+        known = (friends.indices, friends.indptr[:-1][rows], friends.indptr[1:][rows])
+        fill(known, count // 2, c.REASON_FRIENDS, taken, sources, reasons, sizes)
+        fill(
+            (orders.ravel(), begins, begins + self.catalogue.size),
+            count,
+            c.REASON_FALLBACK,
+            taken,
+            sources,
+            reasons,
+            sizes,
+        )
+        return sources, reasons
+
+
+def quotas(count: int, neighbour_models: int) -> list[int]:
+    """First-round limits: taste, each model of the neighbours, friends, popular."""
+    similar = [int(count * NEIGHBOURS_SHARE)] * neighbour_models
+    others = [*similar, int(count * FRIENDS_SHARE), int(count * POPULAR_SHARE)]
+    return [count - sum(others), *others]
+
+
+def _lists_pool(rows: "NDArray[np.int32]") -> Pool:
+    ends = np.arange(1, len(rows) + 1) * rows.shape[1]
+    return rows.ravel(), ends - rows.shape[1], ends
+
+
+def _best(scores: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    best = scores[:, 0] if scores.shape[1] else np.zeros(len(scores))
+    return np.where(np.isfinite(best), best, 0.0)
+
+
+def take_allowed(
+    orders: "NDArray[np.int32]", order_rows: "NDArray[np.int64]", excluded: SourceSets, count: int
+) -> "NDArray[np.int32]":
+    """The first `count` of orders[order_rows[i]] that user i may see, int32 [n, count] padded with -1."""
+    lists = np.full((len(order_rows), count), UNKNOWN, np.int32)
+    for i, row in enumerate(order_rows):
+        barred = excluded.indices[excluded.indptr[i] : excluded.indptr[i + 1]]
+        head = orders[row, : count + len(barred)]
+        allowed = head[~np.isin(head, barred)][:count]
+        lists[i, : len(allowed)] = allowed
+    return lists

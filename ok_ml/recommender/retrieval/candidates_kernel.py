@@ -1,0 +1,40 @@
+"""The compiled merge of candidates. Import this module inside functions only: numba is heavy."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ok_ml.recommender.retrieval.retrieval_kernel import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@compiled
+def fill(
+    pool: "tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]",
+    limit: int,
+    reason: int,
+    taken: "NDArray[np.bool_]",
+    sources: "NDArray[np.int32]",
+    reasons: "NDArray[np.int8]",
+    sizes: "NDArray[np.int64]",
+) -> None:
+    """Append to each user's candidates up to `limit` sources of a pool that are not taken.
+
+    A pool is (values, begins, ends): user i may get values[begins[i]:ends[i]], best first, negatives are padding. `begins`
+    moves on, so that a later call goes on where this one stopped; `taken` [n, catalogue] and `sizes` [n] are kept up.
+    """
+    values, begins, ends = pool
+    width = sources.shape[1]
+    for u in range(len(sources)):
+        at, size, last = begins[u], sizes[u], min(width, sizes[u] + limit)
+        while at < ends[u] and size < last:
+            source = values[at]
+            at += 1
+            if source < 0 or taken[u, source]:
+                continue
+            taken[u, source] = True
+            sources[u, size], reasons[u, size] = source, reason
+            size += 1
+        begins[u], sizes[u] = at, size

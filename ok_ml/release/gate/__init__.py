@@ -1,0 +1,1 @@
+"""Evaluation, the gate, the signed record and its lineage."""

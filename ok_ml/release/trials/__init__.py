@@ -1,0 +1,1 @@
+"""Attempts beside production, and the pick among recipes."""

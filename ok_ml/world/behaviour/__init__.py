@@ -1,0 +1,1 @@
+"""What people are shown and do, and the oracle that knows why."""

@@ -1,0 +1,1 @@
+"""Who and what is in the simulated network: people, sources, friendships, subscriptions."""
