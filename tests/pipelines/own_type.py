@@ -123,7 +123,9 @@ def learnt(pipeline, _partition):
 
 
 EVENTS, PYTHON = Read((c.EVENTS,), learnt, of_dataset=True), frozenset({"python"})
-MODEL = Stage(c.MODEL, Phase.TRAINING, Grain.WHOLE, "Who came where.", PYTHON, (EVENTS, Read((c.CONFIG,))), trigger=Starts())
+MODEL = Stage(
+    c.MODEL, Phase.TRAINING, Grain.WHOLE, "Who came where.", PYTHON, (EVENTS, Read((c.CONFIG,))), trigger=Starts()
+)
 EVALUATION = Stage(
     c.EVALUATION, Phase.TRAINING, Grain.WHOLE, "Judged.", PYTHON, (Read((c.MODEL,), whole),), trigger=Joins(c.MODEL)
 )

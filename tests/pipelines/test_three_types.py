@@ -27,7 +27,12 @@ def types(copied_world: World) -> World:
     root = copied_world.root
     for name in _ADDED:
         (root / "configs" / name).write_text((ROOT / "configs" / name).read_text())
-    edit(root, "configs/datasets/ok_posts.yml", "{users: 1000, sources: 400}", f"{{users: 600, sources: 120, days: {DAYS}}}")
+    edit(
+        root,
+        "configs/datasets/ok_posts.yml",
+        "{users: 1000, sources: 400}",
+        f"{{users: 600, sources: 120, days: {DAYS}}}",
+    )
     edit(root, "configs/datasets/ok_posts.yml", "topics: 24", "topics: 6")
     edit(root, f"configs/experiments/{VECTORS}.yml", "factors: 64", "factors: 16")
     return copied_world
@@ -105,7 +110,9 @@ def test_features_of_texts_are_watched(types: World, runs: dict[str, Done], proj
         (VECTORS, "stages: {embeddings: {factors: 8}}", {c.EMBEDDINGS, c.EVALUATION}),
     ],
 )
-def test_a_change_is_tried_beside_production(types: World, runs: dict[str, Done], name: str, change: str, recomputed) -> None:
+def test_a_change_is_tried_beside_production(
+    types: World, runs: dict[str, Done], name: str, change: str, recomputed
+) -> None:
     file = types.root / "ideas" / f"{name}.yml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(change + "\n")
