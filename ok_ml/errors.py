@@ -9,7 +9,7 @@
     |   |-- DataError             the input data break a contract
     |   |   |-- EmptyPartition    a day without a usable row
     |   |   |-- NothingToLearn    no reaction that a ranker could learn from
-    |   |   `-- NotCommitted      a partition that somebody reads was never committed
+    |   |   `-- NotCommitted      a partition that is read was never committed
     |   |-- ModelError            a model does not fit its features, or is unusable
     |   |-- EnvironmentFault      Java, a port, disk or a package is missing         exit 3
     |   |-- GateRefused           a quality gate or a check forbids the step         exit 4
@@ -82,11 +82,11 @@ class EmptyPartition(DataError):
 
 
 class NothingToLearn(DataError):
-    """Nobody reacted to anything new on the label days: a ranker has nothing to learn from."""
+    """No user reacted to anything new on the label days: a ranker has nothing to learn from."""
 
 
 class NotCommitted(DataError):
-    """A partition that somebody reads was never committed."""
+    """A partition that is read was never committed."""
 
 
 class ModelError(PermanentError):
@@ -165,7 +165,7 @@ def _may_not(path: Path | None, text: str) -> EnvironmentFault:
     return EnvironmentFault(
         what,
         why="this user may not use a file or folder that the command needs; what was committed is whole",
-        remedy="`ok-ml doctor` says which folder, whose it is and what mends it; or run as the user who owns it",
+        remedy="`ok-ml doctor` says which folder, whose it is and what corrects it; or run as the user who owns it",
     )
 
 

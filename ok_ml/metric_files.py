@@ -3,7 +3,7 @@
 A text of a process that goes on by itself says for how long it holds. Once that is over, or the process is gone, its numbers
 are left out and `ok_ml_process_up` says 0: an old number must not look alive. What a finished step leaves holds until the
 next one; it carries the moment it speaks of. prometheus_client's own joining (multiprocess mode) knows neither: the counters of a
-process that is gone stay, its gauges too until somebody marks it dead, and nothing says how old a number is.
+process that is gone stay, its gauges too until it is marked dead, and nothing says how old a number is.
 """
 
 import contextlib
@@ -148,7 +148,7 @@ def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
 
 
 def _is_left_worker(path: Path, found: MetricFile) -> bool:
-    """Whether it is of a worker that has ended: another took its place, so nobody misses it."""
+    """Whether it is of a worker that has ended: another took its place, so it is not missing."""
     if not path.name.startswith(WORKER_PREFIX) or not found.is_gone():
         return False
     path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Every Prometheus metric of the project, declared once; nothing else imports prometheus_client.
 
-A name ends with its unit; what is a moment ends with `_timestamp_seconds`, so that an age goes on growing when nobody
+A name ends with its unit; what is a moment ends with `_timestamp_seconds`, so that an age goes on growing when no process
 measures: `time() - ok_ml_served_generation_timestamp_seconds`. Each process fills a `Board` of its own. The service puts
 all of them together at `/metrics`: see `ok_ml.metric_files`.
 """

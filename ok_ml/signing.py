@@ -119,7 +119,7 @@ def _key_from_file(path: Path) -> bytes:
         raise EnvironmentFault(
             f"{path} has mode {mode:04o}, expected 0600",
             why="whoever reads the key can promote any model",
-            remedy=f"chmod 600 {path}, and remove the file to get a new key if somebody may have read it",
+            remedy=f"chmod 600 {path}, and remove the file to get a new key if others may have read it",
         )
     key = path.read_bytes().strip()
     if len(key) < MIN_KEY_BYTES:

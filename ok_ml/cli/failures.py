@@ -39,7 +39,7 @@ def _config_lines(error: ConfigError) -> list[str]:
             f"{count} problems in the configuration:",
             *(f"  {line}" for line in shown),
             *rest,
-            "  what to do:     mend these lines; `ok-ml validate` lists all",
+            "  what to do:     correct these lines; `ok-ml validate` lists all",
         ]
     )
 

@@ -90,7 +90,7 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
     if found is None:
         raise ConfigError(
             f"{path.relative_to(root)} is no calibration: {'; '.join(problems)}",
-            why="a check with a limit of unknown origin may cry wolf, or sleep",
+            why="a check with a limit of unknown origin may raise false alarms, or miss faults",
             remedy=f"make it anew: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
             problems=tuple(problems),
         )
@@ -132,7 +132,7 @@ def _runs_of(seeds: tuple[int, ...]) -> str:
 
 
 def limit_of_dataset(project: "Project", dataset: str) -> Limit:
-    """The limit of a dataset's bands: of the experiments that read it the largest calibrated one, so that nobody cries wolf."""
+    """The limit of a dataset's bands: the largest calibrated one of the experiments that read it, so that none gets more false alarms than stated."""
     readers = [name for name, config in project.experiments.items() if config.dataset == dataset]
     calibrated = [name for name in sorted(readers) if calibration_of(project.root, name) is not None]
     if calibrated:

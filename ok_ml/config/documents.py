@@ -139,7 +139,7 @@ def _kind(node: Node | None) -> str:
 
 
 class _Reader:
-    """Turns composed nodes into plain values, noting places and problems on the way."""
+    """Turns composed nodes into plain values, recording places and problems as it goes."""
 
     def __init__(self, name: str, tree: Tree, problems: list[Problem]) -> None:
         self.name, self.tree, self.problems = name, tree, problems

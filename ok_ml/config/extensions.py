@@ -205,7 +205,7 @@ def module_of_text(text: str, path: Path, what: str, *, sha256: str) -> ModuleTy
         raise ConfigError(
             f"{what}: {path.name} fails when it is imported: {type(error).__name__}: {error}",
             why="nothing of it can be used",
-            remedy=f"mend it; `python {path}` shows the whole traceback",
+            remedy=f"correct it; `python {path}` shows the whole traceback",
         ) from error
     return module
 

@@ -60,7 +60,7 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
     return ConfigError(
         "\n".join([f"{count}:", *(f"  {line}" for line in lines)]),
         why="nothing was started: a run with a misread parameter costs more than this message",
-        remedy="mend these lines; `ok-ml validate` checks again",
+        remedy="correct these lines; `ok-ml validate` checks again",
         problems=tuple(lines),
     )
 

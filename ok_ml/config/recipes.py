@@ -2,7 +2,7 @@
 
 `recipes:` of an experiment names alternatives, each an overlay of the same file, the simplest first. The first run tries
 them on days before the judged ones; from then on the one that it wrote down in <state>/recipes/<experiment>.yml holds until
-somebody asks for another pick. A copy of that file in configs/recipes, which is kept in git, wins.
+another pick is asked for. A copy of that file in configs/recipes, which is versioned in git, wins.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -189,7 +189,7 @@ def unpack_prefix(value: bytes) -> Prefix:
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
 _LIST_KINDS: Final = (int(Kind.PREDICTION), int(Kind.FALLBACK))
-_FOREIGN: Final = "somebody else wrote it, or it was damaged: what it says cannot be trusted"
+_FOREIGN: Final = "another program wrote it, or it was damaged: what it says cannot be trusted"
 
 
 # -- predictions ---------------------------------------------------------------------------------------------
@@ -278,7 +278,9 @@ def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray
     column = rows[name].combine_chunks()
     flat = column.flatten()
     if column.null_count or flat.null_count:
-        raise DataError(f"{name} holds nulls", why="a list with a hole cannot be served", remedy="mend the predictions")
+        raise DataError(
+            f"{name} holds nulls", why="a list with a hole cannot be served", remedy="correct the predictions"
+        )
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
     return flat.to_numpy(zero_copy_only=False).astype(dtype, copy=False), lengths
 
@@ -305,7 +307,7 @@ def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") ->
         raise DataError(
             f"a list of a user {users} history has the reason {name!r}",
             why="the two share a code of 2 bits, told apart by is_fallback",
-            remedy="mend the predictions",
+            remedy="correct the predictions",
         )
     return np.where(reasons == REASON_SIMILAR, np.uint8(_SHARED_CODE), reasons)
 

@@ -96,7 +96,7 @@ def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> 
             raise IntegrityError(
                 f"the storage refused generation {generation_name(generation)} of {experiment}: {refusal['reason']}",
                 why="the last good generation is still served",
-                remedy="mend the cause named there, then publish again",
+                remedy="fix the cause named there, then publish again",
             )
 
 

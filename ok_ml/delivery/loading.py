@@ -3,7 +3,7 @@
 Records are staged per (part, attempt). The first attempt at a part that verifies wins, the others are dropped. When all
 parts have a winner the generation is read back, sealed and switched to. Per part the offset up to which everything is
 applied is stored in the transaction of the data, with counts and sums, so a crash at any point neither loses a record
-nor takes one twice: on the way back records before that offset are skipped.
+nor takes one twice: after a restart records before that offset are skipped.
 """
 
 import base64

@@ -224,7 +224,7 @@ class PredictionStore(ABC):
                 kept = ", ".join(generation_name(generation) for generation in older) or "none"
                 raise UsageError(
                     f"{experiment} cannot be rolled back{f' to {generation_name(target)}' if target else ''}; older generations: {kept}",
-                    why="only a verified generation that is still kept can be served",
+                    why="only a verified generation that is still stored can be served",
                     remedy="publish a new generation",
                 )
             newer = [generation for generation in sealed if generation > target]

@@ -59,7 +59,7 @@ def _note(store: Store, messages: list[Message], error: Exception, now: float) -
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else is within the block; the lock goes with its process, however that ends."""
+    """Whether no other process is within the block; the lock goes with its process, however that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:

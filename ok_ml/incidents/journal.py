@@ -138,7 +138,7 @@ def _signal(episode: _Episode) -> Signal:
     times = f"{episode.deaths} times" if episode.deaths > 1 else ""
     title = " ".join(filter(None, (f"process {episode.name} died", times, "and stays down" if episode.is_down else "")))
     after = f"; it was back after {episode.until - episode.since:.1f} s" if episode.until is not None else ""
-    remedy = "; mend the cause named in its log, then start `ok-ml ui` again" if episode.is_down else ""
+    remedy = "; fix the cause named in its log, then start `ok-ml ui` again" if episode.is_down else ""
     return Signal(
         f"process:{episode.name}",
         "process",

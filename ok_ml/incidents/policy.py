@@ -10,7 +10,7 @@ FILE: Final = "file"
 TOPIC: Final = "topic"
 ALWAYS: Final = (FILE, TOPIC)
 
-# However fast days go by, nobody wants a message more often, and two ticks of the sensor must fit ...
+# However fast days go by, a message more often is too much, and two ticks of the sensor must fit ...
 LEAST_SECONDS: Final = 60.0
 # ... and a run, which fast days do not make faster, may meet one cause at several of its checks.
 LEAST_GATHERING_SECONDS: Final = 600.0
@@ -65,7 +65,7 @@ class Policy:
 
 
 def hears(channel: AlertChannel, owners: set[str], severity: Severity) -> bool:
-    """Whether a channel is for one of these owners and for this severity; what nobody owns concerns everybody."""
+    """Whether a channel is for one of these owners and for this severity; what has no owner concerns every channel."""
     for_owner = not channel.owners or not owners or bool(owners & set(channel.owners))
     return for_owner and severity in channel.severities
 

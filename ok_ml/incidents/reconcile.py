@@ -199,15 +199,15 @@ class _Book:
 
     def _tell_opening(self, incident: Incident) -> None:
         if incident.id in self.changes.opened:
-            incident.severity = incident.gravest
+            incident.severity = incident.worst_severity
             self._tell(incident, "opened", 1)
         elif incident.id in self.changes.reopened:
-            incident.severity = incident.gravest
+            incident.severity = incident.worst_severity
             self._tell(incident, "reopened", incident.episodes)
 
     def _tell_severity(self, incident: Incident) -> None:
-        if incident.gravest != incident.severity:
-            incident.severity = incident.gravest
+        if incident.worst_severity != incident.severity:
+            incident.severity = incident.worst_severity
             self.changes.escalated.append(incident.id)
             self._tell(incident, "escalated", 1)
 

@@ -126,7 +126,7 @@ class Incident:
         return {member.owner for member in self.members.values() if member.owner}
 
     @property
-    def gravest(self) -> Severity:
+    def worst_severity(self) -> Severity:
         """The worst severity of what is wrong now or was before."""
         return worst([self.severity, *(member.severity for member in self.members.values())])
 

@@ -16,8 +16,8 @@ def state_of(incident: Incident, *, muted: bool) -> str:
     return "acknowledged" if incident.acknowledged_at is not None else "open"
 
 
-def needs_somebody(incident: Incident, *, muted: bool) -> bool:
-    """Whether it lasts, is grave, and nobody has taken it."""
+def needs_attention(incident: Incident, *, muted: bool) -> bool:
+    """Whether it is open, of severity error, and not acknowledged or muted."""
     return state_of(incident, muted=muted) == "open" and incident.severity == "error"
 
 

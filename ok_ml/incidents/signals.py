@@ -59,7 +59,7 @@ class Signal:
 
 
 def worst(severities: Iterable[Severity]) -> Severity:
-    """The gravest of some severities; "warn" without any."""
+    """The worst of some severities; "warn" without any."""
     return max(severities, key=SEVERITIES.index, default="warn")
 
 

@@ -47,7 +47,7 @@ _MEMBER_COLUMNS: Final = tuple(one.name for one in fields(Member))
 
 
 def new_id(now: float) -> str:
-    """A name that people can read, that sorts by time, and that nobody else has: 20261123-101500-123-9f3c."""
+    """A name that people can read, that sorts by time, and that is unique: 20261123-101500-123-9f3c."""
     at = datetime.fromtimestamp(now, UTC)
     return f"{at:%Y%m%d-%H%M%S}-{at.microsecond // 1000:03d}-{secrets.token_hex(2)}"
 
@@ -76,7 +76,7 @@ class Store:
         Raises
         ------
         sqlite3.OperationalError
-            Somebody else has been writing for longer.
+            Another process has been writing for longer.
         IntegrityError
             The file was written by a newer version.
         """
@@ -246,7 +246,7 @@ class Transaction:
         self._put("mutes", {"key": key, "until": until})
 
     def unmute_key(self, key: str) -> bool:
-        """Let a key speak again; returns whether it was muted."""
+        """Unmute a key; returns whether it was muted."""
         return self._connection.execute("DELETE FROM mutes WHERE key = ?", (key,)).rowcount > 0
 
     def mutes(self, now: float) -> dict[str, float]:

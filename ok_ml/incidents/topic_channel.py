@@ -113,7 +113,7 @@ class TopicChannel:
         Raises
         ------
         ServiceUnavailable
-            They cannot be read up to the end, for example because somebody else's transaction has not ended.
+            They cannot be read up to the end, for example because the transaction of another producer has not ended.
         """
         if start >= end:
             return set()

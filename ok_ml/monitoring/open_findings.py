@@ -34,7 +34,7 @@ class Row:
     Attributes
     ----------
     state
-        fail: it holds back what is served; accepted: it would, or would warn, and somebody has said that it is right.
+        fail: it holds back what is served; accepted: it would, or would warn, and a person has said that it is right.
     check
         Kind of rules, or of verdict.
     of
@@ -121,7 +121,7 @@ def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding
 def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
     """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
 
-    Without a day of somebody's choice also what is newer: lists, and a day of the log that was blocked before it got features.
+    Without a chosen day also what is newer: lists, and a day of the log that was blocked before it got features.
     """
     lake = Lake(project.lake_root)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]

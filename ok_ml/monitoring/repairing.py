@@ -22,7 +22,7 @@ def repair_days(project: Project, dataset: DatasetConfig, dt: str, say: Say) -> 
     """Make the log of a day what it should be; the days whose tables have to be made again, ascending.
 
     A simulated network writes the day again as its configuration is now. Any other log is looked at again: whoever delivers
-    it has mended it before.
+    it has corrected it before.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def deliver_again(project: Project, dataset: DatasetConfig, dts: list[str], say:
 
 
 def _served(project: Project, dataset: DatasetConfig, world: World, dt: str, say: Say) -> ServedLists | None:
-    """The lists that people saw on that day where they are served still, else those of now: nobody was shown nothing."""
+    """The lists that people saw on that day where they are served still, else those of now: every user was shown something."""
     recorded = Lake(project.lake_root).manifest(dataset.dataset, EVENTS, dt).inputs.get("served", NONE)
     experiment = experiment_of(project, dataset.dataset)
     if recorded == NONE or experiment is None:

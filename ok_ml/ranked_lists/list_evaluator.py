@@ -152,7 +152,7 @@ class ListEvaluator(Evaluator["Lists"]):
 
 def nothing_new(pipeline: ListPipeline) -> str:
     """What is said where an evaluation has no user."""
-    return f"nobody found anything new on {pipeline.evaluated_days()}"
+    return f"no user found anything new on {pipeline.evaluated_days()}"
 
 
 def question(pipeline: ListPipeline) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":

@@ -119,7 +119,7 @@ def _subscribed(pipeline: Pipeline, dt: str, part: int, mine: stats.PartLists) -
 
 
 def limits_of(checks: "PredictionChecks") -> Iterator[Limit]:
-    """What `checks.predictions` of an experiment declares, and that nobody is served what they are subscribed to.
+    """What `checks.predictions` of an experiment declares, and that no user is served what they are subscribed to.
 
     Where the lists that are served are beyond what a catalogue and its users make of lists, so may those of today be.
     """

@@ -102,7 +102,7 @@ def online_day(pipeline: ListPipeline, dt: str) -> tuple[list[Number], dict[str,
         return [], {REASON: f"the lists of generation {served.generation_name} are not in the lake any more"}
     earlier = [day for day in pipeline.committed() if day < dt]
     if not earlier:
-        return [], {REASON: f"{dt} is the first day: nobody knows who was subscribed to what when it began"}
+        return [], {REASON: f"{dt} is the first day: who was subscribed to what when it began is unknown"}
     day = _Day.load(pipeline, dt, earlier[-1], folder)
     parts = [one for part in range(pipeline.dataset.parts) if (one := day.part(part)) is not None]
     numbers = online.online_numbers(

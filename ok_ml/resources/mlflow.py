@@ -26,7 +26,7 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def tracked(self, context: dg.AssetExecutionContext, experiment: str) -> Iterator[Any]:
-        """The dagster-mlflow object with an active MLflow run, tagged with the Dagster run; ended on the way out."""
+        """The dagster-mlflow object with an active MLflow run, tagged with the Dagster run; ended when the block is left."""
         quiet()
         from dagster_mlflow import mlflow_tracking
         from mlflow.entities import RunStatus

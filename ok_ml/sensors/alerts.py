@@ -67,13 +67,13 @@ def tick(project: Project, instance: dg.DagsterInstance, graph: Watched, courier
         with store.reading() as transaction:
             still_open = len(transaction.open_incidents())
     except _TROUBLE as error:
-        return f"the incidents cannot be kept: {_first_line(error)}"
+        return f"the incidents cannot be stored: {_first_line(error)}"
     told = [str(changes), f"{still_open} open", *(f"{count} messages to {name}" for name, count in waiting.items())]
     return "; ".join(filter(None, [*told, *watch.trouble]))
 
 
 class Watch:
-    """One look at every source; one that fails says so and is left out, as if nobody had looked there."""
+    """One look at every source; one that fails is reported and left out, as if it had not been looked at."""
 
     def __init__(
         self, project: Project, instance: dg.DagsterInstance, graph: Watched, store: Store, now: float
@@ -122,7 +122,7 @@ class Watch:
             told = stories(self.project)
             first = {name: open_blocks(self.project, name)[:1] for name in told}
         except _TROUBLE as error:
-            self.trouble.append(f"what holds back publications could not be looked at: {_first_line(error)}")
+            self.trouble.append(f"what blocks publications could not be read: {_first_line(error)}")
             return failing
         for name, sentence in told.items():
             scopes = (self.project.dataset_of(name).dataset, name)

@@ -2,7 +2,7 @@
 
 The state of a check is its newest evaluation. Evaluations that came and went between two looks are told too: a row's
 number is given when the check is planned and its result is written in place, so "greater than the last number" would
-lose slow checks. Kept are the number below which every row is settled, and the settled ones above it.
+lose slow checks. Stored are the number below which every row is settled, and the settled ones above it.
 """
 
 from collections.abc import Iterable
@@ -138,7 +138,7 @@ def _evaluated(row: "Row") -> bool:
 
 
 def _failed(row: "Row") -> bool:
-    """Whether something was found; a check that had nothing to judge has not passed, and calls for nobody."""
+    """Whether something was found; a check that had nothing to judge has not passed, and needs no attention."""
     judged_nothing = row.evaluation is not None and keys.NOTHING_JUDGED in row.evaluation.metadata
     return row.status.value == "FAILED" and not judged_nothing
 

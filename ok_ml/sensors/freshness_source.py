@@ -13,17 +13,17 @@ from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched
 
 CURSOR: Final = "watch"
-_GAP_SECONDS: Final = 120.0  # without a tick for so long nobody has watched: the daemon was down
+_GAP_SECONDS: Final = 120.0  # a gap between ticks of so long means no watch: the daemon was down
 
 
 def look_at_freshness(
     instance: dg.DagsterInstance, graph: Watched, project: Project, cursor: str | None, now: float
 ) -> Look:
-    """Stale assets of scopes that are kept fresh without anybody; one query.
+    """Stale assets of scopes that are updated automatically; one query.
 
-    Staleness calls for a training, which mends it: tables of a training are told only if they are still stale a day later.
+    Staleness starts a training, which ends it: tables of a training are reported only if they are still stale a day later.
     Days of a simulated dataset stand still while nothing runs, so what is made from them does not age then. And an asset is
-    told only after `alerts.stale_grace_seconds`, since fast days leave less time than a run takes.
+    reported only after `alerts.stale_grace_seconds`, since fast days leave less time than a run takes.
     """
     alerts = project.environment.alerts
     since = _watching_since(cursor, now)
@@ -45,7 +45,7 @@ def look_at_freshness(
 
 
 def _watching_since(cursor: str | None, now: float) -> float:
-    """From when on somebody has looked at every tick, seconds since 1970."""
+    """From when on every tick has looked, seconds since 1970."""
     known = parse_cursor(cursor) or {}
     last, since = known.get("last"), known.get("since")
     is_unbroken = isinstance(last, float) and isinstance(since, float) and now - last < _GAP_SECONDS

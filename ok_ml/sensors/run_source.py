@@ -18,7 +18,7 @@ _ENDED: Final = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
 _OVERLAP_SECONDS: Final = 120.0  # a run's end is written a moment before others can read it
 _FIRST_LOOK_SECONDS: Final = 7 * 24 * 3600.0
 _MOST: Final = 500
-_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that nobody put into a job
+_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that belong to no job
 _PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
     c.PUBLICATION: ("process:kafka", "process:materialiser"),
     c.LIVE_PREDICTIONS: ("process:kafka", "process:materialiser"),

@@ -31,7 +31,7 @@ class Watched:
     jobs
         Name of a job -> its assets.
     automatic
-        Scopes that are kept fresh without anybody: their staleness is an incident.
+        Scopes that are updated automatically: their staleness is an incident.
     trained
         Assets that a training makes.
     base_url

@@ -243,7 +243,7 @@ class StepContext(Protocol):
         """An MlflowClient."""
 
     def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
-        """Tell of another table that was brought up to date on the way, without making it look new."""
+        """Report another table that was brought up to date meanwhile, without making it look new."""
 
 
 @dataclass(frozen=True)

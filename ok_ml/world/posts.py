@@ -70,7 +70,7 @@ def posts_of(world: World, day: int) -> tuple[pa.Table, pa.Table]:
 
     Returns
     -------
-    postId int64, ownerId int64, text, moderatedTopic (null where nobody looked), createdMs int64; and postId, topic.
+    postId int64, ownerId int64, text, moderatedTopic (null where no moderator looked), createdMs int64; and postId, topic.
     """
     alive, sources = world.day_table(day).alive, world.sources(day)
     count = int(len(alive) * POSTS_A_SOURCE)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.argument("name")
 @click.argument("day")
-@click.option("--reason", required=True, help="Why it is right; kept beside the verdict with your name.")
+@click.option("--reason", required=True, help="Why it is right; stored beside the verdict with your name.")
 @click.option("--model", is_flag=True, help="The gate's refusal of the model of that day, and nothing else.")
 def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool, as_json: bool) -> None:
     """Release what the checks of a day hold back, because the change is real.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ok_ml.incidents.records import Incident
     from ok_ml.incidents.store import Store
 
-_STALE = 5  # as `ok-ml status`: something is wrong that nobody has taken
+_STALE = 5  # as `ok-ml status`: something is wrong and not acknowledged
 _FIXED_COLUMNS = 66  # everything beside title and owner
 _CLOSED_SHOWN = 50
 
@@ -41,9 +41,9 @@ def incidents() -> None:
 def list_(ctx: click.Context, settings: Settings, *, everything: bool, as_json: bool) -> None:
     """List open incidents, oldest first.
 
-    Exit code 5 if a grave one is open that nobody has acknowledged or muted.
+    Exit code 5 if one of severity error is open and neither acknowledged nor muted.
     """
-    from ok_ml.incidents.shown import needs_somebody, to_json
+    from ok_ml.incidents.shown import needs_attention, to_json
 
     store, now = _store(settings), time.time()
     with store.reading() as transaction:
@@ -55,7 +55,7 @@ def list_(ctx: click.Context, settings: Settings, *, everything: bool, as_json: 
         _table(found, muted, now)
     else:
         say("Nothing is open.")
-    ctx.exit(_STALE if any(needs_somebody(one, muted=muted[one.id]) for one in found) else 0)
+    ctx.exit(_STALE if any(needs_attention(one, muted=muted[one.id]) for one in found) else 0)
 
 
 def _table(found: "list[Incident]", muted: dict[str, bool], now: float) -> None:
@@ -123,7 +123,7 @@ def show(settings: Settings, *, incident: str, as_json: bool) -> None:
 @click.argument("incident")
 @click.option("--by", metavar="NAME", help="Who looks after it; default: this user.")
 def ack(settings: Settings, *, incident: str, by: str | None, as_json: bool) -> None:
-    """Say that somebody looks after an incident: it is not repeated any more."""
+    """Acknowledge an incident: its messages are not repeated any more."""
     from ok_ml.incidents.shown import the_one, to_json
 
     with _store(settings).writing() as transaction:
@@ -188,7 +188,7 @@ def unmute(settings: Settings, *, what: str, as_json: bool) -> None:
     if as_json:
         write_json({"unmuted": what})
     else:
-        write_line(f"{what} speaks again")
+        write_line(f"{what} is not muted any more")
 
 
 def _store(settings: Settings) -> "Store":

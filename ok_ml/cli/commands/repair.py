@@ -1,4 +1,4 @@
-"""`ok-ml repair`: a day whose log was mended, delivered again."""
+"""`ok-ml repair`: a day whose log was corrected, delivered again."""
 
 import uuid
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None:
     """Deliver a day again: read its log once more, and make and judge every table of the dataset behind it.
 
-    Mend the log first: the files of that day, the messages of the topic, or world.incidents of a simulated network, which
+    Correct the log first: the files of that day, the messages of the topic, or world.incidents of a simulated network, which
     then writes the day again. A log that is what it was is refused.
     """
     from ok_ml.monitoring.repairing import repair_days

@@ -40,7 +40,7 @@ _DECISIVE: Final = ("recall@10", "ndcg@10")
     help="CPU time to pick a recipe, where the YAML has some and none is picked yet.",
 )
 @click.option("--pick-recipe", "pick", is_flag=True, help="Pick the recipe again, on the days that are there now.")
-@click.option("--wait", is_flag=True, help="Wait while somebody else is at work on the experiment.")
+@click.option("--wait", is_flag=True, help="Wait while another process is at work on the experiment.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def run(
     settings: Settings,

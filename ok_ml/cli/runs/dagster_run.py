@@ -186,7 +186,7 @@ def _refusal(result: Any, step: str, *, serving: bool) -> GateRefused:
     return GateRefused(
         "; ".join(said) or f"{step.replace('__', '/', 1)}: a blocking check failed",
         why=f"what hangs on it was not made; {'the last good generation is still' if serving else 'nothing is'} served",
-        remedy=f"{way_out}mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
+        remedy=f"{way_out}correct what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
     )
 
 

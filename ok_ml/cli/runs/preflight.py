@@ -69,7 +69,7 @@ def in_few_lines(error: BaseException) -> list[str]:
             f"  {type(root).__name__}: {text}",
             f"  at {where}",
             "  why it matters: Dagster would show every asset as external and run nothing",
-            "  what to do:     mend it; `dagster definitions validate` shows the whole traceback",
+            "  what to do:     correct it; `dagster definitions validate` shows the whole traceback",
         ]
     )
 

@@ -139,7 +139,7 @@ class PipelineRun:
         yield from ()
 
     def _product(self) -> Iterator[Work]:
-        """What people did on days that were ingested before somebody counted it."""
+        """What people did on days that were ingested before it was counted."""
         from ok_ml.monitoring.series.product_metrics import is_current
 
         dataset, days = self.pipeline.dataset, self.pipeline.committed()
@@ -288,7 +288,7 @@ def _newest_refused(pipeline: Pipeline) -> GateRefused | None:
     return GateRefused(
         f"{scope}: the log of {dt} is blocked, so {days[-1] if days else 'nothing'} is the newest day that is served: {pipeline.blocked()[dt]}",
         why="nothing is learnt from a day that cannot be true, and no list is made from it",
-        remedy=f"mend it and deliver it again: ok-ml repair {scope} {dt}; if it is right: ok-ml accept {scope} {dt} --reason TEXT; then ok-ml run"
+        remedy=f"correct it and deliver it again: ok-ml repair {scope} {dt}; if it is right: ok-ml accept {scope} {dt} --reason TEXT; then ok-ml run"
         f" {pipeline.name}",
     )
 
@@ -336,7 +336,7 @@ def run(
     pick
         Pick again, also where a recipe is in force.
     wait
-        Wait while somebody else is at work on the experiment, instead of refusing.
+        Wait while another process is at work on the experiment, instead of refusing.
     """
     reporter = Reporter(quiet=quiet)
     try:

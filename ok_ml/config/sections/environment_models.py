@@ -10,7 +10,7 @@ KAFKA_PORT: Final = 9092
 
 
 class LakeConfig(Frozen):
-    """Where committed partitions are kept."""
+    """Where committed partitions are stored."""
 
     uri: str = Field(
         description="Folder of the lake, relative to the project; on a cluster a file system mounted at the same absolute "

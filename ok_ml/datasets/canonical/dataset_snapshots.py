@@ -196,7 +196,7 @@ class Snapshots:
         return self._pair_pieces(*raw.ids(c.USER_ID, c.SOURCE_ID), c.SOURCE_ID), raw.details
 
     def _friends(self, dt: str) -> tuple[list[Piece], dict[str, Any]]:
-        """Both directions of every friendship, nobody their own friend."""
+        """Both directions of every friendship, without friendships of a user with themselves."""
         raw = self._rows(c.FRIENDS, dt) if c.FRIENDS in self._raw else _Rows(None, {"rejected": {}})
         users, friends = raw.ids(c.USER_ID, c.FRIEND_ID)
         kept = users != friends

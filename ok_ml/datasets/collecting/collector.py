@@ -220,7 +220,7 @@ class Collector:
         return replace(known, log_id=log_id)
 
     def _ask_broker(self, now: float) -> None:
-        """Nobody counts as quiet while the broker does not answer."""
+        """No partition counts as quiet while the broker does not answer."""
         if self.consumer.partitions(1.0) is None:
             self._listen_again()
         else:
@@ -228,7 +228,7 @@ class Collector:
         self._next_broker = now + min(_BROKER_SECONDS, self.config.idle_seconds)
 
     def _listen_again(self) -> None:
-        """Count silence from now on: before, the broker did not answer, or nobody listened since a commit took long."""
+        """Count silence from now on: before, the broker did not answer, or nothing was read since a commit took long."""
         now = time.monotonic()
         self.watermark.restart(now)
         self._last_message = self._heard = now

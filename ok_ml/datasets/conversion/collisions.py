@@ -1,6 +1,6 @@
 """Whether two texts were given the same id, over any number of batches, in bounded memory.
 
-Of every distinct text its id and a second, independent hash are kept; one id with two second hashes is a collision. Beyond
+Of every distinct text its id and a second, independent hash are stored; one id with two second hashes is a collision. Beyond
 a limit they wait on the disk, cut by id into pieces that fit into memory.
 """
 

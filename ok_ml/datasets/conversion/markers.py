@@ -1,4 +1,4 @@
-r"""What programs write for nobody and nothing: nan, NULL, \N, <nil>, 0 and the like, which are no people and no sources.
+r"""What programs write for an unknown user or source: nan, NULL, \N, <nil>, 0 and the like, which are no people and no sources.
 
 Some words are honest names elsewhere: NA is Namibia, and a log may well have an artist called Unknown. Those are markers only
 by evidence: far more events than any other id has.
@@ -59,7 +59,7 @@ _TIMES_THE_NEXT: Final = 2
 
 @dataclass(frozen=True)
 class Marker:
-    """An id that looks like nobody.
+    """An id that looks like an unknown user.
 
     Attributes
     ----------

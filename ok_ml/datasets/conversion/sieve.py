@@ -37,7 +37,7 @@ class Sieve:
     """
 
     def __init__(self, rows: int) -> None:
-        self._codes = np.zeros(rows, np.int16)  # 0: kept; else 1 + index into _reasons
+        self._codes = np.zeros(rows, np.int16)  # 0: passed; else 1 + index into _reasons
         self._reasons: list[str] = []
         self._items: list[tuple[NDArray[np.int64], str]] = []
 

@@ -1,4 +1,4 @@
-"""CSV and its relatives, block by block. Every cell is text; a line that is no row is kept as text, not lost.
+"""CSV and its relatives, block by block. Every cell is text; a line that is no row is stored as text, not lost.
 
 A quoted value may go over several lines. A quote that is not closed within `OPEN_LINES` lines costs the line that opened it,
 and no other one. A delimiter of several bytes is one byte, `STAND_IN`, while the lines are cut.
@@ -148,7 +148,7 @@ def _check_header(header: list[str], columns: list[str], file: RawFile, key: str
     if twice:
         raise DataError(
             f"{key}: {file} has several columns {twice[0]!r}",
-            why="nobody knows which one is meant",
+            why="which one is meant is unknown",
             remedy="rename one of them in the file",
         )
 
@@ -205,7 +205,7 @@ def _keeper(unreadable: list[str]) -> Callable[[Any], str]:
 
 
 def whole_rows(blocks: Iterator[TextBlock], delimiter: str) -> Iterator[TextBlock]:
-    """The same lines in blocks that never end within a quoted value; lines whose quote nobody closes are broken."""
+    """The same lines in blocks that never end within a quoted value; lines with an unclosed quote are broken."""
     held, row = b"", _row_shape(delimiter)
     for block in blocks:
         text, held, torn = _cut(held + block.text, delimiter, row, final=False)

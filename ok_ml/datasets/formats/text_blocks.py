@@ -89,7 +89,7 @@ def _line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _line_blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """Whole lines, and what is shown of lines that are too long."""
     pieces: list[bytes] = []  # the line that no line end was seen of
-    dropped = 0  # bytes of it that are not kept any more
+    dropped = 0  # bytes of it that are not held any more
     for chunk in chunks:
         cut = chunk.rfind(b"\n") + 1
         if cut and dropped:

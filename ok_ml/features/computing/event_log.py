@@ -76,7 +76,7 @@ class EventLog:
         return window_of(self.day, last, days)
 
     def about_sources(self) -> "EventLog":
-        """Without friend requests, which are about nobody's posts."""
+        """Without friend requests, which are about no source's posts."""
         kept = ~self.is_any(c.FRIEND_REQUEST)
         return EventLog(*(getattr(self, field.name)[kept] for field in fields(self)))
 

@@ -81,7 +81,7 @@ SOURCE: Final = (
         judged="entity", why="it grows by a day a day",
     ),
     Feature(
-        "source_days_since_event", "source", "recency", "Days since anybody saw it; 999 if nobody did in the window.", "days",
+        "source_days_since_event", "source", "recency", "Days since any user saw it; 999 if none did in the window.", "days",
         window="affinity_days", absent=NEVER, range=(0, 36_600), value=lambda f: f.days_since(m.ALL),
     ),
     # -- social ------------------------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ class EmbeddedBroker:
                 raise EnvironmentFault(
                     f"Kafka ended while starting ({exit_in_words(code)}). The end of {self._log()}:\n{self._tail()}",
                     why="predictions cannot be published",
-                    remedy="mend the cause named there and start again",
+                    remedy="fix the cause named there and start again",
                 )
             if cluster_id(self.config, 1.0) == self.own_cluster_id:
                 return

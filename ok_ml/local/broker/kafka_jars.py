@@ -101,7 +101,7 @@ def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> Kafk
 
 
 def from_folder(folder: Path, origin: str) -> KafkaJars:
-    """Jars that somebody else put there: verified if they are of our version, else used as they are, and said so."""
+    """Jars that were put there by others: verified if they are of our version, else used as they are, and said so."""
     found = sorted(folder.glob("*.jar"))
     core = [
         path for path in found if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name
@@ -143,7 +143,7 @@ def cache_root() -> Path:
     except RuntimeError as error:
         raise EnvironmentFault(
             "this user has no home folder: HOME is unset, and the list of users does not know the user",
-            why="downloads are kept in its cache",
+            why="downloads are stored in its cache",
             remedy="export OK_ML_CACHE=/folder/of/yours",
         ) from error
 
@@ -187,7 +187,7 @@ def _verify(paths: Sequence[Path], remedy: str) -> None:
         raise IntegrityError(
             f"{len(wrong)} of {len(paths)} jars of Kafka {KAFKA_VERSION} are missing or not the committed ones: "
             + ", ".join(str(path) for path in wrong[:3]),
-            why="code that nobody reviewed would run as the broker",
+            why="unreviewed code would run as the broker",
             remedy=remedy,
         )
 

@@ -1,7 +1,7 @@
 """Who works on what in a state folder: locks that the operating system takes back with their holder, however it dies.
 
 One file a thing (`<state>/locks/<name>.lock`): an experiment, a dataset, an attempt. It says who holds the lock and since when;
-what it says is believed only while the lock is held. Where a file system has no locks, nobody is kept out.
+what it says is believed only while the lock is held. Where a file system has no locks, nothing is excluded.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def held(
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds a lock now, this process aside; None if nobody does. Nothing is written."""
+    """Who holds a lock now, this process aside; None if no process does. Nothing is written."""
     if not path.exists() or _lock(path).is_locked:
         return None
     try:

@@ -78,7 +78,7 @@ def waves(children: Sequence[Child]) -> list[list[Child]]:
         if not wave:
             raise EnvironmentFault(
                 f"these processes wait for one another or for an unknown one: {', '.join(child.name for child in left)}",
-                remedy="mend `after` of these children",
+                remedy="correct `after` of these children",
             )
         found.append(wave)
         done.update(child.name for child in wave)

@@ -1,7 +1,7 @@
-"""A service that belongs to nobody: it is there while anybody in the state folder uses it, and ends after the last one.
+"""A service without an owner: it runs while any process of the state folder uses it, and ends after the last one.
 
 Each user holds a shared lock on the service's ``users`` file, which the operating system takes back however the user dies. The
-service's guard (`process_guard.py`) ends it once nobody holds one. Whoever comes meanwhile waits for that end and starts it anew, so
+service's guard (`process_guard.py`) ends it once no process holds one. Whoever comes meanwhile waits for that end and starts it anew, so
 neither the death of the one who started it nor a start beside a stop leaves anybody without.
 """
 
@@ -38,7 +38,7 @@ def shared(
     start
         Starts it under a guard of `folder` (`GuardedProcess(..., shared=folder)`) and returns once it answers.
     start_seconds
-        How long one that is being started by somebody else may take.
+        How long one that is being started by another process may take.
 
     Yields
     ------

@@ -178,7 +178,7 @@ class Supervisor:
         self._note("down", slot)
         self.say(
             f"{slot.child.name} died {DEATHS_BEFORE_GIVING_UP} times within a minute and stays down.\n"
-            f"  what to do:     read {self._log(slot)}, mend the cause, then stop this (Ctrl-C) and start it again"
+            f"  what to do:     read {self._log(slot)}, fix the cause, then stop this (Ctrl-C) and start it again"
         )
         self._let_dependants_down(slot)
 

@@ -96,7 +96,7 @@ def instance_home(project: Project) -> Path:
 def prepare_instance(project: Project) -> Path:
     """Write `<home>/dagster.yaml` if it is missing or out of date, and return it.
 
-    A home that comes from the environment belongs to somebody else: its file is returned untouched.
+    A home that comes from the environment is not ours: its file is returned untouched.
     """
     home = instance_home(project)
     path = home / "dagster.yaml"

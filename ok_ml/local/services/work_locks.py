@@ -20,12 +20,12 @@ Say = Callable[[str], None]
 def alone_with(
     project: Project, experiment: str, *, wait: bool = False, attempts: bool = False, say: Say | None = None
 ) -> Iterator[None]:
-    """Within the block nobody else works on an experiment (or on its attempts).
+    """Within the block no other process works on an experiment (or on its attempts).
 
     Raises
     ------
     EnvironmentFault
-        Somebody does, and we do not wait.
+        Another process does, and we do not wait.
     """
 
     def busy(who: Holder) -> None:
@@ -41,7 +41,7 @@ def alone_with(
 
 @contextmanager
 def one_at_a_time(project: Project, dataset: str, say: Say) -> Iterator[None]:
-    """Within the block nobody else brings days of a dataset in; waits until that is so."""
+    """Within the block no other process ingests days of a dataset; waits until that is so."""
 
     def busy(who: Holder) -> None:
         say(f"waiting    for {who}, which brings {dataset} in")

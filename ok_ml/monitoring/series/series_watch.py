@@ -12,9 +12,9 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
+from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
-from ok_ml.quality.bands.gravity import is_grave
 from ok_ml.quality.judges.acceptance import Found, Judged, acceptance_of, blocks, kept, still_open, verdict_on
 from ok_ml.quality.judges.verdicts import series_verdict
 from ok_ml.quality.statistics.number_series import Name, Number, read_days, regimes_of
@@ -25,7 +25,7 @@ _JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another ve
 _NAMED: Final = 3  # deviations that a headline names
 
 
-# Beginnings of metrics that are kept and not judged: the scores of two models have nothing in common.
+# Prefixes of metrics that are stored and not judged: the scores of two models have nothing in common.
 SKIPPED: Final = {c.PREDICTION_STATISTICS: ("score_",)}
 
 
@@ -44,9 +44,9 @@ class SeriesVerdict:
     deviations
         Every series that has enough history, worst first.
     blocks
-        A deviation is grave, and nobody has released the day.
+        A deviation is one that blocks, and the day has not been accepted.
     warns
-        One is beyond the limit, none is grave, and nobody has released the day.
+        One is beyond the limit, none is one that blocks, and the day has not been accepted.
     """
 
     dt: str
@@ -119,8 +119,10 @@ class SeriesWatch:
     def odd(self, dts: Sequence[str]) -> set[str]:
         """Those of some days that no change of people explains, whether or not they may block: they teach no band."""
         found = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
-        grave = {dt: one for dt, one in found.items() if one is not None and one.details.get("grave")}
-        told = {dt for dt, one in grave.items() if still_open(self.lake, Judged.of(one)) and self._is_present(one)}
+        inexplicable = {dt: one for dt, one in found.items() if one is not None and one.details.get("grave")}
+        told = {
+            dt for dt, one in inexplicable.items() if still_open(self.lake, Judged.of(one)) and self._is_present(one)
+        }
         past = self.lake.find(self.scope, PAST_REPORT) if self.table == c.EVENT_STATISTICS else None
         return told | ({*past.details["odd"]} & {*dts} if past is not None else set())
 
@@ -145,7 +147,7 @@ class SeriesWatch:
 
         rows = pa.table({"message": pa.array([one.message for one in outside], pa.string())})
         may = self.armed.blocks_on(dt)
-        found = [Found(str(one.name), "block" if is_grave(one) and may else "warn", one.message) for one in outside]
+        found = [Found(str(one.name), "block" if is_blocking(one) and may else "warn", one.message) for one in outside]
         judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, found)
         self.lake.write(
             self.scope,
@@ -156,7 +158,7 @@ class SeriesWatch:
             inputs=self._record(dt),
             details={
                 "blocks": blocks(found),
-                "grave": any(map(is_grave, outside)),
+                "grave": any(map(is_blocking, outside)),
                 "outside": len(outside),
                 "headline": headline,
                 **kept(judged),
@@ -165,7 +167,7 @@ class SeriesWatch:
         return judged
 
     def _why_not_blocked(self, dt: str, outside: list[Deviation]) -> str:
-        silent = any(map(is_grave, outside)) and not self.armed.blocks_on(dt)
+        silent = any(map(is_blocking, outside)) and not self.armed.blocks_on(dt)
         return f". It blocks nothing: {self.armed.why}" if silent else ""
 
     def _version(self, dt: str) -> str:

@@ -93,7 +93,7 @@ class SourceRecommendation(ListPipeline):
         """Runs of consecutive partitions whose features a training and a batch need, as of now.
 
         An experiment that the daemon retrains gets them without gaps, so that tomorrow's training finds yesterday's
-        features; a manual one skips the days whose features nobody reads.
+        features; a manual one skips the days whose features are not read.
         """
         dts, plan, blocked = self.admitted(), self.calendar(), self.blocked()
         needed = {*(dt for dt, _ in self.labelled_lists()), plan.eval_cut, plan.serve_cut}

@@ -26,7 +26,7 @@ RANKER: Final = "ranker"  # its folder in a bundle
 def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
     """Label the candidates of the days before the evaluation, with the features of the day before each; commit.
 
-    A log in which nobody met anything new on the label days leaves a set without rows where a simple list may be served.
+    A log in which no user met anything new on the label days leaves a set without rows where a simple list may be served.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class LabelScores(PredictionKind):
     promise = "Every text has one row of finite probabilities that add up to 1, and decides for a label that there is."
 
     def look(self, pipeline: TextClassification) -> Judgement:
-        """Nobody forgotten, no text twice, probabilities that are some."""
+        """No text missing or twice, and valid probabilities."""
         manifest = _newest(pipeline)
         found = _Scores.read(pipeline, manifest)
         wanted = len(np.unique(pipeline.texts_of(pipeline.scored_dts())[c.TEXT_ID].to_numpy()))

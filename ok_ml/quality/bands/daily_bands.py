@@ -10,7 +10,7 @@ The deviation in scales follows Student's t with as many degrees of freedom as t
 formula turns it into a normal score, so that one limit is right for a short history and for a long one.
 Days that were found wrong are left out of the history by the caller: a fault must not teach the band.
 
-Days on which something else was the rule (nobody was served lists yet) tell how much a series varies and what a weekday does,
+Days on which something else was the rule (no lists were served yet) tell how much a series varies and what a weekday does,
 not where it lies. While days of the present rule are few, those of the other are moved to their level, weekday by weekday, and
 the scale is wider by what so few days know of a level.
 """
@@ -162,7 +162,7 @@ def judge_day(
     leave_out
         Days that were found wrong: they do not make the band, and still count for `since`.
     like
-        Odd days that somebody has accepted: they do not make the band either, since a holiday is no rule; but a number that is
+        Odd days that were accepted: they do not make the band either, since a holiday is no rule; but a number that is
         like theirs is inside too, since a change may last.
     regimes
         Day -> what was the rule on it; days without one share theirs. Once `LEAST_DAYS` days have the

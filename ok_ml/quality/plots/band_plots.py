@@ -36,7 +36,7 @@ class Expected(Protocol):
 
     @property
     def low(self) -> float:
-        """The least value that surprises nobody."""
+        """The smallest value within the band."""
 
     @property
     def high(self) -> float:

@@ -4,7 +4,7 @@ Two sketches of two halves of a column merge into the sketch of the whole, bit f
 however the rows were split. Two ideas make that so.
 
 *Sums.* A float32 is an integer mantissa of 24 bits times a power of two, so the sum and the sum of squares
-are kept as Python integers in units of 2^-149 and 2^-298. Mean and variance are exact until the last rounding;
+are held as Python integers in units of 2^-149 and 2^-298. Mean and variance are exact until the last rounding;
 nothing cancels.
 
 *Cells.* The bits of a float32, with the sign flipped, sort as the values do. A cell is such a key with its `level`
@@ -37,7 +37,7 @@ _UNIT = 2**149  # the smallest float32 above zero is 1 / _UNIT
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is kept of a column.
+    """What is stored of a column.
 
     Attributes
     ----------

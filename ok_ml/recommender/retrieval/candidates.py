@@ -93,7 +93,7 @@ class CandidateIndex:
     def vectors(self) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
         """Vectors float32 [v, factors], and the row of each catalogue source among them, int64 [m]; -1 without one.
 
-        A source that nobody has met yet takes the mean vector of its topic: what is known of it is its attributes.
+        Cold start: a source without events takes the mean vector of its topic: only its attributes are known.
         """
         rows, fitted = self.factors.source_rows(self.catalogue.source_ids), np.asarray(self.factors.source_factors)
         names, topics = np.unique([topic or "" for topic in self.catalogue.topics], return_inverse=True)

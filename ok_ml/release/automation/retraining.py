@@ -160,7 +160,7 @@ def outlook(facts: Facts) -> str:
 
 
 def _absent(facts: Facts) -> tuple[Answer, dict[str, object]]:
-    """There is no champion: the first training needs nobody. Another recipe is another cause after failed ones."""
+    """There is no champion: the first training needs no other cause. Another recipe is another cause after failed ones."""
     absent = facts.decided is None
     return Answer(absent, "there is no model yet" if absent else "there is a model"), {"recipe": dict(facts.recipe)}
 
@@ -194,7 +194,7 @@ def _stale(facts: Facts) -> tuple[Answer, dict[str, object]]:
 def _drift(facts: Facts) -> tuple[Answer, dict[str, object]]:
     """Features have been off the champion's reference for some days in a row: more than a day's noise, and let through.
 
-    A day that is blocked ends the row: a fault is to be mended, not learnt.
+    A day that is blocked ends the row: a fault is to be repaired, not learnt.
     """
     days, needed = len(facts.warned), facts.limits.drift_days
     if days < needed or facts.decided is None:

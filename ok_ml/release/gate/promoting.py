@@ -201,7 +201,7 @@ def _simple(
         SIMPLE_LIST: chosen.name,
     }
     broken = [reason for reason in refused.reasons if reason.startswith("refused")]
-    reasons = (f"kept: the simple list {chosen.name}: {chosen.reason}", *(f"model {version} {one}" for one in broken))
+    reasons = (f"passed: the simple list {chosen.name}: {chosen.reason}", *(f"model {version} {one}" for one in broken))
     return _Contender(folder, tree_fingerprint(folder), details, chosen.metrics, Decision(True, reasons))
 
 
@@ -312,7 +312,7 @@ def _commit(
     record: PromotionRecord,
     inputs: dict[str, str],
 ) -> Manifest:
-    """What the decision was about, the challenger's day and recipe, is kept in any case: a refused one has been tried."""
+    """What the decision was about, the challenger's day and recipe, is recorded in any case: a refused one has been tried."""
     decided = {"dt": challenger.details["serve_cut"], "recipe": challenger.details.get("recipe")}
     return pipeline.lake.commit(
         contender.folder,

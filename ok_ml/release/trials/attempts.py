@@ -187,7 +187,7 @@ class _AttemptContext:
         raise NotImplementedError("an attempt is never registered")
 
     def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
-        """Nobody looks at an attempt's assets."""
+        """An attempt's assets are shown nowhere."""
 
 
 def baseline_of(pipeline: Pipeline, upto: str | None, session: Callable[[], Any], *, say: Say) -> Baseline:

@@ -26,8 +26,8 @@ def ensure_days(
 ) -> list[Manifest]:
     """Simulate what is missing of some days; the manifests of their raw events.
 
-    A day that was committed by the same code and configuration stays as it is, also if lists were served on it, or an
-    incident or a change of taste befell it that the configuration does not name: a log is not rewritten.
+    A day that was committed by the same code and configuration stays as it is, also if lists were served on it, or it
+    has an incident or a change of taste that the configuration does not name: a log is not rewritten.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def days_of_another_world(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]
 def changed_since(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]) -> list[str]:
     """Those of some days to which something happened that the configuration does not name now, or not so, ascending.
 
-    Such a day stays as it is, since a log is not rewritten, until somebody asks for it to be delivered again.
+    Such a day stays as it is, since a log is not rewritten, until it is asked to be delivered again.
     """
     if dataset.world is None:
         return []
@@ -140,7 +140,7 @@ def state_before(world: World, lake: Lake, scope: str, day: int) -> State:
 
 
 def config_version(config: WorldConfig) -> str:
-    """A fingerprint of what the rows of every day depend on: neither how many days there are, nor what befalls some."""
+    """A fingerprint of what the rows of every day depend on: neither how many days there are, nor the incidents of some."""
     return fingerprint(config.model_dump(mode="json", exclude={"days", "incidents", "taste_changes"}))
 
 

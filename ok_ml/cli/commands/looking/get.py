@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def get(settings: Settings, *, experiment: str, entity_id: str, most: int | None, as_json: bool) -> None:
     """Show what is served to ENTITY_ID now, best first.
 
-    Somebody unknown gets the fallback list, and that is said. It reads the storage as the service does: same generation, same list, no server needed.
+    An unknown entity gets the fallback list, and that is said. It reads the storage as the service does: same generation, same list, no server needed.
     """
     from ok_ml.delivery.storage import open_store
 
@@ -123,7 +123,7 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
-    """The id under which an entity's prediction is kept; where the raw data name it by a text it is the text's hash."""
+    """The id under which an entity's prediction is stored; where the raw data name it by a text it is the text's hash."""
     dataset = project.dataset_of(experiment)
     if isinstance(dataset, TextsConfig):
         from ok_ml.datasets.texts import id_of_text

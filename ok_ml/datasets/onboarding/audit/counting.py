@@ -67,7 +67,7 @@ class HashSample:
 
     @property
     def hashes(self) -> "NDArray[np.uint64]":
-        """The hashes that are kept."""
+        """The hashes that are retained."""
         return self._kept
 
     @property

@@ -1,6 +1,6 @@
 """Who comes back, and who finds something new when: what an experiment could learn from, before any work is done.
 
-Whole histories are kept, of every user or, beyond three million different (user, source, day, type), of a sample of the users
+Whole histories are held, of every user or, beyond three million different (user, source, day, type), of a sample of the users
 that depends on a hash of their ids alone: a count is exact or, by the share of the sample, an unbiased estimate.
 """
 

@@ -48,7 +48,7 @@ def findings(audit: Audit, config: DatasetConfig) -> list[Finding]:
     found = [
         *_amount(audit, config),
         *_rows(audit),
-        *_nobodies(audit, config),
+        *_unknown_ids(audit, config),
         *_spellings(audit),
         *_days(audit, config),
         *_people(audit, config),
@@ -101,7 +101,7 @@ def _too_little(what: str, dts: Sequence[str], found: Found | list[Found], key: 
     pairs, users = sum(one.pairs for one in lists), max((one.users for one in lists), default=0)
     span = dts[0] if dts[0] == dts[-1] else f"{dts[0]} to {dts[-1]}"
     if not pairs:
-        text = f"{what} on {span}: no user meets a source there that is new to them and was seen by somebody before"
+        text = f"{what} on {span}: no user meets a source there that is new to them and was seen by another user before"
         yield Finding(
             STOP,
             text,
@@ -153,7 +153,7 @@ def _amount(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
 
 
 def _returning(audit: Audit) -> Iterator[Finding]:
-    """Is a user somebody who comes again, or a visit?"""
+    """Does a user come again, or is it a single visit?"""
     come, about = audit.come_back, "about " if audit.histories.divisor > 1 else ""
     told = f"{about}{come:,} of {audit.users:,} users come on a second {audit.grain}"
     if audit.users < _FEW_RETURNING:
@@ -189,9 +189,12 @@ def _rows(audit: Audit) -> Iterator[Finding]:
         yield Finding(WARN, text, "if the log repeats itself, name an id of the event: events.unique_by: [column]")
 
 
-def _nobodies(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
+def _unknown_ids(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     """Are all users people and all sources things?"""
-    for name, what, reason in ((c.USER_ID, "nobody", "nobody"), (c.SOURCE_ID, "nothing", "no_source")):
+    for name, what, reason in (
+        (c.USER_ID, "an unknown user", "nobody"),
+        (c.SOURCE_ID, "an unknown source", "no_source"),
+    ):
         seen = audit.markers[name]
         certain = [one for one in seen if one.certain or isinstance(one.values[0], int)]
         for group, doubt in (

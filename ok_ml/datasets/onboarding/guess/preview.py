@@ -1,4 +1,4 @@
-"""From a file that nobody has described to a mapping, with its first rows mapped by it."""
+"""From a file that is not described yet to a mapping, with its first rows mapped by it."""
 
 import re
 from dataclasses import dataclass

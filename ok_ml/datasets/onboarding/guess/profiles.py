@@ -45,7 +45,7 @@ class Profile:
     integers
         int64, those that are there and good; empty unless the kind is integer.
     markers
-        Values that look like nobody, as they are written.
+        Values that look like an unknown user, as they are written.
     length
         Mean length of the values as text, characters.
     """

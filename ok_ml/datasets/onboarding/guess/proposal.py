@@ -158,14 +158,14 @@ class _Draft:
             if role not in texts and column.padded:
                 doubt = f"{column.name!r} has numbers with and without leading zeros: they are one id here"
             elif role in texts and column.kind == INTEGER:
-                doubt = f"{column.name!r} has leading zeros, which are kept: its ids are texts"
+                doubt = f"{column.name!r} has leading zeros, which matter: its ids are texts"
             else:
                 continue
             self.doubts.append(doubt)
         return [_remark(f"  id_spelling: {flow(spelt)}", "the same ids are spelt in several ways?")] if spelt else []
 
     def _nobodies(self) -> list[str]:
-        """Conditions that set aside what programs write for nobody and nothing."""
+        """Conditions that set aside what programs write for no user and no source."""
         found: dict[str, Any] = {}
         for role, reason in ((c.USER_ID, "nobody"), (c.SOURCE_ID, "no_source")):
             column = self._roles.chosen[role].column
@@ -176,10 +176,8 @@ class _Draft:
                 if values:
                     found[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
             if doubtful := [f"{one.values[0]} ({one.events:,} rows)" for one in column.markers if not one.certain]:
-                self.doubts.append(
-                    f"{role}: {', '.join(doubtful[:5])} could mean nobody, or be an honest name: it is kept"
-                )
-        return [_remark(f"  drop_if: {flow(found)}", "what programs write for nobody and nothing?")] if found else []
+                self.doubts.append(f"{role}: {', '.join(doubtful[:5])} could mean no user, or be a real name: it stays")
+        return [_remark(f"  drop_if: {flow(found)}", "what programs write for no user and no source?")] if found else []
 
     def _time(self) -> list[str]:
         time = self._roles.time

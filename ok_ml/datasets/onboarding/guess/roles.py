@@ -77,7 +77,7 @@ def guess_roles(columns: list[Profile], file: str, timezone: str | None = None) 
     rest = _take_special(roles, rest)
     rest = _take_entity(roles, rest, c.USER_ID)
     if c.USER_ID not in roles.chosen:
-        raise _missing(file, columns, "a user", "recommendations are made for somebody")
+        raise _missing(file, columns, "a user", "recommendations are made for users")
     rest = _take_source(roles, rest)
     if c.SOURCE_ID not in roles.chosen:
         raise _missing(file, columns, "a source: what could be recommended", "there is nothing to recommend")

@@ -1,4 +1,4 @@
-"""The beginning of a file nobody has described: its format, and its rows as the real reader gives them."""
+"""The beginning of a file that is not described yet: its format, and its rows as the real reader gives them."""
 
 import codecs
 import contextlib
@@ -91,7 +91,7 @@ def read_sample(path: Path) -> Sample:
         raise DataError(
             f"{path} cannot be read: {' '.join(str(error).split())}",
             why="its rows would be lost",
-            remedy="mend the file, or name another one of the log",
+            remedy="repair the file, or name another one of the log",
         ) from error
 
 

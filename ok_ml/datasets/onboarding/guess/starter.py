@@ -23,7 +23,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def dataset_name(text: str, *, given: bool) -> str:
-    """A dataset's name out of a file's; a name that somebody gave must be one.
+    """A dataset's name out of a file's; a name that was given must be one.
 
     Raises
     ------
