@@ -14,7 +14,7 @@
     |   |-- EnvironmentFault      Java, a port, disk or a package is missing         exit 3
     |   |-- GateRefused           a quality gate or a check forbids the step         exit 4
     |   `-- IntegrityError        bytes are not what was written: checksum, count
-    `-- TransientError            may pass by itself: retried with a bound
+    `-- TransientError            transient: retried with a bound
         |-- ServiceUnavailable    a broker, store or server does not answer          exit 3
         `-- Stale                 what was asked for exists, but is too old          exit 5
 
@@ -110,7 +110,7 @@ class IntegrityError(PermanentError):
 
 
 class TransientError(OkMlError):
-    """May pass by itself; retried with a bound."""
+    """Transient: retried with a bound."""
 
     retryable = True
 
@@ -156,7 +156,7 @@ def _no_room(text: str) -> EnvironmentFault:
     return EnvironmentFault(
         f"no room on the disk: {' '.join(text.split())}",
         why="what was being written is not committed; everything committed before it is whole and still served",
-        remedy="free some space (`df -h` tells where, `ok-ml doctor` how much is needed); the same command goes on from there",
+        remedy="free some space (`df -h` tells where, `ok-ml doctor` how much is needed); the same command continues from there",
     )
 
 
@@ -183,7 +183,7 @@ _PASSING: Final = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ReadTime
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether an error that is not one of ours may pass by itself: a server that does not answer, a database that is busy."""
+    """Whether an error that is not one of ours may be transient: a server that does not answer, a database that is busy."""
     one: BaseException | None = error
     while one is not None:
         if isinstance(one, ConnectionError | TimeoutError) or type(one).__name__ in _PASSING:

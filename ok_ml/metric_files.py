@@ -1,8 +1,8 @@
 """How the metrics of all processes come to one address: each leaves a text in `<state>/metrics`, the service joins them.
 
-A text of a process that goes on by itself says for how long it holds. Once that is over, or the process is gone, its numbers
+A file of a long-running process says for how long it is valid. Once that is over, or the process is gone, its numbers
 are left out and `ok_ml_process_up` says 0: an old number must not look alive. What a finished step leaves holds until the
-next one; it carries the moment it speaks of. prometheus_client's own joining (multiprocess mode) knows neither: the counters of a
+next one; it carries its time. prometheus_client's own joining (multiprocess mode) knows neither: the counters of a
 process that is gone stay, its gauges too until it is marked dead, and nothing says how old a number is.
 """
 
@@ -40,9 +40,9 @@ class MetricFile:
     Attributes
     ----------
     holds_seconds
-        For how long its numbers are true; None: they speak of something that is over.
+        For how long its numbers are true; None: they describe something that is over.
     kept
-        Whatever the writer wants to find again, e.g. counts that go on.
+        Whatever the writer wants to find again, e.g. counts that continue.
     """
 
     process: str

@@ -96,7 +96,7 @@ SERVICE: Final = Dashboard(
         Row("Processes", [
             Panel("Memory", "Resident memory of each process.", [Query(f"sum by (process) ({m.RESIDENT.name})", "{{process}}")], "bytes", width=6),
             Panel("CPU", "CPUs in use by each process.", [Query(_rate(m.CPU, "process"), "{{process}}")], "short", width=6),
-            Panel("Processes at work", "1: it writes its metrics, 0: it died or fell silent.", [Query(f"min by (process) ({m.UP.name})", "{{process}}")], "none", width=6, top=1),
+            Panel("Processes at work", "1: it writes its metrics, 0: it crashed or stopped writing.", [Query(f"min by (process) ({m.UP.name})", "{{process}}")], "none", width=6, top=1),
             Panel("Open readers", "Of the storage, all workers together.", [Query(f"sum by (experiment) ({m.OPEN_READERS.name}{{{_E}}})", "{{experiment}}")], "short", width=6),
         ]),
     ],

@@ -69,7 +69,7 @@ def _calendar(audit: "Audit") -> Iterator[str]:
     dts, counts = list(audit.partitions), sorted(audit.partitions.values())
     gaps = f", {len(audit.gaps)} missing between them" if audit.gaps else ", none missing"
     yield f"{audit.grain + 's':<10} {len(dts):,}, {dts[0]} to {dts[-1]}{gaps}; {audit.first_time} to {audit.last_time}"
-    yield f"a {audit.grain:<8} {counts[0]:,} events at least, {median(counts):,.0f} in the middle, {counts[-1]:,} at most"
+    yield f"a {audit.grain:<8} events min {counts[0]:,}, median {median(counts):,.0f}, max {counts[-1]:,}"
 
 
 def _largest(audit: "Audit", column: str) -> str:

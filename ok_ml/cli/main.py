@@ -130,7 +130,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return report_interrupt()
     except (ReaderLeft, BrokenPipeError):
-        # Whoever read us, e.g. `head`, has enough. Python would complain once more when it flushes at exit.
+        # Whoever read us, e.g. `head`, has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OkMlError as error:

@@ -1,4 +1,4 @@
-"""`ok-ml ui`: start what goes on by itself, tell the addresses, stop everything at the end."""
+"""`ok-ml ui`: start what runs automatically, print the addresses, stop everything at the end."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> int:
-    """Start everything that goes on by itself and keep it going until Ctrl-C.
+    """Start everything that runs automatically and keep it running until Ctrl-C.
 
     Returns
     -------

@@ -91,7 +91,7 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
         raise ConfigError(
             f"{path.relative_to(root)} is no calibration: {'; '.join(problems)}",
             why="a check with a limit of unknown origin may raise false alarms, or miss faults",
-            remedy=f"make it anew: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
+            remedy=f"make it again: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
             problems=tuple(problems),
         )
     return found

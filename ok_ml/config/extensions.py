@@ -119,7 +119,7 @@ def source_of(kind: Kind, named: str, root: Path) -> Source | None:
 
 
 def problem_of(kind: Kind, named: str, root: Path) -> str | None:
-    """What is wrong with a name, told without running any of its code; None if nothing is."""
+    """What is wrong with a name, without running any of its code; None if nothing is."""
     if named in kind.known:
         return None
     options = f"{', '.join(sorted(kind.known))}, or " if kind.known else ""
@@ -243,7 +243,7 @@ def _without_bytecode() -> Iterator[None]:
 
 
 def _forget(name: str, path: Path) -> None:
-    """Let the next import read a module of the project anew; its folder's module must not hand out the old one."""
+    """Let the next import read a module of the project again; its folder's module must not hand out the old one."""
     known = sys.modules.get(name)
     if known is None or Path(getattr(known, "__file__", None) or "").resolve() != path.resolve():
         return  # an installed module of the same name stays
@@ -302,7 +302,7 @@ def _local_imports(text: str, root: Path) -> dict[str, Path]:
 
 
 def _imported(text: str, package: str) -> Iterator[str]:
-    """Names of modules, those above each one before it; of a broken file none: whoever imports it is told."""
+    """Names of modules, those above each one before it; of a broken file none: whoever imports it gets the error."""
     try:
         nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError):

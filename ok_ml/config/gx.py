@@ -96,7 +96,7 @@ def installed() -> dict[str, dict[str, list[str]]]:
 
 
 def write_gallery() -> None:
-    """Write the list anew; after another version of GX was taken up."""
+    """Write the list again; after an upgrade of GX."""
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(said)}" for name, said in installed().items())
     head = f'{{\n "great_expectations": {json.dumps(version("great-expectations"))},\n "expectations": {{\n'
     GALLERY.write_text(f"{head}{rows}\n }}\n}}\n", encoding="utf-8")

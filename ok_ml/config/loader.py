@@ -73,7 +73,7 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     change: tuple[str, Path] | None = None,
 ) -> Loaded:
-    """As `load_project`, with the files beside it, from which origins are told.
+    """As `load_project`, with the files from which origins are read.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def find_root(root: Path | None = None) -> Path:
 
 
 def remember_size(project: Project) -> None:
-    """Make the project's size the one that later commands use without being told."""
+    """Make the project's size the one that later commands use by default."""
     path = project.state_dir / "size"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, f"{project.size}\n".encode())

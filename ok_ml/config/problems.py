@@ -121,7 +121,7 @@ def _scalar(value: object) -> str:
 
 
 class Expectation(NamedTuple):
-    """What a field takes: its type, the bounds beside it, and the words that it may be."""
+    """What a field takes: its type, its bounds, and the words that it may be."""
 
     annotation: Any
     metadata: tuple[Any, ...] = ()
@@ -215,7 +215,7 @@ def _problem(details: dict[str, Any], model: type[BaseModel], tree: "Tree") -> P
 
 
 def _of_validator(text: str, path: "KeyPath", tree: "Tree") -> Problem:
-    """A model's own check speaks of a whole section: point at the word that it quotes, if that stands there once."""
+    """A model's own check is about a whole section: point at the word that it quotes, if it occurs there once."""
     quoted = re.findall(r"'([^']+)'", text)[:1]
     known = text.partition("one of ")[2].split(", ")
     text += meant(quoted[0], known) if quoted else ""

@@ -72,7 +72,7 @@ def _first(kind: str) -> int:
 
 
 def blocked_items(project: "Project") -> list[StatusItem]:
-    """One item for each experiment whose publication something holds back."""
+    """One item for each experiment whose publication is blocked."""
     return [
         StatusItem(name, PUBLICATION, "fail", None, project.experiments[name].owners[0], text, f"/monitoring/{name}")
         for name, text in stories(project).items()
@@ -102,7 +102,7 @@ def counts_of(items: Iterable[StatusItem]) -> dict[State, int]:
 
 
 def merged(*sources: Iterable[StatusItem]) -> list[StatusItem]:
-    """Items of several sources; where two speak of the same thing the earlier source is believed."""
+    """Items of several sources; where two are about the same thing the earlier source wins."""
     found: dict[tuple[str, str], StatusItem] = {}
     for source in sources:
         for item in source:

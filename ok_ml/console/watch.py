@@ -1,4 +1,4 @@
-"""What the service can see by itself: generations, materialiser, broker. It asks shortly and never waits for long."""
+"""What the service can see on its own: generations, materialiser, broker. It asks shortly and never waits for long."""
 
 import contextlib
 import socket

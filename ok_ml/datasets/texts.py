@@ -1,7 +1,7 @@
 """Raw texts to committed partitions of canonical texts, each with its label if it has one.
 
 A row that does not fit is set aside with its reason and counted, as rows of events are. Texts are read whole: a body of messages
-is small beside a log of events.
+is small compared with a log of events.
 """
 
 from collections import Counter

@@ -9,12 +9,12 @@ Every value starts with the same 22 bytes, big-endian::
     10      8     attempt: the first 8 bytes of its uuid4 (the control record holds all 16)
     18      4     model version
 
-A prediction, and the fallback list, go on with ``n`` and the flag ``is_fallback`` in 2 bytes (the flag is the top bit),
+A prediction, and the fallback list, continue with ``n`` and the flag ``is_fallback`` in 2 bytes (the flag is the top bit),
 then little-endian ``n`` int64 source ids, ``n`` float32 scores and ``n`` reasons of 2 bits, four in a byte, the first
 in the lowest bits (the fourth code means fallback in a fallback list, similar in any other): 24 + 12 n + ceil(n / 4) bytes, 1,249 for 100 sources. (All 16 bytes of the uuid in every value
 would be 1,257: more than a value may have; its version bits aside 60 random bits remain, and the control record's
 count and checksum refuse the generation should two attempts ever share them.)
-Label scores go on with the place of the decided label plus one (0: none) and the number of labels, a byte each, then ``n``
+Label scores continue with the place of the decided label plus one (0: none) and the number of labels, a byte each, then ``n``
 little-endian float32 probabilities; the labels' names stand in the control record.
 A catalogue value is a JSON object with ``name`` and ``topic``; a control value is described in `ok_ml.delivery.control`.
 """
@@ -306,7 +306,7 @@ def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") ->
         users = "without" if is_fallback[np.argmax(wrong)] else "with"
         raise DataError(
             f"a list of a user {users} history has the reason {name!r}",
-            why="the two share a code of 2 bits, told apart by is_fallback",
+            why="the two share a code of 2 bits, distinguished by is_fallback",
             remedy="correct the predictions",
         )
     return np.where(reasons == REASON_SIMILAR, np.uint8(_SHARED_CODE), reasons)

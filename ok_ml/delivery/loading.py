@@ -81,7 +81,7 @@ class ExperimentLoader:
         Raises
         ------
         ServiceUnavailable
-            The storage does not answer: make a new loader, which goes on from the last checkpoint.
+            The storage does not answer: make a new loader, which continues from the last checkpoint.
         """
         for head, run in runs_of(records):
             self._apply_run(part, head, run)

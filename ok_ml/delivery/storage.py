@@ -129,7 +129,7 @@ class PredictionStore(ABC):
 
     @abstractmethod
     def stage(self, experiment: str, generation: int) -> StagedGeneration:
-        """Begin a generation, or go on with one that was begun."""
+        """Begin a generation, or continue with one that was begun."""
 
     @abstractmethod
     def staged(self, experiment: str) -> list[int]:

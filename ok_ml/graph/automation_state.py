@@ -30,7 +30,7 @@ from ok_ml.stages.opening import open_pipeline
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
-# Tags of the runs that the conditions ask for. The UI shows them beside the run, and filters by them.
+# Tags of the runs that the conditions ask for. The UI shows them with the run, and filters by them.
 REASON: Final = "ok_ml/reason"
 CAUSES: Final = "ok_ml/causes"
 DAY: Final = "ok_ml/day"
@@ -38,7 +38,7 @@ RETRAINING: Final = "ok_ml/retraining"
 BATCH: Final = "ok_ml/batch"
 
 _ROOT, _WILL_RETRY, _RETRIED = "dagster/root_run_id", "dagster/will_retry", "dagster/auto_retry_run_id"
-_RETRY_SECONDS: Final = 600.0  # Dagster starts a run of which a worker died again within seconds, or not at all
+_RETRY_SECONDS: Final = 600.0  # Dagster starts a run of which a worker crashed again within seconds, or not at all
 _REMEMBERED: Final = 60  # runs
 _UNFINISHED: Final = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,

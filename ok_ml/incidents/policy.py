@@ -1,4 +1,4 @@
-"""When an incident is told again, what counts as the same one, and who hears of it."""
+"""When an incident is reported again, what counts as the same one, and who is notified of it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -60,7 +60,7 @@ class Policy:
         return max(seconds(self.gather_hours, day_seconds), LEAST_GATHERING_SECONDS)
 
     def routed(self, owners: set[str], severity: Severity) -> tuple[str, ...]:
-        """Names of the channels that hear of an incident, file and topic aside."""
+        """Names of the channels that are notified of an incident, file and topic aside."""
         return tuple(one.name for one in self.channels if hears(one, owners, severity))
 
 

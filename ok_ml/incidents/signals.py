@@ -72,7 +72,7 @@ class Lineage:
     parents
         Asset -> the assets that it is made from.
     describes
-        Asset -> those of which it tells: a check of the statistics of events speaks of events, and everything that is made
+        Asset -> those of which it tells: a check of the statistics of events describes events, and everything that is made
         from events follows from it.
     """
 

@@ -263,7 +263,7 @@ class Transaction:
         return None if row is None else str(row[0])
 
     def set_cursors(self, values: Mapping[str, str]) -> None:
-        """Where sources go on next time."""
+        """Where sources continue next time."""
         self._connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", list(values.items()))
 
 

@@ -34,7 +34,7 @@ class Row:
     Attributes
     ----------
     state
-        fail: it holds back what is served; accepted: it would, or would warn, and a person has said that it is right.
+        fail: it blocks what is served; accepted: it would, or would warn, and a person has said that it is right.
     check
         Kind of rules, or of verdict.
     of
@@ -163,7 +163,7 @@ def _of_rule(name: str, dataset: str, kind: str, one: Finding) -> Row:
 
 
 def _of_verdict(lake: Lake, judged: Judged, dt: str) -> Iterator[Row]:
-    """A row a finding; a day of the log before the one that was asked for holds back itself alone, so it only warns here."""
+    """A row a finding; a day of the log before the one that was asked for blocks only itself, so it only warns here."""
     accepted = acceptance_of(lake, judged)
     kind = judged.table.removesuffix("_verdict")
     of = f"{judged.scope} {judged.dt}"

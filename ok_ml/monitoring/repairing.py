@@ -1,4 +1,4 @@
-"""A day of a dataset delivered again: its log read, or written by the simulated network, once more."""
+"""A day of a dataset delivered again: its log read, or written by the simulated network, again."""
 
 from collections.abc import Callable
 

@@ -30,7 +30,7 @@ _COLUMNS: Final = [c.USER_ID, c.SOURCE_IDS, c.SCORES, c.REASONS, c.IS_FALLBACK]
 
 
 def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest:
-    """Count the newest predictions part by part, beside the generation before; commit under their day."""
+    """Count the newest predictions part by part, compared with the generation before; commit under their day."""
     lake, name = pipeline.lake, pipeline.name
     predictions = lake.manifest(name, c.PREDICTIONS, lake.latest(name, c.PREDICTIONS))
     dt, version = predictions.partition, int(predictions.details["model_version"])

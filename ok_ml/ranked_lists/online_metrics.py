@@ -36,7 +36,7 @@ def build_online_metrics(
     """Join what was served on each of some days with what people did; commit a partition a day.
 
     A day that was served nothing, or whose lists are gone, is committed without rows and with the reason: no zeros.
-    Days before them whose following days are complete now are told again with these.
+    Days before them whose following days are complete now are reported again with these.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def window_from(pipeline: ListPipeline, dt: str) -> list[str] | None:
 
 
 def _completed_by(pipeline: ListPipeline, dts: list[str]) -> list[str]:
-    """Days before `dts` that were told without their following days, which are committed now."""
+    """Days before `dts` that were reported without their following days, which are committed now."""
     first = minus_days(dts[0], pipeline.config.stages.evaluation.days)
     told = [dt for dt in pipeline.lake.partitions(pipeline.name, c.ONLINE_METRICS) if first < dt < dts[-1]]
     known = set(pipeline.committed())

@@ -51,7 +51,7 @@ def simple_list(champion: Manifest) -> str | None:
 
 
 def metric_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Each metric of the newest model beside those of some baselines, as name, value, unit, peer, peer_value, ratio."""
+    """Each metric of the newest model with those of some baselines, as name, value, unit, peer, peer_value, ratio."""
     from ok_ml.stages.evaluation import load_evaluation
 
     evaluated = load_evaluation(pipeline)

@@ -38,7 +38,7 @@ Seen = TypeVar("Seen", bound=Look)
 
 
 def alerts_sensor(project: Project) -> dg.SensorDefinition:
-    """Runs by itself; requests nothing. Its work is a few small queries; messages are delivered by threads of their own."""
+    """Runs automatically; requests nothing. Its work is a few small queries; messages are delivered by threads of their own."""
     couriers = Couriers()
     graph_of = cache(lambda repository: watched(project, repository))
 

@@ -53,7 +53,7 @@ class Automation(dg.AutomationConditionSensorDefinition):
 
 
 def automation_sensor(automation: AutomationState, experiments: Sequence[str]) -> Automation:
-    """Runs by itself from the first start; sensors that start STOPPED retrain nothing."""
+    """Runs automatically from the first start; sensors that start STOPPED retrain nothing."""
     return Automation(
         automation=automation,
         experiments=experiments,

@@ -1,6 +1,6 @@
 """Failing checks, from what Dagster keeps of each evaluation.
 
-The state of a check is its newest evaluation. Evaluations that came and went between two looks are told too: a row's
+The state of a check is its newest evaluation. Evaluations that came and went between two looks are reported too: a row's
 number is given when the check is planned and its result is written in place, so "greater than the last number" would
 lose slow checks. Stored are the number below which every row is settled, and the settled ones above it.
 """

@@ -1,4 +1,4 @@
-"""A plain daily schedule of the batch, for those who want a fixed hour instead of, or beside, the conditions."""
+"""A plain daily schedule of the batch, for those who want a fixed hour instead of, or in addition to, the conditions."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""Processes that died, and those that are silent."""
+"""Processes that crashed, and those that are silent."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -71,7 +71,7 @@ def _collectors(project: Project, now: float) -> Iterator[Signal]:
             "error",
             project.datasets[name].owners[0],
             f"the collector of {name} is silent",
-            f"its last heartbeat is {in_words(now - last)} old; events wait in the topic until `ok-ml collect {name}` goes on",
+            f"its last heartbeat is {in_words(now - last)} old; events wait in the topic until `ok-ml collect {name}` continues",
             since=last,
             asset=(name, "raw_log"),
             causes=(f"process:collector-{name}", "process:kafka"),

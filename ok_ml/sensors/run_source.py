@@ -115,7 +115,7 @@ def _signal(
     what = run.job_name if run.job_name != _ASSET_JOB or first is None else "/".join(first)
     where = f" at {step}" if step else ""
     processes = _PROCESSES.get(asset[1], ()) if asset is not None else ()
-    # One that a check stopped has nothing wrong of its own: it lasts as long as the check fails, which tells of itself.
+    # One that a check stopped has nothing wrong of its own: it lasts as long as the check fails, which is an incident of its own.
     stopped = by_check and bool(checks)
     return Signal(
         f"run:{what}{':stopped' if stopped else ''}",

@@ -41,7 +41,7 @@ _LOOKUP: Final = [(b"content-type", b"application/json"), (b"cache-control", b"n
 
 
 class Pages(Protocol):
-    """What is served to people beside the API."""
+    """What is served to people in addition to the API."""
 
     routes: Sequence[BaseRoute]
 

@@ -110,7 +110,7 @@ class Operation:
 
 
 class ApiRoute(Route):
-    """A route that the description tells of; `name` is its operation id."""
+    """A route of the description; `name` is its operation id."""
 
     def __init__(
         self,

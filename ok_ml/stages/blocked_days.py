@@ -19,7 +19,7 @@ from ok_ml.partitions import minus_days
 from ok_ml.quality.judges.acceptance import blocks, still_open, verdict_on
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
 
-LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
+LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be estimated
 NEVER: Final = "9999-12-31"
 _RACY_SECONDS: Final = 0.1  # a folder that changed so lately may change again within the same tick of its clock
 

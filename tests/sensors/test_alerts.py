@@ -336,7 +336,7 @@ def test_a_silent_materialiser_belongs_to_the_process_that_died(watchman: Watchm
     Journal(watchman.project.state_dir).note("down", "materialiser", how="exit code 1")
     watchman.look()
     (one,) = watchman.open()
-    assert (one.key, one.title) == ("process:materialiser", "process materialiser died and stays down")
+    assert (one.key, one.title) == ("process:materialiser", "process materialiser crashed and stays down")
     assert [member.key for member in one.consequences] == ["heartbeat:materialiser"]
 
 

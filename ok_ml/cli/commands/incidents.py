@@ -1,4 +1,4 @@
-"""`ok-ml incidents`: what is wrong now, and who looks after it."""
+"""`ok-ml incidents`: what is wrong now, and who has acknowledged it."""
 
 import time
 from datetime import datetime
@@ -20,7 +20,7 @@ _CLOSED_SHOWN = 50
 
 _HELP = f"""See what is wrong now, take it over, or silence it for a while.
 
-An incident opens when a check fails, an asset grows stale, a run fails or a process dies, and closes when all of it is good again. All print JSON with --json.
+An incident opens when a check fails, an asset becomes stale, a run fails or a process crashes, and closes when all of it is healthy again. All print JSON with --json.
 
 \b
 {EXAMPLES}
@@ -121,7 +121,7 @@ def show(settings: Settings, *, incident: str, as_json: bool) -> None:
 
 @command("ack", examples=["ok-ml incidents ack 9f3c", "ok-ml incidents ack 9f3c --by anna"])
 @click.argument("incident")
-@click.option("--by", metavar="NAME", help="Who looks after it; default: this user.")
+@click.option("--by", metavar="NAME", help="Who acknowledges it; default: this user.")
 def ack(settings: Settings, *, incident: str, by: str | None, as_json: bool) -> None:
     """Acknowledge an incident: its messages are not repeated any more."""
     from ok_ml.incidents.shown import the_one, to_json

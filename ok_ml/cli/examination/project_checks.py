@@ -35,7 +35,7 @@ def configuration(machine: Machine) -> Iterator[Finding]:
 
 
 def state(machine: Machine) -> Iterator[Finding]:
-    """Whether the state folder and the cache can be written, and their paths can be told to every program."""
+    """Whether the state folder and the cache can be written, and their paths can be passed to every program."""
     for name, folder, variable in (
         ("state folder", machine.state_dir, "OK_ML_STATE"),
         ("cache", machine.cache_dir, "OK_ML_CACHE"),
@@ -50,7 +50,7 @@ def state(machine: Machine) -> Iterator[Finding]:
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ports that the project binds here: free, or held by itself."""
+    """Ports that the project binds here: free, or held by the project."""
     if machine.project is None:
         return
     taken = [need for need in port_needs(machine.project.environment) if not is_free(need.host, need.port)]

@@ -50,7 +50,7 @@ def _exists(name: str) -> bool:
 
 
 def _name_of(pid: int) -> str:
-    """Pid and the moment of its start; empty for no process."""
+    """Pid and the time of its start; empty for no process."""
     import psutil
 
     try:

@@ -280,7 +280,7 @@ class PipelineRun:
 
 
 def _newest_refused(pipeline: Pipeline) -> GateRefused | None:
-    """The newest day of the log if it blocks: what was found, what is served instead, and what goes on."""
+    """The newest day of the log if it blocks: what was found, what is served instead, and the command to go on."""
     dt, scope = pipeline.newest_blocked(), pipeline.dataset_scope
     if dt is None:
         return None

@@ -1,4 +1,4 @@
-"""`ok-ml try`: changes of an experiment, each trained and judged beside production, and what is said of them."""
+"""`ok-ml try`: changes of an experiment, each trained and judged outside production, and what is said of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from ok_ml.stages.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric of an attempt beside the baseline's.
+    """One metric of an attempt compared with the baseline's.
 
     Attributes
     ----------

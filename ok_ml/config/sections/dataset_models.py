@@ -81,7 +81,7 @@ class Incident(Frozen):
 
 
 class TasteChange(Frozen):
-    """From one day on some users like something else: a true change, which no check of the data may hold back."""
+    """From one day on some users like something else: a true change, which no check of the data may block."""
 
     day: int = Field(ge=0, description="Day index from the world's start.")
     share: Share = Field(default=1.0, description="Users whose every interest moves to another topic.")
@@ -93,8 +93,8 @@ class WorldConfig(Frozen):
     seed: int = 7
     start: str = Field(description="First day, ISO date; a Monday keeps the weekly rhythm readable.")
     days: int = Field(ge=8, description="Days that `make run` commits.")
-    users: int = Field(ge=100, description="Users registered within the first 28 days; growth goes on at their rate.")
-    sources: int = Field(ge=50, description="Groups and authors ever alive within the first 28 days; births go on.")
+    users: int = Field(ge=100, description="Users registered within the first 28 days; growth continues at their rate.")
+    sources: int = Field(ge=50, description="Groups and authors ever alive within the first 28 days; births continue.")
     topics: int = Field(default=24, ge=4)
     users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
     incidents: tuple[Incident, ...] = ()
@@ -182,7 +182,7 @@ class TimeMapping(Frozen):
         "(the unit by the size of each number), or a strptime format; of a list each value is read by the first that can.",
     )
     origin: str | None = Field(
-        default=None, description="ISO moment, UTC, from which epoch_* counts; default 1970-01-01."
+        default=None, description="ISO time, UTC, from which epoch_* counts; default 1970-01-01."
     )
     timezone: str = Field(default="UTC", description="Zone of times that do not name their own; days are always UTC.")
     min_date: str | None = Field(default=None, description="Rows before it are set aside.")
@@ -207,7 +207,7 @@ class TimeMapping(Frozen):
 
 
 class ReactionsMapping(Frozen):
-    """A raw column that lists what the user did with what the row shows: each item is an event beside the row's own.
+    """A raw column that lists what the user did with what the row shows: each item is an event in addition to the row's own.
 
     Such an event has the row's user, source, item, content type and time; position and duration stay with the row.
     """

@@ -68,7 +68,7 @@ class _Expectations(Frozen):
     )
     severity: GxSeverity = Field(
         default="critical",
-        description="critical: a failure holds back what follows, as a rule that blocks does; warning: it is told.",
+        description="critical: a failure blocks what follows, as a rule that blocks does; warning: it is reported.",
     )
     expect: tuple[Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)], ...] = Field(
         min_length=1, description="name of an expectation, or path of a class of the project -> its arguments."

@@ -155,7 +155,7 @@ class OnlineChecks(Frozen):
     fall: float = Field(
         default=4.0,
         gt=0,
-        description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of everybody; "
+        description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of all users; "
         "a normal score, of few numbers, hence lower than the limit of all series.",
     )
 

@@ -1,6 +1,6 @@
 """From a topic to committed days: read, write down, close days.
 
-It can be killed at any point: the next one goes on where the newest batch on the disk says, and what a day holds is in the
+It can be killed at any point: the next one continues where the newest batch on the disk says, and what a day holds is in the
 manifest of that day. Nothing that only memory knows decides what is committed.
 """
 
@@ -246,6 +246,6 @@ class Collector:
             self.consumer.unassign(self.topic, self.dataset.parts)
             self.consumer.assign(self.topic, {}, self.dataset.parts)
             return
-        logger.warning("%s [%d] goes on at the earliest message that is left", self.topic, partition)
+        logger.warning("%s [%d] continues at the earliest message that is left", self.topic, partition)
         self._gaps[partition] = self.checkpoint.positions.get(partition, 0)
         self.consumer.restart(self.topic, partition)

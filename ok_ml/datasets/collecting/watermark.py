@@ -40,7 +40,7 @@ class Watermark:
         Parameters
         ----------
         newest_ms
-            Partition -> the greatest event time that is written down.
+            Partition -> the largest event time that is written down.
         ended
             Partitions that have been read to their end.
         now

@@ -147,7 +147,7 @@ def _met(column: pa.Array, comparison: Comparison, key: str) -> "NDArray[np.bool
 
 
 def _alike(column: pa.Array, value: float | str | bool, key: str) -> tuple[pa.Array, pa.Scalar]:  # noqa: FBT001
-    """The column and the literal as types that compare; text columns are read as numbers beside a number."""
+    """The column and the literal as types that compare; text columns are read as numbers next to a number."""
     kind = column.type
     textual = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if isinstance(value, str) and textual:

@@ -1,6 +1,6 @@
 """One identity for an id however it is spelt: the spelling that stands for all spellings of a text.
 
-Without being told, only what cannot mean another user is taken away: blanks and quotes around, the object or formula that
+By default only what cannot mean another user is taken away: blanks and quotes around, the object or formula that
 an export wrapped it in, and the ``.0`` of a column that pandas held as floats.
 `id_spelling` of a mapping says more, column by column, because leading zeros or case may well tell people apart.
 """

@@ -40,7 +40,7 @@ class _Kinds:
     unsure
         Columns of doubles, as Arrow guesses, of which some may be whole numbers.
     bounds
-        Least and greatest whole number of a column, 0 included.
+        Least and largest whole number of a column, 0 included.
     """
 
     seen: set[str] = field(default_factory=set)

@@ -2,7 +2,7 @@
 
 The rules that keep answers whole: CURRENT is looked at once a request; a generation is opened by its real path,
 read-only, without a lock file; one environment and one transaction a request; an environment is opened once a process
-(py-lmdb refuses a second time) and closed when it has no reader any more; after a fork everything is opened anew.
+(py-lmdb refuses a second time) and closed when it has no reader any more; after a fork everything is opened again.
 """
 
 import contextlib

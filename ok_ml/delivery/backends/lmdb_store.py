@@ -3,7 +3,7 @@
 Layout, below the storage folder::
 
     <experiment>/CURRENT -> generations/<name>     a symbolic link that is read, never opened through: one atomic look
-    <experiment>/generations/<name>/data.mdb       sealed: mode 0444, size and SHA-256 in manifest.json beside it
+    <experiment>/generations/<name>/data.mdb       sealed: mode 0444, size and SHA-256 in manifest.json next to it
     <experiment>/staging/<generation>/data.mdb     being filled
     <experiment>/*.json                            documents: history, positions, status
 """

@@ -78,7 +78,7 @@ class RedisStaged(StagedGeneration):
             self._client.unlink(self._key(part, tag.hex()))
 
     def commit(self) -> None:
-        """See `StagedGeneration`: nothing is held back."""
+        """See `StagedGeneration`: nothing is buffered."""
 
     def scan(self, part: int, tag: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `StagedGeneration`. HSCAN may say a field twice while the hash is rearranged: it is passed on once."""

@@ -37,7 +37,7 @@ class TopicConsumer:
     """Reads assigned partitions from given offsets.
 
     The defaults that would lose records without a word are all set: no offset reset (an offset that is gone is an error,
-    after which the partition goes on at its earliest one), no commits, committed records only, checksums verified.
+    after which the partition continues at its earliest one), no commits, committed records only, checksums verified.
 
     Parameters
     ----------

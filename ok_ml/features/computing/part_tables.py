@@ -100,7 +100,7 @@ class PartDay:
 
     @classmethod
     def read(cls, plan: Plan, target: TargetDay, part: int) -> "PartDay":
-        """Read what is of this part, and what is of everybody."""
+        """Read what is of this part, and what is of all users."""
         own = {table: files_of_part(files, part) for table, files in target.snapshots.items()}
         return cls(
             target,

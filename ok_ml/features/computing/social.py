@@ -21,7 +21,7 @@ _COUNT_BITS: Final = 20  # a user has fewer than a million friends
 
 @dataclass(frozen=True)
 class Social:
-    """Subscriptions and activity of everybody at one day.
+    """Subscriptions and activity of all users at one day.
 
     Attributes
     ----------

@@ -92,7 +92,7 @@ SOURCE: Final = (
     ),
     # -- content -----------------------------------------------------------------------------------------------
     Feature(
-        "source_topic_popularity", "source", "content", "Share of everybody's reactions that its topic got.", "share",
+        "source_topic_popularity", "source", "content", "Share of all reactions that its topic got.", "share",
         window="affinity_days", absent=0, range=(0, 1), value=_topic_popularity,
         judged="none", why="all sources of a topic share one value: as few independent values as topics",
     ),

@@ -1,4 +1,4 @@
-"""Who works on what in a state folder: locks that the operating system takes back with their holder, however it dies.
+"""Who works on what in a state folder: locks that the operating system takes back with their holder, however it ends.
 
 One file a thing (`<state>/locks/<name>.lock`): an experiment, a dataset, an attempt. It says who holds the lock and since when;
 what it says is believed only while the lock is held. Where a file system has no locks, nothing is excluded.

@@ -51,7 +51,7 @@ def remedy(folder: Path, variable: str) -> str:
 
 
 def untellable(folder: Path) -> str | None:
-    """Why a folder's path cannot be told to every program that works there; None if it can.
+    """Why a folder's path cannot be passed to every program that works there; None if it can.
 
     Dagster looks for its file by a pattern, and addresses of SQLite's databases end at a question mark.
     """
@@ -68,7 +68,7 @@ def require_writable(folder: Path, what: str, variable: str) -> None:
     Raises
     ------
     EnvironmentFault
-        This user may not, or there is no room; says whose it is and what fixes it. Or its path cannot be told to others.
+        This user may not, or there is no room; says whose it is and what fixes it. Or its path cannot be passed to others.
     """
     why = "everything that a run makes goes there"
     if strange := untellable(folder):

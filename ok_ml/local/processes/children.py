@@ -44,7 +44,7 @@ class Child:
     signal_group
         Whether SIGTERM goes to its whole process group instead of to the leader alone.
     once
-        Whether it is a step that ends by itself: ready when it ends with 0, given up at any other end.
+        Whether it is a step that ends on its own: ready when it ends with 0, given up at any other end.
     stop_seconds
         How long it may take to end after SIGTERM before it is killed.
     """

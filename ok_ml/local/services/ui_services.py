@@ -199,7 +199,7 @@ def _child(made: Child, more: Mapping[str, str] | None = None, **settings: Any) 
 
 
 def _code_socket(home: Path) -> Path:
-    """Where the code server listens: a Unix socket that only this user may use, not a port that anybody may."""
+    """Where the code server listens: a Unix socket that only this user may use, not a port that any user may."""
     path = home / "code.sock"
     if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
         import hashlib

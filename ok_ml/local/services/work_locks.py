@@ -2,7 +2,7 @@
 
 Two runs of one experiment would do all the work twice and publish over each other, whatever their size: they share topic,
 storage and registry. Runs of two experiments take turns at the dataset that both read, since the second finds the work of the
-first done. Steps of the daemon take the same locks (`ok_ml.graph.dagster_io.Workbench.step`). Attempts are beside production: they
+first done. Steps of the daemon take the same locks (`ok_ml.graph.dagster_io.Workbench.step`). Attempts are outside production: they
 exclude only each other.
 """
 
@@ -51,7 +51,7 @@ def one_at_a_time(project: Project, dataset: str, say: Say) -> Iterator[None]:
 
 
 def _at_work(who: Holder, experiment: str, *, attempts: bool) -> EnvironmentFault:
-    again = "the same command goes on once it is done" if attempts else f"`{_with_wait()}` goes on once it is done"
+    again = "the same command continues once it is done" if attempts else f"`{_with_wait()}` continues once it is done"
     stop = f"; to stop it: Ctrl-C in its terminal, or `kill {who.pid}`" if who.pid else ""
     return EnvironmentFault(
         f"{who} is at work on {'attempts of ' if attempts else ''}{experiment}",

@@ -1,4 +1,4 @@
-"""Pictures of numbers by day: what was served and what people did, beside what was expected."""
+"""Pictures of numbers by day: what was served and what people did, with the expected values."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -1,6 +1,6 @@
 """What went live and when: so that a day's reactions can be joined with the lists that people saw on it.
 
-Each going-live is a partition of the table `live_history`, named after its moment and never rewritten. The lists
+Each going-live is a partition of the table `live_history`, named after its time and never rewritten. The lists
 themselves stay where they were made: in that version of the predictions.
 """
 
@@ -23,7 +23,7 @@ _NONE: Final = "none"
 
 @dataclass(frozen=True)
 class Served:
-    """One generation from the moment when it went live.
+    """One generation from the time at which it went live.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Served:
     version
         The version of the predictions of that day that holds its lists.
     newest_dt
-        The newest committed day of the dataset at that moment, the clock of the data: lists are seen from the next day on.
+        The newest committed day of the dataset at that time, the clock of the data: lists are seen from the next day on.
     live_at
         Wall time, ISO, UTC.
     """

@@ -1,6 +1,6 @@
 """Numbers by day held against their bands; what is found is committed as a verdict, and a person may release a day.
 
-A verdict hangs on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
+A verdict depends on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
 again) has to be judged again; an acceptance holds for the numbers that were looked at, not for later ones.
 """
 
@@ -90,7 +90,7 @@ class SeriesWatch:
         return [self._judge(dt) for dt in dict.fromkeys([*todo, known[-1]])]
 
     def look(self, dt: str) -> list[Deviation]:
-        """Every series of a day beside its band, worst first; nothing is committed."""
+        """Every series of a day with its band, worst first; nothing is committed."""
         known = self.lake.partitions(self.scope, self.table)
         past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
         days = read_days(self.lake, self.scope, self.table, past)

@@ -56,7 +56,7 @@ class MatrixFactorisation(ListPipeline):
         return []
 
     def evaluator(self) -> "Evaluator[Any]":
-        """Its lists beside those of the baselines."""
+        """Its lists compared with those of the baselines."""
         from ok_ml.pipelines.matrix_factorisation.vectors import VectorEvaluator
 
         return VectorEvaluator(self)

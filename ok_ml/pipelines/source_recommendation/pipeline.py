@@ -119,7 +119,7 @@ class SourceRecommendation(ListPipeline):
     feature_tables = c.FEATURE_TABLES
 
     def evaluator(self) -> "Evaluator[Any]":
-        """Its lists beside those of the baselines."""
+        """Its lists compared with those of the baselines."""
         from ok_ml.pipelines.source_recommendation.evaluating import TwoStageEvaluator
 
         return TwoStageEvaluator(self)

@@ -31,7 +31,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
     Raises
     ------
     NothingToLearn
-        The same where a learned champion goes on serving, or where `gate.fallback` forbids a simple list.
+        The same where a learned champion is still served, or where `gate.fallback` forbids a simple list.
     """
     from ok_ml.recommender.ranking.training_set import (
         GROUP,

@@ -60,7 +60,7 @@ class LabelScores(PredictionKind):
         return Judgement(not wrong, f"{facts}: {told}", numbers, wrong)
 
     def count(self, pipeline: TextClassification, *, progress: Callable[[str], None]) -> Manifest:
-        """Numbers of the newest scores, beside the same model's generations before."""
+        """Numbers of the newest scores, compared with earlier generations of the same model."""
         manifest, lake = _newest(pipeline), pipeline.lake
         dt, version = manifest.partition, int(manifest.details["model_version"])
         inputs, found = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt), _Scores.read(pipeline, manifest)

@@ -186,7 +186,7 @@ class TextClassification(Pipeline):
     # -- what the shared ends ask ----------------------------------------------------------------------------
 
     def evaluator(self) -> "Evaluator[Any]":
-        """Its scores beside those of the baselines."""
+        """Its scores compared with those of the baselines."""
         from ok_ml.pipelines.text_classification.label_evaluator import LabelEvaluator
 
         return LabelEvaluator(self)

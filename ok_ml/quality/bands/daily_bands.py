@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enough for a network that grows
-LEAST_ALIKE: Final = 3  # days of the present rule, below which a level is anybody's guess
+LEAST_ALIKE: Final = 3  # days of the present rule, below which a level is unknown
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
 _WEEK: Final = 7
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
-# Numbers that the world moves by more than their own past tells: the least relative size of a scale. One source in vogue is
+# Numbers that the world moves by more than their own past tells: the smallest relative size of a scale. One source in vogue is
 # news, and lists that people like better raise what they react to; a fault goes far beyond either.
 RESTLESS: Final[Mapping[str, float]] = {
     "largest_share": 0.35, "top_hundredth_share": 0.2, "gini": 0.08, "effective": 0.25, "log2_mean": 0.003,
@@ -76,7 +76,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Deviation:
-    """One number of a day beside its band.
+    """One number of a day with its band.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ def judge_day(
     days: int = HISTORY_DAYS,
     own: Mapping[str, float] | None = None,
 ) -> list[Deviation]:
-    """Every number of a day beside its band, worst first.
+    """Every number of a day with its band, worst first.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ def _moved_by_one(past: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "N
 def _sampling(
     past: "NDArray[np.float64]", n_past: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
 ) -> "NDArray[np.float64]":
-    """The least scale of each series: what a sample of so many rows varies by."""
+    """The smallest scale of each series: what a sample of so many rows varies by."""
     import warnings
 
     with np.errstate(divide="ignore"), warnings.catch_warnings():

@@ -37,7 +37,7 @@ DAY_TO_DAY: Final = 0.05  # of the share: how much quiet days differ beyond chan
 def judge_short_history(
     history: Days, dt: str, today: "dict[Name, Number]", *, limit: float, leave_out: Collection[str] = ()
 ) -> list[Deviation]:
-    """The shares of a day beside the band of their short past, worst first; nothing once the past is long.
+    """The shares of a day with the band of their short past, worst first; nothing once the past is long.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Plots of numbers by day beside what was expected of them: the mean with its band, and what fell outside marked."""
+"""Plots of numbers by day with their expected values: the mean with its band, and what fell outside marked."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Expected(Protocol):
 
     @property
     def high(self) -> float:
-        """The greatest one."""
+        """The largest one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def band_chart(
     marks
         Day -> what changed on it: a line and a word.
     held
-        Days that were held back: shaded.
+        Days that were blocked: shaded.
     """
     panel = Panel("", {str(series.name): series}, bands, share)
     return band_panels([panel], title=title or str(series.name), marks=marks, held=held, panel_height=3.2, path=path)
@@ -143,7 +143,7 @@ def bands_of(
     leave_out
         Days that were found wrong.
     short_history
-        Whether a share has a band before it knows itself; of two bands the narrower one is told.
+        Whether a share has a band before it knows itself; of two bands the narrower one is reported.
     regimes
         Day -> what was the rule on it; see `bands.judge_day`.
     """
@@ -180,7 +180,7 @@ def _subtitle(days: list[str], panels: Sequence[Panel], held: Sequence[str]) -> 
     if any(panel.bands for panel in panels):
         words.append("pale blue: expected; ringed: outside of it")
     if held:
-        words.append("shaded red: held back")
+        words.append("shaded red: blocked")
     return "; ".join(words)
 
 

@@ -208,7 +208,7 @@ def over_time(
     from_zero: bool = False,
     path: str | Path | None = None,
 ) -> bytes:
-    """Numbers by day, one line each; weekends of daily data are shaded, so that the weekly rhythm can be told from a trend.
+    """Numbers by day, one line each; weekends of daily data are shaded, so that a weekly season can be distinguished from a trend.
 
     Parameters
     ----------

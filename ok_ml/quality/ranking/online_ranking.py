@@ -103,7 +103,7 @@ def online_numbers(
     Parameters
     ----------
     impressions
-        Whether the log says what was shown; else only the metrics of lists are told.
+        Whether the log says what was shown; else only the metrics of lists are reported.
     """
     parts = list(parts)
     segments, active = (np.concatenate([getattr(one, name) for one in parts]) for name in ("segments", "active"))
@@ -123,7 +123,7 @@ def online_numbers(
 
 
 def headline(name: Name) -> int:
-    """`wrong_way` of the few numbers of everybody that are told first."""
+    """`wrong_way` of the few numbers of all users that are reported first."""
     first = name.metric in (SERVED_SHARE, REACTION_RATE + CHANNELS[SERVED]) or name.metric.startswith(
         ("ndcg@", "hit_rate@")
     )

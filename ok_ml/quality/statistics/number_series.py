@@ -1,7 +1,7 @@
 """Numbers by day: the one shape of every table that is watched over time.
 
 A partition of such a table is one day. A row is one number of that day: `metric` names it, `group` says of what (a segment,
-a model, a column; empty: of everything), `n` is how many rows it was counted on, so that chance can be told from change.
+a model, a column; empty: of everything), `n` is how many rows it was counted on, so that chance can be distinguished from change.
 """
 
 from collections.abc import Iterable, Sequence

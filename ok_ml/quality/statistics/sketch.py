@@ -102,7 +102,7 @@ class Sketch:
         return np.fmax(np.fmin(values, self.most), self.least)  # the middle of a cell of infinities is NaN
 
     def lower_bounds(self) -> "NDArray[np.float32]":
-        """The least value that each cell can hold, float32 [c]; nothing below `least`."""
+        """The smallest value that each cell can hold, float32 [c]; nothing below `least`."""
         return np.fmax(from_keys(self.cells << np.uint32(self.level)), np.float32(self.least))
 
 

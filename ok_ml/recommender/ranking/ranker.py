@@ -216,7 +216,7 @@ class Ranker(ABC):
         Parameters
         ----------
         expected_sha256
-            From a signed record, if there is one; else the checksum beside the model.
+            From a signed record, if there is one; else the checksum stored with the model.
 
         Raises
         ------

@@ -321,7 +321,7 @@ def _table(
     count = len(rows.users)
     keys = {
         c.DT: pa.array([label_dt] * count, pa.string()),
-        GROUP: pa.array(rows.users),  # place in the block; numbered anew over all tables
+        GROUP: pa.array(rows.users),  # place in the block; numbered again over all tables
         c.PART: pa.array(np.full(count, part.part, np.int32)),
         c.USER_ID: pa.array(block.user_ids[rows.users]),
         c.SOURCE_ID: pa.array(part.cut.index.catalogue.source_ids[rows.sources]),

@@ -119,7 +119,7 @@ class CandidateIndex:
 
     @cached_property
     def popularity_rank(self) -> "NDArray[np.int64]":
-        """Rank of each catalogue source among everybody, int64 [m], 0 = most popular."""
+        """Rank of each catalogue source among all users, int64 [m], 0 = most popular."""
         ranks = np.empty(self.catalogue.size, np.int64)
         ranks[self.orders[EVERYBODY]] = np.arange(self.catalogue.size)
         return ranks

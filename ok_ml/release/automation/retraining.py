@@ -2,7 +2,7 @@
 
 Everything is judged by state, never by events: what is committed, what the last decision about the champion was made
 with, which trainings were asked for since. So a restart forgets nothing, a backfill of an old partition changes nothing,
-and asking twice gives one answer. Ages are days of data: a log that stands still makes no model old. The wall clock is
+and asking twice gives one answer. Ages are days of data: a log that has stopped makes no model old. The wall clock is
 asked only of Dagster, whose freshness policy of the champion people see.
 """
 
@@ -16,7 +16,7 @@ from ok_ml.lake import fingerprint
 from ok_ml.release.automation.training_recipe import CODE, CONFIG, changes, in_short
 
 Kind: TypeAlias = Literal["absent", "config", "code", "online", "drift", "stale"]
-KINDS: Final[tuple[Kind, ...]] = ("absent", "config", "code", "online", "drift", "stale")  # as they are told
+KINDS: Final[tuple[Kind, ...]] = ("absent", "config", "code", "online", "drift", "stale")  # as they are reported
 _COOLED: Final = ("drift", "online")  # what the data say again every day
 
 
@@ -102,12 +102,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Cause:
-    """Something that calls for a training.
+    """Something that triggers a training.
 
     Attributes
     ----------
     key
-        Its kind and what it hangs on: the same cause has the same key until a training has been judged.
+        Its kind and what it depends on: the same cause has the same key until a training has been judged.
     holds
         Whether it is there.
     due
@@ -177,7 +177,7 @@ def aged(facts: Facts) -> Answer:
 def overdue(facts: Facts) -> Answer:
     """The champion is overdue by the wall clock, as the UI shows it, and there is something new to learn.
 
-    So a log that came late, or in jumps, is learnt from with its first day. One that stands still calls for nothing: the same
+    So a log that came late, or in jumps, is learnt from with its first day. One that has stopped calls for nothing: the same
     days would make the same model.
     """
     holds = facts.overdue and facts.decided is not None and facts.age_days > 0

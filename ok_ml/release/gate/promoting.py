@@ -49,7 +49,7 @@ def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_ru
     """Compare the newest model with the present champion and commit who is champion from now on.
 
     Before the first learned champion a model that the gate refuses leaves its place to the best simple list, unless
-    `gate.fallback` forbids it; each such training fits the list anew, so that it does not age.
+    `gate.fallback` forbids it; each such training fits the list again, so that it does not age.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def champion_bundle(pipeline: Pipeline) -> tuple[Path, PromotionRecord]:
         raise IntegrityError(
             f"{pipeline.name}: the champion's files have SHA-256 {found[:16]}..., its promotion record says"
             f" {record.bundle_sha256[:16] or 'nothing'}...",
-            why="changed vectors or popularity would be served to everybody without an error",
+            why="changed vectors or popularity would be served to all users without an error",
             remedy=f"materialise {pipeline.name}/{c.MODEL} and what follows, which writes the bundle again",
         )
     return folder, record
@@ -165,7 +165,7 @@ def _list_instead(pipeline: Pipeline, present: Manifest | None, evaluated: Evalu
 def _kept(
     pipeline: Pipeline, folder: Path, present: Manifest | None, decision: Decision, accept: str
 ) -> tuple[_Contender, PromotionRecord]:
-    """The present champion's own bundle and record once more, with the reasons why it stays."""
+    """The present champion's own bundle and record unchanged, with the reasons why it stays."""
     if present is None:
         raise GateRefused(
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",

@@ -118,7 +118,7 @@ def decide(
         The baseline's name.
     difference
         Challenger minus champion in `gate.metric` with its interval. With it, "not worse" means not worse beyond chance:
-        a retrained model of equal quality loses half of all bare comparisons, and production would grow stale. Small
+        a retrained model of equal quality loses half of all bare comparisons, and production would become stale. Small
         losses could add up over promotions; the floor over the baseline bounds them.
 
     Returns

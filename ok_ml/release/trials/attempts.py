@@ -1,4 +1,4 @@
-"""Attempts: a changed configuration, trained and judged beside production, which does not notice.
+"""Attempts: a changed configuration, trained and judged outside production, which does not notice.
 
 An attempt is an experiment of its own with a scope of its own in the lake, `<experiment>.try-<hash of its configuration>`.
 What its configuration leaves as it is has the same record as production's table, and is taken from there (or from another

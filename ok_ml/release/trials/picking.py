@@ -2,7 +2,7 @@
 
 Each recipe is trained and judged as an attempt whose newest day is the one before the judged days of the experiment: what
 the model is later judged on is looked at by no recipe. They are compared on the same users; the first one, the simplest,
-gives way only to one that is better beyond chance.
+is replaced only by one that is significantly better.
 """
 
 import shutil

@@ -62,7 +62,7 @@ def _stale(lake: Lake, scope: str, before: str, true: pa.Table) -> dict[str, pa.
 
 
 def _write_events(events: pa.Table, folder: Path, parts: int) -> str:
-    """One file a part, rows by user and time (rows of one moment by their hash); the data version."""
+    """One file a part, rows by user and time (rows of one time by their hash); the data version."""
     hashes = row_hashes(events)
     user, time = events["userId"].to_numpy(), events["timestampMs"].to_numpy()
     part = part_of(user, parts)

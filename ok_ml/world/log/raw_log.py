@@ -133,7 +133,7 @@ def state_before(world: World, lake: Lake, scope: str, day: int) -> State:
         raise DataError(
             f"{scope}: {world.date_of(day)} follows from the subscriptions of {before}, which was never committed",
             why="who is subscribed to what on a day follows from the day before",
-            remedy=f"simulate from {world.config.start} on, or go on after the last committed day",
+            remedy=f"simulate from {world.config.start} on, or continue after the last committed day",
         )
     table = lake.read(scope, stored, [before])
     return {**by_block({number: world.block(number).users for number in blocks}, table)}

@@ -75,7 +75,7 @@ def by_block(users: dict[int, BlockUsers], table: pa.Table) -> dict[int, Subscri
     if strange.any():
         raise DataError(
             f"{int(strange.sum())} subscriptions are of users or sources that this world does not have",
-            why="the days that follow would go on from a state of another world",
+            why="the days that follow would continue from a state of another world",
             remedy="was world.seed, users or users_per_block changed? then start with an empty lake for this dataset",
         )
     found = {}

@@ -110,7 +110,7 @@ def _print(document: dict[str, Any]) -> None:
         _print_scores(document)
         return
     if not document["known"]:
-        say(f"{document['entity_id']} is unknown to this generation: everybody unknown gets this fallback list.")
+        say(f"{document['entity_id']} is unknown to this generation: every unknown id gets this fallback list.")
     elif document["fallback"]:
         say(f"{document['entity_id']} has no history yet: this is the fallback list.")
     rows = [

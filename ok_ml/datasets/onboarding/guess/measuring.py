@@ -39,7 +39,7 @@ class Finds:
     days, first_days
         int64 [n]: partition of the find, and of the user's first event, as days since 1970-01-01.
     weight
-        Users of the log for each user here: 1 unless the log was too large to keep everybody.
+        Users of the log for each user here: 1 unless the log was too large to hold all of them.
     """
 
     users: "NDArray[np.int64]"

@@ -1,4 +1,4 @@
-"""A guessed mapping as the text of configs/datasets/NAME.yml, with the reasons beside it, and a first experiment."""
+"""A guessed mapping as the text of configs/datasets/NAME.yml, with the reasons, and a first experiment."""
 
 import re
 from collections.abc import Sequence

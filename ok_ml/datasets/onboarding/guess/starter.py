@@ -72,7 +72,7 @@ def write_starter(
 
 
 def experiment_text(name: str, profile: LogProfile, pipeline_type: str) -> str:
-    """A first experiment whose settings fit a log, each with its reason beside it.
+    """A first experiment whose settings fit a log, each with its reason.
 
     Raises
     ------

@@ -166,7 +166,7 @@ def _since_begin(column: Profile, counts: "NDArray[np.float64]", named: float) -
     form = "epoch_d" if words_of & {"day", "days", "день"} else "epoch_ms" if words_of & {"ms", "millis"} else "epoch_s"
     if high / spans[form] < _LEAST_DAYS:
         return None
-    doubt = f"it counts from the log's begin, which no value says: {_LOG_ORIGIN} stands for it; write the true moment as origin"
+    doubt = f"it counts from the log's begin, which no value says: {_LOG_ORIGIN} stands for it; write the true time as origin"
     why = f"its numbers go from {low:,.0f} to {high:,.0f}, read as {form} since a begin"
     return TimeGuess((column.name,), form, "UTC", True, why, (doubt,), 0.5 + named, _LOG_ORIGIN)
 
@@ -281,7 +281,7 @@ def _read(values: list[str], form: str) -> list[datetime | None]:
 
 
 def _counted(value: str) -> datetime | None:
-    """The moment of a number of 1990 to 2040, in any unit."""
+    """The time of a number of 1990 to 2040, in any unit."""
     try:
         count = np.array([float(value)])
     except ValueError:
