@@ -117,8 +117,8 @@ def read(path: Path) -> MetricFile | None:
 
 def read_kept(state_dir: Path, name: str) -> dict[str, Any]:
     """What the last writer of a file wanted to be found again."""
-    found = read(state_dir / FOLDER / f"{name}{_SUFFIX}")
-    return found.kept if found is not None else {}
+    file = read(state_dir / FOLDER / f"{name}{_SUFFIX}")
+    return file.kept if file is not None else {}
 
 
 def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
@@ -131,25 +131,25 @@ def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
     """
     now, texts, boards, newest = time.time(), [], dict[str, metrics.Board](), dict[str, float]()
     for path in sorted((state_dir / FOLDER).glob(f"[!.]*{_SUFFIX}")):
-        found = read(path) if path.name != f"{own}{_SUFFIX}" else None
-        if found is None or _is_left_worker(path, found):
+        file = read(path) if path.name != f"{own}{_SUFFIX}" else None
+        if file is None or _is_left_worker(path, file):
             continue
-        alive = found.is_alive(now)
+        alive = file.is_alive(now)
         if alive:
-            texts.append(found.text)
+            texts.append(file.text)
         if path.name.startswith(WORKER_PREFIX):
             continue
-        board = boards.setdefault(found.process, metrics.Board(found.process))
-        newest[found.process] = max(found.written_at, newest.get(found.process, 0.0))
-        board.set(metrics.WRITTEN, newest[found.process])
-        if found.holds_seconds is not None:
+        board = boards.setdefault(file.process, metrics.Board(file.process))
+        newest[file.process] = max(file.written_at, newest.get(file.process, 0.0))
+        board.set(metrics.WRITTEN, newest[file.process])
+        if file.holds_seconds is not None:
             board.set(metrics.UP, float(alive))
     return [*texts, *(board.text() for board in boards.values())]
 
 
-def _is_left_worker(path: Path, found: MetricFile) -> bool:
+def _is_left_worker(path: Path, file: MetricFile) -> bool:
     """Whether it is of a worker that has ended: another took its place, so it is not missing."""
-    if not path.name.startswith(WORKER_PREFIX) or not found.is_gone():
+    if not path.name.startswith(WORKER_PREFIX) or not file.is_gone():
         return False
     path.unlink(missing_ok=True)
     return True

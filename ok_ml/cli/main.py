@@ -60,8 +60,8 @@ class LazyGroup(click.RichGroup):
         module, _, attribute = COMMANDS.get(cmd_name, "").partition(":")
         if not module:
             return None
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -85,14 +85,14 @@ def installed() -> dict[str, dict[str, list[str]]]:
         list_registered_expectation_implementations,
     )
 
-    found: dict[str, dict[str, list[str]]] = {}
+    arguments: dict[str, dict[str, list[str]]] = {}
     for name in sorted(list_registered_expectation_implementations()):
         made = get_expectation_impl(name)
         if made.__module__.startswith("great_expectations."):
             fields = {key: one for key, one in made.__fields__.items() if key not in (*_NOT_SAID, *COMMON)}
             required = sorted(key for key, one in fields.items() if one.required)
-            found[name] = {"required": required, "optional": sorted(set(fields) - set(required))}
-    return found
+            arguments[name] = {"required": required, "optional": sorted(set(fields) - set(required))}
+    return arguments
 
 
 def write_gallery() -> None:

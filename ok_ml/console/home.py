@@ -60,7 +60,11 @@ class HomeView:
     @property
     def shares(self) -> list[ReasonShare]:
         """The list by reason, most frequent first; empty if all of it is the fallback list."""
-        counts = Counter(str(found["reason"]) for found in self.answer["predictions"]) if self.answer else Counter()
+        counts = (
+            Counter(str(prediction["reason"]) for prediction in self.answer["predictions"])
+            if self.answer
+            else Counter()
+        )
         if set(counts) <= {"fallback"}:
             return []
         ordered = counts.most_common()
@@ -74,7 +78,7 @@ class HomeView:
     @cached_property
     def score_range(self) -> tuple[float, float]:
         """The lowest and the highest score of the list."""
-        scores = [found["score"] for found in self.answer["predictions"]] if self.answer else []
+        scores = [prediction["score"] for prediction in self.answer["predictions"]] if self.answer else []
         return min(scores, default=0.0), max(scores, default=0.0)
 
     def bar(self, score: float) -> float:

@@ -224,12 +224,12 @@ def encode_predictions(prefix: Prefix, rows: "pa.Table") -> list[bytes]:
     starts = np.cumsum(lengths) - lengths
     values: list[bytes] = [b""] * len(lengths)
     for size in np.unique(lengths).tolist():
-        found = np.flatnonzero(lengths == size)
-        cells = starts[found][:, None] + np.arange(size)
-        counts = (flags[found] | np.uint16(size)).astype(">u2")
+        places = np.flatnonzero(lengths == size)
+        cells = starts[places][:, None] + np.arange(size)
+        counts = (flags[places] | np.uint16(size)).astype(">u2")
         raw = _matrix(head, counts, ids[cells], scores[cells], reasons[cells])
         width = prediction_bytes(size)
-        for place, row in enumerate(found.tolist()):
+        for place, row in enumerate(places.tolist()):
             values[row] = raw[place * width : (place + 1) * width]
     return values
 

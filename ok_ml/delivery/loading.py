@@ -213,10 +213,10 @@ class ExperimentLoader:
         return generation <= self.newest or (refusal is not None and refusal.final)
 
     def _stage(self, generation: int) -> Stage:
-        found = self.stages.get(generation)
-        if found is None:
-            found = self.stages[generation] = Stage(self.store.stage(self.experiment, generation))
-        return found
+        stage = self.stages.get(generation)
+        if stage is None:
+            stage = self.stages[generation] = Stage(self.store.stage(self.experiment, generation))
+        return stage
 
     def _advance(self) -> None:
         """Seal and switch to complete generations, oldest first."""

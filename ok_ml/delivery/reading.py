@@ -146,16 +146,16 @@ class Snapshot(ABC):
         keys = [key_of(entity) for entity in entities]
         kind = _SCORES if self.manifest.labels else _PREDICTION
         wanted = [(part_of_one(key, parts), kind + key) for key in keys]
-        found = self.lookup(wanted)
+        values = self.lookup(wanted)
         if kind is _SCORES:
             scores = [
                 None if stored is None else decode_scores(checked_value(key, stored))
-                for (_, key), stored in zip(wanted, found, strict=True)
+                for (_, key), stored in zip(wanted, values, strict=True)
             ]
             return Answer(self.manifest, (), None, {}, scores)
         lists = [
             None if stored is None else decode_prediction(checked_value(key, stored))
-            for (_, key), stored in zip(wanted, found, strict=True)
+            for (_, key), stored in zip(wanted, values, strict=True)
         ]
         fallback = self.fallback()
         names = (

@@ -172,8 +172,8 @@ class PredictionStore(ABC):
     def generations(self, experiment: str) -> list[GenerationInfo]:
         """Sealed generations, newest first."""
         current, withdrawn = self.current(experiment), set(self._history(experiment)["withdrawn"])
-        found = reversed(self.sealed(experiment))
-        return [GenerationInfo(m, m.generation == current, m.generation in withdrawn) for m in found]
+        manifests = reversed(self.sealed(experiment))
+        return [GenerationInfo(m, m.generation == current, m.generation in withdrawn) for m in manifests]
 
     def switches(self, experiment: str) -> list[Document]:
         """The last switches, oldest first: generation, from, why, at (Unix time, seconds)."""
@@ -193,10 +193,10 @@ class PredictionStore(ABC):
     def pending(self, experiment: str) -> int | None:
         """The newest sealed generation that should be current and is not: a switch was interrupted."""
         current, withdrawn = self.current(experiment) or 0, set(self._history(experiment)["withdrawn"])
-        found = [
+        newer = [
             m.generation for m in self.sealed(experiment) if m.generation > current and m.generation not in withdrawn
         ]
-        return max(found, default=None)
+        return max(newer, default=None)
 
     def rollback(self, experiment: str, to: int | None = None) -> int:
         """Serve an older generation; whatever is newer is withdrawn, so that a second rollback does not return to it.

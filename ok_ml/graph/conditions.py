@@ -187,12 +187,12 @@ def _cause(automation: AutomationState, experiment: str, kind: Kind) -> Conditio
     """One cause, and whether it is its turn: both are shown, since a cause that waits is worth knowing."""
 
     def holds(sight: Sight) -> Answer:
-        found = causes(sight.facts).get(kind)
-        return found.holds if found is not None else Answer(False, "not listened to")
+        cause = causes(sight.facts).get(kind)
+        return cause.holds if cause is not None else Answer(False, "not listened to")
 
     def due(sight: Sight) -> Answer:
-        found = causes(sight.facts).get(kind)
-        return found.due if found is not None else Answer(False, "not listened to")
+        cause = causes(sight.facts).get(kind)
+        return cause.due if cause is not None else Answer(False, "not listened to")
 
     there = _old(automation, experiment) if kind == "stale" else Fact(_TITLES[kind], experiment, automation, holds)
     may = Fact("cool-down and retries", experiment, automation, due)

@@ -115,7 +115,7 @@ def process_signals(entries: Iterable[Entry], cursor: int | None) -> list[Signal
 
 
 def _episodes(entries: Iterable[Entry]) -> list[_Episode]:
-    found, away = list[_Episode](), dict[str, _Episode]()
+    episodes, away = list[_Episode](), dict[str, _Episode]()
     for entry in entries:
         if entry.what == "started":
             ended = list(away.values())
@@ -124,14 +124,14 @@ def _episodes(entries: Iterable[Entry]) -> list[_Episode]:
             ended = [away.pop(entry.name)] if entry.name in away else []
         else:
             if entry.name not in away:
-                found.append(away.setdefault(entry.name, _Episode(entry.name, entry.at)))
+                episodes.append(away.setdefault(entry.name, _Episode(entry.name, entry.at)))
             episode, ended = away[entry.name], []
             episode.deaths += entry.what == "died"
             episode.is_down = entry.what == "down"
             episode.how, episode.log = entry.how or episode.how, entry.log or episode.log
         for episode in ended:
             episode.until, episode.ended = entry.at, entry.number
-    return found
+    return episodes
 
 
 def _signal(episode: _Episode) -> Signal:

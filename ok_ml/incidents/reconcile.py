@@ -113,9 +113,9 @@ class _Book:
     def _cause_of(self, signal: Signal) -> Incident | None:
         """The incident from which a new signal follows."""
         for cause in signal.causes:
-            found = self._known(cause) or self._reopened(cause)
-            if found is not None:
-                return found
+            incident = self._known(cause) or self._reopened(cause)
+            if incident is not None:
+                return incident
         return next((one for one in self.open if self._is_related(signal, one)), None)
 
     def _is_related(self, signal: Signal, incident: Incident) -> bool:

@@ -66,10 +66,10 @@ def the_one(transaction: Transaction, part: str) -> Incident:
     UsageError
         There is none, or there are several.
     """
-    found = transaction.named(part)
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = transaction.named(part)
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise UsageError(f"no incident named {part!r}", remedy="ok-ml incidents list --all shows their ids")
-    some = ", ".join(one.id for one in found[:5])
-    raise UsageError(f"{part!r} could be {len(found)} incidents: {some}", remedy="give more of the id")
+    some = ", ".join(one.id for one in matches[:5])
+    raise UsageError(f"{part!r} could be {len(matches)} incidents: {some}", remedy="give more of the id")

@@ -96,13 +96,13 @@ class Lineage:
 
     def _upstream(self, asset: Asset) -> frozenset[Asset]:
         if asset not in self._ancestors:
-            found, waiting = set[Asset](), list(self.parents.get(asset, ()))
+            assets, waiting = set[Asset](), list(self.parents.get(asset, ()))
             while waiting:
                 one = waiting.pop()
-                if one not in found:
-                    found.add(one)
+                if one not in assets:
+                    assets.add(one)
                     waiting += self.parents.get(one, ())
-            self._ancestors[asset] = frozenset(found - {asset})
+            self._ancestors[asset] = frozenset(assets - {asset})
         return self._ancestors[asset]
 
 

@@ -188,8 +188,8 @@ class Transaction:
 
     def told(self, incident: str) -> set[str]:
         """Channels that heard, or will hear, of an incident."""
-        found = self._connection.execute("SELECT DISTINCT channel FROM outbox WHERE incident = ?", (incident,))
-        return {channel for (channel,) in found}
+        channels = self._connection.execute("SELECT DISTINCT channel FROM outbox WHERE incident = ?", (incident,))
+        return {channel for (channel,) in channels}
 
     def body_of(self, message: str) -> dict[str, Any] | None:
         """What a message said, or None if there was none."""

@@ -112,10 +112,10 @@ def _of_data(project: Project, config: DatasetBase, dt: str, say: Say) -> Iterat
 
 def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding]:
     pipeline = open_pipeline(project, name)
-    found = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
-    if not found:
+    findings = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
+    if not findings:
         say(f"judging the features of {name} on {dt} ...")
-    return found or feature_findings(pipeline, dt)
+    return findings or feature_findings(pipeline, dt)
 
 
 def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
@@ -125,7 +125,7 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
     """
     lake = Lake(project.lake_root)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
-    found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
+    verdicts = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
     log = project.event_logs.get(dataset)
     known = lake.partitions(dataset, c.EVENTS)  # of a dataset of texts there are none, and no verdict on its log
     days = window(known, dt, event_watch(project, log, lake).days) if log is not None else []
@@ -138,8 +138,8 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
     for scope, table, day in more:
         one = verdict_on(lake, scope, table, day)
         if one is not None and blocks(one.found):
-            found[table, day] = one
-    return found.values()
+            verdicts[table, day] = one
+    return verdicts.values()
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------------

@@ -45,11 +45,11 @@ def deliver_again(project: Project, dataset: DatasetConfig, dts: list[str], say:
     if dataset.world is None:
         return []
     lake, world = Lake(project.lake_root), World(dataset.world, dataset.parts)
-    found = changed_since(dataset, lake, dts)
-    for dt in found:
+    changed = changed_since(dataset, lake, dts)
+    for dt in changed:
         served = _served(project, dataset, world, dt, say)
         export_days(world, lake, dataset.dataset, [dt], served=served, workers=1, progress=say)
-    return found
+    return changed
 
 
 def _served(project: Project, dataset: DatasetConfig, world: World, dt: str, say: Say) -> ServedLists | None:

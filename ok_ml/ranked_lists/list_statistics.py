@@ -108,11 +108,11 @@ def _subscribed(pipeline: Pipeline, dt: str, part: int, mine: stats.PartLists) -
     users = place_of(mine.user_ids, rows[c.USER_ID].to_numpy())
     sources = rows[c.SOURCE_ID].to_numpy()[users >= 0]
     users = users[users >= 0]
-    found = 0
+    count = 0
     for at in range(0, len(users), 100_000):
         some = slice(at, at + 100_000)
-        found += int((mine.lists[users[some]] == sources[some, None]).sum())
-    return found
+        count += int((mine.lists[users[some]] == sources[some, None]).sum())
+    return count
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------

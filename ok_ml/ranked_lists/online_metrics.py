@@ -79,8 +79,8 @@ def window_from(pipeline: ListPipeline, dt: str) -> list[str] | None:
     partition is longer than a day.
     """
     days = pipeline.config.stages.evaluation.days
-    found = [day for day in pipeline.committed() if dt <= day < minus_days(dt, -days)]
-    return found if len(found) == days and pipeline.dataset.partition.grain == "day" else None
+    days_after = [day for day in pipeline.committed() if dt <= day < minus_days(dt, -days)]
+    return days_after if len(days_after) == days and pipeline.dataset.partition.grain == "day" else None
 
 
 def _completed_by(pipeline: ListPipeline, dts: list[str]) -> list[str]:
@@ -196,8 +196,8 @@ class _Day:
 
     def _subscribed(self, users: "NDArray[np.int64]", sources: "NDArray[np.int64]") -> "NDArray[np.bool_]":
         rows, columns = place_of(self.subscriptions.user_ids, users), self.catalogue.index(sources)
-        found = place_of(self._held, rows * self.catalogue.size + columns)
-        return (rows >= 0) & (columns >= 0) & (found >= 0)
+        places = place_of(self._held, rows * self.catalogue.size + columns)
+        return (rows >= 0) & (columns >= 0) & (places >= 0)
 
     @cached_property
     def _held(self) -> "NDArray[np.int64]":

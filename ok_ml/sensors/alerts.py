@@ -104,7 +104,7 @@ class Watch:
         checks = self._try("checks", lambda: look_at_checks(instance, graph, cursors[CHECKS], now))
         if checks is not None:
             checks.failing = self._try_telling(checks.failing)
-        found: list[Look | None] = [
+        looks: list[Look | None] = [
             checks,
             self._try("freshness", lambda: look_at_freshness(instance, graph, self.project, cursors[WATCH], now)),
             self._try("processes", lambda: look_at_deaths(self.project, cursors[PROCESSES])),
@@ -113,8 +113,8 @@ class Watch:
         if checks is not None:  # a run that failed by its check must find that check
             runs = [member for member in members if member.kind == "run"]
             look = lambda: look_at_runs(instance, graph, cursors[RUNS], checks.failed_in, runs, now)  # noqa: E731
-            found.append(self._try("runs", look))
-        return [one for one in found if one is not None]
+            looks.append(self._try("runs", look))
+        return [one for one in looks if one is not None]
 
     def _try_telling(self, failing: list[Signal]) -> list[Signal]:
         """The failing checks, those behind a blocked publication with the sentence that every page says of it."""

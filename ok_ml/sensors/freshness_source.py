@@ -27,7 +27,7 @@ def look_at_freshness(
     """
     alerts = project.environment.alerts
     since = _watching_since(cursor, now)
-    found = Look(complete={"freshness"}, cursors={CURSOR: write_cursor({"since": since, "last": now})})
+    look = Look(complete={"freshness"}, cursors={CURSOR: write_cursor({"since": since, "last": now})})
     assets = [asset for asset in graph.policies if asset[0] in graph.automatic]
     made = {asset: _of_data(project, asset, at) for asset, at in _last_made(instance, graph, assets).items()}
     for asset in assets:
@@ -38,10 +38,10 @@ def look_at_freshness(
         grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset in graph.trained else 0.0)
         fail, warn = _windows(graph.policies[asset])
         if fail is not None and age > fail + grace:
-            found.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))
+            look.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))
         elif alerts.soon_stale and warn is not None and age > warn + grace:
-            found.failing.append(_signal(graph, asset, "warn", now - made[asset], warn, now))
-    return found
+            look.failing.append(_signal(graph, asset, "warn", now - made[asset], warn, now))
+    return look
 
 
 def _watching_since(cursor: str | None, now: float) -> float:
@@ -55,8 +55,8 @@ def _watching_since(cursor: str | None, now: float) -> float:
 def _last_made(instance: dg.DagsterInstance, graph: Watched, assets: list[Asset]) -> Mapping[Asset, float]:
     records = instance.get_asset_records([graph.keys[asset] for asset in assets])
     entries = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
-    found = {asset: entries.get(graph.keys[asset]) for asset in assets}
-    return {asset: entry.timestamp for asset, entry in found.items() if entry is not None}
+    newest = {asset: entries.get(graph.keys[asset]) for asset in assets}
+    return {asset: entry.timestamp for asset, entry in newest.items() if entry is not None}
 
 
 def _of_data(project: Project, asset: Asset, made: float) -> float:

@@ -76,10 +76,10 @@ class Telemetry:
         self._about_served(readers)
         about_process(self.board)
         self.board.set(metrics.UP, 1.0)
-        found = self.life()
-        if found.beat is not None:
-            self.board.set(metrics.HEARTBEAT, found.beat.at)
-        self.board.set(metrics.HEARTBEAT_LIMIT, found.limit_seconds)
+        state = self.life()
+        if state.beat is not None:
+            self.board.set(metrics.HEARTBEAT, state.beat.at)
+        self.board.set(metrics.HEARTBEAT_LIMIT, state.limit_seconds)
         if self._workers > 1:
             write(self.project.state_dir, self._file, self.board, process=metrics.SERVICE, holds_seconds=HOLDS_SECONDS)
         return metrics.merged([self.board.text(), *texts_of_others(self.project.state_dir, self._file)]).encode()

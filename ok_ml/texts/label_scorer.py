@@ -52,8 +52,8 @@ class Calibration:
             likely = np.log(np.maximum(made[rows, codes], 1e-12)).mean() if len(rows) else 0.0
             return float(1e-3 * (parameters[1:] ** 2).sum() - likely)
 
-        found = minimize(loss, np.zeros(scores.shape[1] + 1), method="L-BFGS-B").x
-        return cls(float(np.exp(found[0]) / scale), found[1:])
+        solution = minimize(loss, np.zeros(scores.shape[1] + 1), method="L-BFGS-B").x
+        return cls(float(np.exp(solution[0]) / scale), solution[1:])
 
     def probabilities(self, scores: "NDArray[np.float64]") -> "NDArray[np.float32]":
         """float32 [texts, labels], rows of sum 1."""

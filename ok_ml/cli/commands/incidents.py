@@ -127,14 +127,14 @@ def ack(settings: Settings, *, incident: str, by: str | None, as_json: bool) -> 
     from ok_ml.incidents.shown import the_one, to_json
 
     with _store(settings).writing() as transaction:
-        found = the_one(transaction, incident)
-        found.acknowledged_by, found.acknowledged_at = by or name_of_user(), time.time()
-        transaction.save(found)
-        muted = transaction.is_muted(found, time.time())
+        chosen = the_one(transaction, incident)
+        chosen.acknowledged_by, chosen.acknowledged_at = by or name_of_user(), time.time()
+        transaction.save(chosen)
+        muted = transaction.is_muted(chosen, time.time())
     if as_json:
-        write_json(to_json(found, muted=muted))
+        write_json(to_json(chosen, muted=muted))
     else:
-        write_line(f"{found.id} is looked after by {found.acknowledged_by}: {found.title}")
+        write_line(f"{chosen.id} is looked after by {chosen.acknowledged_by}: {chosen.title}")
 
 
 @command(
@@ -160,9 +160,9 @@ def mute(settings: Settings, *, what: str, until: str, as_json: bool) -> None:
         if ":" in what:
             transaction.mute_key(what, end.timestamp())
         else:
-            found = the_one(transaction, what)
-            what, found.muted_until = found.id, end.timestamp()
-            transaction.save(found)
+            chosen = the_one(transaction, what)
+            what, chosen.muted_until = chosen.id, end.timestamp()
+            transaction.save(chosen)
     if as_json:
         write_json({"muted": what, "until": iso(end.timestamp())})
     else:
@@ -182,9 +182,9 @@ def unmute(settings: Settings, *, what: str, as_json: bool) -> None:
                 known = ", ".join(sorted(transaction.mutes(time.time()))) or "none"
                 raise UsageError(f"{what!r} is not muted (muted keys: {known})")
         else:
-            found = the_one(transaction, what)
-            what, found.muted_until = found.id, None
-            transaction.save(found)
+            chosen = the_one(transaction, what)
+            what, chosen.muted_until = chosen.id, None
+            transaction.save(chosen)
     if as_json:
         write_json({"unmuted": what})
     else:

@@ -57,10 +57,10 @@ def installed_versions() -> dict[str, str]:
     """Normalised distribution name -> version of everything installed."""
     from importlib.metadata import distributions
 
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for distribution in distributions():
-        found.setdefault(normalised(distribution.name), distribution.version)
-    return found
+        versions.setdefault(normalised(distribution.name), distribution.version)
+    return versions
 
 
 def normalised(name: str) -> str:

@@ -177,9 +177,9 @@ def first_failure(result: Any, *, serving: bool) -> OkMlError:
 def _refusal(result: Any, step: str, *, serving: bool) -> GateRefused:
     """What a blocking check said; Dagster itself names only the check."""
     said = [
-        f"{found.asset_key.to_user_string()}, check {found.check_name}: {found.description or 'failed'}"
-        for found in result.get_asset_check_evaluations()
-        if not found.passed and found.severity.name == "ERROR"
+        f"{evaluation.asset_key.to_user_string()}, check {evaluation.check_name}: {evaluation.description or 'failed'}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.severity.name == "ERROR"
     ]
     commands = dict.fromkeys(command for text in said for command in _ACCEPTS.findall(text))
     way_out = f"if the change is real: {', then '.join(commands)}; else " if commands else ""

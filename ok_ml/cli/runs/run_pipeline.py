@@ -221,8 +221,8 @@ class PipelineRun:
     def _is_live(self) -> bool:
         from ok_ml.release.publishing import live_generation
 
-        found = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
-        return found is not None and bool(live_generation(self.pipeline) == found.details.get("generation"))
+        publication = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
+        return publication is not None and bool(live_generation(self.pipeline) == publication.details.get("generation"))
 
     def _note(self, todo: list[str], wanted: list[str], what: str) -> None:
         if wanted and not todo:

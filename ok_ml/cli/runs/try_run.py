@@ -195,10 +195,10 @@ def _compared(rows: list[dict[str, Any]], newest: str, baseline: str) -> Iterato
     paired = {row["metric"]: row for row in rows if (row["kind"], row["baseline"]) == ("difference", baseline)}
     for (model, metric), estimate in scores.items():
         if model == newest and estimate is not None:
-            found = paired.get(metric, {"estimate": None, "low": None, "high": None})
-            low, high = found["low"], found["high"]
+            difference = paired.get(metric, {"estimate": None, "low": None, "high": None})
+            low, high = difference["low"], difference["high"]
             yield Compared(
-                metric, estimate, scores[baseline, metric], found["estimate"], low, high, _verdict(low, high)
+                metric, estimate, scores[baseline, metric], difference["estimate"], low, high, _verdict(low, high)
             )
 
 

@@ -21,13 +21,13 @@ IdSpelling = Literal["exact", "number", "uuid", "case"]
 
 def _written_out(delimiter: str) -> str:
     r"""A delimiter with ``\x01``, ``\u0001`` and ``\t`` as the characters that they stand for."""
-    found = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or "9", 16)), delimiter)
-    if not 1 <= len(found) <= 16 or set(found) & set('"\r\n'):
+    text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or "9", 16)), delimiter)
+    if not 1 <= len(text) <= 16 or set(text) & set('"\r\n'):
         raise ValueError(
             f"expected 1 to 16 characters without double quotes and line ends (, or :: or \\x01), or {BLANKS} for any number"
             f" of blanks and tabs; got {delimiter!r}"
         )
-    return found
+    return text
 
 
 Delimiter = Annotated[str, AfterValidator(_written_out)] | None

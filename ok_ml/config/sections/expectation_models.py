@@ -116,8 +116,8 @@ def _as_lists(value: Any) -> Any:
 @cache
 def gallery() -> dict[str, dict[str, list[str]]]:
     """Name of each of GX's own expectations -> `required` and `optional` arguments of its own."""
-    found: dict[str, dict[str, list[str]]] = json.loads(GALLERY.read_text(encoding="utf-8"))["expectations"]
-    return found
+    arguments: dict[str, dict[str, list[str]]] = json.loads(GALLERY.read_text(encoding="utf-8"))["expectations"]
+    return arguments
 
 
 def wrong_name(name: str) -> str | None:

@@ -177,8 +177,8 @@ class ExperimentConfig(Frozen):
     @property
     def dataset(self) -> str:
         """The dataset that it reads."""
-        found: DatasetInput = getattr(self.datasets, str(self.dataset_path[1]))
-        return found.name
+        named: DatasetInput = getattr(self.datasets, str(self.dataset_path[1]))
+        return named.name
 
     @property
     def threads(self) -> int:

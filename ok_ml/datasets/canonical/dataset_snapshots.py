@@ -138,9 +138,9 @@ class Snapshots:
     def build(self, table: str, dt: str) -> SnapshotReport:
         """Commit one snapshot of one partition, unless it is current."""
         inputs = self._inputs(table, dt)
-        found = self._lake.find(self._config.dataset, table, dt)
-        if found is not None and found.inputs == inputs:
-            return SnapshotReport(table, dt, found, written=False)
+        manifest = self._lake.find(self._config.dataset, table, dt)
+        if manifest is not None and manifest.inputs == inputs:
+            return SnapshotReport(table, dt, manifest, written=False)
         make = {c.SUBSCRIPTIONS: self._subscriptions, c.FRIENDS: self._friends}.get(table)
         pieces, details = make(dt) if make else self._entities(table, dt)
         target = Target(self._lake, self._config.dataset, table, dt, inputs)

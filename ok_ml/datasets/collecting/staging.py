@@ -180,12 +180,12 @@ class Staging:
 
     def rows_of_days(self) -> dict[int, dict[int, int]]:
         """Day -> batch number -> rows, of everything that is staged."""
-        found: dict[int, dict[int, int]] = {}
+        counts: dict[int, dict[int, int]] = {}
         for batch in self.batches:
             for piece in batch.pieces:
-                rows = found.setdefault(piece.day, {})
+                rows = counts.setdefault(piece.day, {})
                 rows[batch.number] = rows.get(batch.number, 0) + piece.rows
-        return found
+        return counts
 
     def drop(self, through: dict[int, int]) -> int:
         """Remove batches whose every event is in a committed day; returns how many.
@@ -300,8 +300,8 @@ def _aside_table(aside: list[Aside]) -> pa.Table:
 
 def _latest(table: pa.Table) -> dict[int, int]:
     """Partition -> largest event time."""
-    found: dict[int, int] = {}
+    newest: dict[int, int] = {}
     partition, times = table[PARTITION].to_numpy(), table[TIME_MS].to_numpy()
     for one in np.unique(partition).tolist():
-        found[one] = int(times[partition == one].max())
-    return found
+        newest[one] = int(times[partition == one].max())
+    return newest

@@ -73,8 +73,8 @@ class Sieve:
         """Row index and reason of everything that was set aside: rows ascending, then items of rows that stay."""
         rows = self.rejected_rows()
         reasons = [self._reasons[code - 1] for code in self._codes[rows]]
-        for found, reason in self._items:
-            rows, reasons = np.concatenate([rows, found]), [*reasons, *[reason] * len(found)]
+        for rejected, reason in self._items:
+            rows, reasons = np.concatenate([rows, rejected]), [*reasons, *[reason] * len(rejected)]
         return rows, reasons
 
 

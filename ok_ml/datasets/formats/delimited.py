@@ -156,14 +156,14 @@ def _check_header(header: list[str], columns: list[str], file: RawFile, key: str
 def _rows(
     block: TextBlock, *, header: list[str], columns: list[str], mark: str, delimiter: str, quoting: bool
 ) -> RawRows:
-    found = _parsed(block, header, columns, mark, quoting=quoting)
+    parsed = _parsed(block, header, columns, mark, quoting=quoting)
     if mark == delimiter:
-        return found
-    shown, table = " " if delimiter == BLANKS else delimiter, found.table
+        return parsed
+    shown, table = " " if delimiter == BLANKS else delimiter, parsed.table
     if b'"' in block.text:  # a quoted value may hold the delimiter
         arrays = [pc.replace_substring(column, STAND_IN, shown) for column in table.columns]
         table = pa.table(arrays, names=table.column_names)
-    return RawRows(table, tuple(line.replace(STAND_IN, shown) for line in found.unreadable))
+    return RawRows(table, tuple(line.replace(STAND_IN, shown) for line in parsed.unreadable))
 
 
 def _parsed(block: TextBlock, header: list[str], columns: list[str], mark: str, *, quoting: bool) -> RawRows:

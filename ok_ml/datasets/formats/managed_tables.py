@@ -112,8 +112,8 @@ def _mark_of(folder: _RemoteFolder, key: str) -> str | None:
     try:
         return _mark_at(folder)
     except OSError as error:  # who may read the files may still not list what is above them
-        if isinstance(found := fault_of(error, folder.uri, key), ServiceUnavailable):
-            raise found from error
+        if isinstance(fault := fault_of(error, folder.uri, key), ServiceUnavailable):
+            raise fault from error
         return None
 
 

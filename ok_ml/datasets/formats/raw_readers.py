@@ -121,9 +121,9 @@ def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlE
             remedy="deliver it again; what was committed from it before stays as it is",
         )
     if isinstance(error, OSError) and isinstance(file, RemoteFile) and not file.is_local:
-        found = fault_of(error, file.uri, key)
-        if not isinstance(found, DataError) and "AWS Error" in str(error):
-            return found
+        fault = fault_of(error, file.uri, key)
+        if not isinstance(fault, DataError) and "AWS Error" in str(error):
+            return fault
     encoding = "" if shape.format == "parquet" else f" in {shape.encoding}"
     return DataError(
         f"{key}: {file} cannot be read as {shape.format}{encoding}: {' '.join(str(error).split())}",

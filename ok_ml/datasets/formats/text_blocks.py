@@ -53,8 +53,8 @@ def text_blocks(stream: pa.NativeFile, encoding: str, block_bytes: int) -> Itera
     for lines, overlong in _line_blocks(_line_feeds(chunks)):
         block = lines.removeprefix(_BOM) if first and name.startswith("utf-8") else lines
         first = False
-        found = _decoded(block, "utf-8" if name.startswith("utf-8") else name)
-        yield TextBlock(found.text, (*found.broken, *overlong))
+        decoded = _decoded(block, "utf-8" if name.startswith("utf-8") else name)
+        yield TextBlock(decoded.text, (*decoded.broken, *overlong))
 
 
 def escaped(line: bytes, encoding: str = "utf-8") -> str:

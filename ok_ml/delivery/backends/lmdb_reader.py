@@ -199,8 +199,8 @@ class LmdbReader(Reader):
 
 
 def _identity(data: Path) -> tuple[int, int]:
-    found = data.stat()
-    return found.st_dev, found.st_ino
+    stat = data.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def _check_file(data: Path, manifest: GenerationManifest, *, verify: bool) -> None:

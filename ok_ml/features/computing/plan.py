@@ -134,8 +134,8 @@ def make_plan(
 
 
 def _snapshots(lake: Lake, dataset: DatasetConfig, dt: str) -> dict[str, tuple[str, ...]]:
-    found = {}
+    paths = {}
     for table in c.SNAPSHOTS:
         is_absent = table == c.FRIENDS and dataset.friends is None and lake.find(dataset.dataset, table, dt) is None
-        found[table] = () if is_absent else tuple(lake.files(dataset.dataset, table, [dt]))
-    return found
+        paths[table] = () if is_absent else tuple(lake.files(dataset.dataset, table, [dt]))
+    return paths

@@ -102,10 +102,8 @@ def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> Kafk
 
 def from_folder(folder: Path, origin: str) -> KafkaJars:
     """Jars that were put there by others: verified if they are of our version, else used as they are, and said so."""
-    found = sorted(folder.glob("*.jar"))
-    core = [
-        path for path in found if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name
-    ]
+    jars = sorted(folder.glob("*.jar"))
+    core = [path for path in jars if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name]
     if not core:
         raise EnvironmentFault(
             f"{origin} says {folder}, which holds no kafka_2.*.jar",
@@ -117,15 +115,15 @@ def from_folder(folder: Path, origin: str) -> KafkaJars:
         logger.warning(
             "Kafka %s of %s is not verified: only %s has committed checksums", version, origin, KAFKA_VERSION
         )
-        return KafkaJars(tuple(found), version, origin, verified=False)
+        return KafkaJars(tuple(jars), version, origin, verified=False)
     known = checksums()
     _verify(
-        [path for path in found if path.name in known], f"point {origin} to a whole Kafka {KAFKA_VERSION}, or unset it"
+        [path for path in jars if path.name in known], f"point {origin} to a whole Kafka {KAFKA_VERSION}, or unset it"
     )
-    unknown = [path.name for path in found if path.name not in known]
+    unknown = [path.name for path in jars if path.name not in known]
     if unknown:
         logger.info("%d further jars of %s are not verified: %s", len(unknown), origin, ", ".join(unknown[:5]))
-    return KafkaJars(tuple(found), version, origin, verified=not unknown)
+    return KafkaJars(tuple(jars), version, origin, verified=not unknown)
 
 
 def checksums() -> dict[str, str]:

@@ -103,8 +103,8 @@ def holder(path: Path) -> Holder | None:
 
 def holders(state_dir: Path) -> list[tuple[str, Holder]]:
     """Everything that is held below a state folder, by name."""
-    found = ((path.stem, holder(path)) for path in sorted((state_dir / FOLDER).glob("*.lock")))
-    return [(name, one) for name, one in found if one is not None]
+    pairs = ((path.stem, holder(path)) for path in sorted((state_dir / FOLDER).glob("*.lock")))
+    return [(name, one) for name, one in pairs if one is not None]
 
 
 def this_command() -> str:

@@ -55,10 +55,10 @@ def untellable(folder: Path) -> str | None:
 
     Dagster looks for its file by a pattern, and addresses of SQLite's databases end at a question mark.
     """
-    found = sorted({letter for letter in str(folder) if letter in "*?[" or not letter.isprintable()})
-    if not found:
+    letters = sorted({letter for letter in str(folder) if letter in "*?[" or not letter.isprintable()})
+    if not letters:
         return None
-    told = ", ".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in found)
+    told = ", ".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in letters)
     return f"the path {str(folder)!r} holds {told}, which other programs take for a pattern or an end"
 
 

@@ -72,7 +72,7 @@ def waves(children: Sequence[Child]) -> list[list[Child]]:
     EnvironmentFault
         A dependency is unknown, or dependencies go round in a circle.
     """
-    left, done, found = list(children), set[str](), list[list[Child]]()
+    left, done, result = list(children), set[str](), list[list[Child]]()
     while left:
         wave = [child for child in left if set(child.after) <= done]
         if not wave:
@@ -80,10 +80,10 @@ def waves(children: Sequence[Child]) -> list[list[Child]]:
                 f"these processes wait for one another or for an unknown one: {', '.join(child.name for child in left)}",
                 remedy="correct `after` of these children",
             )
-        found.append(wave)
+        result.append(wave)
         done.update(child.name for child in wave)
         left = [child for child in left if child not in wave]
-    return found
+    return result
 
 
 def in_order(children: Sequence[Child]) -> list[Child]:

@@ -41,8 +41,8 @@ def folder_of(project: "Project", name: str) -> Path:
 def guards_in_use(project: "Project") -> dict[str, psutil.Process]:
     """Name -> guard of each shared service that is in use now."""
     folders = {name: folder_of(project, name) for name in (KAFKA, MATERIALISER)}
-    found = {name: guard_of(folder) for name, folder in folders.items() if is_used(folder)}
-    return {name: guard for name, guard in found.items() if guard is not None}
+    guards = {name: guard_of(folder) for name, folder in folders.items() if is_used(folder)}
+    return {name: guard for name, guard in guards.items() if guard is not None}
 
 
 def _ensured(project: "Project", name: str) -> AbstractContextManager[GuardedProcess | None]:

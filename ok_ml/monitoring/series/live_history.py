@@ -81,8 +81,10 @@ def served_on(
         name = raw.inputs.get("served", _NONE) if raw else _NONE
         if name == _NONE:
             return f"nothing was served on {dt}, says the log of that day"
-        found = [one for one in history if one.generation_name == name]
-        return found[-1] if found else f"{dt} was served generation {name}, which never went live in this experiment"
+        entries = [one for one in history if one.generation_name == name]
+        return (
+            entries[-1] if entries else f"{dt} was served generation {name}, which never went live in this experiment"
+        )
     known = [one for one in history if one.newest_dt < dt]
     return known[-1] if known else f"no generation of {experiment} was live when {dt} began"
 

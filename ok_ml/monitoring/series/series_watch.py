@@ -108,18 +108,20 @@ class SeriesWatch:
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
-        found = self.lake.find(self.scope, series_verdict(self.table), dt)
-        return found is not None and found.inputs == self._record(dt)
+        manifest = self.lake.find(self.scope, series_verdict(self.table), dt)
+        return manifest is not None and manifest.inputs == self._record(dt)
 
     def blocked(self, dts: Sequence[str]) -> dict[str, str]:
         """Those of some days that block, with the headline of their verdict; a verdict on other numbers says nothing."""
-        found = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
-        return {dt: one.headline for dt, one in found.items() if one is not None and blocks(still_open(self.lake, one))}
+        verdicts = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
+        return {
+            dt: one.headline for dt, one in verdicts.items() if one is not None and blocks(still_open(self.lake, one))
+        }
 
     def odd(self, dts: Sequence[str]) -> set[str]:
         """Those of some days that no change of people explains, whether or not they may block: they teach no band."""
-        found = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
-        inexplicable = {dt: one for dt, one in found.items() if one is not None and one.details.get("grave")}
+        manifests = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
+        inexplicable = {dt: one for dt, one in manifests.items() if one is not None and one.details.get("grave")}
         told = {
             dt for dt, one in inexplicable.items() if still_open(self.lake, Judged.of(one)) and self._is_present(one)
         }
@@ -132,23 +134,25 @@ class SeriesWatch:
 
     def accepted(self, dts: Sequence[str]) -> list[str]:
         """Those of some days of which a person has accepted something, as they are now."""
-        found = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
-        return [dt for dt, one in found.items() if one is not None and acceptance_of(self.lake, one) is not None]
+        verdicts = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
+        return [dt for dt, one in verdicts.items() if one is not None and acceptance_of(self.lake, one) is not None]
 
     def _judge(self, dt: str) -> SeriesVerdict:
-        found = self.look(dt)
-        outside = [one for one in found if one.outside]
-        headline = _headline(dt, found, outside, self.limit) + self._why_not_blocked(dt, outside)
+        deviations = self.look(dt)
+        outside = [one for one in deviations if one.outside]
+        headline = _headline(dt, deviations, outside, self.limit) + self._why_not_blocked(dt, outside)
         left = still_open(self.lake, self._commit(dt, headline, outside))
-        return SeriesVerdict(dt, found, blocks(left), bool(left) and not blocks(left), headline, self.limit)
+        return SeriesVerdict(dt, deviations, blocks(left), bool(left) and not blocks(left), headline, self.limit)
 
     def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> Judged:
         import pyarrow as pa
 
         rows = pa.table({"message": pa.array([one.message for one in outside], pa.string())})
         may = self.armed.blocks_on(dt)
-        found = [Found(str(one.name), "block" if is_blocking(one) and may else "warn", one.message) for one in outside]
-        judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, found)
+        findings = [
+            Found(str(one.name), "block" if is_blocking(one) and may else "warn", one.message) for one in outside
+        ]
+        judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, findings)
         self.lake.write(
             self.scope,
             series_verdict(self.table),
@@ -157,7 +161,7 @@ class SeriesWatch:
             sort_by=["message"],
             inputs=self._record(dt),
             details={
-                "blocks": blocks(found),
+                "blocks": blocks(findings),
                 "grave": any(map(is_blocking, outside)),
                 "outside": len(outside),
                 "headline": headline,
@@ -171,8 +175,8 @@ class SeriesWatch:
         return f". It blocks nothing: {self.armed.why}" if silent else ""
 
     def _version(self, dt: str) -> str:
-        found = self.lake.find(self.scope, self.table, dt)
-        return found.data_version if found is not None else "none"
+        manifest = self.lake.find(self.scope, self.table, dt)
+        return manifest.data_version if manifest is not None else "none"
 
     def _record(self, dt: str) -> dict[str, str]:
         armed = "may block" if self.armed.blocks_on(dt) else "reported"
@@ -201,11 +205,13 @@ def rows_of(deviations: Iterable[Deviation]) -> list[dict[str, Any]]:
     ]
 
 
-def _headline(dt: str, found: list[Deviation], outside: list[Deviation], limit: Limit) -> str:
-    if not found:
+def _headline(dt: str, deviations: list[Deviation], outside: list[Deviation], limit: Limit) -> str:
+    if not deviations:
         return f"{dt}: nothing to judge, the history is shorter than {LEAST_DAYS} days"
     if not outside:
-        return f"{dt}: all {len(found)} numbers within their bands; the worst: {found[0].message}"
+        return f"{dt}: all {len(deviations)} numbers within their bands; the worst: {deviations[0].message}"
     named = "; ".join(one.message for one in outside[:_NAMED])
     more = f"; and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
-    return f"{dt}: {len(outside)} of {len(found)} numbers outside their bands: {named}{more} (limit {limit.origin})"
+    return (
+        f"{dt}: {len(outside)} of {len(deviations)} numbers outside their bands: {named}{more} (limit {limit.origin})"
+    )

@@ -37,9 +37,9 @@ class MatrixFactorisation(ListPipeline):
     @cached_property
     def config(self) -> Experiment:
         """The experiment's YAML."""
-        found = self.project.experiments[self.name]
-        assert isinstance(found, Experiment)  # noqa: S101 - its type has chosen the model
-        return found
+        experiment = self.project.experiments[self.name]
+        assert isinstance(experiment, Experiment)  # noqa: S101 - its type has chosen the model
+        return experiment
 
     @property
     def popularity_days(self) -> int:

@@ -42,8 +42,8 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
     @cached_property
     def judging(self) -> Labelled:
         """Texts with a label that the newest model knows."""
-        found = self.pipeline.judging()
-        return found.where(np.array([label in self._scorer.labels for label in found.labels], bool))
+        labelled = self.pipeline.judging()
+        return labelled.where(np.array([label in self._scorer.labels for label in labelled.labels], bool))
 
     @cached_property
     def question(self) -> LabelQuestion:

@@ -135,8 +135,8 @@ def band(
     """
     name = Name("value")
     past = {day: {name: Number(name, known, n)} for day, known in history}
-    found = judge_day(past, dt, {name: Number(name, value, n)}, limit=limit, days=days)
-    return found[0].band if found else None
+    deviations = judge_day(past, dt, {name: Number(name, value, n)}, limit=limit, days=days)
+    return deviations[0].band if deviations else None
 
 
 def judge_day(
@@ -260,8 +260,8 @@ def _with_since(one: Deviation, history: Days, dt: str, ask: _Question) -> Devia
         if day not in history:
             break
         slim = {key: _of_metric(numbers, one.name) for key, numbers in history.items() if key < day}
-        found = _judge(slim, day, _of_metric(history[day], one.name), ask)
-        if not any(other.name == one.name and other.outside for other in found):
+        deviation = _judge(slim, day, _of_metric(history[day], one.name), ask)
+        if not any(other.name == one.name and other.outside for other in deviation):
             break
         since = day
     return Deviation(one.name, one.value, one.band, one.limit, since)

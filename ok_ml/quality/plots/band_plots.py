@@ -152,7 +152,7 @@ def bands_of(
         dt: judge_day(slim, dt, numbers, limit=limit, leave_out=leave_out, regimes=regimes)
         for dt, numbers in slim.items()
     }
-    bands = {dt: found[0].band for dt, found in judged.items() if found}
+    bands = {dt: deviations[0].band for dt, deviations in judged.items() if deviations}
     for dt, numbers in slim.items() if short_history else ():
         for one in judge_short_history(slim, dt, dict(numbers), limit=limit, leave_out=leave_out):
             known = bands.get(dt)
@@ -163,12 +163,12 @@ def bands_of(
 
 def outside(series: Series, bands: Mapping[str, Expected]) -> list[str]:
     """Days whose number is not within its band, ascending."""
-    found = [
+    dts = [
         dt
         for dt, value in zip(series.dts, series.values, strict=True)
         if value is not None and dt in bands and not bands[dt].low <= value <= bands[dt].high
     ]
-    return sorted(found)
+    return sorted(dts)
 
 
 def _subtitle(days: list[str], panels: Sequence[Panel], held: Sequence[str]) -> str:

@@ -286,8 +286,8 @@ def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, look: 
 def _colours(models: Sequence[str]) -> dict[str, str]:
     """The first model is blue, popularity grey and the oracle green, whatever the others are called."""
     others = [model for model in models if model not in _BASELINE_COLOURS]
-    found = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
-    return {model: {**_BASELINE_COLOURS, **found}[model] for model in models}
+    colours = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
+    return {model: {**_BASELINE_COLOURS, **colours}[model] for model in models}
 
 
 def label_days(

@@ -87,9 +87,9 @@ class EvaluationReport:
 
     def difference(self, metric: str, model: str, baseline: str) -> Interval | None:
         """The paired difference of a named pair, or None if the pair was not asked for."""
-        for found in self.differences:
-            if (found.model, found.baseline, found.metric) == (model, baseline, metric):
-                return found.value
+        for interval in self.differences:
+            if (interval.model, interval.baseline, interval.metric) == (model, baseline, metric):
+                return interval.value
         return None
 
     def share_of_attainable(self, metric: str, model: str = MODEL) -> float | None:

@@ -96,9 +96,9 @@ class Sketch:
             return np.full(len(shares), np.nan)
         cumulative = np.cumsum(self.cell_counts)
         ranks = np.ceil(np.asarray(shares) * cumulative[-1]).clip(1)
-        found = np.searchsorted(cumulative, ranks, side="left")
+        places = np.searchsorted(cumulative, ranks, side="left")
         middle = np.uint32((1 << self.level) >> 1)
-        values = from_keys((self.cells[found] << np.uint32(self.level)) + middle).astype(np.float64)
+        values = from_keys((self.cells[places] << np.uint32(self.level)) + middle).astype(np.float64)
         return np.fmax(np.fmin(values, self.most), self.least)  # the middle of a cell of infinities is NaN
 
     def lower_bounds(self) -> "NDArray[np.float32]":

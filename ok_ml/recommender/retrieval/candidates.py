@@ -144,8 +144,8 @@ class CandidateIndex:
         mine = block.excluded.take(known)
         barred = SourceSets.from_pairs(mine.rows, local[mine.indices].astype(np.int64), len(known))
         vectors = self.factors.user_factors[block.factor_rows[known]]
-        found, scores[known] = self._retriever.top_k(vectors, barred, k)
-        rows[known] = np.where(found == UNKNOWN, UNKNOWN, self._with_vector[found])
+        top, scores[known] = self._retriever.top_k(vectors, barred, k)
+        rows[known] = np.where(top == UNKNOWN, UNKNOWN, self._with_vector[top])
         return rows, scores
 
     def by_friends(self, block: UserBlock) -> SourceSets:

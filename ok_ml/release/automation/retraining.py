@@ -122,13 +122,13 @@ class Cause:
 
 def causes(facts: Facts) -> dict[Kind, Cause]:
     """Every kind of cause that this experiment listens to, whether it holds and whether it is due."""
-    found = {}
+    by_kind = {}
     for kind in KINDS:
         if kind == "absent" or kind in facts.limits.causes:
             holds, hangs_on = _HOLDS[kind](facts)
             key = f"{kind}:{fingerprint({'kind': kind, **hangs_on})[:12]}"
-            found[kind] = Cause(kind, key, holds, _due(facts, kind, key, holds))
-    return found
+            by_kind[kind] = Cause(kind, key, holds, _due(facts, kind, key, holds))
+    return by_kind
 
 
 def called_for(facts: Facts) -> list[Cause]:
@@ -138,16 +138,16 @@ def called_for(facts: Facts) -> list[Cause]:
     return [cause for cause in causes(facts).values() if cause.holds.holds and cause.due.holds]
 
 
-def reason(found: Sequence[Cause]) -> str:
+def reason(called: Sequence[Cause]) -> str:
     """Why a training starts, in one line."""
-    return "; ".join(cause.holds.text for cause in found)
+    return "; ".join(cause.holds.text for cause in called)
 
 
 def outlook(facts: Facts) -> str:
     """What is the case and what is waited for, in one line."""
-    found = called_for(facts)
-    if found:
-        return reason(found)
+    called = called_for(facts)
+    if called:
+        return reason(called)
     if facts.wait is not None:
         return f"waits: {facts.wait}"
     held = [cause for cause in causes(facts).values() if cause.holds.holds]

@@ -117,10 +117,10 @@ def champion_bundle(pipeline: Pipeline) -> tuple[Path, PromotionRecord]:
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
     key = load_key(pipeline.project.state_dir, pipeline.project.environment.signing_key_env)
     verify(record, key, sha256_of_file(pipeline.model_file(folder)), experiment=pipeline.name)
-    found = tree_sha256(folder, without=(RECORD_FILE,))
-    if found != record.bundle_sha256:
+    actual = tree_sha256(folder, without=(RECORD_FILE,))
+    if actual != record.bundle_sha256:
         raise IntegrityError(
-            f"{pipeline.name}: the champion's files have SHA-256 {found[:16]}..., its promotion record says"
+            f"{pipeline.name}: the champion's files have SHA-256 {actual[:16]}..., its promotion record says"
             f" {record.bundle_sha256[:16] or 'nothing'}...",
             why="changed vectors or popularity would be served to all users without an error",
             remedy=f"materialise {pipeline.name}/{c.MODEL} and what follows, which writes the bundle again",
@@ -291,9 +291,9 @@ def _hashes_at_training(pipeline: Pipeline, challenger: Manifest) -> dict[str, s
     """Whatever the records of the challenger and of what it was made from say under each name."""
     lake, name, cut = pipeline.lake, pipeline.name, pipeline.calendar().eval_cut
     before = [stage for stage in pipeline.type.made_for(c.MODEL) if stage.name != c.MODEL]
-    found = [challenger, *(lake.find(name, one.name, WHOLE if one.grain is Grain.WHOLE else cut) for one in before)]
+    manifests = [challenger, *(lake.find(name, one.name, WHOLE if one.grain is Grain.WHOLE else cut) for one in before)]
     said: dict[str, set[str]] = {}
-    for manifest in found:
+    for manifest in manifests:
         for key, value in manifest.inputs.items() if manifest is not None else ():
             said.setdefault(key, set()).add(value)
     return said

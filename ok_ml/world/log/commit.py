@@ -57,8 +57,8 @@ def commit_day(
 
 def _stale(lake: Lake, scope: str, before: str, true: pa.Table) -> dict[str, pa.Table]:
     """Yesterday's subscriptions in the place of today's; what is true goes where the next day finds it."""
-    found = lake.find(scope, SUBSCRIPTIONS, before)
-    return {SUBSCRIPTIONS: lake.read(scope, SUBSCRIPTIONS, [before]) if found else true, TRUE_SUBSCRIPTIONS: true}
+    manifest = lake.find(scope, SUBSCRIPTIONS, before)
+    return {SUBSCRIPTIONS: lake.read(scope, SUBSCRIPTIONS, [before]) if manifest else true, TRUE_SUBSCRIPTIONS: true}
 
 
 def _write_events(events: pa.Table, folder: Path, parts: int) -> str:

@@ -61,10 +61,10 @@ def changed_since(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]) -> lis
     """
     if dataset.world is None:
         return []
-    found = {dt: lake.find(dataset.dataset, EVENTS, dt) for dt in sorted(dts)}
+    manifests = {dt: lake.find(dataset.dataset, EVENTS, dt) for dt in sorted(dts)}
     world = World(dataset.world, dataset.parts)
-    now = {dt: incidents_version(dataset.world, world.day_of(dt)) for dt in found}
-    return [dt for dt, one in found.items() if one is not None and one.inputs.get("incidents", NONE) != now[dt]]
+    now = {dt: incidents_version(dataset.world, world.day_of(dt)) for dt in manifests}
+    return [dt for dt, one in manifests.items() if one is not None and one.inputs.get("incidents", NONE) != now[dt]]
 
 
 def export_days(
@@ -187,8 +187,8 @@ def _is_current(world: World, lake: Lake, scope: str, day: int, generation: str)
 def _stays(world: World, lake: Lake, scope: str, dt: str) -> bool:
     expected = {"code": CODE_VERSION, "config": config_version(world.config)}
     expected |= _befallen(world.config, world.day_of(dt))
-    found = [lake.find(scope, table, dt) for table in TABLES]
-    return all(manifest is not None and expected.items() <= manifest.inputs.items() for manifest in found)
+    manifests = [lake.find(scope, table, dt) for table in TABLES]
+    return all(manifest is not None and expected.items() <= manifest.inputs.items() for manifest in manifests)
 
 
 def _consecutive(world: World, dts: Sequence[str]) -> list[int]:

@@ -84,15 +84,15 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
 
 
 def _scores_document(experiment: str, entity_id: str, answer: "Answer") -> dict[str, Any]:
-    found, labels = answer.scores[0], answer.manifest.labels
+    scores, labels = answer.scores[0], answer.manifest.labels
     return {
         "experiment": experiment,
         "entity_id": entity_id,
         "generation": answer.generation_name,
         "model_version": str(answer.model_version),
-        "known": found is not None,
-        "decided": labels[found.decided] if found is not None and found.decided >= 0 else None,
-        "labels": dict(zip(labels, found.scores.tolist(), strict=True)) if found is not None else {},
+        "known": scores is not None,
+        "decided": labels[scores.decided] if scores is not None and scores.decided >= 0 else None,
+        "labels": dict(zip(labels, scores.scores.tolist(), strict=True)) if scores is not None else {},
     }
 
 
@@ -128,8 +128,8 @@ def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
     if isinstance(dataset, TextsConfig):
         from ok_ml.datasets.texts import id_of_text
 
-        found = _parsed(entity_id)
-        return found if isinstance(found, int) else id_of_text(entity_id)
+        key = _parsed(entity_id)
+        return key if isinstance(key, int) else id_of_text(entity_id)
     assert isinstance(dataset, DatasetConfig)  # noqa: S101 - there are no other kinds
     events = dataset.events
     if USER_ID in events.hash_ids:

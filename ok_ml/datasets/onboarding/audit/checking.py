@@ -216,9 +216,9 @@ def _markers(config: DatasetConfig, name: str, ids: "NDArray[np.int64]", counts:
     spelling = config.events.id_spelling.get(name)
     known = marker_ids(spelling)
     is_marker = np.isin(ids, [*known])
-    found = {known[int(one)]: int(count) for one, count in zip(ids[is_marker], counts[is_marker], strict=True)}
+    counted = {known[int(one)]: int(count) for one, count in zip(ids[is_marker], counts[is_marker], strict=True)}
     countries = int(np.isin(country_ids(spelling), ids).sum()) > 2
-    return text_markers(found, int(counts[~is_marker].max(initial=0)), countries=countries)
+    return text_markers(counted, int(counts[~is_marker].max(initial=0)), countries=countries)
 
 
 def _spellings(

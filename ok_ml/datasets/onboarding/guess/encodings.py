@@ -105,10 +105,10 @@ def _wide(raw: bytes) -> str | None:
 
 def _telling_lines(raw: bytes, rest: Iterable[bytes]) -> list[bytes]:
     """Different lines that hold more than ASCII, whole ones, from as far into the text as it takes."""
-    found: dict[bytes, None] = {}
+    lines: dict[bytes, None] = {}
     for line in islice(_high_lines(raw, rest), _ENOUGH_LINES):
-        found[line] = None
-    return list(found)
+        lines[line] = None
+    return list(lines)
 
 
 def _high_lines(raw: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:

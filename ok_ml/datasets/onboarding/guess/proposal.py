@@ -166,7 +166,7 @@ class _Draft:
 
     def _nobodies(self) -> list[str]:
         """Conditions that set aside what programs write for no user and no source."""
-        found: dict[str, Any] = {}
+        conditions: dict[str, Any] = {}
         for role, reason in ((c.USER_ID, "nobody"), (c.SOURCE_ID, "no_source")):
             column = self._roles.chosen[role].column
             for kind in (str, int):
@@ -174,10 +174,14 @@ class _Draft:
                     value for one in column.markers if one.certain for value in one.values if isinstance(value, kind)
                 ]
                 if values:
-                    found[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
+                    conditions[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
             if doubtful := [f"{one.values[0]} ({one.events:,} rows)" for one in column.markers if not one.certain]:
                 self.doubts.append(f"{role}: {', '.join(doubtful[:5])} could mean no user, or be a real name: it stays")
-        return [_remark(f"  drop_if: {flow(found)}", "what programs write for no user and no source?")] if found else []
+        return (
+            [_remark(f"  drop_if: {flow(conditions)}", "what programs write for no user and no source?")]
+            if conditions
+            else []
+        )
 
     def _time(self) -> list[str]:
         time = self._roles.time
@@ -192,15 +196,17 @@ class _Draft:
 
     def _event_types(self) -> dict[str, str]:
         choice = self._roles.chosen.get(c.EVENT_TYPE)
-        found: dict[str, str] = {}
+        event_types: dict[str, str] = {}
         if self._rating is not None:
             return self._rating.event_types or {"": c.LIKE}
         if choice is not None:
-            found = {value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None}
+            event_types = {
+                value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None
+            }
         elif self._roles.event_type is not None:
-            found = {"": self._roles.event_type}
+            event_types = {"": self._roles.event_type}
         reactions = {item: name for item, name in self._reaction_types().items() if name is not None}
-        return found | reactions
+        return event_types | reactions
 
     def _reaction_types(self) -> dict[str, str | None]:
         if self._roles.flag is not None:

@@ -129,14 +129,14 @@ def _read(path: Path) -> Sample:
     lines = _lines(text)
     columns = _keys(lines)
     if columns and text.lstrip()[:1] == "{":
-        found = _of_text(path, raw, {"format": "jsonl", **said}, columns, whole=whole)
+        sample = _of_text(path, raw, {"format": "jsonl", **said}, columns, whole=whole)
     else:
         shape, columns, doubts = _delimited(path, text, lines)
-        found = _of_text(path, raw, {**shape, **said}, columns, whole=whole)
-        found = replace(found, remarks=doubts)
+        sample = _of_text(path, raw, {**shape, **said}, columns, whole=whole)
+        sample = replace(sample, remarks=doubts)
     remarks = {"encoding": encoding.why} if encoding.why else {}
     return replace(
-        found, remarks=found.remarks | remarks, doubts={"encoding": encoding.doubt} if encoding.doubt else {}
+        sample, remarks=sample.remarks | remarks, doubts={"encoding": encoding.doubt} if encoding.doubt else {}
     )
 
 
