@@ -58,9 +58,9 @@ def _worst(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> dic
     from ok_ml.monitoring.series.series_watch import rows_of
 
     watch = event_watch(project, dataset, lake)
-    found = watch.look(dt)
-    if not found:
+    deviations = watch.look(dt)
+    if not deviations:
         return {}
-    shown: dict[str, Any] = {"worst": table_metadata(rows_of(found[:_SHOWN]))}
-    picture = plot_deviation(project, lake, watch, found[0], dt)
+    shown: dict[str, Any] = {"worst": table_metadata(rows_of(deviations[:_SHOWN]))}
+    picture = plot_deviation(project, lake, watch, deviations[0], dt)
     return shown if picture is None else {**shown, "worst_series": plot_metadata(project, picture)}

@@ -1,4 +1,4 @@
-"""Numbers by day within the bands of their own past: of the log, and of anything else that is kept as such numbers."""
+"""Numbers by day within the bands of their own past: of the log, and of anything else that is stored as such numbers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -111,10 +111,10 @@ def _result(
         metadata.update(_picture(project, watch, verdict))
     elif not still:
         return nothing_judged(verdict.headline, metadata=metadata)
-    grave = verdict.dt in still and blocking
+    blocks_now = verdict.dt in still and blocking
     return dg.AssetCheckResult(
         passed=not still and not verdict.warns,
-        severity=dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if blocks_now else dg.AssetCheckSeverity.WARN,
         description=_description(watch, verdict, still, blocking=blocking),
         metadata=metadata,
     )
@@ -143,6 +143,6 @@ def _description(watch: SeriesWatch, verdict: SeriesVerdict, still: dict[str, st
         return f"{said}. If the change is real: {command}"
     others = sorted(set(still) - {newest})
     more = f" Blocking too: {', '.join(others)}." if others else ""
-    look = f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. Data that are wrong: mend the log of {newest}, then"
+    look = f" Look at {watch.scope}/{watch.table} of {newest}: the table and the plot. If the data are wrong: correct the log of {newest}, then"
     remedy = f"{look} ok-ml repair {watch.scope} {newest}"
     return f"{way_out_first(said, newest, command, blocks=bool(still))}.{more}{remedy}"

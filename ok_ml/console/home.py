@@ -75,7 +75,7 @@ class HomeView:
     @property
     def shares(self) -> list[ReasonShare]:
         """The list by reason, most frequent first; empty if all of it is the fallback list."""
-        counts = Counter(str(found["reason"]) for found in self._predictions)
+        counts = Counter(str(prediction["reason"]) for prediction in self._predictions)
         if set(counts) <= {"fallback"}:
             return []
         ordered = counts.most_common()
@@ -89,7 +89,7 @@ class HomeView:
     @cached_property
     def score_range(self) -> tuple[float, float]:
         """The lowest and the highest score of the list."""
-        scores = [found["score"] for found in self._predictions]
+        scores = [prediction["score"] for prediction in self._predictions]
         return min(scores, default=0.0), max(scores, default=0.0)
 
     def bar(self, score: float) -> float:

@@ -34,7 +34,7 @@ class Row:
     Attributes
     ----------
     state
-        fail: it holds back what is served; accepted: it would, or would warn, and somebody has said that it is right.
+        fail: it blocks what is served; accepted: it would, or would warn, and a person has said that it is right.
     check
         Kind of rules, or of verdict.
     of
@@ -113,20 +113,20 @@ def _of_data(project: Project, config: DatasetBase, dt: str, say: Say) -> Iterat
 
 def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding]:
     pipeline = open_pipeline(project, name)
-    found = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
-    if not found:
+    findings = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
+    if not findings:
         say(f"judging the features of {name} on {dt} ...")
-    return found or feature_findings(pipeline, dt)
+    return findings or feature_findings(pipeline, dt)
 
 
 def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
     """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
 
-    Without a day of somebody's choice also what is newer: lists, and a day of the log that was blocked before it got features.
+    Without a chosen day also what is newer: lists, and a day of the log that was blocked before it got features.
     """
     lake = Lake(project.lake_root)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
-    found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
+    verdicts = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
     log = project.event_logs.get(dataset)
     known = lake.partitions(dataset, c.EVENTS)  # of a dataset of texts there are none, and no verdict on its log
     days = window(known, dt, event_watch(project, log, lake).days) if log is not None else []
@@ -139,8 +139,8 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
     for scope, table, day in more:
         one = verdict_on(lake, scope, table, day)
         if one is not None and blocks(one.found):
-            found[table, day] = one
-    return found.values()
+            verdicts[table, day] = one
+    return verdicts.values()
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def _of_rule(name: str, dataset: str, kind: str, one: Finding) -> Row:
 
 
 def _of_verdict(lake: Lake, judged: Judged, dt: str) -> Iterator[Row]:
-    """A row a finding; a day of the log before the one that was asked for holds back itself alone, so it only warns here."""
+    """A row a finding; a day of the log before the one that was asked for blocks only itself, so it only warns here."""
     accepted = acceptance_of(lake, judged)
     kind = judged.table.removesuffix("_verdict")
     of = f"{judged.scope} {judged.dt}"

@@ -43,7 +43,7 @@ _LOOKUP: Final = [(b"content-type", b"application/json"), (b"cache-control", b"n
 
 
 class Pages(Protocol):
-    """What is served to people beside the API."""
+    """What is served to people in addition to the API."""
 
     routes: Sequence[BaseRoute]
 
@@ -193,10 +193,10 @@ class Service:
 
     async def _deadman(self, _request: Request) -> Response:
         """200 while the heartbeat through Dagster's daemon is young: for an outside monitor."""
-        found = self._telemetry.life() if self._telemetry is not None else None
-        if found is not None and found.alive:
-            return PlainTextResponse(f"alive: {found.message}\n", headers=UNCACHED)
-        detail, remedy = (found.message, found.remedy) if found is not None else ("no heartbeat is watched here", "")
+        state = self._telemetry.life() if self._telemetry is not None else None
+        if state is not None and state.alive:
+            return PlainTextResponse(f"alive: {state.message}\n", headers=UNCACHED)
+        detail, remedy = (state.message, state.remedy) if state is not None else ("no heartbeat is watched here", "")
         raise Problem(503, detail, why="without the daemon nothing runs, alerts included", remedy=remedy)
 
     def _openapi(self, _request: Request) -> Response:

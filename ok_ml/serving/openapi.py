@@ -132,7 +132,7 @@ class Operation:
 
 
 class ApiRoute(Route):
-    """A route that the description tells of; `name` is its operation id."""
+    """A route of the description; `name` is its operation id."""
 
     def __init__(
         self,
@@ -203,12 +203,12 @@ def _operation(route: ApiRoute, by_model: dict[Any, Any], experiments: Sequence[
     problem = {"application/problem+json": {"schema": by_model[Problem]}}
     for status in told.problems:
         answers[str(status)] = {"description": f"{TITLES[status]}.", "content": problem}
-    found: dict[str, Any] = {"operationId": route.name, "summary": told.summary, "responses": answers}
+    operation: dict[str, Any] = {"operationId": route.name, "summary": told.summary, "responses": answers}
     if parameters:
-        found["parameters"] = parameters
+        operation["parameters"] = parameters
     if told.body is not None:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": by_model[told.body]}}}
-    return found
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": by_model[told.body]}}}
+    return operation
 
 
 def _parameter(name: str, where: str, schema: dict[str, Any]) -> dict[str, Any]:

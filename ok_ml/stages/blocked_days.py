@@ -19,7 +19,7 @@ from ok_ml.partitions import minus_days
 from ok_ml.quality.judges.acceptance import blocks, still_open, verdict_on
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
 
-LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
+LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be estimated
 NEVER: Final = "9999-12-31"
 _RACY_SECONDS: Final = 0.1  # a folder that changed so lately may change again within the same tick of its clock
 
@@ -109,15 +109,15 @@ def blocked_log(lake: Lake, scope: str) -> dict[str, str]:
     known = _KEPT.get(lake.root / scope)
     if known is not None and known[0] == stamp:
         return known[1]
-    found: dict[str, str] = {}
+    headlines: dict[str, str] = {}
     for table in (EVENT_VERDICT, DECLARED_VERDICT):
         for dt in lake.partitions(scope, table):
             judged = verdict_on(lake, scope, table, dt)
             if judged is not None and blocks(still_open(lake, judged)):
-                found.setdefault(dt, judged.headline)
+                headlines.setdefault(dt, judged.headline)
     if time.time_ns() - max(stamp, default=0) > _RACY_SECONDS * 1e9:
-        _KEPT[lake.root / scope] = (stamp, found)
-    return found
+        _KEPT[lake.root / scope] = (stamp, headlines)
+    return headlines
 
 
 _KEPT: Final[dict[Path, tuple[tuple[int, ...], dict[str, str]]]] = {}
@@ -130,9 +130,9 @@ def _tables() -> list[str]:
 
 def blocked_features(lake: Lake, experiment: str, dts: Sequence[str]) -> set[str]:
     """Those of some days whose own features block, as they are now."""
-    armed, found = experiment_guard(lake, experiment), set[str]()
+    armed, days = experiment_guard(lake, experiment), set[str]()
     for dt in filter(armed.blocks_on, dts):
         judged = verdict_on(lake, experiment, FEATURE_VERDICT, dt)
         if judged is not None and blocks(still_open(lake, judged)):
-            found.add(dt)
-    return found
+            days.add(dt)
+    return days

@@ -61,7 +61,7 @@ def test_a_model_below_the_floor_leaves_its_place_to_the_best_simple_list(chain:
     assert record.metrics["ndcg@10"] > 3 * record.popularity_metrics["ndcg@10"]  # tastes are planted
     first, second = champion.details["reasons"]
     assert first.startswith(
-        f"kept: the simple list {best}: ndcg@10 {record.metrics['ndcg@10']:.4f}, no other simple list is better ("
+        f"passed: the simple list {best}: ndcg@10 {record.metrics['ndcg@10']:.4f}, no other simple list is better ("
     )
     assert second.startswith("model 1 refused: ndcg@10 ")
     assert "(100 x popularity's" in second
@@ -188,7 +188,7 @@ def test_where_nobody_found_anything_new_it_is_popularity_by_order(chain: Chain)
     assert champion.details[SIMPLE_LIST] == "popularity"
     first, second = champion.details["reasons"]
     assert first == (
-        f"kept: the simple list popularity: nobody found anything new on {DTS[8]} .. {DTS[9]}, so it is the first of"
+        f"passed: the simple list popularity: no user found anything new on {DTS[8]} .. {DTS[9]}, so it is the first of"
         f" {', '.join(SIMPLE_LISTS)}"
     )
     assert second == "model 2 refused: the challenger has no ndcg@10 (it has nothing)"

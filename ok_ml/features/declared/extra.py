@@ -39,8 +39,8 @@ def features_of_stage(stage: FeaturesStage, root: Path) -> tuple[Feature, ...]:
 
 def declared(named: str, root: Path) -> tuple[Feature, ...]:
     """The features of one path: one, or a tuple of them, each declared as it must be."""
-    found = load(KIND, named, root)
-    features = tuple(found) if isinstance(found, list | tuple) else (found,)
+    loaded = load(KIND, named, root)
+    features = tuple(loaded) if isinstance(loaded, list | tuple) else (loaded,)
     faults = [fault for feature in features for fault in _faults(feature)] if features else ["an empty tuple"]
     if faults:
         raise ConfigError(

@@ -56,7 +56,7 @@ def _finding(table: str, dt: str, name: str, one: Outcome, total: int, since: st
 
 
 def _since(expected: Expected, table: str, dt: str, names: Sequence[str]) -> dict[str, str]:
-    """First day of the unbroken run of days whose kept results failed."""
+    """First day of the unbroken run of days whose stored results failed."""
     lake, since = expected.lake, dict.fromkeys(names, dt)
     still = set(names)
     known = [day for day in lake.partitions(expected.scope, results_of(table)) if day < dt][-_DAYS_BACK:]

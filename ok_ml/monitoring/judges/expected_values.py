@@ -59,7 +59,7 @@ class Expectation:
 
     @property
     def message(self) -> str:
-        """Which number, seen, expected, since when; or what holds."""
+        """Which number, seen, expected, since when; or that all is as expected."""
         if self.reason:
             return f"{self.dt}: {self.reason}"
         if not self.judged:
@@ -85,9 +85,9 @@ def _value(one: Deviation) -> str:
 def judge_newest(
     lake: Lake, scope: str, table: str, watches: Sequence[Watch], blocked: Collection[str] = ()
 ) -> Expectation:
-    """Judge the newest committed day of a series table; the verdict is kept, so that wrong days do not teach the band.
+    """Judge the newest committed day of a series table; the verdict is stored, so that wrong days do not teach the band.
 
-    Days that came together with it, and that nobody has judged, are judged before it.
+    Days that came together with it, and that were not judged yet, are judged before it.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _judge_one(
     if not days[dt]:
         return Expectation(dt, 0, reason=str(details.get("reason", "no numbers")))
     if dt in blocked:
-        return Expectation(dt, 0, reason="the log of that day blocks, so nobody knows what people did")
+        return Expectation(dt, 0, reason="the log of that day blocks, so what people did is unknown")
     leave_out = wrong_days(lake, scope, table, dt) | {*blocked}
     judged, wrong = 0, []
     for watch in watches:

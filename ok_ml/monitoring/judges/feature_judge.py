@@ -123,7 +123,7 @@ def _look(pipeline: Pipeline, finding: Finding) -> str:
 
 
 def known_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
-    """What the committed verdict of a day found; nothing if there is none, or if it is older than findings are kept."""
+    """What the committed verdict of a day found; nothing if there is none, or if it is from before findings were stored."""
     if pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt) is None:
         return []
     found = from_table(pipeline.lake.read(pipeline.name, FEATURE_VERDICT, [dt])).get(FEATURES, [])

@@ -73,7 +73,7 @@ def require_predictions(pipeline: Pipeline) -> None:
         raise GateRefused(
             f"{pipeline.name}: the {pipeline.kind.what} of {judged.dt}: {'; '.join(one.message for one in found)}",
             why="they would reach everybody; what is served stays",
-            remedy=f"{judged.command} if the change is real; else mend the data or the model and predict again, "
+            remedy=f"{judged.command} if the change is real; else correct the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )
     judge_limits(pipeline)

@@ -78,7 +78,7 @@ def judge_limits(pipeline: Pipeline) -> LimitsVerdict:
     if not pipeline.is_current(c.PREDICTION_STATISTICS, dt):
         raise GateRefused(
             f"{name}: the predictions of {dt} have no statistics of their current version",
-            why=f"{kind.what} that nobody looked at could harm every user at once",
+            why=f"{kind.what} that were not checked could harm every user at once",
             remedy=f"materialise {name}/{c.PREDICTION_STATISTICS}; its check judges them",
         )
     before = [day for day in lake.partitions(name, c.PREDICTION_STATISTICS) if day < dt]

@@ -1,6 +1,6 @@
 """Numbers by day held against their bands; what is found is committed as a verdict, and a person may release a day.
 
-A verdict hangs on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
+A verdict depends on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
 again) has to be judged again; an acceptance holds for the numbers that were looked at, not for later ones.
 """
 
@@ -12,9 +12,9 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
+from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
-from ok_ml.quality.bands.gravity import is_grave
 from ok_ml.quality.judges.acceptance import Found, Judged, acceptance_of, blocks, kept, still_open, verdict_on
 from ok_ml.quality.judges.verdicts import series_verdict
 from ok_ml.quality.statistics.number_series import Name, Number, read_days, regimes_of
@@ -25,7 +25,7 @@ _JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another ve
 _NAMED: Final = 3  # deviations that a headline names
 
 
-# Beginnings of metrics that are kept and not judged: the scores of two models have nothing in common.
+# Prefixes of metrics that are stored and not judged: the scores of two models have nothing in common.
 SKIPPED: Final = {c.PREDICTION_STATISTICS: ("score_",)}
 
 
@@ -44,9 +44,9 @@ class SeriesVerdict:
     deviations
         Every series that has enough history, worst first.
     blocks
-        A deviation is grave, and nobody has released the day.
+        A deviation is one that blocks, and the day has not been accepted.
     warns
-        One is beyond the limit, none is grave, and nobody has released the day.
+        One is beyond the limit, none is one that blocks, and the day has not been accepted.
     """
 
     dt: str
@@ -90,7 +90,7 @@ class SeriesWatch:
         return [self._judge(dt) for dt in dict.fromkeys([*todo, known[-1]])]
 
     def look(self, dt: str) -> list[Deviation]:
-        """Every series of a day beside its band, worst first; nothing is committed."""
+        """Every series of a day with its band, worst first; nothing is committed."""
         known = self.lake.partitions(self.scope, self.table)
         past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
         days = read_days(self.lake, self.scope, self.table, past)
@@ -108,19 +108,23 @@ class SeriesWatch:
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
-        found = self.lake.find(self.scope, series_verdict(self.table), dt)
-        return found is not None and found.inputs == self._record(dt)
+        manifest = self.lake.find(self.scope, series_verdict(self.table), dt)
+        return manifest is not None and manifest.inputs == self._record(dt)
 
     def blocked(self, dts: Sequence[str]) -> dict[str, str]:
         """Those of some days that block, with the headline of their verdict; a verdict on other numbers says nothing."""
-        found = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
-        return {dt: one.headline for dt, one in found.items() if one is not None and blocks(still_open(self.lake, one))}
+        verdicts = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
+        return {
+            dt: one.headline for dt, one in verdicts.items() if one is not None and blocks(still_open(self.lake, one))
+        }
 
     def odd(self, dts: Sequence[str]) -> set[str]:
         """Those of some days that no change of people explains, whether or not they may block: they teach no band."""
-        found = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
-        grave = {dt: one for dt, one in found.items() if one is not None and one.details.get("grave")}
-        told = {dt for dt, one in grave.items() if still_open(self.lake, Judged.of(one)) and self._is_present(one)}
+        manifests = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
+        inexplicable = {dt: one for dt, one in manifests.items() if one is not None and one.details.get("grave")}
+        told = {
+            dt for dt, one in inexplicable.items() if still_open(self.lake, Judged.of(one)) and self._is_present(one)
+        }
         past = self.lake.find(self.scope, PAST_REPORT) if self.table == c.EVENT_STATISTICS else None
         return told | ({*past.details["odd"]} & {*dts} if past is not None else set())
 
@@ -130,23 +134,25 @@ class SeriesWatch:
 
     def accepted(self, dts: Sequence[str]) -> list[str]:
         """Those of some days of which a person has accepted something, as they are now."""
-        found = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
-        return [dt for dt, one in found.items() if one is not None and acceptance_of(self.lake, one) is not None]
+        verdicts = {dt: verdict_on(self.lake, self.scope, series_verdict(self.table), dt) for dt in dts}
+        return [dt for dt, one in verdicts.items() if one is not None and acceptance_of(self.lake, one) is not None]
 
     def _judge(self, dt: str) -> SeriesVerdict:
-        found = self.look(dt)
-        outside = [one for one in found if one.outside]
-        headline = _headline(dt, found, outside, self.limit) + self._why_not_blocked(dt, outside)
+        deviations = self.look(dt)
+        outside = [one for one in deviations if one.outside]
+        headline = _headline(dt, deviations, outside, self.limit) + self._why_not_blocked(dt, outside)
         left = still_open(self.lake, self._commit(dt, headline, outside))
-        return SeriesVerdict(dt, found, blocks(left), bool(left) and not blocks(left), headline, self.limit)
+        return SeriesVerdict(dt, deviations, blocks(left), bool(left) and not blocks(left), headline, self.limit)
 
     def _commit(self, dt: str, headline: str, outside: list[Deviation]) -> Judged:
         import pyarrow as pa
 
         rows = pa.table({"message": pa.array([one.message for one in outside], pa.string())})
         may = self.armed.blocks_on(dt)
-        found = [Found(str(one.name), "block" if is_grave(one) and may else "warn", one.message) for one in outside]
-        judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, found)
+        findings = [
+            Found(str(one.name), "block" if is_blocking(one) and may else "warn", one.message) for one in outside
+        ]
+        judged = Judged.now(self.lake, self.scope, series_verdict(self.table), dt, findings)
         self.lake.write(
             self.scope,
             series_verdict(self.table),
@@ -155,8 +161,8 @@ class SeriesWatch:
             sort_by=["message"],
             inputs=self._record(dt),
             details={
-                "blocks": blocks(found),
-                "grave": any(map(is_grave, outside)),
+                "blocks": blocks(findings),
+                "grave": any(map(is_blocking, outside)),
                 "outside": len(outside),
                 "headline": headline,
                 **kept(judged),
@@ -165,12 +171,12 @@ class SeriesWatch:
         return judged
 
     def _why_not_blocked(self, dt: str, outside: list[Deviation]) -> str:
-        silent = any(map(is_grave, outside)) and not self.armed.blocks_on(dt)
+        silent = any(map(is_blocking, outside)) and not self.armed.blocks_on(dt)
         return f". It blocks nothing: {self.armed.why}" if silent else ""
 
     def _version(self, dt: str) -> str:
-        found = self.lake.find(self.scope, self.table, dt)
-        return found.data_version if found is not None else "none"
+        manifest = self.lake.find(self.scope, self.table, dt)
+        return manifest.data_version if manifest is not None else "none"
 
     def _record(self, dt: str) -> dict[str, str]:
         armed = "may block" if self.armed.blocks_on(dt) else "reported"
@@ -199,11 +205,13 @@ def rows_of(deviations: Iterable[Deviation]) -> list[dict[str, Any]]:
     ]
 
 
-def _headline(dt: str, found: list[Deviation], outside: list[Deviation], limit: Limit) -> str:
-    if not found:
+def _headline(dt: str, deviations: list[Deviation], outside: list[Deviation], limit: Limit) -> str:
+    if not deviations:
         return f"{dt}: nothing to judge, the history is shorter than {LEAST_DAYS} days"
     if not outside:
-        return f"{dt}: all {len(found)} numbers within their bands; the worst: {found[0].message}"
+        return f"{dt}: all {len(deviations)} numbers within their bands; the worst: {deviations[0].message}"
     named = "; ".join(one.message for one in outside[:_NAMED])
     more = f"; and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
-    return f"{dt}: {len(outside)} of {len(found)} numbers outside their bands: {named}{more} (limit {limit.origin})"
+    return (
+        f"{dt}: {len(outside)} of {len(deviations)} numbers outside their bands: {named}{more} (limit {limit.origin})"
+    )

@@ -20,7 +20,7 @@ JUDGED: Final = "judged"  # in the details of a verdict: version of the data
 FOUND: Final = "found"  # in the details of a verdict: what does not hold
 ACCEPTED: Final = "accepted"  # in the details of an acceptance: keys of findings
 _ALL: Final = (
-    "*"  # the finding of verdicts that were written before findings were kept, and all findings of such a record
+    "*"  # the finding of verdicts that were written before findings were stored, and all findings of such a record
 )
 _SUFFIX: Final = "_acceptance"
 _JUDGES: Final[Mapping[str, str]] = {
@@ -65,7 +65,7 @@ class Judged:
 
     @classmethod
     def of(cls, verdict: Manifest) -> "Judged":
-        """Read a committed verdict; one that was written before findings were kept has one finding, its headline."""
+        """Read a committed verdict; one that was written before findings were stored has one finding, its headline."""
         details, headline = verdict.details, str(verdict.details.get("headline", ""))
         place = (verdict.scope, verdict.table, verdict.partition)
         if FOUND in details:
@@ -170,13 +170,13 @@ def acceptance_of(lake: Lake, judged: Judged) -> Acceptance | None:
 
 
 def still_open(lake: Lake, judged: Judged) -> list[Found]:
-    """What a verdict found and nobody has accepted: the one question of everybody who may be held back by it."""
+    """The findings of a verdict that were not accepted: what every reader that it may block asks for."""
     accepted = acceptance_of(lake, judged)
     return [one for one in judged.found if accepted is None or not accepted.covers(one.key)]
 
 
 def told_of(lake: Lake, judged: Judged, findings: Iterable[Finding]) -> list[Finding]:
-    """The findings behind a verdict; those that somebody has accepted say so."""
+    """The findings behind a verdict; those that were accepted say so."""
     accepted = acceptance_of(lake, judged)
     if accepted is None:
         return list(findings)
@@ -192,7 +192,7 @@ def blocks(found: Collection[Found]) -> bool:
 
 
 def accept(lake: Lake, judged: Judged, *, who: str, reason: str) -> Acceptance:
-    """Record that somebody takes what a verdict found for right, besides what was accepted of it before."""
+    """Record that a person accepts findings of a verdict, besides what was accepted of it before."""
     import pyarrow as pa
 
     before = acceptance_of(lake, judged)

@@ -81,7 +81,7 @@ class Finding:
     look
         Where to look further.
     accepted
-        Who has accepted it and why; it blocks nothing then, and calls for nobody.
+        Who has accepted it and why; it blocks nothing then, and needs no attention.
     """
 
     feature: str
@@ -155,7 +155,7 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def failures(findings: Sequence[Finding], severity: Severity | None = None) -> list[Finding]:
-    """The findings that did not pass and that nobody has accepted, all or of one severity."""
+    """The findings that did not pass and were not accepted, all or of one severity."""
     return [f for f in findings if not f.passed and not f.accepted and severity in (None, f.severity)]
 
 
@@ -249,7 +249,7 @@ def _validate(frame: "pd.DataFrame", expectations: list[Any], index: list[str]) 
             raise DataError(
                 f"expectation {columns['column_B']} <= {columns['column_A']} could not be computed:"
                 f" {result.exception_info.get('exception_message')}",
-                why="a rule that was not checked must not count as kept",
+                why="a rule that was not checked must not count as passed",
                 remedy="look at the row types of the statistics",
             )
         yield from result.result.get("unexpected_index_list") or []

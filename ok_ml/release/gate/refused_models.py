@@ -1,4 +1,4 @@
-"""What becomes of a model that the gate refused: the refusal is kept, and a person may promote it by name all the same."""
+"""What becomes of a model that the gate refused: the refusal is recorded, and a person may promote it by name all the same."""
 
 import pyarrow as pa
 
@@ -17,7 +17,7 @@ def let_through(
     """The gate's decision, or that of the person who has accepted just these reasons against just this model.
 
     The verdict is committed either way. It blocks where neither a champion nor a simple list could be served instead. What a promotion
-    record must have, lineage above all, nobody can accept away: it is asked for when the record is signed.
+    record must have, lineage above all, no acceptance can replace: it is asked for when the record is signed.
     """
     reasons = [reason for reason in decision.reasons if reason.startswith(REFUSED)]
     severity: Severity = "block" if present is None and not pipeline.simple_suffices() else "warn"
@@ -35,7 +35,7 @@ def let_through(
 
 
 def accepted_model(pipeline: Pipeline) -> Acceptance | None:
-    """Who has accepted the newest model against the gate, if somebody has."""
+    """Who has accepted the newest model against the gate, if anyone has."""
     model = pipeline.lake.find(pipeline.name, c.MODEL)
     if model is None:
         return None
