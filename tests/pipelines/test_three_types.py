@@ -9,7 +9,6 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.console.monitoring import monitoring_view
-from ok_ml.datasets.texts import id_of_text
 from ok_ml.delivery.storage import open_store
 from ok_ml.serving.readers import Readers
 from ok_ml.stages.opening import open_pipeline
@@ -39,9 +38,15 @@ def types(copied_world: World) -> World:
 
 
 @pytest.fixture(scope="module")
-def runs(types: World) -> dict[str, Done]:
-    """The first run of either."""
-    return {name: types.ok("--size", SIZE, "run", name, "--json") for name in (TEXTS, VECTORS)}
+def texts_run(types: World) -> Done:
+    """The first run of the experiment of texts."""
+    return types.ok("--size", SIZE, "run", TEXTS, "--json")
+
+
+@pytest.fixture(scope="module")
+def vectors_run(types: World) -> Done:
+    """The first run of the experiment of vectors."""
+    return types.ok("--size", SIZE, "run", VECTORS, "--json")
 
 
 @pytest.fixture
@@ -58,43 +63,43 @@ def readers(project) -> Iterator[Readers]:
     found.close()
 
 
-@pytest.mark.parametrize(("name", "floor"), [(TEXTS, "prior"), (VECTORS, "popularity")])
-def test_a_run_promotes_what_beats_its_floor(runs: dict[str, Done], name: str, floor: str) -> None:
-    done = runs[name]
+@pytest.mark.parametrize(
+    ("fixture", "model", "floor", "metric"),
+    [("texts_run", "model", "prior", "pr_auc"), ("vectors_run", "embeddings", "popularity", "ndcg@10")],
+)
+def test_a_run_promotes_what_beats_its_floor(request, fixture: str, model: str, floor: str, metric: str) -> None:
+    done = request.getfixturevalue(fixture)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
     assert done.json["model_version"] == 1
-    metric = "pr_auc" if name == TEXTS else "ndcg@10"
-    by_model = {row["model"]: row[metric] for row in done.json["comparison"]}
-    assert by_model["model" if name == TEXTS else "embeddings"] > by_model[floor]
+    by_model = {row["model"]: row["estimate"] for row in done.json["comparison"] if row["metric"] == metric}
+    assert by_model[model] > by_model[floor]
 
 
-def test_texts_are_scored_without_a_vector_or_a_list(types: World, runs: dict[str, Done], project) -> None:
+def test_texts_are_scored_without_a_vector_or_a_list(project) -> None:
     has = open_pipeline(project, TEXTS).type.has
     assert all(map(has, (c.TEXT_FEATURES, c.MODEL, c.CHAMPION, c.PREDICTIONS)))
     assert not any(map(has, (c.EMBEDDINGS, c.TRAINING_SET, c.USER_FEATURES)))
 
 
-def test_get_answers_by_id_and_by_the_text_as_http_does(types: World, runs: dict[str, Done], project, readers) -> None:
+def test_get_answers_as_http_does(types: World, texts_run: Done, project, readers) -> None:
     lake, dataset = open_pipeline(project, TEXTS).lake, project.dataset_of(TEXTS)
-    text = lake.read(dataset.dataset, c.TEXTS, lake.partitions(dataset.dataset, c.TEXTS)[-1:])[c.TEXT][0].as_py()
-    by_text = types.ok("--size", SIZE, "get", TEXTS, text, "--json").json
-    by_id = types.ok("--size", SIZE, "get", TEXTS, str(id_of_text(text)), "--json").json
-    assert by_text["known"]
-    assert by_text["labels"] == by_id["labels"]
-    answered = json.loads(readers.one(TEXTS, id_of_text(text), None))
-    assert answered["labels"] == by_id["labels"]
-    assert sum(answered["labels"].values()) == pytest.approx(1, abs=1e-3)
+    newest = lake.read(dataset.dataset, c.TEXTS, lake.partitions(dataset.dataset, c.TEXTS)[-1:])
+    known = newest[c.TEXT_ID][0].as_py()
+    shown = types.ok("--size", SIZE, "get", TEXTS, str(known), "--json").json
+    assert shown["known"]
+    assert json.loads(readers.one(TEXTS, known, None))["labels"] == shown["labels"]
+    assert sum(shown["labels"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_vectors_answer_with_a_list(types: World, runs: dict[str, Done], readers) -> None:
-    user = runs[VECTORS].json["example_user"]
+def test_vectors_answer_with_a_list(types: World, vectors_run: Done, readers) -> None:
+    user = vectors_run.json["example_user"]
     shown = types.ok("--size", SIZE, "get", VECTORS, user, "--json").json
     answered = json.loads(readers.one(VECTORS, int(user), None))
     assert [row["source_id"] for row in answered["predictions"]] == [row["source_id"] for row in shown["sources"]]
 
 
-def test_features_of_texts_are_watched(types: World, runs: dict[str, Done], project) -> None:
+def test_features_of_texts_are_watched(types: World, texts_run: Done, project) -> None:
     view = monitoring_view(project, TEXTS)
     assert {one.entity for one in view.board.features} == {"text"}
     found = types.ok("--size", SIZE, "checks", TEXTS, "--json").json
@@ -103,6 +108,7 @@ def test_features_of_texts_are_watched(types: World, runs: dict[str, Done], proj
     assert {row["feature"] for row in listed} == {one.feature for one in view.board.features}
 
 
+@pytest.mark.usefixtures("texts_run", "vectors_run")
 @pytest.mark.parametrize(
     ("name", "change", "recomputed"),
     [
@@ -110,9 +116,7 @@ def test_features_of_texts_are_watched(types: World, runs: dict[str, Done], proj
         (VECTORS, "stages: {embeddings: {factors: 8}}", {c.EMBEDDINGS, c.EVALUATION}),
     ],
 )
-def test_a_change_is_tried_beside_production(
-    types: World, runs: dict[str, Done], name: str, change: str, recomputed
-) -> None:
+def test_a_change_is_tried_beside_production(types: World, name: str, change: str, recomputed) -> None:
     file = types.root / "ideas" / f"{name}.yml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(change + "\n")
@@ -123,8 +127,9 @@ def test_a_change_is_tried_beside_production(
     assert "text_features" not in attempt["recomputed"]
 
 
+@pytest.mark.usefixtures("texts_run", "vectors_run")
 @pytest.mark.parametrize("name", [TEXTS, VECTORS])
-def test_a_second_run_does_nothing(types: World, runs: dict[str, Done], name: str) -> None:
+def test_a_second_run_does_nothing(types: World, name: str) -> None:
     again = types.ok("--size", SIZE, "run", name, "--json")
     assert again.code == 0, again.err
     assert again.json["stages"] == []
