@@ -80,7 +80,7 @@ test-full: $(DEV)  ## Run every test, also those that drive the real daemon
 
 check: $(DEV)  ## Lint, types, layers, configuration
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet . || { echo "Error: some files are not formatted; mend it with .venv/bin/ruff format ." >&2; exit 1; }
+	@$(BIN)/ruff format --check --quiet . || { echo "Error: some files are not formatted; correct it with .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/ok-ml validate

@@ -17,13 +17,13 @@ START_SECONDS = 20.0
 
 
 def free_ports(count: int) -> list[int]:
-    """The first ports of our range that nobody uses."""
+    """The first unused ports of our range."""
     found = [port for port in PORTS if is_free(HOST, port)][:count]
     if len(found) < count:
         raise EnvironmentFault(
             f"fewer than {count} ports of {PORTS.start}-{PORTS.stop - 1} are free",
             why="servers are measured on ports of their own",
-            remedy="stop what holds them",
+            remedy="stop the programs that use them",
         )
     return found
 
@@ -48,6 +48,6 @@ def _wait(child: GuardedProcess, module: str, port: int) -> None:
             raise ServiceUnavailable(
                 f"{module} does not answer on port {port} (exit code {child.exit_code()}); the end of its log:\n{child.tail()}",
                 why="there is nothing to measure",
-                remedy="mend the cause named there",
+                remedy="fix the cause named there",
             )
         time.sleep(0.05)

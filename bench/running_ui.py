@@ -41,7 +41,7 @@ def ensure_ui(project: "Project") -> Iterator[None]:
         raise EnvironmentFault(
             f"only {there} of {', '.join(answers)} answers on its port",
             why="pictures need one whole `ok-ml ui`",
-            remedy="let it finish starting, or stop what holds these ports",
+            remedy="let it finish starting, or stop the programs that use these ports",
         )
     with _started(project):
         yield
@@ -88,5 +88,5 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
         raise ServiceUnavailable(
             f"`ok-ml ui` is not ready (exit code {process.poll()}); the end of {log}:\n{end}",
             why="there is nothing to take pictures of",
-            remedy="mend the cause named there: `ok-ml doctor` may know it",
+            remedy="fix the cause named there: `ok-ml doctor` may know it",
         )

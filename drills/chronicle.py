@@ -118,7 +118,7 @@ class Chronicle(threading.Thread):
         from sqlalchemy.exc import OperationalError
 
         for look in (self._days, self._verdicts, self._served, self._alerts, self._runs):
-            with contextlib.suppress(OperationalError):  # somebody writes at this moment: the next look sees it
+            with contextlib.suppress(OperationalError):  # another process writes at this moment: the next look sees it
                 look()
 
     def _once(self, *key: str) -> bool:

@@ -4,7 +4,7 @@ Act 1: quiet days; then a broken join gives every event the source of another on
 made from that day reaches a user, the last good generation stays; the day is delivered again, whole; the alert closes.
 Act 2: four users in ten truly like something else. The served lists do worse, the model retrains by itself, passes the gate, is
 published, and does better again; the alert closes.
-Act 3: the days of act 1 once more, in this process, with nobody checking: the broken days are learnt from and served, and
+Act 3: the days of act 1 once more, in this process, without checks: the broken days are learnt from and served, and
 likes fall.
 """
 

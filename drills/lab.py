@@ -35,7 +35,7 @@ class Lab:
     Attributes
     ----------
     world
-        The network without anything that befalls it.
+        The network without any incident.
     """
 
     def __init__(self, deployment: Deployment, state: Path) -> None:
@@ -51,7 +51,7 @@ class Lab:
         return self.lake.partitions(DATASET, c.EVENTS)
 
     def world_with(self, incidents: "tuple[Incident, ...]") -> World:
-        """The network, befallen by nothing but these."""
+        """The network with no incidents but these."""
         assert self.config.world is not None
         changes = {"incidents": incidents, "taste_changes": ()}
         return World(self.config.world.model_copy(update=changes), self.config.parts)
@@ -105,7 +105,7 @@ class Lab:
 
 
 def _quiet(_text: str) -> None:
-    """Nobody listens."""
+    """No one listens."""
 
 
 def _no_spark() -> None:

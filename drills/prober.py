@@ -1,4 +1,4 @@
-"""Somebody who asks the service for the same users every second and writes down which generation answered."""
+"""A client that asks the service for the same users every second and writes down which generation answered."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Act 3: the broken days once more with nobody checking, in this process, on a copy of the lake.
+"""Act 3: the broken days once more without checks, in this process, on a copy of the lake.
 
 Two worlds with the same people, days and chances. In one the last good generation stays, as the checks made it. In the other the
 join stays broken, what is served is made from it every day, and the model is retrained on it every week. What people did differs

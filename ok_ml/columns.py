@@ -95,7 +95,7 @@ PREDICTION_STATISTICS: Final = "prediction_statistics"  # of an experiment: numb
 EMBEDDING_STATISTICS: Final = "embedding_statistics"  # of an experiment: numbers of each fit of the vectors
 ONLINE_METRICS: Final = "online_metrics"  # of an experiment: what was served against what people did with it
 
-SNAPSHOTS: Final = (USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)  # friends last: where nobody dates them, they need users
+SNAPSHOTS: Final = (USERS, SOURCES, SUBSCRIPTIONS, FRIENDS)  # friends last: where they have no dates, they need users
 FEATURE_TABLES: Final = (USER_FEATURES, SOURCE_FEATURES, PAIR_FEATURES, USER_TOPICS)
 RAW_LOG: Final = "raw_log"  # of a simulated dataset, or of one that is fed by a topic: an asset
 CONFIG: Final = "config"  # of an experiment: the YAML that its training reads, an asset without a table

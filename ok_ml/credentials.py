@@ -15,11 +15,11 @@ def password_of(section: str, variable: str | None) -> str | None:
     """
     if variable is None:
         return None
-    found = os.environ.get(variable)
-    if not found:
+    password = os.environ.get(variable)
+    if not password:
         raise ConfigError(
             f"{section}.password_env names {variable}, which is not set",
             why="the server refuses whoever has no password",
             remedy=f"export {variable}=...",
         )
-    return found
+    return password

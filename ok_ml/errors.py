@@ -9,12 +9,12 @@
     |   |-- DataError             the input data break a contract
     |   |   |-- EmptyPartition    a day without a usable row
     |   |   |-- NothingToLearn    no reaction that a ranker could learn from
-    |   |   `-- NotCommitted      a partition that somebody reads was never committed
+    |   |   `-- NotCommitted      a partition that is read was never committed
     |   |-- ModelError            a model does not fit its features, or is unusable
     |   |-- EnvironmentFault      Java, a port, disk or a package is missing         exit 3
     |   |-- GateRefused           a quality gate or a check forbids the step         exit 4
     |   `-- IntegrityError        bytes are not what was written: checksum, count
-    `-- TransientError            may pass by itself: retried with a bound
+    `-- TransientError            transient: retried with a bound
         |-- ServiceUnavailable    a broker, store or server does not answer          exit 3
         `-- Stale                 what was asked for exists, but is too old          exit 5
 
@@ -82,11 +82,11 @@ class EmptyPartition(DataError):
 
 
 class NothingToLearn(DataError):
-    """Nobody reacted to anything new on the label days: a ranker has nothing to learn from."""
+    """No user reacted to anything new on the label days: a ranker has nothing to learn from."""
 
 
 class NotCommitted(DataError):
-    """A partition that somebody reads was never committed."""
+    """A partition that is read was never committed."""
 
 
 class ModelError(PermanentError):
@@ -110,7 +110,7 @@ class IntegrityError(PermanentError):
 
 
 class TransientError(OkMlError):
-    """May pass by itself; retried with a bound."""
+    """Transient: retried with a bound."""
 
     retryable = True
 
@@ -156,7 +156,7 @@ def _no_room(text: str) -> EnvironmentFault:
     return EnvironmentFault(
         f"no room on the disk: {' '.join(text.split())}",
         why="what was being written is not committed; everything committed before it is whole and still served",
-        remedy="free some space (`df -h` tells where, `ok-ml doctor` how much is needed); the same command goes on from there",
+        remedy="free some space (`df -h` tells where, `ok-ml doctor` how much is needed); the same command continues from there",
     )
 
 
@@ -165,7 +165,7 @@ def _may_not(path: Path | None, text: str) -> EnvironmentFault:
     return EnvironmentFault(
         what,
         why="this user may not use a file or folder that the command needs; what was committed is whole",
-        remedy="`ok-ml doctor` says which folder, whose it is and what mends it; or run as the user who owns it",
+        remedy="`ok-ml doctor` says which folder, whose it is and what corrects it; or run as the user who owns it",
     )
 
 
@@ -183,7 +183,7 @@ _PASSING: Final = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ReadTime
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether an error that is not one of ours may pass by itself: a server that does not answer, a database that is busy."""
+    """Whether an error that is not one of ours may be transient: a server that does not answer, a database that is busy."""
     one: BaseException | None = error
     while one is not None:
         if isinstance(one, ConnectionError | TimeoutError) or type(one).__name__ in _PASSING:

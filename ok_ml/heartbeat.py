@@ -1,7 +1,7 @@
 """The dead-man's switch: a mark that Dagster's daemon renews, and what its absence means.
 
-Alerts can only say what somebody is there to notice. If the daemon, its code server or the whole machine is gone, nothing
-runs and nothing complains: so the sensor `heartbeat` leaves a mark at every tick, and somebody outside watches for it to go
+An alert is only sent by a process that lives. If the daemon, its code server or the whole machine is gone, nothing
+runs and nothing complains: so the sensor `heartbeat` leaves a mark at every tick, and a watcher outside waits for it to go
 missing, by asking `/deadman` or by waiting for the call that each tick makes.
 """
 
@@ -110,7 +110,7 @@ def address_outside(url_env: str | None) -> str | None:
     if not url.startswith(("http://", "https://")):
         raise ConfigError(
             f"heartbeat.url_env names {url_env}, which {'holds no http address' if url else 'is not set'}",
-            why="nobody outside would notice that everything here has stopped",
+            why="no one outside would notice that everything here has stopped",
             remedy=f"export {url_env}=<address of the check>, or remove heartbeat.url_env",
         )
     return url

@@ -99,8 +99,8 @@ class Lake:
         NotCommitted
             Nothing was committed there.
         """
-        found = self.find(scope, table, partition)
-        if found is None:
+        committed = self.find(scope, table, partition)
+        if committed is None:
             known = self.partitions(scope, table)
             raise NotCommitted(
                 f"{scope}/{table} has no committed partition {partition!r}"
@@ -108,7 +108,7 @@ class Lake:
                 why="whatever reads it would silently work on nothing",
                 remedy=f"materialise {scope}/{table} for {partition} first, e.g. with `ok-ml run` or in the Dagster UI",
             )
-        return found
+        return committed
 
     def partitions(self, scope: str, table: str) -> list[str]:
         """Committed partitions, ascending."""
@@ -188,8 +188,8 @@ class Lake:
 
     def _is_current_version(self, folder: Path) -> bool:
         place = folder.relative_to(self.root).parts
-        found = self.find(*place[:3]) if len(place) == 4 else None
-        return found is not None and found.version == folder.name
+        manifest = self.find(*place[:3]) if len(place) == 4 else None
+        return manifest is not None and manifest.version == folder.name
 
     def commit(
         self,
@@ -272,8 +272,8 @@ class Lake:
 
     def is_current(self, scope: str, table: str, partition: str, inputs: dict[str, str]) -> bool:
         """Whether a partition is committed and was made from exactly `inputs`."""
-        found = self.find(scope, table, partition)
-        return found is not None and found.inputs == inputs
+        manifest = self.find(scope, table, partition)
+        return manifest is not None and manifest.inputs == inputs
 
     def _manifest_path(self, scope: str, table: str, partition: str) -> Path:
         return self.root / scope / table / "_committed" / f"{partition}.json"
@@ -320,5 +320,5 @@ def tree_sha256(folder: Path, *, without: tuple[str, ...] = ()) -> str:
 
 
 def _data_files(folder: Path) -> list[str]:
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if not any(name.startswith(("_", ".")) for name in path.parts))
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in names if not any(name.startswith(("_", ".")) for name in path.parts))

@@ -1,9 +1,9 @@
 """How the metrics of all processes come to one address: each leaves a text in `<state>/metrics`, the service joins them.
 
-A text of a process that goes on by itself says for how long it holds. Once that is over, or the process is gone, its numbers
+A file of a long-running process says for how long it is valid. Once that is over, or the process is gone, its numbers
 are left out and `ok_ml_process_up` says 0: an old number must not look alive. What a finished step leaves holds until the
-next one; it carries the moment it speaks of. prometheus_client's own joining (multiprocess mode) knows neither: the counters of a
-process that is gone stay, its gauges too until somebody marks it dead, and nothing says how old a number is.
+next one; it carries its time. prometheus_client's own joining (multiprocess mode) knows neither: the counters of a
+process that is gone stay, its gauges too until it is marked dead, and nothing says how old a number is.
 """
 
 import contextlib
@@ -40,9 +40,9 @@ class MetricFile:
     Attributes
     ----------
     holds_seconds
-        For how long its numbers are true; None: they speak of something that is over.
+        For how long its numbers are true; None: they describe something that is over.
     kept
-        Whatever the writer wants to find again, e.g. counts that go on.
+        Whatever the writer wants to find again, e.g. counts that continue.
     """
 
     process: str
@@ -117,8 +117,8 @@ def read(path: Path) -> MetricFile | None:
 
 def read_kept(state_dir: Path, name: str) -> dict[str, Any]:
     """What the last writer of a file wanted to be found again."""
-    found = read(state_dir / FOLDER / f"{name}{_SUFFIX}")
-    return found.kept if found is not None else {}
+    file = read(state_dir / FOLDER / f"{name}{_SUFFIX}")
+    return file.kept if file is not None else {}
 
 
 def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
@@ -131,25 +131,25 @@ def texts_of_others(state_dir: Path, own: str | None = None) -> list[str]:
     """
     now, texts, boards, newest = time.time(), [], dict[str, metrics.Board](), dict[str, float]()
     for path in sorted((state_dir / FOLDER).glob(f"[!.]*{_SUFFIX}")):
-        found = read(path) if path.name != f"{own}{_SUFFIX}" else None
-        if found is None or _is_left_worker(path, found):
+        file = read(path) if path.name != f"{own}{_SUFFIX}" else None
+        if file is None or _is_left_worker(path, file):
             continue
-        alive = found.is_alive(now)
+        alive = file.is_alive(now)
         if alive:
-            texts.append(found.text)
+            texts.append(file.text)
         if path.name.startswith(WORKER_PREFIX):
             continue
-        board = boards.setdefault(found.process, metrics.Board(found.process))
-        newest[found.process] = max(found.written_at, newest.get(found.process, 0.0))
-        board.set(metrics.WRITTEN, newest[found.process])
-        if found.holds_seconds is not None:
+        board = boards.setdefault(file.process, metrics.Board(file.process))
+        newest[file.process] = max(file.written_at, newest.get(file.process, 0.0))
+        board.set(metrics.WRITTEN, newest[file.process])
+        if file.holds_seconds is not None:
             board.set(metrics.UP, float(alive))
     return [*texts, *(board.text() for board in boards.values())]
 
 
-def _is_left_worker(path: Path, found: MetricFile) -> bool:
-    """Whether it is of a worker that has ended: another took its place, so nobody misses it."""
-    if not path.name.startswith(WORKER_PREFIX) or not found.is_gone():
+def _is_left_worker(path: Path, file: MetricFile) -> bool:
+    """Whether it is of a worker that has ended: another took its place, so it is not missing."""
+    if not path.name.startswith(WORKER_PREFIX) or not file.is_gone():
         return False
     path.unlink(missing_ok=True)
     return True

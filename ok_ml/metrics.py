@@ -1,6 +1,6 @@
 """Every Prometheus metric of the project, declared once; nothing else imports prometheus_client.
 
-A name ends with its unit; what is a moment ends with `_timestamp_seconds`, so that an age goes on growing when nobody
+A name ends with its unit; that of a time ends with `_timestamp_seconds`, so that an age continues to grow when no process
 measures: `time() - ok_ml_served_generation_timestamp_seconds`. Each process fills a `Board` of its own. The service puts
 all of them together at `/metrics`: see `ok_ml.metric_files`.
 """
@@ -39,7 +39,7 @@ GROUPS: Final = {
     RUN: "the steps of Dagster runs, and `ok-ml run`",
     DAEMON: "the heartbeat, a sensor that Dagster's daemon ticks",
     DATA: "what the lake and the incidents say, looked at by the heartbeat and at the end of `ok-ml run`",
-    PROCESS: "every process that goes on by itself",
+    PROCESS: "every process that runs automatically",
 }
 
 METRICS: Final[dict[str, "Metric"]] = {}
@@ -208,7 +208,7 @@ RUN_FINISHED: Final = _declare(
     "outcome",
 )
 RUNS_OPEN: Final = _declare(
-    DAEMON, "gauge", "runs_in_progress", "Dagster runs that wait or go on; state is queued or started.", "state"
+    DAEMON, "gauge", "runs_in_progress", "Dagster runs that wait or run; state is queued or started.", "state"
 )
 PINGS: Final = _declare(
     DAEMON, "counter", "heartbeat_pings_total", "Calls of the address outside; outcome is success or failure.",
@@ -249,7 +249,7 @@ INCIDENTS: Final = _declare(
 # -- every process -------------------------------------------------------------------------------------------------------
 
 UP: Final = _declare(
-    PROCESS, "gauge", "process_up", "1 while the process writes its metrics, 0 once it died or fell silent."
+    PROCESS, "gauge", "process_up", "1 while the process writes its metrics, 0 once it crashed or stopped writing."
 )
 WRITTEN: Final = _declare(
     PROCESS, "gauge", "metrics_written_timestamp_seconds", "When the metrics of a process were last written."
@@ -304,7 +304,7 @@ class Board:
         known[key] = known.get(key, 0.0) + amount
 
     def forget(self, *metrics: Metric) -> None:
-        """Drop every sample of some gauges, before they are set anew."""
+        """Drop every sample of some gauges, before they are set again."""
         for metric in metrics:
             self._values.pop(metric.name, None)
 

@@ -122,7 +122,7 @@ def _one_of(known: dict[str, str], given: str, what: str) -> str:
     if given not in known:
         raise UsageError(
             f"no {what} named {given!r}; known: {', '.join(known)}",
-            why="nothing of that name is kept",
+            why="nothing of that name is stored",
             remedy="take one of these names",
         )
     return known[given]

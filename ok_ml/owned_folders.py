@@ -1,4 +1,4 @@
-"""Folders that belong to a running process: when it dies, however it dies, the next one knows that nobody needs them.
+"""Folders that belong to a running process: when it ends, however it ends, the next one knows that they are not needed.
 
 The owner holds a lock on a file that names the folder. The operating system lets go of the lock with the process, so a lock
 that can be taken means a folder that was left behind. Where a file system has no locks, nothing is ever taken for left.
@@ -70,6 +70,6 @@ def _lock(descriptor: int) -> None:
 def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody holds it, or the file system has no locks
+    except OSError:  # another process holds it, or the file system has no locks
         return False
     return True

@@ -90,7 +90,7 @@ def _key_from_environment(name: str) -> bytes:
         raise ConfigError(
             f"signing_key_env names {name}, which {f'holds {len(value)} bytes' if value else 'is not set'};"
             f" expected at least {MIN_KEY_BYTES} bytes",
-            why="records could not be signed, or anybody could guess the key",
+            why="records could not be signed, or anyone could guess the key",
             remedy=f"export {name}=$(openssl rand -hex 32), the same one wherever records are signed and verified",
         )
     return value
@@ -119,13 +119,13 @@ def _key_from_file(path: Path) -> bytes:
         raise EnvironmentFault(
             f"{path} has mode {mode:04o}, expected 0600",
             why="whoever reads the key can promote any model",
-            remedy=f"chmod 600 {path}, and remove the file to get a new key if somebody may have read it",
+            remedy=f"chmod 600 {path}, and remove the file to get a new key if others may have read it",
         )
     key = path.read_bytes().strip()
     if len(key) < MIN_KEY_BYTES:
         raise EnvironmentFault(
             f"{path} holds {len(key)} bytes, expected at least {MIN_KEY_BYTES}",
-            why="anybody could guess the key",
+            why="anyone could guess the key",
             remedy=f"remove {path}: a new key is made, and the champion has to be promoted again",
         )
     return key

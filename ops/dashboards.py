@@ -96,7 +96,7 @@ SERVICE: Final = Dashboard(
         Row("Processes", [
             Panel("Memory", "Resident memory of each process.", [Query(f"sum by (process) ({m.RESIDENT.name})", "{{process}}")], "bytes", width=6),
             Panel("CPU", "CPUs in use by each process.", [Query(_rate(m.CPU, "process"), "{{process}}")], "short", width=6),
-            Panel("Processes at work", "1: it writes its metrics, 0: it died or fell silent.", [Query(f"min by (process) ({m.UP.name})", "{{process}}")], "none", width=6, top=1),
+            Panel("Processes at work", "1: it writes its metrics, 0: it crashed or stopped writing.", [Query(f"min by (process) ({m.UP.name})", "{{process}}")], "none", width=6, top=1),
             Panel("Open readers", "Of the storage, all workers together.", [Query(f"sum by (experiment) ({m.OPEN_READERS.name}{{{_E}}})", "{{experiment}}")], "short", width=6),
         ]),
     ],
@@ -121,7 +121,7 @@ DELIVERY: Final = Dashboard(
         Row("What was not taken", [
             Panel("Refusals", "Count, checksum or signature was not the published one; the last good generation is still served.",
                   [Query(f"sum by (experiment) (increase({m.VERIFY_FAILURES.name}{{{_E}}}{_R}))", "{{experiment}}")], width=6),
-            Panel("Set aside", "Records that could not be used; the first hundred are kept in the storage.",
+            Panel("Set aside", "Records that could not be used; the first hundred are stored in the storage.",
                   [Query(f"sum by (experiment) (increase({m.SET_ASIDE.name}{{{_E}}}{_R}))", "{{experiment}}")], width=6),
             Panel("Events set aside", "Messages that break the contract, by reason.", [Query(f"sum by (dataset, reason) (increase({m.COLLECTOR_ASIDE.name}{_R}))", "{{dataset}}: {{reason}}")], width=6),
             Panel("Events lost", "Retention took them before they were read: the topic's retention is too short, or the collector was down too long.",

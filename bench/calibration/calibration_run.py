@@ -173,7 +173,7 @@ def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
     if len(dts) < _LEAST_DAYS:
         raise DataError(
             f"{scope} has {len(dts)} committed days, at least {_LEAST_DAYS} are needed to tell a tail",
-            why="a limit from a few days cries wolf or sleeps",
+            why="a limit from a few days raises false alarms or misses faults",
             remedy=f"ingest more days, or simulate: ok-ml calibrate {pipeline.name}",
         )
     progress(f"numbers of {len(dts)} days")

@@ -24,7 +24,7 @@ class Plan:
     Attributes
     ----------
     folder
-        Where their numbers are kept, a file a seed, and their lakes while they live.
+        Where their numbers are stored, a file a seed, and their lakes while they live.
     """
 
     dataset: DatasetConfig

@@ -2,7 +2,7 @@
 
 A world goes through the real steps, day after day: simulated, ingested, snapshots, numbers of the log, features, statistics of
 features on bins that are frozen anew every week (as a weekly training does), lists of a light model that is fitted every week.
-What is kept is small: numbers by day, and the worst drift of each day.
+What is stored is small: numbers by day, and the worst drift of each day.
 """
 
 import os

@@ -78,7 +78,7 @@ def quiet_scores(settings: Settings, years: int, days: int) -> Quiet:
 
 
 def plan_of(settings: Settings, days: int, users: int) -> Plan:
-    """The worlds of the shipped experiment; what they brought is kept below the state folder."""
+    """The worlds of the shipped experiment; what they brought is stored below the state folder."""
     from ok_ml.config.loader import load_project
 
     project = load_project(settings.root)

@@ -71,7 +71,7 @@ def _contestant(name: str, form: str, path: Path, folder: Path, peaks: dict[str,
             raise EnvironmentFault(
                 f"{name} could not read {form}; the end of its log:\n{done.stderr[-2000:]}",
                 why="there is nothing to measure",
-                remedy="mend the cause named there",
+                remedy="fix the cause named there",
             )
         result = orjson.loads(done.stdout.splitlines()[-1])
         peaks[name] = min(peaks.get(name, np.inf), result["peak_mib"])

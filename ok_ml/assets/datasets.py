@@ -80,7 +80,7 @@ def _raw_log(bench: Workbench, dataset: DatasetConfig, partitions: dg.Partitions
             manifests = ensure_days(dataset, context.resources.lake, days, progress=progress(context))
         for dt in changed_since(dataset, context.resources.lake, days):
             context.log.warning(
-                f"{dt} stays as it is: what befell it is not what the configuration names, and no run rewrites a log by itself; "
+                f"{dt} stays as it is: the incidents it was written with are not those of the configuration, and no run rewrites a log automatically; "
                 f"ok-ml repair {dataset.dataset} {dt}, or materialising this day by hand, delivers it again"
             )
         yield committed(context, spec.key, manifests)

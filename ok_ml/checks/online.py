@@ -37,7 +37,7 @@ def online_check(project: Project, pipeline: ListPipeline) -> dg.AssetChecksDefi
         found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches, pipeline.blocked())
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
-            f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is mended by training."
+            f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is corrected by training."
         )
         return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value))
 

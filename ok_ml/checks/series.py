@@ -1,4 +1,4 @@
-"""Numbers by day within the bands of their own past: of the log, and of anything else that is kept as such numbers."""
+"""Numbers by day within the bands of their own past: of the log, and of anything else that is stored as such numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -86,7 +86,7 @@ def _with_blocked(newest: dg.AssetCheckResult, watch: SeriesWatch, still: Mappin
     *others, dt = sorted(still)
     verdict, judged = watch.verdict_on(dt), watch.lake.latest(watch.scope, watch.table)
     more = f" Blocking too: {', '.join(others)}." if others else ""
-    look = f" Look at {watch.scope}/{watch.table} of {dt}: the table and the plot. Data that are wrong: mend the log of {dt}, then"
+    look = f" Look at {watch.scope}/{watch.table} of {dt}: the table and the plot. If the data are wrong: correct the log of {dt}, then"
     said = way_out_first(verdict, verdict.command) if verdict is not None else still[dt]
     return dg.AssetCheckResult(
         passed=False,

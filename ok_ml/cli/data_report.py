@@ -15,7 +15,7 @@ _SHOWN_EXAMPLE = 120
 _SHOWN_NAME = 40
 
 
-def audit_document(audit: "Audit", found: "list[Finding]") -> dict[str, Any]:
+def audit_document(audit: "Audit", problems: "list[Finding]") -> dict[str, Any]:
     """An audit as JSON; ids are text, since int64 beyond 2^53 breaks clients."""
     from ok_ml.datasets.onboarding.audit.histories import Histories
     from ok_ml.datasets.onboarding.audit.verdict import STOP, verdict
@@ -35,12 +35,12 @@ def audit_document(audit: "Audit", found: "list[Finding]") -> dict[str, Any]:
         }
     a_day = sorted(audit.partitions.values())
     document["rows_a_partition"] = {"min": a_day[0], "median": median(a_day), "max": a_day[-1]} if a_day else None
-    document["findings"] = [asdict(finding) for finding in found]
-    document["works"] = all(finding.level != STOP for finding in found)
-    return {**document, "verdict": verdict(audit, found)}
+    document["findings"] = [asdict(finding) for finding in problems]
+    document["works"] = all(finding.level != STOP for finding in problems)
+    return {**document, "verdict": verdict(audit, problems)}
 
 
-def audit_lines(audit: "Audit", found: "list[Finding]") -> Iterator[str]:
+def audit_lines(audit: "Audit", problems: "list[Finding]") -> Iterator[str]:
     """An audit for a person, a line a fact."""
     aside = sum(audit.set_aside.values())
     yield f"rows       {audit.raw_rows:,} read, {audit.events:,} events, {aside:,} set aside"
@@ -57,7 +57,7 @@ def audit_lines(audit: "Audit", found: "list[Finding]") -> Iterator[str]:
     for name, counts in audit.tables.items():
         more = f", {counts['without_event']:,} in no event" if "without_event" in counts else ""
         yield f"{name:<10} {counts['rows']:,} rows of a table of their own, {counts['set_aside']:,} set aside{more}"
-    for finding in found:
+    for finding in problems:
         yield f"{finding.level:<10} {finding.text}"
         yield f"             {finding.remedy}"
 
@@ -69,7 +69,7 @@ def _calendar(audit: "Audit") -> Iterator[str]:
     dts, counts = list(audit.partitions), sorted(audit.partitions.values())
     gaps = f", {len(audit.gaps)} missing between them" if audit.gaps else ", none missing"
     yield f"{audit.grain + 's':<10} {len(dts):,}, {dts[0]} to {dts[-1]}{gaps}; {audit.first_time} to {audit.last_time}"
-    yield f"a {audit.grain:<8} {counts[0]:,} events at least, {median(counts):,.0f} in the middle, {counts[-1]:,} at most"
+    yield f"a {audit.grain:<8} events min {counts[0]:,}, median {median(counts):,.0f}, max {counts[-1]:,}"
 
 
 def _largest(audit: "Audit", column: str) -> str:

@@ -39,7 +39,7 @@ def _config_lines(error: ConfigError) -> list[str]:
             f"{count} problems in the configuration:",
             *(f"  {line}" for line in shown),
             *rest,
-            "  what to do:     mend these lines; `ok-ml validate` lists all",
+            "  what to do:     correct these lines; `ok-ml validate` lists all",
         ]
     )
 
@@ -75,12 +75,12 @@ def report_usage(error: click.ClickException) -> int:
 
 def report_interrupt() -> int:
     """Say that Ctrl-C was heard; returns the exit code."""
-    say("\nInterrupted. What was committed stays; the same command goes on from there.")
+    say("\nInterrupted. What was committed stays; the same command continues from there.")
     return INTERRUPTED
 
 
 def hide_tracebacks() -> None:
-    """From now on an unexpected error is told in a few lines too; Python still ends with exit code 1."""
+    """From now on an unexpected error is reported in a few lines too; Python still ends with exit code 1."""
     sys.excepthook = _unexpected
 
 

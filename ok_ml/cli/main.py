@@ -60,8 +60,8 @@ class LazyGroup(click.RichGroup):
         module, _, attribute = COMMANDS.get(cmd_name, "").partition(":")
         if not module:
             return None
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -130,7 +130,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return report_interrupt()
     except (ReaderLeft, BrokenPipeError):
-        # Whoever read us, e.g. `head`, has enough. Python would complain once more when it flushes at exit.
+        # Whoever read us, e.g. `head`, has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OkMlError as error:

@@ -9,7 +9,7 @@ _STYLES: Final = {"ok": "32", "warn": "33", "fail": "31;1", "unknown": "36", "bo
 
 
 class ReaderLeft(Exception):  # noqa: N818 - no error: whoever read our output, e.g. `head`, has enough
-    """Nobody reads standard output any more."""
+    """Standard output has no reader any more."""
 
 
 def colour_wanted(stream: TextIO | None = None) -> bool:

@@ -19,15 +19,15 @@ def moment(text: str, now: datetime) -> datetime:
     UsageError
         It is none of these, or lies in the past.
     """
-    found = _parsed(text.strip(), now)
-    if found is None:
+    parsed = _parsed(text.strip(), now)
+    if parsed is None:
         raise UsageError(
             f"expected a time, got {text!r}",
             remedy="say 30m, 2h, 3d, 18:00, 2026-11-24 or 2026-11-24T09:00",
         )
-    if found <= now:
-        raise UsageError(f"{found:%Y-%m-%d %H:%M} is over", remedy="name a time to come, such as 2h")
-    return found
+    if parsed <= now:
+        raise UsageError(f"{parsed:%Y-%m-%d %H:%M} is over", remedy="name a time to come, such as 2h")
+    return parsed
 
 
 def _parsed(text: str, now: datetime) -> datetime | None:
@@ -37,7 +37,7 @@ def _parsed(text: str, now: datetime) -> datetime | None:
         if match := _TIME.fullmatch(text):
             today = now.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0)
             return today if today > now else today + timedelta(days=1)
-        found = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=now.tzinfo)
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=now.tzinfo)

@@ -1,4 +1,4 @@
-"""`ok-ml ui`: start what goes on by itself, tell the addresses, stop everything at the end."""
+"""`ok-ml ui`: start what runs automatically, print the addresses, stop everything at the end."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> int:
-    """Start everything that goes on by itself and keep it going until Ctrl-C.
+    """Start everything that runs automatically and keep it running until Ctrl-C.
 
     Returns
     -------
@@ -42,8 +42,8 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
         say(f"Starting {len(children)} processes; logs are in {_shown(project, project.state_dir / 'logs')}")
 
         def announce(supervisor: Supervisor) -> None:
-            found = [address for address in addresses(project) if _is_up(supervisor, address)]
-            _announce(project, found, as_json=as_json)
+            reachable = [address for address in addresses(project) if _is_up(supervisor, address)]
+            _announce(project, reachable, as_json=as_json)
 
         return run_supervisor(
             children,
@@ -65,12 +65,12 @@ def _wanted_ports(project: "Project") -> list[PortNeed]:
 
 def _in_use(project: "Project") -> set[psutil.Process]:
     """Broker and materialiser, if a command outside still uses them; they end with the last such command."""
-    found: set[psutil.Process] = set()
+    processes: set[psutil.Process] = set()
     for name, guard in guards_in_use(project).items():
         with contextlib.suppress(psutil.Error):
-            found |= {guard, *guard.children(recursive=True)}
+            processes |= {guard, *guard.children(recursive=True)}
             say(f"{name} stays (pid {guard.pid}): another command uses it, and it ends with that one.")
-    return found
+    return processes
 
 
 def _is_up(supervisor: Supervisor, address: Address) -> bool:
@@ -78,22 +78,23 @@ def _is_up(supervisor: Supervisor, address: Address) -> bool:
     return slot is not None and slot.state is State.READY
 
 
-def _announce(project: "Project", found: list[Address], *, as_json: bool) -> None:
+def _announce(project: "Project", reachable: list[Address], *, as_json: bool) -> None:
     if as_json:
         write_json(
             {
                 "pid": os.getpid(),
                 "logs": str(project.state_dir / "logs"),
-                "addresses": [{"name": one.name.strip(), "url": one.url, "what": one.what} for one in found],
+                "addresses": [{"name": one.name.strip(), "url": one.url, "what": one.what} for one in reachable],
             }
         )
         sys.stdout.flush()
         return
     names, urls = (
-        max((len(text) for text in texts), default=0) for texts in zip(*((a.name, a.url) for a in found), strict=True)
+        max((len(text) for text in texts), default=0)
+        for texts in zip(*((a.name, a.url) for a in reachable), strict=True)
     )
     write_line("")
-    for one in found:
+    for one in reachable:
         write_line(f"{one.name:<{names}}  {one.url:<{urls}}  {one.what}")
     write_line("")
     sys.stdout.flush()

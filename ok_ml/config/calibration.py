@@ -90,24 +90,24 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
     path = root / FOLDER / f"{experiment}.yml"
     if not path.is_file():
         return None
-    problems, found = _read(path)
-    if found is None:
+    problems, calibration = _read(path)
+    if calibration is None:
         raise ConfigError(
             f"{path.relative_to(root)} is no calibration: {'; '.join(problems)}",
-            why="a check with a limit of unknown origin may cry wolf, or sleep",
-            remedy=f"make it anew: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
+            why="a check with a limit of unknown origin may raise false alarms, or miss faults",
+            remedy=f"make it again: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
             problems=tuple(problems),
         )
-    return found
+    return calibration
 
 
 def limit_of(project: "Project", experiment: str) -> Limit:
     """The limit of an experiment's bands: the calibrated one, else that of its dataset's past, else the built-in default."""
-    found = calibration_of(project.root, experiment)
-    found = found or own_calibration(project, project.experiments[experiment].dataset)
-    if found is None:
+    calibration = calibration_of(project.root, experiment)
+    calibration = calibration or own_calibration(project, project.experiments[experiment].dataset)
+    if calibration is None:
         return Limit(DEFAULT_LIMIT, f"built-in default: {experiment} was not calibrated")
-    return _limit(found)
+    return _limit(calibration)
 
 
 def own_calibration(project: "Project", dataset: str) -> Calibration | None:
@@ -116,12 +116,10 @@ def own_calibration(project: "Project", dataset: str) -> Calibration | None:
     return Calibration.model_validate(manifest.details) if manifest is not None else None
 
 
-def _limit(found: Calibration) -> Limit:
-    seeds = f"seeds {_runs_of(found.seeds)}" if found.seeds else "its own past"
-    origin = (
-        f"calibrated on {found.date}: {found.expected_a_year:.2f} false alarms a year ({found.days:,} days, {seeds})"
-    )
-    return Limit(found.limit, origin, found.own)
+def _limit(calibration: Calibration) -> Limit:
+    seeds = f"seeds {_runs_of(calibration.seeds)}" if calibration.seeds else "its own past"
+    origin = f"calibrated on {calibration.date}: {calibration.expected_a_year:.2f} false alarms a year ({calibration.days:,} days, {seeds})"
+    return Limit(calibration.limit, origin, calibration.own)
 
 
 def _runs_of(seeds: tuple[int, ...]) -> str:
@@ -136,7 +134,7 @@ def _runs_of(seeds: tuple[int, ...]) -> str:
 
 
 def limit_of_dataset(project: "Project", dataset: str) -> Limit:
-    """The limit of a dataset's bands: of the experiments that read it the largest calibrated one, so that nobody cries wolf."""
+    """The limit of a dataset's bands: the largest calibrated one of the experiments that read it, so that none gets more false alarms than stated."""
     readers = [name for name, config in project.experiments.items() if config.dataset == dataset]
     calibrated = [name for name in sorted(readers) if calibration_of(project.root, name) is not None]
     if calibrated:
@@ -149,13 +147,13 @@ def limit_of_dataset(project: "Project", dataset: str) -> Limit:
 
 def find_calibration_problems(root: Path, experiments: Sequence[str]) -> list[str]:
     """What is wrong with the committed calibrations, a line each."""
-    found: list[str] = []
+    problems: list[str] = []
     for path in sorted((root / FOLDER).glob("*.yml")):
         name = path.relative_to(root)
         if path.stem not in experiments:
-            found.append(f"{name}: no experiment {path.stem!r}; known: {', '.join(sorted(experiments))}")
-        found += [f"{name}: {problem}" for problem in _read(path)[0]]
-    return found
+            problems.append(f"{name}: no experiment {path.stem!r}; known: {', '.join(sorted(experiments))}")
+        problems += [f"{name}: {problem}" for problem in _read(path)[0]]
+    return problems
 
 
 def _read(path: Path) -> tuple[list[str], Calibration | None]:
@@ -164,11 +162,11 @@ def _read(path: Path) -> tuple[list[str], Calibration | None]:
 
     try:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-        found = Calibration.model_validate(raw)
+        calibration = Calibration.model_validate(raw)
     except YAMLError as error:
         return [f"not YAML: {' '.join(str(error).split())}"], None
     except ValidationError as error:
         return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()], None
-    if found.experiment != path.stem:
-        return [f"experiment: expected {path.stem!r}, the name of the file, got {found.experiment!r}"], None
-    return [], found
+    if calibration.experiment != path.stem:
+        return [f"experiment: expected {path.stem!r}, the name of the file, got {calibration.experiment!r}"], None
+    return [], calibration

@@ -37,17 +37,17 @@ class Tree:
     def place(self, path: KeyPath) -> Place | None:
         """Where the value of a path stands, or the nearest section around it."""
         for length in range(len(path), -1, -1):
-            found = self.values.get(path[:length])
-            if found is not None:
-                return found
+            known = self.values.get(path[:length])
+            if known is not None:
+                return known
         return None
 
     def key_place(self, path: KeyPath) -> Place | None:
         """Where the key of a path stands, or the nearest key around it."""
         for length in range(len(path), 0, -1):
-            found = self.keys.get(path[:length])
-            if found is not None:
-                return found
+            known = self.keys.get(path[:length])
+            if known is not None:
+                return known
         return self.values.get(())
 
     def take(self, key: str) -> "Tree":
@@ -139,7 +139,7 @@ def _kind(node: Node | None) -> str:
 
 
 class _Reader:
-    """Turns composed nodes into plain values, noting places and problems on the way."""
+    """Turns composed nodes into plain values, recording places and problems as it goes."""
 
     def __init__(self, name: str, tree: Tree, problems: list[Problem]) -> None:
         self.name, self.tree, self.problems = name, tree, problems

@@ -119,14 +119,14 @@ def source_of(kind: Kind, named: str, root: Path) -> Source | None:
 
 
 def problem_of(kind: Kind, named: str, root: Path) -> str | None:
-    """What is wrong with a name, told without running any of its code; None if nothing is."""
+    """What is wrong with a name, without running any of its code; None if nothing is."""
     if named in kind.known:
         return None
     options = f"{', '.join(sorted(kind.known))}, or " if kind.known else ""
-    found = _SPEC.fullmatch(named)
-    if found is None:
+    match = _SPEC.fullmatch(named)
+    if match is None:
         return f"expected {options}a path like ideas/file.py:NAME, got {named!r}{meant(named, kind.known)}"
-    place, name = found["place"], found["name"]
+    place, name = match["place"], match["name"]
     path = _file_of(place, root)
     if path is None:
         near = sorted(p.relative_to(root).as_posix() for p in root.glob("*/*.py") if not p.parent.name.startswith("."))
@@ -166,20 +166,20 @@ def load_class(kind: Kind, named: str, root: Path, interface: type) -> Any:
     return require_class(kind, load(kind, named, root), named, interface)
 
 
-def require_class(kind: Kind, found: Any, named: str, interface: type) -> Any:
+def require_class(kind: Kind, named_class: Any, named: str, interface: type) -> Any:
     """Refuse what does not implement the interface."""
     wanted = sorted(getattr(interface, "__abstractmethods__", ()))
-    if not isinstance(found, type) or not issubclass(found, interface):
-        lacking = [name for name in wanted if not callable(getattr(found, name, None))]
+    if not isinstance(named_class, type) or not issubclass(named_class, interface):
+        lacking = [name for name in wanted if not callable(getattr(named_class, name, None))]
         raise _refused(
             kind,
-            f"{named} is {_shown(found)}, expected a class of {interface.__module__}.{interface.__name__}"
+            f"{named} is {_shown(named_class)}, expected a class of {interface.__module__}.{interface.__name__}"
             f" (without {', '.join(lacking) or 'its base class'})",
         )
-    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    missing = sorted(getattr(named_class, "__abstractmethods__", ()))
     if missing:
         raise _refused(kind, f"{named} does not implement {interface.__name__}: it lacks {', '.join(missing)}")
-    return found
+    return named_class
 
 
 def module_of_text(text: str, path: Path, what: str, *, sha256: str) -> ModuleType:
@@ -205,7 +205,7 @@ def module_of_text(text: str, path: Path, what: str, *, sha256: str) -> ModuleTy
         raise ConfigError(
             f"{what}: {path.name} fails when it is imported: {type(error).__name__}: {error}",
             why="nothing of it can be used",
-            remedy=f"mend it; `python {path}` shows the whole traceback",
+            remedy=f"correct it; `python {path}` shows the whole traceback",
         ) from error
     return module
 
@@ -243,7 +243,7 @@ def _without_bytecode() -> Iterator[None]:
 
 
 def _forget(name: str, path: Path) -> None:
-    """Let the next import read a module of the project anew; its folder's module must not hand out the old one."""
+    """Let the next import read a module of the project again; its folder's module must not hand out the old one."""
     known = sys.modules.get(name)
     if known is None or Path(getattr(known, "__file__", None) or "").resolve() != path.resolve():
         return  # an installed module of the same name stays
@@ -289,20 +289,20 @@ def _installed(name: str) -> ModuleSpec | None:
 
 def _local_imports(text: str, root: Path) -> dict[str, Path]:
     """Modules of the project that a text imports, and what these import; packages run the __init__.py above a module too."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     waiting = [(text, "")]
     while waiting:
         for name in _imported(*waiting.pop()):
-            path = None if name in found or name.split(".")[0] == _OURS else _below(name, root)
+            path = None if name in paths or name.split(".")[0] == _OURS else _below(name, root)
             if path is not None:
-                found[name] = path
+                paths[name] = path
                 package = name if path.name == "__init__.py" else name.rpartition(".")[0]
                 waiting.append((path.read_text(encoding="utf-8", errors="replace"), package))
-    return found
+    return paths
 
 
 def _imported(text: str, package: str) -> Iterator[str]:
-    """Names of modules, those above each one before it; of a broken file none: whoever imports it is told."""
+    """Names of modules, those above each one before it; of a broken file none: whoever imports it gets the error."""
     try:
         nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError):
@@ -336,8 +336,8 @@ def _top_level(tree: ast.Module) -> Iterator[str]:
             yield "*"  # an `if` or a loop may define anything
 
 
-def _shown(found: object) -> str:
-    return f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+def _shown(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def _refused(kind: Kind, problem: str) -> ConfigError:

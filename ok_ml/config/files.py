@@ -86,11 +86,11 @@ class ConfigFiles:
 
     def changed(self, experiment: str, path: Path) -> "ConfigFiles":
         """The same with a file of changes laid over an experiment, over the overlay of its size too."""
-        top, found = read_document(path, str(path))
+        top, document = read_document(path, str(path))
         top.values.pop((), None)
         merged = laid_over(self.experiments[experiment], top)
         experiments = {**self.experiments, experiment: merged}
-        return replace(self, experiments=experiments, problems=(*self.problems, *found))
+        return replace(self, experiments=experiments, problems=(*self.problems, *document))
 
     def _with(self, key: str, value: Any) -> "ConfigFiles":
         kind, *rest = key.split(".")

@@ -85,18 +85,18 @@ def installed() -> dict[str, dict[str, list[str]]]:
         list_registered_expectation_implementations,
     )
 
-    found: dict[str, dict[str, list[str]]] = {}
+    arguments: dict[str, dict[str, list[str]]] = {}
     for name in sorted(list_registered_expectation_implementations()):
         made = get_expectation_impl(name)
         if made.__module__.startswith("great_expectations."):
             fields = {key: one for key, one in made.__fields__.items() if key not in (*_NOT_SAID, *COMMON)}
             required = sorted(key for key, one in fields.items() if one.required)
-            found[name] = {"required": required, "optional": sorted(set(fields) - set(required))}
-    return found
+            arguments[name] = {"required": required, "optional": sorted(set(fields) - set(required))}
+    return arguments
 
 
 def write_gallery() -> None:
-    """Write the list anew; after another version of GX was taken up."""
+    """Write the list again; after an upgrade of GX."""
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(said)}" for name, said in installed().items())
     head = f'{{\n "great_expectations": {json.dumps(version("great-expectations"))},\n "expectations": {{\n'
     GALLERY.write_text(f"{head}{rows}\n }}\n}}\n", encoding="utf-8")

@@ -73,7 +73,7 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     change: tuple[str, Path] | None = None,
 ) -> Loaded:
-    """As `load_project`, with the files beside it, from which origins are told.
+    """As `load_project`, with the files from which origins are read.
 
     Parameters
     ----------
@@ -90,12 +90,12 @@ def load(
 def find_problems(root: Path | None = None) -> list[str]:
     """Every problem of every environment and every size, one line each; empty if all is well."""
     folder = find_root(root)
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for environment in list_environments(folder) or [DEFAULT_ENVIRONMENT]:
-        found += _examined(folder, DEFAULT_SIZE, environment, {})[1]
-        found += _refused_expectations(folder, environment) if not found else []
+        problems += _examined(folder, DEFAULT_SIZE, environment, {})[1]
+        problems += _refused_expectations(folder, environment) if not problems else []
     experiments = [path.stem for path in (folder / "configs" / "experiments").glob("*.yml")]
-    return [*(str(problem) for problem in in_order(found)), *find_calibration_problems(folder, experiments)]
+    return [*(str(problem) for problem in in_order(problems)), *find_calibration_problems(folder, experiments)]
 
 
 def _examined(
@@ -143,7 +143,7 @@ def _recipes(
     """Every experiment with each of its recipes, and what is wrong with them."""
     from pydantic import ValidationError
 
-    found: dict[str, dict[str, ExperimentConfig]] = {}
+    recipes: dict[str, dict[str, ExperimentConfig]] = {}
     problems: list[Problem] = []
     for name, recipe in [(name, recipe) for name, known in files.recipes.items() for recipe in known]:
         picked = files.picked(name, recipe).at(project.size).overridden(overrides)
@@ -155,8 +155,8 @@ def _recipes(
             problems += problems_of(error, model, tree)
             continue
         problems += broken_by_experiment(project.root, picked, name, config, project.datasets)
-        found.setdefault(name, {})[recipe] = config
-    return found, problems
+        recipes.setdefault(name, {})[recipe] = config
+    return recipes, problems
 
 
 def find_root(root: Path | None = None) -> Path:
@@ -181,7 +181,7 @@ def find_root(root: Path | None = None) -> Path:
 
 
 def remember_size(project: Project) -> None:
-    """Make the project's size the one that later commands use without being told."""
+    """Make the project's size the one that later commands use by default."""
     path = project.state_dir / "size"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, f"{project.size}\n".encode())

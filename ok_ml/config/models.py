@@ -211,12 +211,12 @@ class Project(Frozen):
     @property
     def event_logs(self) -> dict[str, DatasetConfig]:
         """The datasets of events, by name."""
-        return {name: found for name, found in sorted(self.datasets.items()) if isinstance(found, DatasetConfig)}
+        return {name: dataset for name, dataset in sorted(self.datasets.items()) if isinstance(dataset, DatasetConfig)}
 
     @property
     def text_sets(self) -> dict[str, TextsConfig]:
         """The datasets of texts, by name."""
-        return {name: found for name, found in sorted(self.datasets.items()) if isinstance(found, TextsConfig)}
+        return {name: dataset for name, dataset in sorted(self.datasets.items()) if isinstance(dataset, TextsConfig)}
 
     def dataset_of(self, experiment: str) -> DatasetBase:
         """The dataset that an experiment reads."""

@@ -60,7 +60,7 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
     return ConfigError(
         "\n".join([f"{count}:", *(f"  {line}" for line in lines)]),
         why="nothing was started: a run with a misread parameter costs more than this message",
-        remedy="mend these lines; `ok-ml validate` checks again",
+        remedy="correct these lines; `ok-ml validate` checks again",
         problems=tuple(lines),
     )
 
@@ -84,8 +84,8 @@ def meant(word: object, known: Iterable[str]) -> str:
     if not isinstance(word, str):
         return ""
     by_lower = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[found[0]]!r}?" if found else ""
+    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
 
 
 def one_of(words: Iterable[str]) -> str:
@@ -121,7 +121,7 @@ def _scalar(value: object) -> str:
 
 
 class Expectation(NamedTuple):
-    """What a field takes: its type, the bounds beside it, and the words that it may be."""
+    """What a field takes: its type, its bounds, and the words that it may be."""
 
     annotation: Any
     metadata: tuple[Any, ...] = ()
@@ -167,21 +167,21 @@ def _without_none(annotation: Any) -> Any:
 
 def expectation_at(model: type[BaseModel], path: "KeyPath") -> Expectation:
     """What the models say about the value at a path."""
-    found = Expectation(model)
+    expected = Expectation(model)
     for step in path:
-        plain = _without_none(found.annotation)
+        plain = _without_none(expected.annotation)
         if isinstance(plain, type) and issubclass(plain, BaseModel):
             known = plain.model_fields.get(str(step))
             if known is None:
                 return Expectation(Any)
-            found = Expectation(known.annotation, tuple(known.metadata))
+            expected = Expectation(known.annotation, tuple(known.metadata))
         elif get_origin(plain) is dict:
-            found = Expectation(get_args(plain)[1])
+            expected = Expectation(get_args(plain)[1])
         elif get_origin(plain) in (tuple, list):
-            found = Expectation(get_args(plain)[0])
+            expected = Expectation(get_args(plain)[0])
         else:
             return Expectation(Any)
-    return found
+    return expected
 
 
 def known_keys(model: type[BaseModel], path: "KeyPath") -> list[str]:
@@ -215,15 +215,15 @@ def _problem(details: dict[str, Any], model: type[BaseModel], tree: "Tree") -> P
 
 
 def _of_validator(text: str, path: "KeyPath", tree: "Tree") -> Problem:
-    """A model's own check speaks of a whole section: point at the word that it quotes, if that stands there once."""
+    """A model's own check is about a whole section: point at the word that it quotes, if it occurs there once."""
     quoted = re.findall(r"'([^']+)'", text)[:1]
     known = text.partition("one of ")[2].split(", ")
     text += meant(quoted[0], known) if quoted else ""
-    found = [place for below, place in tree.keys.items() if below[: len(path)] == path and [below[-1]] == quoted]
-    if not found and quoted:
-        found = [tree.values[below] for below in _paths_of(tree.data, quoted[0]) if below[: len(path)] == path]
+    places = [place for below, place in tree.keys.items() if below[: len(path)] == path and [below[-1]] == quoted]
+    if not places and quoted:
+        places = [tree.values[below] for below in _paths_of(tree.data, quoted[0]) if below[: len(path)] == path]
     section = tree.place((*path, text.split(":", 1)[0])) if ":" in text else tree.place(path)
-    return Problem(_somewhere(found[0] if len(found) == 1 else section), path, text)
+    return Problem(_somewhere(places[0] if len(places) == 1 else section), path, text)
 
 
 def _paths_of(data: object, word: str, path: "KeyPath" = ()) -> Iterator["KeyPath"]:

@@ -2,7 +2,7 @@
 
 `recipes:` of an experiment names alternatives, each an overlay of the same file, the simplest first. The first run tries
 them on days before the judged ones; from then on the one that it wrote down in <state>/recipes/<experiment>.yml holds until
-somebody asks for another pick. A copy of that file in configs/recipes, which is kept in git, wins.
+another pick is asked for. A copy of that file in configs/recipes, which is versioned in git, wins.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -89,15 +89,15 @@ def _problems(tree: Tree, experiment: str, known: Collection[str] | None) -> Ite
         yield Problem(top, (), f"expected a choice among the recipes of {experiment!r}; {said}: remove this file")
         return
     try:
-        found = RecipeChoice.model_validate(tree.data)
+        choice = RecipeChoice.model_validate(tree.data)
     except ValidationError as error:
         yield from problems_of(error, RecipeChoice, tree)
         return
-    if found.experiment != experiment:
-        yield _at(tree, "experiment", f"expected {experiment!r} as the file is named, got {found.experiment!r}")
-    if found.recipe not in known:
+    if choice.experiment != experiment:
+        yield _at(tree, "experiment", f"expected {experiment!r} as the file is named, got {choice.experiment!r}")
+    if choice.recipe not in known:
         text = (
-            f"expected {one_of(known)}, the recipes of {experiment}, got {found.recipe!r}{meant(found.recipe, known)}"
+            f"expected {one_of(known)}, the recipes of {experiment}, got {choice.recipe!r}{meant(choice.recipe, known)}"
         )
         yield _at(tree, "recipe", f"{text}; ok-ml run picks again without this file")
 

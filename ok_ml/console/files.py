@@ -50,10 +50,10 @@ class Pictures(Files):
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The file. Raises Problem 404 for whatever is not a picture of at most 8 MiB."""
-        found, status = super().lookup_path(path)
-        if status is None or Path(found).suffix.lower() not in _SUFFIXES or status.st_size > MAX_PICTURE_BYTES:
+        full_path, status = super().lookup_path(path)
+        if status is None or Path(full_path).suffix.lower() not in _SUFFIXES or status.st_size > MAX_PICTURE_BYTES:
             raise _no_picture()
-        return found, status
+        return full_path, status
 
 
 def _no_picture() -> Problem:

@@ -72,7 +72,7 @@ def _first(kind: str) -> int:
 
 
 def blocked_items(project: "Project") -> list[StatusItem]:
-    """One item for each experiment whose publication something holds back."""
+    """One item for each experiment whose publication is blocked."""
     return [
         StatusItem(name, PUBLICATION, "fail", None, project.experiments[name].owners[0], text, f"/monitoring/{name}")
         for name, text in stories(project).items()
@@ -97,17 +97,17 @@ def report(items: Iterable[StatusItem]) -> HealthReport:
 
 def counts_of(items: Iterable[StatusItem]) -> dict[State, int]:
     """How many are in which state, the worst state first."""
-    found = Counter(item.state for item in items)
-    return {state: found[state] for state in STATES}
+    counts = Counter(item.state for item in items)
+    return {state: counts[state] for state in STATES}
 
 
 def merged(*sources: Iterable[StatusItem]) -> list[StatusItem]:
-    """Items of several sources; where two speak of the same thing the earlier source is believed."""
-    found: dict[tuple[str, str], StatusItem] = {}
+    """Items of several sources; where two are about the same thing the earlier source wins."""
+    by_name: dict[tuple[str, str], StatusItem] = {}
     for source in sources:
         for item in source:
-            found.setdefault((item.kind, item.name), item)
-    return list(found.values())
+            by_name.setdefault((item.kind, item.name), item)
+    return list(by_name.values())
 
 
 def in_words(seconds: float) -> str:

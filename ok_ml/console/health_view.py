@@ -77,11 +77,11 @@ def folded(items: list[StatusItem]) -> list[StatusItem]:
     for item in items:
         mute = item.state == "unknown" and item.age_seconds is None
         (assets if mute and item.kind == "asset" else checks if mute and item.kind == "check" else rest).append(item)
-    for found in _by_scope(checks):
-        text = f"{len(found)} checks have no result yet; the first: {found[0].message}"
-        rest.append(_of_all(found, f"{_scope(found[0])}: checks", text))
-    for found in _by_scope(assets):
-        rest.append(_of_all(found, f"{_scope(found[0])}/*", f"{len(found)} assets are not materialised yet"))
+    for group in _by_scope(checks):
+        text = f"{len(group)} checks have no result yet; the first: {group[0].message}"
+        rest.append(_of_all(group, f"{_scope(group[0])}: checks", text))
+    for group in _by_scope(assets):
+        rest.append(_of_all(group, f"{_scope(group[0])}/*", f"{len(group)} assets are not materialised yet"))
     return rest
 
 
@@ -90,16 +90,16 @@ def _scope(item: StatusItem) -> str:
 
 
 def _by_scope(items: list[StatusItem]) -> Iterable[list[StatusItem]]:
-    found = defaultdict[str, list[StatusItem]](list)
+    groups = defaultdict[str, list[StatusItem]](list)
     for item in items:
-        found[_scope(item)].append(item)
-    return found.values()
+        groups[_scope(item)].append(item)
+    return groups.values()
 
 
-def _of_all(found: list[StatusItem], name: str, message: str) -> StatusItem:
+def _of_all(members: list[StatusItem], name: str, message: str) -> StatusItem:
     """One item in place of several."""
-    first = found[0]
-    return first if len(found) == 1 else StatusItem(name, first.kind, "unknown", None, first.owner, message)
+    first = members[0]
+    return first if len(members) == 1 else StatusItem(name, first.kind, "unknown", None, first.owner, message)
 
 
 def _healthy(items: list[StatusItem]) -> list[HealthyGroup]:
@@ -107,12 +107,12 @@ def _healthy(items: list[StatusItem]) -> list[HealthyGroup]:
     assets = {item.name for item in items if item.kind == "asset"}
     checks = Counter(item.name.partition(": ")[0] for item in items if item.kind == "check")
     groups = defaultdict[str, list[StatusItem]](list)
-    for item in sorted(items, key=lambda found: found.name):
+    for item in sorted(items, key=lambda item: item.name):
         if item.kind == "asset":
             groups[item.name.partition("/")[0]].append(item)
         elif item.kind != "check" or item.name.partition(": ")[0] not in assets:
             groups[_KIND_WORDS.get(item.kind, item.kind)].append(item)
-    return [_group(name, found, checks) for name, found in groups.items()]
+    return [_group(name, members, checks) for name, members in groups.items()]
 
 
 def _group(name: str, items: list[StatusItem], checks: Counter[str]) -> HealthyGroup:

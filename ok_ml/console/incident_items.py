@@ -19,11 +19,11 @@ def incident_items(project: Project) -> list[StatusItem]:
     now = time.time()
     try:
         with Store.of(project.state_dir).reading() as transaction:
-            found = [(one, transaction.is_muted(one, now)) for one in transaction.open_incidents()]
+            incidents = [(one, transaction.is_muted(one, now)) for one in transaction.open_incidents()]
     except (OkMlError, sqlite3.Error) as error:
         message = f"the incidents cannot be read: {str(error).splitlines()[0]}"
         return [StatusItem("incidents.db", "collector", "unknown", message=message)]
-    return [incident_item(incident, now, muted=muted) for incident, muted in found]
+    return [incident_item(incident, now, muted=muted) for incident, muted in incidents]
 
 
 def incident_item(incident: Incident, now: float, *, muted: bool) -> StatusItem:

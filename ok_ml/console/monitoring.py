@@ -80,8 +80,8 @@ def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
         dataset,
         tuple(sorted(project.experiments)),
         feature_series(lake, experiment),
-        tuple(found for found in tables if found.lines),
-        tuple(found for found in said if found is not None),
+        tuple(numbers for numbers in tables if numbers.lines),
+        tuple(headline for headline in said if headline is not None),
         (drift.psi_warn, drift.psi_block),
         story(project, experiment),
         blocked_dts(project, experiment, days=DAYS),
@@ -96,8 +96,8 @@ def numbers_by_day(lake: Lake, scope: str, table: str, *, limit: float, days: in
     read = read_days(lake, scope, table, known)
     recent = dict(list(read.items())[-HISTORY_DAYS - 1 :])
     regimes = regimes_of(lake, scope, list(recent))
-    found = judge_day(recent, known[-1], read[known[-1]], limit=limit, regimes=regimes)
-    newest = {one.name: one for one in found}
+    deviations = judge_day(recent, known[-1], read[known[-1]], limit=limit, regimes=regimes)
+    newest = {one.name: one for one in deviations}
     lines = [Line(series, newest.get(name)) for name, series in as_series(read).items()]
     return NumbersByDay(scope, table, tuple(sorted(lines, key=_strangest)))
 
@@ -109,11 +109,11 @@ def _strangest(line: Line) -> tuple[float, bool, str]:
 
 def _headline(lake: Lake, scope: str, table: str) -> tuple[bool, str] | None:
     known = lake.partitions(scope, table)
-    found = lake.find(scope, table, known[-1]) if known else None
-    if found is None:
+    verdict = lake.find(scope, table, known[-1]) if known else None
+    if verdict is None:
         return None
-    said = re.sub(r"; look further: `[^`]*`(, http\S*[^.\s])?", "", str(found.details.get("headline", "")))
-    return read_verdict(lake, found).blocks, f"{scope}: {said}"
+    said = re.sub(r"; look further: `[^`]*`(, http\S*[^.\s])?", "", str(verdict.details.get("headline", "")))
+    return read_verdict(lake, verdict).blocks, f"{scope}: {said}"
 
 
 @dataclass

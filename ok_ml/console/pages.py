@@ -132,7 +132,7 @@ class Console:
         view = self.views.of(name)
         if wanted is None:
             return self._page("monitoring.html", current="/monitoring", **monitored(view))
-        one = next((found for found in view.board.features if found.anchor == wanted), None)
+        one = next((feature for feature in view.board.features if feature.anchor == wanted), None)
         if one is None:
             detail = f"{name} has no feature {wanted[:80]!r} on its newest day"
             raise Problem(404, detail, remedy=f"see /monitoring/{name}")
@@ -154,11 +154,11 @@ def monitored(view: MonitoringView) -> dict[str, Any]:
     """What monitoring.html shows of one experiment."""
     tables = [
         (
-            f"{TABLE_TITLES.get(found.table, found.table)}: {found.scope}/{found.table}",
-            f"{found.scope}-{found.table}",
-            line_rows(view, found.lines),
+            f"{TABLE_TITLES.get(table.table, table.table)}: {table.scope}/{table.table}",
+            f"{table.scope}-{table.table}",
+            line_rows(view, table.lines),
         )
-        for found in view.tables
+        for table in view.tables
     ]
     shown = {"features": feature_rows(view), "tables": tables, "blocked": blocked_days(view)}
     return {"view": view, "first": _FIRST_ROWS, **shown}
@@ -167,8 +167,8 @@ def monitored(view: MonitoringView) -> dict[str, Any]:
 def example_of_last_run(state_dir: Path, experiment: str) -> list[int]:
     """The example user that the last run of an experiment recorded, if there is one."""
     try:
-        found = orjson.loads((state_dir / "runs" / "last.json").read_bytes())
-        return [int(found["example_user"])] if found.get("experiment") == experiment else []
+        summary = orjson.loads((state_dir / "runs" / "last.json").read_bytes())
+        return [int(summary["example_user"])] if summary.get("experiment") == experiment else []
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return []
 

@@ -1,6 +1,6 @@
 """Geometry of a line by day: computed here, drawn as inline SVG by a template, coloured by the style sheet.
 
-Whatever a line says stands beside it in words and numbers, and on the page of one feature as a table.
+Whatever a line says is also given in words and numbers, and on the page of one feature as a table.
 """
 
 import math
@@ -65,7 +65,7 @@ def spark(
     marked
         Places of days that were blocked: a stripe behind the line.
     reach
-        The least height of the axis: what matters, so that noise does not fill it.
+        The smallest height of the axis: what matters, so that noise does not fill it.
     """
     line, area = _floats(values), tuple(map(_floats, band)) if band is not None else ()
     known = [value for numbers in (line, *area) for value in numbers if math.isfinite(value)]

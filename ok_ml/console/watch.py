@@ -1,4 +1,4 @@
-"""What the service can see by itself: generations, materialiser, broker. It asks shortly and never waits for long."""
+"""What the service can see on its own: generations, materialiser, broker. It asks shortly and never waits for long."""
 
 import contextlib
 import socket
@@ -84,7 +84,7 @@ def materialiser_item(experiment: str, owner: str, status: dict[str, Any], now: 
     """What the materialiser's heartbeat says about one experiment."""
     age = max(0.0, now - float(status.get("updated_at", 0.0)))
     current = status.get("current")
-    refused = [found for found in status.get("refused", []) if found["generation"] > (current or 0)]
+    refused = [refusal for refusal in status.get("refused", []) if refusal["generation"] > (current or 0)]
     lag = int(status.get("lag", 0))
     state: Any = "ok"
     message = f"{lag:,} records pending" if lag else "all records are in the storage"

@@ -1,7 +1,7 @@
 """Raw texts to committed partitions of canonical texts, each with its label if it has one.
 
 A row that does not fit is set aside with its reason and counted, as rows of events are. Texts are read whole: a body of messages
-is small beside a log of events.
+is small compared with a log of events.
 """
 
 from collections import Counter
@@ -70,8 +70,8 @@ class TextTable(RawTable):
     @property
     def mapping(self) -> TextsMapping:
         """Its section of the configuration."""
-        found: TextsMapping = self.config.texts[self.number]  # type: ignore[attr-defined]
-        return found
+        texts_mapping: TextsMapping = self.config.texts[self.number]  # type: ignore[attr-defined]
+        return texts_mapping
 
     @property
     def key(self) -> str:
@@ -87,11 +87,11 @@ def stale_texts(config: TextsConfig, lake: Lake, *, root: Path) -> tuple[list[st
 
 def partitions_of_texts(config: TextsConfig, lake: Lake, *, root: Path) -> list[str]:
     """The partitions that the raw texts hold, ascending; of a simulated network the days of its plan."""
-    found = set(_planned(config))
+    partitions = set(_planned(config))
     for raw in _tables(config, lake, root):
-        found |= set(raw.dates()) if raw.is_dated else set(_whole(raw).days)
+        partitions |= set(raw.dates()) if raw.is_dated else set(_whole(raw).days)
     first, last = declared_range(config)
-    return sorted(dt for dt in found if first <= partition_days(dt, "day") <= last)
+    return sorted(dt for dt in partitions if first <= partition_days(dt, "day") <= last)
 
 
 def texts_fingerprint(config: TextsConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
@@ -219,9 +219,9 @@ def _whole(raw: TextTable) -> _Mapped:
 
 
 def _day(config: TextsConfig, lake: Lake, root: Path, dt: str) -> "_Day":
-    found = [(_map(raw, dt) if raw.is_dated else _whole(raw)).of(dt) for raw in _tables(config, lake, root)]
-    texts = pa.concat_tables([texts for texts, _ in found])
-    rejected = pa.concat_tables([aside for _, aside in found])
+    tables = [(_map(raw, dt) if raw.is_dated else _whole(raw)).of(dt) for raw in _tables(config, lake, root)]
+    texts = pa.concat_tables([texts for texts, _ in tables])
+    rejected = pa.concat_tables([aside for _, aside in tables])
     first = _first_of(texts[c.TEXT_ID].to_numpy(), np.zeros(texts.num_rows, np.int32))
     twice = texts.filter(pa.array(~first))
     told = pa.table(

@@ -9,12 +9,12 @@ Every value starts with the same 22 bytes, big-endian::
     10      8     attempt: the first 8 bytes of its uuid4 (the control record holds all 16)
     18      4     model version
 
-A prediction, and the fallback list, go on with ``n`` and the flag ``is_fallback`` in 2 bytes (the flag is the top bit),
+A prediction, and the fallback list, continue with ``n`` and the flag ``is_fallback`` in 2 bytes (the flag is the top bit),
 then little-endian ``n`` int64 source ids, ``n`` float32 scores and ``n`` reasons of 2 bits, four in a byte, the first
 in the lowest bits (the fourth code means fallback in a fallback list, similar in any other): 24 + 12 n + ceil(n / 4) bytes, 1,249 for 100 sources. (All 16 bytes of the uuid in every value
 would be 1,257: more than a value may have; its version bits aside 60 random bits remain, and the control record's
 count and checksum refuse the generation should two attempts ever share them.)
-Label scores go on with the place of the decided label plus one (0: none) and the number of labels, a byte each, then ``n``
+Label scores continue with the place of the decided label plus one (0: none) and the number of labels, a byte each, then ``n``
 little-endian float32 probabilities; the labels' names stand in the control record.
 A catalogue value is a JSON object with ``name`` and ``topic``; a control value is described in `ok_ml.delivery.control`.
 """
@@ -189,7 +189,7 @@ def unpack_prefix(value: bytes) -> Prefix:
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
 _LIST_KINDS: Final = (int(Kind.PREDICTION), int(Kind.FALLBACK))
-_FOREIGN: Final = "somebody else wrote it, or it was damaged: what it says cannot be trusted"
+_FOREIGN: Final = "another program wrote it, or it was damaged: what it says cannot be trusted"
 
 
 # -- predictions ---------------------------------------------------------------------------------------------
@@ -224,12 +224,12 @@ def encode_predictions(prefix: Prefix, rows: "pa.Table") -> list[bytes]:
     starts = np.cumsum(lengths) - lengths
     values: list[bytes] = [b""] * len(lengths)
     for size in np.unique(lengths).tolist():
-        found = np.flatnonzero(lengths == size)
-        cells = starts[found][:, None] + np.arange(size)
-        counts = (flags[found] | np.uint16(size)).astype(">u2")
+        places = np.flatnonzero(lengths == size)
+        cells = starts[places][:, None] + np.arange(size)
+        counts = (flags[places] | np.uint16(size)).astype(">u2")
         raw = _matrix(head, counts, ids[cells], scores[cells], reasons[cells])
         width = prediction_bytes(size)
-        for place, row in enumerate(found.tolist()):
+        for place, row in enumerate(places.tolist()):
             values[row] = raw[place * width : (place + 1) * width]
     return values
 
@@ -278,7 +278,9 @@ def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray
     column = rows[name].combine_chunks()
     flat = column.flatten()
     if column.null_count or flat.null_count:
-        raise DataError(f"{name} holds nulls", why="a list with a hole cannot be served", remedy="mend the predictions")
+        raise DataError(
+            f"{name} holds nulls", why="a list with a hole cannot be served", remedy="correct the predictions"
+        )
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
     return flat.to_numpy(zero_copy_only=False).astype(dtype, copy=False), lengths
 
@@ -304,8 +306,8 @@ def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") ->
         users = "without" if is_fallback[np.argmax(wrong)] else "with"
         raise DataError(
             f"a list of a user {users} history has the reason {name!r}",
-            why="the two share a code of 2 bits, told apart by is_fallback",
-            remedy="mend the predictions",
+            why="the two share a code of 2 bits, distinguished by is_fallback",
+            remedy="correct the predictions",
         )
     return np.where(reasons == REASON_SIMILAR, np.uint8(_SHARED_CODE), reasons)
 

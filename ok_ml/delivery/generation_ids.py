@@ -40,15 +40,15 @@ def parse_generation(name: str) -> int:
     """
     if name.isascii() and name.isdigit() and int(name) <= MAX_GENERATION:
         return int(name)
-    found = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(name)
     try:
-        moment = datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) if found else None
+        moment = datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) if match else None
     except ValueError:
         moment = None
-    if found is None or moment is None:
+    if match is None or moment is None:
         raise UsageError(
             f"{name!r} is not a generation; expected something like 20260105-101500-123",
             why="a wrong generation would be looked for in vain",
             remedy="take a name from the list of generations",
         )
-    return int((moment - _EPOCH).total_seconds()) * 1000 + int(found[2])
+    return int((moment - _EPOCH).total_seconds()) * 1000 + int(match[2])

@@ -71,7 +71,7 @@ def _served(store: PredictionStore, experiment: str, generation: int) -> Generat
         raise Stale(
             f"{experiment} serves {generation_name(current)}, newer than {generation_name(generation)}",
             why="a publication that was overtaken never goes live",
-            remedy=f"the next run publishes again by itself: `ok-ml run {experiment}`",
+            remedy=f"the next run publishes again automatically: `ok-ml run {experiment}`",
         )
     return next((manifest for manifest in store.sealed(experiment) if manifest.generation == generation), None)
 
@@ -96,7 +96,7 @@ def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> 
             raise IntegrityError(
                 f"the storage refused generation {generation_name(generation)} of {experiment}: {refusal['reason']}",
                 why="the last good generation is still served",
-                remedy="mend the cause named there, then publish again",
+                remedy="fix the cause named there, then publish again",
             )
 
 

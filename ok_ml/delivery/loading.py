@@ -3,7 +3,7 @@
 Records are staged per (part, attempt). The first attempt at a part that verifies wins, the others are dropped. When all
 parts have a winner the generation is read back, sealed and switched to. Per part the offset up to which everything is
 applied is stored in the transaction of the data, with counts and sums, so a crash at any point neither loses a record
-nor takes one twice: on the way back records before that offset are skipped.
+nor takes one twice: after a restart records before that offset are skipped.
 """
 
 import base64
@@ -81,7 +81,7 @@ class ExperimentLoader:
         Raises
         ------
         ServiceUnavailable
-            The storage does not answer: make a new loader, which goes on from the last checkpoint.
+            The storage does not answer: make a new loader, which continues from the last checkpoint.
         """
         for head, run in runs_of(records):
             self._apply_run(part, head, run)
@@ -213,10 +213,10 @@ class ExperimentLoader:
         return generation <= self.newest or (refusal is not None and refusal.final)
 
     def _stage(self, generation: int) -> Stage:
-        found = self.stages.get(generation)
-        if found is None:
-            found = self.stages[generation] = Stage(self.store.stage(self.experiment, generation))
-        return found
+        stage = self.stages.get(generation)
+        if stage is None:
+            stage = self.stages[generation] = Stage(self.store.stage(self.experiment, generation))
+        return stage
 
     def _advance(self) -> None:
         """Seal and switch to complete generations, oldest first."""

@@ -103,7 +103,7 @@ class GenerationInfo:
     Attributes
     ----------
     is_withdrawn
-        Whether it was rolled back from: it is not switched to again by itself.
+        Whether it was rolled back from: it is not switched to again automatically.
     """
 
     manifest: GenerationManifest

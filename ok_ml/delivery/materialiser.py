@@ -129,7 +129,7 @@ class Materialiser:
         except ServiceUnavailable:
             same_log = True
         if same_log:
-            logger.warning("%s [%d] goes on at the earliest record that is left", topic, partition)
+            logger.warning("%s [%d] continues at the earliest record that is left", topic, partition)
             followed.restarted.append(partition)
             self._consumer.restart(topic, partition)
         else:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class MaterialiserMetrics:
-    """Numbers by experiment, written beside each heartbeat: a file that grows old says that the loop stands still.
+    """Numbers by experiment, written with each heartbeat: an old file shows that the loop has stopped.
 
     Parameters
     ----------

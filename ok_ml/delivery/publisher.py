@@ -36,7 +36,7 @@ class Publication:
     model_version
         Version of the champion that made the predictions.
     details
-        Kept with the generation for readers, e.g. ``data_dt``.
+        Stored with the generation for readers, e.g. ``data_dt``.
     timeout_seconds
         How long the broker may leave a record unacknowledged.
     """

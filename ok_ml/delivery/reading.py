@@ -146,16 +146,16 @@ class Snapshot(ABC):
         keys = [key_of(entity) for entity in entities]
         kind = _SCORES if self.manifest.labels else _PREDICTION
         wanted = [(part_of_one(key, parts), kind + key) for key in keys]
-        found = self.lookup(wanted)
+        values = self.lookup(wanted)
         if kind is _SCORES:
             scores = [
                 None if stored is None else decode_scores(checked_value(key, stored))
-                for (_, key), stored in zip(wanted, found, strict=True)
+                for (_, key), stored in zip(wanted, values, strict=True)
             ]
             return Answer(self.manifest, (), None, {}, scores)
         lists = [
             None if stored is None else decode_prediction(checked_value(key, stored))
-            for (_, key), stored in zip(wanted, found, strict=True)
+            for (_, key), stored in zip(wanted, values, strict=True)
         ]
         fallback = self.fallback()
         names = (
@@ -166,7 +166,7 @@ class Snapshot(ABC):
         return Answer(self.manifest, lists, fallback, names)
 
     def fallback(self) -> Prediction:
-        """The list for unknown entities; kept."""
+        """The list for unknown entities; cached."""
         if self._fallback is None:
             stored = self.lookup([(0, _FALLBACK)])[0]
             if stored is None:
@@ -179,7 +179,7 @@ class Snapshot(ABC):
         return self._fallback
 
     def names(self, source_ids: Iterable[int]) -> dict[int, Source]:
-        """What the catalogue knows of some sources; kept, so that each is looked up once a generation."""
+        """What the catalogue knows of some sources; cached, so that each is looked up once a generation."""
         wanted = set(source_ids)
         missing = [source for source in wanted if source not in self._names]
         keys = [(part_of_one(key, self.manifest.parts), _CATALOGUE + key) for key in map(key_of, missing)]

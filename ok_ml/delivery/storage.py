@@ -129,7 +129,7 @@ class PredictionStore(ABC):
 
     @abstractmethod
     def stage(self, experiment: str, generation: int) -> StagedGeneration:
-        """Begin a generation, or go on with one that was begun."""
+        """Begin a generation, or continue with one that was begun."""
 
     @abstractmethod
     def staged(self, experiment: str) -> list[int]:
@@ -172,8 +172,8 @@ class PredictionStore(ABC):
     def generations(self, experiment: str) -> list[GenerationInfo]:
         """Sealed generations, newest first."""
         current, withdrawn = self.current(experiment), set(self._history(experiment)["withdrawn"])
-        found = reversed(self.sealed(experiment))
-        return [GenerationInfo(m, m.generation == current, m.generation in withdrawn) for m in found]
+        manifests = reversed(self.sealed(experiment))
+        return [GenerationInfo(m, m.generation == current, m.generation in withdrawn) for m in manifests]
 
     def switches(self, experiment: str) -> list[Document]:
         """The last switches, oldest first: generation, from, why, at (Unix time, seconds)."""
@@ -193,10 +193,10 @@ class PredictionStore(ABC):
     def pending(self, experiment: str) -> int | None:
         """The newest sealed generation that should be current and is not: a switch was interrupted."""
         current, withdrawn = self.current(experiment) or 0, set(self._history(experiment)["withdrawn"])
-        found = [
+        newer = [
             m.generation for m in self.sealed(experiment) if m.generation > current and m.generation not in withdrawn
         ]
-        return max(found, default=None)
+        return max(newer, default=None)
 
     def rollback(self, experiment: str, to: int | None = None) -> int:
         """Serve an older generation; whatever is newer is withdrawn, so that a second rollback does not return to it.
@@ -224,7 +224,7 @@ class PredictionStore(ABC):
                 kept = ", ".join(generation_name(generation) for generation in older) or "none"
                 raise UsageError(
                     f"{experiment} cannot be rolled back{f' to {generation_name(target)}' if target else ''}; older generations: {kept}",
-                    why="only a verified generation that is still kept can be served",
+                    why="only a verified generation that is still stored can be served",
                     remedy="publish a new generation",
                 )
             newer = [generation for generation in sealed if generation > target]

@@ -151,7 +151,7 @@ def _differences(lakes: dict[str, Lake], table: str, dt: str, features: tuple[Fe
     keys = list(_KEYS[table])
     rows = {name: lake.read(_SCOPE, table, [dt]) for name, lake in lakes.items()}
     absent = {feature.name: feature.absent for feature in features} | {SHARE: 0.0}
-    found: dict[str, Leak] = {}
+    leaks: dict[str, Leak] = {}
     for when, other in ((_TRUNCATED, "truncated"), (_CHANGED, "changed")):
         both = (
             rows["whole"]
@@ -162,9 +162,9 @@ def _differences(lakes: dict[str, Lake], table: str, dt: str, features: tuple[Fe
             left = pc.fill_null(both[name], absent[name]).to_numpy()
             right = pc.fill_null(both[f"{name}.other"], absent[name]).to_numpy()
             places = np.flatnonzero(left != right)
-            if len(places) and name not in found:
+            if len(places) and name not in leaks:
                 example = {key: both[key][int(places[0])].as_py() for key in keys}
-                found[name] = Leak(
+                leaks[name] = Leak(
                     table, name, len(places), when, example, float(left[places[0]]), float(right[places[0]])
                 )
-    return list(found.values())
+    return list(leaks.values())

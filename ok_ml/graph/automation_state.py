@@ -30,7 +30,7 @@ from ok_ml.stages.opening import open_pipeline
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
-# Tags of the runs that the conditions ask for. The UI shows them beside the run, and filters by them.
+# Tags of the runs that the conditions ask for. The UI shows them with the run, and filters by them.
 REASON: Final = "ok_ml/reason"
 CAUSES: Final = "ok_ml/causes"
 DAY: Final = "ok_ml/day"
@@ -38,7 +38,7 @@ RETRAINING: Final = "ok_ml/retraining"
 BATCH: Final = "ok_ml/batch"
 
 _ROOT, _WILL_RETRY, _RETRIED = "dagster/root_run_id", "dagster/will_retry", "dagster/auto_retry_run_id"
-_RETRY_SECONDS: Final = 600.0  # Dagster starts a run of which a worker died again within seconds, or not at all
+_RETRY_SECONDS: Final = 600.0  # Dagster starts a run of which a worker crashed again within seconds, or not at all
 _REMEMBERED: Final = 60  # runs
 _UNFINISHED: Final = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
@@ -120,8 +120,8 @@ class AutomationState:
 
 def _stamp(root: Path) -> tuple[tuple[str, int, int], ...]:
     """Changes with every file of the configuration."""
-    found = [(path, path.stat()) for path in sorted((root / "configs").rglob("*.y*ml"))]
-    return tuple((str(path), one.st_mtime_ns, one.st_size) for path, one in found)
+    files = [(path, path.stat()) for path in sorted((root / "configs").rglob("*.y*ml"))]
+    return tuple((str(path), one.st_mtime_ns, one.st_size) for path, one in files)
 
 
 # -- runs ----------------------------------------------------------------------------------------------------------
@@ -129,9 +129,9 @@ def _stamp(root: Path) -> tuple[tuple[str, int, int], ...]:
 
 def training_tags(experiment: str, sight: Sight) -> dict[str, str]:
     """Tags of a run that trains: for a person, and for the next look."""
-    found = called_for(sight.facts)
-    causes, day = ",".join(cause.key for cause in found), sight.facts.today or ""
-    return {REASON: reason(found), CAUSES: causes, DAY: day, RETRAINING: experiment}
+    reasons = called_for(sight.facts)
+    causes, day = ",".join(cause.key for cause in reasons), sight.facts.today or ""
+    return {REASON: reason(reasons), CAUSES: causes, DAY: day, RETRAINING: experiment}
 
 
 def batch_tags(experiment: str, sight: Sight) -> dict[str, str]:
@@ -205,11 +205,11 @@ def _complaint(instance: dg.DagsterInstance, experiment: str, blocked: Collectio
         return None
     if datetime.fromtimestamp(event.timestamp, UTC).isoformat() <= decided_at:
         return None
-    found = event.dagster_event.asset_check_evaluation_data
-    if keys.NOTHING_JUDGED in found.metadata:
+    evaluation = event.dagster_event.asset_check_evaluation_data
+    if keys.NOTHING_JUDGED in evaluation.metadata:
         return None
-    short = found.metadata.get(keys.IN_SHORT)
-    said = str(short.value) if short is not None else found.description or "the check gave no reason"
+    short = evaluation.metadata.get(keys.IN_SHORT)
+    said = str(short.value) if short is not None else evaluation.description or "the check gave no reason"
     return None if said.partition(":")[0] in blocked else said
 
 

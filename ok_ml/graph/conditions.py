@@ -4,7 +4,7 @@ Two kinds stand here. What starts a run is a `Fact`: it asks what is the case (i
 old), never what has just happened, so that a restart, a lost tick or a backfill of an old partition cannot start anything.
 What goes along in a run, or after one, follows from Dagster's own events.
 
-Nothing here hangs on the wall clock's latest time window: days are data, and a new day is a commit. What is meant by the
+Nothing here depends on the wall clock's latest time window: days are data, and a new day is a commit. What is meant by the
 wall clock is Dagster's own condition on the freshness policy that people see.
 """
 
@@ -58,7 +58,7 @@ def freshness(days: float, seconds_a_day: float) -> dg.FreshnessPolicy:
 
 
 def condition_of(automation: AutomationState, experiment: str, stage: Stage[Any]) -> Condition | None:
-    """When a stage is made by itself; None: with its phase."""
+    """When a stage is made automatically; None: with its phase."""
     match stage.trigger:
         case Starts():
             starts = {Phase.TRAINING: retrain, Phase.SERVING: predict_new}
@@ -74,7 +74,7 @@ def condition_of(automation: AutomationState, experiment: str, stage: Stage[Any]
 
 
 class _Answering(dg.AutomationCondition[dg.AssetKey]):
-    """A condition whose answer, `said`, is told in words; it remembers nothing."""
+    """A condition whose answer, `said`, is given in words; it remembers nothing."""
 
     said: str
 
@@ -128,7 +128,7 @@ class Fact(_Answering):
 class Safe(_Answering):
     """No blocking check of what an asset is made from holds it back, and each has been made.
 
-    What is about to run in the same run will be checked there, or that run ends. A warning is told and holds nothing back:
+    What is about to run in the same run will be checked there, or that run ends. A warning is reported and holds nothing back:
     Dagster's `check_passed` is false for it too, which stopped every batch for as long as one feature was a little off. One
     condition for all upstream, directly below an `&`: Dagster finds conditions of our own only there, and cannot tell the
     webserver of the graph where they are deeper.
@@ -171,7 +171,7 @@ def retrain(automation: AutomationState, experiment: str) -> Condition:
     """Start a training: something calls for it, a training may start for that, and the newest day may be learnt from.
 
     What calls is in `pipelines.retraining`, each with its reason: no model, another configuration or code, worse online
-    metrics, drift that stays, age. A cause that a training could not remove is held back by the cool-down, a training
+    metrics, drift that stays, age. A cause that a training could not remove is delayed by the cool-down, a training
     that failed is tried again a bounded number of times. Nothing is learnt from a day whose features are missing,
     unchecked or blocked, or while any blocking check of them or of the events fails; and nothing starts while a run makes
     what would be read.
@@ -187,12 +187,12 @@ def _cause(automation: AutomationState, experiment: str, kind: Kind) -> Conditio
     """One cause, and whether it is its turn: both are shown, since a cause that waits is worth knowing."""
 
     def holds(sight: Sight) -> Answer:
-        found = causes(sight.facts).get(kind)
-        return found.holds if found is not None else Answer(False, "not listened to")
+        cause = causes(sight.facts).get(kind)
+        return cause.holds if cause is not None else Answer(False, "not listened to")
 
     def due(sight: Sight) -> Answer:
-        found = causes(sight.facts).get(kind)
-        return found.due if found is not None else Answer(False, "not listened to")
+        cause = causes(sight.facts).get(kind)
+        return cause.due if cause is not None else Answer(False, "not listened to")
 
     there = _old(automation, experiment) if kind == "stale" else Fact(_TITLES[kind], experiment, automation, holds)
     may = Fact("cool-down and retries", experiment, automation, due)
@@ -251,8 +251,8 @@ def join(experiment: str, table: str) -> Condition:
 def predict_new(automation: AutomationState, experiment: str) -> Condition:
     """Start a batch: the newest day is not predicted from its features by the present champion, and was not asked for.
 
-    Once for each input, so that a batch runs once however often its causes are told; one that failed waits for another
-    day, another champion or a person, since what may pass by itself is retried within the run. Never in the run of a
+    Once for each input, so that a batch runs once however often its causes are reported; one that failed waits for another
+    day, another champion or a person, since what may be transient is retried within the run. Never in the run of a
     training: if that fails, the day is still predicted by the present champion, and one that ends well is waited for.
     """
 

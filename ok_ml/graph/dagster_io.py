@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _STARTED_BY = {"dagster/sensor_name", "dagster/schedule_name", "dagster/from_automation_condition", "ok_ml/command"}
-# What may pass by itself (a broker, storage or server that does not answer, a remote file) is tried again within the run; what
+# What may be transient (a broker, storage or server that does not answer, a remote file) is tried again within the run; what
 # is raised as permanent is not: Dagster asks for both, a policy here and `allow_retries` of the failure.
 RETRIES: Final = dg.RetryPolicy(max_retries=3, delay=2.0, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -63,7 +63,7 @@ class Workbench:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn errors into Dagster failures: what may pass by itself is retried, everything else, mistakes included, is not."""
+    """Turn errors into Dagster failures: what may be transient is retried, everything else, mistakes included, is not."""
     try:
         yield
     except dg.Failure:

@@ -1,1 +1,1 @@
-"""Incidents: what is wrong now, told once to those whom it concerns."""
+"""Incidents: what is wrong now, reported once to its owners."""

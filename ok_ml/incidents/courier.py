@@ -1,4 +1,4 @@
-"""Carries messages from the outbox to the channels: each channel by itself, one process at a time, never in anybody's way."""
+"""Carries messages from the outbox to the channels: each channel separately, one process at a time, without delaying any other work."""
 
 import contextlib
 import logging
@@ -59,7 +59,7 @@ def _note(store: Store, messages: list[Message], error: Exception, now: float) -
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else is within the block; the lock goes with its process, however that ends."""
+    """Whether no other process is within the block; the lock goes with its process, however that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -105,5 +105,5 @@ class Couriers:
 def _carry(store: Store, channel: Channel) -> None:
     try:
         drain(store, channel)
-    except _TROUBLE as error:  # the outbox itself: the next tick starts anew
+    except _TROUBLE as error:  # the outbox itself: the next tick starts again
         logger.warning("alerts: %s: %s", channel.name, error)

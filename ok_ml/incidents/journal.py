@@ -1,6 +1,6 @@
 """What became of processes, as their supervisor writes it down: `<state>/deaths.jsonl`, a line each.
 
-The file is short: whoever starts writing keeps only its last lines. Lines are told apart by their number, nanoseconds since
+The file is short: whoever starts writing keeps only its last lines. Lines are distinguished by their number, nanoseconds since
 1970, which grows.
 """
 
@@ -30,7 +30,7 @@ class Entry:
     Attributes
     ----------
     what
-        died, back (ready again), down (given up); or started, of the supervisor: everything before it is over.
+        died (crashed), back (ready again), down (given up); or started, of the supervisor: everything before it is over.
     name
         The process; empty for the supervisor.
     how
@@ -105,7 +105,7 @@ class _Episode:
 
 
 def process_signals(entries: Iterable[Entry], cursor: int | None) -> list[Signal]:
-    """Processes that are away now, and those that died and came back in entries after the cursor.
+    """Processes that are away now, and those that crashed and came back in entries after the cursor.
 
     Without a cursor only those that are away.
     """
@@ -115,7 +115,7 @@ def process_signals(entries: Iterable[Entry], cursor: int | None) -> list[Signal
 
 
 def _episodes(entries: Iterable[Entry]) -> list[_Episode]:
-    found, away = list[_Episode](), dict[str, _Episode]()
+    episodes, away = list[_Episode](), dict[str, _Episode]()
     for entry in entries:
         if entry.what == "started":
             ended = list(away.values())
@@ -124,21 +124,23 @@ def _episodes(entries: Iterable[Entry]) -> list[_Episode]:
             ended = [away.pop(entry.name)] if entry.name in away else []
         else:
             if entry.name not in away:
-                found.append(away.setdefault(entry.name, _Episode(entry.name, entry.at)))
+                episodes.append(away.setdefault(entry.name, _Episode(entry.name, entry.at)))
             episode, ended = away[entry.name], []
             episode.deaths += entry.what == "died"
             episode.is_down = entry.what == "down"
             episode.how, episode.log = entry.how or episode.how, entry.log or episode.log
         for episode in ended:
             episode.until, episode.ended = entry.at, entry.number
-    return found
+    return episodes
 
 
 def _signal(episode: _Episode) -> Signal:
     times = f"{episode.deaths} times" if episode.deaths > 1 else ""
-    title = " ".join(filter(None, (f"process {episode.name} died", times, "and stays down" if episode.is_down else "")))
+    title = " ".join(
+        filter(None, (f"process {episode.name} crashed", times, "and stays down" if episode.is_down else ""))
+    )
     after = f"; it was back after {episode.until - episode.since:.1f} s" if episode.until is not None else ""
-    remedy = "; mend the cause named in its log, then start `ok-ml ui` again" if episode.is_down else ""
+    remedy = "; fix the cause named in its log, then start `ok-ml ui` again" if episode.is_down else ""
     return Signal(
         f"process:{episode.name}",
         "process",

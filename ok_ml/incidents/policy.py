@@ -1,4 +1,4 @@
-"""When an incident is told again, what counts as the same one, and who hears of it."""
+"""When an incident is reported again, what counts as the same one, and who is notified of it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ FILE: Final = "file"
 TOPIC: Final = "topic"
 ALWAYS: Final = (FILE, TOPIC)
 
-# However fast days go by, nobody wants a message more often, and two ticks of the sensor must fit ...
+# However fast days go by, a message more often is too much, and two ticks of the sensor must fit ...
 LEAST_SECONDS: Final = 60.0
 # ... and a run, which fast days do not make faster, may meet one cause at several of its checks.
 LEAST_GATHERING_SECONDS: Final = 600.0
@@ -60,12 +60,12 @@ class Policy:
         return max(seconds(self.gather_hours, day_seconds), LEAST_GATHERING_SECONDS)
 
     def routed(self, owners: set[str], severity: Severity) -> tuple[str, ...]:
-        """Names of the channels that hear of an incident, file and topic aside."""
+        """Names of the channels that are notified of an incident, file and topic aside."""
         return tuple(one.name for one in self.channels if hears(one, owners, severity))
 
 
 def hears(channel: AlertChannel, owners: set[str], severity: Severity) -> bool:
-    """Whether a channel is for one of these owners and for this severity; what nobody owns concerns everybody."""
+    """Whether a channel is for one of these owners and for this severity; what has no owner concerns every channel."""
     for_owner = not channel.owners or not owners or bool(owners & set(channel.owners))
     return for_owner and severity in channel.severities
 

@@ -52,7 +52,7 @@ def reconcile(
     complete
         Kinds of which `failing` has every signal: a signal of these kinds that is not in it is good.
     cursors
-        Where sources go on next time; stored in the same transaction, so that nothing is seen twice or never.
+        Where sources continue next time; stored in the same transaction, so that nothing is seen twice or never.
     """
     with store.writing() as transaction:
         book = _Book(transaction, lineage or Lineage(), policy or Policy(), now)
@@ -113,15 +113,15 @@ class _Book:
     def _cause_of(self, signal: Signal) -> Incident | None:
         """The incident from which a new signal follows."""
         for cause in signal.causes:
-            found = self._known(cause) or self._reopened(cause)
-            if found is not None:
-                return found
+            incident = self._known(cause) or self._reopened(cause)
+            if incident is not None:
+                return incident
         return next((one for one in self.open if self._is_related(signal, one)), None)
 
     def _is_related(self, signal: Signal, incident: Incident) -> bool:
         """Whether a signal is a consequence of an incident, or another sight of its cause.
 
-        Runs that fail and assets that grow stale downstream follow from it however late they come. A check that fails along
+        Runs that fail and assets that become stale downstream follow from it however late they come. A check that fails along
         the lineage, and anything upstream, is taken for the same cause only within the gathering window: a check that fails
         a week later has something new to say.
         """
@@ -199,15 +199,15 @@ class _Book:
 
     def _tell_opening(self, incident: Incident) -> None:
         if incident.id in self.changes.opened:
-            incident.severity = incident.gravest
+            incident.severity = incident.worst_severity
             self._tell(incident, "opened", 1)
         elif incident.id in self.changes.reopened:
-            incident.severity = incident.gravest
+            incident.severity = incident.worst_severity
             self._tell(incident, "reopened", incident.episodes)
 
     def _tell_severity(self, incident: Incident) -> None:
-        if incident.gravest != incident.severity:
-            incident.severity = incident.gravest
+        if incident.worst_severity != incident.severity:
+            incident.severity = incident.worst_severity
             self.changes.escalated.append(incident.id)
             self._tell(incident, "escalated", 1)
 
@@ -246,7 +246,7 @@ class _Book:
         self.transaction.post(body, sorted(channels), self.now)
 
     def _tell_others(self, incident: Incident) -> None:
-        """Who has become concerned by now, or was spared while it was muted, hears of the opening."""
+        """Who has become concerned by now, or was spared while it was muted, is notified of the opening."""
         if self._is_muted(incident):
             return
         missing = set(self.policy.routed(incident.owners, incident.severity)) - self.transaction.told(incident.id)

@@ -126,7 +126,7 @@ class Incident:
         return {member.owner for member in self.members.values() if member.owner}
 
     @property
-    def gravest(self) -> Severity:
+    def worst_severity(self) -> Severity:
         """The worst severity of what is wrong now or was before."""
         return worst([self.severity, *(member.severity for member in self.members.values())])
 
@@ -175,7 +175,7 @@ def iso(at: float | None) -> str | None:
 
 
 def document(incident: Incident, event: Event, number: int, now: float, *, muted: bool) -> dict[str, Any]:
-    """What every channel is told: one line of the file, one record of the topic."""
+    """What every channel is sent: one line of the file, one record of the topic."""
     return {
         "id": message_id(incident.id, event, number),
         "incident": incident.id,

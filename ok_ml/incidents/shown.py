@@ -16,8 +16,8 @@ def state_of(incident: Incident, *, muted: bool) -> str:
     return "acknowledged" if incident.acknowledged_at is not None else "open"
 
 
-def needs_somebody(incident: Incident, *, muted: bool) -> bool:
-    """Whether it lasts, is grave, and nobody has taken it."""
+def needs_attention(incident: Incident, *, muted: bool) -> bool:
+    """Whether it is open, of severity error, and not acknowledged or muted."""
     return state_of(incident, muted=muted) == "open" and incident.severity == "error"
 
 
@@ -66,10 +66,10 @@ def the_one(transaction: Transaction, part: str) -> Incident:
     UsageError
         There is none, or there are several.
     """
-    found = transaction.named(part)
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = transaction.named(part)
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise UsageError(f"no incident named {part!r}", remedy="ok-ml incidents list --all shows their ids")
-    some = ", ".join(one.id for one in found[:5])
-    raise UsageError(f"{part!r} could be {len(found)} incidents: {some}", remedy="give more of the id")
+    some = ", ".join(one.id for one in matches[:5])
+    raise UsageError(f"{part!r} could be {len(matches)} incidents: {some}", remedy="give more of the id")

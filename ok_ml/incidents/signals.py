@@ -59,7 +59,7 @@ class Signal:
 
 
 def worst(severities: Iterable[Severity]) -> Severity:
-    """The gravest of some severities; "warn" without any."""
+    """The worst of some severities; "warn" without any."""
     return max(severities, key=SEVERITIES.index, default="warn")
 
 
@@ -72,7 +72,7 @@ class Lineage:
     parents
         Asset -> the assets that it is made from.
     describes
-        Asset -> those of which it tells: a check of the statistics of events speaks of events, and everything that is made
+        Asset -> those of which it tells: a check of the statistics of events describes events, and everything that is made
         from events follows from it.
     """
 
@@ -96,13 +96,13 @@ class Lineage:
 
     def _upstream(self, asset: Asset) -> frozenset[Asset]:
         if asset not in self._ancestors:
-            found, waiting = set[Asset](), list(self.parents.get(asset, ()))
+            assets, waiting = set[Asset](), list(self.parents.get(asset, ()))
             while waiting:
                 one = waiting.pop()
-                if one not in found:
-                    found.add(one)
+                if one not in assets:
+                    assets.add(one)
                     waiting += self.parents.get(one, ())
-            self._ancestors[asset] = frozenset(found - {asset})
+            self._ancestors[asset] = frozenset(assets - {asset})
         return self._ancestors[asset]
 
 

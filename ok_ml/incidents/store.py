@@ -47,7 +47,7 @@ _MEMBER_COLUMNS: Final = tuple(one.name for one in fields(Member))
 
 
 def new_id(now: float) -> str:
-    """A name that people can read, that sorts by time, and that nobody else has: 20261123-101500-123-9f3c."""
+    """A name that people can read, that sorts by time, and that is unique: 20261123-101500-123-9f3c."""
     at = datetime.fromtimestamp(now, UTC)
     return f"{at:%Y%m%d-%H%M%S}-{at.microsecond // 1000:03d}-{secrets.token_hex(2)}"
 
@@ -76,7 +76,7 @@ class Store:
         Raises
         ------
         sqlite3.OperationalError
-            Somebody else has been writing for longer.
+            Another process has been writing for longer.
         IntegrityError
             The file was written by a newer version.
         """
@@ -188,8 +188,8 @@ class Transaction:
 
     def told(self, incident: str) -> set[str]:
         """Channels that heard, or will hear, of an incident."""
-        found = self._connection.execute("SELECT DISTINCT channel FROM outbox WHERE incident = ?", (incident,))
-        return {channel for (channel,) in found}
+        channels = self._connection.execute("SELECT DISTINCT channel FROM outbox WHERE incident = ?", (incident,))
+        return {channel for (channel,) in channels}
 
     def body_of(self, message: str) -> dict[str, Any] | None:
         """What a message said, or None if there was none."""
@@ -246,7 +246,7 @@ class Transaction:
         self._put("mutes", {"key": key, "until": until})
 
     def unmute_key(self, key: str) -> bool:
-        """Let a key speak again; returns whether it was muted."""
+        """Unmute a key; returns whether it was muted."""
         return self._connection.execute("DELETE FROM mutes WHERE key = ?", (key,)).rowcount > 0
 
     def mutes(self, now: float) -> dict[str, float]:
@@ -263,7 +263,7 @@ class Transaction:
         return None if row is None else str(row[0])
 
     def set_cursors(self, values: Mapping[str, str]) -> None:
-        """Where sources go on next time."""
+        """Where sources continue next time."""
         self._connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", list(values.items()))
 
 

@@ -113,7 +113,7 @@ class TopicChannel:
         Raises
         ------
         ServiceUnavailable
-            They cannot be read up to the end, for example because somebody else's transaction has not ended.
+            They cannot be read up to the end, for example because the transaction of another producer has not ended.
         """
         if start >= end:
             return set()
@@ -137,15 +137,15 @@ class TopicChannel:
     def _read(self, consumer: Any, end: int) -> set[str]:
         from confluent_kafka import KafkaError, KafkaException
 
-        found = set[str]()
+        ids = set[str]()
         while (message := consumer.poll(_ANSWER_SECONDS)) is not None:
             error = message.error()
             if error is None:
-                found |= {value.decode() for name, value in message.headers() or [] if name == "id"}
+                ids |= {value.decode() for name, value in message.headers() or [] if name == "id"}
             elif error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
             elif message.offset() >= end:
-                return found
+                return ids
         raise self._unavailable("does not let its newest alerts be read")
 
     def _unavailable(self, problem: str) -> ServiceUnavailable:

@@ -44,18 +44,18 @@ def accept_day(
         Nothing of that day is open.
     """
     lake = Lake(project.lake_root)
-    found = [one for one in verdicts_of(project, name, dt, model=model) if one.failed]
-    if not found:
+    open_verdicts = [one for one in verdicts_of(project, name, dt, model=model) if one.failed]
+    if not open_verdicts:
         raise _nothing_open(project, name, dt, model=model)
     who = name_of_user()
-    return [(one, accept(lake, one, who=who, reason=reason)) for one in found]
+    return [(one, accept(lake, one, who=who, reason=reason)) for one in open_verdicts]
 
 
 def verdicts_of(project: Project, name: str, dt: str, *, model: bool = False) -> list[Verdict]:
     """The verdicts on the present data of a day, causes first."""
     lake = Lake(project.lake_root)
-    found = [verdict_on(lake, scope, table, dt) for scope, table in _tables(project, name, model=model)]
-    return [one for one in found if one is not None]
+    verdicts = [verdict_on(lake, scope, table, dt) for scope, table in _tables(project, name, model=model)]
+    return [one for one in verdicts if one is not None]
 
 
 def _tables(project: Project, name: str, *, model: bool) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """How old a table's data are: by the newest day that it holds, whenever anything of it was last made.
 
 Dagster calls an asset fresh whose any partition was just materialised, so a backfill of an old day, or old predictions made
-anew, would hide that no new day has come. Here a table is as old as the arrival of its newest day.
+again, would hide that no new day has come. Here a table is as old as the arrival of its newest day.
 """
 
 from datetime import datetime

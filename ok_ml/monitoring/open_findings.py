@@ -39,7 +39,7 @@ class Row:
     Attributes
     ----------
     state
-        fail: it holds back what is served; accepted: it would, or would warn, and somebody has said that it is right.
+        fail: it blocks what is served; accepted: it would, or would warn, and a person has said that it is right.
     check
         Kind of rules, or of verdict.
     of
@@ -74,9 +74,10 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
     """
     lake, is_dataset = Lake(project.lake_root), name not in project.experiments
     dataset = project.datasets[name] if is_dataset else project.dataset_of(name)
-    dt = _day(lake, name, dataset, day, say)
+    judges_features = not is_dataset and open_pipeline(project, name).type.has(c.FEATURE_STATISTICS)
+    dt = _day(lake, name if judges_features else dataset.dataset, dataset, day, say)
     ruled = [_of_data(project, dataset, dt, say)] if isinstance(dataset, DatasetConfig) else []
-    if not is_dataset and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
+    if judges_features and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
         ruled.append(_of_features(project, name, dt, say))
     rules = [(one, verdict.command) for verdict in ruled for one in verdict.findings]
     told = [_of_rule(one, command) for one, command in sorted(rules, key=lambda rule: order_of(rule[0]))]
@@ -119,11 +120,11 @@ def _of_features(project: Project, name: str, dt: str, say: Say) -> Verdict:
 def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Verdict]:
     """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
 
-    Without a day of somebody's choice also what is newer: lists, and a day of the log that was blocked before it got features.
+    Without a chosen day also what is newer: lists, and a day of the log that was blocked before it got features.
     """
     lake = Lake(project.lake_root)
     of_day = [*verdicts_of(project, name, dt), *verdicts_of(project, name, dt, model=True)]
-    found = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
+    verdicts = {(one.table, one.dt): one for one in of_day if one.table not in _TOLD_BY_RULES}
     log = project.event_logs.get(dataset)
     known = lake.partitions(dataset, c.EVENTS)  # of a dataset of texts there are none, and no verdict on its log
     days = window(known, dt, event_watch(project, log, lake).days) if log is not None else []
@@ -136,8 +137,8 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
     for scope, table, day in more:
         one = verdict_on(lake, scope, table, day)
         if one is not None and any(finding.severity == "block" for finding in one.wrong):
-            found[table, day] = one
-    return found.values()
+            verdicts[table, day] = one
+    return verdicts.values()
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------------

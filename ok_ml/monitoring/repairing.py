@@ -1,4 +1,4 @@
-"""A day of a dataset delivered again: its log read, or written by the simulated network, once more."""
+"""A day of a dataset delivered again: its log read, or written by the simulated network, again."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def repair_days(project: Project, dataset: DatasetConfig, dt: str, say: Say) -> 
     """Make the log of a day what it should be; the days whose tables have to be made again, ascending.
 
     A simulated network writes the day again as its configuration is now. Any other log is looked at again: whoever delivers
-    it has mended it before.
+    it has corrected it before.
 
     Raises
     ------
@@ -45,15 +45,15 @@ def deliver_again(project: Project, dataset: DatasetConfig, dts: list[str], say:
     if dataset.world is None:
         return []
     lake, world = Lake(project.lake_root), World(dataset.world, dataset.parts)
-    found = changed_since(dataset, lake, dts)
-    for dt in found:
+    changed = changed_since(dataset, lake, dts)
+    for dt in changed:
         served = _served(project, dataset, world, dt, say)
         export_days(world, lake, dataset.dataset, [dt], served=served, workers=1, progress=say)
-    return found
+    return changed
 
 
 def _served(project: Project, dataset: DatasetConfig, world: World, dt: str, say: Say) -> ServedLists | None:
-    """The lists that people saw on that day where they are served still, else those of now: nobody was shown nothing."""
+    """The lists that people saw on that day where they are served still, else those of now: every user was shown something."""
     recorded = Lake(project.lake_root).manifest(dataset.dataset, EVENTS, dt).inputs.get("served", NONE)
     experiment = experiment_of(project, dataset.dataset)
     if recorded == NONE or experiment is None:

@@ -152,7 +152,7 @@ class ListEvaluator(Evaluator["Lists"]):
 
 def nothing_new(pipeline: ListPipeline) -> str:
     """What is said where an evaluation has no user."""
-    return f"nobody found anything new on {pipeline.evaluated_days()}"
+    return f"no user found anything new on {pipeline.evaluated_days()}"
 
 
 def question(pipeline: ListPipeline) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
@@ -161,14 +161,14 @@ def question(pipeline: ListPipeline) -> "tuple[NDArray[np.int64], Relevance, lis
     from ok_ml.recommender.ranking.labels import relevance
 
     plan = pipeline.calendar()
-    found = relevance(pipeline.lake, pipeline.dataset_scope, plan.eval_dts, pipeline.dataset.grades, plan.eval_cut)
+    relevant = relevance(pipeline.lake, pipeline.dataset_scope, plan.eval_dts, pipeline.dataset.grades, plan.eval_cut)
     segments = _segments(pipeline, plan.eval_cut)
-    known = np.isin(found.user_ids, np.fromiter(segments, np.int64, len(segments)))
-    counts = np.diff(found.indptr)
+    known = np.isin(relevant.user_ids, np.fromiter(segments, np.int64, len(segments)))
+    counts = np.diff(relevant.indptr)
     entries = np.repeat(known, counts)
-    users = found.user_ids[known]
+    users = relevant.user_ids[known]
     indptr = np.concatenate(([0], np.cumsum(counts[known]))).astype(np.int64)
-    judged = Relevance(indptr, found.source_ids[entries], found.grades[entries])
+    judged = Relevance(indptr, relevant.source_ids[entries], relevant.grades[entries])
     return users, judged, [segments[user] for user in users.tolist()]
 
 

@@ -27,7 +27,7 @@ def plot_scores(pipeline: ListPipeline, dt: str) -> Path:
 
 
 def faults_of_lists(pipeline: ListPipeline) -> Judgement:
-    """Nobody forgotten, full lists, finite descending scores, no source twice, nothing that a user is subscribed to.
+    """No user missing, full lists, finite descending scores, no source twice, nothing that a user is subscribed to.
 
     A list is empty for good reason where its user is subscribed to every source that there is.
     """

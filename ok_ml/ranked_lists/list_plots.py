@@ -24,7 +24,7 @@ def plot_predictions(pipeline: "Pipeline") -> "dict[str, Path]":
     lists = [
         drawing.lines("users with a list, and lists that are the fallback", served, share=True, from_zero=True),
         drawing.banded("mean similarity to the first 10 of the generation before", stats.OVERLAP, share=True),
-        drawing.banded("share of the catalogue in somebody's first 10", stats.COVERAGE, share=True),
+        drawing.banded("share of the catalogue in any user's first 10", stats.COVERAGE, share=True),
         drawing.lines("concentration of the first 10", spread),
         drawing.lines("places by reason", {name: Name("reason_share", name) for name in c.REASON_NAMES}, share=True),
     ]

@@ -14,7 +14,7 @@ _ONLINE_METRICS: Final = Stage[ListPipeline](
     Phase.DAILY,
     Grain.DAY,
     "Served lists against what people then did.\n\nHit rate, recall, ndcg and coverage as the offline evaluation defines "
-    "them, and how impressions of served sources fare beside all others; by segment and model version. A day on which "
+    "them, and how impressions of served sources compare with all others; by segment and model version. A day on which "
     "nothing was served has no rows and says why.",
     frozenset({"python", "parquet"}),
     reads=(
@@ -67,7 +67,7 @@ def _embedding_statistics(pipeline: ListPipeline, _context: StepContext) -> Made
 def list_statistics() -> Step[Any]:
     """Numbers of the newest lists."""
     return prediction_statistics(
-        "Numbers of the lists, before anybody sees them.\n\nWho is served, how long and how alike the lists are, which sources "
+        "Numbers of the lists, before they are served.\n\nWho is served, how long and how alike the lists are, which sources "
         "they hold, how their scores compare with the same model's generations before; publication waits for its check.",
         Read((c.USERS, c.SOURCES, c.SUBSCRIPTIONS), same, of_dataset=True, in_graph=False),
     )

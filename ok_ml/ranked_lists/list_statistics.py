@@ -30,7 +30,7 @@ _COLUMNS: Final = [c.USER_ID, c.SOURCE_IDS, c.SCORES, c.REASONS, c.IS_FALLBACK]
 
 
 def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest:
-    """Count the newest predictions part by part, beside the generation before; commit under their day."""
+    """Count the newest predictions part by part, compared with the generation before; commit under their day."""
     lake, name = pipeline.lake, pipeline.name
     predictions = lake.manifest(name, c.PREDICTIONS, lake.latest(name, c.PREDICTIONS))
     dt, version = predictions.partition, int(predictions.details["model_version"])
@@ -108,18 +108,18 @@ def _subscribed(pipeline: Pipeline, dt: str, part: int, mine: stats.PartLists) -
     users = place_of(mine.user_ids, rows[c.USER_ID].to_numpy())
     sources = rows[c.SOURCE_ID].to_numpy()[users >= 0]
     users = users[users >= 0]
-    found = 0
+    count = 0
     for at in range(0, len(users), 100_000):
         some = slice(at, at + 100_000)
-        found += int((mine.lists[users[some]] == sources[some, None]).sum())
-    return found
+        count += int((mine.lists[users[some]] == sources[some, None]).sum())
+    return count
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
 def limits_of(checks: "PredictionChecks") -> Iterator[Limit]:
-    """What `checks.predictions` of an experiment declares, and that nobody is served what they are subscribed to.
+    """What `checks.predictions` of an experiment declares, and that no user is served what they are subscribed to.
 
     Where the lists that are served are beyond what a catalogue and its users make of lists, so may those of today be.
     """

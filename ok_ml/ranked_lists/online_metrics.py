@@ -36,7 +36,7 @@ def build_online_metrics(
     """Join what was served on each of some days with what people did; commit a partition a day.
 
     A day that was served nothing, or whose lists are gone, is committed without rows and with the reason: no zeros.
-    Days before them whose following days are complete now are told again with these.
+    Days before them whose following days are complete now are reported again with these.
 
     Returns
     -------
@@ -79,12 +79,12 @@ def window_from(pipeline: ListPipeline, dt: str) -> list[str] | None:
     partition is longer than a day.
     """
     days = pipeline.config.stages.evaluation.days
-    found = [day for day in pipeline.committed() if dt <= day < minus_days(dt, -days)]
-    return found if len(found) == days and pipeline.dataset.partition.grain == "day" else None
+    days_after = [day for day in pipeline.committed() if dt <= day < minus_days(dt, -days)]
+    return days_after if len(days_after) == days and pipeline.dataset.partition.grain == "day" else None
 
 
 def _completed_by(pipeline: ListPipeline, dts: list[str]) -> list[str]:
-    """Days before `dts` that were told without their following days, which are committed now."""
+    """Days before `dts` that were reported without their following days, which are committed now."""
     first = minus_days(dts[0], pipeline.config.stages.evaluation.days)
     told = [dt for dt in pipeline.lake.partitions(pipeline.name, c.ONLINE_METRICS) if first < dt < dts[-1]]
     known = set(pipeline.committed())
@@ -102,7 +102,7 @@ def online_day(pipeline: ListPipeline, dt: str) -> tuple[list[Number], dict[str,
         return [], {REASON: f"the lists of generation {served.generation_name} are not in the lake any more"}
     earlier = [day for day in pipeline.committed() if day < dt]
     if not earlier:
-        return [], {REASON: f"{dt} is the first day: nobody knows who was subscribed to what when it began"}
+        return [], {REASON: f"{dt} is the first day: who was subscribed to what when it began is unknown"}
     day = _Day.load(pipeline, dt, earlier[-1], folder)
     parts = [one for part in range(pipeline.dataset.parts) if (one := day.part(part)) is not None]
     numbers = online.online_numbers(
@@ -196,8 +196,8 @@ class _Day:
 
     def _subscribed(self, users: "NDArray[np.int64]", sources: "NDArray[np.int64]") -> "NDArray[np.bool_]":
         rows, columns = place_of(self.subscriptions.user_ids, users), self.catalogue.index(sources)
-        found = place_of(self._held, rows * self.catalogue.size + columns)
-        return (rows >= 0) & (columns >= 0) & (found >= 0)
+        places = place_of(self._held, rows * self.catalogue.size + columns)
+        return (rows >= 0) & (columns >= 0) & (places >= 0)
 
     @cached_property
     def _held(self) -> "NDArray[np.int64]":

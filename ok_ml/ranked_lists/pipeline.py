@@ -23,16 +23,16 @@ class ListPipeline(Pipeline):
     @cached_property
     def config(self) -> ListExperiment:
         """The experiment's YAML."""
-        found = self.project.experiments[self.name]
-        assert isinstance(found, ListExperiment)  # noqa: S101 - its type has chosen the model
-        return found
+        experiment = self.project.experiments[self.name]
+        assert isinstance(experiment, ListExperiment)  # noqa: S101 - its type has chosen the model
+        return experiment
 
     @cached_property
     def dataset(self) -> DatasetConfig:
         """The log that it reads."""
-        found = self.project.dataset_of(self.name)
-        assert isinstance(found, DatasetConfig)  # noqa: S101 - the rules of the configuration have asked
-        return found
+        config = self.project.dataset_of(self.name)
+        assert isinstance(config, DatasetConfig)  # noqa: S101 - the rules of the configuration have asked
+        return config
 
     @property
     def tables(self) -> "Tables":

@@ -104,8 +104,8 @@ def _note_live(pipeline: Pipeline, publication: Manifest) -> None:
 def overtaking_generation(pipeline: Pipeline) -> int | None:
     """The generation that the storage serves although a newer publication is not on record; None if there is none.
 
-    Somebody else published it, or a run was killed after its last record was acknowledged: the recorded publication, older than
-    that, never goes live.
+    Another process published it, or a run was killed after its last record was acknowledged: the recorded publication, older than
+        that, never goes live.
     """
     publication, served = pipeline.lake.find(pipeline.name, c.PUBLICATION), live_generation(pipeline)
     if publication is None or served is None or served <= int(publication.details["generation"]):

@@ -37,8 +37,8 @@ def seed(pipeline: Pipeline) -> dict[str, str]:
 
 def of_statistics(pipeline: Pipeline, _partition: str) -> Mapping[str, str]:
     """The bins on which the features are counted."""
-    found = pipeline.lake.find(pipeline.name, c.CHAMPION)
-    return {"bins": str(found.details["bins"]) if found else "none"}
+    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
+    return {"bins": str(champion.details["bins"]) if champion else "none"}
 
 
 def of_champion(pipeline: Pipeline, _partition: str) -> Mapping[str, str]:

@@ -38,7 +38,9 @@ def describe_run(pipeline: Pipeline, summary: Summary) -> None:
     made = [*pipeline.type.made_for(c.MODEL)[:-1], pipeline.type.stage(c.PREDICTIONS)]
     tables = {stage.name: WHOLE if stage.grain is Grain.WHOLE else latest for stage in made}
     summary.content = {
-        f"{name}/{table}": found.data_version for table, dt in tables.items() if (found := lake.find(name, table, dt))
+        f"{name}/{table}": manifest.data_version
+        for table, dt in tables.items()
+        if (manifest := lake.find(name, table, dt))
     }
     scope, log = pipeline.dataset_scope, pipeline.dataset.kind
     summary.content[f"{scope}/{log}/{latest}"] = lake.manifest(scope, log, latest).data_version
@@ -51,7 +53,7 @@ def simple_list(champion: Manifest) -> str | None:
 
 
 def metric_rows(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Each metric of the newest model beside those of some baselines, as name, value, unit, peer, peer_value, ratio."""
+    """Each metric of the newest model with those of some baselines, as name, value, unit, peer, peer_value, ratio."""
     from ok_ml.stages.evaluation import load_evaluation
 
     evaluated = load_evaluation(pipeline)

@@ -87,7 +87,7 @@ def _feature_statistics(pipeline: Pipeline, context: StepContext) -> Made:
 
 
 def evaluation(pipeline: Pipeline, context: StepContext) -> Made:
-    """The newest model beside the champion and the baselines."""
+    """The newest model compared with the champion and the baselines."""
     from ok_ml.release.gate.evaluating import evaluate_model
     from ok_ml.release.tracking import log_evaluation
 
@@ -156,7 +156,7 @@ def settle_features(pipeline: Pipeline, context: StepContext) -> None:
 
 
 def prediction_statistics(about: str, *beside: Read[Any]) -> Step[Any]:
-    """Numbers of the newest predictions, before they are published; `beside` is what counting them reads besides."""
+    """Numbers of the newest predictions, before they are published; `beside` is what counting them reads in addition."""
     stage = Stage[Pipeline](
         c.PREDICTION_STATISTICS,
         Phase.SERVING,

@@ -51,16 +51,20 @@ def measured(project: Project, step: Step) -> Iterator[None]:
         finally:
             memory.take_window()
             seconds = time.monotonic() - started
-            made = [found for found in _made(Lake(project.lake_root), step) if found.committed_at >= wall.isoformat()]
+            made = [
+                manifest
+                for manifest in _made(Lake(project.lake_root), step)
+                if manifest.committed_at >= wall.isoformat()
+            ]
             _leave(project, step, outcome, seconds, memory.peak_mib, made)
 
 
 def _made(lake: Lake, step: Step) -> Iterator[Manifest]:
     for table in (_LAKE_TABLE.get(name, name) for name in step.tables):
         for partition in step.days or lake.partitions(step.scope, table)[-1:]:
-            found = lake.find(step.scope, table, partition)
-            if found is not None:
-                yield found
+            manifest = lake.find(step.scope, table, partition)
+            if manifest is not None:
+                yield manifest
 
 
 def _leave(project: Project, step: Step, outcome: str, seconds: float, peak_mib: float, made: list[Manifest]) -> None:

@@ -81,8 +81,8 @@ def log_attempt(client: Any, pipeline: Pipeline, attempt: str, change: str, rows
     """
     from mlflow.entities import Metric
 
-    found = client.get_experiment_by_name(pipeline.name)
-    if found is None:
+    experiment = client.get_experiment_by_name(pipeline.name)
+    if experiment is None:
         return ""
     tags = {
         TRY_TAG: attempt,
@@ -90,7 +90,7 @@ def log_attempt(client: Any, pipeline: Pipeline, attempt: str, change: str, rows
         "ok_ml.change": change,
         "ok_ml.size": pipeline.project.size,
     }
-    run_id = str(client.create_run(found.experiment_id, tags=tags, run_name=attempt).info.run_id)
+    run_id = str(client.create_run(experiment.experiment_id, tags=tags, run_name=attempt).info.run_id)
     stamp = int(time.time() * 1000)
     metrics = [
         Metric(_name(f"{row['model']}.{row['metric']}"), row["estimate"], stamp, 0)

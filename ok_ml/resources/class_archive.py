@@ -52,9 +52,9 @@ def java_options(archive: Path) -> str:
 
 def make_archive(cache: Path, state_dir: Path, java_says: str) -> Path | None:
     """Make the archive unless it is there; None, and a line in the log, if that does not work."""
-    found = find_archive(cache, java_says)
-    if found is not None:
-        return found
+    archive = find_archive(cache, java_says)
+    if archive is not None:
+        return archive
     cache.mkdir(parents=True, exist_ok=True)
     aside = cache / f".spark-{uuid.uuid4().hex[:8]}.part"
     try:

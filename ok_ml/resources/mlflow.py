@@ -26,7 +26,7 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def tracked(self, context: dg.AssetExecutionContext, experiment: str) -> Iterator[Any]:
-        """The dagster-mlflow object with an active MLflow run, tagged with the Dagster run; ended on the way out."""
+        """The dagster-mlflow object with an active MLflow run, tagged with the Dagster run; ended when the block is left."""
         quiet()
         from dagster_mlflow import mlflow_tracking
         from mlflow.entities import RunStatus
@@ -67,7 +67,7 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def close_leftovers(self, dagster_run_id: str) -> int:
         """Mark as FAILED what a killed process left RUNNING for a Dagster run; returns how many."""
         client = self.client()
-        experiments = [found.experiment_id for found in client.search_experiments()]
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         left = client.search_runs(
             experiments, f"tags.dagster_run_id = '{dagster_run_id}' and attributes.status = 'RUNNING'"
         )

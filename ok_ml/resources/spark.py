@@ -23,7 +23,7 @@ ROWS_PER_BATCH: Final = 20_000  # rows of an Arrow batch between the JVM and a P
 _JAVA_OPTIONS: Final = "spark.driver.extraJavaOptions"
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _LOG4J: Final = """\
-# Only what somebody has to act on; Spark's own progress is in the run's log.
+# Only what needs action; Spark's own progress is in the run's log.
 status = error
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = stderr

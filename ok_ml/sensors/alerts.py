@@ -39,7 +39,7 @@ Seen = TypeVar("Seen", bound=Look)
 
 
 def alerts_sensor(project: Project) -> dg.SensorDefinition:
-    """Runs by itself; requests nothing. Its work is a few small queries; messages are delivered by threads of their own."""
+    """Runs automatically; requests nothing. Its work is a few small queries; messages are delivered by threads of their own."""
     couriers = Couriers()
     graph_of = cache(lambda repository: watched(project, repository))
 
@@ -68,13 +68,13 @@ def tick(project: Project, instance: dg.DagsterInstance, graph: Watched, courier
         with store.reading() as transaction:
             still_open = len(transaction.open_incidents())
     except _TROUBLE as error:
-        return f"the incidents cannot be kept: {_first_line(error)}"
+        return f"the incidents cannot be stored: {_first_line(error)}"
     told = [str(changes), f"{still_open} open", *(f"{count} messages to {name}" for name, count in waiting.items())]
     return "; ".join(filter(None, [*told, *watch.trouble]))
 
 
 class Watch:
-    """One look at every source; one that fails says so and is left out, as if nobody had looked there."""
+    """One look at every source; one that fails is reported and left out, as if it had not been looked at."""
 
     def __init__(
         self, project: Project, instance: dg.DagsterInstance, graph: Watched, store: Store, now: float
@@ -105,7 +105,7 @@ class Watch:
         checks = self._try("checks", lambda: look_at_checks(instance, graph, cursors[CHECKS], now))
         if checks is not None:
             checks.failing = self._try_telling(checks.failing)
-        found: list[Look | None] = [
+        looks: list[Look | None] = [
             checks,
             self._try("freshness", lambda: look_at_freshness(instance, graph, self.project, cursors[WATCH], now)),
             self._try("processes", lambda: look_at_deaths(self.project, cursors[PROCESSES])),
@@ -114,8 +114,8 @@ class Watch:
         if checks is not None:  # a run that failed by its check must find that check
             runs = [member for member in members if member.kind == "run"]
             look = lambda: look_at_runs(instance, graph, cursors[RUNS], checks.failed_in, runs, now)  # noqa: E731
-            found.append(self._try("runs", look))
-        return [one for one in found if one is not None]
+            looks.append(self._try("runs", look))
+        return [one for one in looks if one is not None]
 
     def _try_telling(self, failing: list[Signal]) -> list[Signal]:
         """The failing checks, those behind a blocked publication with the sentence that every page says of it."""
@@ -123,7 +123,7 @@ class Watch:
             told = stories(self.project)
             first = {name: open_blocks(self.project, name)[:1] for name in told}
         except _TROUBLE as error:
-            self.trouble.append(f"what holds back publications could not be looked at: {_first_line(error)}")
+            self.trouble.append(f"what blocks publications could not be read: {_first_line(error)}")
             return failing
         for name, sentence in told.items():
             scopes = (self.project.dataset_of(name).dataset, name)

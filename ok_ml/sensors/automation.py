@@ -39,21 +39,21 @@ class Automation(dg.AutomationConditionSensorDefinition):
 
     def evaluate_tick(self, context: dg.SensorEvaluationContext) -> Any:
         """As Dagster evaluates it; runs get their reasons, a quiet tick says what is waited for."""
-        found = super().evaluate_tick(context)
+        result = super().evaluate_tick(context)
         sights = {name: sight for name in self._experiments if (sight := self._state.last(name)) is not None}
-        requests = [_explained(one, sights) for request in found.run_requests or () for one in _apart(request)]
+        requests = [_explained(one, sights) for request in result.run_requests or () for one in _apart(request)]
         observed = [one for name, sight in sights.items() for one in _observation(context.instance, name, sight)]
-        said = found.skip_message and "; ".join(f"{name}: {outlook(sight.facts)}" for name, sight in sights.items())
+        said = result.skip_message and "; ".join(f"{name}: {outlook(sight.facts)}" for name, sight in sights.items())
         return copy(
-            found,
+            result,
             run_requests=requests,
-            skip_message=said or found.skip_message,
-            asset_events=[*found.asset_events, *observed],
+            skip_message=said or result.skip_message,
+            asset_events=[*result.asset_events, *observed],
         )
 
 
 def automation_sensor(automation: AutomationState, experiments: Sequence[str]) -> Automation:
-    """Runs by itself from the first start; sensors that start STOPPED retrain nothing."""
+    """Runs automatically from the first start; sensors that start STOPPED retrain nothing."""
     return Automation(
         automation=automation,
         experiments=experiments,

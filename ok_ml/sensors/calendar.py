@@ -62,7 +62,7 @@ def _days_without_features(project: Project, config: DatasetBase, lake: "Lake") 
     from ok_ml.lake import fingerprint
     from ok_ml.stages.opening import open_pipeline
 
-    found: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for name, experiment in sorted(project.experiments.items()):
         if experiment.release.cycle != "automatic" or project.dataset_of(name).dataset != config.dataset:
             continue
@@ -72,8 +72,8 @@ def _days_without_features(project: Project, config: DatasetBase, lake: "Lake") 
             current = all(pipeline.is_current(table, dt) for table in tables)
             if not (current and (not tables or lake.find(name, FEATURE_STATISTICS, dt))):
                 inputs = {table: _inputs_of(pipeline, table, dt) for table in tables}
-                found[dt] = fingerprint({"before": found.get(dt, ""), name: inputs})
-    return found
+                fingerprints[dt] = fingerprint({"before": fingerprints.get(dt, ""), name: inputs})
+    return fingerprints
 
 
 def _days_needed(pipeline: "Pipeline") -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Failing checks, from what Dagster keeps of each evaluation.
 
-The state of a check is its newest evaluation. Evaluations that came and went between two looks are told too: a row's
+The state of a check is its newest evaluation. Evaluations that came and went between two looks are reported too: a row's
 number is given when the check is planned and its result is written in place, so "greater than the last number" would
-lose slow checks. Kept are the number below which every row is settled, and the settled ones above it.
+lose slow checks. Stored are the number below which every row is settled, and the settled ones above it.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ class CheckLook(Look):
 
 def look_at_checks(instance: dg.DagsterInstance, graph: Watched, cursor: str | None, now: float) -> CheckLook:
     """Every check of the graph; needs one query while nothing is evaluated."""
-    known, found = parse_cursor(cursor), CheckLook()
+    known, look = parse_cursor(cursor), CheckLook()
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.check_keys))
     marks: dict[str, Any] = {}
     for key, row in newest.items():
@@ -48,10 +48,10 @@ def look_at_checks(instance: dg.DagsterInstance, graph: Watched, cursor: str | N
         new, state = _read(instance, key, row, mark)
         _settle(instance, mark, new, now)
         marks[name] = mark.to_json()
-        _tell(found, graph, key, state, [one for one in new if mark.is_first_seen(one)])
-    found.complete.add("check")
-    found.cursors[CURSOR] = write_cursor(marks)
-    return found
+        _tell(look, graph, key, state, [one for one in new if mark.is_first_seen(one)])
+    look.complete.add("check")
+    look.cursors[CURSOR] = write_cursor(marks)
+    return look
 
 
 def key_of(key: dg.AssetCheckKey) -> str:
@@ -138,7 +138,7 @@ def _evaluated(row: "Row") -> bool:
 
 
 def _failed(row: "Row") -> bool:
-    """Whether something was found; a check that had nothing to judge has not passed, and calls for nobody."""
+    """Whether something was found; a check that had nothing to judge has not passed, and needs no attention."""
     judged_nothing = row.evaluation is not None and keys.NOTHING_JUDGED in row.evaluation.metadata
     return row.status.value == "FAILED" and not judged_nothing
 
@@ -147,16 +147,16 @@ def _at(row: "Row") -> float:
     return row.event.timestamp if row.event is not None else row.create_timestamp
 
 
-def _tell(found: CheckLook, graph: Watched, key: dg.AssetCheckKey, state: "Row | None", fresh: "list[Row]") -> None:
+def _tell(look: CheckLook, graph: Watched, key: dg.AssetCheckKey, state: "Row | None", fresh: "list[Row]") -> None:
     if state is None:
         return
     gone = next((row for row in fresh if _evaluated(row) and _failed(row)), None)
     if _failed(state):
-        found.failing.append(_signal(graph, key, state, None))
-        found.failed_in.setdefault(state.run_id, []).append(key_of(key))
+        look.failing.append(_signal(graph, key, state, None))
+        look.failed_in.setdefault(state.run_id, []).append(key_of(key))
     elif gone is not None:
-        found.failing.append(_signal(graph, key, gone, max(_at(state), _at(gone))))
-        found.failed_in.setdefault(gone.run_id, []).append(key_of(key))
+        look.failing.append(_signal(graph, key, gone, max(_at(state), _at(gone))))
+        look.failed_in.setdefault(gone.run_id, []).append(key_of(key))
 
 
 def _signal(graph: Watched, key: dg.AssetCheckKey, row: "Row", until: float | None) -> Signal:

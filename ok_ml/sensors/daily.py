@@ -1,4 +1,4 @@
-"""A plain daily schedule of the batch, for those who want a fixed hour instead of, or beside, the conditions."""
+"""A plain daily schedule of the batch, for those who want a fixed hour instead of, or in addition to, the conditions."""
 
 import dagster as dg
 
@@ -11,7 +11,7 @@ _EVERY_DAY = "30 4 * * *"  # UTC: the day before has ended everywhere, and its l
 
 
 def daily_batch(pipeline: Pipeline, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Predict, publish and go live once a day. Off until somebody switches it on under Automation in the UI.
+    """Predict, publish and go live once a day. Off until it is switched on under Automation in the UI.
 
     It asks what the conditions ask: a day that is predicted already is skipped, so both together make one batch a day.
     """

@@ -13,21 +13,21 @@ from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched
 
 CURSOR: Final = "watch"
-_GAP_SECONDS: Final = 120.0  # without a tick for so long nobody has watched: the daemon was down
+_GAP_SECONDS: Final = 120.0  # a gap between ticks of so long means no watch: the daemon was down
 
 
 def look_at_freshness(
     instance: dg.DagsterInstance, graph: Watched, project: Project, cursor: str | None, now: float
 ) -> Look:
-    """Stale assets of scopes that are kept fresh without anybody; one query.
+    """Stale assets of scopes that are updated automatically; one query.
 
-    Staleness calls for a training, which mends it: tables of a training are told only if they are still stale a day later.
+    Staleness starts a training, which ends it: tables of a training are reported only if they are still stale a day later.
     Days of a simulated dataset stand still while nothing runs, so what is made from them does not age then. And an asset is
-    told only after `alerts.stale_grace_seconds`, since fast days leave less time than a run takes.
+    reported only after `alerts.stale_grace_seconds`, since fast days leave less time than a run takes.
     """
     alerts = project.environment.alerts
     since = _watching_since(cursor, now)
-    found = Look(complete={"freshness"}, cursors={CURSOR: write_cursor({"since": since, "last": now})})
+    look = Look(complete={"freshness"}, cursors={CURSOR: write_cursor({"since": since, "last": now})})
     assets = [asset for asset in graph.policies if asset[0] in graph.automatic]
     made = {asset: _of_data(project, asset, at) for asset, at in _last_made(instance, graph, assets).items()}
     for asset in assets:
@@ -38,14 +38,14 @@ def look_at_freshness(
         grace = alerts.stale_grace_seconds + (graph.day_seconds(asset) if asset in graph.trained else 0.0)
         fail, warn = _windows(graph.policies[asset])
         if fail is not None and age > fail + grace:
-            found.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))
+            look.failing.append(_signal(graph, asset, "error", now - made[asset], fail, now))
         elif alerts.soon_stale and warn is not None and age > warn + grace:
-            found.failing.append(_signal(graph, asset, "warn", now - made[asset], warn, now))
-    return found
+            look.failing.append(_signal(graph, asset, "warn", now - made[asset], warn, now))
+    return look
 
 
 def _watching_since(cursor: str | None, now: float) -> float:
-    """From when on somebody has looked at every tick, seconds since 1970."""
+    """From when on every tick has looked, seconds since 1970."""
     known = parse_cursor(cursor) or {}
     last, since = known.get("last"), known.get("since")
     is_unbroken = isinstance(last, float) and isinstance(since, float) and now - last < _GAP_SECONDS
@@ -55,8 +55,8 @@ def _watching_since(cursor: str | None, now: float) -> float:
 def _last_made(instance: dg.DagsterInstance, graph: Watched, assets: list[Asset]) -> Mapping[Asset, float]:
     records = instance.get_asset_records([graph.keys[asset] for asset in assets])
     entries = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
-    found = {asset: entries.get(graph.keys[asset]) for asset in assets}
-    return {asset: entry.timestamp for asset, entry in found.items() if entry is not None}
+    newest = {asset: entries.get(graph.keys[asset]) for asset in assets}
+    return {asset: entry.timestamp for asset, entry in newest.items() if entry is not None}
 
 
 def _of_data(project: Project, asset: Asset, made: float) -> float:

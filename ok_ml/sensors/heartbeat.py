@@ -20,7 +20,7 @@ _OVER: Final = {
 }  # fmt: skip
 _QUEUED: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 _STARTED: Final = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that nobody put into a job
+_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that belong to no job
 
 
 def heartbeat_sensor(project: Project, jobs: list[str]) -> dg.SensorDefinition:

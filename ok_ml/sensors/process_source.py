@@ -1,4 +1,4 @@
-"""Processes that died, and those that are silent."""
+"""Processes that crashed, and those that are silent."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -22,9 +22,9 @@ def look_at_deaths(project: Project, cursor: str | None) -> Look:
     """What the supervisor wrote down; one small file."""
     entries = Journal(project.state_dir).entries()
     last = int(cursor) if cursor is not None and cursor.isdigit() else None
-    found = Look(process_signals(entries, last), complete={"process"})
-    found.cursors[CURSOR] = str(max([entry.number for entry in entries], default=last or 0))
-    return found
+    look = Look(process_signals(entries, last), complete={"process"})
+    look.cursors[CURSOR] = str(max([entry.number for entry in entries], default=last or 0))
+    return look
 
 
 def look_at_heartbeats(project: Project, now: float) -> Look:
@@ -38,13 +38,13 @@ def _materialiser(project: Project, now: float) -> Iterator[Signal]:
     try:
         store = open_store(project.environment.storage, project.root)
         try:
-            found = [store.read_document(name, "status") for name in sorted(project.experiments)]
+            documents = [store.read_document(name, "status") for name in sorted(project.experiments)]
         finally:
             store.close()
     except ServiceUnavailable as error:
         yield Signal("heartbeat:storage", "heartbeat", "error", None, "the storage does not answer", str(error))
         return
-    beats = [float(status["updated_at"]) for status in found if status is not None and "updated_at" in status]
+    beats = [float(status["updated_at"]) for status in documents if status is not None and "updated_at" in status]
     if beats and now - max(beats) > _PATIENCE * HEARTBEAT_SECONDS:
         yield Signal(
             "heartbeat:materialiser",
@@ -71,7 +71,7 @@ def _collectors(project: Project, now: float) -> Iterator[Signal]:
             "error",
             project.datasets[name].owners[0],
             f"the collector of {name} is silent",
-            f"its last heartbeat is {in_words(now - last)} old; events wait in the topic until `ok-ml collect {name}` goes on",
+            f"its last heartbeat is {in_words(now - last)} old; events wait in the topic until `ok-ml collect {name}` continues",
             since=last,
             asset=(name, "raw_log"),
             causes=(f"process:collector-{name}", "process:kafka"),

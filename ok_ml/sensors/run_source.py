@@ -18,7 +18,7 @@ _ENDED: Final = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
 _OVERLAP_SECONDS: Final = 120.0  # a run's end is written a moment before others can read it
 _FIRST_LOOK_SECONDS: Final = 7 * 24 * 3600.0
 _MOST: Final = 500
-_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that nobody put into a job
+_ASSET_JOB: Final = "__ASSET_JOB"  # what Dagster calls runs of assets that belong to no job
 _PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
     c.PUBLICATION: ("process:kafka", "process:materialiser"),
     c.LIVE_PREDICTIONS: ("process:kafka", "process:materialiser"),
@@ -53,19 +53,19 @@ def look_at_runs(
         ascending=True,
     )
     records = sorted(records, key=lambda record: record.end_time or 0.0)
-    found, failing = Look(), dict[str, Signal]()
+    look, failing = Look(), dict[str, Signal]()
     for record in records:
         run, ended = record.dagster_run, record.end_time or now
         if run.status is dg.DagsterRunStatus.SUCCESS:
-            _end(failing, open_runs, _assets_of(run, graph), run.job_name, ended, found)
+            _end(failing, open_runs, _assets_of(run, graph), run.job_name, ended, look)
         elif run.run_id not in told:
             signal = _signal(instance, graph, run, ended, tuple(failed_checks.get(run.run_id, ())))
             failing[signal.key] = signal
     # The first look tells what is wrong now, not what was.
-    found.failing = [one for one in failing.values() if known is not None or one.until is None]
+    look.failing = [one for one in failing.values() if known is not None or one.until is None]
     newest = max([record.update_timestamp.timestamp() for record in records], default=after + _OVERLAP_SECONDS)
-    found.cursors[CURSOR] = write_cursor({"after": newest, "told": [record.dagster_run.run_id for record in records]})
-    return found
+    look.cursors[CURSOR] = write_cursor({"after": newest, "told": [record.dagster_run.run_id for record in records]})
+    return look
 
 
 def _from(known: dict[str, Any] | None, now: float) -> tuple[float, set[str]]:
@@ -82,7 +82,7 @@ def _end(
     assets: frozenset[Asset],
     job: str,
     ended: float,
-    found: Look,
+    look: Look,
 ) -> None:
     """A run that succeeded ends what failed before it at one of its assets."""
     for key, signal in failing.items():
@@ -90,7 +90,7 @@ def _end(
             failing[key] = replace(signal, until=ended)
     for member in open_runs:
         if member.since < ended and _covers(member.key, member.asset, assets, job):
-            found.passed.add(member.key)
+            look.passed.add(member.key)
 
 
 def _covers(key: str, asset: Asset | None, assets: frozenset[Asset], job: str) -> bool:
@@ -115,7 +115,7 @@ def _signal(
     what = run.job_name if run.job_name != _ASSET_JOB or first is None else "/".join(first)
     where = f" at {step}" if step else ""
     processes = _PROCESSES.get(asset[1], ()) if asset is not None else ()
-    # One that a check stopped has nothing wrong of its own: it lasts as long as the check fails, which tells of itself.
+    # One that a check stopped has nothing wrong of its own: it lasts as long as the check fails, which is an incident of its own.
     stopped = by_check and bool(checks)
     return Signal(
         f"run:{what}{':stopped' if stopped else ''}",
@@ -145,11 +145,11 @@ def _failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str, bool]
 
 def _classes(event: dg.DagsterEvent) -> set[str]:
     """Names of the errors that ended a step, the outermost and its causes."""
-    error, found = getattr(event.event_specific_data, "error", None), set[str]()
+    error, names = getattr(event.event_specific_data, "error", None), set[str]()
     while error is not None:
-        found.add(str(error.cls_name))
+        names.add(str(error.cls_name))
         error = error.cause
-    return found
+    return names
 
 
 def _reason(event: dg.DagsterEvent) -> str:

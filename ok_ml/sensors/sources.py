@@ -44,10 +44,10 @@ def parse_cursor(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found = orjson.loads(text)
+        parsed = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def write_cursor(value: dict[str, Any]) -> str:

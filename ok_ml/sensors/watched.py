@@ -31,7 +31,7 @@ class Watched:
     jobs
         Name of a job -> its assets.
     automatic
-        Scopes that are kept fresh without anybody: their staleness is an incident.
+        Scopes that are updated automatically: their staleness is an incident.
     trained
         Assets that a training makes.
     base_url
@@ -103,18 +103,18 @@ def watched(project: Project, repository: RepositoryDefinition) -> Watched:
 
 
 def _steps(repository: RepositoryDefinition) -> dict[str, tuple[Asset, ...]]:
-    found: dict[str, tuple[Asset, ...]] = {}
+    steps: dict[str, tuple[Asset, ...]] = {}
     for key, asset in repository.assets_defs_by_key.items():
         if asset.is_executable:
-            found[asset.node_def.name] = (*found.get(asset.node_def.name, ()), name_of(key))
+            steps[asset.node_def.name] = (*steps.get(asset.node_def.name, ()), name_of(key))
     for check, definition in repository.asset_checks_defs_by_key.items():
-        found.setdefault(definition.node_def.name, (name_of(check.asset_key),))
-    return found
+        steps.setdefault(definition.node_def.name, (name_of(check.asset_key),))
+    return steps
 
 
 def _days(project: Project) -> dict[str, float]:
-    found = {dataset: day_seconds(project, dataset) for dataset in project.datasets}
-    return found | {name: found[project.dataset_of(name).dataset] for name in project.experiments}
+    seconds = {dataset: day_seconds(project, dataset) for dataset in project.datasets}
+    return seconds | {name: seconds[project.dataset_of(name).dataset] for name in project.experiments}
 
 
 def _automatic(project: Project) -> frozenset[str]:

@@ -23,8 +23,10 @@ from starlette.types import Message, Receive, Scope, Send
 from ok_ml.metrics import CONTENT_TYPE
 from ok_ml.serving.openapi import (
     ApiRoute,
+    BatchLabelPrediction,
     BatchPrediction,
     BatchRequest,
+    LabelPrediction,
     ListLength,
     Operation,
     Prediction,
@@ -41,7 +43,7 @@ _LOOKUP: Final = [(b"content-type", b"application/json"), (b"cache-control", b"n
 
 
 class Pages(Protocol):
-    """What is served to people beside the API."""
+    """What is served to people in addition to the API."""
 
     routes: Sequence[BaseRoute]
 
@@ -134,18 +136,20 @@ class Service:
 
     def _routes(self) -> list[BaseRoute]:
         one = Operation(
-            "The list of one user; an unknown user gets the fallback list, marked as such",
+            "The list of one user, an unknown one getting the fallback list, or the label scores of one text",
             Prediction,
-            "The list, best first.",
+            "The list, best first, or the scores.",
             (400, 404, 500, 503),
             query={"n": ListLength},
+            or_else=LabelPrediction,
         )
         many = Operation(
-            f"The lists of up to {MAX_IDS:,} users, all from the same generation",
+            f"The predictions of up to {MAX_IDS:,} entities, all from the same generation",
             BatchPrediction,
             "One result for each id, in the order asked for.",
             (400, 404, 408, 413, 500, 503),
             BatchRequest,
+            or_else=BatchLabelPrediction,
         )
         live = Operation("Whether the process answers", None, "It does.")
         deadman = Operation(
@@ -189,10 +193,10 @@ class Service:
 
     async def _deadman(self, _request: Request) -> Response:
         """200 while the heartbeat through Dagster's daemon is young: for an outside monitor."""
-        found = self._telemetry.life() if self._telemetry is not None else None
-        if found is not None and found.alive:
-            return PlainTextResponse(f"alive: {found.message}\n", headers=UNCACHED)
-        detail, remedy = (found.message, found.remedy) if found is not None else ("no heartbeat is watched here", "")
+        state = self._telemetry.life() if self._telemetry is not None else None
+        if state is not None and state.alive:
+            return PlainTextResponse(f"alive: {state.message}\n", headers=UNCACHED)
+        detail, remedy = (state.message, state.remedy) if state is not None else ("no heartbeat is watched here", "")
         raise Problem(503, detail, why="without the daemon nothing runs, alerts included", remedy=remedy)
 
     def _openapi(self, _request: Request) -> Response:

@@ -71,10 +71,12 @@ class GenerationJson:
         said = {"entity_id": str(entity_id), "known": known, "decided": decided, "labels": scores}
         return orjson.dumps(said)[1:-1]
 
-    def _entry(self, entity_id: int, found: Prediction | None, fallback: Prediction | None, n: int | None) -> bytes:
-        served = fallback if found is None else found
+    def _entry(
+        self, entity_id: int, prediction: Prediction | None, fallback: Prediction | None, n: int | None
+    ) -> bytes:
+        served = fallback if prediction is None else prediction
         assert served is not None  # noqa: S101 - every generation of lists has a fallback
-        marked = b"true" if found is None or found.is_fallback else b"false"
+        marked = b"true" if prediction is None or prediction.is_fallback else b"false"
         return b'"entity_id":"%d","fallback":%b,"predictions":[%b]' % (entity_id, marked, self._list(served, n))
 
     def _list(self, served: Prediction, n: int | None) -> bytes:

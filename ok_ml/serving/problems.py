@@ -56,7 +56,7 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
         return TITLES.get(self.status, "The request was refused")
 
     def response(self) -> Response:
-        """The problem as a document, with `why` and `remedy` beside what the RFC names."""
+        """The problem as a document, with `why` and `remedy` in addition to what the RFC names."""
         members = {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}
         body = orjson.dumps({**members, "why": self.why, "remedy": self.remedy, **self.extra})
         return Response(body, self.status, {**self.headers, **UNCACHED}, "application/problem+json")

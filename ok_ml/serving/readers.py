@@ -52,9 +52,9 @@ class Readers:
 
     def reader(self, experiment: str) -> Reader:
         """The reader of an experiment. Raises Problem 404 for an unknown one and 503 if its storage does not answer."""
-        found = self._readers.get(experiment)
-        if found is not None:
-            return found
+        known = self._readers.get(experiment)
+        if known is not None:
+            return known
         if experiment not in self.experiments:
             raise unknown_experiment(experiment, self.experiments)
         opened = answered(lambda: self.store().reader(experiment))
@@ -86,8 +86,8 @@ class Readers:
         answer = self._read(reader, entity_ids, with_names=False)
         tally = self.tallies[experiment]
         tally.lookups += len(entity_ids)
-        tally.fallbacks += sum([found is None or found.is_fallback for found in answer.lists])
-        tally.fallbacks += sum([found is None for found in answer.scores])
+        tally.fallbacks += sum([served is None or served.is_fallback for served in answer.lists])
+        tally.fallbacks += sum([served is None for served in answer.scores])
         try:
             return encode(self._encoder(experiment, answer), answer)
         except KeyError:

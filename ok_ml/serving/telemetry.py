@@ -28,7 +28,7 @@ class Telemetry:
     """Metrics of one worker. Making one does nothing; everything is made in the process that answers.
 
     With several workers each leaves its numbers in a file, at every scrape that it answers and every two seconds: whoever is
-    asked next reads at least what was told before, so no counter ever goes back.
+    asked next reads at least what was reported before, so no counter ever goes back.
     """
 
     def __init__(self, project: Project) -> None:
@@ -76,10 +76,10 @@ class Telemetry:
         self._about_served(readers)
         about_process(self.board)
         self.board.set(metrics.UP, 1.0)
-        found = self.life()
-        if found.beat is not None:
-            self.board.set(metrics.HEARTBEAT, found.beat.at)
-        self.board.set(metrics.HEARTBEAT_LIMIT, found.limit_seconds)
+        state = self.life()
+        if state.beat is not None:
+            self.board.set(metrics.HEARTBEAT, state.beat.at)
+        self.board.set(metrics.HEARTBEAT_LIMIT, state.limit_seconds)
         if self._workers > 1:
             write(self.project.state_dir, self._file, self.board, process=metrics.SERVICE, holds_seconds=HOLDS_SECONDS)
         return metrics.merged([self.board.text(), *texts_of_others(self.project.state_dir, self._file)]).encode()
@@ -112,7 +112,7 @@ class Telemetry:
             try:
                 manifest = answered(readers.reader(name).describe)
             except Problem:
-                continue  # what is not known is not told: the alert is on its absence
+                continue  # what is not known is not reported: the alert is on its absence
             self.board.set(metrics.OPEN_READERS, readers.open_readers(name), experiment=name)
             if manifest is not None:
                 self._about_generation(name, manifest)

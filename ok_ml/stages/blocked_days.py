@@ -19,7 +19,7 @@ from ok_ml.partitions import minus_days
 from ok_ml.quality.judges.acceptance import acceptances_of
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, verdict_on
 
-LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be told
+LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be estimated
 NEVER: Final = "9999-12-31"
 _RACY_SECONDS: Final = 0.1  # a folder that changed so lately may change again within the same tick of its clock
 
@@ -110,15 +110,15 @@ def blocked_log(lake: Lake, scope: str) -> dict[str, str]:
     known = _KEPT.get(lake.root / scope)
     if known is not None and known[0] == stamp:
         return known[1]
-    found: dict[str, str] = {}
+    headlines: dict[str, str] = {}
     for table in (EVENT_VERDICT, DECLARED_VERDICT):
         for dt in lake.partitions(scope, table):
             verdict = verdict_on(lake, scope, table, dt)
             if verdict is not None and verdict.blocks:
-                found.setdefault(dt, verdict.headline)
+                headlines.setdefault(dt, verdict.headline)
     if time.time_ns() - max(stamp, default=0) > _RACY_SECONDS * 1e9:
-        _KEPT[lake.root / scope] = (stamp, found)
-    return found
+        _KEPT[lake.root / scope] = (stamp, headlines)
+    return headlines
 
 
 _KEPT: Final[dict[Path, tuple[tuple[int, ...], dict[str, str]]]] = {}

@@ -28,8 +28,8 @@ def type_of(project: "Project", experiment: str) -> "PipelineType[Any]":
             why="an experiment is a file below configs/experiments, and nothing else says what to run",
             remedy="choose one of them, or add configs/experiments/" + experiment + ".yml",
         )
-    found: PipelineType[Any] = find_type(config.pipeline_type, project.root)
-    return found
+    pipeline_type: PipelineType[Any] = find_type(config.pipeline_type, project.root)
+    return pipeline_type
 
 
 def open_pipeline(project: "Project", experiment: str) -> "Pipeline":

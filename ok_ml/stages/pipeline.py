@@ -77,7 +77,7 @@ class Pipeline(ABC):
 
     @property
     def is_attempt(self) -> bool:
-        """Whether it is a trial beside production: it is judged, and never registered, promoted or published."""
+        """Whether it is a trial outside production: it is judged, and never registered, promoted or published."""
         return ATTEMPT_MARK in self.name
 
     @property
@@ -109,7 +109,7 @@ class Pipeline(ABC):
     evaluated_with: ClassVar[frozenset[str]] = frozenset()
     """Tables before the model that a champion needs to answer the question of an evaluation."""
     peers: ClassVar[tuple[str, ...]] = ()
-    """Baselines beside which a run's summary shows the newest model."""
+    """Baselines with which a run's summary compares the newest model."""
 
     def evaluator(self) -> Evaluator[Any]:
         """How its models are compared, on the days of its calendar; of every type with a stage `evaluation`."""

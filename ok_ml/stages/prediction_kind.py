@@ -25,7 +25,7 @@ class Limit:
     Attributes
     ----------
     side
-        Whether the limit is the least value or the largest.
+        Whether the limit is the smallest value or the largest.
     always
         Whether it holds predictions back also while nothing is served yet.
     as_served
@@ -78,7 +78,7 @@ class PredictionKind(ABC):
 
     @abstractmethod
     def payload(self, pipeline: Any, predictions: Manifest) -> "Payload":
-        """How they travel, with what readers need beside them."""
+        """How they travel, with what readers need in addition."""
 
     @abstractmethod
     def example(self, pipeline: Any, dt: str) -> str:

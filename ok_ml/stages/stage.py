@@ -201,7 +201,7 @@ class Made:
     Attributes
     ----------
     shown
-        What its page shows beside the counts of the manifests; None is left out.
+        What its page shows in addition to the counts of the manifests; None is left out.
     """
 
     manifests: Sequence[Manifest]
@@ -243,7 +243,7 @@ class StepContext(Protocol):
         """An MlflowClient."""
 
     def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
-        """Tell of another table that was brought up to date on the way, without making it look new."""
+        """Report another table that was brought up to date meanwhile, without making it look new."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ class Step(Generic[P]):
     make
         (pipeline, context) -> what was made of each stage, by name.
     needs
-        Resources of the graph beside the lake, which every step has.
+        Resources of the graph in addition to the lake, which every step has.
     pool
         Name of the pool that bounds how many such steps run at once.
     """

@@ -93,11 +93,11 @@ class _Ranked:
     def area(self, weights: "NDArray[np.float64]") -> float:
         """Average precision; NaN without a relevant text."""
         mine = weights[self.order]
-        found, seen = np.cumsum(mine * self.hits)[self.ends], np.cumsum(mine)[self.ends]
-        if not len(found) or found[-1] <= 0:
+        hits, seen = np.cumsum(mine * self.hits)[self.ends], np.cumsum(mine)[self.ends]
+        if not len(hits) or hits[-1] <= 0:
             return math.nan
-        gained = np.diff(found, prepend=0.0)
-        return float((gained * found / np.maximum(seen, 1e-12)).sum() / found[-1])
+        gained = np.diff(hits, prepend=0.0)
+        return float((gained * hits / np.maximum(seen, 1e-12)).sum() / hits[-1])
 
 
 def average_precision(scores: "NDArray[Any]", relevant: "NDArray[np.bool_]") -> float:
@@ -237,13 +237,13 @@ def judge_labels(
 
 
 def _by_label(question: LabelQuestion, answers: Mapping[str, LabelAnswers]) -> dict[tuple[str, str], Interval]:
-    found = dict[tuple[str, str], Interval]()
+    intervals = dict[tuple[str, str], Interval]()
     for model, one in answers.items():
         for at, label in enumerate(question.labels):
             relevant = question.codes == at
             area = average_precision(one.probabilities[:, at], relevant)
-            found[model, label] = Interval(area, math.nan, math.nan, int(relevant.sum()))
-    return found
+            intervals[model, label] = Interval(area, math.nan, math.nan, int(relevant.sum()))
+    return intervals
 
 
 def _interval(estimate: float, draws: "NDArray[np.float64]", texts: int) -> Interval:

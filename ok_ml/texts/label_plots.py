@@ -74,13 +74,13 @@ def _reliability(axis: "Axes", question: LabelQuestion, answers: LabelAnswers) -
 
 
 def _labels(report: LabelReport, newest: str, path: Path) -> None:
-    found = [(label, value) for (model, label), value in report.segments.items() if model == newest]
-    found = sorted(found, key=lambda pair: -pair[1].users)[:_MOST_LABELS]
-    found = sorted((pair for pair in found if not np.isnan(pair[1].estimate)), key=lambda pair: pair[1].estimate)
+    segments = [(label, value) for (model, label), value in report.segments.items() if model == newest]
+    segments = sorted(segments, key=lambda pair: -pair[1].users)[:_MOST_LABELS]
+    segments = sorted((pair for pair in segments if not np.isnan(pair[1].estimate)), key=lambda pair: pair[1].estimate)
     figure, (axis,) = s.new_figure("Area under precision against recall, by label", f"{newest}; texts in brackets")
-    places = np.arange(len(found))
-    axis.barh(places, [value.estimate for _, value in found], color=s.BLUE, height=0.7)
-    axis.set_yticks(places, [f"{label} ({value.users:,})" for label, value in found], fontsize=8)
+    places = np.arange(len(segments))
+    axis.barh(places, [value.estimate for _, value in segments], color=s.BLUE, height=0.7)
+    axis.set_yticks(places, [f"{label} ({value.users:,})" for label, value in segments], fontsize=8)
     axis.set_xlim(0, 1.02)
     s.horizontal(axis)
     s.to_png(figure, path)

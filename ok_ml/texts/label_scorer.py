@@ -52,8 +52,8 @@ class Calibration:
             likely = np.log(np.maximum(made[rows, codes], 1e-12)).mean() if len(rows) else 0.0
             return float(1e-3 * (parameters[1:] ** 2).sum() - likely)
 
-        found = minimize(loss, np.zeros(scores.shape[1] + 1), method="L-BFGS-B").x
-        return cls(float(np.exp(found[0]) / scale), found[1:])
+        solution = minimize(loss, np.zeros(scores.shape[1] + 1), method="L-BFGS-B").x
+        return cls(float(np.exp(solution[0]) / scale), solution[1:])
 
     def probabilities(self, scores: "NDArray[np.float64]") -> "NDArray[np.float32]":
         """float32 [texts, labels], rows of sum 1."""
@@ -67,7 +67,7 @@ class LabelScorer:
     Attributes
     ----------
     thresholds
-        float64 [labels]: the least probability with which a label is decided.
+        float64 [labels]: the smallest probability with which a label is decided.
     otherwise
         Place of the label that is decided where none reaches its threshold; -1: none is decided.
     """
@@ -141,7 +141,7 @@ class LabelScorer:
 def fit_scorer(
     texts: "Sequence[str]", given: "Sequence[str]", held: "NDArray[np.bool_]", stage: TextModelStage, seed: int
 ) -> LabelScorer:
-    """Fit a model on some texts, calibrate it and choose its decision on those held back.
+    """Fit a model on some texts, calibrate it and choose its decision on those held out.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def _decision(
 
 
 def threshold_for(scores: "NDArray[np.float64]", right: "NDArray[np.bool_]", precision: float) -> float:
-    """The least threshold at which the share of right ones among the scores from it on is at least `precision`.
+    """The smallest threshold at which the share of right ones among the scores from it on is at least `precision`.
 
     0.5 where there is no score to choose by; just above the largest score where the precision is never reached.
     """

@@ -1,4 +1,4 @@
-"""Features of a text that are watched for drift, and that a model of trees reads beside the words."""
+"""Features of a text that are watched for drift, and that a model of trees reads in addition to the words."""
 
 import unicodedata
 from dataclasses import dataclass

@@ -138,10 +138,10 @@ class LinearModel(TextModel):
     @classmethod
     def from_bytes(cls, raw: bytes, labels: tuple[str, ...], stage: TextModelStage) -> "LinearModel":
         """Read what `to_bytes` wrote."""
-        found = _unpacked(raw)
-        weights = np.zeros(tuple(found["size"]), np.float32)
-        weights[found["used"]] = found["weights"]
-        return cls(labels, stage, weights, found["bias"])
+        arrays = _unpacked(raw)
+        weights = np.zeros(tuple(arrays["size"]), np.float32)
+        weights[arrays["used"]] = arrays["weights"]
+        return cls(labels, stage, weights, arrays["bias"])
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ class NaiveBayesModel(TextModel):
     @classmethod
     def from_bytes(cls, raw: bytes, labels: tuple[str, ...], stage: TextModelStage) -> "NaiveBayesModel":
         """Read what `to_bytes` wrote."""
-        found = _unpacked(raw)
-        return cls(labels, stage, found["log_likelihood"], found["log_prior"])
+        arrays = _unpacked(raw)
+        return cls(labels, stage, arrays["log_likelihood"], arrays["log_prior"])
 
 
 @dataclass(frozen=True)
@@ -254,15 +254,15 @@ class TreesModel(TextModel):
     @classmethod
     def from_bytes(cls, raw: bytes, labels: tuple[str, ...], stage: TextModelStage) -> "TreesModel":
         """Read what `to_bytes` wrote."""
-        found = _unpacked(raw)
-        return cls(labels, stage, found["components"], found["booster"].tobytes().decode())
+        arrays = _unpacked(raw)
+        return cls(labels, stage, arrays["components"], arrays["booster"].tobytes().decode())
 
 
 def model_class(kind: str) -> type[TextModel]:
     """The class behind a short name."""
     module, _, name = MODELS[kind].partition(":")
-    found: type[TextModel] = getattr(import_module(module), name)
-    return found
+    shipped: type[TextModel] = getattr(import_module(module), name)
+    return shipped
 
 
 def _words(texts: "Sequence[str]", stage: TextModelStage) -> "csr_matrix":
@@ -288,8 +288,8 @@ def _packed(**arrays: Any) -> bytes:
 
 
 def _unpacked(raw: bytes) -> dict[str, Any]:
-    stream, found = io.BytesIO(raw), dict[str, Any]()
+    stream, arrays = io.BytesIO(raw), dict[str, Any]()
     while stream.tell() < len(raw):
         name = np.lib.format.read_array(stream, allow_pickle=False).tobytes().decode()
-        found[name] = np.lib.format.read_array(stream, allow_pickle=False)
-    return found
+        arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+    return arrays

@@ -115,7 +115,7 @@ class World:
         return pa.concat_tables([self._users_of_block(number, day) for number in self.blocks(day)])
 
     def sources_table(self, day: int) -> pa.Table:
-        """Sources alive on a day: ownerId, title, topic (null where nobody entered it), kind, created."""
+        """Sources alive on a day: ownerId, title, topic (null where none was entered), kind, created."""
         table, sources = self.day_table(day), self.sources(day)
         alive = table.alive
         topic = sources.niche[alive] // self.topics.niches_a_topic
@@ -177,7 +177,7 @@ class World:
         return DayTable(sources, weight, self.topics.niches, self.behaviour.long_tail_exponent)
 
     def _remember(self, key: tuple[str, int], limit: int, make: Callable[[], T]) -> T:
-        """A value from memory, else made; of each kind the `limit` last used are kept."""
+        """A value from memory, else made; of each kind the `limit` last used are cached."""
         if key in self._memory:
             self._memory.move_to_end(key)
         else:

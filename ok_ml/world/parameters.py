@@ -22,7 +22,7 @@ class Behaviour:
     source_life_days: float = 400.0  # mean life of a source, exponential
     source_size_exponent: float = 0.75  # size = uniform^-exponent: the slope of size against rank
     second_topic_share: float = 0.35  # sources that post about a second topic
-    topic_missing_share: float = 0.06  # sources whose topic nobody entered
+    topic_missing_share: float = 0.06  # sources without an entered topic
     circle_users: int = 25  # users of one circle of friends
     circle_friend_share: float = 0.5  # pairs inside a circle that are (or will be) friends
     distant_friends: int = 3  # candidates for a friendship outside the circle, a user

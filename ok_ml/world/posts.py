@@ -70,7 +70,7 @@ def posts_of(world: World, day: int) -> tuple[pa.Table, pa.Table]:
 
     Returns
     -------
-    postId int64, ownerId int64, text, moderatedTopic (null where nobody looked), createdMs int64; and postId, topic.
+    postId int64, ownerId int64, text, moderatedTopic (null where no moderator looked), createdMs int64; and postId, topic.
     """
     alive, sources = world.day_table(day).alive, world.sources(day)
     count = int(len(alive) * POSTS_A_SOURCE)
@@ -123,13 +123,13 @@ def _texts(
 @cache
 def vocabularies() -> tuple[dict[str, tuple[list[str], list[str]]], tuple[list[str], list[str]]]:
     """Topic -> its words in Russian and in English; and the words of any post in both."""
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    topics: dict[str, tuple[list[str], list[str]]] = {}
     for line in _FILE.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             name, _, words = line.partition(":")
             russian, _, english = words.partition("|")
-            found[name] = (russian.split(), english.split())
-    return found, found.pop("*")
+            topics[name] = (russian.split(), english.split())
+    return topics, topics.pop("*")
 
 
 def _inputs(world: World) -> dict[str, str]:

@@ -394,7 +394,7 @@ def test_a_robot_nobody_duplicates_and_a_cut_day_are_warnings(ok: Ok, root: Path
     assert shown.code == 0
     for text in (
         "user 99 has 36% of all events",
-        "20 events have user_id 0, which looks like nobody",
+        "20 events have user_id 0, which looks like an unknown user",
         "40 events are equal to another one in everything",
         "the last day, 2024-03-09, has 9 events",
     ):

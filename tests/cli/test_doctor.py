@@ -1,4 +1,4 @@
-"""Faults that are planted one by one, each found and each with the command that mends it; and a healthy machine."""
+"""Faults that are planted one by one, each found and each with the command that fixes it; and a healthy machine."""
 
 import socket
 import subprocess

@@ -93,7 +93,7 @@ def test_an_incident_is_muted_until_a_time_and_speaks_again(ok: Ok, store: Store
     assert muted["muted"] == name
     assert the_open_one(store).muted_until == pytest.approx(time.time() + 7200, abs=60)
     assert ok("incidents", "list").code == 0
-    assert ok("incidents", "unmute", name).out == f"{name} speaks again\n"
+    assert ok("incidents", "unmute", name).out == f"{name} is not muted any more\n"
     assert ok("incidents", "list").code == 5
 
 

@@ -77,7 +77,7 @@ def test_what_is_written_is_read_as_it_was(root: Path) -> None:
 
 
 def test_what_a_run_wrote_down_is_in_force_and_is_left_aside_once_it_means_nothing(root: Path) -> None:
-    """The state folder is no part of the project: an experiment that is gone leaves nothing to mend."""
+    """The state folder is no part of the project: an experiment that is gone leaves nothing to correct."""
     choice = {"state": choice_path(root / ".ok_ml", "toy_sources"), "gone": choice_path(root / ".ok_ml", "gone")}
     for path in choice.values():
         write_model(path, "A test.", CHOICE)

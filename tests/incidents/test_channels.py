@@ -121,7 +121,7 @@ def test_killed_at_every_step_the_file_holds_each_message_once(tmp_path: Path) -
         desk.look()
         expected = desk.ids()
         alive = not forked_and_killed_at(step, desk.store.path, path)
-        for again in range(min(step, 3)):  # and again while it mends what it finds
+        for again in range(min(step, 3)):  # and again while it repairs what it finds
             deaths += forked_and_killed_at(step - again, desk.store.path, path)
         drain(desk.store, FileChannel(path))
         assert lines(path) == expected, f"killed at step {step}"

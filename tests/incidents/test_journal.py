@@ -20,14 +20,14 @@ def test_who_is_away_is_told_and_who_came_back_since_the_last_look(tmp_path: Pat
     back, away = process_signals(STORY, 2_500)
     assert (back.key, back.since, back.until) == ("process:kafka", 2e-6, 3e-6)
     assert back.detail.startswith("killed by SIGKILL; it was back after 0.0 s")
-    assert (away.title, away.severity, away.until) == ("process clock died 2 times", "warn", None)
+    assert (away.title, away.severity, away.until) == ("process clock crashed 2 times", "warn", None)
     assert [one.key for one in process_signals(STORY, 3_000)] == ["process:clock"]
 
 
 def test_who_stays_down_is_an_error_until_the_supervisor_starts_again() -> None:
     down = [*STORY, Entry(6_000, "down", "clock")]
     (one,) = process_signals(down, 5_000)
-    assert (one.severity, one.title) == ("error", "process clock died 2 times and stays down")
+    assert (one.severity, one.title) == ("error", "process clock crashed 2 times and stays down")
     assert "start `ok-ml ui` again" in one.detail
     (over,) = process_signals([*down, Entry(7_000, "started")], 6_000)
     assert over.until == 7e-6

@@ -179,7 +179,7 @@ def test_the_documentation_lists_every_metric() -> None:
 def test_the_documentation_names_what_there_is() -> None:
     text = PAGE.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
-    assert len(links) == 5
+    assert len(links) == 6
     assert all((PAGE.parent / link).is_file() for link in links)
     for path in re.findall(r"`((?:ops|ok_ml|configs)/[\w./]+)`", text):
         assert (ROOT / path).exists(), path

@@ -159,7 +159,7 @@ def test_a_run_picks_once_and_its_choice_is_part_of_the_configuration(with_recip
     [line] = [line for line in first.out.splitlines() if line.startswith("recipe ")]
     assert "standard; the first, the simplest: none could be tried" in line
     path = choice_path(with_recipes.state, EXPERIMENT)
-    assert line.endswith(f"kept in {path}, a copy in configs/recipes keeps it in git")
+    assert line.endswith(f"stored in {path}, a copy in configs/recipes puts it under git")
     kept = path.read_bytes()
     again = with_recipes.ok("--size", SIZE, "run", "--json")
     assert again.code == 0, again.err

@@ -15,7 +15,7 @@ from ok_ml.stages.opening import open_pipeline
 from tests.small_project import edit, make_project
 
 NAME, DT, YAML = "toy_sources", "2026-02-03", "configs/experiments/toy_sources.yml"
-REFUSED = Decision(False, ("refused: ndcg@10 0.05, floor 0.10", "kept: there is no champion yet"))
+REFUSED = Decision(False, ("refused: ndcg@10 0.05, floor 0.10", "passed: there is no champion yet"))
 
 
 @pytest.fixture

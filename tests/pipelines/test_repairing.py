@@ -1,4 +1,4 @@
-"""A day delivered again: the planted incident taken out, the file mended, or why nothing would change."""
+"""A day delivered again: the planted incident taken out, the file corrected, or why nothing would change."""
 
 import dagster as dg
 import pytest

@@ -191,7 +191,7 @@ def test_the_curve_at_the_kept_tree_is_the_ndcg_of_the_held_out_users_computed_b
     assert curve[kept - 1] == pytest.approx(np.mean(values), abs=1e-9)
     assert trained.held_out == {"ndcg@10": curve[kept - 1]}, "what is said of the model is of the trees that it keeps"
     assert f"[  12] held-out ndcg@10 {curve[-1]:.6f}" in trained.log
-    assert trained.log.endswith(f"kept {kept} of {MODEL.num_trees} trees\n")
+    assert trained.log.endswith(f"{kept} of {MODEL.num_trees} trees retained\n")
 
 
 def test_folds_choose_the_trees_and_everybody_trains(table):

@@ -29,7 +29,7 @@ def record():
         metrics={"ndcg@10": 0.2, "coverage@10": None},
         champion_metrics=None,
         popularity_metrics=POPULARITY,
-        decision=Decision(True, ("kept",)),
+        decision=Decision(True, ("passed",)),
         lineage=LINEAGE,
     )
 
@@ -37,10 +37,10 @@ def record():
 @pytest.mark.parametrize(
     ("challenger", "champion", "difference", "promoted", "reason"),
     [
-        (0.200, None, None, True, "kept: there is no champion yet"),
+        (0.200, None, None, True, "passed: there is no champion yet"),
         (0.104, None, None, False, "refused: ndcg@10 0.1040, floor 0.1050 (1.05 x popularity's 0.1000)"),
-        (0.1051, None, None, True, "kept: ndcg@10 0.1051, floor 0.1050"),
-        (0.200, 0.200, None, True, "kept: ndcg@10 0.2000, champion 0.2000 on the same days"),
+        (0.1051, None, None, True, "passed: ndcg@10 0.1051, floor 0.1050"),
+        (0.200, 0.200, None, True, "passed: ndcg@10 0.2000, champion 0.2000 on the same days"),
         (0.199, 0.200, None, False, "refused: ndcg@10 0.1990, champion 0.2000"),
         (0.199, 0.200, (-0.001, -0.004, 0.002), True, "difference -0.0010 [-0.0040, +0.0020] is within chance"),
         (0.190, 0.200, (-0.010, -0.014, -0.006), False, "refused: ndcg@10 0.1900, champion 0.2000"),

@@ -12,7 +12,7 @@ from ok_ml.errors import ConfigError, EnvironmentFault, IntegrityError
 from ok_ml.signing import canonical_json, load_key, sha256_of_file, sign, verify_signature
 
 KEY = b"k" * 32
-RECORD = {"model": "7", "metrics": {"ndcg@10": 0.25, "users": 2**63 + 1}, "reasons": ["kept: ünïcode"], "none": None}
+RECORD = {"model": "7", "metrics": {"ndcg@10": 0.25, "users": 2**63 + 1}, "reasons": ["passed: ünïcode"], "none": None}
 
 
 def test_the_signature_is_hmac_sha256_over_purpose_and_canonical_json():

@@ -334,7 +334,7 @@ def test_a_silent_materialiser_belongs_to_the_process_that_died(watchman: Watchm
     Journal(watchman.project.state_dir).note("down", "materialiser", how="exit code 1")
     watchman.look()
     (one,) = watchman.open()
-    assert (one.key, one.title) == ("process:materialiser", "process materialiser died and stays down")
+    assert (one.key, one.title) == ("process:materialiser", "process materialiser crashed and stays down")
     assert [member.key for member in one.consequences] == ["heartbeat:materialiser"]
 
 
@@ -355,7 +355,7 @@ def test_a_source_that_breaks_is_said_and_keeps_what_it_knew(
 
 def test_a_store_that_cannot_be_written_does_not_fail_the_tick(watchman: Watchman) -> None:
     watchman.store.path.mkdir(parents=True)
-    assert watchman.look().startswith("the incidents cannot be kept: unable to open database file")
+    assert watchman.look().startswith("the incidents cannot be stored: unable to open database file")
 
 
 def test_the_sensor_runs_by_itself_and_its_tick_is_short(watchman: Watchman) -> None:

@@ -1,4 +1,4 @@
-"""`ok-ml accept`: what the checks hold back and is right."""
+"""`ok-ml accept`: accept what the checks block, because the change is real."""
 
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 )
 @click.argument("name")
 @click.argument("day")
-@click.option("--reason", required=True, help="Why it is right; kept beside the verdict with your name.")
+@click.option("--reason", required=True, help="Why it is right; stored with the verdict with your name.")
 @click.option("--model", is_flag=True, help="The gate's refusal of the model of that day, and nothing else.")
 def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool, as_json: bool) -> None:
-    """Release what the checks of a day hold back, because the change is real.
+    """Accept what the checks of a day block, because the change is real.
 
     NAME is an experiment (its features, lists and numbers, and the log of that day) or a dataset (the log alone). Holds for the
     data that were judged and for what was found on them: other data, or another finding, block again. With --model the next
@@ -74,4 +74,4 @@ def _say_what_goes_on(project: "Project", name: str) -> None:
     names = [name] if name in project.experiments else []
     names = names or [one for one in sorted(project.experiments) if project.dataset_of(one).dataset == name]
     for one in names:
-        say(story(project, one) or f"{one}: nothing blocks; it goes on with the next batch, or with: ok-ml run {one}")
+        say(story(project, one) or f"{one}: nothing blocks; it continues with the next batch, or with: ok-ml run {one}")

@@ -52,7 +52,7 @@ def _refuse_if_precious(folder: Path, root: Path) -> None:
 
 
 def _refuse_if_running(folder: Path) -> None:
-    """Raise EnvironmentFault while a process works in the folder: it would go on writing into the void."""
+    """Raise EnvironmentFault while a process works in the folder: it would continue to write into removed files."""
     import psutil
 
     from ok_ml.local.machine.locks import holders

@@ -56,13 +56,13 @@ def preview(
 
     project = settings.project()
     chosen = dataset_name(name if name is not None else file.name, given=name is not None)
-    found = preview_file(file.expanduser(), chosen, project.root, shown=rows, timezone=timezone)
-    written = write_starter(project, chosen, found, progress=_every_seconds(3)) if name is not None else []
+    guessed = preview_file(file.expanduser(), chosen, project.root, shown=rows, timezone=timezone)
+    written = write_starter(project, chosen, guessed, progress=_every_seconds(3)) if name is not None else []
     if as_json:
-        write_json(_as_document(found, written, project))
+        write_json(_as_document(guessed, written, project))
         return
-    write_line(found.proposal.text.rstrip("\n"))
-    _tell(found)
+    write_line(guessed.proposal.text.rstrip("\n"))
+    _tell(guessed)
     for path in written:
         say(f"written    {path.relative_to(project.root)}")
     say(
@@ -70,17 +70,17 @@ def preview(
     )
 
 
-def _as_document(found: "Preview", written: list[Path], project: "Project") -> dict[str, Any]:
+def _as_document(guessed: "Preview", written: list[Path], project: "Project") -> dict[str, Any]:
     return {
-        "dataset": found.proposal.config.dataset,
-        "mapping": found.proposal.text,
-        "doubts": list(found.proposal.doubts),
-        "rows_read": found.rows,
-        "whole_file": found.whole,
-        "events": found.events,
-        "set_aside": found.set_aside,
-        "set_aside_examples": found.examples,
-        "rows": [_plain(row) for row in found.first],
+        "dataset": guessed.proposal.config.dataset,
+        "mapping": guessed.proposal.text,
+        "doubts": list(guessed.proposal.doubts),
+        "rows_read": guessed.rows,
+        "whole_file": guessed.whole,
+        "events": guessed.events,
+        "set_aside": guessed.set_aside,
+        "set_aside_examples": guessed.examples,
+        "rows": [_plain(row) for row in guessed.first],
         "written": [str(path.relative_to(project.root)) for path in written],
     }
 
@@ -94,19 +94,21 @@ def _cell(value: Any) -> Any:
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
 
 
-def _tell(found: "Preview") -> None:
+def _tell(guessed: "Preview") -> None:
     """What the mapping makes of the first rows, for a person."""
     names = [
-        name for name in (found.first[0] if found.first else {}) if any(row[name] is not None for row in found.first)
+        name
+        for name in (guessed.first[0] if guessed.first else {})
+        if any(row[name] is not None for row in guessed.first)
     ]
     say("")
-    for line in aligned(names, [[_shown(row[name]) for name in names] for row in found.first]):
+    for line in aligned(names, [[_shown(row[name]) for name in names] for row in guessed.first]):
         say(cut(line, terminal_width()))
-    scope = "the whole file" if found.whole else f"the first {found.rows:,} rows"
-    say(f"\nread       {scope}: {found.rows:,} rows, {found.events:,} events")
-    for reason, count in sorted(found.set_aside.items(), key=lambda pair: -pair[1]):
-        say(cut(f"set aside  {reason} {count:,}, e.g. {found.examples.get(reason, '')}", terminal_width()))
-    for doubt in found.proposal.doubts:
+    scope = "the whole file" if guessed.whole else f"the first {guessed.rows:,} rows"
+    say(f"\nread       {scope}: {guessed.rows:,} rows, {guessed.events:,} events")
+    for reason, count in sorted(guessed.set_aside.items(), key=lambda pair: -pair[1]):
+        say(cut(f"set aside  {reason} {count:,}, e.g. {guessed.examples.get(reason, '')}", terminal_width()))
+    for doubt in guessed.proposal.doubts:
         say(cut(f"decide     {doubt}", terminal_width()))
 
 
@@ -130,17 +132,17 @@ def check(ctx: click.Context, settings: Settings, *, dataset: str, as_json: bool
     project = settings.project()
     config = project.event_logs[known_log(project, dataset)]
     audit = check_dataset(config, Lake(project.lake_root), project.root, progress=_every_seconds(3))
-    found = findings(audit, config)
-    if not any(finding.level == STOP for finding in found):
+    problems = findings(audit, config)
+    if not any(finding.level == STOP for finding in problems):
         users = [one for one in project.experiments.values() if one.dataset == dataset]
-        found = [*(finding for one in users for finding in of_experiment(audit, config, one)), *found]
+        problems = [*(finding for one in users for finding in of_experiment(audit, config, one)), *problems]
     if as_json:
-        write_json(audit_document(audit, found))
+        write_json(audit_document(audit, problems))
     else:
-        for line in audit_lines(audit, found):
+        for line in audit_lines(audit, problems):
             write_line(cut(line, terminal_width()))
-        write_line(f"\nverdict    {verdict(audit, found)}")
-    ctx.exit(1 if any(finding.level == STOP for finding in found) else 0)
+        write_line(f"\nverdict    {verdict(audit, problems)}")
+    ctx.exit(1 if any(finding.level == STOP for finding in problems) else 0)
 
 
 def _every_seconds(seconds: float) -> Callable[[str], None]:

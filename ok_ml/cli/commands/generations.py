@@ -1,4 +1,4 @@
-"""`ok-ml generations` and `ok-ml rollback`: which sets of predictions are kept, and which one is served."""
+"""`ok-ml generations` and `ok-ml rollback`: which sets of predictions are stored, and which one is served."""
 
 import time
 from collections.abc import Iterator

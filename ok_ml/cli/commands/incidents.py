@@ -1,4 +1,4 @@
-"""`ok-ml incidents`: what is wrong now, and who looks after it."""
+"""`ok-ml incidents`: what is wrong now, and who has acknowledged it."""
 
 import time
 from datetime import datetime
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ok_ml.incidents.records import Incident
     from ok_ml.incidents.store import Store
 
-_STALE = 5  # as `ok-ml status`: something is wrong that nobody has taken
+_STALE = 5  # as `ok-ml status`: something is wrong and not acknowledged
 _FIXED_COLUMNS = 66  # everything beside title and owner
 _CLOSED_SHOWN = 50
 
 _HELP = f"""See what is wrong now, take it over, or silence it for a while.
 
-An incident opens when a check fails, an asset grows stale, a run fails or a process dies, and closes when all of it is good again. All print JSON with --json.
+An incident opens when a check fails, an asset becomes stale, a run fails or a process crashes, and closes when all of it is healthy again. All print JSON with --json.
 
 \b
 {EXAMPLES}
@@ -41,9 +41,9 @@ def incidents() -> None:
 def list_(ctx: click.Context, settings: Settings, *, everything: bool, as_json: bool) -> None:
     """List open incidents, oldest first.
 
-    Exit code 5 if a grave one is open that nobody has acknowledged or muted.
+    Exit code 5 if one of severity error is open and neither acknowledged nor muted.
     """
-    from ok_ml.incidents.shown import needs_somebody, to_json
+    from ok_ml.incidents.shown import needs_attention, to_json
 
     store, now = _store(settings), time.time()
     with store.reading() as transaction:
@@ -55,7 +55,7 @@ def list_(ctx: click.Context, settings: Settings, *, everything: bool, as_json: 
         _table(found, muted, now)
     else:
         say("Nothing is open.")
-    ctx.exit(_STALE if any(needs_somebody(one, muted=muted[one.id]) for one in found) else 0)
+    ctx.exit(_STALE if any(needs_attention(one, muted=muted[one.id]) for one in found) else 0)
 
 
 def _table(found: "list[Incident]", muted: dict[str, bool], now: float) -> None:
@@ -121,20 +121,20 @@ def show(settings: Settings, *, incident: str, as_json: bool) -> None:
 
 @command("ack", examples=["ok-ml incidents ack 9f3c", "ok-ml incidents ack 9f3c --by anna"])
 @click.argument("incident")
-@click.option("--by", metavar="NAME", help="Who looks after it; default: this user.")
+@click.option("--by", metavar="NAME", help="Who acknowledges it; default: this user.")
 def ack(settings: Settings, *, incident: str, by: str | None, as_json: bool) -> None:
-    """Say that somebody looks after an incident: it is not repeated any more."""
+    """Acknowledge an incident: its messages are not repeated any more."""
     from ok_ml.incidents.shown import the_one, to_json
 
     with _store(settings).writing() as transaction:
-        found = the_one(transaction, incident)
-        found.acknowledged_by, found.acknowledged_at = by or name_of_user(), time.time()
-        transaction.save(found)
-        muted = transaction.is_muted(found, time.time())
+        chosen = the_one(transaction, incident)
+        chosen.acknowledged_by, chosen.acknowledged_at = by or name_of_user(), time.time()
+        transaction.save(chosen)
+        muted = transaction.is_muted(chosen, time.time())
     if as_json:
-        write_json(to_json(found, muted=muted))
+        write_json(to_json(chosen, muted=muted))
     else:
-        write_line(f"{found.id} is looked after by {found.acknowledged_by}: {found.title}")
+        write_line(f"{chosen.id} is looked after by {chosen.acknowledged_by}: {chosen.title}")
 
 
 @command(
@@ -160,9 +160,9 @@ def mute(settings: Settings, *, what: str, until: str, as_json: bool) -> None:
         if ":" in what:
             transaction.mute_key(what, end.timestamp())
         else:
-            found = the_one(transaction, what)
-            what, found.muted_until = found.id, end.timestamp()
-            transaction.save(found)
+            chosen = the_one(transaction, what)
+            what, chosen.muted_until = chosen.id, end.timestamp()
+            transaction.save(chosen)
     if as_json:
         write_json({"muted": what, "until": iso(end.timestamp())})
     else:
@@ -182,13 +182,13 @@ def unmute(settings: Settings, *, what: str, as_json: bool) -> None:
                 known = ", ".join(sorted(transaction.mutes(time.time()))) or "none"
                 raise UsageError(f"{what!r} is not muted (muted keys: {known})")
         else:
-            found = the_one(transaction, what)
-            what, found.muted_until = found.id, None
-            transaction.save(found)
+            chosen = the_one(transaction, what)
+            what, chosen.muted_until = chosen.id, None
+            transaction.save(chosen)
     if as_json:
         write_json({"unmuted": what})
     else:
-        write_line(f"{what} speaks again")
+        write_line(f"{what} is not muted any more")
 
 
 def _store(settings: Settings) -> "Store":

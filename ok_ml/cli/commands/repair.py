@@ -1,4 +1,4 @@
-"""`ok-ml repair`: a day whose log was mended, delivered again."""
+"""`ok-ml repair`: a day whose log was corrected, delivered again."""
 
 import uuid
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.argument("dataset")
 @click.argument("day")
 def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None:
-    """Deliver a day again: read its log once more, and make and judge every table of the dataset behind it.
+    """Deliver a day again: read its log again, and make and judge every table made from it.
 
-    Mend the log first: the files of that day, the messages of the topic, or world.incidents of a simulated network, which
+    Correct the log first: the files of that day, the messages of the topic, or world.incidents of a simulated network, which
     then writes the day again. A log that is what it was is refused.
     """
     from ok_ml.monitoring.repairing import repair_days
@@ -36,7 +36,7 @@ def repair(settings: Settings, *, dataset: str, day: str, as_json: bool) -> None
         return
     write_line(f"{dataset}: {day} is delivered again; {len(days)} days made and judged again, {days[0]} .. {days[-1]}")
     for name in readers:
-        say(f"{name} goes on with the next batch, or with: ok-ml run {name}")
+        say(f"{name} continues with the next batch, or with: ok-ml run {name}")
 
 
 def _make_again(project: "Project", dataset: str, days: list[str]) -> None:

@@ -40,7 +40,7 @@ _DECISIVE: Final = ("recall@10", "ndcg@10")
     help="CPU time to pick a recipe, where the YAML has some and none is picked yet.",
 )
 @click.option("--pick-recipe", "pick", is_flag=True, help="Pick the recipe again, on the days that are there now.")
-@click.option("--wait", is_flag=True, help="Wait while somebody else is at work on the experiment.")
+@click.option("--wait", is_flag=True, help="Wait while another process is at work on the experiment.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def run(
     settings: Settings,
@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Run an experiment from its log to what is served.
 
-    What is current is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run goes on where it was when it is started again.
+    What is up to date is skipped. Without EXPERIMENT it is prod_discovery. An interrupted run continues where it was when started again.
     One run at a time works on an experiment: another one says who does, or waits with --wait.
     """
     from ok_ml.config.loader import SIZE_VARIABLE, remember_size
@@ -130,7 +130,7 @@ def _print_past(summary: "RunSummary") -> None:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    """A line a metric with every model beside it, then the differences that decide, with their intervals."""
+    """A line a metric with every model, then the differences that decide, with their intervals."""
     scores = {(row["metric"], row["model"]): row["estimate"] for row in rows if row["kind"] == "score"}
     if not scores:
         return

@@ -25,7 +25,7 @@ def collect(settings: Settings, *, dataset: str, until_idle: float | None, as_js
     """Take the events of a dataset's topic into committed days, until Ctrl-C.
 
     A day is committed when it is over; what comes later makes a new version of it. It may be killed at any time: the next
-    call goes on, nothing is lost or doubled.
+    call continues, nothing is lost or doubled.
     """
     from ok_ml.datasets.collecting.collector_metrics import CollectorMetrics
     from ok_ml.datasets.collecting.collector_process import collect as run

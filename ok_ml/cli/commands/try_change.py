@@ -1,4 +1,4 @@
-"""`ok-ml try`: is a change better? Trained and judged beside production, which does not notice."""
+"""`ok-ml try`: is a change better? Trained and judged outside production, which does not notice."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""`ok-ml doctor`: what this machine lacks, and the command that mends each.
+"""`ok-ml doctor`: what this machine lacks, and the command that fixes each.
 
 Every check runs in a thread of its own; one that does not answer in time is a finding itself.
 """

@@ -25,7 +25,7 @@ class Finding:
     Attributes
     ----------
     remedy
-        The command, or the edit, that mends it; empty where nothing is to be mended.
+        The command, or the edit, that fixes it; empty where nothing is to be fixed.
     """
 
     name: str
@@ -57,10 +57,10 @@ def installed_versions() -> dict[str, str]:
     """Normalised distribution name -> version of everything installed."""
     from importlib.metadata import distributions
 
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for distribution in distributions():
-        found.setdefault(normalised(distribution.name), distribution.version)
-    return found
+        versions.setdefault(normalised(distribution.name), distribution.version)
+    return versions
 
 
 def normalised(name: str) -> str:
@@ -107,7 +107,7 @@ class Machine:
 
     @cached_property
     def cache_dir(self) -> Path:
-        """Where downloads are kept: OK_ML_CACHE, else ok-ml below the user's cache."""
+        """Where downloads are stored: OK_ML_CACHE, else ok-ml below the user's cache."""
         if value := self.environ.get("OK_ML_CACHE"):
             return Path(value)
         if value := self.environ.get("XDG_CACHE_HOME"):

@@ -44,12 +44,12 @@ def packages(machine: Machine) -> Iterator[Finding]:
     if not lock.is_file():
         yield Finding("packages", "warn", "no requirements.lock to compare with", "git checkout requirements.lock")
         return
-    wanted, found = pinned(lock.read_text(encoding="utf-8")), machine.versions()
-    missing = sorted(name for name in wanted if name not in found)
+    wanted, installed = pinned(lock.read_text(encoding="utf-8")), machine.versions()
+    missing = sorted(name for name in wanted if name not in installed)
     other = sorted(
-        f"{name} {found[name]} (locked {version})"
+        f"{name} {installed[name]} (locked {version})"
         for name, version in wanted.items()
-        if found.get(name, version) != version
+        if installed.get(name, version) != version
     )
     if missing:
         yield Finding(
@@ -67,12 +67,12 @@ def pinned(lock: str) -> dict[str, str]:
     """Name -> version of every package that a lock file pins, those for other platforms aside."""
     from packaging.markers import Marker
 
-    found = {}
+    versions = {}
     for line in lock.splitlines():
         match = re.match(r"([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)\s*(?:;\s*([^\\]+))?", line)
         if match and (match[3] is None or Marker(match[3].strip()).evaluate()):
-            found[normalised(match[1])] = match[2]
-    return found
+            versions[normalised(match[1])] = match[2]
+    return versions
 
 
 def java(machine: Machine) -> Iterator[Finding]:
@@ -192,13 +192,13 @@ def clock(machine: Machine) -> Iterator[Finding]:
 
 def chromium(machine: Machine) -> Iterator[Finding]:
     """A browser, for screenshots only."""
-    found = next((path for name in _CHROMIUM if (path := machine.which(name))), None)
-    if found is None:
+    browser = next((path for name in _CHROMIUM if (path := machine.which(name))), None)
+    if browser is None:
         yield Finding(
             "chromium", "ok", "absent: only browser tests and `make screenshots` want it", "apt-get install chromium"
         )
     else:
-        yield Finding("chromium", "ok", found)
+        yield Finding("chromium", "ok", browser)
 
 
 def _first_words(command: list[str]) -> str:

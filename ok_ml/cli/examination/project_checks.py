@@ -35,7 +35,7 @@ def configuration(machine: Machine) -> Iterator[Finding]:
 
 
 def state(machine: Machine) -> Iterator[Finding]:
-    """Whether the state folder and the cache can be written, and their paths can be told to every program."""
+    """Whether the state folder and the cache can be written, and their paths can be passed to every program."""
     for name, folder, variable in (
         ("state folder", machine.state_dir, "OK_ML_STATE"),
         ("cache", machine.cache_dir, "OK_ML_CACHE"),
@@ -50,7 +50,7 @@ def state(machine: Machine) -> Iterator[Finding]:
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ports that the project binds here: free, or held by itself."""
+    """Ports that the project binds here: free, or held by the project."""
     if machine.project is None:
         return
     taken = [need for need in port_needs(machine.project.environment) if not is_free(need.host, need.port)]
@@ -60,8 +60,8 @@ def ports(machine: Machine) -> Iterator[Finding]:
             yield Finding(f"port {need.port}", "ok", f"{need.name}: held by this project (pid {process.pid})")
             continue
         file = f"configs/environments/{machine.project.environment.environment}.yml"
-        mends = f"set another {need.key} in {file}, or stop that program if it is yours and not needed"
-        yield Finding(f"port {need.port}", "fail", f"{need.name}: taken by {holder(need.port)}", mends)
+        fix = f"set another {need.key} in {file}, or stop that program if it is yours and not needed"
+        yield Finding(f"port {need.port}", "fail", f"{need.name}: taken by {holder(need.port)}", fix)
     if not taken:
         needs = ", ".join(str(need.port) for need in port_needs(machine.project.environment))
         yield Finding("ports", "ok", f"free: {needs}")
@@ -77,8 +77,8 @@ def services(machine: Machine) -> Iterator[Finding]:
         try:
             socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
         except OSError as error:
-            mends = f"start it, open the way to it (nc -vz {shlex.quote(host)} {port}), or correct {key}"
-            yield Finding(key, "fail", f"{host}:{port} does not answer: {error}", mends)
+            fix = f"start it, open the way to it (nc -vz {shlex.quote(host)} {port}), or correct {key}"
+            yield Finding(key, "fail", f"{host}:{port} does not answer: {error}", fix)
         else:
             yield Finding(key, "ok", f"{host}:{port} answers")
     if environment.kafka.mode == "embedded":
@@ -139,8 +139,8 @@ def alerts(machine: Machine) -> Iterator[Finding]:
     for channel in machine.project.environment.alerts.channels:
         name = f"alerts {channel.name}"
         if not machine.environ.get(channel.url_env):
-            mends = f"export {channel.url_env}=... (an address that Apprise knows, such as slack://...)"
-            yield Finding(name, "warn", f"{channel.url_env} is not set: this channel is off", mends)
+            fix = f"export {channel.url_env}=... (an address that Apprise knows, such as slack://...)"
+            yield Finding(name, "warn", f"{channel.url_env} is not set: this channel is off", fix)
         else:
             yield Finding(name, "ok", f"{channel.url_env} is set")
 

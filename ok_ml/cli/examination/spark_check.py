@@ -47,7 +47,10 @@ def spark_session(machine: Machine) -> Finding:
     if done.returncode == 0:
         return Finding("spark", "ok", "a session starts and counts")
     return Finding(
-        "spark", "fail", f"no session: {_cause(done.stderr)}", "mend what it says; `ok-ml run` would fail the same way"
+        "spark",
+        "fail",
+        f"no session: {_cause(done.stderr)}",
+        "fix what it reports; `ok-ml run` would fail the same way",
     )
 
 

@@ -78,7 +78,7 @@ def run_work(graph: Graph, work: Work, run_id: str) -> Any:
 
 
 class Watcher:
-    """Reads a run's events while it goes on and reports each asset once."""
+    """Reads a run's events while it runs and reports each asset once."""
 
     def __init__(
         self,
@@ -177,16 +177,16 @@ def first_failure(result: Any, *, serving: bool) -> OkMlError:
 def _refusal(result: Any, step: str, *, serving: bool) -> GateRefused:
     """What a blocking check said; Dagster itself names only the check."""
     said = [
-        f"{found.asset_key.to_user_string()}, check {found.check_name}: {found.description or 'failed'}"
-        for found in result.get_asset_check_evaluations()
-        if not found.passed and found.severity.name == "ERROR"
+        f"{evaluation.asset_key.to_user_string()}, check {evaluation.check_name}: {evaluation.description or 'failed'}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.severity.name == "ERROR"
     ]
     commands = dict.fromkeys(command for text in said for command in _ACCEPTS.findall(text))
     way_out = f"if the change is real: {', then '.join(commands)}; else " if commands else ""
     return GateRefused(
         "; ".join(said) or f"{step.replace('__', '/', 1)}: a blocking check failed",
-        why=f"what hangs on it was not made; {'the last good generation is still' if serving else 'nothing is'} served",
-        remedy=f"{way_out}mend what the check names, then the same command goes on; the run and its plots are under `ok-ml ui`",
+        why=f"what depends on it was not made; {'the last good generation is still' if serving else 'nothing is'} served",
+        remedy=f"{way_out}correct what the check names, then the same command continues; the run and its plots are under `ok-ml ui`",
     )
 
 

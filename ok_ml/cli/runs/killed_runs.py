@@ -22,8 +22,8 @@ def settle_killed(instance: "dg.DagsterInstance") -> list[str]:
     import dagster as dg
 
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    found = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: "run"}))
-    killed = [run for run in found if not _exists(run.tags.get(_PROCESS_TAG, ""))]
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: "run"}))
+    killed = [run for run in runs if not _exists(run.tags.get(_PROCESS_TAG, ""))]
     for run in killed:
         instance.report_run_failed(run, "The process of this run was killed.")
     return [run.run_id for run in killed]
@@ -50,7 +50,7 @@ def _exists(name: str) -> bool:
 
 
 def _name_of(pid: int) -> str:
-    """Pid and the moment of its start; empty for no process."""
+    """Pid and the time of its start; empty for no process."""
     import psutil
 
     try:

@@ -46,10 +46,10 @@ def settle_orphans(instance: "dg.DagsterInstance") -> list[str]:
     from ok_ml.graph.dagster_private import GRPC_INFO_TAG
 
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    found = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)) if GRPC_INFO_TAG in run.tags]
-    for run in found:
+    runs = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)) if GRPC_INFO_TAG in run.tags]
+    for run in runs:
         instance.report_run_failed(run, "The process of this run ended with the supervisor that had started it.")
-    return [*(run.run_id for run in found), *settle_killed(instance)]
+    return [*(run.run_id for run in runs), *settle_killed(instance)]
 
 
 def in_few_lines(error: BaseException) -> list[str]:
@@ -69,7 +69,7 @@ def in_few_lines(error: BaseException) -> list[str]:
             f"  {type(root).__name__}: {text}",
             f"  at {where}",
             "  why it matters: Dagster would show every asset as external and run nothing",
-            "  what to do:     mend it; `dagster definitions validate` shows the whole traceback",
+            "  what to do:     correct it; `dagster definitions validate` shows the whole traceback",
         ]
     )
 

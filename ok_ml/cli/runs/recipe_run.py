@@ -37,5 +37,5 @@ def told(choice: RecipeChoice, path: Path) -> str:
     known = len(scores) + len(choice.not_tried)
     return (
         f"{choice.recipe}{beside}; {choice.why}; {len(scores)} of {known} tried in {choice.cpu_seconds:.0f} s of CPU time;"
-        f" kept in {path}, a copy in {FOLDER} keeps it in git"
+        f" stored in {path}, a copy in {FOLDER} puts it under git"
     )

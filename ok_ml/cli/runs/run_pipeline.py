@@ -139,7 +139,7 @@ class PipelineRun:
         yield from ()
 
     def _product(self) -> Iterator[Work]:
-        """What people did on days that were ingested before somebody counted it."""
+        """What people did on days that were ingested before it was counted."""
         from ok_ml.monitoring.series.product_metrics import is_current
 
         dataset, days = self.pipeline.dataset, self.pipeline.committed()
@@ -232,8 +232,8 @@ class PipelineRun:
     def _is_live(self) -> bool:
         from ok_ml.release.publishing import live_generation
 
-        found = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
-        return found is not None and bool(live_generation(self.pipeline) == found.details.get("generation"))
+        publication = self.pipeline.lake.find(self.experiment, c.PUBLICATION)
+        return publication is not None and bool(live_generation(self.pipeline) == publication.details.get("generation"))
 
     def _note(self, todo: list[str], wanted: list[str], what: str) -> None:
         if wanted and not todo:
@@ -291,7 +291,7 @@ class PipelineRun:
 
 
 def _newest_refused(pipeline: Pipeline) -> GateRefused | None:
-    """The newest day of the log if it blocks: what was found, what is served instead, and what goes on."""
+    """The newest day of the log if it blocks: what was found, what is served instead, and the command to go on."""
     dt, scope = pipeline.newest_blocked(), pipeline.dataset_scope
     if dt is None:
         return None
@@ -299,7 +299,7 @@ def _newest_refused(pipeline: Pipeline) -> GateRefused | None:
     return GateRefused(
         f"{scope}: the log of {dt} is blocked, so {days[-1] if days else 'nothing'} is the newest day that is served: {pipeline.blocked()[dt]}",
         why="nothing is learnt from a day that cannot be true, and no list is made from it",
-        remedy=f"mend it and deliver it again: ok-ml repair {scope} {dt}; if it is right: ok-ml accept {scope} {dt} --reason TEXT; then ok-ml run"
+        remedy=f"correct it and deliver it again: ok-ml repair {scope} {dt}; if it is right: ok-ml accept {scope} {dt} --reason TEXT; then ok-ml run"
         f" {pipeline.name}",
     )
 
@@ -347,7 +347,7 @@ def run(
     pick
         Pick again, also where a recipe is in force.
     wait
-        Wait while somebody else is at work on the experiment, instead of refusing.
+        Wait while another process is at work on the experiment, instead of refusing.
     """
     reporter = Reporter(quiet=quiet)
     try:

@@ -66,8 +66,8 @@ class _Reading:
         self.last = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
         self.checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
         planned = {record.run_id for record in self.checks.values() if _evaluation(record) is None}
-        found = instance.get_runs(RunsFilter(run_ids=sorted(planned))) if planned else []
-        self.going_on = {run.run_id for run in found if not run.is_finished and not is_killed(run)}
+        runs = instance.get_runs(RunsFilter(run_ids=sorted(planned))) if planned else []
+        self.going_on = {run.run_id for run in runs if not run.is_finished and not is_killed(run)}
         beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
         self.daemon_lives = bool(beats) and self.now - max(beats) < _DAEMON_SILENT_SECONDS
 
@@ -80,10 +80,10 @@ def _rows(reading: _Reading) -> Iterator[StatusRow]:
             yield StatusItem(name, "asset", "unknown", None, owner, "never made")
             continue
         age = max(0.0, reading.now - entry.timestamp)
-        found = [_of_check(reading, key) for key in sorted(node.check_keys, key=lambda key: key.name)]
-        judged = [*found, _of_age(node.freshness_policy, age)] if reading.daemon_lives else found
+        checks = [_of_check(reading, key) for key in sorted(node.check_keys, key=lambda key: key.name)]
+        judged = [*checks, _of_age(node.freshness_policy, age)] if reading.daemon_lives else checks
         worst = min(judged, key=lambda verdict: STATES.index(verdict.state), default=_Verdict("ok", ""))
-        yield StatusItem(name, "asset", worst.state, age, owner, worst.text or _counted(found))
+        yield StatusItem(name, "asset", worst.state, age, owner, worst.text or _counted(checks))
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class _Verdict:
     text: str
 
 
-def _counted(found: list[_Verdict]) -> str:
-    return f"{len(found)} check{'s' if len(found) > 1 else ''} passed" if found else ""
+def _counted(verdicts: list[_Verdict]) -> str:
+    return f"{len(verdicts)} check{'s' if len(verdicts) > 1 else ''} passed" if verdicts else ""
 
 
 def _of_check(reading: _Reading, key: "dg.AssetCheckKey") -> _Verdict:
@@ -142,7 +142,7 @@ def on_one_screen(rows: Iterable[StatusRow], most: int) -> list[StatusRow]:
             never.setdefault(row.name.split("/", 1)[0], []).append(row)
         else:
             left.append(row)
-    folded = [_never_made(scope, found) for scope, found in sorted(never.items())]
+    folded = [_never_made(scope, assets) for scope, assets in sorted(never.items())]
     ordered = worst_first([*left, *folded])
     if len(ordered) <= most:
         return ordered

@@ -1,4 +1,4 @@
-"""`ok-ml try`: changes of an experiment, each trained and judged beside production, and what is said of them."""
+"""`ok-ml try`: changes of an experiment, each trained and judged outside production, and what is said of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from ok_ml.stages.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric of an attempt beside the baseline's.
+    """One metric of an attempt compared with the baseline's.
 
     Attributes
     ----------
@@ -195,10 +195,10 @@ def _compared(rows: list[dict[str, Any]], newest: str, baseline: str) -> Iterato
     paired = {row["metric"]: row for row in rows if (row["kind"], row["baseline"]) == ("difference", baseline)}
     for (model, metric), estimate in scores.items():
         if model == newest and estimate is not None:
-            found = paired.get(metric, {"estimate": None, "low": None, "high": None})
-            low, high = found["low"], found["high"]
+            difference = paired.get(metric, {"estimate": None, "low": None, "high": None})
+            low, high = difference["low"], difference["high"]
             yield Compared(
-                metric, estimate, scores[baseline, metric], found["estimate"], low, high, _verdict(low, high)
+                metric, estimate, scores[baseline, metric], difference["estimate"], low, high, _verdict(low, high)
             )
 
 

@@ -1,6 +1,6 @@
 """What the checks ask of a dataset's newest partition: section `checks` of configs/datasets/<name>.yml.
 
-No field of it enters the record of what is trained: a changed limit judges again, and makes nothing anew.
+No field of it enters the record of what is trained: a changed limit judges again, and recomputes nothing.
 """
 
 from typing import Final, Literal

@@ -21,13 +21,13 @@ IdSpelling = Literal["exact", "number", "uuid", "case"]
 
 def _written_out(delimiter: str) -> str:
     r"""A delimiter with ``\x01``, ``\u0001`` and ``\t`` as the characters that they stand for."""
-    found = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or "9", 16)), delimiter)
-    if not 1 <= len(found) <= 16 or set(found) & set('"\r\n'):
+    text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or "9", 16)), delimiter)
+    if not 1 <= len(text) <= 16 or set(text) & set('"\r\n'):
         raise ValueError(
             f"expected 1 to 16 characters without double quotes and line ends (, or :: or \\x01), or {BLANKS} for any number"
             f" of blanks and tabs; got {delimiter!r}"
         )
-    return found
+    return text
 
 
 Delimiter = Annotated[str, AfterValidator(_written_out)] | None
@@ -81,7 +81,7 @@ class Incident(Frozen):
 
 
 class TasteChange(Frozen):
-    """From one day on some users like something else: a true change, which no check of the data may hold back."""
+    """From one day on some users like something else: a true change, which no check of the data may block."""
 
     day: int = Field(ge=0, description="Day index from the world's start.")
     share: Share = Field(default=1.0, description="Users whose every interest moves to another topic.")
@@ -93,8 +93,8 @@ class WorldConfig(Frozen):
     seed: int = 7
     start: str = Field(description="First day, ISO date; a Monday keeps the weekly rhythm readable.")
     days: int = Field(ge=8, description="Days that `make run` commits.")
-    users: int = Field(ge=100, description="Users registered within the first 28 days; growth goes on at their rate.")
-    sources: int = Field(ge=50, description="Groups and authors ever alive within the first 28 days; births go on.")
+    users: int = Field(ge=100, description="Users registered within the first 28 days; growth continues at their rate.")
+    sources: int = Field(ge=50, description="Groups and authors ever alive within the first 28 days; births continue.")
     topics: int = Field(default=24, ge=4)
     users_per_block: int = Field(default=1000, ge=50, description="Users generated together: the unit of randomness.")
     incidents: tuple[Incident, ...] = ()
@@ -182,7 +182,7 @@ class TimeMapping(Frozen):
         "(the unit by the size of each number), or a strptime format; of a list each value is read by the first that can.",
     )
     origin: str | None = Field(
-        default=None, description="ISO moment, UTC, from which epoch_* counts; default 1970-01-01."
+        default=None, description="ISO time, UTC, from which epoch_* counts; default 1970-01-01."
     )
     timezone: str = Field(default="UTC", description="Zone of times that do not name their own; days are always UTC.")
     min_date: str | None = Field(default=None, description="Rows before it are set aside.")
@@ -207,7 +207,7 @@ class TimeMapping(Frozen):
 
 
 class ReactionsMapping(Frozen):
-    """A raw column that lists what the user did with what the row shows: each item is an event beside the row's own.
+    """A raw column that lists what the user did with what the row shows: each item is an event in addition to the row's own.
 
     Such an event has the row's user, source, item, content type and time; position and duration stay with the row.
     """

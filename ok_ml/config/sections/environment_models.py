@@ -10,7 +10,7 @@ KAFKA_PORT: Final = 9092
 
 
 class LakeConfig(Frozen):
-    """Where committed partitions are kept."""
+    """Where committed partitions are stored."""
 
     uri: str = Field(
         description="Folder of the lake, relative to the project; on a cluster a file system mounted at the same absolute "
@@ -113,7 +113,9 @@ class AlertChannel(Frozen):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="Short name, once; not file and not topic.")
     url_env: str = Field(description="Environment variable with the Apprise address; unset: the channel is off.")
-    owners: tuple[str, ...] = Field(default=(), description="Owners whose incidents it hears; empty: everybody's.")
+    owners: tuple[str, ...] = Field(
+        default=(), description="Owners whose incidents it reports; empty: those of all owners."
+    )
     severities: tuple[Literal["warn", "error"], ...] = Field(
         default=("warn", "error"), min_length=1, description="Which incidents it hears: warn, error."
     )
@@ -127,7 +129,7 @@ class AlertChannel(Frozen):
 
 
 class AlertsConfig(Frozen):
-    """Who hears of incidents, and how often. Hours are those of the data: they shrink where days are accelerated."""
+    """Who is notified of incidents, and how often. Hours are those of the data: they shrink where days are accelerated."""
 
     repeat_after_hours: float = Field(default=1.0, gt=0, description="First repetition of an open incident, hours.")
     repeat_every_hours: float = Field(default=24.0, gt=0, description="Between later repetitions, hours.")
@@ -135,7 +137,7 @@ class AlertsConfig(Frozen):
         default=26.0, ge=0, description="What fails again so soon after closing is the same incident, hours."
     )
     reopen_process_within_seconds: float = Field(
-        default=600.0, ge=0, description="The same for a process that dies again, wall seconds."
+        default=600.0, ge=0, description="The same for a process that crashes again, wall seconds."
     )
     gather_hours: float = Field(
         default=24.0, ge=0, description="Checks that fail along the lineage so soon are one incident, hours."

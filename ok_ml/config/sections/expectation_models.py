@@ -68,7 +68,7 @@ class _Expectations(Frozen):
     )
     severity: GxSeverity = Field(
         default="critical",
-        description="critical: a failure holds back what follows, as a rule that blocks does; warning: it is told.",
+        description="critical: a failure blocks what follows, as a rule that blocks does; warning: it is reported.",
     )
     expect: tuple[Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)], ...] = Field(
         min_length=1, description="name of an expectation, or path of a class of the project -> its arguments."
@@ -116,8 +116,8 @@ def _as_lists(value: Any) -> Any:
 @cache
 def gallery() -> dict[str, dict[str, list[str]]]:
     """Name of each of GX's own expectations -> `required` and `optional` arguments of its own."""
-    found: dict[str, dict[str, list[str]]] = json.loads(GALLERY.read_text(encoding="utf-8"))["expectations"]
-    return found
+    arguments: dict[str, dict[str, list[str]]] = json.loads(GALLERY.read_text(encoding="utf-8"))["expectations"]
+    return arguments
 
 
 def wrong_name(name: str) -> str | None:

@@ -118,7 +118,7 @@ class DeliveryConfig(Frozen):
 
 
 class RetrainingConfig(Frozen):
-    """What calls for a training without a person, and how often it may."""
+    """What triggers a training automatically, and how often."""
 
     causes: tuple[Literal["stale", "drift", "online", "config", "code"], ...] = Field(
         default=("stale", "drift", "online", "config", "code"),
@@ -145,7 +145,9 @@ class RetrainingConfig(Frozen):
 class ReleaseConfig(Frozen):
     """Who starts a release: the daemon or a person."""
 
-    cycle: Literal["automatic", "manual"] = Field(description="automatic: the daemon retrains and publishes by itself.")
+    cycle: Literal["automatic", "manual"] = Field(
+        description="automatic: the daemon retrains and publishes automatically."
+    )
 
 
 class ExperimentConfig(Frozen):
@@ -175,8 +177,8 @@ class ExperimentConfig(Frozen):
     @property
     def dataset(self) -> str:
         """The dataset that it reads."""
-        found: DatasetInput = getattr(self.datasets, str(self.dataset_path[1]))
-        return found.name
+        named: DatasetInput = getattr(self.datasets, str(self.dataset_path[1]))
+        return named.name
 
     @property
     def threads(self) -> int:

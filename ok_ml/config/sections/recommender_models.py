@@ -65,7 +65,7 @@ class NeighboursStage(Frozen):
     models: tuple[Literal["cosine", "ease"], ...] = Field(
         default=("cosine", "ease"), description="Each is a pool of candidates and a score of the ranker."
     )
-    neighbours: int = Field(default=200, ge=1, description="Similarities kept a source, the strongest.")
+    neighbours: int = Field(default=200, ge=1, description="Similarities retained per source, the strongest.")
     half_life_days: float | None = Field(default=None, gt=0, description="Decay of an interaction; none: no decay.")
     saturation: float = Field(default=1.0, gt=0, description="Weight of a pair beyond which more does not count.")
     alpha: float = Field(default=0.3, ge=0, le=1, description="cosine: below 0.5 leans towards popular sources.")
@@ -140,7 +140,7 @@ class PredictionChecks(Frozen):
     score_psi: float | None = Field(
         default=1.0, gt=0, description="PSI of the scores against the same model's generations before; none: any."
     )
-    least_coverage: Share = Field(default=0.005, description="Least share of the catalogue in somebody's first 10.")
+    least_coverage: Share = Field(default=0.005, description="Min share of the catalogue in any user's first 10.")
     most_top_share: Share = Field(
         default=0.9, description="Most places in the first 10 that the most frequent 1 % of the sources may hold."
     )
@@ -155,7 +155,7 @@ class OnlineChecks(Frozen):
     fall: float = Field(
         default=4.0,
         gt=0,
-        description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of everybody; "
+        description="Score below its band of ndcg, hit rate, share of impressions or reaction rate, of all users; "
         "a normal score, of few numbers, hence lower than the limit of all series.",
     )
 

@@ -14,7 +14,7 @@ DAY_SECONDS: Final = 86_400.0
 class TopicConfig(Frozen):
     """When a day of a topic is complete, and how often what has come is written down.
 
-    The watermark is the least, over the topic's partitions, of the greatest event time that each has brought. A partition
+    The watermark is the smallest, over the topic's partitions, of the largest event time that each has brought. A partition
     does not hold it while it is read to its end and has brought nothing for `idle_seconds`; when that is so of all of them
     the wall clock is the watermark. A day closes when the watermark is `lateness_seconds` past its end.
     """

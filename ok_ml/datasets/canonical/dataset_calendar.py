@@ -108,16 +108,16 @@ class _Found:
 
 @lru_cache(maxsize=64)
 def _in_files(hashed: _Hashed) -> _Found:
-    config, found, profiles = hashed.raw.log, np.empty(0, np.int32), DayProfiles()
+    config, partitions, profiles = hashed.raw.log, np.empty(0, np.int32), DayProfiles()
     first, last = declared_range(config)
     for piece in hashed.raw.read(sorted(config.events.time.columns), hashed.dt):
         times = read_times(piece.table, config.events.time, hashed.raw.key)
         lower, upper = time_bounds(config)
         good = ~times.bad & (times.micros >= lower) & (times.micros < upper)
-        found = np.union1d(found, times.partitions(config.partition.grain)[good])
+        partitions = np.union1d(partitions, times.partitions(config.partition.grain)[good])
         if config.partition.partial_last_day == "leave_out":
             profiles.add(times.micros[good])
-    return _Found(tuple(iso_of(day) for day in found if first <= day <= last), profiles)
+    return _Found(tuple(iso_of(day) for day in partitions if first <= day <= last), profiles)
 
 
 def time_bounds(config: DatasetConfig) -> tuple[int, int]:

@@ -138,9 +138,9 @@ class Snapshots:
     def build(self, table: str, dt: str) -> SnapshotReport:
         """Commit one snapshot of one partition, unless it is current."""
         inputs = self._inputs(table, dt)
-        found = self._lake.find(self._config.dataset, table, dt)
-        if found is not None and found.inputs == inputs:
-            return SnapshotReport(table, dt, found, written=False)
+        manifest = self._lake.find(self._config.dataset, table, dt)
+        if manifest is not None and manifest.inputs == inputs:
+            return SnapshotReport(table, dt, manifest, written=False)
         make = {c.SUBSCRIPTIONS: self._subscriptions, c.FRIENDS: self._friends}.get(table)
         pieces, details = make(dt) if make else self._entities(table, dt)
         target = Target(self._lake, self._config.dataset, table, dt, inputs)
@@ -196,7 +196,7 @@ class Snapshots:
         return self._pair_pieces(*raw.ids(c.USER_ID, c.SOURCE_ID), c.SOURCE_ID), raw.details
 
     def _friends(self, dt: str) -> tuple[list[Piece], dict[str, Any]]:
-        """Both directions of every friendship, nobody their own friend."""
+        """Both directions of every friendship, without friendships of a user with themselves."""
         raw = self._rows(c.FRIENDS, dt) if c.FRIENDS in self._raw else _Rows(None, {"rejected": {}})
         users, friends = raw.ids(c.USER_ID, c.FRIEND_ID)
         kept = users != friends

@@ -1,8 +1,8 @@
 """Raw events that were delivered next door: folders cut in another time zone, or a night that ran late.
 
-With ``partition.delivery_slack_days`` a partition is made from its own delivery and from those beside it. Of its own it
-leaves the rows of partitions beside it to them, of the others it takes the rows of its own time: every row has one home.
-So a delivery that arrives, or changes, makes the partitions beside it stale too.
+With ``partition.delivery_slack_days`` a partition is made from its own delivery and from the adjacent ones. Of its own it
+leaves the rows of adjacent partitions to them, of the others it takes the rows of its own time: every row has one home.
+So a delivery that arrives, or changes, makes the adjacent partitions stale too.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def raw_events(config: DatasetConfig, lake: Lake, root: Path) -> RawTable:
-    """The raw events of a dataset, deliveries beside a partition included where its configuration asks for them."""
+    """The raw events of a dataset, adjacent deliveries included where its configuration asks for them."""
     raw = RawTable(config, c.EVENTS, lake, root)
     return (
         SlackDeliveries(config, c.EVENTS, lake, root) if raw.is_dated and config.partition.delivery_slack_days else raw
@@ -36,7 +36,7 @@ def raw_events(config: DatasetConfig, lake: Lake, root: Path) -> RawTable:
 
 @dataclass(frozen=True)
 class SlackDeliveries(RawTable):
-    """Dated raw events of which a partition reads the deliveries beside its own too."""
+    """Dated raw events of which a partition reads the adjacent deliveries too."""
 
     @cached_property
     def _known(self) -> list[str]:

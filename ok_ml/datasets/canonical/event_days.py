@@ -51,7 +51,7 @@ class EventRows:
         return np.isin(self.kinds, [c.EVENT_TYPES.index(name) for name in names])
 
     def last_of_each_pair(self, first_kinds: tuple[str, ...]) -> "EventRows":
-        """The latest row of each (user, source); at the same moment rows of `first_kinds` count as earlier."""
+        """The latest row of each (user, source); at the same time rows of `first_kinds` count as earlier."""
         order = np.lexsort((~self.of_kinds(first_kinds), self.micros, self.sources, self.users))
         users, sources = self.users[order], self.sources[order]
         last = np.ones(len(order), bool)

@@ -202,7 +202,7 @@ def _empty(config: DatasetConfig, empty: dict[str, dict[str, int]]) -> EmptyPart
     names = ", ".join(sorted(empty)[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
     return EmptyPartition(
         f"{config.dataset}/{c.EVENTS}: no usable row in {names} (set aside: {listed})",
-        why="an empty day would look like a day on which nobody did anything",
+        why="an empty day would look like a day without any activity",
         remedy=f"look at the raw log of {names}, or end the dataset before it by partition.end",
     )
 

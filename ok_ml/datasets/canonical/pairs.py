@@ -32,7 +32,7 @@ class PairSet:
     """Distinct (user, source) pairs, ordered by part, user, source.
 
     A pair is one int64: the user's rank in that order times the number of sources, plus the source's rank. So it must
-    be told at the start which ids may come.
+    know at the start which ids may come.
 
     Parameters
     ----------

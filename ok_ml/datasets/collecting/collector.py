@@ -1,6 +1,6 @@
 """From a topic to committed days: read, write down, close days.
 
-It can be killed at any point: the next one goes on where the newest batch on the disk says, and what a day holds is in the
+It can be killed at any point: the next one continues where the newest batch on the disk says, and what a day holds is in the
 manifest of that day. Nothing that only memory knows decides what is committed.
 """
 
@@ -220,7 +220,7 @@ class Collector:
         return replace(known, log_id=log_id)
 
     def _ask_broker(self, now: float) -> None:
-        """Nobody counts as quiet while the broker does not answer."""
+        """No partition counts as quiet while the broker does not answer."""
         if self.consumer.partitions(1.0) is None:
             self._listen_again()
         else:
@@ -228,7 +228,7 @@ class Collector:
         self._next_broker = now + min(_BROKER_SECONDS, self.config.idle_seconds)
 
     def _listen_again(self) -> None:
-        """Count silence from now on: before, the broker did not answer, or nobody listened since a commit took long."""
+        """Count silence from now on: before, the broker did not answer, or nothing was read since a commit took long."""
         now = time.monotonic()
         self.watermark.restart(now)
         self._last_message = self._heard = now
@@ -246,6 +246,6 @@ class Collector:
             self.consumer.unassign(self.topic, self.dataset.parts)
             self.consumer.assign(self.topic, {}, self.dataset.parts)
             return
-        logger.warning("%s [%d] goes on at the earliest message that is left", self.topic, partition)
+        logger.warning("%s [%d] continues at the earliest message that is left", self.topic, partition)
         self._gaps[partition] = self.checkpoint.positions.get(partition, 0)
         self.consumer.restart(self.topic, partition)

@@ -28,8 +28,8 @@ def status_path(lake: Lake, dataset: str) -> Path:
 def read_status(lake: Lake, dataset: str) -> dict[str, Any] | None:
     """The last status of a dataset's collector, or None if there never was one."""
     with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
-        found: dict[str, Any] = orjson.loads(status_path(lake, dataset).read_bytes())
-        return found
+        status: dict[str, Any] = orjson.loads(status_path(lake, dataset).read_bytes())
+        return status
     return None
 
 

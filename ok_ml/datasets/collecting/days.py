@@ -1,6 +1,6 @@
 """A day of the topic becomes a committed version of the raw table: each event once, whatever the batches were.
 
-Of several messages with one event id the first in the topic counts: the least partition, then the least offset (a producer
+Of several messages with one event id the first in the topic counts: the smallest partition, then the smallest offset (a producer
 that keeps to the contract sends them to one partition). Ids are compared, not hashes. What is in memory at once is one part of
 one day.
 """

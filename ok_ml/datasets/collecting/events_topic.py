@@ -1,4 +1,4 @@
-"""The topic of a dataset: its name, its partitions, and errors that speak of events."""
+"""The topic of a dataset: its name, its partitions, and errors that name events."""
 
 import contextlib
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def prepare_events_topic(dataset: DatasetConfig, kafka: KafkaConfig) -> str:
 
 @contextlib.contextmanager
 def about_events(dataset: DatasetConfig) -> Iterator[None]:
-    """Let errors of the broker speak of events: what delivery says of them is about predictions."""
+    """Let errors of the broker name events: those of delivery name predictions."""
     try:
         yield
     except ServiceUnavailable as error:

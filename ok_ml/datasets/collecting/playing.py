@@ -167,7 +167,7 @@ def messages_of(source: DatasetConfig, lake: Lake, dt: str) -> pa.Table:
 
 
 def _drawn(rows: pa.Table, draw: np.random.Generator, options: PlayOptions, done: Played) -> pa.Table:
-    """Rows with the moment at which each is sent, some of them twice."""
+    """Rows with the time at which each is sent, some of them twice."""
     count, at = rows.num_rows, rows[TIME_MS].to_numpy().astype(np.int64)
     late = draw.random(count) < options.late_share
     at = at + np.where(late, draw.integers(_LEAST_DELAY_MS, _MOST_DELAY_MS, count), 0)
@@ -201,7 +201,7 @@ class _Pace:
         self._first_ms, self._started = 0, 0.0
 
     def wait_for(self, sent_ms: int) -> bool:
-        """Return when it is time; False if there is no going on."""
+        """Return when it is time; False if it has to stop."""
         if self._speed is None:
             return not self._stopping.is_set()
         if not self._started:

@@ -1,8 +1,8 @@
 """What has come and is not in a day yet: immutable batch files that carry their own checkpoint.
 
 A batch holds the events and the messages set aside of some stretch of the topic, and in its metadata the checkpoint after
-it: where every partition goes on, and how far its event times are. It becomes visible in one rename, so that data and
-checkpoint are there together or not at all. The newest batch is where the collector goes on, and always stays.
+it: where every partition continues, and how far its event times are. It becomes visible in one rename, so that data and
+checkpoint are there together or not at all. The newest batch is where the collector continues, and always stays.
 
 Layout, below ``<lake>/<dataset>/_collecting``::
 
@@ -51,7 +51,7 @@ class Checkpoint:
     positions
         Partition -> the next offset.
     newest_ms
-        Partition -> the greatest event time that it has brought, milliseconds since 1970 UTC.
+        Partition -> the largest event time that it has brought, milliseconds since 1970 UTC.
     set_aside
         Reason -> messages ever set aside.
     messages
@@ -149,7 +149,7 @@ class Staging:
         return self.batches[-1].number if self.batches else self._floor
 
     def write(self, events: list[pa.Table], aside: list[Aside], checkpoint: Checkpoint) -> Batch:
-        """Write one batch; it is on the disk, and what comes after it goes on from there, when this returns.
+        """Write one batch; it is on the disk, and what comes after it continues from there, when this returns.
 
         Parameters
         ----------
@@ -180,12 +180,12 @@ class Staging:
 
     def rows_of_days(self) -> dict[int, dict[int, int]]:
         """Day -> batch number -> rows, of everything that is staged."""
-        found: dict[int, dict[int, int]] = {}
+        counts: dict[int, dict[int, int]] = {}
         for batch in self.batches:
             for piece in batch.pieces:
-                rows = found.setdefault(piece.day, {})
+                rows = counts.setdefault(piece.day, {})
                 rows[batch.number] = rows.get(batch.number, 0) + piece.rows
-        return found
+        return counts
 
     def drop(self, through: dict[int, int]) -> int:
         """Remove batches whose every event is in a committed day; returns how many.
@@ -214,7 +214,7 @@ class Staging:
         except (pa.ArrowInvalid, KeyError, TypeError, OSError) as error:
             raise IntegrityError(
                 f"{path} is no whole batch: {error}",
-                why="it says where the topic goes on; without it events would be lost or doubled",
+                why="it says where the topic continues; without it events would be lost or doubled",
                 remedy=f"restore it from a backup, or remove {self.folder} to read the topic again from its earliest message",
             ) from error
         pieces = tuple(Piece(*numbers) for numbers in document["pieces"])
@@ -247,7 +247,7 @@ def days_of(times_ms: "NDArray[np.int64]") -> "NDArray[np.int64]":
 
 
 def _newest_committed(lake: Lake, dataset: str) -> int:
-    """Where the batches were removed by hand, numbers still go on: a day's manifest tells by them what it holds."""
+    """Where the batches were removed by hand, numbers still continue: a day's manifest tells by them what it holds."""
     manifests = (lake.manifest(dataset, RAW_EVENTS, dt) for dt in lake.partitions(dataset, RAW_EVENTS))
     return max((int(manifest.details.get(THROUGH, 0)) for manifest in manifests), default=0)
 
@@ -299,9 +299,9 @@ def _aside_table(aside: list[Aside]) -> pa.Table:
 
 
 def _latest(table: pa.Table) -> dict[int, int]:
-    """Partition -> greatest event time."""
-    found: dict[int, int] = {}
+    """Partition -> largest event time."""
+    newest: dict[int, int] = {}
     partition, times = table[PARTITION].to_numpy(), table[TIME_MS].to_numpy()
     for one in np.unique(partition).tolist():
-        found[one] = int(times[partition == one].max())
-    return found
+        newest[one] = int(times[partition == one].max())
+    return newest

@@ -18,7 +18,7 @@ class Watermark:
     partitions
         How many the topic has.
     quiet_since
-        Wall time (monotonic seconds) from which each partition has brought nothing; nobody is idle while the broker does
+        Wall time (monotonic seconds) from which each partition has brought nothing; none is idle while the broker does
         not answer.
     """
 
@@ -31,7 +31,7 @@ class Watermark:
         self.quiet_since[partition] = now
 
     def restart(self, now: float) -> None:
-        """Nobody has been quiet for any time: at the start, and while the broker does not answer."""
+        """No partition has been quiet for any time: at the start, and while the broker does not answer."""
         self.quiet_since = dict.fromkeys(range(self.partitions), now)
 
     def value_ms(self, newest_ms: dict[int, int], ended: set[int], now: float, wall_ms: int) -> int | None:
@@ -40,7 +40,7 @@ class Watermark:
         Parameters
         ----------
         newest_ms
-            Partition -> the greatest event time that is written down.
+            Partition -> the largest event time that is written down.
         ended
             Partitions that have been read to their end.
         now

@@ -115,13 +115,13 @@ def renamed(text: Words, names: dict[str, str]) -> Words:
 
 def id_words(column: pa.ChunkedArray, spelling: str | None = None) -> Words:
     """The texts of an id column, each in the spelling that stands for all of its spellings: see `ok_ml.datasets.conversion.spelling`."""
-    found = words(column)
-    names = pa.array(found.names, pa.string())
+    id_texts = words(column)
+    names = pa.array(id_texts.names, pa.string())
     called = spelt(names, spelling)
     if called.equals(names):
-        return found
+        return id_texts
     encoded = called.dictionary_encode()
-    codes = np.append(encoded.indices.to_numpy(), -1).astype(np.int32)[found.codes]
+    codes = np.append(encoded.indices.to_numpy(), -1).astype(np.int32)[id_texts.codes]
     return _without_empty(Words(codes, tuple(encoded.dictionary.to_pylist())))
 
 

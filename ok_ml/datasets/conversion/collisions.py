@@ -1,6 +1,6 @@
 """Whether two texts were given the same id, over any number of batches, in bounded memory.
 
-Of every distinct text its id and a second, independent hash are kept; one id with two second hashes is a collision. Beyond
+Of every distinct text its id and a second, independent hash are stored; one id with two second hashes is a collision. Beyond
 a limit they wait on the disk, cut by id into pieces that fit into memory.
 """
 
@@ -63,10 +63,10 @@ class SeenTexts:
             self._distinct(np.fromfile(path, np.int64).reshape(-1, 2))
 
     def _distinct(self, pairs: "Pairs") -> "Pairs":
-        found = np.unique(pairs, axis=0) if len(pairs) else pairs
-        if (found[1:, 0] == found[:-1, 0]).any():
-            raise hash_collision(self._key, len(found))
-        return found
+        unique = np.unique(pairs, axis=0) if len(pairs) else pairs
+        if (unique[1:, 0] == unique[:-1, 0]).any():
+            raise hash_collision(self._key, len(unique))
+        return unique
 
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,7 @@ def _of_texts(plain: pa.Array, separator: str) -> "tuple[NDArray[np.int64], pa.C
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """The items of a text: of a JSON array, else between separators; broken JSON is one item that nobody knows."""
+    """The items of a text: of a JSON array, else between separators; broken JSON is one unknown item."""
     word = text.strip()
     if not word.startswith("["):
         return word.split(separator)

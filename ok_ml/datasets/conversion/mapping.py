@@ -155,7 +155,7 @@ def read_lookup(join: JoinMapping, root: Path, key: str) -> pa.Table:
 
 
 def map_events(config: DatasetConfig, raw: pa.Table, times: Times, sieve: Sieve, key: str) -> Events:
-    """The canonical events of the raw rows that the sieve keeps; more reasons are added to it on the way.
+    """The canonical events of the raw rows that the sieve keeps; rows set aside here are added to it.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def id_cells(mapping: TableMapping, raw: pa.Table, name: str, key: str) -> Integ
 
 def _no_id(column: str, kind: pa.DataType, place: str) -> ConfigError:
     return ConfigError(
-        f"{place}: column {column!r} holds {kind}, which names nobody; expected numbers, texts, UUIDs or bytes",
+        f"{place}: column {column!r} holds {kind}, which identifies no user or source; expected numbers, texts, UUIDs or bytes",
         why="every row would be set aside, or its id would depend on how such a value is written as text",
         remedy="name a column that holds the id alone, or write it as one when the log is exported",
     )

@@ -1,4 +1,4 @@
-r"""What programs write for nobody and nothing: nan, NULL, \N, <nil>, 0 and the like, which are no people and no sources.
+r"""What programs write for an unknown user or source: nan, NULL, \N, <nil>, 0 and the like, which are no people and no sources.
 
 Some words are honest names elsewhere: NA is Namibia, and a log may well have an artist called Unknown. Those are markers only
 by evidence: far more events than any other id has.
@@ -59,7 +59,7 @@ _TIMES_THE_NEXT: Final = 2
 
 @dataclass(frozen=True)
 class Marker:
-    """An id that looks like nobody.
+    """An id that looks like an unknown user.
 
     Attributes
     ----------
@@ -86,23 +86,23 @@ def text_markers(counts: Mapping[tuple[str, ...], int], largest_other: int, *, c
     countries
         Whether codes of countries are ids here, among which NA is Namibia.
     """
-    found, words = [], {texts: texts[0].strip().lower() for texts in counts}
+    markers, words = [], {texts: texts[0].strip().lower() for texts in counts}
     company = not countries and any(word in _CERTAIN for word in words.values())
     for texts, count in counts.items():
         outstanding = count >= _TIMES_THE_NEXT * max(largest_other, 1)
         if outstanding or not (countries and words[texts] == "na"):
             certain = words[texts] in _CERTAIN or (company and words[texts] in _ABBREVIATIONS)
-            found.append(Marker(texts, count, outstanding or certain))
-    return sorted(found, key=lambda marker: (-marker.events, marker.values))
+            markers.append(Marker(texts, count, outstanding or certain))
+    return sorted(markers, key=lambda marker: (-marker.events, marker.values))
 
 
 def number_markers(ids: "NDArray[np.int64]", counts: "NDArray[np.int64]") -> list[Marker]:
     """The markers among numbers; one whose neighbours are ids too, and that is no larger than others, is an id like them."""
-    found = np.isin(ids, _NUMBERS)
-    largest = int(counts[~found].max(initial=0))
+    is_marker = np.isin(ids, _NUMBERS)
+    largest = int(counts[~is_marker].max(initial=0))
     markers = [
         Marker((int(value),), int(count), int(count) >= _TIMES_THE_NEXT * max(largest, 1))
-        for value, count in zip(ids[found], counts[found], strict=True)
+        for value, count in zip(ids[is_marker], counts[is_marker], strict=True)
     ]
     known = set(
         ids[
@@ -135,11 +135,11 @@ def has_countries(texts: pa.Array) -> bool:
 def marker_ids(spelling: str | None) -> dict[int, tuple[str, ...]]:
     """The id of every marker in a column of hashed texts -> the texts that have it."""
     written = sorted({form for word in (*_CERTAIN, *_DOUBTFUL) for form in _forms(word)})
-    found: dict[int, tuple[str, ...]] = {}
+    forms: dict[int, tuple[str, ...]] = {}
     for form, called in zip(written, spelt(pa.array(written), spelling).to_pylist(), strict=True):
         if called:
-            found[text_id(called)] = (*found.get(text_id(called), ()), form)
-    return found
+            forms[text_id(called)] = (*forms.get(text_id(called), ()), form)
+    return forms
 
 
 def country_ids(spelling: str | None) -> list[int]:

@@ -37,7 +37,7 @@ class Sieve:
     """
 
     def __init__(self, rows: int) -> None:
-        self._codes = np.zeros(rows, np.int16)  # 0: kept; else 1 + index into _reasons
+        self._codes = np.zeros(rows, np.int16)  # 0: passed; else 1 + index into _reasons
         self._reasons: list[str] = []
         self._items: list[tuple[NDArray[np.int64], str]] = []
 
@@ -73,8 +73,8 @@ class Sieve:
         """Row index and reason of everything that was set aside: rows ascending, then items of rows that stay."""
         rows = self.rejected_rows()
         reasons = [self._reasons[code - 1] for code in self._codes[rows]]
-        for found, reason in self._items:
-            rows, reasons = np.concatenate([rows, found]), [*reasons, *[reason] * len(found)]
+        for rejected, reason in self._items:
+            rows, reasons = np.concatenate([rows, rejected]), [*reasons, *[reason] * len(rejected)]
         return rows, reasons
 
 
@@ -147,7 +147,7 @@ def _met(column: pa.Array, comparison: Comparison, key: str) -> "NDArray[np.bool
 
 
 def _alike(column: pa.Array, value: float | str | bool, key: str) -> tuple[pa.Array, pa.Scalar]:  # noqa: FBT001
-    """The column and the literal as types that compare; text columns are read as numbers beside a number."""
+    """The column and the literal as types that compare; text columns are read as numbers next to a number."""
     kind = column.type
     textual = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if isinstance(value, str) and textual:

@@ -1,6 +1,6 @@
 """One identity for an id however it is spelt: the spelling that stands for all spellings of a text.
 
-Without being told, only what cannot mean somebody else is taken away: blanks and quotes around, the object or formula that
+By default only what cannot mean another user is taken away: blanks and quotes around, the object or formula that
 an export wrapped it in, and the ``.0`` of a column that pandas held as floats.
 `id_spelling` of a mapping says more, column by column, because leading zeros or case may well tell people apart.
 """
@@ -30,10 +30,10 @@ def tidied(texts: pa.Array) -> pa.Array:
     """Texts without what is around them: blanks, invisible marks, quotes, a formula ``="60"``, an object ``{"$oid": "60"}``."""
     if pc.all(pc.match_substring_regex(texts, _SIMPLE)).as_py() is not False:
         return texts
-    found = pc.utf8_trim_whitespace(pc.utf8_trim(texts, characters=_INVISIBLE))
+    trimmed = pc.utf8_trim_whitespace(pc.utf8_trim(texts, characters=_INVISIBLE))
     for pattern in (_OBJECT, _QUOTED):
-        found = pc.replace_substring_regex(found, pattern, r"\1\2")
-    return pc.utf8_trim_whitespace(found)
+        trimmed = pc.replace_substring_regex(trimmed, pattern, r"\1\2")
+    return pc.utf8_trim_whitespace(trimmed)
 
 
 def spelt(texts: pa.Array, spelling: str | None) -> pa.Array:
@@ -48,13 +48,13 @@ def spelt(texts: pa.Array, spelling: str | None) -> pa.Array:
     """
     if spelling == EXACT:
         return texts
-    found = _without_exponent(pc.replace_substring_regex(tidied(texts), _FLOAT, r"\1\2"))
+    spellings = _without_exponent(pc.replace_substring_regex(tidied(texts), _FLOAT, r"\1\2"))
     if spelling == NUMBER:
-        return pc.replace_substring_regex(found, _ANY_NUMBER, r"\1\2")
+        return pc.replace_substring_regex(spellings, _ANY_NUMBER, r"\1\2")
     if spelling == UUID_TEXT:
-        dashed = pc.replace_substring_regex(found, _ANY_UUID, r"\1-\2-\3-\4-\5")
+        dashed = pc.replace_substring_regex(spellings, _ANY_UUID, r"\1-\2-\3-\4-\5")
         return pc.if_else(pc.match_substring_regex(dashed, _ANY_UUID), pc.utf8_lower(dashed), dashed)
-    return _in_one_case(found) if spelling == CASE else found
+    return _in_one_case(spellings) if spelling == CASE else spellings
 
 
 def _in_one_case(texts: pa.Array) -> pa.Array:

@@ -107,12 +107,12 @@ def read_times(table: pa.Table, mapping: TimeMapping, key: str) -> Times:
         return _from_date_columns(table, mapping)
     column = flat(table[mapping.columns[0]])
     first, *others = (mapping.format,) if isinstance(mapping.format, str) else mapping.format
-    found = _by(first, column, mapping, key)
+    times = _by(first, column, mapping, key)
     for form in others:
-        left = np.flatnonzero(found.bad)
+        left = np.flatnonzero(times.bad)
         more = _by(form, column.take(pa.array(left)), mapping, key)
-        found.micros[left], found.bad[left] = more.micros, more.bad
-    return found
+        times.micros[left], times.bad[left] = more.micros, more.bad
+    return times
 
 
 def _by(form: str, column: pa.Array, mapping: TimeMapping, key: str) -> Times:
@@ -161,14 +161,14 @@ def _from_epoch(column: pa.Array, form: str, origin: int) -> Times:
     """Counts since `origin` (microseconds since 1970-01-01), with decimals too: 1709294400.25 seconds."""
     cells = integers(column)
     there = ~(cells.null | cells.bad)
-    found, good = _scaled(cells.values, form, origin)
+    scaled, good = _scaled(cells.values, form, origin)
     good &= there
     if cells.bad.any() and not pa.types.is_boolean(column.type):
         counted = numbers(pa.chunked_array([column])).fill_null(np.nan).to_numpy(zero_copy_only=False)
         micros, fits = _scaled(counted, form, origin)
         split = cells.bad & fits
-        found[split], good = micros[split], good | split
-    return Times(np.where(good, found, 0), ~good)
+        scaled[split], good = micros[split], good | split
+    return Times(np.where(good, scaled, 0), ~good)
 
 
 def _scaled(

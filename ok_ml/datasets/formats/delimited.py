@@ -1,4 +1,4 @@
-"""CSV and its relatives, block by block. Every cell is text; a line that is no row is kept as text, not lost.
+"""CSV and its relatives, block by block. Every cell is text; a line that is no row is stored as text, not lost.
 
 A quoted value may go over several lines. A quote that is not closed within `OPEN_LINES` lines costs the line that opened it,
 and no other one. A delimiter of several bytes is one byte, `STAND_IN`, while the lines are cut.
@@ -148,7 +148,7 @@ def _check_header(header: list[str], columns: list[str], file: RawFile, key: str
     if twice:
         raise DataError(
             f"{key}: {file} has several columns {twice[0]!r}",
-            why="nobody knows which one is meant",
+            why="which one is meant is unknown",
             remedy="rename one of them in the file",
         )
 
@@ -156,14 +156,14 @@ def _check_header(header: list[str], columns: list[str], file: RawFile, key: str
 def _rows(
     block: TextBlock, *, header: list[str], columns: list[str], mark: str, delimiter: str, quoting: bool
 ) -> RawRows:
-    found = _parsed(block, header, columns, mark, quoting=quoting)
+    parsed = _parsed(block, header, columns, mark, quoting=quoting)
     if mark == delimiter:
-        return found
-    shown, table = " " if delimiter == BLANKS else delimiter, found.table
+        return parsed
+    shown, table = " " if delimiter == BLANKS else delimiter, parsed.table
     if b'"' in block.text:  # a quoted value may hold the delimiter
         arrays = [pc.replace_substring(column, STAND_IN, shown) for column in table.columns]
         table = pa.table(arrays, names=table.column_names)
-    return RawRows(table, tuple(line.replace(STAND_IN, shown) for line in found.unreadable))
+    return RawRows(table, tuple(line.replace(STAND_IN, shown) for line in parsed.unreadable))
 
 
 def _parsed(block: TextBlock, header: list[str], columns: list[str], mark: str, *, quoting: bool) -> RawRows:
@@ -205,7 +205,7 @@ def _keeper(unreadable: list[str]) -> Callable[[Any], str]:
 
 
 def whole_rows(blocks: Iterator[TextBlock], delimiter: str) -> Iterator[TextBlock]:
-    """The same lines in blocks that never end within a quoted value; lines whose quote nobody closes are broken."""
+    """The same lines in blocks that never end within a quoted value; lines with an unclosed quote are broken."""
     held, row = b"", _row_shape(delimiter)
     for block in blocks:
         text, held, torn = _cut(held + block.text, delimiter, row, final=False)

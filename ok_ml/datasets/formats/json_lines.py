@@ -40,7 +40,7 @@ class _Kinds:
     unsure
         Columns of doubles, as Arrow guesses, of which some may be whole numbers.
     bounds
-        Least and greatest whole number of a column, 0 included.
+        Least and largest whole number of a column, 0 included.
     """
 
     seen: set[str] = field(default_factory=set)
@@ -82,10 +82,10 @@ def json_schema(
     ConfigError
         No row has such a column.
     """
-    found = _kinds_in(file, shape, columns, sizes)
-    if found.seen:
-        check_columns(columns, sorted(found.seen), str(file), key)
-    return pa.schema([(name, found.type_of(name)) for name in columns])
+    kinds = _kinds_in(file, shape, columns, sizes)
+    if kinds.seen:
+        check_columns(columns, sorted(kinds.seen), str(file), key)
+    return pa.schema([(name, kinds.type_of(name)) for name in columns])
 
 
 def json_names(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
@@ -98,8 +98,8 @@ def read_json_lines(
 ) -> Iterator[RawRows]:
     """The named columns of a file, block after block."""
     schema = json_schema(file, shape, columns, key, sizes)
-    found = _kinds_in(file, shape, columns, sizes)
-    parse = partial(_rows, schema=schema, plain=all(map(found.is_plain, columns)))
+    kinds = _kinds_in(file, shape, columns, sizes)
+    parse = partial(_rows, schema=schema, plain=all(map(kinds.is_plain, columns)))
     with open_stream(file) as stream:
         yield from in_order(parse, text_blocks(stream, shape.encoding, sizes.block_bytes))
 
@@ -139,8 +139,8 @@ def _kinds_of(block: TextBlock, columns: list[str]) -> _Kinds:
 
 
 def _bounds(column: pa.ChunkedArray) -> tuple[int, int]:
-    found = pc.min_max(column).as_py()
-    return found["min"] or 0, found["max"] or 0
+    bounds = pc.min_max(column).as_py()
+    return bounds["min"] or 0, bounds["max"] or 0
 
 
 def _kind_of(kind: pa.DataType) -> set[type] | None:

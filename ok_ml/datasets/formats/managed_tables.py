@@ -1,7 +1,7 @@
 """Folders that are tables of Delta Lake, Iceberg, Hudi or Paimon: their files lie there after their rows were deleted.
 
 Which files, and which rows of them, belong to such a table only its own log says. Read as plain files it would give back what
-somebody had asked to forget, so it is refused.
+a user had asked to delete, so it is refused.
 """
 
 import re
@@ -112,8 +112,8 @@ def _mark_of(folder: _RemoteFolder, key: str) -> str | None:
     try:
         return _mark_at(folder)
     except OSError as error:  # who may read the files may still not list what is above them
-        if isinstance(found := fault_of(error, folder.uri, key), ServiceUnavailable):
-            raise found from error
+        if isinstance(fault := fault_of(error, folder.uri, key), ServiceUnavailable):
+            raise fault from error
         return None
 
 
@@ -139,6 +139,6 @@ def _refusal(mark: str, folder: str, key: str) -> DataError:
     name, command = _TABLES[mark]
     return DataError(
         f"{key}: {folder} is a table of {name} (it has {mark}), which is not read as plain files",
-        why="files of deleted and rewritten rows lie there as well: rows that somebody had asked to forget would come back",
+        why="files of deleted and rewritten rows lie there as well: rows that a user had asked to delete would come back",
         remedy=f"write its present rows as plain Parquet and name that file: {command.format(folder=folder)}",
     )

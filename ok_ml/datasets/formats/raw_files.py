@@ -1,4 +1,4 @@
-"""Raw files, opened: whole ones for random access, text as a stream that is decompressed on the way.
+"""Raw files, opened: whole ones for random access, text as a stream, decompressed as it is read.
 
 What a file is, its first bytes say; its name says nothing that could be relied on: browsers unpack a ``.gz`` and keep its
 name, and object stores lose suffixes.

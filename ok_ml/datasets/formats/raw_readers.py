@@ -1,4 +1,4 @@
-"""Raw files as Arrow tables of the columns that a mapping needs. Lines that cannot be read are kept as text, not lost.
+"""Raw files as Arrow tables of the columns that a mapping needs. Lines that cannot be read are stored as text, not lost.
 
 Text formats are read as text: what a cell means is decided cell by cell in `ok_ml.datasets.conversion.cells`, so that one bad cell
 costs one row and not the file. A file is read in batches, so that its size does not matter.
@@ -121,14 +121,14 @@ def _fault(error: Exception, file: RawFile, shape: FileShape, key: str) -> OkMlE
             remedy="deliver it again; what was committed from it before stays as it is",
         )
     if isinstance(error, OSError) and isinstance(file, RemoteFile) and not file.is_local:
-        found = fault_of(error, file.uri, key)
-        if not isinstance(found, DataError) and "AWS Error" in str(error):
-            return found
+        fault = fault_of(error, file.uri, key)
+        if not isinstance(fault, DataError) and "AWS Error" in str(error):
+            return fault
     encoding = "" if shape.format == "parquet" else f" in {shape.encoding}"
     return DataError(
         f"{key}: {file} cannot be read as {shape.format}{encoding}: {' '.join(str(error).split())}",
         why="its rows would be lost",
-        remedy="correct `format`, `encoding` or `quoting` of this table, or mend the file",
+        remedy="correct `format`, `encoding` or `quoting` of this table, or repair the file",
     )
 
 

@@ -36,10 +36,10 @@ class RawTable:
     @property
     def mapping(self) -> TableMapping:
         """Its section of the configuration."""
-        found: TableMapping | None = getattr(self.config, self.name)
-        if found is None:
+        table_mapping: TableMapping | None = getattr(self.config, self.name)
+        if table_mapping is None:
             raise DataError(f"{self.key}: the dataset has no such raw table")
-        return found
+        return table_mapping
 
     @property
     def log(self) -> DatasetConfig:
@@ -96,20 +96,22 @@ class RawTable:
     def schema(self, columns: list[str], dt: str | None = None) -> pa.Schema:
         """The types of the named raw columns, wide enough for every file; raises as `read` does."""
         files = self.files(dt)
-        found = file_schema(files[0], self.mapping, columns, self.key, self.sizes)
+        common = file_schema(files[0], self.mapping, columns, self.key, self.sizes)
         for file in files[1:]:
             other = file_schema(file, self.mapping, columns, self.key, self.sizes)
             try:
-                found = found if other.equals(found) else pa.unify_schemas([found, other], promote_options="permissive")
+                common = (
+                    common if other.equals(common) else pa.unify_schemas([common, other], promote_options="permissive")
+                )
             except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-                raise self._disagreement(found, other, files[0], file) from error
-        return nulls_as_text(found)
+                raise self._disagreement(common, other, files[0], file) from error
+        return nulls_as_text(common)
 
-    def _disagreement(self, found: pa.Schema, other: pa.Schema, first: RawFile, file: RawFile) -> DataError:
-        name = next(n for n in found.names if not _fit(found.field(n), other.field(n)))
+    def _disagreement(self, schema: pa.Schema, other: pa.Schema, first: RawFile, file: RawFile) -> DataError:
+        name = next(n for n in schema.names if not _fit(schema.field(n), other.field(n)))
         return DataError(
             f"{self.key}: the files of {self.mapping.path} disagree about their columns: {name!r} holds"
-            f" {found.field(name).type} in {first} and {other.field(name).type} in {file}",
+            f" {schema.field(name).type} in {first} and {other.field(name).type} in {file}",
             why="the same column would mean different things",
             remedy="rewrite the files with one schema",
         )

@@ -128,7 +128,7 @@ def fault_of(error: OSError, uri: str, key: str) -> OkMlError:
     return ServiceUnavailable(
         f"{key}: {place} does not answer: {said}",
         why="what is committed stays as it is; new partitions wait",
-        remedy="look at the network and the endpoint; the same command goes on when it answers again",
+        remedy="look at the network and the endpoint; the same command continues when it answers again",
     )
 
 

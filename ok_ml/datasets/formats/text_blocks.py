@@ -53,8 +53,8 @@ def text_blocks(stream: pa.NativeFile, encoding: str, block_bytes: int) -> Itera
     for lines, overlong in _line_blocks(_line_feeds(chunks)):
         block = lines.removeprefix(_BOM) if first and name.startswith("utf-8") else lines
         first = False
-        found = _decoded(block, "utf-8" if name.startswith("utf-8") else name)
-        yield TextBlock(found.text, (*found.broken, *overlong))
+        decoded = _decoded(block, "utf-8" if name.startswith("utf-8") else name)
+        yield TextBlock(decoded.text, (*decoded.broken, *overlong))
 
 
 def escaped(line: bytes, encoding: str = "utf-8") -> str:
@@ -89,7 +89,7 @@ def _line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _line_blocks(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """Whole lines, and what is shown of lines that are too long."""
     pieces: list[bytes] = []  # the line that no line end was seen of
-    dropped = 0  # bytes of it that are not kept any more
+    dropped = 0  # bytes of it that are not held any more
     for chunk in chunks:
         cut = chunk.rfind(b"\n") + 1
         if cut and dropped:

@@ -1,1 +1,1 @@
-"""A data set that nobody has described yet: what its files seem to hold, and whether they hold what was said."""
+"""A data set that is not described yet: what its files seem to hold, and whether they hold what was said."""

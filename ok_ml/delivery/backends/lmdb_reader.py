@@ -2,7 +2,7 @@
 
 The rules that keep answers whole: CURRENT is looked at once a request; a generation is opened by its real path,
 read-only, without a lock file; one environment and one transaction a request; an environment is opened once a process
-(py-lmdb refuses a second time) and closed when nobody reads it any more; after a fork everything is opened anew.
+(py-lmdb refuses a second time) and closed when it has no reader any more; after a fork everything is opened again.
 """
 
 import contextlib
@@ -163,7 +163,7 @@ class LmdbReader(Reader):
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[LmdbSnapshot | None]:
-        """The generation that is current now, kept open within the block."""
+        """The generation that is current now, held open within the block."""
         try:
             name = os.readlink(self._pointer)  # noqa: PTH115 (a request has microseconds)
         except FileNotFoundError:
@@ -199,8 +199,8 @@ class LmdbReader(Reader):
 
 
 def _identity(data: Path) -> tuple[int, int]:
-    found = data.stat()
-    return found.st_dev, found.st_ino
+    stat = data.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def _check_file(data: Path, manifest: GenerationManifest, *, verify: bool) -> None:

@@ -3,7 +3,7 @@
 Layout, below the storage folder::
 
     <experiment>/CURRENT -> generations/<name>     a symbolic link that is read, never opened through: one atomic look
-    <experiment>/generations/<name>/data.mdb       sealed: mode 0444, size and SHA-256 in manifest.json beside it
+    <experiment>/generations/<name>/data.mdb       sealed: mode 0444, size and SHA-256 in manifest.json next to it
     <experiment>/staging/<generation>/data.mdb     being filled
     <experiment>/*.json                            documents: history, positions, status
 """
@@ -115,11 +115,11 @@ class LmdbStaged(StagedGeneration):
         return self._txn
 
     def _database(self, part: int, tag: bytes) -> Any:
-        found = self._databases.get((part, tag))
-        if found is None:
-            found = self._env.open_db(database_name(part, tag), txn=self._writing())
-            self._databases[part, tag] = found
-        return found
+        database = self._databases.get((part, tag))
+        if database is None:
+            database = self._env.open_db(database_name(part, tag), txn=self._writing())
+            self._databases[part, tag] = database
+        return database
 
 
 class LmdbStore(PredictionStore):
@@ -171,11 +171,11 @@ class LmdbStore(PredictionStore):
     def sealed(self, experiment: str) -> list[GenerationManifest]:
         """See `PredictionStore`."""
         folder = self._folder(experiment) / "generations"
-        found = []
+        manifests = []
         for path in [path for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else []:
             with contextlib.suppress(FileNotFoundError):
-                found.append(GenerationManifest.from_json(orjson.loads((path / MANIFEST_FILE).read_bytes())))
-        return sorted(found, key=lambda manifest: manifest.generation)
+                manifests.append(GenerationManifest.from_json(orjson.loads((path / MANIFEST_FILE).read_bytes())))
+        return sorted(manifests, key=lambda manifest: manifest.generation)
 
     def current(self, experiment: str) -> int | None:
         """See `PredictionStore`."""

@@ -68,14 +68,14 @@ class RedisSnapshot(Snapshot):
 
     def examples(self, limit: int) -> list[int | str]:
         """Some ids of the parts in turn, at most `limit` in all."""
-        found: list[bytes] = []
+        keys: list[bytes] = []
         with answering():
             for key in self._keys:
-                if len(found) >= limit:
+                if len(keys) >= limit:
                     break
                 _, fields = self._client.hscan(key, count=2 * limit)
-                found += sorted(field[1:] for field in fields if field[0] in (Kind.PREDICTION, Kind.SCORES))
-        return [id_of(key) for key in found[:limit]]
+                keys += sorted(field[1:] for field in fields if field[0] in (Kind.PREDICTION, Kind.SCORES))
+        return [id_of(key) for key in keys[:limit]]
 
 
 class RedisReader(Reader):

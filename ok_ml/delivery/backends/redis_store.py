@@ -54,12 +54,12 @@ class RedisStaged(StagedGeneration):
             keys = [
                 key.decode() for key in self._client.smembers(self._store.keys_key(self._experiment, self.generation))
             ]
-            found = {
+            documents = {
                 int(key.split("}")[0].rsplit("/", 1)[1]): self._client.get(key)
                 for key in keys
                 if key.endswith(":state")
             }
-        return {part: orjson.loads(value) for part, value in found.items() if value is not None}
+        return {part: orjson.loads(value) for part, value in documents.items() if value is not None}
 
     def write(self, part: int, tag: bytes, records: Sequence[tuple[bytes, bytes]], state: Document) -> None:
         """See `StagedGeneration`."""
@@ -78,7 +78,7 @@ class RedisStaged(StagedGeneration):
             self._client.unlink(self._key(part, tag.hex()))
 
     def commit(self) -> None:
-        """See `StagedGeneration`: nothing is held back."""
+        """See `StagedGeneration`: nothing is buffered."""
 
     def scan(self, part: int, tag: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `StagedGeneration`. HSCAN may say a field twice while the hash is rearranged: it is passed on once."""
@@ -146,8 +146,8 @@ class RedisStore(PredictionStore):
     def read_document(self, experiment: str, name: str) -> Document | None:
         """See `PredictionStore`."""
         with answering():
-            found = self.client.get(self.key(experiment, f"document:{name}"))
-        document: Document | None = orjson.loads(found) if found else None
+            raw = self.client.get(self.key(experiment, f"document:{name}"))
+        document: Document | None = orjson.loads(raw) if raw else None
         return document
 
     def write_document(self, experiment: str, name: str, document: Document, *, durable: bool = True) -> None:
@@ -179,14 +179,16 @@ class RedisStore(PredictionStore):
     def sealed(self, experiment: str) -> list[GenerationManifest]:
         """See `PredictionStore`."""
         with answering():
-            found = self.client.hvals(self.key(experiment, "sealed"))
-        return sorted((GenerationManifest.from_json(orjson.loads(one)) for one in found), key=lambda m: m.generation)
+            manifests = self.client.hvals(self.key(experiment, "sealed"))
+        return sorted(
+            (GenerationManifest.from_json(orjson.loads(one)) for one in manifests), key=lambda m: m.generation
+        )
 
     def current(self, experiment: str) -> int | None:
         """See `PredictionStore`."""
         with answering():
-            found = self.client.get(self.key(experiment, "current"))
-        return int(found) if found else None
+            value = self.client.get(self.key(experiment, "current"))
+        return int(value) if value else None
 
     def close(self) -> None:
         """See `PredictionStore`."""
@@ -242,8 +244,8 @@ class RedisStore(PredictionStore):
         if self._is_checked:
             return
         with answering():
-            found = self.client.info("memory")
-        nodes = found.values() if found and all(isinstance(value, dict) for value in found.values()) else [found]
+            info = self.client.info("memory")
+        nodes = info.values() if info and all(isinstance(value, dict) for value in info.values()) else [info]
         policies = {str(node.get("maxmemory_policy")) for node in nodes}
         if policies != {"noeviction"}:
             raise EnvironmentFault(

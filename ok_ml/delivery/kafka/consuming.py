@@ -37,7 +37,7 @@ class TopicConsumer:
     """Reads assigned partitions from given offsets.
 
     The defaults that would lose records without a word are all set: no offset reset (an offset that is gone is an error,
-    after which the partition goes on at its earliest one), no commits, committed records only, checksums verified.
+    after which the partition continues at its earliest one), no commits, committed records only, checksums verified.
 
     Parameters
     ----------
@@ -97,12 +97,12 @@ class TopicConsumer:
         from confluent_kafka import KafkaException
 
         try:
-            found = self._consumer.list_topics(timeout=timeout_seconds)
+            metadata = self._consumer.list_topics(timeout=timeout_seconds)
         except KafkaException as error:
             self._on_error(error.args[0])
             return None
         self.trouble = ""
-        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
     def take_lost(self) -> list[tuple[str, int]]:
         """Partitions whose offset was gone, since the last call: whoever reads them has to `restart`."""

@@ -79,10 +79,10 @@ def cluster_id(config: KafkaConfig, timeout_seconds: float = 2.0) -> str | None:
     if not _connects(config, timeout_seconds):
         return None
     try:
-        found = _admin(config).list_topics(timeout=timeout_seconds)
+        metadata = _admin(config).list_topics(timeout=timeout_seconds)
     except KafkaException:
         return None
-    return str(found.cluster_id or "") if found.brokers else None
+    return str(metadata.cluster_id or "") if metadata.brokers else None
 
 
 def list_partitions(config: KafkaConfig, timeout_seconds: float = 10.0) -> dict[str, int]:
@@ -91,10 +91,10 @@ def list_partitions(config: KafkaConfig, timeout_seconds: float = 10.0) -> dict[
 
     require_listening(config, timeout_seconds)
     try:
-        found = _admin(config).list_topics(timeout=timeout_seconds)
+        metadata = _admin(config).list_topics(timeout=timeout_seconds)
     except KafkaException as error:
         raise unavailable(config, f"does not answer within {timeout_seconds:.0f} s ({error.args[0].str()})") from error
-    return {name: len(topic.partitions) for name, topic in found.topics.items()}
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
 
 def topic_ids(config: KafkaConfig, topics: list[str], timeout_seconds: float = 10.0) -> dict[str, str]:

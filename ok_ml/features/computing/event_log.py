@@ -63,20 +63,20 @@ class EventLog:
         """Whether each event is of one of some types."""
         wanted = np.zeros(len(c.EVENT_TYPES) + 1, bool)
         wanted[[c.EVENT_TYPES.index(name) for name in event_types]] = True
-        found: NDArray[np.bool_] = wanted[self.event_type]
-        return found
+        mask: NDArray[np.bool_] = wanted[self.event_type]
+        return mask
 
     def is_content(self, content_type: str) -> "NDArray[np.bool_]":
         """Whether each event is about content of a type."""
-        found: NDArray[np.bool_] = self.content_type == CONTENT_TYPES.index(content_type)
-        return found
+        mask: NDArray[np.bool_] = self.content_type == CONTENT_TYPES.index(content_type)
+        return mask
 
     def window(self, last: int, days: int) -> slice:
         """Places of the events of `days` days that end with day `last`."""
         return window_of(self.day, last, days)
 
     def about_sources(self) -> "EventLog":
-        """Without friend requests, which are about nobody's posts."""
+        """Without friend requests, which are about no source's posts."""
         kept = ~self.is_any(c.FRIEND_REQUEST)
         return EventLog(*(getattr(self, field.name)[kept] for field in fields(self)))
 

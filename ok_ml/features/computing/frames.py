@@ -204,5 +204,5 @@ def distinct_by(
     """How many different values of `attribute` the chosen places of each group have: float64 [size]."""
     values = attribute[places].astype(np.int64)
     low, span = int(values.min(initial=0)), int(values.max(initial=0)) - int(values.min(initial=0)) + 1
-    found = ascending(group[places] * span + (values - low))
-    return np.bincount(found // span, minlength=size).astype(np.float64)
+    ordered = ascending(group[places] * span + (values - low))
+    return np.bincount(ordered // span, minlength=size).astype(np.float64)

@@ -77,8 +77,8 @@ class NumberedLog:
         """Whether the user and the source of each event are one of some links."""
         user, source = place_of(self.user_ids, links.user_ids), place_of(self.source_ids, links.other_ids)
         keys = (user * len(self.source_ids) + source)[(user != NONE) & (source != NONE)]  # ascending, as links are
-        found: NDArray[np.bool_] = (place_of(keys, self.pair_keys) != NONE)[self.pair]
-        return found
+        mask: NDArray[np.bool_] = (place_of(keys, self.pair_keys) != NONE)[self.pair]
+        return mask
 
     def present(self, number: "NDArray[np.int64]", count: int, target: TargetDay, days: int) -> "NDArray[np.int64]":
         """Which of `count` users or pairs have an event in the `days` days that end with the target, ascending."""
@@ -100,7 +100,7 @@ class PartDay:
 
     @classmethod
     def read(cls, plan: Plan, target: TargetDay, part: int) -> "PartDay":
-        """Read what is of this part, and what is of everybody."""
+        """Read what is of this part, and what is of all users."""
         own = {table: files_of_part(files, part) for table, files in target.snapshots.items()}
         return cls(
             target,

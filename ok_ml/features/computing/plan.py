@@ -49,7 +49,7 @@ class Plan:
     windows
         Field of FeaturesStage -> days.
     social
-        Folder with a `social.Social` for each target day, or None where nobody has friends.
+        Folder with a `social.Social` for each target day, or None where no user has friends.
     """
 
     events: tuple[tuple[str, tuple[str, ...]], ...]
@@ -134,8 +134,8 @@ def make_plan(
 
 
 def _snapshots(lake: Lake, dataset: DatasetConfig, dt: str) -> dict[str, tuple[str, ...]]:
-    found = {}
+    paths = {}
     for table in c.SNAPSHOTS:
-        nobody = table == c.FRIENDS and dataset.friends is None and lake.find(dataset.dataset, table, dt) is None
-        found[table] = () if nobody else tuple(lake.files(dataset.dataset, table, [dt]))
-    return found
+        is_absent = table == c.FRIENDS and dataset.friends is None and lake.find(dataset.dataset, table, dt) is None
+        paths[table] = () if is_absent else tuple(lake.files(dataset.dataset, table, [dt]))
+    return paths

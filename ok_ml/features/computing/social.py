@@ -21,7 +21,7 @@ _COUNT_BITS: Final = 20  # a user has fewer than a million friends
 
 @dataclass(frozen=True)
 class Social:
-    """Subscriptions and activity of everybody at one day.
+    """Subscriptions and activity of all users at one day.
 
     Attributes
     ----------
@@ -84,9 +84,9 @@ class Social:
             (keys << _COUNT_BITS) | counts.data
         )  # one sort of whole numbers beats sorting rows with values
         wanted = np.where((row == NONE) | (place == NONE), NONE, row * span + place)
-        found = np.append(packed, NONE)[np.searchsorted(packed, wanted << _COUNT_BITS)]
-        known = (wanted != NONE) & (found >> _COUNT_BITS == wanted)
-        return np.where(known, found & ((1 << _COUNT_BITS) - 1), 0).astype(np.float64)
+        counted = np.append(packed, NONE)[np.searchsorted(packed, wanted << _COUNT_BITS)]
+        known = (wanted != NONE) & (counted >> _COUNT_BITS == wanted)
+        return np.where(known, counted & ((1 << _COUNT_BITS) - 1), 0).astype(np.float64)
 
     def _matrix(self) -> Any:
         from scipy.sparse import csr_matrix

@@ -27,7 +27,7 @@ class Framed(Protocol):
 
 @dataclass(frozen=True)
 class Feature:
-    """One number for each user, source or pair on each day, with everything that anybody needs to know of it.
+    """One number for each user, source or pair on each day, with everything that a reader needs to know of it.
 
     Attributes
     ----------

@@ -81,7 +81,7 @@ SOURCE: Final = (
         judged="entity", why="it grows by a day a day",
     ),
     Feature(
-        "source_days_since_event", "source", "recency", "Days since anybody saw it; 999 if nobody did in the window.", "days",
+        "source_days_since_event", "source", "recency", "Days since any user saw it; 999 if none did in the window.", "days",
         window="affinity_days", absent=NEVER, range=(0, 36_600), value=lambda f: f.days_since(m.ALL),
     ),
     # -- social ------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ SOURCE: Final = (
     ),
     # -- content -----------------------------------------------------------------------------------------------
     Feature(
-        "source_topic_popularity", "source", "content", "Share of everybody's reactions that its topic got.", "share",
+        "source_topic_popularity", "source", "content", "Share of all reactions that its topic got.", "share",
         window="affinity_days", absent=0, range=(0, 1), value=_topic_popularity,
         judged="none", why="all sources of a topic share one value: as few independent values as topics",
     ),

@@ -1,4 +1,4 @@
-"""What the embedded broker is told, and the ports that it needs.
+"""The settings of the embedded broker, and the ports that it needs.
 
 Java reads properties as ISO 8859-1 with escapes, Kafka splits `log.dirs` at commas and Log4j fills in `${...}`: no path stands
 in these files. They are relative to the broker's folder, in which it works.

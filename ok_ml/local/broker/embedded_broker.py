@@ -126,14 +126,14 @@ class EmbeddedBroker:
 
     def answers(self) -> bool:
         """Whether this broker answers. Raises EnvironmentFault if that of another project does in its place."""
-        found = cluster_id(self.config)
-        if found is not None and found != self.own_cluster_id:
+        cluster = cluster_id(self.config)
+        if cluster is not None and cluster != self.own_cluster_id:
             raise EnvironmentFault(
                 f"the Kafka that answers at {self.config.bootstrap_servers} is not the one of {self.folder}",
                 why="its topics belong to another project or clone",
                 remedy="stop it, or set another port: kafka.bootstrap_servers",
             )
-        return found is not None
+        return cluster is not None
 
     def stop(self) -> None:
         """End the broker: SIGTERM, a bounded wait, SIGKILL. Its data stay."""
@@ -198,7 +198,7 @@ class EmbeddedBroker:
                 raise EnvironmentFault(
                     f"Kafka ended while starting ({exit_in_words(code)}). The end of {self._log()}:\n{self._tail()}",
                     why="predictions cannot be published",
-                    remedy="mend the cause named there and start again",
+                    remedy="fix the cause named there and start again",
                 )
             if cluster_id(self.config, 1.0) == self.own_cluster_id:
                 return

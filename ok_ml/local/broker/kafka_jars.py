@@ -101,11 +101,9 @@ def find_jars(jars_dir: str | Path | None = None, *, java: str = "java") -> Kafk
 
 
 def from_folder(folder: Path, origin: str) -> KafkaJars:
-    """Jars that somebody else put there: verified if they are of our version, else used as they are, and said so."""
-    found = sorted(folder.glob("*.jar"))
-    core = [
-        path for path in found if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name
-    ]
+    """Jars that were put there by others: verified if they are of our version, else used as they are, and said so."""
+    jars = sorted(folder.glob("*.jar"))
+    core = [path for path in jars if path.name.startswith(f"{_ARTIFACT.split('_')[0]}_2.") and "-test" not in path.name]
     if not core:
         raise EnvironmentFault(
             f"{origin} says {folder}, which holds no kafka_2.*.jar",
@@ -117,15 +115,15 @@ def from_folder(folder: Path, origin: str) -> KafkaJars:
         logger.warning(
             "Kafka %s of %s is not verified: only %s has committed checksums", version, origin, KAFKA_VERSION
         )
-        return KafkaJars(tuple(found), version, origin, verified=False)
+        return KafkaJars(tuple(jars), version, origin, verified=False)
     known = checksums()
     _verify(
-        [path for path in found if path.name in known], f"point {origin} to a whole Kafka {KAFKA_VERSION}, or unset it"
+        [path for path in jars if path.name in known], f"point {origin} to a whole Kafka {KAFKA_VERSION}, or unset it"
     )
-    unknown = [path.name for path in found if path.name not in known]
+    unknown = [path.name for path in jars if path.name not in known]
     if unknown:
         logger.info("%d further jars of %s are not verified: %s", len(unknown), origin, ", ".join(unknown[:5]))
-    return KafkaJars(tuple(found), version, origin, verified=not unknown)
+    return KafkaJars(tuple(jars), version, origin, verified=not unknown)
 
 
 def checksums() -> dict[str, str]:
@@ -143,7 +141,7 @@ def cache_root() -> Path:
     except RuntimeError as error:
         raise EnvironmentFault(
             "this user has no home folder: HOME is unset, and the list of users does not know the user",
-            why="downloads are kept in its cache",
+            why="downloads are stored in its cache",
             remedy="export OK_ML_CACHE=/folder/of/yours",
         ) from error
 
@@ -187,7 +185,7 @@ def _verify(paths: Sequence[Path], remedy: str) -> None:
         raise IntegrityError(
             f"{len(wrong)} of {len(paths)} jars of Kafka {KAFKA_VERSION} are missing or not the committed ones: "
             + ", ".join(str(path) for path in wrong[:3]),
-            why="code that nobody reviewed would run as the broker",
+            why="unreviewed code would run as the broker",
             remedy=remedy,
         )
 

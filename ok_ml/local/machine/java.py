@@ -48,8 +48,8 @@ def find_java(*, why: str, otherwise: str = "") -> Java:
         raise EnvironmentFault(f"{program} does not run: {error}", why=why, remedy=remedy) from error
     version = java_version(said)
     if version is None or version < LEAST_JAVA:
-        found = f"{program} is Java {version or 'of an unknown version'}"
-        raise EnvironmentFault(f"{found}, expected {LEAST_JAVA} or newer", why=why, remedy=remedy)
+        version_text = f"{program} is Java {version or 'of an unknown version'}"
+        raise EnvironmentFault(f"{version_text}, expected {LEAST_JAVA} or newer", why=why, remedy=remedy)
     return Java(program, said)
 
 
@@ -68,5 +68,5 @@ def java_option(text: str) -> str:
 
 def java_version(text: str) -> int | None:
     """The feature release in what `java -version` prints: 17 of "17.0.15", 8 of "1.8.0_392"; None if there is none."""
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    return int(found[1]) if found else None
+    match = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(match[1]) if match else None

@@ -1,7 +1,7 @@
-"""Who works on what in a state folder: locks that the operating system takes back with their holder, however it dies.
+"""Who works on what in a state folder: locks that the operating system takes back with their holder, however it ends.
 
 One file a thing (`<state>/locks/<name>.lock`): an experiment, a dataset, an attempt. It says who holds the lock and since when;
-what it says is believed only while the lock is held. Where a file system has no locks, nobody is kept out.
+what it says is believed only while the lock is held. Where a file system has no locks, nothing is excluded.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def held(
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds a lock now, this process aside; None if nobody does. Nothing is written."""
+    """Who holds a lock now, this process aside; None if no process does. Nothing is written."""
     if not path.exists() or _lock(path).is_locked:
         return None
     try:
@@ -103,8 +103,8 @@ def holder(path: Path) -> Holder | None:
 
 def holders(state_dir: Path) -> list[tuple[str, Holder]]:
     """Everything that is held below a state folder, by name."""
-    found = ((path.stem, holder(path)) for path in sorted((state_dir / FOLDER).glob("*.lock")))
-    return [(name, one) for name, one in found if one is not None]
+    pairs = ((path.stem, holder(path)) for path in sorted((state_dir / FOLDER).glob("*.lock")))
+    return [(name, one) for name, one in pairs if one is not None]
 
 
 def this_command() -> str:

@@ -1,4 +1,4 @@
-"""Whether a folder of ours can be written, and the one command that mends it: it names that folder, never one above it."""
+"""Whether a folder of ours can be written, and the one command that fixes it: it names that folder, never one above it."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def unwritable(folder: Path) -> str | None:
 
 
 def remedy(folder: Path, variable: str) -> str:
-    """What mends a folder that cannot be written.
+    """The command that fixes a folder that cannot be written.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def remedy(folder: Path, variable: str) -> str:
 
 
 def untellable(folder: Path) -> str | None:
-    """Why a folder's path cannot be told to every program that works there; None if it can.
+    """Why a folder's path cannot be passed to every program that works there; None if it can.
 
     Dagster looks for its file by a pattern, and addresses of SQLite's databases end at a question mark.
     """
-    found = sorted({letter for letter in str(folder) if letter in "*?[" or not letter.isprintable()})
-    if not found:
+    letters = sorted({letter for letter in str(folder) if letter in "*?[" or not letter.isprintable()})
+    if not letters:
         return None
-    told = ", ".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in found)
+    told = ", ".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in letters)
     return f"the path {str(folder)!r} holds {told}, which other programs take for a pattern or an end"
 
 
@@ -68,7 +68,7 @@ def require_writable(folder: Path, what: str, variable: str) -> None:
     Raises
     ------
     EnvironmentFault
-        This user may not, or there is no room; says whose it is and what mends it. Or its path cannot be told to others.
+        This user may not, or there is no room; says whose it is and what fixes it. Or its path cannot be passed to others.
     """
     why = "everything that a run makes goes there"
     if strange := untellable(folder):
@@ -83,11 +83,11 @@ def require_writable(folder: Path, what: str, variable: str) -> None:
             probe.flush()
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mends = f"free some space (df -h {shlex.quote(str(folder))}), or set {variable} to another disk"
+        fix = f"free some space (df -h {shlex.quote(str(folder))}), or set {variable} to another disk"
         raise EnvironmentFault(
             f"{what}: {folder} cannot be written: {error.strerror}",
             why=why,
-            remedy=mends if full else remedy(folder, variable),
+            remedy=fix if full else remedy(folder, variable),
         ) from error
 
 

@@ -44,7 +44,7 @@ class Child:
     signal_group
         Whether SIGTERM goes to its whole process group instead of to the leader alone.
     once
-        Whether it is a step that ends by itself: ready when it ends with 0, given up at any other end.
+        Whether it is a step that ends on its own: ready when it ends with 0, given up at any other end.
     stop_seconds
         How long it may take to end after SIGTERM before it is killed.
     """
@@ -72,18 +72,18 @@ def waves(children: Sequence[Child]) -> list[list[Child]]:
     EnvironmentFault
         A dependency is unknown, or dependencies go round in a circle.
     """
-    left, done, found = list(children), set[str](), list[list[Child]]()
+    left, done, result = list(children), set[str](), list[list[Child]]()
     while left:
         wave = [child for child in left if set(child.after) <= done]
         if not wave:
             raise EnvironmentFault(
                 f"these processes wait for one another or for an unknown one: {', '.join(child.name for child in left)}",
-                remedy="mend `after` of these children",
+                remedy="correct `after` of these children",
             )
-        found.append(wave)
+        result.append(wave)
         done.update(child.name for child in wave)
         left = [child for child in left if child not in wave]
-    return found
+    return result
 
 
 def in_order(children: Sequence[Child]) -> list[Child]:

@@ -141,7 +141,7 @@ class GuardedProcess:
         return "\n".join(f"    {line[:200]}" for line in last_lines(self.log, lines))
 
     def trim_log(self) -> None:
-        """Start the log anew once it is larger than 64 MiB: the child appends, so it goes on at the top."""
+        """Start the log again once it is larger than 64 MiB: the child appends, so it continues at the top."""
         with contextlib.suppress(OSError):
             if self.log.stat().st_size > _LOG_LIMIT_BYTES:
                 os.truncate(self.log, 0)

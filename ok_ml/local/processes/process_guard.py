@@ -7,12 +7,12 @@ a number
     "signal at the parent's death" alone looks at the thread that forked: a broker started by a worker thread would die with
     the thread. It is used one level below, where this program has one thread, for the case that this program itself is killed.)
 a folder
-    Any number of processes, each of which holds a shared lock on the file ``users`` there. Once nobody does, the exclusive
+    Any number of processes, each of which holds a shared lock on the file ``users`` there. Once none does, the exclusive
     lock is this program's, and whoever comes next waits for it: the command has ended by then. For as long as this program
     lives it holds a lock on ``guard``, which says its pid.
 
 SECONDS is how long the command may take to end after SIGTERM, which goes to itself or, where ASKED is ``group``, to the whole
-process group. This program ends as the command did: with its exit code, or by the signal that killed it. Where nobody is left to
+process group. This program ends as the command did: with its exit code, or by the signal that killed it. Where no one is left to
 look after the rest of the group, it takes that along.
 """
 
@@ -47,7 +47,7 @@ def _wake_up_by_signals() -> int:
 
 
 def _wait(process: "subprocess.Popen[bytes]", needed: int, woken: int, *, is_pipe: bool) -> bool:
-    """Return when the command ended, a stop was asked for, or nobody needs it any more; whether it is the last of these."""
+    """Return when the command ended, a stop was asked for, or it is not needed any more; whether it is the last of these."""
     while process.poll() is None:
         watched = [needed, woken] if is_pipe else [woken]
         readable, _, _ = select.select(watched, [], [], 5.0 if is_pipe else _LOOK_SECONDS)

@@ -1,8 +1,8 @@
-"""A service that belongs to nobody: it is there while anybody in the state folder uses it, and ends after the last one.
+"""A service without an owner: it runs while any process of the state folder uses it, and ends after the last one.
 
-Each user holds a shared lock on the service's ``users`` file, which the operating system takes back however the user dies. The
-service's guard (`process_guard.py`) ends it once nobody holds one. Whoever comes meanwhile waits for that end and starts it anew, so
-neither the death of the one who started it nor a start beside a stop leaves anybody without.
+Each user holds a shared lock on the service's ``users`` file, which the operating system takes back however the user ends. The
+service's guard (`process_guard.py`) ends it once no process holds one. Whoever comes meanwhile waits for that end and starts it again, so
+neither the death of the one who started it nor a start during a stop leaves a user without it.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def shared(
     start
         Starts it under a guard of `folder` (`GuardedProcess(..., shared=folder)`) and returns once it answers.
     start_seconds
-        How long one that is being started by somebody else may take.
+        How long one that is being started by another process may take.
 
     Yields
     ------
@@ -49,7 +49,7 @@ def shared(
     with (folder / _USERS).open("a") as users:
         try:
             with (folder / _STARTING).open("a") as starting:
-                fcntl.flock(starting, fcntl.LOCK_EX)  # of two that find nothing at the same moment, one starts it
+                fcntl.flock(starting, fcntl.LOCK_EX)  # of two that find nothing at the same time, one starts it
                 fcntl.flock(users, fcntl.LOCK_SH)
                 if not _comes_up(folder, answers, start_seconds):
                     started = start()
@@ -69,7 +69,7 @@ def guard_of(folder: Path) -> psutil.Process | None:
 
 
 def is_used(folder: Path) -> bool:
-    """Whether anybody holds a shared service now; one that is ending is not held."""
+    """Whether any process holds a shared service now; one that is ending is not held."""
     with contextlib.suppress(OSError), (folder / _USERS).open() as users:
         return _locks(users, fcntl.LOCK_SH) and not _locks(users, fcntl.LOCK_EX)
     return False
@@ -86,7 +86,7 @@ def _comes_up(folder: Path, answers: Callable[[], bool], seconds: float) -> bool
 
 
 def _leave(folder: Path, users: IO[str]) -> None:
-    """Let go; the last one ends the service before anybody else can come."""
+    """Let go; the last one ends the service before another process can start it."""
     guard = guard_of(folder) if _locks(users, fcntl.LOCK_EX) else None
     if guard is None:
         return

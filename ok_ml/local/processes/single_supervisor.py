@@ -26,7 +26,7 @@ _LEFTOVER_SECONDS: Final = 5.0
 
 @contextlib.contextmanager
 def alone(state_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Within the block nobody else supervises this state folder; what a killed supervisor left running is ended first.
+    """Within the block no other process supervises this state folder; what a killed supervisor left running is ended first.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _recorded(state_dir: Path) -> list[dict[str, Any]]:
 
 
 def _is_same(child: dict[str, Any]) -> bool:
-    """Whether the recorded process still lives: the pid alone may belong to somebody else by now."""
+    """Whether the recorded process still lives: the pid alone may belong to another process by now."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(child["pid"])
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - child["created"]) < 1.0

@@ -1,6 +1,6 @@
 """Keeps a set of child processes alive until it is told to stop, then leaves nothing behind.
 
-Children start in the order of their dependencies, as many at once as these allow. A child that dies is started again
+Children start in the order of their dependencies, as many at once as these allow. A child that crashes is restarted
 after a pause that doubles; after five deaths within a minute it stays down and the terminal says what to do.
 """
 
@@ -177,8 +177,8 @@ class Supervisor:
         slot.state = State.DOWN
         self._note("down", slot)
         self.say(
-            f"{slot.child.name} died {DEATHS_BEFORE_GIVING_UP} times within a minute and stays down.\n"
-            f"  what to do:     read {self._log(slot)}, mend the cause, then stop this (Ctrl-C) and start it again"
+            f"{slot.child.name} crashed {DEATHS_BEFORE_GIVING_UP} times within a minute and stays down.\n"
+            f"  what to do:     read {self._log(slot)}, fix the cause, then stop this (Ctrl-C) and start it again"
         )
         self._let_dependants_down(slot)
 

@@ -50,8 +50,8 @@ concurrency:
   runs: {{max_concurrent_runs: {concurrent_runs}}}
   pools: {{granularity: run, default_limit: 1}}
 
-# Off by default in Dagster. A run whose worker died is noticed, its slots are freed, and it is tried once more;
-# a run whose assets failed is not: what may pass by itself is retried by the asset's own policy.
+# Off by default in Dagster. A run whose worker crashed is detected, its slots are freed, and it is tried again;
+# a run whose assets failed is not: what may be transient is retried by the asset's own policy.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
@@ -96,7 +96,7 @@ def instance_home(project: Project) -> Path:
 def prepare_instance(project: Project) -> Path:
     """Write `<home>/dagster.yaml` if it is missing or out of date, and return it.
 
-    A home that comes from the environment belongs to somebody else: its file is returned untouched.
+    A home that comes from the environment is not ours: its file is returned untouched.
     """
     home = instance_home(project)
     path = home / "dagster.yaml"

@@ -1,6 +1,6 @@
 """Keep broker or materialiser at work until SIGTERM: ``python -m ok_ml.local.services.keep_service kafka|materialiser --project DIR``.
 
-One more user of the shared service, for `ok-ml ui`: a run that began before uses the same one, and a run that goes on after
+One more user of the shared service, for `ok-ml ui`: a run that began before uses the same one, and a run that lasts beyond
 keeps it.
 """
 
@@ -39,10 +39,10 @@ def folder_of(project: "Project", name: str) -> Path:
 
 
 def guards_in_use(project: "Project") -> dict[str, psutil.Process]:
-    """Name -> guard of each shared service that somebody holds now."""
+    """Name -> guard of each shared service that is in use now."""
     folders = {name: folder_of(project, name) for name in (KAFKA, MATERIALISER)}
-    found = {name: guard_of(folder) for name, folder in folders.items() if is_used(folder)}
-    return {name: guard for name, guard in found.items() if guard is not None}
+    guards = {name: guard_of(folder) for name, folder in folders.items() if is_used(folder)}
+    return {name: guard for name, guard in guards.items() if guard is not None}
 
 
 def _ensured(project: "Project", name: str) -> AbstractContextManager[GuardedProcess | None]:
@@ -52,7 +52,7 @@ def _ensured(project: "Project", name: str) -> AbstractContextManager[GuardedPro
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Keep a service as the command line says; returns the exit code: 1 if it ended by itself."""
+    """Keep a service as the command line says; returns the exit code: 1 if it ended without being stopped."""
     parser = argparse.ArgumentParser(
         "ok_ml.local.services.keep_service", description="Keep a service of the state folder at work."
     )

@@ -12,7 +12,7 @@ def require_folders(project: Project) -> None:
     Raises
     ------
     EnvironmentFault
-        Which folder, whose it is, and the one command that mends it.
+        Which folder, whose it is, and the one command that fixes it.
     """
     from ok_ml.local.broker.kafka_jars import cache_root, needs_cache
 

@@ -102,7 +102,7 @@ def _wait(child: GuardedProcess, settings: DeliverySettings) -> None:
             raise ServiceUnavailable(
                 f"the materialiser does not start (exit code {child.exit_code()}); the end of {child.log}:\n{child.tail()}",
                 why="nothing that is published would be served",
-                remedy="mend the cause named there and start again",
+                remedy="fix the cause named there and start again",
             )
         time.sleep(0.05)
 

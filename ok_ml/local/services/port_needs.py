@@ -15,7 +15,7 @@ LOCAL: Final = "127.0.0.1"
 
 @dataclass(frozen=True)
 class PortNeed:
-    """A port that somebody is about to bind, and the configuration key that says which."""
+    """A port that is about to be bound, and the configuration key that says which."""
 
     host: str
     port: int

@@ -199,7 +199,7 @@ def _child(made: Child, more: Mapping[str, str] | None = None, **settings: Any) 
 
 
 def _code_socket(home: Path) -> Path:
-    """Where the code server listens: a Unix socket that only this user may use, not a port that anybody may."""
+    """Where the code server listens: a Unix socket that only this user may use, not a port that any user may."""
     path = home / "code.sock"
     if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
         import hashlib
@@ -229,26 +229,26 @@ def addresses(project: "Project") -> list[Address]:
     """Where a person goes, the likeliest first."""
     environment = project.environment
     service = f"http://{environment.service.host}:{environment.service.port}"
-    found = [
+    result = [
         Address("Recommendations", f"{service}/", "what a user is served, and why", "service"),
         Address("Health", f"{service}/health", "every part with its age, worst first", "service"),
         Address("API", f"{service}/openapi.json", "for programs", "service"),
     ]
     if environment.dagster.home is not None:
         base = f"http://{LOCAL}:{environment.dagster.port}"
-        found.append(Address("Dagster", f"{base}/asset-groups", "the whole graph", "dagster"))
-        found += [
+        result.append(Address("Dagster", f"{base}/asset-groups", "the whole graph", "dagster"))
+        result += [
             Address(f"  {name}", f"{base}{graph_path(name)}", "the assets of this experiment", "dagster")
             for name, config in sorted(project.experiments.items())
             if config.release.cycle == "automatic"
         ]
-        found.append(Address("  Runs", f"{base}/runs", "what ran, runs and waits", "dagster"))
-        found.append(Address("  Automation", f"{base}/automation", "sensors and what they asked for", "dagster"))
+        result.append(Address("  Runs", f"{base}/runs", "what ran, runs and waits", "dagster"))
+        result.append(Address("  Automation", f"{base}/automation", "sensors and what they asked for", "dagster"))
     if project.environment.mlflow.is_local:
-        found.append(
+        result.append(
             Address("MLflow", f"http://{LOCAL}:{environment.mlflow.port}/", "parameters, metrics, models", "mlflow")
         )
-    return found
+    return result
 
 
 def graph_path(experiment: str) -> str:

@@ -2,7 +2,7 @@
 
 Two runs of one experiment would do all the work twice and publish over each other, whatever their size: they share topic,
 storage and registry. Runs of two experiments take turns at the dataset that both read, since the second finds the work of the
-first done. Steps of the daemon take the same locks (`ok_ml.graph.dagster_io.Workbench.step`). Attempts are beside production: they
+first done. Steps of the daemon take the same locks (`ok_ml.graph.dagster_io.Workbench.step`). Attempts are outside production: they
 exclude only each other.
 """
 
@@ -20,12 +20,12 @@ Say = Callable[[str], None]
 def alone_with(
     project: Project, experiment: str, *, wait: bool = False, attempts: bool = False, say: Say | None = None
 ) -> Iterator[None]:
-    """Within the block nobody else works on an experiment (or on its attempts).
+    """Within the block no other process works on an experiment (or on its attempts).
 
     Raises
     ------
     EnvironmentFault
-        Somebody does, and we do not wait.
+        Another process does, and we do not wait.
     """
 
     def busy(who: Holder) -> None:
@@ -41,7 +41,7 @@ def alone_with(
 
 @contextmanager
 def one_at_a_time(project: Project, dataset: str, say: Say) -> Iterator[None]:
-    """Within the block nobody else brings days of a dataset in; waits until that is so."""
+    """Within the block no other process ingests days of a dataset; waits until that is so."""
 
     def busy(who: Holder) -> None:
         say(f"waiting    for {who}, which brings {dataset} in")
@@ -51,7 +51,7 @@ def one_at_a_time(project: Project, dataset: str, say: Say) -> Iterator[None]:
 
 
 def _at_work(who: Holder, experiment: str, *, attempts: bool) -> EnvironmentFault:
-    again = "the same command goes on once it is done" if attempts else f"`{_with_wait()}` goes on once it is done"
+    again = "the same command continues once it is done" if attempts else f"`{_with_wait()}` continues once it is done"
     stop = f"; to stop it: Ctrl-C in its terminal, or `kill {who.pid}`" if who.pid else ""
     return EnvironmentFault(
         f"{who} is at work on {'attempts of ' if attempts else ''}{experiment}",

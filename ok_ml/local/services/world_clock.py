@@ -37,7 +37,7 @@ def world_now(project: "Project", started: "DatasetConfig") -> World:
     try:
         dataset = load_project(project.root, project.size).event_logs[started.dataset]
     except (OkMlError, KeyError) as error:
-        logger.warning("the configuration cannot be read, so the world goes on as it was: %s", error)
+        logger.warning("the configuration cannot be read, so the world continues as it was: %s", error)
     return World(dataset.world or cast("WorldConfig", started.world), dataset.parts)
 
 

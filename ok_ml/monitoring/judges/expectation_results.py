@@ -1,4 +1,4 @@
-"""What came of the expectations of a table on a day: kept in the lake beside it, with a page for people.
+"""The results of the expectations of a table on a day: stored in the lake beside it, with a page for people.
 
 Results are the table `<table>_expectations` and hang on the rows of the table, on what is expected and on the project's own
 code that is named there; the same again is read, not run.
@@ -39,9 +39,9 @@ class Expected:
 
     @classmethod
     def of(cls, project: Project, scope: str) -> "Expected":
-        """As the YAML says."""
+        """As the YAML says; of a dataset of texts nothing is."""
         config = project.experiments.get(scope) or project.datasets[scope]
-        return cls(project, scope, tuple(config.checks.expectations))
+        return cls(project, scope, tuple(getattr(config.checks, EXPECTATIONS, ())))
 
     def within(self, tables: Sequence[str]) -> "Expected":
         """Of some tables alone."""
@@ -108,7 +108,7 @@ def outcomes_on(expected: Expected, table: str, dt: str, *, commit: bool = True)
     Parameters
     ----------
     commit
-        Whether results that were not there are kept, and shown on a page.
+        Whether results that were not there are stored, and shown on a page.
     """
     wanted, lake = expected.record(table, dt), expected.lake
     if wanted is None:
@@ -191,6 +191,6 @@ def _to_table(outcomes: Sequence[Outcome]) -> "pa.Table":
 
 
 def read_results(lake: Lake, manifest: Manifest) -> list[Outcome]:
-    """The outcomes that were kept of a table and day."""
+    """The stored outcomes of a table and day."""
     rows = lake.read(manifest.scope, manifest.table, [manifest.partition]).drop_columns(["number"]).to_pylist()
     return [Outcome(**{**row, "examples": tuple(json.loads(row["examples"]))}) for row in rows]

@@ -43,9 +43,9 @@ def in_short(verdict: Verdict) -> str:
 def judge_newest(
     lake: Lake, scope: str, table: str, watches: Sequence[Watch], blocked: Collection[str] = ()
 ) -> Verdict:
-    """Judge the newest committed day of a series table; the verdict is kept, so that wrong days do not teach the band.
+    """Judge the newest committed day of a series table; the verdict is stored, so that wrong days do not teach the band.
 
-    Days that came together with it, and that nobody has judged, are judged before it.
+    Days that came together with it, and that were not judged yet, are judged before it.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _judge_one(
     if not days[dt]:
         return replace(nothing, headline=f"{dt}: {details.get('reason', 'no numbers')}")
     if dt in blocked:
-        return replace(nothing, headline=f"{dt}: the log of that day blocks, so nobody knows what people did")
+        return replace(nothing, headline=f"{dt}: the log of that day blocks, so what people did is unknown")
     leave_out = wrong_days(lake, scope, table, dt) | {*blocked}
     findings: list[Finding] = []
     for watch in watches:
@@ -93,7 +93,7 @@ def _judge_one(
 
 
 def _headline(verdict: Verdict, origin: str) -> str:
-    """Which number, seen, expected, since when; or what holds."""
+    """Which number, seen, expected, since when; or that all is as expected."""
     dt, judged, wrong = verdict.dt, len(verdict.findings), verdict.wrong
     if not judged:
         return f"{dt}: too few days so far to know what to expect"

@@ -136,7 +136,7 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
     if found is None or not has_verdict(pipeline, dt):
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} have no verdict for their current version",
-            why="predictions from features that nobody checked could harm every user at once",
+            why="predictions from features that were not checked could harm every user at once",
             remedy=f"materialise {pipeline.name}/{c.FEATURE_STATISTICS} for {dt}; its check writes the verdict",
         )
     blocked = of_features(pipeline.project, pipeline.name, dt)

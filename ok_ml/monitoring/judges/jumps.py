@@ -134,7 +134,7 @@ def _log_moved(pipeline: Pipeline, dt: str) -> str:
     if not isinstance(dataset, DatasetConfig):
         return "texts have no log that could have moved with them"
     if dataset.partition.grain != "day":
-        return "the log of months is not held against its past, so nobody knows whether it moved too"
+        return "the log of months is not held against its past, so whether it moved too is unknown"
     watch = event_watch(project, dataset, pipeline.lake)
     for day in reversed(window(pipeline.committed(), dt, feature_window_days(project, pipeline.name) + 1)):
         found = watch.look(day) if pipeline.lake.find(dataset.dataset, c.EVENT_STATISTICS, day) is not None else []
@@ -148,7 +148,7 @@ def _log_moved(pipeline: Pipeline, dt: str) -> str:
 def _hole(pipeline: Pipeline, dt: str) -> str:
     """Which days the windows of a day lack, unless they lacked those of the week before too: what is closed on Sundays is no hole.
 
-    A day that is missing, or blocked, wanders through the windows: nobody was shown anything three days ago, then four.
+    A day that is missing, or blocked, wanders through the windows: no user was shown anything three days ago, then four.
     """
     holes, before = (_lacking(pipeline, end) for end in (dt, minus_days(dt, 7)))
     fresh = sorted({*holes} ^ {minus_days(day, -7) for day in before})

@@ -26,9 +26,9 @@ from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges import limit_fitting as k
 from ok_ml.monitoring.series.series_watch import PAST_REPORT, judged_numbers
 from ok_ml.partitions import minus_days, window
+from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
-from ok_ml.quality.bands.gravity import is_grave
 from ok_ml.quality.statistics.number_series import read_days, regimes_of
 from ok_ml.stages.blocked_days import LEAST_PAST_DAYS, NEVER, bands_guard, readers
 
@@ -69,7 +69,7 @@ def scan(table: str, days: Days, regimes: dict[str, str] | None = None) -> Scan:
             history, dt, judged_numbers(table, days[dt]), limit=float("inf"), leave_out=odd, regimes=regimes
         )
         found[dt] = [replace(one, limit=DEFAULT_LIMIT) for one in seen]
-        if any(map(is_grave, found[dt])):
+        if any(map(is_blocking, found[dt])):
             odd.append(dt)
     return Scan(found, tuple(odd))
 
@@ -153,7 +153,7 @@ def past_rows(seen: Scan, own: dict[str, float]) -> list[dict[str, Any]]:
             "expected": one.band.expected,
             "score": one.band.score,
             "limit": max(own.get(str(one.name), one.limit), one.limit),
-            "grave": is_grave(one),
+            "grave": is_blocking(one),
         }
         for dt, deviations in seen.found.items()
         for one in deviations

@@ -60,7 +60,7 @@ def require_predictions(pipeline: Pipeline) -> None:
         raise GateRefused(
             f"{pipeline.name}: the {pipeline.kind.what} of {verdict.dt}: {found}",
             why="they would reach everybody; what is served stays",
-            remedy=f"{verdict.command} if the change is real; else mend the data or the model and predict again, "
+            remedy=f"{verdict.command} if the change is real; else correct the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )
     require_counted(pipeline, verdict.dt)
@@ -71,7 +71,7 @@ def require_counted(pipeline: Pipeline, dt: str) -> None:
     if not pipeline.is_current(c.PREDICTION_STATISTICS, dt):
         raise GateRefused(
             f"{pipeline.name}: the predictions of {dt} have no statistics of their current version",
-            why=f"{pipeline.kind.what} that nobody looked at could harm every user at once",
+            why=f"{pipeline.kind.what} that were not checked could harm every user at once",
             remedy=f"materialise {pipeline.name}/{c.PREDICTION_STATISTICS}; its check judges them",
         )
 

@@ -1,4 +1,4 @@
-"""Pictures of numbers by day: what was served and what people did, beside what was expected."""
+"""Pictures of numbers by day: what was served and what people did, with the expected values."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -62,9 +62,9 @@ class Drawing:
 
     def groups(self, metric: str, prefix: str) -> dict[str, Name]:
         """Label -> name of every group of a metric that begins with a word, those with most rows first."""
-        found = [name for name in self.series if name.metric == metric and name.group.startswith(f"{prefix} ")]
-        found = sorted(found, key=lambda name: (-sum(self.series[name].n), name.group))[:_MOST_LINES]
-        return {name.group.removeprefix(f"{prefix} "): name for name in sorted(found)}
+        names = [name for name in self.series if name.metric == metric and name.group.startswith(f"{prefix} ")]
+        names = sorted(names, key=lambda name: (-sum(self.series[name].n), name.group))[:_MOST_LINES]
+        return {name.group.removeprefix(f"{prefix} "): name for name in sorted(names)}
 
     def _line(self, name: Name) -> Series:
         return self.series.get(name) or Series(name, (), (), ())
@@ -156,8 +156,8 @@ def model_marks(lake: Lake, scope: str, table: str, dts: Collection[str]) -> dic
     marks: dict[str, str] = {}
     before = None
     for dt in dts:
-        found = lake.find(scope, table, dt)
-        version = found.details.get("model_version") if found else None
+        manifest = lake.find(scope, table, dt)
+        version = manifest.details.get("model_version") if manifest else None
         if version is not None and before is not None and version != before:
             marks[dt] = f"model {version}"
         before = version if version is not None else before

@@ -102,8 +102,8 @@ def _largest_psi(pipeline: "Pipeline", dt: str) -> float | None:
         table = drift_of(pipeline, dt)
     except OkMlError:  # the day or the model is being replaced just now; the next look finds it whole
         return None
-    found = [value for value in table["psi"].to_pylist() if value is not None] if table is not None else []
-    return max(found, default=None)
+    values = [value for value in table["psi"].to_pylist() if value is not None] if table is not None else []
+    return max(values, default=None)
 
 
 # -- incidents -----------------------------------------------------------------------------------------------------------
@@ -114,10 +114,10 @@ def open_incidents(state_dir: Path) -> dict[str, int]:
     path = state_dir / "incidents.db"
     if not path.is_file():
         return {}
-    found = dict.fromkeys(_SEVERITIES, 0)
+    counts = dict.fromkeys(_SEVERITIES, 0)
     with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as base:
         rows = base.execute("SELECT severity, count(*) FROM incidents WHERE closed_at IS NULL GROUP BY severity")
-        return found | dict(rows.fetchall())
+        return counts | dict(rows.fetchall())
     return {}
 
 

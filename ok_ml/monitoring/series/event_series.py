@@ -42,13 +42,13 @@ def build_event_statistics(
     for dt in sorted(dts):
         before = _days_before(lake, scope, dt, blocked)
         inputs = _record(lake, scope, dt, before)
-        found = lake.find(scope, c.EVENT_STATISTICS, dt)
-        if found is None or found.inputs != inputs:
-            found = _build(lake, scope, dt, before, inputs)
+        manifest = lake.find(scope, c.EVENT_STATISTICS, dt)
+        if manifest is None or manifest.inputs != inputs:
+            manifest = _build(lake, scope, dt, before, inputs)
             blocked = blocked_log(lake, scope)  # a verdict on other numbers than the present ones says nothing
             if progress:
-                progress(f"{scope}: {found.rows} numbers of {dt}")
-        built.append(found)
+                progress(f"{scope}: {manifest.rows} numbers of {dt}")
+        built.append(manifest)
     return built
 
 
@@ -93,8 +93,8 @@ def is_settled(project: Project, dataset: DatasetBase, lake: Lake, dt: str) -> b
     ):
         return True
     scope = dataset.dataset
-    found, before = lake.find(scope, c.EVENT_STATISTICS, dt), _days_before(lake, scope, dt, blocked_log(lake, scope))
-    current = found is not None and found.inputs == _record(lake, scope, dt, before)
+    manifest, before = lake.find(scope, c.EVENT_STATISTICS, dt), _days_before(lake, scope, dt, blocked_log(lake, scope))
+    current = manifest is not None and manifest.inputs == _record(lake, scope, dt, before)
     return current and event_watch(project, dataset, lake).is_judged(dt)
 
 

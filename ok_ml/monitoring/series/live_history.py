@@ -1,6 +1,6 @@
 """What went live and when: so that a day's reactions can be joined with the lists that people saw on it.
 
-Each going-live is a partition of the table `live_history`, named after its moment and never rewritten. The lists
+Each going-live is a partition of the table `live_history`, named after its time and never rewritten. The lists
 themselves stay where they were made: in that version of the predictions.
 """
 
@@ -23,7 +23,7 @@ _NONE: Final = "none"
 
 @dataclass(frozen=True)
 class Served:
-    """One generation from the moment when it went live.
+    """One generation from the time at which it went live.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Served:
     version
         The version of the predictions of that day that holds its lists.
     newest_dt
-        The newest committed day of the dataset at that moment, the clock of the data: lists are seen from the next day on.
+        The newest committed day of the dataset at that time, the clock of the data: lists are seen from the next day on.
     live_at
         Wall time, ISO, UTC.
     """
@@ -81,8 +81,10 @@ def served_on(
         name = raw.inputs.get("served", _NONE) if raw else _NONE
         if name == _NONE:
             return f"nothing was served on {dt}, says the log of that day"
-        found = [one for one in history if one.generation_name == name]
-        return found[-1] if found else f"{dt} was served generation {name}, which never went live in this experiment"
+        entries = [one for one in history if one.generation_name == name]
+        return (
+            entries[-1] if entries else f"{dt} was served generation {name}, which never went live in this experiment"
+        )
     known = [one for one in history if one.newest_dt < dt]
     return known[-1] if known else f"no generation of {experiment} was live when {dt} began"
 

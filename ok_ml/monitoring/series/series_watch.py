@@ -1,6 +1,6 @@
 """Numbers by day held against their bands; what is found is committed as a verdict, and a person may release a day.
 
-A verdict hangs on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
+A verdict depends on the numbers that it judges and on the limit. A day whose numbers change (it was repaired and ingested
 again) has to be judged again; an acceptance holds for the numbers that were looked at, not for later ones.
 """
 
@@ -13,9 +13,9 @@ from ok_ml.config.calibration import Limit
 from ok_ml.config.models import Severity
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
+from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
-from ok_ml.quality.bands.gravity import is_grave
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import Verdict, commit, read_verdict, series_verdict, verdict_of, verdict_on
 from ok_ml.quality.statistics.number_series import Name, Number, read_days, regimes_of
@@ -27,7 +27,7 @@ _JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another ve
 _NAMED: Final = 3  # deviations that a headline names
 
 
-# Beginnings of metrics that are kept and not judged: the scores of two models have nothing in common.
+# Prefixes of metrics that are stored and not judged: the scores of two models have nothing in common.
 SKIPPED: Final = {c.PREDICTION_STATISTICS: ("score_",)}
 
 
@@ -84,7 +84,7 @@ class SeriesWatch:
         return [self._judge(dt) for dt in dict.fromkeys([*todo, known[-1]])]
 
     def look(self, dt: str) -> list[Deviation]:
-        """Every series of a day beside its band, worst first; nothing is committed."""
+        """Every series of a day with its band, worst first; nothing is committed."""
         known = self.lake.partitions(self.scope, self.table)
         past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
         days = read_days(self.lake, self.scope, self.table, past)
@@ -102,8 +102,8 @@ class SeriesWatch:
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
-        found = self.lake.find(self.scope, series_verdict(self.table), dt)
-        return found is not None and found.inputs == self._record(dt)
+        manifest = self.lake.find(self.scope, series_verdict(self.table), dt)
+        return manifest is not None and manifest.inputs == self._record(dt)
 
     def verdict_on(self, dt: str) -> Verdict | None:
         """The verdict on a day, if it is on its present numbers: what does not hold."""
@@ -133,7 +133,7 @@ class SeriesWatch:
 
     def _judge(self, dt: str) -> Verdict:
         found, may = self.look(dt), self.armed.blocks_on(dt)
-        grave = {one.name for one in found if is_grave(one)}
+        grave = {one.name for one in found if is_blocking(one)}
         findings = [finding_of(one, dt, "block" if one.name in grave and may else "warn") for one in found]
         verdict = verdict_of(self.lake, self.scope, series_verdict(self.table), dt, findings)
         why = f". It blocks nothing: {self.armed.why}" if grave and not may else ""
@@ -142,8 +142,8 @@ class SeriesWatch:
         return commit(self.lake, verdict, inputs=self._record(dt), grave=bool(grave), outside=outside)
 
     def _version(self, dt: str) -> str:
-        found = self.lake.find(self.scope, self.table, dt)
-        return found.data_version if found is not None else "none"
+        manifest = self.lake.find(self.scope, self.table, dt)
+        return manifest.data_version if manifest is not None else "none"
 
     def _record(self, dt: str) -> dict[str, str]:
         armed = "may block" if self.armed.blocks_on(dt) else "reported"
@@ -156,11 +156,11 @@ class SeriesWatch:
 
 
 def _headline(verdict: Verdict, limit: Limit) -> str:
-    dt, found, outside = verdict.dt, verdict.findings, verdict.wrong
-    if not found:
+    dt, findings, outside = verdict.dt, verdict.findings, verdict.wrong
+    if not findings:
         return f"{dt}: nothing to judge, the history is shorter than {LEAST_DAYS} days"
     if not outside:
-        return f"{dt}: all {len(found)} numbers within their bands; the worst: {found[0].message}"
+        return f"{dt}: all {len(findings)} numbers within their bands; the worst: {findings[0].message}"
     named = "; ".join(one.message for one in outside[:_NAMED])
     more = f"; and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
-    return f"{dt}: {len(outside)} of {len(found)} numbers outside their bands: {named}{more} (limit {limit.origin})"
+    return f"{dt}: {len(outside)} of {len(findings)} numbers outside their bands: {named}{more} (limit {limit.origin})"

@@ -36,21 +36,21 @@ def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists |
             return None
         if len({answer.generation for answer in known}) == 1:
             break
-    lists = [_list_of(found, answer) for answer in known for found in answer.lists]
+    lists = [_list_of(prediction, answer) for answer in known for prediction in answer.lists]
     padded = np.full((len(lists), max(map(len, lists))), _PAD, dtype=np.int64)
     for row, source_ids in zip(padded, lists, strict=True):
         row[: len(source_ids)] = source_ids
     return ServedLists(user_ids, padded, known[-1].generation_name)
 
 
-def _list_of(found: "Prediction | None", answer: "Answer") -> "NDArray[np.int64]":
-    served = found or answer.fallback
+def _list_of(prediction: "Prediction | None", answer: "Answer") -> "NDArray[np.int64]":
+    served = prediction or answer.fallback
     assert served is not None  # noqa: S101 - every generation of lists has a fallback
     return served.source_ids
 
 
 def experiment_of(project: "Project", dataset: str) -> str | None:
     """Whose lists the users of a dataset see: its automatic experiment, else any; the first by name."""
-    found = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]
-    automatic = [name for name in found if project.experiments[name].release.cycle == "automatic"]
-    return next(iter([*automatic, *found]), None)
+    names = [name for name in sorted(project.experiments) if project.dataset_of(name).dataset == dataset]
+    automatic = [name for name in names if project.experiments[name].release.cycle == "automatic"]
+    return next(iter([*automatic, *names]), None)

@@ -29,9 +29,9 @@ class MatrixFactorisation(ListPipeline):
     @cached_property
     def config(self) -> Experiment:
         """The experiment's YAML."""
-        found = self.project.experiments[self.name]
-        assert isinstance(found, Experiment)  # noqa: S101 - its type has chosen the model
-        return found
+        experiment = self.project.experiments[self.name]
+        assert isinstance(experiment, Experiment)  # noqa: S101 - its type has chosen the model
+        return experiment
 
     @property
     def popularity_days(self) -> int:
@@ -48,7 +48,7 @@ class MatrixFactorisation(ListPipeline):
         return []
 
     def evaluator(self) -> "Evaluator[Any]":
-        """Its lists beside those of the baselines."""
+        """Its lists compared with those of the baselines."""
         from ok_ml.pipelines.matrix_factorisation.vectors import VectorEvaluator
 
         return VectorEvaluator(self)

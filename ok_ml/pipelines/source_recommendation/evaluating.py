@@ -1,4 +1,4 @@
-"""The two-stage model beside the baselines, on days that it has not seen."""
+"""The two-stage model compared with the baselines, on days that it has not seen."""
 
 from dataclasses import replace
 from functools import cached_property

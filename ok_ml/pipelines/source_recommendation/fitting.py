@@ -46,10 +46,10 @@ def fit_cuts(
     with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
         shapes: dict[str, Any] = {}
         for number, (name, dt) in enumerate(cuts.items(), 1):
-            twin = next((other for other in list(cuts)[: number - 1] if cuts[other] == dt), None)
+            same_cut = next((other for other in list(cuts)[: number - 1] if cuts[other] == dt), None)
             progress(f"embeddings {number} of {len(cuts)}: {name}, events up to {dt}")
-            if twin:
-                shutil.copytree(folder / twin, folder / name)
+            if same_cut:
+                shutil.copytree(folder / same_cut, folder / name)
             else:
                 fit_factors(pipeline, dt, session).save(folder / name)
                 _fit_neighbours(pipeline, dt).save(folder / name / _NEIGHBOURS)

@@ -32,9 +32,9 @@ class SourceRecommendation(ListPipeline):
     @cached_property
     def config(self) -> Experiment:
         """The experiment's YAML."""
-        found = self.project.experiments[self.name]
-        assert isinstance(found, Experiment)  # noqa: S101 - its type has chosen the model
-        return found
+        experiment = self.project.experiments[self.name]
+        assert isinstance(experiment, Experiment)  # noqa: S101 - its type has chosen the model
+        return experiment
 
     @property
     def popularity_days(self) -> int:
@@ -85,7 +85,7 @@ class SourceRecommendation(ListPipeline):
         """Runs of consecutive partitions whose features a training and a batch need, as of now.
 
         An experiment that the daemon retrains gets them without gaps, so that tomorrow's training finds yesterday's
-        features; a manual one skips the days whose features nobody reads.
+        features; a manual one skips the days whose features are not read.
         """
         dts, plan, blocked = self.admitted(), self.calendar(), self.blocked()
         needed = {*(dt for dt, _ in self.labelled_lists()), plan.eval_cut, plan.serve_cut}
@@ -111,7 +111,7 @@ class SourceRecommendation(ListPipeline):
     feature_tables = c.FEATURE_TABLES
 
     def evaluator(self) -> "Evaluator[Any]":
-        """Its lists beside those of the baselines."""
+        """Its lists compared with those of the baselines."""
         from ok_ml.pipelines.source_recommendation.evaluating import TwoStageEvaluator
 
         return TwoStageEvaluator(self)

@@ -1,4 +1,4 @@
-"""Predictions for every user by the champion, and what they must look like before anybody sees them."""
+"""Predictions for every user by the champion, and what they must look like before they are served."""
 
 from collections.abc import Callable
 from functools import partial

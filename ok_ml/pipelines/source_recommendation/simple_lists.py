@@ -59,7 +59,7 @@ def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: SimpleMod
 
 
 def _judged(pipeline: SourceRecommendation, names: list[str]) -> dict[str, dict[str, float]]:
-    """List -> metric -> value; empty where nobody found anything new."""
+    """List -> metric -> value; empty where no user found anything new."""
     from ok_ml.quality.ranking.ranking_evaluation import evaluate
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 

@@ -26,12 +26,12 @@ RANKER: Final = "ranker"  # its folder in a bundle
 def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
     """Label the candidates of the days before the evaluation, with the features of the day before each; commit.
 
-    A log in which nobody met anything new on the label days leaves a set without rows where a simple list may be served.
+    A log in which no user met anything new on the label days leaves a set without rows where a simple list may be served.
 
     Raises
     ------
     NothingToLearn
-        The same where a learned champion goes on serving, or where `gate.fallback` forbids a simple list.
+        The same where a learned champion is still served, or where `gate.fallback` forbids a simple list.
     """
     from ok_ml.recommender.ranking.training_set import (
         GROUP,

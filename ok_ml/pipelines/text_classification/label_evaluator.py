@@ -42,8 +42,8 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
     @cached_property
     def judging(self) -> Labelled:
         """Texts with a label that the newest model knows."""
-        found = self.pipeline.judging()
-        return found.where(np.array([label in self._scorer.labels for label in found.labels], bool))
+        labelled = self.pipeline.judging()
+        return labelled.where(np.array([label in self._scorer.labels for label in labelled.labels], bool))
 
     @cached_property
     def question(self) -> LabelQuestion:
@@ -75,7 +75,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
         return self._said_by(self._scorer)
 
     def champion(self, manifest: Manifest) -> LabelAnswers | None:
-        """The champion's serving model where it has not seen the days, else its judged twin; None where both have."""
+        """The champion's serving model where it has not seen the days, else the bundle that was evaluated; None where both have."""
         folder, plan = self.pipeline.lake.folder(manifest), self.pipeline.calendar()
         judged = self.pipeline.lake.find(self.pipeline.name, c.MODEL)
         same = judged is not None and judged.data_version == manifest.data_version

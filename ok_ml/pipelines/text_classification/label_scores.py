@@ -39,40 +39,40 @@ class LabelScores(PredictionKind):
     promise = "Every text has one row of finite probabilities that add up to 1, and decides for a label that there is."
 
     def look(self, pipeline: TextClassification) -> Judgement:
-        """Nobody forgotten, no text twice, probabilities that are some."""
+        """No text missing or twice, and valid probabilities."""
         manifest = _newest(pipeline)
-        found = _Scores.read(pipeline, manifest)
+        scores = _Scores.read(pipeline, manifest)
         wanted = len(np.unique(pipeline.texts_of(pipeline.scored_dts())[c.TEXT_ID].to_numpy()))
-        sums = found.values.sum(axis=1)
+        sums = scores.values.sum(axis=1)
         faults = {
-            "texts without a row": wanted - len(np.unique(found.ids)),
-            "texts twice": len(found.ids) - len(np.unique(found.ids)),
+            "texts without a row": wanted - len(np.unique(scores.ids)),
+            "texts twice": len(scores.ids) - len(np.unique(scores.ids)),
             "scores that are no probabilities": int(
-                (~np.isfinite(found.values) | (found.values < 0) | (found.values > 1)).any(axis=1).sum()
+                (~np.isfinite(scores.values) | (scores.values < 0) | (scores.values > 1)).any(axis=1).sum()
             ),
             "scores that do not add up to 1": int((np.abs(sums - 1) > _SUM_TOLERANCE).sum()),
-            "decisions for no label": int(((found.decided < -1) | (found.decided >= found.values.shape[1])).sum()),
+            "decisions for no label": int(((scores.decided < -1) | (scores.decided >= scores.values.shape[1])).sum()),
         }
         wrong = {name: count for name, count in faults.items() if count}
-        facts = f"{len(found.ids):,} texts up to {manifest.partition}"
+        facts = f"{len(scores.ids):,} texts up to {manifest.partition}"
         told = ", ".join(f"{count:,} {name}" for name, count in wrong.items()) or "nothing wrong"
-        numbers = {"texts": len(found.ids), **{name.replace(" ", "_"): count for name, count in faults.items()}}
+        numbers = {"texts": len(scores.ids), **{name.replace(" ", "_"): count for name, count in faults.items()}}
         return Judgement(not wrong, f"{facts}: {told}", numbers, wrong)
 
     def count(self, pipeline: TextClassification, *, progress: Callable[[str], None]) -> Manifest:
-        """Numbers of the newest scores, beside the same model's generations before."""
+        """Numbers of the newest scores, compared with earlier generations of the same model."""
         manifest, lake = _newest(pipeline), pipeline.lake
         dt, version = manifest.partition, int(manifest.details["model_version"])
-        inputs, found = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt), _Scores.read(pipeline, manifest)
+        inputs, scores = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt), _Scores.read(pipeline, manifest)
         reference = ScoreReference.of(lake, pipeline.name, dt, version)
-        sure = found.values.max(axis=1, initial=0.0).astype(np.float32)
+        sure = scores.values.max(axis=1, initial=0.0).astype(np.float32)
         counted = sketch(sure)
         edges = freeze(counted) if reference.edges is None else reference.edges
         counts = counts_on(counted, edges) if reference.edges is None else sketch(sure, edges).bin_counts
         drift = reference.psi(counts) if reference.edges is not None else None
         wanted = len(np.unique(pipeline.texts_of(pipeline.scored_dts())[c.TEXT_ID].to_numpy()))
-        numbers = list(_numbers(found, list(manifest.details["labels"]), wanted, drift))
-        progress(f"statistics of {len(found.ids):,} label scores of {dt}")
+        numbers = list(_numbers(scores, list(manifest.details["labels"]), wanted, drift))
+        progress(f"statistics of {len(scores.ids):,} label scores of {dt}")
         return lake.write(
             pipeline.name,
             c.PREDICTION_STATISTICS,
@@ -141,10 +141,10 @@ def _newest(pipeline: TextClassification) -> Manifest:
     return pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, pipeline.lake.latest(pipeline.name, c.PREDICTIONS))
 
 
-def _numbers(found: _Scores, labels: list[str], wanted: int, drift: float | None) -> Iterator[Number]:
-    texts = len(found.ids)
-    sure = found.values.max(axis=1, initial=0.0)
-    shares = np.bincount(found.decided + 1, minlength=len(labels) + 1) / max(texts, 1)
+def _numbers(scores: _Scores, labels: list[str], wanted: int, drift: float | None) -> Iterator[Number]:
+    texts = len(scores.ids)
+    sure = scores.values.max(axis=1, initial=0.0)
+    shares = np.bincount(scores.decided + 1, minlength=len(labels) + 1) / max(texts, 1)
     yield Number(Name("texts"), float(texts), texts)
     yield Number(Name(SCORED_SHARE), texts / wanted if wanted else None, wanted)
     yield Number(Name(DECIDED_SHARE), 1.0 - float(shares[0]), texts)
@@ -155,4 +155,4 @@ def _numbers(found: _Scores, labels: list[str], wanted: int, drift: float | None
         yield Number(Name(f"score_{name}"), float(np.quantile(sure, quantile)) if texts else None, texts)
     for at, label in enumerate(labels):
         yield Number(Name("decided_share", label), float(shares[at + 1]), texts)
-        yield Number(Name("score_mean", label), float(found.values[:, at].mean()) if texts else None, texts)
+        yield Number(Name("score_mean", label), float(scores.values[:, at].mean()) if texts else None, texts)

@@ -62,16 +62,16 @@ class TextClassification(Pipeline):
     @cached_property
     def config(self) -> Experiment:
         """The experiment's YAML."""
-        found = self.project.experiments[self.name]
-        assert isinstance(found, Experiment)  # noqa: S101 - its type has chosen the model
-        return found
+        experiment = self.project.experiments[self.name]
+        assert isinstance(experiment, Experiment)  # noqa: S101 - its type has chosen the model
+        return experiment
 
     @cached_property
     def dataset(self) -> TextsConfig:
         """The texts that it reads."""
-        found = self.project.dataset_of(self.name)
-        assert isinstance(found, TextsConfig)  # noqa: S101 - the rules of the configuration have asked
-        return found
+        config = self.project.dataset_of(self.name)
+        assert isinstance(config, TextsConfig)  # noqa: S101 - the rules of the configuration have asked
+        return config
 
     @property
     def features(self) -> "tuple[Feature, ...]":
@@ -143,9 +143,9 @@ class TextClassification(Pipeline):
         rows = rows.filter(pc.is_valid(rows[c.LABEL]))
         texts = rows[c.TEXT].to_pylist()
         keys = np.fromiter((id_of_text(text) for text in texts), np.int64, len(texts))
-        found = Labelled(rows[c.TEXT_ID].to_numpy(), texts, rows[c.LABEL].to_pylist(), keys)
+        rows_of_days = Labelled(rows[c.TEXT_ID].to_numpy(), texts, rows[c.LABEL].to_pylist(), keys)
         _, first = np.unique(keys, return_index=True)
-        return found.where(np.isin(np.arange(len(keys)), first))
+        return rows_of_days.where(np.isin(np.arange(len(keys)), first))
 
     def learning(self, cut: str, *, judged: bool) -> Labelled:
         """What a model of a cut learns from.
@@ -155,30 +155,30 @@ class TextClassification(Pipeline):
         judged
             Whether the model will be judged: then it sees none of the texts that judge.
         """
-        found = self.labelled(self.learnt_dts(cut))
+        labelled = self.labelled(self.learnt_dts(cut))
         if judged and self.is_one_body:
-            return found.where(~self._judges(found))
-        return found
+            return labelled.where(~self._judges(labelled))
+        return labelled
 
     def judging(self) -> Labelled:
         """The texts that judge: none of them is spelt as one that the judged model has learnt from."""
         plan = self.calendar()
-        found = self.labelled(plan.eval_dts)
+        labelled = self.labelled(plan.eval_dts)
         if self.is_one_body:
-            return found.where(self._judges(found))
-        return found.where(~np.isin(found.keys, self.labelled(self.learnt_dts(plan.eval_cut)).keys))
+            return labelled.where(self._judges(labelled))
+        return labelled.where(~np.isin(labelled.keys, self.labelled(self.learnt_dts(plan.eval_cut)).keys))
 
     def held_out(self, learning: Labelled) -> "NDArray[np.bool_]":
         """Those that calibrate and decide."""
         return _share(learning.keys, self.config.stages.model.held_out, self.config.seed, _HELD)
 
-    def _judges(self, found: Labelled) -> "NDArray[np.bool_]":
-        return _share(found.keys, self.config.stages.evaluation.share, self.config.seed, _JUDGED)
+    def _judges(self, labelled: Labelled) -> "NDArray[np.bool_]":
+        return _share(labelled.keys, self.config.stages.evaluation.share, self.config.seed, _JUDGED)
 
     # -- what the shared ends ask ----------------------------------------------------------------------------
 
     def evaluator(self) -> "Evaluator[Any]":
-        """Its scores beside those of the baselines."""
+        """Its scores compared with those of the baselines."""
         from ok_ml.pipelines.text_classification.label_evaluator import LabelEvaluator
 
         return LabelEvaluator(self)

@@ -10,7 +10,7 @@ The deviation in scales follows Student's t with as many degrees of freedom as t
 formula turns it into a normal score, so that one limit is right for a short history and for a long one.
 Days that were found wrong are left out of the history by the caller: a fault must not teach the band.
 
-Days on which something else was the rule (nobody was served lists yet) tell how much a series varies and what a weekday does,
+Days on which something else was the rule (no lists were served yet) tell how much a series varies and what a weekday does,
 not where it lies. While days of the present rule are few, those of the other are moved to their level, weekday by weekday, and
 the scale is wider by what so few days know of a level.
 """
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HISTORY_DAYS: Final = 42  # six weeks: enough weekdays of each kind, short enough for a network that grows
-LEAST_ALIKE: Final = 3  # days of the present rule, below which a level is anybody's guess
+LEAST_ALIKE: Final = 3  # days of the present rule, below which a level is unknown
 _CLIP: Final = 4.0  # errors of the past beyond so many robust scales count as so many
 _LEAST_SPREAD: Final = 0.1  # of the values behind a positive level, relative to it: what one row varies by at least
 _MOST_FREEDOM: Final = 100.0  # of a scale that sampling sets
 _WEEK: Final = 7
 _LONGEST_RUN: Final = 14  # days that `since` looks back at most
-# Numbers that the world moves by more than their own past tells: the least relative size of a scale. One source in vogue is
+# Numbers that the world moves by more than their own past tells: the smallest relative size of a scale. One source in vogue is
 # news, and lists that people like better raise what they react to; a fault goes far beyond either.
 RESTLESS: Final[Mapping[str, float]] = {
     "largest_share": 0.35, "top_hundredth_share": 0.2, "gini": 0.08, "effective": 0.25, "log2_mean": 0.003,
@@ -77,7 +77,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Deviation:
-    """One number of a day beside its band.
+    """One number of a day with its band.
 
     Attributes
     ----------
@@ -142,8 +142,8 @@ def band(
     """
     name = Name("value")
     past = {day: {name: Number(name, known, n)} for day, known in history}
-    found = judge_day(past, dt, {name: Number(name, value, n)}, limit=limit, days=days)
-    return found[0].band if found else None
+    deviations = judge_day(past, dt, {name: Number(name, value, n)}, limit=limit, days=days)
+    return deviations[0].band if deviations else None
 
 
 def judge_day(
@@ -158,7 +158,7 @@ def judge_day(
     days: int = HISTORY_DAYS,
     own: Mapping[str, float] | None = None,
 ) -> list[Deviation]:
-    """Every number of a day beside its band, worst first.
+    """Every number of a day with its band, worst first.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def judge_day(
     leave_out
         Days that were found wrong: they do not make the band, and still count for `since`.
     like
-        Odd days that somebody has accepted: they do not make the band either, since a holiday is no rule; but a number that is
+        Odd days that were accepted: they do not make the band either, since a holiday is no rule; but a number that is
         like theirs is inside too, since a change may last.
     regimes
         Day -> what was the rule on it; days without one share theirs. Once `LEAST_DAYS` days have the
@@ -373,7 +373,7 @@ def _moved_by_one(past: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "N
 def _sampling(
     past: "NDArray[np.float64]", n_past: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
 ) -> "NDArray[np.float64]":
-    """The least scale of each series: what a sample of so many rows varies by."""
+    """The smallest scale of each series: what a sample of so many rows varies by."""
     import warnings
 
     with np.errstate(divide="ignore"), warnings.catch_warnings():

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEAST_DAYS: Final = 14  # of history: below two weeks nobody knows what a weekday does
+LEAST_DAYS: Final = 14  # of history: below two weeks the effect of a weekday is unknown
 _WEEK: Final = 7
 
 

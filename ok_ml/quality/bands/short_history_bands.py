@@ -38,7 +38,7 @@ DAY_TO_DAY: Final = 0.05  # of the share: how much quiet days differ beyond chan
 def judge_short_history(
     history: Days, dt: str, today: "dict[Name, Number]", *, limit: float, leave_out: Collection[str] = ()
 ) -> list[Deviation]:
-    """The shares of a day beside the band of their short past, worst first; nothing once the past is long.
+    """The shares of a day with the band of their short past, worst first; nothing once the past is long.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def judge_short_history(
     leave_out
         Days that were found wrong: they do not make the band.
     """
-    found = [(name, _judge(history, dt, one, limit, leave_out)) for name, one in today.items()]
+    pairs = [(name, _judge(history, dt, one, limit, leave_out)) for name, one in today.items()]
     known = [
         Deviation(
             name,
@@ -56,7 +56,7 @@ def judge_short_history(
             limit,
             _since(history, dt, name, limit, leave_out) if _beyond(band, limit) else None,
         )
-        for name, band in found
+        for name, band in pairs
         if band is not None
     ]
     return sorted(known, key=lambda one: -abs(one.band.score))

@@ -1,4 +1,4 @@
-"""What came of an expectation, in plain values and in words, from what Great Expectations answers."""
+"""The result of an expectation, in plain values and in words, from what Great Expectations answers."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _LONGEST: Final = 80  # characters of an example or an observed value
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one expectation.
+    """The result of one expectation.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def outcome_of(one: Named, made: Any, result: Any, rows: int) -> Outcome:
-    """GX's result; numbers of numpy are told as Python's, which alone are JSON."""
+    """GX's result; numbers of numpy are given as Python's, which alone are JSON."""
     error = "; ".join(dict.fromkeys(_errors(result.exception_info or {})))
     said: Mapping[str, Any] = result.result or {}
     if error:

@@ -82,7 +82,7 @@ class _Runner:
             batch, rows = (self._in_sqlite(made), drawn) if in_sql else self._in_frame(made)
             asked = made if in_sql else build(one.name, _without_condition(one.arguments), root)
             result = batch.validate(asked, result_format=_FORMAT)
-        except Exception as error:  # noqa: BLE001 - GX and own expectations raise anything; it is told, and does not pass
+        except Exception as error:  # noqa: BLE001 - GX and own expectations raise anything; it is reported, and does not pass
             return not_computed(one, f"{type(error).__name__}: {error}", drawn, words(made))
         return outcome_of(one, made, result, rows)
 

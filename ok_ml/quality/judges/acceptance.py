@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 JUDGED: Final = "judged"  # in the details of a verdict, and among the inputs of an acceptance: version of the data
 ACCEPTED: Final = "accepted"  # in the details of an acceptance: keys of findings
 ALL: Final = (
-    "*"  # the finding of verdicts that were written before findings were kept, and all findings of such a record
+    "*"  # the finding of verdicts that were written before findings were stored, and all findings of such a record
 )
 
 
@@ -52,7 +52,7 @@ def acceptance_of(lake: Lake, scope: str, table: str, dt: str, version: str) -> 
 
 
 def accept(lake: Lake, verdict: "Verdict", *, who: str, reason: str) -> Acceptance:
-    """Record that somebody takes what a verdict found for right, besides what was accepted of it before."""
+    """Record that a person accepts the findings of a verdict, besides what was accepted of it before."""
     import pyarrow as pa
 
     place = verdict.scope, verdict.table, verdict.dt

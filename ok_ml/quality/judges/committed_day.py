@@ -1,7 +1,7 @@
 """What is known of one committed day before anything is computed from it: rows, nulls, words, keys, columns, times.
 
 Rows, times and what was set aside stand in the manifests; nulls and columns in the footers of the Parquet files. Only
-columns of categories that somebody asks for, and the keys of snapshots, are read, one file at a time.
+columns of categories that a rule asks for, and the keys of snapshots, are read, one file at a time.
 """
 
 from collections import Counter

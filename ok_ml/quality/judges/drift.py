@@ -18,7 +18,7 @@ formula holds (Cochran 1954), and nothing is judged.
 
 With 20 bins and 300 users against 300 the mean alone is 0.13, a warning for nothing. So what sampling explains is
 subtracted: `psi = max(0, psi_raw - psi_noise)` with `psi_noise = E + 3 sd`. With 20,000 users against 140,000 that is
-0.002; with a few hundred it hides small drifts, which nobody could tell from chance.
+0.002; with a few hundred it hides small drifts, which cannot be told from chance.
 
 Jensen-Shannon divergence (Lin 1991), in bits, between 0 and 1, without smoothing::
 

@@ -1,7 +1,7 @@
 """One finding: what a judge says of one number, column, rule or list.
 
 Rules, bands, expectations, limits, looks at predictions and the gate all say it in this one record, so that what blocks, since
-when, who has accepted it and where to look is said, kept and shown alike.
+when, who has accepted it and where to look is said, stored and shown alike.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ class Finding:
     look
         Where to look further.
     accepted
-        Who has accepted it and why; it blocks nothing then, and calls for nobody.
+        Who has accepted it and why; it blocks nothing then, and needs no attention.
     kind
         What judged it: a kind of rules, bands, expectations, lists, limits, the gate.
     score
@@ -108,7 +108,7 @@ def order_of(one: Finding) -> tuple[bool, bool, int, float, str, str, str]:
 
 
 def failures(findings: Iterable[Finding], severity: Severity | None = None) -> list[Finding]:
-    """The findings that did not pass and that nobody has accepted, all or of one severity."""
+    """The findings that did not pass and were not accepted, all or of one severity."""
     return [f for f in findings if not f.passed and not f.accepted and severity in (None, f.severity)]
 
 

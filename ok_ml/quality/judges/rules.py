@@ -189,7 +189,7 @@ def _validate(frame: "pd.DataFrame", expectations: list[Any], index: list[str]) 
             raise DataError(
                 f"expectation {columns['column_B']} <= {columns['column_A']} could not be computed:"
                 f" {result.exception_info.get('exception_message')}",
-                why="a rule that was not checked must not count as kept",
+                why="a rule that was not checked must not count as passed",
                 remedy="look at the row types of the statistics",
             )
         yield from result.result.get("unexpected_index_list") or []

@@ -1,4 +1,4 @@
-"""Verdicts: what was judged of a day, in which version, what was found, and whether it holds back what follows.
+"""Verdicts: what was judged of a day, in which version, what was found, and whether it blocks what follows.
 
 Every judge commits one, into the table of its kind, in one schema: a row a finding. What does not hold stands in the manifest
 too, beside the version of the data that was judged, so that whoever may be held back by it reads no rows.
@@ -37,7 +37,7 @@ class _Subject(NamedTuple):
     called: str
 
 
-# Verdicts that hold back publication, causes first; all others, on numbers by day, only tell.
+# Verdicts that block publication, causes first; all others, on numbers by day, only tell.
 _SUBJECTS: Final[Mapping[str, _Subject]] = {
     DECLARED_VERDICT: _Subject(c.EVENTS, (*c.DATASET_TABLES, *c.DATASET_SERIES), "the log of"),
     EVENT_VERDICT: _Subject(c.EVENT_STATISTICS, (c.EVENT_STATISTICS,), "the log of"),
@@ -69,7 +69,7 @@ class Verdict:
     version
         Of the data that were judged.
     findings
-        What was found, worst first; those that somebody has accepted say so. Read from the manifest alone: what does not hold.
+        What was found, worst first; those that were accepted say so. Read from the manifest alone: what does not hold.
     plot
         A picture of the worst finding, or of the day.
     """
@@ -89,7 +89,7 @@ class Verdict:
 
     @property
     def failed(self) -> list[Finding]:
-        """What does not hold and nobody has accepted, blocking ones first."""
+        """What does not hold and was not accepted, blocking ones first."""
         return sorted(failures(self.findings), key=lambda one: one.severity != "block")
 
     @property
@@ -170,14 +170,15 @@ def commit(lake: Lake, verdict: Verdict, *, inputs: Mapping[str, str] | None = N
         to_table(verdict.findings),
         sort_by=_SORTED,
         inputs=dict(inputs or {}),
-        details={"blocks": verdict.blocks, "headline": verdict.headline, **kept(verdict), **details},
+        details={
+            "blocks": verdict.blocks,
+            "headline": verdict.headline,
+            JUDGED: verdict.version,
+            FOUND: [_short(one) for one in verdict.wrong],
+            **details,
+        },
     )
     return verdict
-
-
-def kept(verdict: Verdict) -> dict[str, Any]:
-    """What stands in the manifest: the version that was judged, and what does not hold."""
-    return {JUDGED: verdict.version, FOUND: [_short(one) for one in verdict.wrong]}
 
 
 def _short(one: Finding) -> dict[str, Any]:
@@ -197,7 +198,7 @@ def verdict_on(lake: Lake, scope: str, table: str, dt: str) -> Verdict | None:
 
 
 def read_verdict(lake: Lake, manifest: Manifest) -> Verdict:
-    """What does not hold, by a committed verdict; one that was written before findings were kept has its headline alone."""
+    """What does not hold, by a committed verdict; one that was written before findings were stored has its headline alone."""
     details, place = manifest.details, (manifest.scope, manifest.table, manifest.partition)
     headline, dt = str(details.get("headline", "")), manifest.partition
     if FOUND in details:
@@ -213,7 +214,7 @@ def read_verdict(lake: Lake, manifest: Manifest) -> Verdict:
 
 
 def whole_verdict(lake: Lake, manifest: Manifest) -> Verdict:
-    """The same with what holds."""
+    """The same with what passed."""
     verdict = read_verdict(lake, manifest)
     rows = lake.read(manifest.scope, manifest.table, [manifest.partition]) if manifest.files else None
     if rows is None or "statistic" not in rows.column_names:
@@ -222,7 +223,7 @@ def whole_verdict(lake: Lake, manifest: Manifest) -> Verdict:
 
 
 def _told(lake: Lake, verdict: Verdict, findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, those that somebody has accepted with who and why."""
+    """The findings, those that a person has accepted with who and why."""
     accepted = acceptance_of(lake, verdict.scope, verdict.table, verdict.dt, verdict.version)
     return [
         replace(one, accepted=str(accepted))
@@ -233,7 +234,7 @@ def _told(lake: Lake, verdict: Verdict, findings: Iterable[Finding]) -> list[Fin
 
 
 def _of_triple(one: list[Any], dt: str) -> Finding:
-    """Key, severity and message: as findings were kept before they were kept whole."""
+    """Key, severity and message: as findings were stored before they were stored whole."""
     key, severity, message = one
     return Finding.told(key, severity, message, dt)
 

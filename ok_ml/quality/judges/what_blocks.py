@@ -1,4 +1,4 @@
-"""What holds back the publication of an experiment, first cause first, told in one sentence wherever it is told.
+"""What blocks the publication of an experiment, first cause first, told in one sentence wherever it is told.
 
 Read from the verdicts and acceptances in the lake alone, so that commands, sensors and the service's pages say the same.
 """
@@ -32,7 +32,7 @@ def feature_window_days(project: "Project", experiment: str) -> int:
 
 
 def of_features(project: "Project", experiment: str, dt: str) -> list[Verdict]:
-    """What holds back the features of a day: the numbers of its log, the rules of its log, then they themselves.
+    """What blocks the features of a day: the numbers of its log, the rules of its log, then they themselves.
 
     An earlier day that blocks is left out of their windows, so it holds back itself alone.
     """
@@ -42,7 +42,7 @@ def of_features(project: "Project", experiment: str, dt: str) -> list[Verdict]:
 
 
 def open_blocks(project: "Project", experiment: str) -> list[Verdict]:
-    """Everything that holds back the publication of an experiment now, first cause first."""
+    """Everything that blocks the publication of an experiment now, first cause first."""
     lake, dataset = Lake(project.lake_root), project.dataset_of(experiment).dataset
     days = {*lake.partitions(dataset, c.EVENTS)[-1:], *lake.partitions(experiment, FEATURE_VERDICT)[-1:]}
     upstream = [one for dt in days for one in of_features(project, experiment, dt)]

@@ -1,4 +1,4 @@
-"""Plots of numbers by day beside what was expected of them: the mean with its band, and what fell outside marked."""
+"""Plots of numbers by day with their expected values: the mean with its band, and what fell outside marked."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,11 +36,11 @@ class Expected(Protocol):
 
     @property
     def low(self) -> float:
-        """The least value that surprises nobody."""
+        """The smallest value within the band."""
 
     @property
     def high(self) -> float:
-        """The greatest one."""
+        """The largest one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def band_chart(
     marks
         Day -> what changed on it: a line and a word.
     held
-        Days that were held back: shaded.
+        Days that were blocked: shaded.
     """
     panel = Panel("", {str(series.name): series}, bands, share)
     return band_panels([panel], title=title or str(series.name), marks=marks, held=held, panel_height=3.2, path=path)
@@ -143,7 +143,7 @@ def bands_of(
     leave_out
         Days that were found wrong.
     short_history
-        Whether a share has a band before it knows itself; of two bands the narrower one is told.
+        Whether a share has a band before it knows itself; of two bands the narrower one is reported.
     regimes
         Day -> what was the rule on it; see `bands.judge_day`.
     """
@@ -152,7 +152,7 @@ def bands_of(
         dt: judge_day(slim, dt, numbers, limit=limit, leave_out=leave_out, regimes=regimes)
         for dt, numbers in slim.items()
     }
-    bands = {dt: found[0].band for dt, found in judged.items() if found}
+    bands = {dt: deviations[0].band for dt, deviations in judged.items() if deviations}
     for dt, numbers in slim.items() if short_history else ():
         for one in judge_short_history(slim, dt, dict(numbers), limit=limit, leave_out=leave_out):
             known = bands.get(dt)
@@ -163,12 +163,12 @@ def bands_of(
 
 def outside(series: Series, bands: Mapping[str, Expected]) -> list[str]:
     """Days whose number is not within its band, ascending."""
-    found = [
+    dts = [
         dt
         for dt, value in zip(series.dts, series.values, strict=True)
         if value is not None and dt in bands and not bands[dt].low <= value <= bands[dt].high
     ]
-    return sorted(found)
+    return sorted(dts)
 
 
 def _subtitle(days: list[str], panels: Sequence[Panel], held: Sequence[str]) -> str:
@@ -180,7 +180,7 @@ def _subtitle(days: list[str], panels: Sequence[Panel], held: Sequence[str]) -> 
     if any(panel.bands for panel in panels):
         words.append("pale blue: expected; ringed: outside of it")
     if held:
-        words.append("shaded red: held back")
+        words.append("shaded red: blocked")
     return "; ".join(words)
 
 

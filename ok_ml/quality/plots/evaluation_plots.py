@@ -208,7 +208,7 @@ def over_time(
     from_zero: bool = False,
     path: str | Path | None = None,
 ) -> bytes:
-    """Numbers by day, one line each; weekends of daily data are shaded, so that the weekly rhythm can be told from a trend.
+    """Numbers by day, one line each; weekends of daily data are shaded, so that a weekly season can be distinguished from a trend.
 
     Parameters
     ----------
@@ -286,8 +286,8 @@ def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, look: 
 def _colours(models: Sequence[str]) -> dict[str, str]:
     """The first model is blue, popularity grey and the oracle green, whatever the others are called."""
     others = [model for model in models if model not in _BASELINE_COLOURS]
-    found = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
-    return {model: {**_BASELINE_COLOURS, **found}[model] for model in models}
+    colours = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
+    return {model: {**_BASELINE_COLOURS, **colours}[model] for model in models}
 
 
 def label_days(

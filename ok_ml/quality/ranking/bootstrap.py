@@ -22,7 +22,7 @@ _CHUNK_DRAWS = 2_000_000  # draws held at once: about 50 MB
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its interval at `LEVEL`; NaN where nobody has a value."""
+    """An estimate and its interval at `LEVEL`; NaN where no user has a value."""
 
     estimate: float
     low: float

@@ -66,11 +66,11 @@ def in_lists(
     lists: "NDArray[np.int64]", rows: "NDArray[np.int64]", sources: "NDArray[np.int64]"
 ) -> "NDArray[np.bool_]":
     """Whether each source is in the list of its row: bool [m], for lists int64 [n, k] padded with -1."""
-    found = np.zeros(len(rows), bool)
+    is_member = np.zeros(len(rows), bool)
     for at in range(0, len(rows), _ROWS_AT_ONCE):
         some = slice(at, at + _ROWS_AT_ONCE)
-        found[some] = (lists[rows[some]] == sources[some, None]).any(axis=1)
-    known: NDArray[np.bool_] = found & (sources != EMPTY)
+        is_member[some] = (lists[rows[some]] == sources[some, None]).any(axis=1)
+    known: NDArray[np.bool_] = is_member & (sources != EMPTY)
     return known
 
 
@@ -103,7 +103,7 @@ def online_numbers(
     Parameters
     ----------
     impressions
-        Whether the log says what was shown; else only the metrics of lists are told.
+        Whether the log says what was shown; else only the metrics of lists are reported.
     """
     parts = list(parts)
     segments, active = (np.concatenate([getattr(one, name) for one in parts]) for name in ("segments", "active"))
@@ -123,7 +123,7 @@ def online_numbers(
 
 
 def headline(name: Name) -> int:
-    """`wrong_way` of the few numbers of everybody that are told first."""
+    """`wrong_way` of the few numbers of all users that are reported first."""
     first = name.metric in (SERVED_SHARE, REACTION_RATE + CHANNELS[SERVED]) or name.metric.startswith(
         ("ndcg@", "hit_rate@")
     )
@@ -163,12 +163,12 @@ def _rates(group: str, shown: "NDArray[np.int64]", reacted: "NDArray[np.int64]")
 
 
 def _coverage(parts: list[PartDay], catalogue_size: int, users: int) -> list[Number]:
-    found = []
+    numbers = []
     for k in parts[0].covered:
         sources = np.unique(np.concatenate([one.covered[k] for one in parts]))
         value = float((sources != EMPTY).sum() / catalogue_size) if catalogue_size and users else None
-        found.append(Number(Name(f"coverage@{k}"), value, users))
-    return found
+        numbers.append(Number(Name(f"coverage@{k}"), value, users))
+    return numbers
 
 
 def _share(name: Name, some: int, of: int) -> Number:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODEL = "model"
-POPULARITY = "popularity"  # the baseline: the same popular sources for everybody
+POPULARITY = "popularity"  # the baseline: the same popular sources for all users
 ORACLE = "oracle"  # lists made with the planted tastes: the best that is attainable
 EVERYBODY = "all"
 UNKNOWN_SEGMENT = "unknown"
@@ -23,7 +23,7 @@ UNKNOWN_SEGMENT = "unknown"
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one model over the users of one segment ("all": everybody)."""
+    """One metric of one model over the users of one segment ("all": all users)."""
 
     model: str
     metric: str
@@ -48,7 +48,7 @@ class EvaluationReport:
     Attributes
     ----------
     scores
-        Every model and metric for everybody; coverage has no interval, as it is not a mean over users.
+        Every model and metric for all users; coverage has no interval, as it is not a mean over users.
     differences
         Of the named pairs.
     segments
@@ -81,15 +81,15 @@ class EvaluationReport:
                 return score.value
         raise DataError(
             f"no {metric} of {model!r} was computed; there are {', '.join(self.metrics(self.models[0]))} of {', '.join(self.models)}",
-            why="a decision hangs on it",
+            why="a decision depends on it",
             remedy="name one of these in gate.metric, or add the depth to stages.evaluation.k",
         )
 
     def difference(self, metric: str, model: str, baseline: str) -> Interval | None:
         """The paired difference of a named pair, or None if the pair was not asked for."""
-        for found in self.differences:
-            if (found.model, found.baseline, found.metric) == (model, baseline, metric):
-                return found.value
+        for interval in self.differences:
+            if (interval.model, interval.baseline, interval.metric) == (model, baseline, metric):
+                return interval.value
         return None
 
     def share_of_attainable(self, metric: str, model: str = MODEL) -> float | None:

@@ -57,8 +57,8 @@ class FrozenBins:
 
     def of(self, entity: str, feature: str) -> "NDArray[np.float32] | None":
         """Edges of one feature as float32 [b + 1], or None for a feature that the reference did not have."""
-        found = self.edges.get((entity, feature))
-        return None if found is None else np.asarray(found, dtype=np.float32)
+        edges = self.edges.get((entity, feature))
+        return None if edges is None else np.asarray(edges, dtype=np.float32)
 
     def to_json(self) -> bytes:
         """The bins as JSON, features in alphabetical order: equal bins, equal bytes."""

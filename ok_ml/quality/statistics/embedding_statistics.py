@@ -9,7 +9,7 @@
     neighbour_overlap           mean Jaccard similarity of a source's 10 nearest in this fit and in the one before
 
 A fit is only defined up to a rotation, so vectors of two fits cannot be compared, their neighbours can. Neighbours are
-told of a sample of sources which hangs on their ids alone: the same sources in every fit.
+told of a sample of sources which depends on their ids alone: the same sources in every fit.
 """
 
 from dataclasses import dataclass

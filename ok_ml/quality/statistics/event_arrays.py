@@ -37,8 +37,8 @@ def among(values: "NDArray[Any]", known: "NDArray[Any]") -> "NDArray[np.bool_]":
     if not len(known):
         return np.zeros(len(values), bool)
     at = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    found: NDArray[np.bool_] = known[at] == values
-    return found
+    mask: NDArray[np.bool_] = known[at] == values
+    return mask
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ def _columns(now: EventArrays) -> Iterator[Number]:
     positions = now.numbers[c.POSITION]
     if len(positions):
         group = np.searchsorted(_POSITIONS, positions, side="right") - 1
-        found = np.bincount(np.maximum(group, 0), minlength=len(_POSITIONS))
-        for first, count in zip(_POSITIONS, found.tolist(), strict=True):
+        counts = np.bincount(np.maximum(group, 0), minlength=len(_POSITIONS))
+        for first, count in zip(_POSITIONS, counts.tolist(), strict=True):
             yield _share("position_share", f"{first:02d} and on", count, len(positions))
 
 
@@ -121,8 +121,8 @@ def _numbers(name: str, values: "NDArray[np.float64]") -> Iterator[Number]:
     yield _share("distinct_share", name, different, n)
     yield _share("far_share", name, np.count_nonzero(np.abs(values) > _FAR * max(abs(median), 1.0)), n)
     if different >= _FEW:
-        found = np.quantile(values, list(_QUANTILES.values()))
-        for quantile, value in zip(_QUANTILES, found, strict=True):
+        quantiles = np.quantile(values, list(_QUANTILES.values()))
+        for quantile, value in zip(_QUANTILES, quantiles, strict=True):
             yield _one(quantile, name, value, n)
 
 
@@ -142,8 +142,8 @@ def _repetitions(now: EventArrays, before: list[EventArrays]) -> Iterator[Number
     yield _share("duplicate_share", "", now.rows - len(distinct(now.row_keys)), now.rows)
     if before:
         keys = distinct(now.row_keys)  # the few, sorted: the many are looked up among them
-        found = [keys[among(keys, distinct(one.row_keys))] for one in before]
-        yield _share("repeated_share", "", len(distinct(np.concatenate(found))), len(keys))
+        repeated = [keys[among(keys, distinct(one.row_keys))] for one in before]
+        yield _share("repeated_share", "", len(distinct(np.concatenate(repeated))), len(keys))
 
 
 def _ids(now: EventArrays, before: list[EventArrays]) -> Iterator[Number]:

@@ -123,7 +123,7 @@ def _reference(lake: Lake, scope: str) -> dict[FeatureKey, dict[str, Any]]:
 
 
 def _worst(findings: Sequence[Finding]) -> dict[FeatureKey, Finding]:
-    return {(found.entity, found.feature): found for found in reversed(failures(findings))}
+    return {(finding.entity, finding.feature): finding for finding in reversed(failures(findings))}
 
 
 def _one(

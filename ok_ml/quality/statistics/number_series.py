@@ -1,7 +1,7 @@
 """Numbers by day: the one shape of every table that is watched over time.
 
 A partition of such a table is one day. A row is one number of that day: `metric` names it, `group` says of what (a segment,
-a model, a column; empty: of everything), `n` is how many rows it was counted on, so that chance can be told from change.
+a model, a column; empty: of everything), `n` is how many rows it was counted on, so that chance can be distinguished from change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -113,8 +113,8 @@ def regimes_of(lake: "Lake", scope: str, dts: "Sequence[str]") -> dict[str, str]
 
 def read_days(lake: "Lake", scope: str, table: str, dts: Sequence[str]) -> dict[str, dict[Name, Number]]:
     """Day -> its numbers, for those of some days that are committed. The numbers of a day are shared: they are not to be changed."""
-    found = {dt: lake.find(scope, table, dt) for dt in dts}
-    return {dt: _numbers_in(lake.folder(one), one.files) for dt, one in found.items() if one is not None}
+    manifests = {dt: lake.find(scope, table, dt) for dt in dts}
+    return {dt: _numbers_in(lake.folder(one), one.files) for dt, one in manifests.items() if one is not None}
 
 
 @lru_cache(maxsize=1_000)  # days
@@ -132,7 +132,7 @@ def as_series(days: dict[str, dict[Name, Number]]) -> dict[Name, Series]:
     return {name: _one(name, [(dt, days[dt][name]) for dt in dts if name in days[dt]]) for name in names}
 
 
-def _one(name: Name, found: list[tuple[str, Number]]) -> Series:
+def _one(name: Name, numbers: list[tuple[str, Number]]) -> Series:
     return Series(
-        name, tuple(dt for dt, _ in found), tuple(one.value for _, one in found), tuple(one.n for _, one in found)
+        name, tuple(dt for dt, _ in numbers), tuple(one.value for _, one in numbers), tuple(one.n for _, one in numbers)
     )

@@ -198,8 +198,8 @@ def _score_numbers(scores: Sketch, lists: int) -> list[Number]:
 
 
 def _places(catalogue: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    found = place_of(catalogue, lists.ravel())
-    return np.bincount(found[found >= 0], minlength=len(catalogue)).astype(np.int64)
+    places = place_of(catalogue, lists.ravel())
+    return np.bincount(places[places >= 0], minlength=len(catalogue)).astype(np.int64)
 
 
 def _grown(sums: "NDArray[np.int64]", more: "NDArray[np.int64]") -> "NDArray[np.int64]":

@@ -121,7 +121,7 @@ def product_numbers(counts: DayCounts, event_types: Sequence[str], positive: Ite
 
 
 def headline(name: Name) -> int:
-    """`wrong_way` of the few numbers of everybody that are told first."""
+    """`wrong_way` of the few numbers of all users that are reported first."""
     first = (ACTIVE_USERS, REACTIONS + PER_USER, f"{c.LIKE}s{PER_USER}", f"{c.COMMENT}s{PER_USER}", MINUTES_PER_USER)
     return wrong_way(name) if name.metric in first and not name.group else 0
 

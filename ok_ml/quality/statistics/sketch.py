@@ -4,7 +4,7 @@ Two sketches of two halves of a column merge into the sketch of the whole, bit f
 however the rows were split. Two ideas make that so.
 
 *Sums.* A float32 is an integer mantissa of 24 bits times a power of two, so the sum and the sum of squares
-are kept as Python integers in units of 2^-149 and 2^-298. Mean and variance are exact until the last rounding;
+are held as Python integers in units of 2^-149 and 2^-298. Mean and variance are exact until the last rounding;
 nothing cancels.
 
 *Cells.* The bits of a float32, with the sign flipped, sort as the values do. A cell is such a key with its `level`
@@ -37,7 +37,7 @@ _UNIT = 2**149  # the smallest float32 above zero is 1 / _UNIT
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is kept of a column.
+    """What is stored of a column.
 
     Attributes
     ----------
@@ -96,13 +96,13 @@ class Sketch:
             return np.full(len(shares), np.nan)
         cumulative = np.cumsum(self.cell_counts)
         ranks = np.ceil(np.asarray(shares) * cumulative[-1]).clip(1)
-        found = np.searchsorted(cumulative, ranks, side="left")
+        places = np.searchsorted(cumulative, ranks, side="left")
         middle = np.uint32((1 << self.level) >> 1)
-        values = from_keys((self.cells[found] << np.uint32(self.level)) + middle).astype(np.float64)
+        values = from_keys((self.cells[places] << np.uint32(self.level)) + middle).astype(np.float64)
         return np.fmax(np.fmin(values, self.most), self.least)  # the middle of a cell of infinities is NaN
 
     def lower_bounds(self) -> "NDArray[np.float32]":
-        """The least value that each cell can hold, float32 [c]; nothing below `least`."""
+        """The smallest value that each cell can hold, float32 [c]; nothing below `least`."""
         return np.fmax(from_keys(self.cells << np.uint32(self.level)), np.float32(self.least))
 
 

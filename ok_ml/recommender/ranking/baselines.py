@@ -63,16 +63,16 @@ def neighbour_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int,
 
 
 def _filled_up(
-    found: "NDArray[np.int32]", popular: "NDArray[np.int32]", block: UserBlock, k: int
+    lists: "NDArray[np.int32]", popular: "NDArray[np.int32]", block: UserBlock, k: int
 ) -> "NDArray[np.int32]":
-    """Short lists go on with the most popular sources that they do not have."""
-    for row in np.flatnonzero((found == UNKNOWN).any(axis=1)):
-        mine = found[row][found[row] != UNKNOWN]
+    """Short lists continue with the most popular sources that they do not have."""
+    for row in np.flatnonzero((lists == UNKNOWN).any(axis=1)):
+        mine = lists[row][lists[row] != UNKNOWN]
         barred = block.excluded.indices[block.excluded.indptr[row] : block.excluded.indptr[row + 1]]
         head = popular[: k + len(barred) + len(mine)]
         rest = head[~np.isin(head, mine) & ~np.isin(head, barred)][: k - len(mine)]
-        found[row, len(mine) : len(mine) + len(rest)] = rest
-    return found
+        lists[row, len(mine) : len(mine) + len(rest)] = rest
+    return lists
 
 
 def two_stage_lists(

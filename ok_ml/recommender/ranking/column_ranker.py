@@ -76,7 +76,7 @@ class ColumnRanker(Ranker):
         return _REASONS.get(self.simple_list)
 
     def score(self, features: "NDArray[np.float32]", num_threads: int) -> "NDArray[np.float64]":  # noqa: ARG002
-        """The column itself, minus a trifle for being less popular; a missing value stands last."""
+        """The column itself, minus a tie-breaking amount for lower popularity; a missing value ranks last."""
         column, rank = (
             features[:, self.feature_names.index(name)].astype(np.float64)
             for name in (SIMPLE_LISTS[self.simple_list], POPULARITY_RANK)

@@ -60,8 +60,8 @@ def not_subscribed(pairs: GradedPairs, catalogue: Catalogue, subscriptions: Subs
     users = place_of(subscriptions.user_ids, pairs.user_ids)
     barred = subscriptions.sources
     known = barred.rows * catalogue.size + barred.indices
-    found = place_of(known, users * catalogue.size + sources)
-    return pairs.only((sources >= 0) & ((users < 0) | (found < 0)))
+    places = place_of(known, users * catalogue.size + sources)
+    return pairs.only((sources >= 0) & ((users < 0) | (places < 0)))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class LightGbmRanker(Ranker):
             params,
             curve,
             {name: float(gain) for name, gain in zip(rows.feature_names, gains, strict=True)},
-            _log(rows, held_out, params, curve) + f"kept {trees} of {stage.num_trees} trees\n",
+            _log(rows, held_out, params, curve) + f"{trees} of {stage.num_trees} trees retained\n",
             rows.features[:SAMPLE_ROWS],
             kept=trees,
         )

@@ -42,9 +42,9 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
     A fallback list's scores are 1 / (1 + rank): they order it and say nothing else.
     """
     index = part.cut.index
-    found = index.candidates(block, candidates)
+    pool = index.candidates(block, candidates)
     is_fallback = block.factor_rows < 0
-    lists = _best(found, _scores(part, block, ranker, found, ~is_fallback), top_n)
+    lists = _best(pool, _scores(part, block, ranker, pool, ~is_fallback), top_n)
     if ranker.reason is not None:
         lists.reasons[:] = ranker.reason
     cold = np.flatnonzero(is_fallback)
@@ -56,18 +56,18 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
 
 
 def _scores(
-    part: CutPart, block: UserBlock, ranker: Ranker, found: Candidates, scored: "NDArray[np.bool_]"
+    part: CutPart, block: UserBlock, ranker: Ranker, pool: Candidates, scored: "NDArray[np.bool_]"
 ) -> "NDArray[np.float64]":
     """Score of each candidate, float64 [n, width]; -inf for padding and for users that are not scored."""
-    scores = np.full(found.sources.shape, -np.inf)
-    users, columns = np.nonzero((found.sources != UNKNOWN) & scored[:, None])
-    features = part.store.gather(block, users, found.sources[users, columns].astype(np.int64), found.best_scores)
+    scores = np.full(pool.sources.shape, -np.inf)
+    users, columns = np.nonzero((pool.sources != UNKNOWN) & scored[:, None])
+    features = part.store.gather(block, users, pool.sources[users, columns].astype(np.int64), pool.best_scores)
     scores[users, columns] = ranker.predict(features)
     return scores
 
 
-def _best(found: Candidates, scores: "NDArray[np.float64]", top_n: int) -> RankedLists:
-    order = np.lexsort((found.sources, -scores), axis=1)[:, :top_n]
+def _best(pool: Candidates, scores: "NDArray[np.float64]", top_n: int) -> RankedLists:
+    order = np.lexsort((pool.sources, -scores), axis=1)[:, :top_n]
     shape = (len(scores), top_n)
     lists = RankedLists(
         np.full(shape, UNKNOWN, np.int32),
@@ -76,7 +76,7 @@ def _best(found: Candidates, scores: "NDArray[np.float64]", top_n: int) -> Ranke
         np.zeros(len(scores), bool),
     )
     width = order.shape[1]
-    lists.sources[:, :width] = np.take_along_axis(found.sources, order, axis=1)
+    lists.sources[:, :width] = np.take_along_axis(pool.sources, order, axis=1)
     lists.scores[:, :width] = np.take_along_axis(scores, order, axis=1)
-    lists.reasons[:, :width] = np.take_along_axis(found.reasons, order, axis=1)
+    lists.reasons[:, :width] = np.take_along_axis(pool.reasons, order, axis=1)
     return lists

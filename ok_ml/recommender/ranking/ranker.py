@@ -216,7 +216,7 @@ class Ranker(ABC):
         Parameters
         ----------
         expected_sha256
-            From a signed record, if there is one; else the checksum beside the model.
+            From a signed record, if there is one; else the checksum stored with the model.
 
         Raises
         ------
@@ -268,14 +268,14 @@ def ranker_class(named: str, root: Path) -> type[Ranker]:
             why="the file travels inside the model's bundle, alone",
             remedy="keep the ranker in one file that imports installed packages only",
         )
-    found: type[Ranker] = load_class(RANKERS, named, root, Ranker)
-    return found
+    loaded: type[Ranker] = load_class(RANKERS, named, root, Ranker)
+    return loaded
 
 
 def _shipped() -> type[Ranker]:
     module, _, name = RANKERS.known["lightgbm"].partition(":")
-    found: type[Ranker] = getattr(import_module(module), name)
-    return found
+    shipped: type[Ranker] = getattr(import_module(module), name)
+    return shipped
 
 
 def _write_class(made: type[Ranker], folder: Path) -> None:
@@ -302,15 +302,15 @@ def _read_class(folder: Path) -> type[Ranker]:
         raw = path.read_bytes()
         _require_sha256(raw, described["sha256"], path)
         module = module_of_text(raw.decode(), path, RANKERS.key, sha256=described["sha256"])
-    found: type[Ranker] = require_class(RANKERS, getattr(module, described["class"], None), described["class"], Ranker)
-    return found
+    loaded: type[Ranker] = require_class(RANKERS, getattr(module, described["class"], None), described["class"], Ranker)
+    return loaded
 
 
 def _require_sha256(raw: bytes, expected: str, path: Path) -> None:
-    found = hashlib.sha256(raw).hexdigest()
-    if found != expected:
+    actual = hashlib.sha256(raw).hexdigest()
+    if actual != expected:
         raise IntegrityError(
-            f"{path} has SHA-256 {found[:16]}..., expected {expected[:16]}...",
+            f"{path} has SHA-256 {actual[:16]}..., expected {expected[:16]}...",
             why="a damaged model file can crash the process or change predictions without an error",
             remedy="restore the file from the model registry, or train again",
         )

@@ -118,7 +118,7 @@ def _rows(table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> Tra
 
 
 def _held_out(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.bool_]":
-    """An eighth of the users by hash; nobody where that is everybody: so few are better learnt from than judged by."""
+    """An eighth of the users by hash; none where that is everyone: so few are better used for training than for evaluation."""
     held_out: NDArray[np.bool_] = _drawn(user_ids, seed) % np.uint64(HELD_OUT_ONE_IN) == 0
     return held_out & ~held_out.all()
 

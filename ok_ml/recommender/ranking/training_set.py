@@ -152,9 +152,9 @@ class CandidatesBuilder(TrainingSetBuilder):
         pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, day.label_dts, task.grades, part.part)
         pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
         for block in part.blocks(_users_with_label(part, pairs)):
-            found = cut.index.candidates(block, task.candidates)
-            rows = self.chosen(task, day, block, _labelled(part, block, pairs, found.sources))
-            features = part.store.gather(block, rows.users, rows.sources, found.best_scores)
+            pool = cut.index.candidates(block, task.candidates)
+            rows = self.chosen(task, day, block, _labelled(part, block, pairs, pool.sources))
+            features = part.store.gather(block, rows.users, rows.sources, pool.best_scores)
             yield _table(part, day.label_dt, block, rows, features)
 
 
@@ -321,7 +321,7 @@ def _table(
     count = len(rows.users)
     keys = {
         c.DT: pa.array([label_dt] * count, pa.string()),
-        GROUP: pa.array(rows.users),  # place in the block; numbered anew over all tables
+        GROUP: pa.array(rows.users),  # place in the block; numbered again over all tables
         c.PART: pa.array(np.full(count, part.part, np.int32)),
         c.USER_ID: pa.array(block.user_ids[rows.users]),
         c.SOURCE_ID: pa.array(part.cut.index.catalogue.source_ids[rows.sources]),

@@ -93,7 +93,7 @@ class CandidateIndex:
     def vectors(self) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
         """Vectors float32 [v, factors], and the row of each catalogue source among them, int64 [m]; -1 without one.
 
-        A source that nobody has met yet takes the mean vector of its topic: what is known of it is its attributes.
+        Cold start: a source without events takes the mean vector of its topic: only its attributes are known.
         """
         rows, fitted = self.factors.source_rows(self.catalogue.source_ids), np.asarray(self.factors.source_factors)
         names, topics = np.unique([topic or "" for topic in self.catalogue.topics], return_inverse=True)
@@ -119,7 +119,7 @@ class CandidateIndex:
 
     @cached_property
     def popularity_rank(self) -> "NDArray[np.int64]":
-        """Rank of each catalogue source among everybody, int64 [m], 0 = most popular."""
+        """Rank of each catalogue source among all users, int64 [m], 0 = most popular."""
         ranks = np.empty(self.catalogue.size, np.int64)
         ranks[self.orders[EVERYBODY]] = np.arange(self.catalogue.size)
         return ranks
@@ -144,8 +144,8 @@ class CandidateIndex:
         mine = block.excluded.take(known)
         barred = SourceSets.from_pairs(mine.rows, local[mine.indices].astype(np.int64), len(known))
         vectors = self.factors.user_factors[block.factor_rows[known]]
-        found, scores[known] = self._retriever.top_k(vectors, barred, k)
-        rows[known] = np.where(found == UNKNOWN, UNKNOWN, self._with_vector[found])
+        top, scores[known] = self._retriever.top_k(vectors, barred, k)
+        rows[known] = np.where(top == UNKNOWN, UNKNOWN, self._with_vector[top])
         return rows, scores
 
     def by_friends(self, block: UserBlock) -> SourceSets:

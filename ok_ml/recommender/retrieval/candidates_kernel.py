@@ -23,7 +23,7 @@ def fill(
     """Append to each user's candidates up to `limit` sources of a pool that are not taken.
 
     A pool is (values, begins, ends): user i may get values[begins[i]:ends[i]], best first, negatives are padding. `begins`
-    moves on, so that a later call goes on where this one stopped; `taken` [n, catalogue] and `sizes` [n] are kept up.
+    moves on, so that a later call continues where this one stopped; `taken` [n, catalogue] and `sizes` [n] are updated.
     """
     values, begins, ends = pool
     width = sources.shape[1]

@@ -12,7 +12,7 @@ from ok_ml.recommender.retrieval.ids import UNKNOWN, SourceSets
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MARGIN: Final = 12  # sources kept beyond k, to be rescored in float64
+MARGIN: Final = 12  # sources retained beyond k, to be rescored in float64
 TILE: Final = 256  # columns of a tile: 64 factors x 256 x 4 bytes stay in the second-level cache
 BLOCK: Final = 32  # users that pass a tile while it is cached
 FLOAT32_UNIT: Final = 2.0**-24

@@ -2,7 +2,7 @@
 
 The interest of user u in source j is the sum over the sources i of u's history of weight(u, i) * similarity(i, j). ALS
 compresses tastes into a few numbers; neighbours keep the single pairs that many share, which is what counts where users
-or events are few. Only the strongest similarities of each target are kept, so that memory grows with the sources.
+or events are few. Only the strongest similarities of each target are retained, so that memory grows with the sources.
 """
 
 from collections.abc import Mapping
@@ -96,22 +96,22 @@ class Neighbours:
             if len(sparse.indptr) != expected + 1:
                 raise IntegrityError(
                     f"{name} of the neighbours has {len(sparse.indptr) - 1} rows for {expected} ids",
-                    why="every row would belong to somebody else",
+                    why="every row would belong to another user",
                     remedy="fit the embeddings again",
                 )
 
     @classmethod
     def none(cls) -> "Neighbours":
         """No model at all."""
-        nobody = np.zeros(0, np.int64)
-        return cls(nobody, nobody, SparseRows.empty(0), {})
+        no_ids = np.zeros(0, np.int64)
+        return cls(no_ids, no_ids, SparseRows.empty(0), {})
 
     def user_rows(self, user_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """Row of each user's history, int64; -1 for a user without one."""
         return place_of(self.user_ids, user_ids)
 
     def source_rows(self, source_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
-        """Row of each source, int64; -1 for a source that nobody has in a history."""
+        """Row of each source, int64; -1 for a source that is in no history."""
         return place_of(self.source_ids, source_ids)
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""How popular each source is as of a cut: recency weighted, over everybody and by segment of users."""
+"""How popular each source is as of a cut: recency weighted, over all users and by segment of users."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Popularity:
     segments
         Names of the segments, s of them, ascending.
     scores
-        int64 [1 + s, m], fixed point: row 0 counts everybody, row 1 + i segment i.
+        int64 [1 + s, m], fixed point: row 0 counts all users, row 1 + i segment i.
     """
 
     source_ids: "NDArray[np.int64]"
@@ -40,14 +40,14 @@ class Popularity:
     scores: "NDArray[np.int64]"
 
     def orders(self, catalogue_ids: "NDArray[np.int64]") -> "NDArray[np.int32]":
-        """Indices of a catalogue, most popular first, int32 [1 + s, catalogue]: by segment, then everybody, then id."""
+        """Indices of a catalogue, most popular first, int32 [1 + s, catalogue]: by segment, then all users, then id."""
         known = place_of(self.source_ids, catalogue_ids)
         scores = np.where(known == UNKNOWN, 0, self.scores[:, known])
         order = [np.lexsort((np.arange(len(catalogue_ids)), -scores[EVERYBODY], -row)) for row in scores]
         return np.array(order, np.int32).reshape(len(self.scores), len(catalogue_ids))
 
     def segment_rows(self, segments: Sequence[str | None]) -> "NDArray[np.int64]":
-        """Row of `orders` for each user's segment, int64; a segment without events counts as everybody."""
+        """Row of `orders` for each user's segment, int64; a segment without events counts as all users."""
         rows = {name: 1 + i for i, name in enumerate(self.segments)}
         return np.array([rows.get(name, EVERYBODY) if name is not None else EVERYBODY for name in segments], np.int64)
 

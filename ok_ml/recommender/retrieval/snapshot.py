@@ -59,7 +59,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """Sources that each user is subscribed to, of everybody with a subscription.
+    """Sources that each user is subscribed to, of all users with a subscription.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class PartUsers:
     segments
         Segment of each user, or None.
     friends
-        Scipy CSR int32 [n, everybody with a subscription]: 1 where they are friends.
+        Scipy CSR int32 [n, all users with a subscription]: 1 where they are friends.
     """
 
     user_ids: "NDArray[np.int64]"

@@ -22,7 +22,7 @@ def strongest_of_columns(sizes: Entries, indptr: Entries, count: int) -> tuple[E
 
     Returns
     -------
-    int64 [kept] places in `sizes`, ascending; int64 [columns + 1] where each column begins in them.
+    int64 [retained] places in `sizes`, ascending; int64 [columns + 1] where each column begins in them.
     """
     lengths = _kept_lengths(sizes, indptr, count)
     begins = np.zeros(len(indptr), np.int64)

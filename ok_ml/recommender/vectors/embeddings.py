@@ -44,7 +44,7 @@ class Interactions:
             raise DataError(
                 f"user_sources has shape {self.user_sources.shape} for {len(self.user_ids)} users"
                 f" and {len(self.source_ids)} sources",
-                why="every vector would belong to somebody else",
+                why="every vector would belong to another id",
                 remedy="build it with interactions_from_events",
             )
 
@@ -74,7 +74,7 @@ class Factors:
             raise IntegrityError(
                 f"factors have {shapes[0]} user and {shapes[1]} source rows for {len(self.user_ids)} user"
                 f" and {len(self.source_ids)} source ids",
-                why="every vector would belong to somebody else",
+                why="every vector would belong to another id",
                 remedy="fit the embeddings again",
             )
 

@@ -106,9 +106,9 @@ def _decision(champion: Manifest) -> Decision:
 def _warned(pipeline: Pipeline, champion: Manifest, decided: Decision) -> Iterator[tuple[str, str]]:
     """The newest days in a row that warned against the present champion since it was decided upon, newest first."""
     for dt in reversed(pipeline.committed()):
-        found = _verdict(pipeline, dt) if dt > decided.dt else None
-        drifted = found.details.get(DRIFTED) if found is not None and not found.details.get("blocks") else None
-        if found is None or not drifted or found.inputs.get("champion") != champion.data_version:
+        verdict = _verdict(pipeline, dt) if dt > decided.dt else None
+        drifted = verdict.details.get(DRIFTED) if verdict is not None and not verdict.details.get("blocks") else None
+        if verdict is None or not drifted or verdict.inputs.get("champion") != champion.data_version:
             return
         yield dt, in_short(drifted)
 

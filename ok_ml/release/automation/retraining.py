@@ -2,7 +2,7 @@
 
 Everything is judged by state, never by events: what is committed, what the last decision about the champion was made
 with, which trainings were asked for since. So a restart forgets nothing, a backfill of an old partition changes nothing,
-and asking twice gives one answer. Ages are days of data: a log that stands still makes no model old. The wall clock is
+and asking twice gives one answer. Ages are days of data: a log that has stopped makes no model old. The wall clock is
 asked only of Dagster, whose freshness policy of the champion people see.
 """
 
@@ -16,7 +16,7 @@ from ok_ml.lake import fingerprint
 from ok_ml.release.automation.training_recipe import CODE, CONFIG, changes, in_short
 
 Kind: TypeAlias = Literal["absent", "config", "code", "online", "drift", "stale"]
-KINDS: Final[tuple[Kind, ...]] = ("absent", "config", "code", "online", "drift", "stale")  # as they are told
+KINDS: Final[tuple[Kind, ...]] = ("absent", "config", "code", "online", "drift", "stale")  # as they are reported
 _COOLED: Final = ("drift", "online")  # what the data say again every day
 
 
@@ -102,12 +102,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Cause:
-    """Something that calls for a training.
+    """Something that triggers a training.
 
     Attributes
     ----------
     key
-        Its kind and what it hangs on: the same cause has the same key until a training has been judged.
+        Its kind and what it depends on: the same cause has the same key until a training has been judged.
     holds
         Whether it is there.
     due
@@ -122,13 +122,13 @@ class Cause:
 
 def causes(facts: Facts) -> dict[Kind, Cause]:
     """Every kind of cause that this experiment listens to, whether it holds and whether it is due."""
-    found = {}
+    by_kind = {}
     for kind in KINDS:
         if kind == "absent" or kind in facts.limits.causes:
             holds, hangs_on = _HOLDS[kind](facts)
             key = f"{kind}:{fingerprint({'kind': kind, **hangs_on})[:12]}"
-            found[kind] = Cause(kind, key, holds, _due(facts, kind, key, holds))
-    return found
+            by_kind[kind] = Cause(kind, key, holds, _due(facts, kind, key, holds))
+    return by_kind
 
 
 def called_for(facts: Facts) -> list[Cause]:
@@ -138,16 +138,16 @@ def called_for(facts: Facts) -> list[Cause]:
     return [cause for cause in causes(facts).values() if cause.holds.holds and cause.due.holds]
 
 
-def reason(found: Sequence[Cause]) -> str:
+def reason(called: Sequence[Cause]) -> str:
     """Why a training starts, in one line."""
-    return "; ".join(cause.holds.text for cause in found)
+    return "; ".join(cause.holds.text for cause in called)
 
 
 def outlook(facts: Facts) -> str:
     """What is the case and what is waited for, in one line."""
-    found = called_for(facts)
-    if found:
-        return reason(found)
+    called = called_for(facts)
+    if called:
+        return reason(called)
     if facts.wait is not None:
         return f"waits: {facts.wait}"
     held = [cause for cause in causes(facts).values() if cause.holds.holds]
@@ -160,7 +160,7 @@ def outlook(facts: Facts) -> str:
 
 
 def _absent(facts: Facts) -> tuple[Answer, dict[str, object]]:
-    """There is no champion: the first training needs nobody. Another recipe is another cause after failed ones."""
+    """There is no champion: the first training needs no other cause. Another recipe is another cause after failed ones."""
     absent = facts.decided is None
     return Answer(absent, "there is no model yet" if absent else "there is a model"), {"recipe": dict(facts.recipe)}
 
@@ -177,7 +177,7 @@ def aged(facts: Facts) -> Answer:
 def overdue(facts: Facts) -> Answer:
     """The champion is overdue by the wall clock, as the UI shows it, and there is something new to learn.
 
-    So a log that came late, or in jumps, is learnt from with its first day. One that stands still calls for nothing: the same
+    So a log that came late, or in jumps, is learnt from with its first day. One that has stopped calls for nothing: the same
     days would make the same model.
     """
     holds = facts.overdue and facts.decided is not None and facts.age_days > 0
@@ -194,7 +194,7 @@ def _stale(facts: Facts) -> tuple[Answer, dict[str, object]]:
 def _drift(facts: Facts) -> tuple[Answer, dict[str, object]]:
     """Features have been off the champion's reference for some days in a row: more than a day's noise, and let through.
 
-    A day that is blocked ends the row: a fault is to be mended, not learnt.
+    A day that is blocked ends the row: a fault is to be repaired, not learnt.
     """
     days, needed = len(facts.warned), facts.limits.drift_days
     if days < needed or facts.decided is None:

@@ -133,7 +133,7 @@ def require_provenance(root: Path, *, strict: bool) -> str:
 
     Returns
     -------
-    What the record will say, with what mends it; empty where nothing is missing.
+    What the record will say, with the remedy; empty where nothing is missing.
 
     Raises
     ------
@@ -153,11 +153,11 @@ def require_provenance(root: Path, *, strict: bool) -> str:
     if strict:
         why = "no model is promoted without saying what code made it, and everything before would be computed in vain"
         raise EnvironmentFault(trouble.problem, why=why, remedy=trouble.remedy)
-    return f"{trouble.problem}: the model's record will say so; to mend it: {trouble.remedy}"
+    return f"{trouble.problem}: the model's record will say so; to correct it: {trouble.remedy}"
 
 
 class GitTrouble(NamedTuple):
-    """Why git cannot say a commit, and what mends that."""
+    """Why git cannot name a commit, and the remedy."""
 
     problem: str
     remedy: str
@@ -192,7 +192,7 @@ def _git_says(root: Path, text: str) -> GitTrouble:
     if "Needed a single revision" in text or "unknown revision" in text:
         return GitTrouble(f"the git repository of {root} has no commit yet", f"{ignore}{commit}")
     told = next(iter(text.strip().splitlines()), "nothing")
-    return GitTrouble(f"git says of {root}: {told}", f"mend what it says: git -C {folder} status")
+    return GitTrouble(f"git says of {root}: {told}", f"correct what it reports: git -C {folder} status")
 
 
 def git_state(root: str | Path) -> tuple[str, bool | None]:

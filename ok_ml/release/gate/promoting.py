@@ -49,7 +49,7 @@ def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_ru
     """Compare the newest model with the present champion and commit who is champion from now on.
 
     Before the first learned champion a model that the gate refuses leaves its place to the best simple list, unless
-    `gate.fallback` forbids it; each such training fits the list anew, so that it does not age.
+    `gate.fallback` forbids it; each such training fits the list again, so that it does not age.
 
     Parameters
     ----------
@@ -117,12 +117,12 @@ def champion_bundle(pipeline: Pipeline) -> tuple[Path, PromotionRecord]:
     record = PromotionRecord.from_json((folder / RECORD_FILE).read_bytes())
     key = load_key(pipeline.project.state_dir, pipeline.project.environment.signing_key_env)
     verify(record, key, sha256_of_file(pipeline.model_file(folder)), experiment=pipeline.name)
-    found = tree_sha256(folder, without=(RECORD_FILE,))
-    if found != record.bundle_sha256:
+    actual = tree_sha256(folder, without=(RECORD_FILE,))
+    if actual != record.bundle_sha256:
         raise IntegrityError(
-            f"{pipeline.name}: the champion's files have SHA-256 {found[:16]}..., its promotion record says"
+            f"{pipeline.name}: the champion's files have SHA-256 {actual[:16]}..., its promotion record says"
             f" {record.bundle_sha256[:16] or 'nothing'}...",
-            why="changed vectors or popularity would be served to everybody without an error",
+            why="changed vectors or popularity would be served to all users without an error",
             remedy=f"materialise {pipeline.name}/{c.MODEL} and what follows, which writes the bundle again",
         )
     return folder, record
@@ -165,7 +165,7 @@ def _list_instead(pipeline: Pipeline, present: Manifest | None, evaluated: Evalu
 def _kept(
     pipeline: Pipeline, folder: Path, present: Manifest | None, decision: Decision, accept: str
 ) -> tuple[_Contender, PromotionRecord]:
-    """The present champion's own bundle and record once more, with the reasons why it stays."""
+    """The present champion's own bundle and record unchanged, with the reasons why it stays."""
     if present is None:
         raise GateRefused(
             f"{pipeline.name}: the first model was refused: {'; '.join(decision.reasons)}",
@@ -201,7 +201,7 @@ def _simple(
         SIMPLE_LIST: chosen.name,
     }
     broken = [reason for reason in refused.reasons if reason.startswith("refused")]
-    reasons = (f"kept: the simple list {chosen.name}: {chosen.reason}", *(f"model {version} {one}" for one in broken))
+    reasons = (f"passed: the simple list {chosen.name}: {chosen.reason}", *(f"model {version} {one}" for one in broken))
     return _Contender(folder, tree_fingerprint(folder), details, chosen.metrics, Decision(True, reasons))
 
 
@@ -291,9 +291,9 @@ def _hashes_at_training(pipeline: Pipeline, challenger: Manifest) -> dict[str, s
     """Whatever the records of the challenger and of what it was made from say under each name."""
     lake, name, cut = pipeline.lake, pipeline.name, pipeline.calendar().eval_cut
     before = [stage for stage in pipeline.type.made_for(c.MODEL) if stage.name != c.MODEL]
-    found = [challenger, *(lake.find(name, one.name, WHOLE if one.grain is Grain.WHOLE else cut) for one in before)]
+    manifests = [challenger, *(lake.find(name, one.name, WHOLE if one.grain is Grain.WHOLE else cut) for one in before)]
     said: dict[str, set[str]] = {}
-    for manifest in found:
+    for manifest in manifests:
         for key, value in manifest.inputs.items() if manifest is not None else ():
             said.setdefault(key, set()).add(value)
     return said
@@ -312,7 +312,7 @@ def _commit(
     record: PromotionRecord,
     inputs: dict[str, str],
 ) -> Manifest:
-    """What the decision was about, the challenger's day and recipe, is kept in any case: a refused one has been tried."""
+    """What the decision was about, the challenger's day and recipe, is recorded in any case: a refused one has been tried."""
     decided = {"dt": challenger.details["serve_cut"], "recipe": challenger.details.get("recipe")}
     return pipeline.lake.commit(
         contender.folder,

@@ -118,13 +118,13 @@ def decide(
         The baseline's name.
     difference
         Challenger minus champion in `gate.metric` with its interval. With it, "not worse" means not worse beyond chance:
-        a retrained model of equal quality loses half of all bare comparisons, and production would grow stale. Small
+        a retrained model of equal quality loses half of all bare comparisons, and production would become stale. Small
         losses could add up over promotions; the floor over the baseline bounds them.
 
     Returns
     -------
     Decision
-        All rules are judged, so `reasons` names every one that was kept or broken.
+        All rules are judged, so `reasons` names every one that was passed or broken.
     """
     metric = gate.metric
     value = challenger.get(metric, math.nan)
@@ -135,7 +135,7 @@ def decide(
     verdicts = [_over_floor(gate, value, baseline.get(metric, math.nan), floor)]
     if gate.not_worse_than_champion:
         verdicts.append(_against_champion(metric, value, champion, difference))
-    return Decision(all(kept for kept, _ in verdicts), tuple(reason for _, reason in verdicts))
+    return Decision(all(passed for passed, _ in verdicts), tuple(reason for _, reason in verdicts))
 
 
 def promote(record: PromotionRecord, key: bytes, *, require_clean_tree: bool) -> PromotionRecord:
@@ -210,7 +210,7 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
     if missing:
         raise GateRefused(
             f"{what} has no complete lineage: {', '.join(missing)} not recorded",
-            why="nobody could make this model again, or say what it was made from",
+            why="this model could not be made again, and what it was made from is unknown",
             remedy="train it by a run of the pipeline, in a git tree with its lock file",
         )
     if require_clean_tree and record.lineage.git_dirty is not False:
@@ -226,22 +226,22 @@ def _over_floor(gate: GateConfig, value: float, baseline: float, name: str) -> t
         return False, f"refused: {name} has no {gate.metric} to compare with"
     floor = gate.floor * baseline
     facts = f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor:g} x {name}'s {baseline:.4f})"
-    kept = value >= floor and value > 0
-    return kept, f"{'kept' if kept else 'refused'}: {facts}"
+    passed = value >= floor and value > 0
+    return passed, f"{'passed' if passed else 'refused'}: {facts}"
 
 
 def _against_champion(
     metric: str, value: float, champion: Mapping[str, float] | None, difference: PairedDifference | None
 ) -> tuple[bool, str]:
     if champion is None:
-        return True, "kept: there is no champion yet"
+        return True, "passed: there is no champion yet"
     incumbent = champion.get(metric, math.nan)
     if not math.isfinite(incumbent):
         return False, f"refused: the champion has no {metric} on these days; evaluate it again"
     facts = f"{metric} {value:.4f}, champion {incumbent:.4f} on the same days"
     if value >= incumbent:
-        return True, f"kept: {facts}"
+        return True, f"passed: {facts}"
     if difference is not None and difference.high >= 0 >= difference.low:
         interval = f"difference {difference.estimate:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-        return True, f"kept: {facts}; {interval} is within chance"
+        return True, f"passed: {facts}; {interval} is within chance"
     return False, f"refused: {facts}"

@@ -1,4 +1,4 @@
-"""What becomes of a model that the gate refused: the refusal is kept, and a person may promote it by name all the same."""
+"""What becomes of a model that the gate refused: the refusal is recorded, and a person may promote it by name all the same."""
 
 from dataclasses import replace
 from typing import Final
@@ -21,7 +21,7 @@ def let_through(
     """The gate's decision, or that of the person who has accepted just these reasons against just this model.
 
     The verdict is committed either way. It blocks where neither a champion nor a simple list could be served instead. What a promotion
-    record must have, lineage above all, nobody can accept away: it is asked for when the record is signed.
+    record must have, lineage above all, no acceptance can replace: it is asked for when the record is signed.
     """
     severity: Severity = "block" if present is None and not pipeline.simple_suffices() else "warn"
     dt = str(challenger.details["serve_cut"])
@@ -38,7 +38,7 @@ def let_through(
 
 
 def accepted_model(pipeline: Pipeline) -> Acceptance | None:
-    """Who has accepted the newest model against the gate, if somebody has."""
+    """Who has accepted the newest model against the gate, if anyone has."""
     model = pipeline.lake.find(pipeline.name, c.MODEL)
     if model is None:
         return None

@@ -1,1 +1,1 @@
-"""Attempts beside production, and the pick among recipes."""
+"""Attempts outside production, and the pick among recipes."""

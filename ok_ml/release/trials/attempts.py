@@ -1,4 +1,4 @@
-"""Attempts: a changed configuration, trained and judged beside production, which does not notice.
+"""Attempts: a changed configuration, trained and judged outside production, which does not notice.
 
 An attempt is an experiment of its own with a scope of its own in the lake, `<experiment>.try-<hash of its configuration>`.
 What its configuration leaves as it is has the same record as production's table, and is taken from there (or from another
@@ -91,8 +91,8 @@ def open_attempt(pipeline: Pipeline, config: ExperimentConfig, upto: str | None)
 
 def attempts_of(pipeline: Pipeline) -> list[str]:
     """Scopes of the attempts of an experiment, ascending."""
-    found = pipeline.lake.root.glob(f"{pipeline.name}{ATTEMPT_MARK}*")
-    return sorted(path.name for path in found if path.is_dir())
+    folders = pipeline.lake.root.glob(f"{pipeline.name}{ATTEMPT_MARK}*")
+    return sorted(path.name for path in folders if path.is_dir())
 
 
 def find_attempt(pipeline: Pipeline, marked: str) -> Pipeline:
@@ -104,17 +104,17 @@ def find_attempt(pipeline: Pipeline, marked: str) -> Pipeline:
         There is none; lists the known ones.
     """
     known = {scope.partition(ATTEMPT_MARK)[2]: scope for scope in attempts_of(pipeline)}
-    found = pipeline.lake.find(known.get(marked, marked), c.EVALUATION)
-    if marked not in known or found is None:
+    evaluation = pipeline.lake.find(known.get(marked, marked), c.EVALUATION)
+    if marked not in known or evaluation is None:
         raise UsageError(
             f"{pipeline.name} has no finished attempt {marked!r}; known: {', '.join(sorted(known)) or 'none'}",
             why="there is nothing to read",
             remedy=f"take one of them, or make it: ok-ml try {pipeline.name} --with CHANGE.yml",
         )
-    config = pipeline.type.config.model_validate_json(json.dumps(found.details["config"]))
+    config = pipeline.type.config.model_validate_json(json.dumps(evaluation.details["config"]))
     experiments = {**pipeline.project.experiments, known[marked]: config}
     project = pipeline.project.model_copy(update={"experiments": experiments})
-    return replace(pipeline, project=project, name=known[marked], upto=str(found.details["upto"]))
+    return replace(pipeline, project=project, name=known[marked], upto=str(evaluation.details["upto"]))
 
 
 def forget_attempts(pipeline: Pipeline) -> list[str]:
@@ -187,7 +187,7 @@ class _AttemptContext:
         raise NotImplementedError("an attempt is never registered")
 
     def observe(self, table: str, partition: str | None, facts: Mapping[str, Any]) -> None:
-        """Nobody looks at an attempt's assets."""
+        """An attempt's assets are shown nowhere."""
 
 
 def baseline_of(pipeline: Pipeline, upto: str | None, session: Callable[[], Any], *, say: Say) -> Baseline:
@@ -200,9 +200,9 @@ def baseline_of(pipeline: Pipeline, upto: str | None, session: Callable[[], Any]
     if champion is not None and _is_fair(pipeline, control, champion):
         bill = Bill()
         _make(control, control.evaluated_with, session, bill, say)
-        found = _champion(control, champion, bill)
-        if found is not None:
-            return found
+        champion_baseline = _champion(control, champion, bill)
+        if champion_baseline is not None:
+            return champion_baseline
     say("no champion that has not seen these days: training the experiment unchanged, to compare with")
     bill = train_attempt(control, session, say=say)
     version = fingerprint({c.MODEL: control.lake.manifest(control.name, c.MODEL).data_version})
@@ -256,10 +256,10 @@ def _taken(attempt: Pipeline, table: str, partition: str) -> bool:
     if lake.is_current(attempt.name, table, partition, wanted):
         return True
     for scope in _scopes(attempt):
-        found = lake.find(scope, table, partition)
-        if found is not None and found.inputs == wanted:
+        manifest = lake.find(scope, table, partition)
+        if manifest is not None and manifest.inputs == wanted:
             with suppress(FileNotFoundError):  # replaced meanwhile by a newer version
-                _share(lake, found, attempt.name)
+                _share(lake, manifest, attempt.name)
                 return True
     return False
 
@@ -271,15 +271,19 @@ def _scopes(attempt: Pipeline) -> Iterator[str]:
     yield from (scope for scope in attempts_of(base) if scope != attempt.name)
 
 
-def _share(lake: Lake, found: Manifest, scope: str) -> Manifest:
+def _share(lake: Lake, manifest: Manifest, scope: str) -> Manifest:
     """Commit the same files in another scope, linked where the file system has links."""
-    source = lake.folder(found)
-    with lake.staged(scope, found.table, found.partition) as folder:
-        for name in found.files:
+    source = lake.folder(manifest)
+    with lake.staged(scope, manifest.table, manifest.partition) as folder:
+        for name in manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             share(source / name, folder / name)
         return lake.commit(
-            folder, rows=found.rows, data_version=found.data_version, inputs=found.inputs, details=found.details
+            folder,
+            rows=manifest.rows,
+            data_version=manifest.data_version,
+            inputs=manifest.inputs,
+            details=manifest.details,
         )
 
 
@@ -297,10 +301,10 @@ def _champion(control: Pipeline, champion: Manifest, bill: Bill) -> Baseline | N
 
 
 def _is_fair(pipeline: Pipeline, control: Pipeline, champion: Manifest) -> bool:
-    """Whether the champion's ranker has seen no label of the evaluation days."""
+    """Whether nothing that the champion keeps was fitted to labels of the evaluation days."""
     with suppress(DataError, NotCommitted):
         learnt = pipeline.calendar(upto=str(champion.details["serve_cut"]))
-        return learnt.label_dts[-1] < control.calendar().eval_dts[0]
+        return not learnt.label_dts or learnt.label_dts[-1] < control.calendar().eval_dts[0]
     return False
 
 

@@ -2,7 +2,7 @@
 
 Each recipe is trained and judged as an attempt whose newest day is the one before the judged days of the experiment: what
 the model is later judged on is looked at by no recipe. They are compared on the same users; the first one, the simplest,
-gives way only to one that is better beyond chance.
+is replaced only by one that is significantly better.
 """
 
 import shutil
@@ -75,22 +75,22 @@ def pick_recipe(pipeline: Pipeline, session: Callable[[], Any], budget: Budget, 
     session
         Gives a Spark session; called only if a recipe is tried.
     """
-    recipes, upto, found = pipeline.project.recipes[pipeline.name], pipeline.calendar().eval_cut, _Judged()
+    recipes, upto, judged = pipeline.project.recipes[pipeline.name], pipeline.calendar().eval_cut, _Judged()
     attempts = {name: open_attempt(pipeline, config, upto) for name, config in recipes.items()}
     try:
         for name, attempt in attempts.items():
-            _try(name, attempt, found, session, budget, say)
+            _try(name, attempt, judged, session, budget, say)
     finally:
         for attempt in attempts.values():
             shutil.rmtree(attempt.lake.root / attempt.name, ignore_errors=True)
-    return _choice(pipeline, found, budget)
+    return _choice(pipeline, judged, budget)
 
 
-def _try(name: str, attempt: Pipeline, found: _Judged, session: Callable[[], Any], budget: Budget, say: Say) -> None:
+def _try(name: str, attempt: Pipeline, judged: _Judged, session: Callable[[], Any], budget: Budget, say: Say) -> None:
     """Judge one recipe, or note why not."""
-    left, least = budget.seconds - budget.spent, min(found.seconds.values(), default=0.0)
+    left, least = budget.seconds - budget.spent, min(judged.seconds.values(), default=0.0)
     if left <= least:
-        found.not_tried[name] = f"{max(left, 0):.0f} s of CPU time were left of {budget.seconds:.0f}"
+        judged.not_tried[name] = f"{max(left, 0):.0f} s of CPU time were left of {budget.seconds:.0f}"
         return
 
     def go_on(text: str) -> None:
@@ -100,52 +100,52 @@ def _try(name: str, attempt: Pipeline, found: _Judged, session: Callable[[], Any
     say(f"trying     recipe {name} on days up to {attempt.upto}")
     before = budget.spent
     try:
-        found.values[name] = _values(attempt, found, session, go_on)
+        judged.values[name] = _values(attempt, judged, session, go_on)
     except DataError as error:
-        found.not_tried[name] = str(error).partition("\n")[0]
+        judged.not_tried[name] = str(error).partition("\n")[0]
     except _Spent:
-        found.not_tried[name] = f"not through when the {budget.seconds:.0f} s of CPU time were used up"
-    found.seconds[name] = budget.spent - before
+        judged.not_tried[name] = f"not through when the {budget.seconds:.0f} s of CPU time were used up"
+    judged.seconds[name] = budget.spent - before
 
 
-def _values(attempt: Pipeline, found: _Judged, session: Callable[[], Any], say: Say) -> "NDArray[np.float64]":
+def _values(attempt: Pipeline, judged: _Judged, session: Callable[[], Any], say: Say) -> "NDArray[np.float64]":
     """The gate's metric of each case, of a model with this configuration."""
     train_attempt(attempt, session, say=say)
     evaluator = attempt.evaluator()
     if not evaluator.cases:
         raise DataError(evaluator.nothing)
     say(f"judging on {evaluator.about}")
-    found.metric, values = evaluator.by_case(evaluator.newest())
-    found.days = attempt.evaluated_days()
+    judged.metric, values = evaluator.by_case(evaluator.newest())
+    judged.days = attempt.evaluated_days()
     return values
 
 
-def _choice(pipeline: Pipeline, found: _Judged, budget: Budget) -> RecipeChoice:
-    chosen, tried = _best(found.values), list(found.values)
+def _choice(pipeline: Pipeline, judged: _Judged, budget: Budget) -> RecipeChoice:
+    chosen, tried = _best(judged.values), list(judged.values)
     first = next(iter(pipeline.project.recipes[pipeline.name]))
-    differences = {name: _difference(found, name, tried[0]) for name in tried}
+    differences = {name: _difference(judged, name, tried[0]) for name in tried}
     users = next((interval.users for interval in differences.values()), 0)
     return RecipeChoice(
         experiment=pipeline.name,
         recipe=chosen or first,
-        why=_why(chosen, differences, found),
-        metric=found.metric or pipeline.config.gate.metric,
-        days=found.days,
+        why=_why(chosen, differences, judged),
+        metric=judged.metric or pipeline.config.gate.metric,
+        days=judged.days,
         users=users,
         cpu_seconds=round(budget.spent, 1),
         date=datetime.now(UTC).date().isoformat(),
         tried=tuple(
             Tried(
                 recipe=name,
-                estimate=round(float(found.values[name].mean()), 4),
+                estimate=round(float(judged.values[name].mean()), 4),
                 difference=round(one.estimate, 4),
                 low=round(one.low, 4),
                 high=round(one.high, 4),
-                cpu_seconds=round(found.seconds[name], 1),
+                cpu_seconds=round(judged.seconds[name], 1),
             )
             for name, one in differences.items()
         ),
-        not_tried=found.not_tried,
+        not_tried=judged.not_tried,
     )
 
 
@@ -160,21 +160,19 @@ def _best(values: "dict[str, NDArray[np.float64]]") -> str | None:
     return best
 
 
-def _difference(found: _Judged, name: str, baseline: str) -> "Interval":
+def _difference(judged: _Judged, name: str, baseline: str) -> "Interval":
     from ok_ml.quality.ranking.bootstrap import paired_difference
 
-    return paired_difference(found.values[name], found.values[baseline])
+    return paired_difference(judged.values[name], judged.values[baseline])
 
 
-def _why(chosen: str | None, differences: "dict[str, Interval]", found: _Judged) -> str:
+def _why(chosen: str | None, differences: "dict[str, Interval]", judged: _Judged) -> str:
     if chosen is None:
-        return f"the first, the simplest: none could be tried ({'; '.join(dict.fromkeys(found.not_tried.values()))})"
+        return f"the first, the simplest: none could be tried ({'; '.join(dict.fromkeys(judged.not_tried.values()))})"
     names = list(differences)
     if len(names) == 1:
         return "the only one that could be tried"
     if chosen == names[0]:
-        return f"the simplest: no other one is better by {found.metric} beyond chance"
+        return f"the simplest: no other one is better by {judged.metric} beyond chance"
     one = differences[chosen]
-    return (
-        f"better than {names[0]} by {one.estimate:+.4f} {found.metric}, 95 % interval {one.low:+.4f} .. {one.high:+.4f}"
-    )
+    return f"better than {names[0]} by {one.estimate:+.4f} {judged.metric}, 95 % interval {one.low:+.4f} .. {one.high:+.4f}"

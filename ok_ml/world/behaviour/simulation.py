@@ -199,7 +199,7 @@ def _rows(
 def _friend_requests(world: World, whole: Block, day: int, rng: np.random.Generator) -> "tuple[NDArray[np.int64], ...]":
     """The requests of friendships that begin today, and some that lead nowhere; source 0, the other user as object.
 
-    A silent user asks nobody: their friendships begin without a request in the log.
+    A silent user sends no request: their friendships begin without a request in the log.
     """
     edges, users = whole.friendships, whole.users
     able = (users.active > 0) & (users.registered <= day)

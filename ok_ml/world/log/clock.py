@@ -36,7 +36,7 @@ def run_clock(
     """Commit the day after the newest committed one every `day_seconds` of wall time, until `stop` is set.
 
     It begins once the days of the configuration are committed, so that it never meets a first run on the same day. A
-    clock that was held up makes up for one day at most. After a restart it goes on where the lake ends.
+    clock that was delayed catches up by one day at most. After a restart it continues where the lake ends.
 
     Parameters
     ----------

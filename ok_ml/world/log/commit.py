@@ -57,12 +57,12 @@ def commit_day(
 
 def _stale(lake: Lake, scope: str, before: str, true: pa.Table) -> dict[str, pa.Table]:
     """Yesterday's subscriptions in the place of today's; what is true goes where the next day finds it."""
-    found = lake.find(scope, SUBSCRIPTIONS, before)
-    return {SUBSCRIPTIONS: lake.read(scope, SUBSCRIPTIONS, [before]) if found else true, TRUE_SUBSCRIPTIONS: true}
+    manifest = lake.find(scope, SUBSCRIPTIONS, before)
+    return {SUBSCRIPTIONS: lake.read(scope, SUBSCRIPTIONS, [before]) if manifest else true, TRUE_SUBSCRIPTIONS: true}
 
 
 def _write_events(events: pa.Table, folder: Path, parts: int) -> str:
-    """One file a part, rows by user and time (rows of one moment by their hash); the data version."""
+    """One file a part, rows by user and time (rows of one time by their hash); the data version."""
     hashes = row_hashes(events)
     user, time = events["userId"].to_numpy(), events["timestampMs"].to_numpy()
     part = part_of(user, parts)

@@ -107,7 +107,7 @@ def truncated(export: Export) -> pa.Table:
 
 
 def new_category(export: Export) -> pa.Table:
-    """A content type that nobody knows in a share of `size` of the rows."""
+    """An unknown content type in a share of `size` of the rows."""
     return _recoded(export, "contentType", _chance(export) < export.size, "story")
 
 

@@ -26,8 +26,8 @@ def ensure_days(
 ) -> list[Manifest]:
     """Simulate what is missing of some days; the manifests of their raw events.
 
-    A day that was committed by the same code and configuration stays as it is, also if lists were served on it, or an
-    incident or a change of taste befell it that the configuration does not name: a log is not rewritten.
+    A day that was committed by the same code and configuration stays as it is, also if lists were served on it, or it
+    has an incident or a change of taste that the configuration does not name: a log is not rewritten.
 
     Raises
     ------
@@ -57,14 +57,14 @@ def days_of_another_world(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]
 def changed_since(dataset: DatasetConfig, lake: Lake, dts: Sequence[str]) -> list[str]:
     """Those of some days to which something happened that the configuration does not name now, or not so, ascending.
 
-    Such a day stays as it is, since a log is not rewritten, until somebody asks for it to be delivered again.
+    Such a day stays as it is, since a log is not rewritten, until it is asked to be delivered again.
     """
     if dataset.world is None:
         return []
-    found = {dt: lake.find(dataset.dataset, EVENTS, dt) for dt in sorted(dts)}
+    manifests = {dt: lake.find(dataset.dataset, EVENTS, dt) for dt in sorted(dts)}
     world = World(dataset.world, dataset.parts)
-    now = {dt: incidents_version(dataset.world, world.day_of(dt)) for dt in found}
-    return [dt for dt, one in found.items() if one is not None and one.inputs.get("incidents", NONE) != now[dt]]
+    now = {dt: incidents_version(dataset.world, world.day_of(dt)) for dt in manifests}
+    return [dt for dt, one in manifests.items() if one is not None and one.inputs.get("incidents", NONE) != now[dt]]
 
 
 def export_days(
@@ -133,14 +133,14 @@ def state_before(world: World, lake: Lake, scope: str, day: int) -> State:
         raise DataError(
             f"{scope}: {world.date_of(day)} follows from the subscriptions of {before}, which was never committed",
             why="who is subscribed to what on a day follows from the day before",
-            remedy=f"simulate from {world.config.start} on, or go on after the last committed day",
+            remedy=f"simulate from {world.config.start} on, or continue after the last committed day",
         )
     table = lake.read(scope, stored, [before])
     return {**by_block({number: world.block(number).users for number in blocks}, table)}
 
 
 def config_version(config: WorldConfig) -> str:
-    """A fingerprint of what the rows of every day depend on: neither how many days there are, nor what befalls some."""
+    """A fingerprint of what the rows of every day depend on: neither how many days there are, nor the incidents of some."""
     return fingerprint(config.model_dump(mode="json", exclude={"days", "incidents", "taste_changes"}))
 
 
@@ -187,8 +187,8 @@ def _is_current(world: World, lake: Lake, scope: str, day: int, generation: str)
 def _stays(world: World, lake: Lake, scope: str, dt: str) -> bool:
     expected = {"code": CODE_VERSION, "config": config_version(world.config)}
     expected |= _befallen(world.config, world.day_of(dt))
-    found = [lake.find(scope, table, dt) for table in TABLES]
-    return all(manifest is not None and expected.items() <= manifest.inputs.items() for manifest in found)
+    manifests = [lake.find(scope, table, dt) for table in TABLES]
+    return all(manifest is not None and expected.items() <= manifest.inputs.items() for manifest in manifests)
 
 
 def _consecutive(world: World, dts: Sequence[str]) -> list[int]:

@@ -75,14 +75,14 @@ def by_block(users: dict[int, BlockUsers], table: pa.Table) -> dict[int, Subscri
     if strange.any():
         raise DataError(
             f"{int(strange.sum())} subscriptions are of users or sources that this world does not have",
-            why="the days that follow would go on from a state of another world",
+            why="the days that follow would continue from a state of another world",
             remedy="was world.seed, users or users_per_block changed? then start with an empty lake for this dataset",
         )
-    found = {}
+    blocks = {}
     for number, members in users.items():
         mine = block == number
-        found[number] = Subscriptions(np.sort((user[mine] - members.index[0]) << 32 | source[mine]))
-    return found
+        blocks[number] = Subscriptions(np.sort((user[mine] - members.index[0]) << 32 | source[mine]))
+    return blocks
 
 
 def contains(ordered: "NDArray[np.int64]", keys: "NDArray[np.int64]") -> "NDArray[np.bool_]":
@@ -90,5 +90,5 @@ def contains(ordered: "NDArray[np.int64]", keys: "NDArray[np.int64]") -> "NDArra
     if not len(ordered):
         return np.zeros(keys.shape, bool)
     place = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-    found: NDArray[np.bool_] = ordered[place] == keys
-    return found
+    mask: NDArray[np.bool_] = ordered[place] == keys
+    return mask

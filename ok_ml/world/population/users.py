@@ -160,12 +160,12 @@ class BlockUsers:
         self._circle_niches = self._niche_of(self._circle_age, *circle_rng.random((2, self.circles, _CIRCLE_TOPICS)))
 
     def _niches(self, epoch: "NDArray[np.int64]", rows: "NDArray[np.int64] | slice") -> "NDArray[np.int32]":
-        found = self._niches_of_epoch(0)[rows]
+        niches = self._niches_of_epoch(0)[rows]
         for number in range(1, int(epoch.max(initial=0)) + 1):
             here = epoch == number
             if here.any():
-                found = np.where(here, self._niches_of_epoch(number)[rows], found)
-        return found
+                niches = np.where(here, self._niches_of_epoch(number)[rows], niches)
+        return niches
 
     def _niches_of_epoch(self, epoch: int) -> "NDArray[np.int32]":
         if epoch not in self._epochs:

@@ -41,7 +41,7 @@ def parquet_log(path: Path, **columns: object) -> Path:
 def test_a_truncated_parquet_file_is_named(tmp_path: Path, lake: Lake, kept: int) -> None:
     whole, torn = parquet_log(tmp_path / "a.parquet"), tmp_path / "b.parquet"
     torn.write_bytes(whole.read_bytes()[:kept])
-    with pytest.raises(DataError, match=r"(?s)tiny\.events: .*b\.parquet cannot be read as parquet: .*mend the file"):
+    with pytest.raises(DataError, match=r"(?s)tiny\.events: .*b\.parquet cannot be read as parquet: .*repair the file"):
         ingest(dataset({"path": "*.parquet", "format": "parquet"}), lake, tmp_path)
     assert lake.partitions("tiny", "events") == []
 

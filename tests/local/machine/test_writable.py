@@ -35,10 +35,10 @@ _ASK = "from pathlib import Path; from ok_ml.local.machine.writable import *; f 
 @as_another_user
 @pytest.mark.parametrize("folder", ["/var/lib/ok-ml", "/data-of-ours/ok-ml/state", "/srv/мои данные #1/ok"])
 def test_a_folder_that_is_not_there_yet_is_made_and_nothing_above_it_changes_hands(folder: str) -> None:
-    problem, mends = as_user(_ASK.format(folder)).splitlines()
+    problem, remedy = as_user(_ASK.format(folder)).splitlines()
     assert "cannot be written (it belongs to user 0, this is user 12345)" in problem
     quoted = f"'{folder}'" if " " in folder else folder
-    assert mends == f'sudo install -d -o "$(id -u)" {quoted}, or set OK_ML_STATE to a folder of yours'
+    assert remedy == f'sudo install -d -o "$(id -u)" {quoted}, or set OK_ML_STATE to a folder of yours'
 
 
 @as_another_user
@@ -50,9 +50,9 @@ def test_a_state_folder_of_another_user_is_named_and_what_is_no_state_is_not_tak
     state, other = tmp_path / "state", tmp_path / "precious"
     (state / "dagster").mkdir(parents=True)
     other.mkdir()
-    problem, mends = as_user(_ASK.format(str(state))).splitlines()
+    problem, remedy = as_user(_ASK.format(str(state))).splitlines()
     assert str(state) in problem
-    assert mends.startswith(f'sudo chown -R "$(id -u)" {state},')
+    assert remedy.startswith(f'sudo chown -R "$(id -u)" {state},')
     assert "chown" not in as_user(_ASK.format(str(other)))
     state.chmod(0o777)  # begun as root once: the folder itself can be written, what is in it cannot
     assert as_user(_ASK.format(str(state))).startswith(f"{state / 'dagster'} cannot be written")

@@ -180,7 +180,7 @@ def test_after_five_deaths_it_stays_down_and_the_rest_goes_on(tmp_path: Path) ->
         assert len(bad.deaths) == DEATHS_BEFORE_GIVING_UP
         pauses = [line.split(" in ")[1].split(" s ")[0] for line in said if "started again in" in line]
         assert pauses == ["0.3", "0.6", "1.2", "2.4"]
-        assert any("died 5 times within a minute and stays down" in line and "bad.log" in line for line in said)
+        assert any("crashed 5 times within a minute and stays down" in line and "bad.log" in line for line in said)
         assert not supervisor.stop_requested.is_set()
     finally:
         supervisor.stop()

@@ -30,8 +30,8 @@ def checks(
 ) -> None:
     """List everything that the checks of a day found, worst first: rules, bands, lists, what people did, the gate.
 
-    NAME is an experiment, whose dataset is included, or a dataset. What somebody has accepted is shown as accepted. Exit code
-    4 if something holds back what is served, as `ok-ml run` would then.
+    NAME is an experiment, whose dataset is included, or a dataset. Accepted findings are shown as accepted. Exit code
+    4 if something blocks what is served, as `ok-ml run` would then.
     """
     from ok_ml.monitoring.open_findings import findings_of
     from ok_ml.quality.judges.what_blocks import story

@@ -1,4 +1,4 @@
-"""`ok-ml doctor`: what this machine lacks, and the command that mends each."""
+"""`ok-ml doctor`: what this machine lacks, and the command that fixes each."""
 
 from dataclasses import asdict
 
@@ -12,7 +12,7 @@ from ok_ml.cli.output import say, styled, write_json, write_line
 @click.option("--quick", is_flag=True, help="Do not start a Spark session, which takes some seconds.")
 @click.pass_context
 def doctor(ctx: click.Context, settings: Settings, *, quick: bool, as_json: bool) -> None:
-    """Look for everything that a run needs, and name what mends it.
+    """Look for everything that a run needs, and name what fixes it.
 
     Where nothing is missing, a JVM with a Spark session is started too.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def get(settings: Settings, *, experiment: str, entity_id: str, most: int | None, as_json: bool) -> None:
     """Show what is served to ENTITY_ID now, best first.
 
-    Somebody unknown gets the fallback list, and that is said. It reads the storage as the service does: same generation, same list, no server needed.
+    An unknown entity gets the fallback list, and that is said. It reads the storage as the service does: same generation, same list, no server needed.
     """
     from ok_ml.delivery.storage import open_store
 
@@ -84,15 +84,15 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
 
 
 def _scores_document(experiment: str, entity_id: str, answer: "Answer") -> dict[str, Any]:
-    found, labels = answer.scores[0], answer.manifest.labels
+    scores, labels = answer.scores[0], answer.manifest.labels
     return {
         "experiment": experiment,
         "entity_id": entity_id,
         "generation": answer.generation_name,
         "model_version": str(answer.model_version),
-        "known": found is not None,
-        "decided": labels[found.decided] if found is not None and found.decided >= 0 else None,
-        "labels": dict(zip(labels, found.scores.tolist(), strict=True)) if found is not None else {},
+        "known": scores is not None,
+        "decided": labels[scores.decided] if scores is not None and scores.decided >= 0 else None,
+        "labels": dict(zip(labels, scores.scores.tolist(), strict=True)) if scores is not None else {},
     }
 
 
@@ -110,7 +110,7 @@ def _print(document: dict[str, Any]) -> None:
         _print_scores(document)
         return
     if not document["known"]:
-        say(f"{document['entity_id']} is unknown to this generation: everybody unknown gets this fallback list.")
+        say(f"{document['entity_id']} is unknown to this generation: every unknown id gets this fallback list.")
     elif document["fallback"]:
         say(f"{document['entity_id']} has no history yet: this is the fallback list.")
     rows = [
@@ -123,13 +123,13 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
-    """The id under which an entity's prediction is kept; where the raw data name it by a text it is the text's hash."""
+    """The id under which an entity's prediction is stored; where the raw data name it by a text it is the text's hash."""
     dataset = project.dataset_of(experiment)
     if isinstance(dataset, TextsConfig):
         from ok_ml.datasets.texts import id_of_text
 
-        found = _parsed(entity_id)
-        return found if isinstance(found, int) else id_of_text(entity_id)
+        key = _parsed(entity_id)
+        return key if isinstance(key, int) else id_of_text(entity_id)
     assert isinstance(dataset, DatasetConfig)  # noqa: S101 - there are no other kinds
     events = dataset.events
     if USER_ID in events.hash_ids:

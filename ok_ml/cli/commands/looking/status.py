@@ -43,7 +43,7 @@ def status(ctx: click.Context, settings: Settings, *, everything: bool, as_json:
             ]
             for row in shown
         ]
-        for sentence in blocked:  # whole: the command that goes on is at its end
+        for sentence in blocked:  # whole: the command to go on is at its end
             write_line(styled(sentence, "fail"))
         write_table(["state", "asset", "age", "owner", "checks"], cells, right=["age"], style_of="state")
         counts = {state: sum(row.state == state for row in rows) for state in ("fail", "warn", "unknown", "ok")}

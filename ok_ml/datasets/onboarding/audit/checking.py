@@ -64,7 +64,7 @@ class Audit:
     left
         Sources that a user is not subscribed to by the log, on average; None where it is a raw table that says so.
     markers
-        Id column -> ids that look like nobody or nothing.
+        Id column -> ids that look like an unknown user or source.
     spellings
         Ids that are spelt in several ways.
     persons
@@ -210,15 +210,15 @@ def _largest(ids: "NDArray[np.int64]", counts: "NDArray[np.int64]") -> tuple[int
 
 
 def _markers(config: DatasetConfig, name: str, ids: "NDArray[np.int64]", counts: "NDArray[np.int64]") -> list[Marker]:
-    """Ids that look like nobody, by the texts that would have them."""
+    """Ids that look like an unknown user or source, by the texts that would have them."""
     if name not in config.events.hash_ids:
         return number_markers(ids, counts)
     spelling = config.events.id_spelling.get(name)
     known = marker_ids(spelling)
     is_marker = np.isin(ids, [*known])
-    found = {known[int(one)]: int(count) for one, count in zip(ids[is_marker], counts[is_marker], strict=True)}
+    counted = {known[int(one)]: int(count) for one, count in zip(ids[is_marker], counts[is_marker], strict=True)}
     countries = int(np.isin(country_ids(spelling), ids).sum()) > 2
-    return text_markers(found, int(counts[~is_marker].max(initial=0)), countries=countries)
+    return text_markers(counted, int(counts[~is_marker].max(initial=0)), countries=countries)
 
 
 def _spellings(

@@ -67,7 +67,7 @@ class HashSample:
 
     @property
     def hashes(self) -> "NDArray[np.uint64]":
-        """The hashes that are kept."""
+        """The hashes that are retained."""
         return self._kept
 
     @property
@@ -95,7 +95,7 @@ def missing_from(wanted: HashSample, there: HashSample) -> tuple[int, int]:
 
 def row_hashes(columns: "list[NDArray[np.int64]]") -> "NDArray[np.uint64]":
     """One hash a row of int64 columns."""
-    found = np.zeros(len(columns[0]), np.uint64)
+    hashes = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        found = mix64(found + np.uint64(0x9E3779B97F4A7C15) + mix64(column.view(np.uint64)))
-    return found
+        hashes = mix64(hashes + np.uint64(0x9E3779B97F4A7C15) + mix64(column.view(np.uint64)))
+    return hashes

@@ -1,6 +1,6 @@
 """Who comes back, and who finds something new when: what an experiment could learn from, before any work is done.
 
-Whole histories are kept, of every user or, beyond three million different (user, source, day, type), of a sample of the users
+Whole histories are held, of every user or, beyond three million different (user, source, day, type), of a sample of the users
 that depends on a hash of their ids alone: a count is exact or, by the share of the sample, an unbiased estimate.
 """
 
@@ -80,8 +80,8 @@ class Histories:
             kept &= np.isin(wanted[:, 2], before[:, 2])
         if config.subscriptions is None:
             kept &= ~np.isin(_pairs(wanted), _subscribed(before, config))
-        found = wanted[kept]
-        return Found(len(np.unique(_pairs(found))) * self.divisor, len(np.unique(found[:, 0])) * self.divisor)
+        new_pairs = wanted[kept]
+        return Found(len(np.unique(_pairs(new_pairs))) * self.divisor, len(np.unique(new_pairs[:, 0])) * self.divisor)
 
     def _chosen(self, users: "Ids") -> "NDArray[np.bool_]":
         chosen: NDArray[np.bool_] = mix64(users.view(np.uint64)) % np.uint64(self.divisor) == 0

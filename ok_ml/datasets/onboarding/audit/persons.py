@@ -53,8 +53,8 @@ def _of_samples(config: DatasetConfig, samples: list[Sample]) -> tuple[str, ...]
     users = _codes(tables, mapping.columns[c.USER_ID])
     others = sorted(names - {*mapping.columns.values(), *mapping.time.columns})
     others = [name for name in others if _could_name(tables[0], name)]
-    found = [name for name in others if _is_person(name, _codes(tables, name), users, days.astype(np.int64))]
-    return tuple(sorted(found, key=lambda name: (-name_score(name, c.USER_ID), name)))
+    persons = [name for name in others if _is_person(name, _codes(tables, name), users, days.astype(np.int64))]
+    return tuple(sorted(persons, key=lambda name: (-name_score(name, c.USER_ID), name)))
 
 
 def _could_name(table: pa.Table, name: str) -> bool:

@@ -76,14 +76,14 @@ class TextSpellings:
         """What was found, by the spelling that settles it."""
         _, of_key, counts = np.unique(self._rows[:, 0], return_inverse=True, return_counts=True)
         several = counts[of_key] > 1
-        found = []
+        pairs = []
         for place, name in enumerate(_SPELLINGS):
             met = np.unique(of_key[several & (self._rows[:, 2] == place)])
             if len(met):
                 ids = self._rows[of_key == met[0], 1].tolist()
                 example = tuple(self._texts[one] for one in ids if one in self._texts)[:2]
-                found.append(TwoSpellings(self._column, len(met) * self._divisor, name, example))
-        return found
+                pairs.append(TwoSpellings(self._column, len(met) * self._divisor, name, example))
+        return pairs
 
 
 class NumberSpellings:

@@ -94,11 +94,11 @@ class Tally:
         self.profiles.add(times.micros[sieve.kept])
         self.dated_rows.add(times.partitions(self.config.partition.grain)[sieve.kept].astype(np.int64))
         table = lookups.join(rows.table, sieve)
-        found = map_events(self.config, table, times, sieve, key)
+        events = map_events(self.config, table, times, sieve, key)
         self.raw_rows += rows.table.num_rows + len(rows.unreadable)
         self._note_rejected(table, sieve, rows.unreadable)
-        if found.table.num_rows:
-            self._note_events(found)
+        if events.table.num_rows:
+            self._note_events(events)
             self._note_texts(table, sieve)
 
     def _note_rejected(self, table: pa.Table, sieve: Sieve, unreadable: tuple[str, ...]) -> None:
@@ -130,8 +130,8 @@ class Tally:
             people = [code for code in np.unique(text.codes[text.codes >= 0]).tolist() if not nobodies[code]]
             self.text_spellings[name].add([text.names[code] for code in people])
 
-    def _note_events(self, found: Events) -> None:
-        table = found.table
+    def _note_events(self, events: Events) -> None:
+        table = events.table
         users, sources, items = (table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
         micros = table[c.EVENT_TIME].cast(pa.int64()).to_numpy()
         kinds = words(table[c.EVENT_TYPE])
@@ -140,7 +140,7 @@ class Tally:
         self.event_types.update(
             {c.EVENT_TYPES[code]: int(count) for code, count in enumerate(np.bincount(codes)) if count}
         )
-        days = found.partition_days.astype(np.int64)
+        days = events.partition_days.astype(np.int64)
         self.partitions.add(days)
         self.histories.add(users, days, sources, codes)
         self.users.add(users)

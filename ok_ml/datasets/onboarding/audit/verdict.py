@@ -45,16 +45,16 @@ class Finding:
 
 def findings(audit: Audit, config: DatasetConfig) -> list[Finding]:
     """Everything worth saying, what stops an experiment first."""
-    found = [
+    problems = [
         *_amount(audit, config),
         *_rows(audit),
-        *_nobodies(audit, config),
+        *_unknown_ids(audit, config),
         *_spellings(audit),
         *_days(audit, config),
         *_people(audit, config),
         *_lookups(audit),
     ]
-    return sorted(found, key=lambda finding: finding.level != STOP)
+    return sorted(problems, key=lambda finding: finding.level != STOP)
 
 
 def of_experiment(audit: Audit, config: DatasetConfig, experiment: ExperimentConfig) -> list[Finding]:
@@ -72,12 +72,12 @@ def of_experiment(audit: Audit, config: DatasetConfig, experiment: ExperimentCon
                 "shorten stages.training_set.label_days or windows, or stages.evaluation.days; or add days",
             )
         ]
-    found: list[Finding] = []
+    problems: list[Finding] = []
     if stages.training_set.builder == "candidates":
         learnt = _learnt(audit, config, dts, calendar, whole_windows=stages.training_set.labels == "window")
-        found += _too_little(f"{name} has nothing to learn from", calendar.label_dts, learnt, "label_days")
+        problems += _too_little(f"{name} has nothing to learn from", calendar.label_dts, learnt, "label_days")
     judged = audit.histories.new_to_find(config, calendar.eval_dts, calendar.eval_cut, known_users=False)
-    return [*found, *_too_little(f"{name} cannot be judged", calendar.eval_dts, judged, "evaluation days")]
+    return [*problems, *_too_little(f"{name} cannot be judged", calendar.eval_dts, judged, "evaluation days")]
 
 
 def _whole(audit: Audit, config: DatasetConfig) -> list[str]:
@@ -101,7 +101,7 @@ def _too_little(what: str, dts: Sequence[str], found: Found | list[Found], key: 
     pairs, users = sum(one.pairs for one in lists), max((one.users for one in lists), default=0)
     span = dts[0] if dts[0] == dts[-1] else f"{dts[0]} to {dts[-1]}"
     if not pairs:
-        text = f"{what} on {span}: no user meets a source there that is new to them and was seen by somebody before"
+        text = f"{what} on {span}: no user meets a source there that is new to them and was seen by another user before"
         yield Finding(
             STOP,
             text,
@@ -113,12 +113,12 @@ def _too_little(what: str, dts: Sequence[str], found: Found | list[Found], key: 
         yield Finding(WARN, text, f"raise {key}, or take a longer log")
 
 
-def verdict(audit: Audit, found: list[Finding]) -> str:
+def verdict(audit: Audit, problems: list[Finding]) -> str:
     """One line."""
-    stops = [finding for finding in found if finding.level == STOP]
+    stops = [finding for finding in problems if finding.level == STOP]
     if stops:
         return f"no experiment would work on {audit.dataset}: {stops[0].text}"
-    warned = f", with {len(found)} thing{'s' if len(found) > 1 else ''} to look at" if found else ""
+    warned = f", with {len(problems)} thing{'s' if len(problems) > 1 else ''} to look at" if problems else ""
     return f"an experiment can work on {audit.dataset}{warned}"
 
 
@@ -153,7 +153,7 @@ def _amount(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
 
 
 def _returning(audit: Audit) -> Iterator[Finding]:
-    """Is a user somebody who comes again, or a visit?"""
+    """Does a user come again, or is it a single visit?"""
     come, about = audit.come_back, "about " if audit.histories.divisor > 1 else ""
     told = f"{about}{come:,} of {audit.users:,} users come on a second {audit.grain}"
     if audit.users < _FEW_RETURNING:
@@ -189,9 +189,12 @@ def _rows(audit: Audit) -> Iterator[Finding]:
         yield Finding(WARN, text, "if the log repeats itself, name an id of the event: events.unique_by: [column]")
 
 
-def _nobodies(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
+def _unknown_ids(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     """Are all users people and all sources things?"""
-    for name, what, reason in ((c.USER_ID, "nobody", "nobody"), (c.SOURCE_ID, "nothing", "no_source")):
+    for name, what, reason in (
+        (c.USER_ID, "an unknown user", "nobody"),
+        (c.SOURCE_ID, "an unknown source", "no_source"),
+    ):
         seen = audit.markers[name]
         certain = [one for one in seen if one.certain or isinstance(one.values[0], int)]
         for group, doubt in (
@@ -226,22 +229,22 @@ def _yaml(text: str) -> str:
 
 def _spellings(audit: Audit) -> Iterator[Finding]:
     """Is an id spelt in one way?"""
-    for found in audit.spellings:
-        ids = "users" if found.column == c.USER_ID else "sources"
-        shown = f", e.g. {' and '.join(found.example)}" if len(found.example) > 1 else ""
-        several = f"{found.ids:,} {ids} are spelt in more than one way{shown}"
-        if found.spelling is None:
+    for pair in audit.spellings:
+        ids = "users" if pair.column == c.USER_ID else "sources"
+        shown = f", e.g. {' and '.join(pair.example)}" if len(pair.example) > 1 else ""
+        several = f"{pair.ids:,} {ids} are spelt in more than one way{shown}"
+        if pair.spelling is None:
             yield Finding(
                 WARN,
                 f"{several}: as numbers each is one",
-                f"if leading zeros or signs tell them apart: hash_ids: [{found.column}]",
+                f"if leading zeros or signs tell them apart: hash_ids: [{pair.column}]",
             )
         else:
-            yield Finding(WARN, f"{several}: each of them counts as several {ids}", _settled(found))
+            yield Finding(WARN, f"{several}: each of them counts as several {ids}", _settled(pair))
 
 
-def _settled(found: TwoSpellings) -> str:
-    return f"if they are the same: id_spelling: {{{found.column}: {found.spelling}}}; if not: id_spelling: {{{found.column}: exact}}"
+def _settled(pair: TwoSpellings) -> str:
+    return f"if they are the same: id_spelling: {{{pair.column}: {pair.spelling}}}; if not: id_spelling: {{{pair.column}: exact}}"
 
 
 def _remedy_of(reason: str) -> str:

@@ -2,7 +2,7 @@
 
 UTF-8, UTF-16 and UTF-32 show themselves. Of the one-byte encodings every one reads every file, so each is asked how likely
 the letters are that it makes of the bytes: the frequencies of a language, capitals where capitals stand, one alphabet a
-word. The multi-byte encodings of Chinese, Japanese and Korean are told apart by charset-normalizer, which is good at them
+word. The multi-byte encodings of Chinese, Japanese and Korean are distinguished by charset-normalizer, which is good at them
 and takes Spanish for Czech: of the 178 texts of the tests it reads 163 as they were written, none of the French and Spanish ones in
 Latin-1, and what follows reads all of them.
 """
@@ -105,10 +105,10 @@ def _wide(raw: bytes) -> str | None:
 
 def _telling_lines(raw: bytes, rest: Iterable[bytes]) -> list[bytes]:
     """Different lines that hold more than ASCII, whole ones, from as far into the text as it takes."""
-    found: dict[bytes, None] = {}
+    lines: dict[bytes, None] = {}
     for line in islice(_high_lines(raw, rest), _ENOUGH_LINES):
-        found[line] = None
-    return list(found)
+        lines[line] = None
+    return list(lines)
 
 
 def _high_lines(raw: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:

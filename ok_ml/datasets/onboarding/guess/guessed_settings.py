@@ -6,8 +6,8 @@ Everything follows from a `LogProfile` alone.
   has five, at most a fifth of it, and no more than it takes to find five hundred users with something new.
 - A window of labels is as long as the judged days, so that the ranker learns the question that it is asked; of such
   windows, one before the other, there are as many as four thousand lists take, in at most a third of the log.
-- Windows of features hold some dozens of events of a user, those of popularity ten thousand of everybody, and they fit
-  before the oldest label: features of a short history look like drift beside those of a longer one.
+- Windows of features hold some dozens of events of a user, those of popularity ten thousand of all users, and they fit
+  before the oldest label: features of a short history look like drift compared with those of a longer one.
 - Few lists teach a small ranker, judged by cross-validation; few sources need few factors and few candidates.
 """
 
@@ -223,7 +223,7 @@ class _Rules:
     # -- recipes ---------------------------------------------------------------------------------------------
 
     def _recipes(self) -> dict[str, dict[str, Any]]:
-        """What the first run tries beside the standard; what would change nothing is left out."""
+        """What the first run tries in addition to the standard; what would change nothing is left out."""
         half_life = float(max(self._window(self.before / 8), 1))
         decay = {"half_life_days": half_life}
         shorter, longer = self._scaled(1 / 3), self._scaled(3)

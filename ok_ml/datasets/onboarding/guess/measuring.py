@@ -39,7 +39,7 @@ class Finds:
     days, first_days
         int64 [n]: partition of the find, and of the user's first event, as days since 1970-01-01.
     weight
-        Users of the log for each user here: 1 unless the log was too large to keep everybody.
+        Users of the log for each user here: 1 unless the log was too large to hold all of them.
     """
 
     users: "NDArray[np.int64]"
@@ -110,13 +110,13 @@ class _Seen:
         """Count a batch of raw rows."""
         times, sieve = read_times(raw.table, self.config.events.time, key), Sieve(raw.table.num_rows)
         reject_times(self.config, times, sieve)
-        found = map_events(self.config, lookups.join(raw.table, sieve), times, sieve, key)
-        days = found.partition_days.astype(np.int64)
+        events = map_events(self.config, lookups.join(raw.table, sieve), times, sieve, key)
+        days = events.partition_days.astype(np.int64)
         for day, count in zip(*np.unique(days, return_counts=True), strict=True):
             self.events[int(day)] = self.events.get(int(day), 0) + int(count)
-        users, sources = (found.table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
+        users, sources = (events.table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
         self.sources = np.union1d(self.sources, sources)
-        kinds = words(found.table[c.EVENT_TYPE])
+        kinds = words(events.table[c.EVENT_TYPE])
         flags = np.array([self._flag(name) for name in kinds.names], np.int64)[kinds.codes]
         self._keep(np.column_stack((users, sources, days, flags)))
 

@@ -1,4 +1,4 @@
-"""From a file that nobody has described to a mapping, with its first rows mapped by it."""
+"""From a file that is not described yet to a mapping, with its first rows mapped by it."""
 
 import re
 from dataclasses import dataclass
@@ -139,12 +139,12 @@ def _mapped(draft: Proposal, sample: Sample, roles: Roles, shown: int) -> Previe
 
 def _first_events(config: DatasetConfig, table: pa.Table, key: str, shown: int) -> list[dict[str, Any]]:
     """Events of the first rows, row by row: in raw order, where the mapping would sort them."""
-    found: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     for row in range(min(table.num_rows, 4 * shown)):
-        found += map_table(config, table.slice(row, 1), key)[0].drop_columns([c.PART]).to_pylist()
-        if len(found) >= shown:
+        events += map_table(config, table.slice(row, 1), key)[0].drop_columns([c.PART]).to_pylist()
+        if len(events) >= shown:
             break
-    return found[:shown]
+    return events[:shown]
 
 
 def map_table(config: DatasetConfig, table: pa.Table, key: str) -> tuple[pa.Table, Sieve]:

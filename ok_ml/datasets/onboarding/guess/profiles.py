@@ -45,7 +45,7 @@ class Profile:
     integers
         int64, those that are there and good; empty unless the kind is integer.
     markers
-        Values that look like nobody, as they are written.
+        Values that look like an unknown user, as they are written.
     length
         Mean length of the values as text, characters.
     """
@@ -122,11 +122,11 @@ def profile(name: str, column: pa.ChunkedArray) -> Profile:
 
 
 def _markers(names: pa.Array, counts: "NDArray[np.int64]") -> tuple[Marker, ...]:
-    found = candidates(names, counts)
+    markers = candidates(names, counts)
     others = mask_of(
-        pc.invert(pc.is_in(names, value_set=pa.array([text for texts in found for text in texts], pa.string())))
+        pc.invert(pc.is_in(names, value_set=pa.array([text for texts in markers for text in texts], pa.string())))
     )
-    return tuple(text_markers(found, int(counts[others].max(initial=0)), countries=has_countries(names)))
+    return tuple(text_markers(markers, int(counts[others].max(initial=0)), countries=has_countries(names)))
 
 
 def _numbers_of_nobody(values: "NDArray[np.int64]") -> tuple[Marker, ...]:

@@ -1,4 +1,4 @@
-"""A guessed mapping as the text of configs/datasets/NAME.yml, with the reasons beside it, and a first experiment."""
+"""A guessed mapping as the text of configs/datasets/NAME.yml, with the reasons, and a first experiment."""
 
 import re
 from collections.abc import Sequence
@@ -158,15 +158,15 @@ class _Draft:
             if role not in texts and column.padded:
                 doubt = f"{column.name!r} has numbers with and without leading zeros: they are one id here"
             elif role in texts and column.kind == INTEGER:
-                doubt = f"{column.name!r} has leading zeros, which are kept: its ids are texts"
+                doubt = f"{column.name!r} has leading zeros, which matter: its ids are texts"
             else:
                 continue
             self.doubts.append(doubt)
         return [_remark(f"  id_spelling: {flow(spelt)}", "the same ids are spelt in several ways?")] if spelt else []
 
     def _nobodies(self) -> list[str]:
-        """Conditions that set aside what programs write for nobody and nothing."""
-        found: dict[str, Any] = {}
+        """Conditions that set aside what programs write for no user and no source."""
+        conditions: dict[str, Any] = {}
         for role, reason in ((c.USER_ID, "nobody"), (c.SOURCE_ID, "no_source")):
             column = self._roles.chosen[role].column
             for kind in (str, int):
@@ -174,12 +174,14 @@ class _Draft:
                     value for one in column.markers if one.certain for value in one.values if isinstance(value, kind)
                 ]
                 if values:
-                    found[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
+                    conditions[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
             if doubtful := [f"{one.values[0]} ({one.events:,} rows)" for one in column.markers if not one.certain]:
-                self.doubts.append(
-                    f"{role}: {', '.join(doubtful[:5])} could mean nobody, or be an honest name: it is kept"
-                )
-        return [_remark(f"  drop_if: {flow(found)}", "what programs write for nobody and nothing?")] if found else []
+                self.doubts.append(f"{role}: {', '.join(doubtful[:5])} could mean no user, or be a real name: it stays")
+        return (
+            [_remark(f"  drop_if: {flow(conditions)}", "what programs write for no user and no source?")]
+            if conditions
+            else []
+        )
 
     def _time(self) -> list[str]:
         time = self._roles.time
@@ -194,15 +196,17 @@ class _Draft:
 
     def _event_types(self) -> dict[str, str]:
         choice = self._roles.chosen.get(c.EVENT_TYPE)
-        found: dict[str, str] = {}
+        event_types: dict[str, str] = {}
         if self._rating is not None:
             return self._rating.event_types or {"": c.LIKE}
         if choice is not None:
-            found = {value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None}
+            event_types = {
+                value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None
+            }
         elif self._roles.event_type is not None:
-            found = {"": self._roles.event_type}
+            event_types = {"": self._roles.event_type}
         reactions = {item: name for item, name in self._reaction_types().items() if name is not None}
-        return found | reactions
+        return event_types | reactions
 
     def _reaction_types(self) -> dict[str, str | None]:
         if self._roles.flag is not None:

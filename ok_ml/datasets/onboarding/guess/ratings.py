@@ -130,8 +130,8 @@ def _as_written(written: Iterable[tuple[str, int]], kinds: dict[float, str]) -> 
     """The same under the texts that the column has; values that the sample lacks as the others are written."""
     values = {text: value for text, _ in written if (value := _number(text)) is not None}
     pointed = any(text.endswith(".0") for text in values)
-    found = {f"{value:.1f}" if pointed else _text(value): kind for value, kind in kinds.items()}
-    return found | {text: kinds[value] for text, value in values.items() if value in kinds}
+    kind_of = {f"{value:.1f}" if pointed else _text(value): kind for value, kind in kinds.items()}
+    return kind_of | {text: kinds[value] for text, value in values.items() if value in kinds}
 
 
 def _text(value: float) -> str:

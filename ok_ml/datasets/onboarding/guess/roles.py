@@ -77,7 +77,7 @@ def guess_roles(columns: list[Profile], file: str, timezone: str | None = None) 
     rest = _take_special(roles, rest)
     rest = _take_entity(roles, rest, c.USER_ID)
     if c.USER_ID not in roles.chosen:
-        raise _missing(file, columns, "a user", "recommendations are made for somebody")
+        raise _missing(file, columns, "a user", "recommendations are made for users")
     rest = _take_source(roles, rest)
     if c.SOURCE_ID not in roles.chosen:
         raise _missing(file, columns, "a source: what could be recommended", "there is nothing to recommend")
@@ -137,8 +137,8 @@ def _take_special(roles: Roles, columns: list[Profile]) -> list[Profile]:
         (c.POSITION, _is_position),
         (c.DURATION_MS, _is_duration),
     ):
-        if (found := take(score)) is not None:
-            roles.chosen[role] = Choice(found, *_why_special(found, role))
+        if (taken := take(score)) is not None:
+            roles.chosen[role] = Choice(taken, *_why_special(taken, role))
     if roles.reactions is None and c.EVENT_TYPE not in roles.chosen:
         roles.flag = take(_is_flag)
     if roles.reactions is None and roles.flag is None and c.EVENT_TYPE not in roles.chosen:

@@ -1,4 +1,4 @@
-"""The beginning of a file nobody has described: its format, and its rows as the real reader gives them."""
+"""The beginning of a file that is not described yet: its format, and its rows as the real reader gives them."""
 
 import codecs
 import contextlib
@@ -91,7 +91,7 @@ def read_sample(path: Path) -> Sample:
         raise DataError(
             f"{path} cannot be read: {' '.join(str(error).split())}",
             why="its rows would be lost",
-            remedy="mend the file, or name another one of the log",
+            remedy="repair the file, or name another one of the log",
         ) from error
 
 
@@ -129,14 +129,14 @@ def _read(path: Path) -> Sample:
     lines = _lines(text)
     columns = _keys(lines)
     if columns and text.lstrip()[:1] == "{":
-        found = _of_text(path, raw, {"format": "jsonl", **said}, columns, whole=whole)
+        sample = _of_text(path, raw, {"format": "jsonl", **said}, columns, whole=whole)
     else:
         shape, columns, doubts = _delimited(path, text, lines)
-        found = _of_text(path, raw, {**shape, **said}, columns, whole=whole)
-        found = replace(found, remarks=doubts)
+        sample = _of_text(path, raw, {**shape, **said}, columns, whole=whole)
+        sample = replace(sample, remarks=doubts)
     remarks = {"encoding": encoding.why} if encoding.why else {}
     return replace(
-        found, remarks=found.remarks | remarks, doubts={"encoding": encoding.doubt} if encoding.doubt else {}
+        sample, remarks=sample.remarks | remarks, doubts={"encoding": encoding.doubt} if encoding.doubt else {}
     )
 
 

@@ -23,7 +23,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def dataset_name(text: str, *, given: bool) -> str:
-    """A dataset's name out of a file's; a name that somebody gave must be one.
+    """A dataset's name out of a file's; a name that was given must be one.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def dataset_name(text: str, *, given: bool) -> str:
 
 
 def write_starter(
-    project: "Project", name: str, found: Preview, *, progress: Callable[[str], None] | None = None
+    project: "Project", name: str, guessed: Preview, *, progress: Callable[[str], None] | None = None
 ) -> list[Path]:
     """Write configs/datasets/NAME.yml and configs/experiments/NAME.yml; neither may be there before.
 
@@ -63,8 +63,8 @@ def write_starter(
                 why="it is never overwritten",
                 remedy="choose another name, or remove the file",
             )
-    profile = measure_log(found.proposal.config, Lake(project.lake_root), project.root, progress=progress)
-    texts = [found.proposal.text, experiment_text(name, profile, starter_type(EVENTS, project.root))]
+    profile = measure_log(guessed.proposal.config, Lake(project.lake_root), project.root, progress=progress)
+    texts = [guessed.proposal.text, experiment_text(name, profile, starter_type(EVENTS, project.root))]
     for path, text in zip(paths, texts, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())
@@ -72,7 +72,7 @@ def write_starter(
 
 
 def experiment_text(name: str, profile: LogProfile, pipeline_type: str) -> str:
-    """A first experiment whose settings fit a log, each with its reason beside it.
+    """A first experiment whose settings fit a log, each with its reason.
 
     Raises
     ------

@@ -77,9 +77,9 @@ def guess_time(columns: list[Profile], timezone: str | None = None) -> TimeGuess
     timezone
         The zone of times that do not name their own, if the caller knows it.
     """
-    found = [guess for column in columns if (guess := _of_column(column, timezone)) is not None]
-    found += _of_date_columns(columns, timezone)
-    return max(found, key=lambda guess: guess.score, default=None)
+    guesses = [guess for column in columns if (guess := _of_column(column, timezone)) is not None]
+    guesses += _of_date_columns(columns, timezone)
+    return max(guesses, key=lambda guess: guess.score, default=None)
 
 
 def _of_column(column: Profile, timezone: str | None) -> TimeGuess | None:
@@ -120,8 +120,8 @@ def _of_epoch(column: Profile, named: float) -> TimeGuess | None:
 
 
 def _counts(column: Profile) -> "NDArray[np.float64]":
-    found = numbers(column.column).drop_null().to_numpy(zero_copy_only=False)
-    return np.asarray(found[np.isfinite(found)], np.float64)
+    values = numbers(column.column).drop_null().to_numpy(zero_copy_only=False)
+    return np.asarray(values[np.isfinite(values)], np.float64)
 
 
 def _within(counts: "NDArray[np.float64]", bounds: tuple[int, int], form: str) -> "NDArray[np.bool_]":
@@ -166,7 +166,7 @@ def _since_begin(column: Profile, counts: "NDArray[np.float64]", named: float) -
     form = "epoch_d" if words_of & {"day", "days", "день"} else "epoch_ms" if words_of & {"ms", "millis"} else "epoch_s"
     if high / spans[form] < _LEAST_DAYS:
         return None
-    doubt = f"it counts from the log's begin, which no value says: {_LOG_ORIGIN} stands for it; write the true moment as origin"
+    doubt = f"it counts from the log's begin, which no value says: {_LOG_ORIGIN} stands for it; write the true time as origin"
     why = f"its numbers go from {low:,.0f} to {high:,.0f}, read as {form} since a begin"
     return TimeGuess((column.name,), form, "UTC", True, why, (doubt,), 0.5 + named, _LOG_ORIGIN)
 
@@ -263,8 +263,8 @@ def _values(column: Profile) -> list[str]:
     return [str(filled[int(place)].as_py()).strip() for place in places]
 
 
-def _share(found: list[datetime | None]) -> float:
-    return sum(moment is not None for moment in found) / max(len(found), 1)
+def _share(times: list[datetime | None]) -> float:
+    return sum(moment is not None for moment in times) / max(len(times), 1)
 
 
 def _span_days(values: list[str], form: str) -> int:
@@ -276,12 +276,12 @@ def _read(values: list[str], form: str) -> list[datetime | None]:
     """The moments in a text; a year that no log has shows that the format is not its."""
     if form == "epoch":
         return [_counted(value) for value in values]
-    found = [moment_of(value, form) for value in values]
-    return [moment if moment is not None and _YEARS[0] <= moment.year < _YEARS[1] else None for moment in found]
+    times = [moment_of(value, form) for value in values]
+    return [moment if moment is not None and _YEARS[0] <= moment.year < _YEARS[1] else None for moment in times]
 
 
 def _counted(value: str) -> datetime | None:
-    """The moment of a number of 1990 to 2040, in any unit."""
+    """The time of a number of 1990 to 2040, in any unit."""
     try:
         count = np.array([float(value)])
     except ValueError:

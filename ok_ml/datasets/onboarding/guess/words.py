@@ -147,8 +147,8 @@ def event_type_of(value: str) -> str | None:
     joined = "".join(tokens(value))
     if joined in EVENT_WORDS:
         return EVENT_WORDS[joined]
-    found = [EVENT_WORDS[word] for word in tokens(value) if word in EVENT_WORDS]
-    return found[-1] if found else None
+    types = [EVENT_WORDS[word] for word in tokens(value) if word in EVENT_WORDS]
+    return types[-1] if types else None
 
 
 def _stem(word: str) -> str:

@@ -28,7 +28,7 @@ MOVED: Final[Mapping[str, float]] = {
     "ended_in_log_only_share": 0.3,
     "log_mean": 2.1,  # no share: eight times as long, or an eighth
     "reaction_auc": 0.25,  # a label that leaked into a column
-    "new_share": 0.9,  # nobody of the week before: other ids
+    "new_share": 0.9,  # no one of the week before: other ids
 }  # fmt: skip
 # A number that is multiplied, or divided, by so much.
 MULTIPLIED: Final[Mapping[str, float]] = {
@@ -43,7 +43,7 @@ FALLEN: Final[Mapping[str, float]] = {
 _NO_FAULT: Final = ("", f"unknown_{c.EVENT_TYPE}")
 
 
-def is_grave(one: Deviation) -> bool:
+def is_blocking(one: Deviation) -> bool:
     """Whether a deviation is beyond its limit and too large for any change of people."""
     if not one.outside:
         return False
