@@ -4,9 +4,10 @@ A partition is an ISO date string, so that strings sort as dates. A month-graine
 Only committed partitions count: a calendar with a hole skips it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 
 from ok_ml.errors import DataError
 
@@ -72,6 +73,19 @@ def window(dts: Sequence[str], end: str, days: int) -> list[str]:
     """Partitions of the `days` days that end with `end`: end - days < dt <= end."""
     start = minus_days(end, days)
     return sorted(dt for dt in dts if start < dt <= end)
+
+
+def run_start(dt: str, earlier: Iterable[str], still: Callable[[str], bool]) -> str:
+    """First day of the unbroken run of days that ends with `dt`: since when something is the case.
+
+    Parameters
+    ----------
+    earlier
+        Days before `dt`, newest first; they are looked at only as far as the run goes.
+    still
+        Whether it was the case on a day.
+    """
+    return [dt, *takewhile(still, earlier)][-1]
 
 
 def before(dts: Sequence[str], dt: str) -> str:

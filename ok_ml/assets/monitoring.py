@@ -12,6 +12,7 @@ from ok_ml.graph.conditions import day_seconds, freshness
 from ok_ml.graph.dagster_io import RETRIES, Workbench, committed, days_of, plot_metadata, progress, table_metadata
 from ok_ml.lake import Lake
 from ok_ml.monitoring.series.event_series import CODE_VERSION
+from ok_ml.quality.judges.findings import rows_of
 
 _SHOWN = 15  # deviations in the asset's metadata
 
@@ -43,10 +44,13 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
     def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         lake = context.resources.lake
         with bench.step(context):
-            from ok_ml.monitoring.series.event_series import build_event_statistics
+            from ok_ml.monitoring.series.event_series import build_event_statistics, settle_events
 
-            manifests = build_event_statistics(dataset, lake, days_of(context), progress=progress(context))
-            shown = _worst(bench.project, dataset, lake, days_of(context)[-1])
+            days = days_of(context)
+            build_event_statistics(dataset, lake, days, progress=progress(context))
+            settle_events(bench.project, dataset, lake)
+            manifests = [lake.manifest(dataset.dataset, c.EVENT_STATISTICS, dt) for dt in days]
+            shown = _worst(bench.project, dataset, lake, days[-1])
         yield committed(context, spec.key, manifests, **shown)
 
     return event_statistics
@@ -55,12 +59,12 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
 def _worst(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> dict[str, Any]:
     """The worst deviations of a day as a table, and the worst one as a plot."""
     from ok_ml.monitoring.series.event_series import event_watch, plot_deviation
-    from ok_ml.monitoring.series.series_watch import rows_of
+    from ok_ml.monitoring.series.series_watch import finding_of
 
     watch = event_watch(project, dataset, lake)
-    deviations = watch.look(dt)
-    if not deviations:
+    found = [finding_of(one, dt) for one in watch.look(dt)[:_SHOWN]]
+    if not found:
         return {}
-    shown: dict[str, Any] = {"worst": table_metadata(rows_of(deviations[:_SHOWN]))}
-    picture = plot_deviation(project, lake, watch, deviations[0], dt)
+    shown: dict[str, Any] = {"worst": table_metadata(rows_of(found))}
+    picture = plot_deviation(project, watch, found[0])
     return shown if picture is None else {**shown, "worst_series": plot_metadata(project, picture)}

@@ -1,15 +1,17 @@
 """Checks on datasets: rows set aside, and the rules that their YAML declares."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml.checks.findings import result_of
+from ok_ml.checks.findings import nothing_judged, result_of
 from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.graph import keys
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
+from ok_ml.quality.judges.verdicts import Verdict
 
 
 def dataset_checks(project: Project, dataset: DatasetBase) -> Iterator[dg.AssetChecksDefinition]:
@@ -62,9 +64,19 @@ def _declared(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinit
         verdict = judge_data(project, dataset)
         context.log.info(verdict.headline)
         for kind in kinds:
-            yield result_of(project, verdict, kind, key)
+            yield of_kind(project, verdict, kind, asset_key=key, check_name=kind)
 
     return declared
+
+
+def of_kind(project: Project, verdict: Verdict, kind: str, **of: Any) -> dg.AssetCheckResult:
+    """What a verdict says of one kind of rules; the picture of the worst finding is shown by the check that has it."""
+    part = verdict.part(kind=kind)
+    if not part.findings:
+        nothing = "no rule of this kind is declared, or none can be held against this day: nothing to judge"
+        return nothing_judged(f"{verdict.dt}: {nothing}", **of)
+    plot = verdict.plot if part.failed[:1] == verdict.failed[:1] else None
+    return result_of(project, part, plots={"plot": plot}, **of)
 
 
 def _uniqueness(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefinition:
@@ -77,6 +89,6 @@ def _uniqueness(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
 
         lake = Lake(project.lake_root)
         verdict = settled_verdict(project, dataset, lake.latest(dataset.dataset, c.EVENTS))
-        return result_of(project, verdict, UNIQUENESS, key)
+        return of_kind(project, verdict, UNIQUENESS)
 
     return uniqueness

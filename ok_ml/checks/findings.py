@@ -1,42 +1,62 @@
-"""A verdict as the UI shows it: one line, the picture of the worst finding first, then what failed as a table."""
+"""A verdict as the UI shows it: one line with the way out first, pictures, then what failed as a table."""
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import dagster as dg
 
 from ok_ml.config.models import Project
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import plot_metadata, table_metadata
-from ok_ml.quality.judges.acceptance import command_of
-from ok_ml.quality.judges.rules import failures
-from ok_ml.quality.judges.verdicts import SHOWN, Verdict
+from ok_ml.quality.judges.findings import rows_of
+from ok_ml.quality.judges.verdicts import Verdict
+
+_MOST_ROWS: Final = 50
 
 
-def result_of(project: Project, verdict: Verdict, kind: str, key: dg.AssetKey) -> dg.AssetCheckResult:
-    """One check of a verdict; it blocks if one of its findings does."""
-    findings = verdict.by_kind[kind]
-    failed, blocks = failures(findings), bool(failures(findings, "block"))
-    if not findings:
-        return nothing_judged(
-            f"{verdict.dt}: no rule of this kind is declared, or none can be held against this day: nothing to judge",
-            asset_key=key,
-            check_name=kind,
-        )
-    metadata: dict[str, dg.MetadataValue | int | str] = {}
-    if failed and verdict.plot is not None and failed[0] == verdict.failed[0]:
-        metadata["plot"] = plot_metadata(project, verdict.plot)
-    metadata |= {"expectations": len(findings), "failed": len(failed)}
-    if failed:
-        metadata["findings"] = table_metadata([{name: getattr(found, name) for name in SHOWN} for found in failed])
+def result_of(
+    project: Project,
+    verdict: Verdict,
+    *,
+    plots: Mapping[str, Path | None] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    way_out: str = "",
+    advice: str = "",
+    severity: dg.AssetCheckSeverity | None = None,
+    **of: Any,
+) -> dg.AssetCheckResult:
+    """What a check says of a verdict, or of its part in one; it blocks if one of the findings does.
+
+    Parameters
+    ----------
+    plots, metadata
+        What is shown beside the findings, pictures first.
+    way_out
+        The commands that release it; default: the one that accepts the verdict.
+    advice
+        What to do where something failed, after everything else.
+    severity
+        Of a failure; default: ERROR where it blocks, else WARN.
+    of
+        Key and name of the check, where one step has several.
+    """
+    failed, blocks = verdict.failed, verdict.blocks
+    shown: dict[str, Any] = {
+        name: plot_metadata(project, path) for name, path in (plots or {}).items() if path is not None
+    }
+    shown |= {**(metadata or {}), "expectations": len(verdict.findings), "failed": len(failed)}
+    if not verdict.findings:
+        return nothing_judged(verdict.headline, metadata=shown, **of)
+    if verdict.wrong:
+        shown["findings"] = table_metadata(rows_of(verdict.wrong[:_MOST_ROWS]))
+    said = way_out_first(verdict, way_out or verdict.command)
     return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=kind,
         passed=not failed,
-        severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
-        description=way_out_first(
-            verdict.headline_of(kind), verdict.dt, command_of(key.path[0], verdict.dt), blocks=blocks
-        ),
-        metadata=metadata,
+        severity=severity or (dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN),
+        description=f"{said}{advice}" if failed else said,
+        metadata=shown,
+        **of,
     )
 
 
@@ -53,7 +73,10 @@ def nothing_judged(text: str, **of: Any) -> dg.AssetCheckResult:
     )
 
 
-def way_out_first(headline: str, dt: str, command: str, *, blocks: bool) -> str:
-    """What a check says; where it blocks, the command that releases the day before anything that may be cut."""
-    said = headline.removeprefix(f"{dt}: ")
-    return f"{dt} blocks; to go on, if the change is real: {command}. {said}" if blocks else headline
+def way_out_first(verdict: Verdict, command: str) -> str:
+    """What a check says: where it blocks, what releases the day before anything that may be cut; else who has accepted it."""
+    if verdict.blocks:
+        said = verdict.headline.removeprefix(f"{verdict.dt}: ")
+        return f"{verdict.dt} blocks; to go on, if the change is real: {command}. {said}"
+    accepted = verdict.accepted
+    return f"{accepted}. {verdict.headline}" if accepted and accepted not in verdict.headline else verdict.headline

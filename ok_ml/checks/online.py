@@ -1,22 +1,19 @@
 """Checks on what people did: a fall below what the series' own past lets expect is an alert."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ok_ml import columns as c
-from ok_ml.checks.findings import nothing_judged
+from ok_ml.checks.findings import result_of
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.graph import keys
-from ok_ml.graph.dagster_io import plot_metadata, table_metadata
 from ok_ml.lake import Lake
-from ok_ml.quality.judges.acceptance import command_of
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ok_ml.monitoring.judges.expected_values import Expectation
 
 PRODUCT_QUALITY = "product_quality"
 
@@ -42,9 +39,7 @@ def online_check(project: Project, pipeline: ListPipeline) -> dg.AssetChecksDefi
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is corrected by training."
         )
-        return _result(
-            project, pipeline.name, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value)
-        )
+        return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value))
 
     return online_quality
 
@@ -73,47 +68,16 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
             f" log or the product, what fell for some is what they were shown."
         )
         picture = product_picture(project, lake, dataset.dataset)
-        return _result(project, dataset.dataset, found, dg.AssetCheckSeverity.WARN, advice, picture)
+        return _result(project, found, dg.AssetCheckSeverity.WARN, advice, picture)
 
     return product_quality
 
 
 def _result(
-    project: Project,
-    scope: str,
-    found: "Expectation",
-    severity: dg.AssetCheckSeverity,
-    advice: str,
-    plot: "Path | None",
+    project: Project, verdict: Verdict, severity: dg.AssetCheckSeverity, advice: str, plot: "Path | None"
 ) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {"judged": found.judged, "wrong": len(found.wrong)}
-    if found.wrong:
-        metadata["findings"] = table_metadata([_row(one) for one in found.wrong])
-    if plot is not None:
-        metadata["plot"] = plot_metadata(project, plot)
-    if found.accepted:
-        return dg.AssetCheckResult(passed=True, metadata=metadata, description=f"{found.accepted}. {found.message}")
-    if not found.judged:
-        return nothing_judged(found.message, metadata=metadata)
-    if not found.wrong:
-        return dg.AssetCheckResult(passed=True, metadata=metadata, description=found.message)
-    metadata[keys.IN_SHORT] = f"{found.dt}: {found.in_short}"
-    return dg.AssetCheckResult(
-        passed=False,
-        severity=severity,
-        metadata=metadata,
-        description=f"{found.message}. If the change is real: {command_of(scope, found.dt)}. {advice}",
-    )
+    from ok_ml.monitoring.judges.expected_values import in_short
 
-
-def _row(one: Any) -> dict[str, Any]:
-    return {
-        "metric": one.name.metric,
-        "of": one.name.group or "everybody",
-        "seen": "none" if one.value is None else f"{one.value:.5g}",
-        "expected": f"{one.band.expected:.5g}",
-        "low": f"{one.band.low:.5g}",
-        "high": f"{one.band.high:.5g}",
-        "score": round(one.band.score, 1),
-        "since": one.since or "",
-    }
+    short = {keys.IN_SHORT: f"{verdict.dt}: {in_short(verdict)}"} if verdict.failed else {}
+    advice = f". If the change is real: {verdict.command}. {advice}"
+    return result_of(project, verdict, plots={"plot": plot}, metadata=short, advice=advice, severity=severity)

@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 import dagster as dg
 
 from ok_ml import columns as c
+from ok_ml.checks.findings import result_of
 from ok_ml.graph import keys
-from ok_ml.graph.dagster_io import plot_metadata, table_metadata
 from ok_ml.stages.pipeline import Pipeline
-
-if TYPE_CHECKING:
-    from ok_ml.monitoring.judges.prediction_limits import BrokenLimit
 
 
 def model_check(pipeline: Pipeline) -> dg.AssetChecksDefinition:
@@ -60,13 +57,11 @@ def prediction_checks(pipeline: Pipeline) -> Iterator[dg.AssetChecksDefinition]:
         description=kind.promise,
     )
     def look() -> dg.AssetCheckResult:
-        from ok_ml.monitoring.judges.prediction_judge import LISTS, in_words, judge_predictions
+        from ok_ml.monitoring.judges.prediction_judge import LISTS, judge_predictions
 
         found = kind.look(pipeline)
-        passed, said = in_words(pipeline, judge_predictions(pipeline, found), LISTS, found.message)
-        return dg.AssetCheckResult(
-            passed=passed, severity=dg.AssetCheckSeverity.ERROR, description=said, metadata=found.numbers
-        )
+        verdict = judge_predictions(pipeline, found).part(kind=LISTS)
+        return result_of(pipeline.project, replace(verdict, headline=found.message), metadata=found.numbers)
 
     yield look
     yield _limits(pipeline)
@@ -97,30 +92,20 @@ def _limits(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         description=f"The {pipeline.kind.what} keep the limits that checks.predictions declares.",
     )
     def declared_limits() -> dg.AssetCheckResult:
-        from ok_ml.monitoring.judges.prediction_judge import LIMITS, in_words, judge_predictions
-        from ok_ml.monitoring.judges.prediction_limits import judge_limits
+        from ok_ml.monitoring.judges.prediction_judge import LIMITS, judge_predictions, require_counted
 
-        found = judge_limits(pipeline)
-        metadata: dict[str, Any] = {
-            name: plot_metadata(pipeline.project, path) for name, path in pipeline.kind.plots(pipeline).items()
-        }
-        wrong = [*found.broken, *found.told]
-        if wrong:
-            metadata["findings"] = table_metadata([_row(one) for one in wrong])
-        passed, said = in_words(pipeline, judge_predictions(pipeline), LIMITS, found.message)
+        verdict = judge_predictions(pipeline).part(kind=LIMITS)
+        require_counted(pipeline, verdict.dt)
+        told = "; ".join(one.message for one in verdict.wrong) or f"the {pipeline.kind.what} keep all declared limits"
         advice = (
             f". What is served stays. Look at the plots of {pipeline.name}/{c.PREDICTION_STATISTICS} and at the features of"
-            f" {found.dt}; where the change lasts, change checks.predictions of {pipeline.name}"
+            f" {verdict.dt}; where the change lasts, change checks.predictions of {pipeline.name}"
         )
-        return dg.AssetCheckResult(
-            passed=passed and not found.told,
-            metadata=metadata,
-            severity=dg.AssetCheckSeverity.WARN if passed else dg.AssetCheckSeverity.ERROR,
-            description=said + ("" if passed else advice),
+        return result_of(
+            pipeline.project,
+            replace(verdict, headline=f"{verdict.dt}: {told}"),
+            plots=pipeline.kind.plots(pipeline),
+            advice=advice if verdict.blocks else "",
         )
 
     return declared_limits
-
-
-def _row(one: "BrokenLimit") -> dict[str, Any]:
-    return {"statistic": one.limit.metric, "expected": str(one.limit), "seen": one.seen, "since": one.since}

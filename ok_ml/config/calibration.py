@@ -74,6 +74,10 @@ class Limit(NamedTuple):
     origin: str
     own: Mapping[str, float] = {}
 
+    def of(self, series: object) -> float:
+        """The limit of a series."""
+        return max(self.own.get(str(series), self.value), self.value)
+
 
 def calibration_of(root: Path, experiment: str) -> Calibration | None:
     """The committed calibration of an experiment, or None.

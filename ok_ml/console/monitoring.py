@@ -11,8 +11,7 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
-from ok_ml.quality.judges.acceptance import Judged, blocks, still_open
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, read_verdict
 from ok_ml.quality.judges.what_blocks import blocked_dts, story
 from ok_ml.quality.statistics.feature_series import DAYS, FeatureBoard, feature_series
 from ok_ml.quality.statistics.number_series import Series, as_series, read_days, regimes_of
@@ -114,7 +113,7 @@ def _headline(lake: Lake, scope: str, table: str) -> tuple[bool, str] | None:
     if verdict is None:
         return None
     said = re.sub(r"; look further: `[^`]*`(, http\S*[^.\s])?", "", str(verdict.details.get("headline", "")))
-    return blocks(still_open(lake, Judged.of(verdict))), f"{scope}: {said}"
+    return read_verdict(lake, verdict).blocks, f"{scope}: {said}"
 
 
 @dataclass

@@ -8,14 +8,16 @@ from ok_ml.config.models import Project
 from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
 from ok_ml.local.machine.current_user import name_of_user
-from ok_ml.quality.judges.acceptance import Acceptance, Judged, accept, still_open, verdict_on
+from ok_ml.quality.judges.acceptance import Acceptance, accept
 from ok_ml.quality.judges.verdicts import (
     DECLARED_VERDICT,
     EVENT_VERDICT,
     FEATURE_VERDICT,
     LISTS_VERDICT,
     MODEL_VERDICT,
+    Verdict,
     series_verdict,
+    verdict_on,
 )
 
 _OF_DATASET: Final = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
@@ -26,7 +28,7 @@ _OF_EXPERIMENT: Final = (
 
 def accept_day(
     project: Project, name: str, dt: str, reason: str, *, model: bool = False
-) -> list[tuple[Judged, Acceptance]]:
+) -> list[tuple[Verdict, Acceptance]]:
     """Accept, in the name of whoever is at the keyboard, everything that is open on a day of an experiment or a dataset.
 
     Parameters
@@ -42,14 +44,14 @@ def accept_day(
         Nothing of that day is open.
     """
     lake = Lake(project.lake_root)
-    open_verdicts = [one for one in verdicts_of(project, name, dt, model=model) if still_open(lake, one)]
+    open_verdicts = [one for one in verdicts_of(project, name, dt, model=model) if one.failed]
     if not open_verdicts:
         raise _nothing_open(project, name, dt, model=model)
     who = name_of_user()
     return [(one, accept(lake, one, who=who, reason=reason)) for one in open_verdicts]
 
 
-def verdicts_of(project: Project, name: str, dt: str, *, model: bool = False) -> list[Judged]:
+def verdicts_of(project: Project, name: str, dt: str, *, model: bool = False) -> list[Verdict]:
     """The verdicts on the present data of a day, causes first."""
     lake = Lake(project.lake_root)
     verdicts = [verdict_on(lake, scope, table, dt) for scope, table in _tables(project, name, model=model)]
@@ -71,7 +73,7 @@ def _nothing_open(project: Project, name: str, dt: str, *, model: bool) -> Usage
     lake = Lake(project.lake_root)
     tables = list(_tables(project, name, model=model))
     known = sorted({day for scope, table in tables for day in lake.partitions(scope, table)})
-    days = [day for day in known if any(still_open(lake, one) for one in verdicts_of(project, name, day, model=model))]
+    days = [day for day in known if any(one.failed for one in verdicts_of(project, name, day, model=model))]
     return UsageError(
         f"{name}: nothing is open on {dt} (days with an open finding: {', '.join(days[-10:]) or 'none'})",
         why="an acceptance without a finding would hide the next one",

@@ -10,14 +10,19 @@ from ok_ml.errors import NotCommitted
 from ok_ml.lake import Lake
 from ok_ml.monitoring.accepting import verdicts_of
 from ok_ml.monitoring.judges.data_judge import judge_data, known_verdict
-from ok_ml.monitoring.judges.drift_watch import has_verdict
-from ok_ml.monitoring.judges.feature_judge import feature_findings, known_findings
+from ok_ml.monitoring.judges.feature_judge import feature_verdict, known_features
 from ok_ml.monitoring.series.event_series import event_watch
 from ok_ml.partitions import window
-from ok_ml.quality.judges.acceptance import Judged, acceptance_of, blocks, verdict_on
-from ok_ml.quality.judges.rules import Finding, in_order
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, FEATURES, LISTS_VERDICT
-from ok_ml.quality.judges.what_blocks import BLOCKING
+from ok_ml.quality.judges.findings import Finding, order_of
+from ok_ml.quality.judges.verdicts import (
+    BLOCKING,
+    DECLARED_VERDICT,
+    EVENT_VERDICT,
+    FEATURE_VERDICT,
+    LISTS_VERDICT,
+    Verdict,
+    verdict_on,
+)
 from ok_ml.stages.opening import open_pipeline
 
 State = Literal["fail", "warn", "accepted", "ok"]
@@ -71,19 +76,13 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
     dataset = project.datasets[name] if is_dataset else project.dataset_of(name)
     judges_features = not is_dataset and open_pipeline(project, name).type.has(c.FEATURE_STATISTICS)
     dt = _day(lake, name if judges_features else dataset.dataset, dataset, day, say)
-    rules = [*_of_data(project, dataset, dt, say)]
+    ruled = [_of_data(project, dataset, dt, say)] if isinstance(dataset, DatasetConfig) else []
     if judges_features and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
-        known = {one.key for _, one in rules}
-        rules += [(FEATURES, one) for one in _of_features(project, name, dt, say) if one.key not in known]
-    place = {id(one): number for number, one in enumerate(in_order(one for _, one in rules))}
-    told = [
-        _of_rule(name, dataset.dataset, kind, one) for kind, one in sorted(rules, key=lambda pair: place[id(pair[1])])
-    ]
-    told += [
-        row
-        for one in other_verdicts(project, name, dataset.dataset, dt, newest=day is None)
-        for row in _of_verdict(lake, one, dt)
-    ]
+        ruled.append(_of_features(project, name, dt, say))
+    rules = [(one, verdict.command) for verdict in ruled for one in verdict.findings]
+    told = [_of_rule(one, command) for one, command in sorted(rules, key=lambda rule: order_of(rule[0]))]
+    others = other_verdicts(project, name, dataset.dataset, dt, newest=day is None)
+    told += [row for one in others for row in _of_verdict(one, dt)]
     return dt, sorted(told, key=lambda row: _ORDER.index(row.state))
 
 
@@ -101,25 +100,24 @@ def _day(lake: Lake, name: str, config: DatasetBase, day: str | None, say: Say) 
         return dt
 
 
-def _of_data(project: Project, config: DatasetBase, dt: str, say: Say) -> Iterator[tuple[str, Finding]]:
-    if not isinstance(config, DatasetConfig):
-        return
+def _of_data(project: Project, config: DatasetConfig, dt: str, say: Say) -> Verdict:
     verdict = known_verdict(project, config, dt)
     if verdict is None:
         say(f"judging {dt} of {config.dataset} ...")
-        verdict = judge_data(project, config, dt=dt, commit=False)
-    yield from ((kind, one) for kind, findings in verdict.by_kind.items() for one in findings)
+        verdict = judge_data(project, config, dt=dt, keep=False)
+    return verdict
 
 
-def _of_features(project: Project, name: str, dt: str, say: Say) -> list[Finding]:
+def _of_features(project: Project, name: str, dt: str, say: Say) -> Verdict:
     pipeline = open_pipeline(project, name)
-    findings = known_findings(pipeline, dt) if has_verdict(pipeline, dt) else []
-    if not findings:
+    verdict = known_features(pipeline, dt)
+    if verdict is None:
         say(f"judging the features of {name} on {dt} ...")
-    return findings or feature_findings(pipeline, dt)
+        verdict = feature_verdict(pipeline, dt)
+    return verdict
 
 
-def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Judged]:
+def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest: bool) -> Iterable[Verdict]:
     """The other verdicts of the day; of earlier days of the log those that block, which are left out of all windows.
 
     Without a chosen day also what is newer: lists, and a day of the log that was blocked before it got features.
@@ -138,7 +136,7 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
         more += [(name, LISTS_VERDICT, lists) for lists in lake.partitions(name, LISTS_VERDICT)[-1:]]
     for scope, table, day in more:
         one = verdict_on(lake, scope, table, day)
-        if one is not None and blocks(one.found):
+        if one is not None and any(finding.severity == "block" for finding in one.wrong):
             verdicts[table, day] = one
     return verdicts.values()
 
@@ -146,35 +144,21 @@ def other_verdicts(project: Project, name: str, dataset: str, dt: str, *, newest
 # -- rows ----------------------------------------------------------------------------------------------------------------
 
 
-def _of_rule(name: str, dataset: str, kind: str, one: Finding) -> Row:
+def _of_rule(one: Finding, command: str) -> Row:
     state: State = "ok" if one.passed else "accepted" if one.accepted else "fail" if one.severity == "block" else "warn"
-    command = "" if one.passed else Judged(name if kind == FEATURES else dataset, "", one.dt, "", ()).command
-    return Row(
-        state,
-        kind,
-        f"{one.entity} {one.feature}".strip(),
-        one.statistic,
-        one.seen,
-        one.expected,
-        one.since,
-        one.message,
-        one.accepted,
-        command,
-    )
+    return _row(state, one.kind, one.of, one.statistic, one, "" if one.passed else command)
 
 
-def _of_verdict(lake: Lake, judged: Judged, dt: str) -> Iterator[Row]:
-    """A row a finding; a day of the log before the one that was asked for blocks only itself, so it only warns here."""
-    accepted = acceptance_of(lake, judged)
-    kind = judged.table.removesuffix("_verdict")
-    of = f"{judged.scope} {judged.dt}"
-    if not judged.found:
-        yield Row("ok", kind, of, "", "", "", "", judged.headline or f"{judged.dt}: nothing found")
-    for one in judged.found:
-        is_accepted = accepted is not None and accepted.covers(one.key)
-        is_log = judged.table in (EVENT_VERDICT, DECLARED_VERDICT)
-        holds = one.severity == "block" and judged.table in BLOCKING and not (is_log and judged.dt < dt)
-        state: State = "accepted" if is_accepted else "fail" if holds else "warn"
-        yield Row(
-            state, kind, of, one.key, "", "", "", one.message, str(accepted) if is_accepted else "", judged.command
-        )
+def _of_verdict(verdict: Verdict, dt: str) -> Iterator[Row]:
+    """A row a finding; a day of the log before the one that was asked for holds back itself alone, so it only warns here."""
+    check, of = verdict.table.removesuffix("_verdict"), f"{verdict.scope} {verdict.dt}"
+    if not verdict.wrong:
+        yield Row("ok", check, of, "", "", "", "", verdict.headline or f"{verdict.dt}: nothing found")
+    may = verdict.table in BLOCKING and not (verdict.table in (EVENT_VERDICT, DECLARED_VERDICT) and verdict.dt < dt)
+    for one in verdict.wrong:
+        state: State = "accepted" if one.accepted else "fail" if one.severity == "block" and may else "warn"
+        yield _row(state, check, of, one.key, one, verdict.command)
+
+
+def _row(state: State, check: str, of: str, statistic: str, one: Finding, command: str) -> Row:
+    return Row(state, check, of, statistic, one.seen, one.expected, one.since, one.message, one.accepted, command)

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml.delivery.generation_ids import generation_name, next_generation
 from ok_ml.errors import GateRefused
 from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
-from ok_ml.monitoring.judges.drift_watch import require_verdict
+from ok_ml.monitoring.judges.feature_judge import require_verdict
 from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.release.gate.promoting import champion_bundle

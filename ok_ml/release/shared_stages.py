@@ -65,7 +65,9 @@ def _feature_statistics(pipeline: Pipeline, context: StepContext) -> Made:
     from ok_ml.monitoring.judges.data_judge import page_of
     from ok_ml.monitoring.judges.drift_watch import build_statistics, drift_rows, plot_drift
     from ok_ml.monitoring.plots.feature_plots import plot_features
+    from ok_ml.monitoring.series.event_series import settle_events
 
+    settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
     manifests, newest = build_statistics(pipeline, context.days), context.days[-1]
     drift, picture, page = (
         drift_rows(pipeline, newest),
@@ -144,7 +146,7 @@ def _decision(manifest: Manifest) -> Text:
 
 def settle_features(pipeline: Pipeline, context: StepContext) -> None:
     """Judge the day's features again where a new champion brought a new reference, and say so on their asset."""
-    from ok_ml.monitoring.judges.drift_watch import settle_verdict
+    from ok_ml.monitoring.judges.feature_judge import settle_verdict
 
     verdict = settle_verdict(pipeline)
     if verdict is not None:

@@ -18,7 +18,8 @@ from ok_ml.incidents.reconcile import Changes, reconcile
 from ok_ml.incidents.routes import channels_of, known_addresses
 from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
-from ok_ml.quality.judges.what_blocks import Block, open_blocks, stories
+from ok_ml.quality.judges.verdicts import Verdict
+from ok_ml.quality.judges.what_blocks import open_blocks, stories
 from ok_ml.sensors.check_source import CURSOR as CHECKS
 from ok_ml.sensors.check_source import look_at_checks
 from ok_ml.sensors.freshness_source import CURSOR as WATCH
@@ -141,10 +142,10 @@ def _holds_back(signal: Signal, scopes: tuple[str, ...]) -> bool:
     return signal.severity == "error" and signal.asset is not None and signal.asset[0] in scopes
 
 
-def _telling(signal: Signal, sentence: str, first: list[Block]) -> Signal:
+def _telling(signal: Signal, sentence: str, first: list[Verdict]) -> Signal:
     """The signal with the sentence first; the check of the first cause is called by that cause."""
     scope, table = signal.asset or ("", "")
-    is_first = any(one.judged.scope == scope and table in one.judged.told_by for one in first)
+    is_first = any(one.scope == scope and table in one.told_by for one in first)
     title = f"{scope}/{table}: {first[0].cause}" if is_first else signal.title
     return replace(signal, title=title, detail=f"{sentence}\n{signal.detail}")
 

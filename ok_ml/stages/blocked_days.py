@@ -16,8 +16,8 @@ from ok_ml.config.calibration import calibration_of, own_calibration
 from ok_ml.config.models import DatasetBase, Project
 from ok_ml.lake import Lake
 from ok_ml.partitions import minus_days
-from ok_ml.quality.judges.acceptance import blocks, still_open, verdict_on
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT
+from ok_ml.quality.judges.acceptance import acceptances_of
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, verdict_on
 
 LEAST_PAST_DAYS: Final = 60  # below which no tail of a log's own past can be estimated
 NEVER: Final = "9999-12-31"
@@ -45,6 +45,7 @@ class Armed:
 
 
 ALWAYS: Final = Armed()
+ONLY_TELLS: Final = Armed(NEVER, "nothing hangs on these numbers")
 
 
 def first_served(lake: Lake, experiment: str) -> str | None:
@@ -112,9 +113,9 @@ def blocked_log(lake: Lake, scope: str) -> dict[str, str]:
     headlines: dict[str, str] = {}
     for table in (EVENT_VERDICT, DECLARED_VERDICT):
         for dt in lake.partitions(scope, table):
-            judged = verdict_on(lake, scope, table, dt)
-            if judged is not None and blocks(still_open(lake, judged)):
-                headlines.setdefault(dt, judged.headline)
+            verdict = verdict_on(lake, scope, table, dt)
+            if verdict is not None and verdict.blocks:
+                headlines.setdefault(dt, verdict.headline)
     if time.time_ns() - max(stamp, default=0) > _RACY_SECONDS * 1e9:
         _KEPT[lake.root / scope] = (stamp, headlines)
     return headlines
@@ -125,14 +126,11 @@ _KEPT: Final[dict[Path, tuple[tuple[int, ...], dict[str, str]]]] = {}
 
 def _tables() -> list[str]:
     verdicts = [EVENT_VERDICT, DECLARED_VERDICT]
-    return [c.EVENTS, c.EVENT_STATISTICS, *verdicts, *(f"{table}_acceptance" for table in verdicts)]
+    return [c.EVENTS, c.EVENT_STATISTICS, *verdicts, *map(acceptances_of, verdicts)]
 
 
 def blocked_features(lake: Lake, experiment: str, dts: Sequence[str]) -> set[str]:
     """Those of some days whose own features block, as they are now."""
-    armed, days = experiment_guard(lake, experiment), set[str]()
-    for dt in filter(armed.blocks_on, dts):
-        judged = verdict_on(lake, experiment, FEATURE_VERDICT, dt)
-        if judged is not None and blocks(still_open(lake, judged)):
-            days.add(dt)
-    return days
+    armed = experiment_guard(lake, experiment)
+    verdicts = {dt: verdict_on(lake, experiment, FEATURE_VERDICT, dt) for dt in filter(armed.blocks_on, dts)}
+    return {dt for dt, one in verdicts.items() if one is not None and one.blocks}

@@ -23,9 +23,9 @@ from ok_ml.config.models import Project
 from ok_ml.definitions import build_definitions
 from ok_ml.graph.keys import IN_SHORT, asset_key, partitions_name
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
-from ok_ml.monitoring.judges.drift_watch import DRIFTED, VERDICT
+from ok_ml.monitoring.judges.feature_judge import DRIFTED
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
-from ok_ml.quality.judges.verdicts import FEATURES
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES
 from ok_ml.release.automation.training_recipe import recipe_of
 from ok_ml.release.gate.promoting import DECIDED
 from ok_ml.stages.opening import open_pipeline
@@ -121,7 +121,7 @@ class Paper:
         champion = self.lake.find(name, c.CHAMPION)
         inputs = {"statistics": statistics.data_version, "champion": champion.data_version if champion else "none"}
         details = {"blocks": blocked, "headline": "", DRIFTED: ["posts psi 0.14 (expected <= 0.1)"] if drifted else []}
-        self._write(name, VERDICT, dt, f"{dt} {text}", inputs, **details)
+        self._write(name, FEATURE_VERDICT, dt, f"{dt} {text}", inputs, **details)
         key = asset_key(name, c.FEATURE_STATISTICS)
         self.report(key, dt)
         self.judge(key, FEATURES, passed=not (drifted or blocked), warns=not blocked)

@@ -16,8 +16,7 @@ from ok_ml.monitoring.judges.data_judge import judge_data, known_verdict
 from ok_ml.monitoring.judges.expectation_results import Expected, outcomes_on, page_path
 from ok_ml.monitoring.open_findings import findings_of
 from ok_ml.quality.gx import gx_run
-from ok_ml.quality.judges.acceptance import blocks, still_open, verdict_on
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, verdict_on
 from ok_ml.stages.blocked_days import blocked_log
 from tests.quality.day_world import NAME, DayWorld
 from tests.small_project import edit, make_project, write
@@ -226,7 +225,7 @@ def test_a_verdict_is_known_until_what_is_expected_changes(root, world):
 def test_a_look_that_is_not_to_commit_keeps_nothing(root, world):
     world.commit(DAYS[-1], content=("PHOTO", "text"))
     project = load_project(root)
-    assert judge_data(project, project.datasets[NAME], commit=False).blocks
+    assert judge_data(project, project.datasets[NAME], keep=False).blocks
     assert world.lake.partitions(NAME, "events_expectations") == []
     assert not page_path(project, NAME, c.EVENTS, DAYS[-1]).exists()
 
@@ -256,6 +255,6 @@ def test_the_same_expected_twice_of_a_column_is_accepted_one_at_a_time(root, wor
     project = load_project(root)
     judge_data(project, project.datasets[NAME])
     judged = verdict_on(world.lake, NAME, DECLARED_VERDICT, DAYS[-1])
-    [left] = still_open(world.lake, judged)
-    assert blocks([left])
+    [left] = judged.failed
+    assert left.severity == "block"
     assert "^[0-9]+$" in left.message

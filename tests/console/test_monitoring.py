@@ -15,8 +15,8 @@ from ok_ml.console.pages import monitored
 from ok_ml.console.render import environment, render
 from ok_ml.console.sparks import Spark, spark
 from ok_ml.lake import Lake
-from ok_ml.quality.judges.rules import Finding
-from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES, to_table
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, commit, verdict_of
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import REFERENCE_FILE, FrozenBins
 from ok_ml.quality.statistics.feature_series import feature_series
@@ -62,8 +62,7 @@ def fill(lake: Lake, tmp_path) -> None:
         ),
         Finding("likes", "user", q.PSI, "<= 0.25", "0", "block", True, DAYS[-1], "user feature likes"),
     ]
-    details = {"blocks": True, "headline": f"1 blocking: {found[0].message}"}
-    lake.write(EXPERIMENT, FEATURE_VERDICT, DAYS[-1], to_table({FEATURES: found}), sort_by=["message"], details=details)
+    commit(lake, verdict_of(lake, EXPERIMENT, FEATURE_VERDICT, DAYS[-1], found))
 
 
 @pytest.fixture(scope="module")

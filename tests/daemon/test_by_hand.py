@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ok_ml.monitoring.judges.drift_watch import DRIFTED
+from ok_ml.monitoring.judges.feature_judge import DRIFTED
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
 from tests.daemon.living import (
     DATASET,

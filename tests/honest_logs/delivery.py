@@ -20,7 +20,8 @@ from ok_ml.datasets.onboarding.guess.starter import experiment_text
 from ok_ml.errors import EmptyPartition
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.monitoring.judges.data_judge import judge_data
-from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_reference, judge_features
+from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_reference
+from ok_ml.monitoring.judges.feature_judge import judge_features
 from ok_ml.monitoring.series.event_series import event_watch, settle_events
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.monitoring.series.product_metrics import build_product_metrics
@@ -44,11 +45,9 @@ PLANTED = {
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Draw nothing, and judge rules in place of Great Expectations; tests/quality holds both to the same answers."""
     from ok_ml.monitoring.judges import data_judge as judging_data
-    from ok_ml.monitoring.judges import drift_watch as watching
     from ok_ml.monitoring.judges import feature_judge as judging_features
     from ok_ml.quality.judges import rules
 
-    patch.setattr(watching, "plot_drift", lambda _pipeline, _dt: None)
     patch.setattr(judging_features, "plot_finding", lambda _pipeline, _finding: None)
     patch.setattr(judging_data, "_picture", lambda *_: None)
     patch.setattr(rules, "run_suite", lambda all_: {place: [] for place, rule in enumerate(all_) if not rule.holds})

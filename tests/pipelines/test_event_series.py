@@ -23,7 +23,8 @@ from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import Lake
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.monitoring.judges.drift_watch import build_statistics, judge_features, require_verdict, settle_verdict
+from ok_ml.monitoring.judges.drift_watch import build_statistics
+from ok_ml.monitoring.judges.feature_judge import judge_features, require_verdict, settle_verdict
 from ok_ml.monitoring.series.event_series import (
     build_event_statistics,
     event_watch,

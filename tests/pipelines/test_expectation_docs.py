@@ -10,8 +10,8 @@ from ok_ml.checks.expectations import dataset_expectations, experiment_expectati
 from ok_ml.config.sections.expectation_models import gallery
 from ok_ml.errors import GateRefused
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.monitoring.judges.drift_watch import is_judged, judge_features, require_verdict
 from ok_ml.monitoring.judges.expectation_results import Expected, outcomes_on
+from ok_ml.monitoring.judges.feature_judge import is_judged, judge_features, require_verdict
 from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import DATASET, DATASET_FILE, EXPERIMENT, EXPERIMENT_FILE

@@ -8,7 +8,7 @@ import pytest
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.monitoring.judges.expected_values import NEW_NORMAL_DAYS, Watch, judge_newest, wrong_days
+from ok_ml.monitoring.judges.expected_values import NEW_NORMAL_DAYS, Watch, in_short, judge_newest, wrong_days
 from ok_ml.monitoring.series.live_history import (
     Served,
     lists_folder,
@@ -71,11 +71,11 @@ def test_a_fall_is_named_with_what_was_expected_and_since_when(lake):
         write(lake, number, 0.3)
         found = judge_newest(lake, SCOPE, TABLE, WATCH)
     (fall,) = found.wrong
-    assert (fall.name, fall.value, fall.since) == (HITS, 0.3, day(20))
-    assert fall.band.low > 0.32
-    assert "hit_rate@10: 0.3, expected 0.3" in found.message
-    assert "limit a test" in found.message
-    assert found.in_short.startswith("hit_rate@10 is 0.3, expected about 0.")
+    assert (fall.key, fall.seen, fall.since) == (str(HITS), "0.3", day(20))
+    assert float(fall.expected.split()[0]) > 0.32
+    assert "hit_rate@10: 0.3, expected 0.3" in found.headline
+    assert "limit a test" in found.headline
+    assert in_short(found).startswith("hit_rate@10 is 0.3, expected about 0.")
 
 
 def test_a_day_whose_log_blocks_is_not_judged_and_teaches_nothing(lake):
@@ -83,31 +83,31 @@ def test_a_day_whose_log_blocks_is_not_judged_and_teaches_nothing(lake):
     quiet(lake)
     write(lake, 20, 0.1)
     found = judge_newest(lake, SCOPE, TABLE, WATCH, {day(20): "other ids"})
-    assert (found.judged, found.wrong) == (0, [])
-    assert found.message == f"{day(20)}: the log of that day blocks, so nobody knows what people did"
+    assert found.findings == ()
+    assert found.headline == f"{day(20)}: the log of that day blocks, so what people did is unknown"
     write(lake, 21, 0.3)
     (fall,) = judge_newest(lake, SCOPE, TABLE, WATCH, {day(20): "other ids"}).wrong
-    assert fall.value == 0.3
+    assert fall.seen == "0.3"
 
 
 def test_a_rise_and_what_is_not_judged_are_not_wrong(lake):
     quiet(lake)
     write(lake, 20, 0.6, other=0.01)
     found = judge_newest(lake, SCOPE, TABLE, WATCH)
-    assert (found.judged, found.wrong) == (1, [])
+    assert (len(found.findings), found.wrong) == (1, [])
 
 
 def test_a_day_without_numbers_says_why_and_is_not_zero(lake):
     quiet(lake)
     write(lake, 20, None, reason="nothing was served")
     found = judge_newest(lake, SCOPE, TABLE, WATCH)
-    assert (found.judged, found.wrong) == (0, [])
-    assert found.message == f"{day(20)}: nothing was served"
+    assert found.findings == ()
+    assert found.headline == f"{day(20)}: nothing was served"
 
 
 def test_a_short_past_judges_nothing(lake):
     quiet(lake, 5)
-    assert "too few days" in judge_newest(lake, SCOPE, TABLE, WATCH).message
+    assert "too few days" in judge_newest(lake, SCOPE, TABLE, WATCH).headline
 
 
 def test_wrong_days_teach_nothing_until_they_are_the_new_normal(lake):

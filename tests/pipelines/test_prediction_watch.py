@@ -11,8 +11,8 @@ from ok_ml.config.loader import load_project
 from ok_ml.errors import GateRefused
 from ok_ml.hashing import part_of
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.monitoring.judges.prediction_judge import require_predictions
-from ok_ml.monitoring.judges.prediction_limits import judge_limits
+from ok_ml.monitoring.judges.prediction_judge import LIMITS as OF_LIMITS
+from ok_ml.monitoring.judges.prediction_judge import judge_predictions, require_predictions
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.quality.statistics.number_series import Name, read_days
 from ok_ml.ranked_lists.list_plots import plot_predictions
@@ -82,7 +82,11 @@ def value(pipeline, dt, metric):
 
 
 def broken(pipeline):
-    return {one.limit.metric for one in judge_limits(pipeline).broken}
+    return {one.key.removeprefix(f"{OF_LIMITS}: ") for one in limits(pipeline) if one.severity == "block"}
+
+
+def limits(pipeline):
+    return judge_predictions(pipeline).part(kind=OF_LIMITS).failed
 
 
 def test_good_lists_keep_every_limit_and_stay_current_after_going_live(pipeline):
@@ -136,9 +140,9 @@ def test_what_was_refused_is_no_reference_and_since_says_when_it_began(pipeline)
     serve(pipeline, 5, good, scores(1))
     serve(pipeline, 6, good, scores(2, shift=1.0), live=False)
     serve(pipeline, 7, good, scores(3, shift=1.0), live=False)
-    (found,) = judge_limits(pipeline).broken
-    assert (found.limit.metric, found.since) == ("score_psi", "2026-01-06")
-    assert "score_psi: expected at most 0.5, seen" in judge_limits(pipeline).message
+    (found,) = limits(pipeline)
+    assert (found.key, found.since, found.severity) == ("limits: score_psi", "2026-01-06", "block")
+    assert "score_psi: expected at most 0.5, seen" in judge_predictions(pipeline).headline
 
 
 def test_lists_that_nobody_counted_are_not_published(pipeline):

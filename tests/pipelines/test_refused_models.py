@@ -38,7 +38,7 @@ def test_a_person_may_let_just_this_model_through_for_just_these_reasons(pipelin
     decision, judged = let_through(pipeline, model, None, REFUSED)
     assert decision == REFUSED
     assert judged.command == f"ok-ml accept {NAME} {DT} --model --reason TEXT"
-    assert [one.judged.table for one in open_blocks(pipeline.project, NAME)] == ["model_verdict"]
+    assert [one.table for one in open_blocks(pipeline.project, NAME)] == ["model_verdict"]
     with pytest.raises(UsageError, match="nothing is open"):  # a day is one thing, its model another
         accept_day(pipeline.project, NAME, DT, "half the catalogue is gone")
     accept_day(pipeline.project, NAME, DT, "half the catalogue is gone", model=True)

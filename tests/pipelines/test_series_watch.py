@@ -10,8 +10,8 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
 from ok_ml.monitoring.series.series_watch import SeriesWatch
-from ok_ml.quality.judges.acceptance import accept, still_open, verdict_on
-from ok_ml.quality.judges.verdicts import EVENT_VERDICT
+from ok_ml.quality.judges.acceptance import accept
+from ok_ml.quality.judges.verdicts import EVENT_VERDICT, verdict_on
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
@@ -52,9 +52,9 @@ def tell(watch, number, dwell, rejected):
 def test_what_people_do_warns_and_what_the_log_is_like_blocks(watch, dwell, rejected, warns, blocks):
     dt = tell(watch, DAYS, dwell, rejected)
     verdict = watch.judge()[-1]
-    assert (verdict.warns, verdict.blocks) == (warns, blocks), verdict.headline
+    assert (bool(verdict.failed) and not verdict.blocks, verdict.blocks) == (warns, blocks), verdict.headline
     assert bool(watch.blocked([dt])) is blocks
-    assert bool(verdict.outside) is (warns or blocks)
+    assert bool(verdict.wrong) is (warns or blocks)
 
 
 def test_a_warning_may_be_released_once(watch):
@@ -63,10 +63,10 @@ def test_a_warning_may_be_released_once(watch):
     judged = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)
     accept(watch.lake, judged, who="alice", reason="a holiday")
     verdict = watch.judge()[-1]
-    assert not verdict.warns
-    assert verdict.outside
+    assert not verdict.failed
+    assert verdict.wrong
     assert watch.accepted([dt]) == [dt]
-    assert still_open(watch.lake, verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)) == []
+    assert verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt).failed == []
 
 
 def test_what_is_found_anew_on_an_accepted_day_is_open(watch):
@@ -77,6 +77,7 @@ def test_what_is_found_anew_on_an_accepted_day_is_open(watch):
     verdict = watch.judge()[-1]
     assert verdict.blocks, "other numbers"
     judged = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt)
-    assert {one.key for one in still_open(watch.lake, judged)} == {str(DWELL), str(REJECTED)}
-    accept(watch.lake, replace(judged, found=judged.found[:1]), who="alice", reason="only this one")
-    assert [one.key for one in still_open(watch.lake, judged)] == [judged.found[1].key]
+    assert {one.key for one in judged.failed} == {str(DWELL), str(REJECTED)}
+    accept(watch.lake, replace(judged, findings=judged.findings[:1]), who="alice", reason="only this one")
+    left = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt).failed
+    assert [one.key for one in left] == [judged.findings[1].key]

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ok_ml.quality.judges.rules import Finding, Rule
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.plots import evaluation_plots as plots
 from ok_ml.quality.plots import finding_plots
 from ok_ml.quality.plots.plot_style import SPARKLINE_LIMIT, sparkline_svg

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 
 from ok_ml.checks.findings import nothing_judged
@@ -22,8 +21,8 @@ from ok_ml.incidents.journal import Journal
 from ok_ml.incidents.records import Incident
 from ok_ml.incidents.store import Store
 from ok_ml.lake import Lake
-from ok_ml.quality.judges.acceptance import Found, Judged, kept
-from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, commit, verdict_of
 from ok_ml.quality.judges.what_blocks import story
 from ok_ml.sensors import alerts as alerts_module
 from ok_ml.sensors.alerts import alerts_sensor, tick
@@ -187,9 +186,8 @@ def test_a_check_that_had_nothing_to_judge_calls_for_nobody(watchman: Watchman) 
 
 def test_the_incident_says_what_every_page_says(watchman: Watchman) -> None:
     lake, dt = Lake(watchman.project.lake_root), "2026-01-13"
-    judged = Judged(SCOPE, FEATURE_VERDICT, dt, "none", (Found("posts psi", "block", f"{dt}: posts psi is 1.4"),))
-    rows = pa.table({"message": ["posts psi is 1.4"]})
-    lake.write(SCOPE, FEATURE_VERDICT, dt, rows, sort_by=["message"], details={"blocks": True, **kept(judged)})
+    found = Finding.told("posts psi", "block", f"{dt}: posts psi is 1.4", dt)
+    commit(lake, verdict_of(lake, SCOPE, FEATURE_VERDICT, dt, [found]))
     BAD.add("feature_distributions")
     assert not watchman.run()
     watchman.look()

@@ -9,7 +9,7 @@ from ok_ml.cli.output import say, write_json, write_line
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
-    from ok_ml.quality.judges.acceptance import Judged
+    from ok_ml.quality.judges.verdicts import Verdict
 
 
 @command(
@@ -42,7 +42,7 @@ def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool,
                 "scope": one.scope,
                 "verdict": one.table,
                 "day": one.dt,
-                "found": [finding.key for finding in one.found],
+                "found": [found.key for found in one.wrong],
                 "version": told.version,
                 "who": told.who,
                 "when": told.when,
@@ -54,14 +54,14 @@ def accept(settings: Settings, *, name: str, day: str, reason: str, model: bool,
         return
     for one, told in done:
         write_line(
-            f"{one.scope} {one.dt} {one.table.replace('_', ' ')}: {len(one.found)} findings accepted by {told.who}: {reason}"
+            f"{one.scope} {one.dt} {one.table.replace('_', ' ')}: {len(one.wrong)} findings accepted by {told.who}: {reason}"
         )
     if still:
         say(f"still failing: {', '.join(still)}")
     _say_what_goes_on(project, name)
 
 
-def _judge_again(project: "Project", verdicts: "list[Judged]") -> list[str]:
+def _judge_again(project: "Project", verdicts: "list[Verdict]") -> list[str]:
     from ok_ml.cli.runs.judging_again import judge_again
 
     say("judging again ...")

@@ -9,16 +9,22 @@ from ok_ml.config.models import Project
 from ok_ml.graph import keys
 from ok_ml.lake import Lake
 from ok_ml.local.services.dagster_instance import instance_home
-from ok_ml.quality.judges.acceptance import Judged
+from ok_ml.monitoring.series.event_series import settle_events
+from ok_ml.quality.judges.verdicts import Verdict
 
 
-def judge_again(project: Project, verdicts: Iterable[Judged]) -> list[str]:
+def judge_again(project: Project, verdicts: Iterable[Verdict]) -> list[str]:
     """Evaluate the checks that tell of some verdicts; the names of those that fail even so.
 
     Nothing where no Dagster instance is yet, which then knows of no failed check.
     """
     if not (instance_home(project) / "dagster.yaml").is_file():
         return []
+    verdicts = [*verdicts]
+    for name in {one.scope for one in verdicts} & {
+        *project.datasets
+    }:  # later days are compared with an accepted one again
+        settle_events(project, project.datasets[name], Lake(project.lake_root))
     assets = {asset for one in verdicts for asset in _assets(project, one)}
     graph = Graph(project)
     made = {asset for asset in assets if graph.instance.has_asset_key(keys.asset_key(*asset))}
@@ -38,7 +44,7 @@ def judge_again(project: Project, verdicts: Iterable[Judged]) -> list[str]:
     return sorted(key.to_user_string() for key in checks - fine)
 
 
-def _assets(project: Project, verdict: Judged) -> Iterator[tuple[str, str]]:
+def _assets(project: Project, verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield from ((verdict.scope, table) for table in verdict.told_by)
     lake = Lake(project.lake_root)
     readers = [name for name in project.experiments if project.dataset_of(name).dataset == verdict.scope]

@@ -182,7 +182,7 @@ class PipelineRun:
 
     def _watch(self) -> Iterator[Work]:
         """Judge the newest day against the present champion before anything learns from it."""
-        from ok_ml.monitoring.judges.drift_watch import is_judged, require_verdict
+        from ok_ml.monitoring.judges.feature_judge import is_judged, require_verdict
 
         latest = self.pipeline.newest()
         watched = self.pipeline.type.has(c.FEATURE_STATISTICS)
@@ -225,7 +225,7 @@ class PipelineRun:
 
     def _is_watched(self, dt: str, latest: str) -> bool:
         """Statistics are current; of the newest day also the verdict, which predictions ask for."""
-        from ok_ml.monitoring.judges.drift_watch import is_judged
+        from ok_ml.monitoring.judges.feature_judge import is_judged
 
         return is_judged(self.pipeline, dt) if dt == latest else self._current(c.FEATURE_STATISTICS, dt)
 

@@ -11,17 +11,17 @@ from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges.expectation_judge import expectation_findings
 from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
-from ok_ml.quality.judges.acceptance import Judged, found_in, kept, told_of
-from ok_ml.quality.judges.rules import Finding, Rule, failures, in_order, judge, summary, with_since
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, from_table, to_table
+from ok_ml.quality.judges.findings import Finding, in_order
+from ok_ml.quality.judges.rules import Rule, judge, rule_of, with_since
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, commit, verdict_of, whole_verdict
 from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
 
 DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
 _JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdict
 
 
-def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, commit: bool = True) -> Verdict:
-    """Judge one day, the newest one by default; commit the verdict beside the events.
+def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, keep: bool = True) -> Verdict:
+    """Judge one day, the newest one by default; keep the verdict beside the events.
 
     Raises
     ------
@@ -33,37 +33,20 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     manifest = lake.manifest(config.dataset, c.EVENTS, day)
     rules_on = _rules(config, lake)
     earlier = [other for other in lake.partitions(config.dataset, c.EVENTS) if other < day][::-1][:DAYS_BACK]
-    kind_of = {rule.key: kind for kind, rules in rules_on(day).items() for rule in rules}
-    found = judge([rule for rules in rules_on(day).values() for rule in rules], day)
-    found = with_since(found, earlier, lambda other: [rule for rules in rules_on(other).values() for rule in rules])
-    expected = Expected.of(project, config.dataset)
-    if expected.groups:
-        more = expectation_findings(expected, day, commit=commit)
-        kind_of |= {one.key: EXPECTATIONS for one in more}
-        found = in_order([*found, *more])
-    armed = declared_guard(project, config, lake)
-    found = reported(found, armed, day)
+    found = with_since(judge(rules_on(day), day), earlier, rules_on)
+    found += expectation_findings(Expected.of(project, config.dataset), day, commit=keep)
+    look = look_further(project, config.dataset, day)
     found = [
-        finding if finding.passed else replace(finding, look=look_further(project, config.dataset, day))
-        for finding in found
+        one if one.passed else replace(one, look=look)
+        for one in in_order(reported(found, declared_guard(project, config, lake), day))
     ]
-    kinds = [*rules_on(day), *([EXPECTATIONS] if expected.groups else [])]
-    by_kind = {kind: [finding for finding in found if kind_of[finding.key] == kind] for kind in kinds}
-    failed = [one for one in failures(found) if kind_of[one.key] != EXPECTATIONS]  # which have a page of their own
-    picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed and commit else None
-    verdict = Verdict(day, by_kind, f"{day}: {summary(found)}", picture)
-    if commit:
-        judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, day, found_in(found))
-        lake.write(
-            config.dataset,
-            DECLARED_VERDICT,
-            day,
-            to_table(by_kind),
-            sort_by=["kind", "entity", "feature", "statistic"],
-            inputs=_judged(project, config, manifest),
-            details={"blocks": verdict.blocks, "headline": verdict.headline, **kept(judged)},
-        )
-    return _accepted(lake, config, verdict)
+    verdict = verdict_of(lake, config.dataset, DECLARED_VERDICT, day, found)
+    if not keep:
+        return verdict
+    commit(lake, verdict, inputs=_judged(project, config, manifest))
+    failed = [one for one in verdict.failed if one.kind != EXPECTATIONS]  # which have a page of their own
+    picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed else None
+    return replace(verdict, plot=picture)
 
 
 def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict:
@@ -77,15 +60,7 @@ def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict |
     found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
     if found is None or events is None or found.inputs != _judged(project, config, events):
         return None
-    by_kind = from_table(lake.read(config.dataset, DECLARED_VERDICT, [dt]))
-    return _accepted(lake, config, Verdict(dt, by_kind, str(found.details["headline"])))
-
-
-def _accepted(lake: Lake, config: DatasetConfig, verdict: Verdict) -> Verdict:
-    """The verdict with what a person has accepted of it."""
-    judged = Judged.now(lake, config.dataset, DECLARED_VERDICT, verdict.dt)
-    by_kind = {kind: told_of(lake, judged, findings) for kind, findings in verdict.by_kind.items()}
-    return replace(verdict, by_kind=by_kind)
+    return whole_verdict(lake, found)
 
 
 def limits_of(config: DatasetBase) -> str:
@@ -137,33 +112,24 @@ def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[s
     }
 
 
-def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], dict[str, list[Rule]]]:
+def _rules(config: DatasetConfig, lake: Lake) -> Callable[[str], list[Rule]]:
     from ok_ml.quality.judges.day_rules import day_rules, read
 
     @cache
-    def rules_on(dt: str) -> dict[str, list[Rule]]:
-        return day_rules(config, *read(config, lake, dt, leave_out=blocked_log(lake, config.dataset)))
+    def rules_on(dt: str) -> list[Rule]:
+        by_kind = day_rules(config, *read(config, lake, dt, leave_out=blocked_log(lake, config.dataset)))
+        return [replace(rule, kind=kind) for kind, rules in by_kind.items() for rule in rules]
 
     return rules_on
 
 
 def _picture(
-    project: Project,
-    config: DatasetConfig,
-    worst: Finding,
-    dts: Sequence[str],
-    rules_on: Callable[[str], dict[str, list[Rule]]],
+    project: Project, config: DatasetConfig, worst: Finding, dts: Sequence[str], rules_on: Callable[[str], list[Rule]]
 ) -> Path:
     """The worst finding's number by day, with its limits of the day that was judged."""
     from ok_ml.quality.plots.finding_plots import number_by_day
 
     path = project.state_dir / "plots" / config.dataset / f"check-{worst.dt}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rules = {
-        dt: next(
-            (r for rs in rules_on(dt).values() for r in rs if (r.key, r.severity) == (worst.key, worst.severity)), None
-        )
-        for dt in dts
-    }
-    number_by_day(worst, rules, path=path)
+    number_by_day(worst, {dt: rule_of(worst, rules_on(dt)) for dt in dts}, path=path)
     return path

@@ -1,71 +1,80 @@
-"""Statistics of the features, drift against the champion's reference, and the verdict that publication asks for."""
+"""Statistics of the features and their drift against the champion's reference: what the judge of features reads."""
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.errors import GateRefused
 from ok_ml.features.declared.registry import ENTITY_OF
-from ok_ml.lake import Manifest, fingerprint
-from ok_ml.monitoring.judges.data_judge import limits_of
-from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES
-from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
+from ok_ml.lake import Manifest
 from ok_ml.monitoring.plots.plot_files import plot_path
-from ok_ml.monitoring.series.event_series import is_settled, settle_events
-from ok_ml.quality.judges.acceptance import Judged, found_in, kept
-from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
-from ok_ml.quality.judges.what_blocks import OF_LOG, of_features, way_out
+from ok_ml.partitions import minus_days
 from ok_ml.quality.statistics.bins import BINS_FILE, REFERENCE_FILE
-from ok_ml.stages.blocked_days import blocked_features, experiment_guard
+from ok_ml.stages.blocked_days import blocked_features
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from ok_ml.quality.judges.rules import Finding
     from ok_ml.quality.statistics.bins import FrozenBins
 
-VERDICT: Final = FEATURE_VERDICT
-DRIFTED: Final = "drifted"  # in the details of a verdict
 _WEEK: Final = 7
-_JUDGE_VERSION: Final = "4"  # raise it when the same statistics may get another verdict
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the feature check found on one day."""
-
-    dt: str
-    findings: list["Finding"]
-    failed: list["Finding"]
-    blocks: bool
-    headline: str
-    plot: Path | None
-    worst_plot: Path | None = None
+SUSPECT_DAYS: Final = (
+    3  # so many blocked days in a row of a healthy log: the day that they are held against is the odd one
+)
 
 
 def build_statistics(
     pipeline: Pipeline, dts: list[str], *, progress: Callable[[str], None] | None = None
 ) -> list[Manifest]:
-    """Compute and commit feature_statistics of each day, on the champion's bins once there is a champion."""
+    """Compute and commit feature_statistics of each day, on the champion's bins once there is a champion.
+
+    So are those of the days that the last one is compared with, where they were counted on other bins, or on other features:
+    whoever judges reads.
+    """
+    manifests = [_count(pipeline, dt, progress) for dt in dts]
+    for dt in dts[-1:]:
+        build_compared(pipeline, dt, progress=progress)
+    return manifests
+
+
+def build_compared(pipeline: Pipeline, dt: str, *, progress: Callable[[str], None] | None = None) -> None:
+    """Statistics of the days that a day is compared with, where the champion's bins or their features are others by now."""
+    if pipeline.lake.find(pipeline.name, c.CHAMPION) is None:
+        return
+    for day in compared_days(pipeline, dt):
+        if has_features(pipeline, day) and not pipeline.is_current(c.FEATURE_STATISTICS, day):
+            _count(pipeline, day, progress)
+
+
+def _count(pipeline: Pipeline, dt: str, progress: Callable[[str], None] | None) -> Manifest:
     from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
-    bins = reference_bins(pipeline)
-    manifests = []
-    for dt in dts:
-        inputs = pipeline.inputs_of(c.FEATURE_STATISTICS, dt)
-        table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=bins)
-        manifests.append(
-            pipeline.lake.write(
-                pipeline.name, c.FEATURE_STATISTICS, dt, table, sort_by=["entity", "feature"], inputs=inputs
-            )
-        )
-        if progress:
-            progress(f"statistics of {table.num_rows} features on {dt}")
-    return manifests
+    inputs = pipeline.inputs_of(c.FEATURE_STATISTICS, dt)
+    table = feature_statistics(feature_files(pipeline, [dt]), dt=dt, bins=reference_bins(pipeline))
+    if progress:
+        progress(f"statistics of {table.num_rows} features on {dt}")
+    return pipeline.lake.write(
+        pipeline.name, c.FEATURE_STATISTICS, dt, table, sort_by=["entity", "feature"], inputs=inputs
+    )
+
+
+def compared_days(pipeline: Pipeline, dt: str) -> tuple[str, str]:
+    """The day before and the week before; where the days before block one after the other, they are what is normal now."""
+    yesterday, week = minus_days(dt, 1), minus_days(dt, _WEEK)
+    latest = [minus_days(dt, back) for back in range(1, SUSPECT_DAYS + 1)]
+    blocked = blocked_features(pipeline.lake, pipeline.name, [*latest, week])
+    if blocked >= {*latest}:
+        return yesterday, yesterday
+    good = next((day for day in latest if day not in blocked), yesterday)
+    return good, week
+
+
+def has_features(pipeline: Pipeline, dt: str) -> bool:
+    """Whether all features of a day are there."""
+    tables = [table for table in pipeline.feature_tables if table in ENTITY_OF]
+    return all(pipeline.lake.find(pipeline.name, table, dt) is not None for table in tables)
 
 
 def feature_files(pipeline: Pipeline, dts: list[str]) -> dict[str, list[str]]:
@@ -104,11 +113,7 @@ def reference_dts(pipeline: Pipeline) -> list[str]:
     dts = [dt for run in pipeline.feature_runs() for dt in run]
     odd = blocked_features(pipeline.lake, pipeline.name, dts)
     dts = [dt for dt in dts if dt not in odd]
-    dts = [
-        dt
-        for dt in dts
-        if all(pipeline.lake.find(pipeline.name, table, dt) for table in pipeline.feature_tables if table in ENTITY_OF)
-    ]
+    dts = [dt for dt in dts if has_features(pipeline, dt)]
     whole = min(len(dts) - len(dts) % _WEEK, 4 * _WEEK)
     return dts[-whole:] if whole and pipeline.dataset.partition.grain == "day" else dts
 
@@ -165,120 +170,3 @@ def plot_drift(pipeline: Pipeline, dt: str) -> Path | None:
     limits, path = pipeline.config.checks.drift, plot_path(pipeline, f"drift-{dt}.png")
     psi_chart(table, psi_warn=limits.psi_warn, psi_block=limits.psi_block, path=path)
     return path
-
-
-def judge_features(pipeline: Pipeline) -> Verdict:
-    """Judge the newest day; commit the verdict that predictions and publication ask for.
-
-    Older days are counted for their history only: what is served next comes from the newest one.
-    """
-    from ok_ml.monitoring.judges.feature_judge import blocking_data, own_findings, plot_finding
-    from ok_ml.quality.judges.rules import failures, in_order, summary
-    from ok_ml.quality.judges.verdicts import FEATURES, to_table
-
-    dt = pipeline.calendar().serve_cut
-    manifest = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
-    if manifest is None:
-        return Verdict(dt, [], [], False, f"{dt}, the newest day, has no statistics yet: nothing to judge", None)
-    settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
-    own, of_log = own_findings(pipeline, dt), blocking_data(pipeline, dt)
-    findings = in_order([*own, *of_log])
-    failed = failures(findings)
-    headline, blocks = f"{dt}: {summary(findings)}", bool(failures(findings, "block"))
-    worst = plot_finding(pipeline, failed[0]) if failed else None
-    verdict = Verdict(dt, findings, failed, blocks, headline, plot_drift(pipeline, dt), worst)
-    judged = Judged.now(pipeline.lake, pipeline.name, VERDICT, dt, found_in(own))
-    found = {**kept(judged), OF_LOG: [list(one) for one in found_in(of_log)]}
-    pipeline.lake.write(
-        pipeline.name,
-        VERDICT,
-        dt,
-        to_table({FEATURES: findings}),
-        sort_by=["message"],
-        inputs=_judged(pipeline, manifest),
-        details={"blocks": blocks, "headline": verdict.headline, DRIFTED: _drifted(failed), **found},
-    )
-    return verdict
-
-
-def _drifted(failed: list["Finding"]) -> list[str]:
-    """The features that are off the champion's reference, worst first, with what was seen: a cause of retraining."""
-    from ok_ml.quality.statistics.statistics_columns import JS, PSI
-
-    off = [finding for finding in failed if finding.statistic in (PSI, JS)]
-    return [f"{finding.feature} {finding.statistic} {finding.seen} (expected {finding.expected})" for finding in off]
-
-
-def is_judged(pipeline: Pipeline, dt: str) -> bool:
-    """Whether a day's features have a verdict on their current statistics, champion and limits, and on the log behind them."""
-    if not pipeline.is_current(c.FEATURE_STATISTICS, dt) or not _log_is_judged(pipeline, dt):
-        return False
-    return has_verdict(pipeline, dt)
-
-
-def has_verdict(pipeline: Pipeline, dt: str) -> bool:
-    """Whether a verdict on a day's features is about the statistics that are there, by the limits and the champion of now."""
-    found = pipeline.lake.find(pipeline.name, VERDICT, dt)
-    statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
-    return found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
-
-
-def _log_is_judged(pipeline: Pipeline, dt: str) -> bool:
-    return is_settled(pipeline.project, pipeline.dataset, pipeline.lake, dt)
-
-
-def settle_verdict(pipeline: Pipeline) -> Verdict | None:
-    """Judge the newest day again if its statistics or its verdict are not those of the present champion; None if they are.
-
-    A new champion brings a reference of its own, and a day that was judged against the old one has not been judged.
-    """
-    dt = pipeline.calendar().serve_cut
-    if is_judged(pipeline, dt):
-        return None
-    if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
-        build_statistics(pipeline, [dt])
-    return judge_features(pipeline)
-
-
-def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
-    """The verdict on a day's features; publication asks again, because a check binds only its own run.
-
-    Raises
-    ------
-    GateRefused
-        The features of that day were never judged, were judged in another version or against another champion, or are
-        blocked.
-    """
-    found = pipeline.lake.find(pipeline.name, VERDICT, dt)
-    if found is None or not has_verdict(pipeline, dt):
-        raise GateRefused(
-            f"{pipeline.name}: the features of {dt} have no verdict for their current version",
-            why="predictions from features that were not checked could harm every user at once",
-            remedy=f"materialise {pipeline.name}/{c.FEATURE_STATISTICS} for {dt}; its check writes the verdict",
-        )
-    blocked = of_features(pipeline.project, pipeline.name, dt)
-    if blocked:
-        raise GateRefused(
-            f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
-            why="a new generation would carry the fault to every user; what is served stays",
-            remedy="; ".join(way_out(one, pipeline.dataset_scope) for one in blocked),
-        )
-    return found
-
-
-def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
-    """What a verdict hangs on: the statistics, the champion's reference, the limits."""
-    champion, dt = pipeline.lake.find(pipeline.name, c.CHAMPION), statistics.partition
-    of_log = Expected.of(pipeline.project, pipeline.dataset_scope)
-    return {
-        "statistics": statistics.data_version,
-        "champion": champion.data_version if champion else "none",
-        "limits": fingerprint(
-            pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online", EXPECTATIONS})
-        ),
-        "code": _JUDGE_VERSION,
-        "declared": limits_of(pipeline.dataset),
-        "armed": "may block" if experiment_guard(pipeline.lake, pipeline.name).blocks_on(dt) else "reported",
-        **Expected.of(pipeline.project, pipeline.name).within(OF_FEATURES).version(dt),
-        **{f"log_{name}": version for name, version in of_log.version(dt).items()},
-    }

@@ -4,13 +4,15 @@ So what blocks, what only warns, since when, and what a person has accepted is s
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 from ok_ml import columns as c
 from ok_ml.lake import fingerprint
-from ok_ml.monitoring.judges.expectation_results import Expected, outcomes_on, read_results, results_of
+from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected, outcomes_on, read_results, results_of
+from ok_ml.partitions import run_start
 from ok_ml.quality.gx.gx_outcomes import Outcome
-from ok_ml.quality.judges.rules import Finding
+from ok_ml.quality.judges.findings import Finding
 
 # These join the verdict on features; the other tables of an experiment that on its lists.
 OF_FEATURES: Final = (*c.FEATURE_TABLES, c.TEXT_FEATURES, c.FEATURE_STATISTICS)
@@ -21,13 +23,24 @@ _ADVICE: Final = "see its page and the table; change checks.expectations only if
 
 def expectation_findings(expected: Expected, dt: str, *, commit: bool = True) -> list[Finding]:
     """One finding an expectation, of the tables that are there; those that failed say since when."""
-    found: list[Finding] = []
-    for table in expected.tables:
-        outcomes, total = outcomes_on(expected, table, dt, commit=commit)
-        failing = [name for name, one in _named(outcomes) if not one.passed]
-        since = _since(expected, table, dt, failing) if failing else {}
-        found += [_finding(table, dt, name, one, total, since.get(name, "")) for name, one in _named(outcomes)]
-    return found
+    return [one for table in expected.tables for one in _of_table(expected, table, dt, commit=commit)]
+
+
+def _of_table(expected: Expected, table: str, dt: str, *, commit: bool) -> Iterator[Finding]:
+    lake, results = expected.lake, results_of(table)
+    earlier = [day for day in lake.partitions(expected.scope, results) if day < dt][::-1][:_DAYS_BACK]
+
+    @cache
+    def failed_on(day: str) -> set[str]:
+        outcomes = read_results(lake, lake.manifest(expected.scope, results, day))
+        return {name for name, one in _named(outcomes) if not one.passed}
+
+    def since(name: str) -> str:
+        return run_start(dt, earlier, lambda day: name in failed_on(day))
+
+    outcomes, total = outcomes_on(expected, table, dt, commit=commit)
+    for name, one in _named(outcomes):
+        yield _finding(table, dt, name, one, total, "" if one.passed else since(name))
 
 
 def _named(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, Outcome]]:
@@ -52,21 +65,8 @@ def _finding(table: str, dt: str, name: str, one: Outcome, total: int, since: st
         note="" if one.rows >= total else f" (in {one.rows:,} of {total:,} rows)",
         advice="" if one.passed else _COMPUTED_ADVICE if one.error else _ADVICE,
         since=since,
+        kind=EXPECTATIONS,
     )
-
-
-def _since(expected: Expected, table: str, dt: str, names: Sequence[str]) -> dict[str, str]:
-    """First day of the unbroken run of days whose stored results failed."""
-    lake, since = expected.lake, dict.fromkeys(names, dt)
-    still = set(names)
-    known = [day for day in lake.partitions(expected.scope, results_of(table)) if day < dt][-_DAYS_BACK:]
-    for day in reversed(known):
-        outcomes = read_results(lake, lake.manifest(expected.scope, results_of(table), day))
-        still &= {name for name, one in _named(outcomes) if not one.passed}
-        if not still:
-            break
-        since |= dict.fromkeys(still, day)
-    return since
 
 
 def shown(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

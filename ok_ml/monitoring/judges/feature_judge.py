@@ -1,60 +1,173 @@
-"""The findings on an experiment's newest features: statistics, drift, keys, columns, and what blocks the data behind them."""
+"""The verdict on an experiment's newest features: statistics, drift, keys, columns, expectations, and what blocks their log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.errors import DataError, NotCommitted
+from ok_ml.errors import DataError, GateRefused, NotCommitted
 from ok_ml.features.declared.registry import ENTITY_OF
-from ok_ml.monitoring.judges.data_judge import DAYS_BACK, judge_data, known_verdict, look_further, reported
+from ok_ml.lake import Manifest, fingerprint
+from ok_ml.monitoring.judges.data_judge import DAYS_BACK, limits_of, look_further, reported, settled_verdict
+from ok_ml.monitoring.judges.drift_watch import build_compared, build_statistics, drift_of
 from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES, expectation_findings
-from ok_ml.monitoring.judges.expectation_results import Expected
+from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
 from ok_ml.monitoring.judges.jumps import step_rules, without_jump
 from ok_ml.monitoring.plots.plot_files import plot_path
-from ok_ml.quality.judges.acceptance import Judged, told_of
+from ok_ml.monitoring.series.event_series import is_settled, settle_events
 from ok_ml.quality.judges.committed_day import FEATURE_KEYS, read_table
-from ok_ml.quality.judges.rules import Finding, Rule, failures, in_order, judge, with_since
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, FEATURES, from_table
+from ok_ml.quality.judges.findings import Finding, failures, in_order
+from ok_ml.quality.judges.rules import Rule, judge, rule_of, with_since
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES, Verdict, commit, verdict_of, whole_verdict
+from ok_ml.quality.judges.what_blocks import of_features, way_out
+from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.stages.blocked_days import experiment_guard
 from ok_ml.stages.pipeline import Pipeline
 
+DRIFTED: Final = "drifted"  # in the details of a verdict
+_JUDGE_VERSION: Final = "5"  # raise it when the same statistics may get another verdict
 
-def feature_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
-    """Every rule of one day, worst first; those that failed say since when, and where to look further.
 
-    What blocks the same day of the dataset blocks here too: a check binds only its own run, this verdict every publication.
+def judge_features(pipeline: Pipeline) -> Verdict:
+    """Judge the newest day; keep the verdict that predictions and publication ask for.
+
+    Older days are counted for their history only: what is served next comes from the newest one. What blocks the log of the same
+    day blocks here too: a check binds only its own run, this verdict every publication.
     """
-    return in_order([*own_findings(pipeline, dt), *blocking_data(pipeline, dt)])
+    dt, lake = pipeline.calendar().serve_cut, pipeline.lake
+    statistics = lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
+    if statistics is None:
+        nothing = f"{dt}, the newest day, has no statistics yet: nothing to judge"
+        return Verdict(pipeline.name, FEATURE_VERDICT, dt, "none", headline=nothing)
+    own = feature_verdict(pipeline, dt)
+    whole = own.with_findings(in_order([*own.findings, *_of_log(pipeline, dt)]))
+    details = {"blocks": whole.blocks, "headline": whole.headline, DRIFTED: _drifted(own.failed)}
+    commit(lake, own, inputs=_judged(pipeline, statistics), **details)
+    return replace(whole, plot=plot_finding(pipeline, whole.failed[0]) if whole.failed else None)
 
 
-def own_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
-    """The rules on the features of a day alone."""
+def feature_verdict(pipeline: Pipeline, dt: str) -> Verdict:
+    """The rules on the features of a day; those that failed say since when, and where to look further."""
     rules_on, armed = rules_of(pipeline), experiment_guard(pipeline.lake, pipeline.name)
     known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
     earlier = [other for other in known if other < dt][::-1][:DAYS_BACK]
     found = with_since(judge([*rules_on(dt), *step_rules(pipeline, dt)], dt), earlier, _known_rules(rules_on))
-    found = without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found
+    found = [
+        replace(one, kind=FEATURES) for one in (without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found)
+    ]
     expected = Expected.of(pipeline.project, pipeline.name).within(OF_FEATURES)
     found = reported([*found, *expectation_findings(expected, dt)], armed, dt)
-    told = [finding if finding.passed else replace(finding, look=_look(pipeline, finding)) for finding in found]
-    return _accepted(pipeline, dt, told)
+    told = [one if one.passed else replace(one, look=_look(pipeline, one)) for one in in_order(found)]
+    return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, told)
 
 
-def expected_findings(pipeline: Pipeline, dt: str, table: str) -> list[Finding]:
-    """What is expected of one of the feature tables alone, as the verdict on the features tells it."""
-    expected = Expected.of(pipeline.project, pipeline.name).within([table])
-    found = reported(expectation_findings(expected, dt), experiment_guard(pipeline.lake, pipeline.name), dt)
-    return _accepted(pipeline, dt, found)
+def expected_features(pipeline: Pipeline, table: str) -> Verdict:
+    """What is expected of the newest day of one of the feature tables, as the verdict on all features tells it."""
+    dt, armed = pipeline.calendar().serve_cut, experiment_guard(pipeline.lake, pipeline.name)
+    found = expectation_findings(Expected.of(pipeline.project, pipeline.name).within([table]), dt)
+    return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, reported(found, armed, dt))
 
 
-def _accepted(pipeline: Pipeline, dt: str, findings: list[Finding]) -> list[Finding]:
-    """The findings on a day's features, and on the log behind them, with what a person has accepted of them."""
-    lake = pipeline.lake
-    told = told_of(lake, Judged.now(lake, pipeline.name, FEATURE_VERDICT, dt), findings)
-    return told_of(lake, Judged.now(lake, pipeline.dataset_scope, DECLARED_VERDICT, dt), told)
+def known_features(pipeline: Pipeline, dt: str) -> Verdict | None:
+    """The committed verdict on a day's features, if it is on what is there now."""
+    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    return whole_verdict(pipeline.lake, found) if found is not None and has_verdict(pipeline, dt) else None
+
+
+def _of_log(pipeline: Pipeline, dt: str) -> list[Finding]:
+    """What the declared rules of a log of events find on a day that blocks it."""
+    dataset = pipeline.dataset
+    if not isinstance(dataset, DatasetConfig) or pipeline.lake.find(dataset.dataset, c.EVENTS, dt) is None:
+        return []
+    return failures(settled_verdict(pipeline.project, dataset, dt).findings, "block")
+
+
+def _drifted(failed: Sequence[Finding]) -> list[str]:
+    """The features that are off the champion's reference, worst first, with what was seen: a cause of retraining."""
+    off = [one for one in failed if one.statistic in (q.PSI, q.JS)]
+    return [f"{one.feature} {one.statistic} {one.seen} (expected {one.expected})" for one in off]
+
+
+# -- who asks for a verdict ------------------------------------------------------------------------------------------
+
+
+def is_judged(pipeline: Pipeline, dt: str) -> bool:
+    """Whether a day's features have a verdict on their current statistics, champion and limits, and on the log behind them."""
+    log_is_settled = is_settled(pipeline.project, pipeline.dataset, pipeline.lake, dt)
+    return log_is_settled and pipeline.is_current(c.FEATURE_STATISTICS, dt) and has_verdict(pipeline, dt)
+
+
+def has_verdict(pipeline: Pipeline, dt: str) -> bool:
+    """Whether a verdict on a day's features is about the statistics that are there, by the limits and the champion of now."""
+    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
+    return found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
+
+
+def settle_verdict(pipeline: Pipeline) -> Verdict | None:
+    """Count and judge what the newest day's features hang on, and them, where something of it is not of now; None if all is.
+
+    A new champion brings a reference of its own, and a day that was judged against the old one has not been judged.
+    """
+    dt = pipeline.calendar().serve_cut
+    if is_judged(pipeline, dt):
+        return None
+    settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
+    if pipeline.is_current(c.FEATURE_STATISTICS, dt):
+        build_compared(pipeline, dt)
+    else:
+        build_statistics(pipeline, [dt])
+    return judge_features(pipeline)
+
+
+def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
+    """The verdict on a day's features; publication asks again, because a check binds only its own run.
+
+    Raises
+    ------
+    GateRefused
+        The features of that day were never judged, were judged in another version or against another champion, or are
+        blocked.
+    """
+    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    if found is None or not has_verdict(pipeline, dt):
+        raise GateRefused(
+            f"{pipeline.name}: the features of {dt} have no verdict for their current version",
+            why="predictions from features that were not checked could harm every user at once",
+            remedy=f"materialise {pipeline.name}/{c.FEATURE_STATISTICS} for {dt}; its check writes the verdict",
+        )
+    blocked = of_features(pipeline.project, pipeline.name, dt)
+    if blocked:
+        raise GateRefused(
+            f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
+            why="a new generation would carry the fault to every user; what is served stays",
+            remedy="; ".join(way_out(one, pipeline.dataset_scope) for one in blocked),
+        )
+    return found
+
+
+def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
+    """What a verdict hangs on: the statistics, the champion's reference, the limits."""
+    champion, dt = pipeline.lake.find(pipeline.name, c.CHAMPION), statistics.partition
+    of_log = Expected.of(pipeline.project, pipeline.dataset_scope)
+    return {
+        "statistics": statistics.data_version,
+        "champion": champion.data_version if champion else "none",
+        "limits": fingerprint(
+            pipeline.config.checks.model_dump(mode="json", exclude={"predictions", "online", EXPECTATIONS})
+        ),
+        "code": _JUDGE_VERSION,
+        "declared": limits_of(pipeline.dataset),
+        "armed": "may block" if experiment_guard(pipeline.lake, pipeline.name).blocks_on(dt) else "reported",
+        **Expected.of(pipeline.project, pipeline.name).within(OF_FEATURES).version(dt),
+        **{f"log_{name}": version for name, version in of_log.version(dt).items()},
+    }
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
 
 
 def rules_of(pipeline: Pipeline) -> Callable[[str], list[Rule]]:
@@ -83,7 +196,6 @@ def _known_rules(rules_on: Callable[[str], list[Rule]]) -> Callable[[str], list[
 
 
 def _statistics_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
-    from ok_ml.monitoring.judges.drift_watch import drift_of
     from ok_ml.quality.judges.expectations import FeatureRule, feature_rules
 
     declared = [FeatureRule(f.entity, f.name, *f.range) for f in pipeline.features]
@@ -104,30 +216,9 @@ def _table_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
     return [*column_rules(tables, checks.columns, names), *key_rules(tables, checks.keys)]
 
 
-def blocking_data(pipeline: Pipeline, dt: str) -> list[Finding]:
-    """What the declared rules of a log of events find on a day that blocks it."""
-    dataset = pipeline.dataset
-    if not isinstance(dataset, DatasetConfig):
-        return []
-    try:
-        verdict = known_verdict(pipeline.project, dataset, dt)
-        verdict = verdict or judge_data(pipeline.project, dataset, dt=dt, commit=False)
-    except NotCommitted:
-        return []
-    return failures(verdict.findings, "block")
-
-
 def _look(pipeline: Pipeline, finding: Finding) -> str:
     anchor = f"?feature={finding.entity}-{finding.feature}" if finding.entity in ENTITY_OF.values() else ""
     return look_further(pipeline.project, pipeline.name, finding.dt, anchor)
-
-
-def known_findings(pipeline: Pipeline, dt: str) -> list[Finding]:
-    """What the committed verdict of a day found; nothing if there is none, or if it is from before findings were stored."""
-    if pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt) is None:
-        return []
-    found = from_table(pipeline.lake.read(pipeline.name, FEATURE_VERDICT, [dt])).get(FEATURES, [])
-    return in_order(_accepted(pipeline, dt, found))
 
 
 def plot_finding(pipeline: Pipeline, finding: Finding) -> Path | None:
@@ -140,8 +231,5 @@ def plot_finding(pipeline: Pipeline, finding: Finding) -> Path | None:
     if one is None:
         return None
     path = plot_path(pipeline, f"check-{finding.dt}.png")
-    rule = next(
-        (r for r in rules_of(pipeline)(finding.dt) if (r.key, r.severity) == (finding.key, finding.severity)), None
-    )
-    feature_picture(one, finding, rule, path=path)
+    feature_picture(one, finding, rule_of(finding, rules_of(pipeline)(finding.dt)), path=path)
     return path

@@ -15,24 +15,21 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.features.declared.feature import Feature
 from ok_ml.features.declared.registry import ENTITY_OF
+from ok_ml.monitoring.judges.drift_watch import compared_days, has_features, reference_bins
 from ok_ml.monitoring.series.event_series import event_watch
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.judges.drift import drift_table
-from ok_ml.quality.judges.rules import Finding, Rule
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.judges.what_blocks import feature_window_days
 from ok_ml.quality.statistics import statistics_columns as q
-from ok_ml.stages.blocked_days import blocked_features
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ok_ml.quality.statistics.bins import FeatureKey
 
-SUSPECT_DAYS: Final = (
-    3  # so many blocked days in a row of a healthy log: the day that they are held against is the odd one
-)
 JUMP: Final = "jump"  # statistic: the smaller PSI against the day before and the week before
 OUT_OF_STEP: Final = "out_of_step_share"
 _MOVED_SCORE: Final = 4.0  # of the worst of some hundred numbers: reached by chance on one window in twenty
@@ -62,11 +59,11 @@ class Jumps:
 
 def jumps_of(pipeline: Pipeline, dt: str) -> Jumps:
     """Compare a day's features with those of the day before and of the week before, on the champion's bins."""
-    against = _days_to_compare(pipeline, dt)
-    missing = [day for day in against if not _has_features(pipeline, day)]
+    against = compared_days(pipeline, dt)
+    missing = [day for day in against if not _is_comparable(pipeline, day)]
     if missing:
         return Jumps(
-            {}, against, f"the features of {', '.join(missing)}, which would tell a jump from a drift, are not there"
+            {}, against, f"the statistics of {', '.join(missing)}, which would tell a jump from a drift, are not there"
         )
     tables = [_psi(pipeline, dt, day) for day in against]
     smaller = {key: min(table[key] for table in tables) for key in tables[0] if all(key in table for table in tables)}
@@ -128,25 +125,6 @@ def _softened(one: Finding, jumps: Jumps, limit: float) -> Finding:
     return replace(one, severity="warn", advice="; ".join(part for part in (one.advice, told) if part))
 
 
-def _days_to_compare(pipeline: Pipeline, dt: str) -> tuple[str, str]:
-    """The day before and the week before; where the days before block one after the other, they are what is normal now."""
-    yesterday, week = minus_days(dt, 1), minus_days(dt, 7)
-    latest = [minus_days(dt, back) for back in range(1, SUSPECT_DAYS + 1)]
-    blocked = blocked_features(pipeline.lake, pipeline.name, [*latest, week])
-    if blocked >= {*latest}:
-        return yesterday, yesterday
-    good = next((day for day in latest if day not in blocked), yesterday)
-    return good, week
-
-
-def _has_features(pipeline: Pipeline, dt: str) -> bool:
-    return all(
-        pipeline.lake.find(pipeline.name, table, dt) is not None
-        for table in pipeline.feature_tables
-        if table in ENTITY_OF
-    )
-
-
 def _log_moved(pipeline: Pipeline, dt: str) -> str:
     """Whether something in the log explains features that moved: any number of any day in their windows that is not quite usual.
 
@@ -184,26 +162,18 @@ def _lacking(pipeline: Pipeline, end: str) -> list[str]:
     return [day for day in wanted if day not in known and day >= known[0]]
 
 
-def _psi(pipeline: Pipeline, dt: str, against: str) -> "dict[FeatureKey, float]":
-    from ok_ml.monitoring.judges.drift_watch import feature_files, reference_bins
-    from ok_ml.quality.statistics.statistics_rows import feature_statistics
+def _is_comparable(pipeline: Pipeline, dt: str) -> bool:
+    """Whether a day's statistics were counted on the champion's bins, from its present features: the stage sees to that."""
+    return has_features(pipeline, dt) and pipeline.is_current(c.FEATURE_STATISTICS, dt)
 
+
+def _psi(pipeline: Pipeline, dt: str, against: str) -> "dict[FeatureKey, float]":
     bins = reference_bins(pipeline)
     if bins is None:
         return {}
-    now = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
-    then = _on_present_bins(pipeline, against)
-    if then is None:
-        then = feature_statistics(feature_files(pipeline, [against]), dt=against, bins=bins)
+    now, then = (pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [day]) for day in (dt, against))
     table = drift_table(now, then, bins, pipeline.config.checks.drift)
     return {(row[q.ENTITY], row[q.FEATURE]): row[q.PSI] for row in table.to_pylist() if row[q.PSI] is not None}
-
-
-def _on_present_bins(pipeline: Pipeline, dt: str) -> "pa.Table | None":
-    """The committed statistics of a day, if they were counted on the present champion's bins from its present features."""
-    if not pipeline.is_current(c.FEATURE_STATISTICS, dt):
-        return None
-    return pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
 
 
 # -- each entity against itself -----------------------------------------------------------------------------------

@@ -1,27 +1,31 @@
-"""The verdict on the newest predictions: what users would notice at once, and the limits that the YAML declares for them."""
+"""The verdict on the newest predictions: what users would notice at once, declared limits of their numbers, expectations."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
-
-import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused
+from ok_ml.lake import Lake
 from ok_ml.monitoring.judges.expectation_judge import expectation_findings
 from ok_ml.monitoring.judges.expectation_results import Expected
-from ok_ml.monitoring.judges.prediction_limits import judge_limits
-from ok_ml.quality.judges.acceptance import Found, Judged, acceptance_of, blocks, found_in, kept, still_open, told_of
-from ok_ml.quality.judges.rules import Finding
-from ok_ml.quality.judges.verdicts import LISTS_VERDICT
+from ok_ml.monitoring.series.live_history import live_history
+from ok_ml.partitions import run_start
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.verdicts import LISTS_VERDICT, Verdict, commit, verdict_of
+from ok_ml.quality.statistics.number_series import Name, Number, read_days
 from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.prediction_kind import Limit
 
-LISTS: Final = "lists"  # beginnings of keys of findings
+LISTS: Final = "lists"  # kinds of findings
 LIMITS: Final = "limits"
+_LOOKED_BACK: Final = 28  # days that `since` looks back at most
+_Days = dict[str, dict[Name, Number]]
 
 
-def judge_predictions(pipeline: Pipeline, look: Judgement | None = None) -> Judged:
-    """Judge the newest predictions and commit the verdict that publication asks for.
+def judge_predictions(pipeline: Pipeline, look: Judgement | None = None) -> Verdict:
+    """Judge the newest predictions and keep the verdict that publication asks for.
 
     While the present predictions have no statistics only they themselves are judged.
 
@@ -30,33 +34,16 @@ def judge_predictions(pipeline: Pipeline, look: Judgement | None = None) -> Judg
     look
         What `PredictionKind.look` has said of them, where it was asked already.
     """
-    lake, name = pipeline.lake, pipeline.name
+    lake, name, kind = pipeline.lake, pipeline.name, pipeline.kind
     dt = lake.latest(name, c.PREDICTIONS)
-    judged = Judged.now(lake, name, LISTS_VERDICT, dt, _findings(pipeline, dt, look or pipeline.kind.look(pipeline)))
-    message = "; ".join(one.message for one in judged.found) or "nothing wrong"
-    rows = pa.table({"message": pa.array([one.message for one in judged.found], pa.string())})
-    details = {"blocks": blocks(judged.found), "headline": f"{dt}: {message}", **kept(judged)}
-    inputs = {
-        "predictions": judged.version,
-        "limits": str([(str(one), one.metric) for one in pipeline.kind.limits(pipeline)]),
-    }
-    lake.write(name, LISTS_VERDICT, dt, rows, sort_by=["message"], inputs=inputs, details=details)
-    return judged
-
-
-def in_words(pipeline: Pipeline, judged: Judged, part: str, message: str) -> tuple[bool, str]:
-    """Whether nothing of a part of a verdict is open, and what a check says of it: the way out before anything long."""
-    found = [one for one in judged.found if one.key.startswith(part)]
-    accepted = acceptance_of(pipeline.lake, judged)
-    if any(one.key.startswith(part) for one in still_open(pipeline.lake, judged)):
-        return False, f"{judged.dt} blocks; to go on, if the change is real: {judged.command}. {message}"
-    return True, f"{accepted}. {message}" if found else message
-
-
-def expected_findings(pipeline: Pipeline, judged: Judged, table: str) -> list[Finding]:
-    """What is expected of the predictions or of their statistics, with what is accepted of the verdict on the lists."""
-    expected = Expected.of(pipeline.project, pipeline.name).within([table])
-    return told_of(pipeline.lake, judged, expectation_findings(expected, judged.dt))
+    found = [*_seen_at_once(dt, look or kind.look(pipeline))]
+    counted = pipeline.is_current(c.PREDICTION_STATISTICS, dt)
+    found += judge_limits(pipeline, dt) if counted else []
+    tables = [c.PREDICTIONS, *([c.PREDICTION_STATISTICS] if counted else [])]
+    found += expectation_findings(Expected.of(pipeline.project, name).within(tables), dt)
+    limits = str([(str(one), one.metric) for one in kind.limits(pipeline)])
+    verdict = verdict_of(lake, name, LISTS_VERDICT, dt, found)
+    return commit(lake, verdict, inputs={"predictions": verdict.version, "limits": limits})
 
 
 def require_predictions(pipeline: Pipeline) -> None:
@@ -67,23 +54,102 @@ def require_predictions(pipeline: Pipeline) -> None:
     GateRefused
         The newest predictions are broken, or beyond a declared limit that is not accepted, or were not counted.
     """
-    judged = judge_predictions(pipeline)
-    found = [one for one in still_open(pipeline.lake, judged) if one.severity == "block"]
-    if found:
+    verdict = judge_predictions(pipeline)
+    if verdict.blocks:
+        found = "; ".join(one.message for one in verdict.failed if one.severity == "block")
         raise GateRefused(
-            f"{pipeline.name}: the {pipeline.kind.what} of {judged.dt}: {'; '.join(one.message for one in found)}",
+            f"{pipeline.name}: the {pipeline.kind.what} of {verdict.dt}: {found}",
             why="they would reach everybody; what is served stays",
-            remedy=f"{judged.command} if the change is real; else correct the data or the model and predict again, "
+            remedy=f"{verdict.command} if the change is real; else correct the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )
-    judge_limits(pipeline)
+    require_counted(pipeline, verdict.dt)
 
 
-def _findings(pipeline: Pipeline, dt: str, look: Judgement) -> Iterator[Found]:
+def require_counted(pipeline: Pipeline, dt: str) -> None:
+    """Raise GateRefused if the newest predictions have no numbers, or those of another version."""
+    if not pipeline.is_current(c.PREDICTION_STATISTICS, dt):
+        raise GateRefused(
+            f"{pipeline.name}: the predictions of {dt} have no statistics of their current version",
+            why=f"{pipeline.kind.what} that were not checked could harm every user at once",
+            remedy=f"materialise {pipeline.name}/{c.PREDICTION_STATISTICS}; its check judges them",
+        )
+
+
+def _seen_at_once(dt: str, look: Judgement) -> Iterator[Finding]:
+    """A finding each thing that is wrong; one that holds where nothing is."""
     for name, count in look.wrong.items():
-        yield Found(f"{LISTS}: {name}", "block", f"{count:,} {name}")
-    has_statistics = pipeline.is_current(c.PREDICTION_STATISTICS, dt)
-    for one in judge_limits(pipeline).broken if has_statistics else ():
-        yield Found(f"{LIMITS}: {one.limit.metric}", "block", one.message)
-    tables = [c.PREDICTIONS, *([c.PREDICTION_STATISTICS] if has_statistics else [])]
-    yield from found_in(expectation_findings(Expected.of(pipeline.project, pipeline.name).within(tables), dt))
+        found = Finding.told(f"{LISTS}: {name}", "block", f"{count:,} {name}", dt, kind=LISTS)
+        yield replace(found, expected="0", seen=f"{count:,}")
+    if not look.wrong:
+        yield replace(Finding.told(LISTS, "block", look.message, dt, kind=LISTS), passed=True)
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+def judge_limits(pipeline: Pipeline, dt: str) -> list[Finding]:
+    """The numbers of a day's predictions against the limits of their kind: one finding a limit whose number is known."""
+    lake, name = pipeline.lake, pipeline.name
+    before = [day for day in lake.partitions(name, c.PREDICTION_STATISTICS) if day < dt]
+    days = read_days(lake, name, c.PREDICTION_STATISTICS, [*before[-_LOOKED_BACK:], dt])
+    served = _numbers_served(lake, name, dt)
+    known = [limit for limit in pipeline.kind.limits(pipeline) if _value(days[dt], limit) is not None]
+    return [_finding(pipeline, dt, limit, days, served) for limit in known]
+
+
+def _finding(pipeline: Pipeline, dt: str, limit: Limit, days: _Days, served: dict[Name, Number] | None) -> Finding:
+    value, passed = _value(days[dt], limit), limit.holds(_value(days[dt], limit))
+    may, earlier = not limit.always and _may(pipeline, dt, limit, served), sorted(days.keys() - {dt}, reverse=True)
+    since = "" if passed else run_start(dt, earlier, lambda day: not limit.holds(_value(days[day], limit)))
+    text = f"{limit.metric}: expected {limit}, seen {value:.4g}" + (f", since {since}" if since else "")
+    if not passed and may:
+        text += f". It blocks nothing: {_why(pipeline, served)}"
+    return Finding(
+        feature="",
+        entity="",
+        statistic=f"{LIMITS}: {limit.metric}",
+        expected=str(limit),
+        seen=f"{value:.4g}",
+        severity="warn" if may else "block",
+        passed=passed,
+        dt=dt,
+        about=pipeline.kind.what,
+        since=since,
+        kind=LIMITS,
+        text=text,
+    )
+
+
+def _why(pipeline: Pipeline, served: dict[Name, Number] | None) -> str:
+    if served is None:
+        return f"nothing of {pipeline.name} is served yet that could be protected"
+    return f"the {pipeline.kind.what} that are served now are beyond the same limit, or are those of another model"
+
+
+def _may(pipeline: Pipeline, dt: str, limit: Limit, served: dict[Name, Number] | None) -> bool:
+    """Whether predictions may be beyond a limit: nothing is served, those that are served are too, or another model made them."""
+    if served is None:
+        return True
+    if limit.of_model:
+        lake, name = pipeline.lake, pipeline.name
+        version = lake.manifest(name, c.PREDICTION_STATISTICS, dt).details["model_version"]
+        if version != live_history(lake, name)[-1].model_version:
+            return True
+    return limit.as_served and not limit.holds(_value(served, limit))
+
+
+def _numbers_served(lake: Lake, name: str, dt: str) -> dict[Name, Number] | None:
+    """The numbers of the generation that is live, as they were counted; empty where they are gone, None where none is live."""
+    history = live_history(lake, name)
+    if not history:
+        return None
+    known = [
+        one.data_dt for one in history if one.data_dt < dt and lake.find(name, c.PREDICTION_STATISTICS, one.data_dt)
+    ]
+    return read_days(lake, name, c.PREDICTION_STATISTICS, known[-1:])[known[-1]] if known else {}
+
+
+def _value(numbers: dict[Name, Number], limit: Limit) -> float | None:
+    found = numbers.get(Name(limit.metric))
+    return found.value if found is not None else None

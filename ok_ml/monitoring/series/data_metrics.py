@@ -14,6 +14,7 @@ from ok_ml.errors import OkMlError
 from ok_ml.lake import WHOLE, Lake, Manifest
 from ok_ml.metric_files import read_kept, write
 from ok_ml.partitions import end_seconds
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
 from ok_ml.quality.judges.what_blocks import of_features
 from ok_ml.stages.opening import open_pipeline, type_of
 
@@ -81,9 +82,7 @@ def _about_series(board: metrics.Board, metric: metrics.Metric, lake: Lake, scop
 
 def _about_drift(board: metrics.Board, pipeline: "Pipeline", before: dict[str, Any], now: dict[str, Any]) -> None:
     """The largest PSI of the newest judged day; counted again only when the day or the reference has changed."""
-    from ok_ml.monitoring.judges.drift_watch import VERDICT
-
-    verdict = _newest(pipeline.lake, pipeline.name, VERDICT)
+    verdict = _newest(pipeline.lake, pipeline.name, FEATURE_VERDICT)
     if verdict is None:
         return
     blocked = bool(of_features(pipeline.project, pipeline.name, verdict.partition))

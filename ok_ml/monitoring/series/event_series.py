@@ -10,11 +10,13 @@ from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges.data_judge import settled_verdict
 from ok_ml.monitoring.judges.own_past import PAST_DAYS, calibrate_on_past, report_past
-from ok_ml.monitoring.series.series_watch import SeriesVerdict, SeriesWatch
+from ok_ml.monitoring.series.series_watch import SeriesWatch
 from ok_ml.partitions import minus_days, window
-from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.quality.judges.what_blocks import feature_window_days
-from ok_ml.quality.statistics.number_series import as_series, read_days, regimes_of, series_table
+from ok_ml.quality.statistics.number_series import Name, as_series, read_days, regimes_of, series_table
 from ok_ml.stages.blocked_days import bands_guard, blocked_log, readers
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def event_watch(project: Project, dataset: DatasetConfig, lake: Lake) -> SeriesW
     return SeriesWatch(lake, dataset.dataset, c.EVENT_STATISTICS, limit, days, armed)
 
 
-def settle_events(project: Project, dataset: DatasetBase, lake: Lake) -> list[SeriesVerdict]:
+def settle_events(project: Project, dataset: DatasetBase, lake: Lake) -> list[Verdict]:
     """Count and judge what is not counted and judged of the latest days; nothing for a dataset of months, or of texts."""
     if not isinstance(dataset, DatasetConfig) or dataset.partition.grain != "day":
         return []
@@ -96,13 +98,14 @@ def is_settled(project: Project, dataset: DatasetBase, lake: Lake, dt: str) -> b
     return current and event_watch(project, dataset, lake).is_judged(dt)
 
 
-def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Deviation, dt: str) -> Path | None:
-    """The most deviating series with its band; None while there is no band."""
+def plot_deviation(project: Project, watch: SeriesWatch, worst: Finding) -> Path | None:
+    """The most deviating series of a day with its band; None while there is no band."""
     from ok_ml.quality.plots.band_plots import band_chart, bands_of
 
+    lake, dt, name = watch.lake, worst.dt, Name(worst.statistic, worst.feature)
     known = [day for day in lake.partitions(watch.scope, watch.table) if minus_days(dt, 2 * HISTORY_DAYS) <= day <= dt]
     days = read_days(lake, watch.scope, watch.table, known)
-    series = as_series(days).get(worst.name)
+    series = as_series(days).get(name)
     if series is None:
         return None
     path = project.state_dir / "plots" / watch.scope / f"{watch.table}-{dt}.png"
@@ -110,8 +113,8 @@ def plot_deviation(project: Project, lake: Lake, watch: SeriesWatch, worst: Devi
     share = all(value is None or 0 <= value <= 1 for value in series.values)
     bands = bands_of(
         days,
-        worst.name,
-        limit=worst.limit,
+        name,
+        limit=watch.limit.of(name),
         leave_out=watch.blocked(known[:-1]),
         regimes=regimes_of(lake, watch.scope, known),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.judges.drift_watch import require_verdict
+from ok_ml.monitoring.judges.feature_judge import require_verdict
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.release.gate.promoting import champion_bundle
 

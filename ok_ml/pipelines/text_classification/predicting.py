@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.judges.drift_watch import require_verdict
+from ok_ml.monitoring.judges.feature_judge import require_verdict
 from ok_ml.pipelines.text_classification.pipeline import TextClassification
 from ok_ml.pipelines.text_classification.training import SERVE
 from ok_ml.release.gate.promoting import champion_bundle

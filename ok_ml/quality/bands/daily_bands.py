@@ -17,13 +17,14 @@ the scale is wider by what so few days know of a level.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from ok_ml.config.calibration import DEFAULT_LIMIT
+from ok_ml.partitions import minus_days, run_start
 from ok_ml.quality.bands.forecasts import LEAST_DAYS, Forecasts, forecasts_of
 from ok_ml.quality.bands.scales import (
     COUNT,
@@ -98,14 +99,20 @@ class Deviation:
         return abs(self.band.score) > self.limit
 
     @property
+    def seen(self) -> str:
+        """The number, as people read it."""
+        return "missing (counted as 0)" if self.value is None else _number(self.value)
+
+    @property
+    def expected(self) -> str:
+        """The band, as people read it."""
+        return f"{_number(self.band.low)} .. {_number(self.band.high)}, about {_number(self.band.expected)}"
+
+    @property
     def message(self) -> str:
         """Which number, seen, expected, since when."""
-        seen = "missing (counted as 0)" if self.value is None else _number(self.value)
         since = f"; outside since {self.since}" if self.since else ""
-        return (
-            f"{self.name}: {seen}, expected {_number(self.band.low)} .. {_number(self.band.high)}, about "
-            f"{_number(self.band.expected)} (score {self.band.score:+.1f}, limit {self.limit:.1f}{since})"
-        )
+        return f"{self.name}: {self.seen}, expected {self.expected} (score {self.band.score:+.1f}, limit {self.limit:.1f}{since})"
 
 
 Days = Mapping[str, Mapping[Name, Number]]
@@ -201,7 +208,7 @@ class _Question(NamedTuple):
 
 
 def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question) -> list[Deviation]:
-    first = (date.fromisoformat(dt) - timedelta(days=ask.days)).isoformat()
+    first = minus_days(dt, ask.days)
     recent = [day for day in sorted(history) if first <= day < dt]
     dts = [day for day in recent if day not in ask.leave_out and day not in ask.like]
     dts = _of_one_rule(dts, [day for day in dts if not ask.is_apart(day, dt)])
@@ -254,17 +261,16 @@ def _nearest(
 
 def _with_since(one: Deviation, history: Days, dt: str, ask: _Question) -> Deviation:
     """The same with the first day of its run: each day before is judged by what came before it."""
-    since, day = dt, dt
-    for _ in range(_LONGEST_RUN):
-        day = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+
+    def outside(day: str) -> bool:
         if day not in history:
-            break
+            return False
         slim = {key: _of_metric(numbers, one.name) for key, numbers in history.items() if key < day}
-        deviation = _judge(slim, day, _of_metric(history[day], one.name), ask)
-        if not any(other.name == one.name and other.outside for other in deviation):
-            break
-        since = day
-    return Deviation(one.name, one.value, one.band, one.limit, since)
+        found = _judge(slim, day, _of_metric(history[day], one.name), ask)
+        return any(other.name == one.name and other.outside for other in found)
+
+    earlier = (minus_days(dt, back) for back in range(1, _LONGEST_RUN + 1))
+    return replace(one, since=run_start(dt, earlier, outside))
 
 
 def _of_metric(numbers: Mapping[Name, Number], name: Name) -> dict[Name, Number]:

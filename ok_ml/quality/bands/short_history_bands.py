@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ok_ml.partitions import run_start
 from ok_ml.quality.bands.daily_bands import Band, Days, Deviation
 from ok_ml.quality.statistics.number_series import Name, Number
 
@@ -100,14 +101,13 @@ def _between(shares: "NDArray[np.float64]", rows: "NDArray[np.float64]", mean: f
 
 def _since(history: Days, dt: str, name: Name, limit: float, leave_out: Collection[str]) -> str:
     """The first day of the unbroken run outside, each judged by what came before it."""
-    since = dt
-    for day in sorted((day for day in history if day < dt), reverse=True):
+
+    def outside(day: str) -> bool:
         one = history[day].get(name)
         band = _judge(history, day, one, limit, leave_out) if one is not None else None
-        if band is None or not _beyond(band, limit):
-            break
-        since = day
-    return since
+        return band is not None and _beyond(band, limit)
+
+    return run_start(dt, sorted((day for day in history if day < dt), reverse=True), outside)
 
 
 def _beyond(band: Band, limit: float) -> bool:

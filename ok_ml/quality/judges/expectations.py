@@ -4,16 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml.columns import DT
 from ok_ml.config.models import FeatureChecks, Range, Severity
 from ok_ml.quality.judges.drift import js_beyond_chance
-from ok_ml.quality.judges.rules import Finding, Rule, failures, judge, number, summary
+from ok_ml.quality.judges.findings import number
+from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.statistics import statistics_columns as q
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-__all__ = ["FeatureRule", "Finding", "failures", "feature_rules", "summary", "validate_statistics"]
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,6 @@ _DRIFT_ADVICE: Final = (
 )
 _LARGEST: Final = 3.4028234663852886e38  # float32: a feature without a range must at least be finite
 _ROUNDING: Final = 1e-6  # relative: 0.1 + ... in float32 may end a little above a declared 1
-
-
-def validate_statistics(
-    statistics: "pa.Table", drift: "pa.Table | None", rules: Sequence[FeatureRule], limits: FeatureChecks
-) -> list[Finding]:
-    """Hold the statistics of one day against the rules of its features; see `feature_rules`."""
-    day = next(iter(statistics[DT].to_pylist()), "")
-    return judge(feature_rules(statistics, drift, rules, limits), day)
 
 
 def feature_rules(

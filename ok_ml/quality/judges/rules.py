@@ -6,17 +6,19 @@ beside what was seen, and an expectation compares two columns for all rules at o
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ok_ml.config.gx import great_expectations
 from ok_ml.config.models import Severity
 from ok_ml.errors import DataError
+from ok_ml.partitions import run_start
+from ok_ml.quality.judges.findings import Finding, in_order, key_of, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _RULE, _SEEN, _LOW, _HIGH, _WORD = "rule", "seen", "low", "high", "word"
-_ORDER: Final = {"block": 0, "warn": 1}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Rule:
         What else helps to read what was seen.
     advice
         The next step if it does not hold.
+    kind
+        Name of the check that tells of it.
     """
 
     entity: str
@@ -54,11 +58,12 @@ class Rule:
     about: str = ""
     note: str = ""
     advice: str = ""
+    kind: str = ""
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> str:
         """What tells it from other rules of a day, together with its severity."""
-        return self.entity, self.feature, self.statistic
+        return key_of(self.entity, self.feature, self.statistic)
 
     @property
     def holds(self) -> bool:
@@ -66,52 +71,6 @@ class Rule:
         if isinstance(self.seen, tuple):
             return set(self.seen) <= set(self.allowed)
         return (self.low is None or self.seen >= self.low) and (self.high is None or self.seen <= self.high)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One statistic of one feature or column held against its rule.
-
-    Attributes
-    ----------
-    dt
-        The day that was judged.
-    since
-        First day of the unbroken run of failing days; empty if it passed.
-    look
-        Where to look further.
-    accepted
-        Who has accepted it and why; it blocks nothing then, and needs no attention.
-    """
-
-    feature: str
-    entity: str
-    statistic: str
-    expected: str
-    seen: str
-    severity: Severity
-    passed: bool
-    dt: str
-    about: str
-    note: str = ""
-    advice: str = ""
-    since: str = ""
-    look: str = ""
-    accepted: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What tells it from other findings of a day."""
-        return self.entity, self.feature, self.statistic
-
-    @property
-    def message(self) -> str:
-        """One sentence: subject, day, statistic, seen and expected; if it failed also since when, and what to do."""
-        said = f"{self.about} on {self.dt}: {self.statistic} is {self.seen}{self.note}, expected {self.expected}"
-        if self.passed:
-            return said
-        since = ", since that day" if self.since == self.dt else f", since {self.since}" if self.since else ""
-        return "; ".join(part for part in (said + since, self.advice, self.look) if part)
 
 
 def judge(rules: Sequence[Rule], dt: str) -> list[Finding]:
@@ -126,51 +85,31 @@ def judge(rules: Sequence[Rule], dt: str) -> list[Finding]:
 
 
 def with_since(
-    findings: Sequence[Finding], earlier: Iterable[str], rules_on: Callable[[str], Sequence[Rule]]
+    findings: Sequence[Finding], earlier: Sequence[str], rules_on: Callable[[str], Sequence[Rule]]
 ) -> list[Finding]:
     """The findings, those that failed with the first day of their unbroken run of failing days.
 
     Parameters
     ----------
     earlier
-        Days before the judged one, newest first; they are looked at only while something still fails.
+        Days before the judged one, newest first.
     rules_on
         The same rules with what was seen on another day; none where nothing is known of it.
     """
-    since = {(found.key, found.severity): found.dt for found in failures(findings)}
-    open_ = set(since)
-    for dt in earlier:
-        if open_:
-            broken = {(rule.key, rule.severity) for rule in rules_on(dt) if not rule.holds}
-            open_ &= broken
-            since |= dict.fromkeys(open_, dt)
-    return [replace(found, since=since.get((found.key, found.severity), "")) for found in findings]
+
+    @cache
+    def broken(dt: str) -> set[tuple[str, Severity]]:
+        return {(rule.key, rule.severity) for rule in rules_on(dt) if not rule.holds}
+
+    def since(one: Finding) -> str:
+        return run_start(one.dt, earlier, lambda dt: (one.key, one.severity) in broken(dt))
+
+    return [one if one.passed else replace(one, since=since(one)) for one in findings]
 
 
-def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Worst first."""
-    return sorted(
-        findings, key=lambda f: (f.passed, bool(f.accepted), _ORDER[f.severity], f.entity, f.feature, f.statistic)
-    )
-
-
-def failures(findings: Sequence[Finding], severity: Severity | None = None) -> list[Finding]:
-    """The findings that did not pass and were not accepted, all or of one severity."""
-    return [f for f in findings if not f.passed and not f.accepted and severity in (None, f.severity)]
-
-
-def summary(findings: Sequence[Finding]) -> str:
-    """One line for the description of a check: counts, and the worst finding in words."""
-    bad, accepted = failures(findings), [found.accepted for found in findings if found.accepted]
-    if not bad:
-        return f"all {len(findings)} rules hold" + (f", or are {accepted[0]}" if accepted else "")
-    blocking = len(failures(bad, "block"))
-    return f"{blocking} blocking and {len(bad) - blocking} warning of {len(findings)} rules: {bad[0].message}"
-
-
-def number(value: float) -> str:
-    """A number as people read it."""
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 and value == int(value) else f"{value:.6g}"
+def rule_of(finding: Finding, rules: Iterable[Rule]) -> Rule | None:
+    """The rule behind a finding, among those of its day or of another."""
+    return next((rule for rule in rules if (rule.key, rule.severity) == (finding.key, finding.severity)), None)
 
 
 def _finding(rule: Rule, wrong: list[str] | None, dt: str) -> Finding:
@@ -190,6 +129,7 @@ def _finding(rule: Rule, wrong: list[str] | None, dt: str) -> Finding:
         about=rule.about or f"{rule.entity} {rule.feature}".strip(),
         note=rule.note,
         advice=rule.advice,
+        kind=rule.kind,
     )
 
 

@@ -4,52 +4,26 @@ Read from the verdicts and acceptances in the lake alone, so that commands, sens
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake
-from ok_ml.quality.judges.acceptance import Found, Judged, blocks, command_of, still_open, verdict_on
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, EVENT_VERDICT, FEATURE_VERDICT, LISTS_VERDICT, MODEL_VERDICT
+from ok_ml.partitions import run_start
+from ok_ml.quality.judges.verdicts import (
+    BLOCKING,
+    DECLARED_VERDICT,
+    EVENT_VERDICT,
+    FEATURE_VERDICT,
+    LISTS_VERDICT,
+    MODEL_VERDICT,
+    Verdict,
+    verdict_on,
+)
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
-OF_LOG: Final = "of_log"  # in the details of a verdict on features: what the declared rules of that day's log found
 DAYS_SHOWN: Final = 60
-_SHORT: Final = 160  # characters of a cause in a sentence
-_SUBJECTS: Final = {
-    DECLARED_VERDICT: "the log of", EVENT_VERDICT: "the log of", FEATURE_VERDICT: "the features of",
-    LISTS_VERDICT: "the lists of", MODEL_VERDICT: "the model of",
-}  # fmt: skip
-
-
-BLOCKING: Final = tuple(_SUBJECTS)  # verdicts that hold back publication; the others only tell
-
-
-@dataclass(frozen=True)
-class Block:
-    """A verdict of which something that blocks is open.
-
-    Attributes
-    ----------
-    found
-        What is open, worst first.
-    """
-
-    judged: Judged
-    found: tuple[Found, ...]
-
-    @property
-    def subject(self) -> str:
-        """What it is about: the log, features, lists or model of a day."""
-        return f"{_SUBJECTS[self.judged.table]} {self.judged.dt}"
-
-    @property
-    def cause(self) -> str:
-        """Subject and worst finding, short enough for a sentence."""
-        said = self.found[0].message.split("; ")[0].removeprefix(f"{self.judged.dt}: ")
-        return f"{self.subject} ({said if len(said) <= _SHORT else said[: _SHORT - 3] + '...'})"
 
 
 def feature_window_days(project: "Project", experiment: str) -> int:
@@ -57,67 +31,47 @@ def feature_window_days(project: "Project", experiment: str) -> int:
     return project.experiments[experiment].feature_days
 
 
-def of_features(project: "Project", experiment: str, dt: str) -> list[Block]:
+def of_features(project: "Project", experiment: str, dt: str) -> list[Verdict]:
     """What blocks the features of a day: the numbers of its log, the rules of its log, then they themselves.
 
     An earlier day that blocks is left out of their windows, so it holds back itself alone.
     """
-    lake, dataset = Lake(project.lake_root), project.dataset_of(experiment)
-    verdict = lake.find(experiment, FEATURE_VERDICT, dt)
-    if (
-        verdict is not None and OF_LOG in verdict.details
-    ):  # by the limits of now, which the log's own verdict may not be
-        told = [Found(*one) for one in verdict.details[OF_LOG]]
-        rules: Judged | None = Judged.now(lake, dataset.dataset, DECLARED_VERDICT, dt, told)
-    else:
-        rules = verdict_on(lake, dataset.dataset, DECLARED_VERDICT, dt)
-    bands, own = verdict_on(lake, dataset.dataset, EVENT_VERDICT, dt), verdict_on(lake, experiment, FEATURE_VERDICT, dt)
-    return [block for one in (bands, rules, own) if (block := _block(lake, one)) is not None]
-
-
-def open_blocks(project: "Project", experiment: str) -> list[Block]:
-    """Everything that holds back the publication of an experiment now, first cause first."""
     lake, dataset = Lake(project.lake_root), project.dataset_of(experiment).dataset
-    days = [lake.partitions(dataset, c.EVENTS)[-1:], lake.partitions(experiment, FEATURE_VERDICT)[-1:]]
-    found = {
-        (one.judged.table, one.judged.dt): one
-        for dts in days
-        for dt in dts
-        for one in of_features(project, experiment, dt)
-    }
-    order = list(_SUBJECTS)
-    upstream = sorted(
-        found.values(),
-        key=lambda one: (order.index(one.judged.table) > 1, order.index(one.judged.table), one.judged.dt),
-    )
+    places = ((dataset, EVENT_VERDICT), (dataset, DECLARED_VERDICT), (experiment, FEATURE_VERDICT))
+    return [one for scope, table in places if (one := _blocking(lake, scope, table, dt)) is not None]
+
+
+def open_blocks(project: "Project", experiment: str) -> list[Verdict]:
+    """Everything that blocks the publication of an experiment now, first cause first."""
+    lake, dataset = Lake(project.lake_root), project.dataset_of(experiment).dataset
+    days = {*lake.partitions(dataset, c.EVENTS)[-1:], *lake.partitions(experiment, FEATURE_VERDICT)[-1:]}
+    upstream = [one for dt in days for one in of_features(project, experiment, dt)]
+    upstream.sort(key=lambda one: (one.scope != dataset, BLOCKING.index(one.table), one.dt))
     return [*upstream, *_of_lists_and_model(lake, experiment)]
 
 
-def _of_lists_and_model(lake: Lake, experiment: str) -> Iterator[Block]:
+def _of_lists_and_model(lake: Lake, experiment: str) -> Iterator[Verdict]:
     for table in (LISTS_VERDICT, MODEL_VERDICT):
         for dt in lake.partitions(experiment, table)[-1:]:
-            block = _block(lake, verdict_on(lake, experiment, table, dt))
+            block = _blocking(lake, experiment, table, dt)
             if block is not None:
                 yield block
 
 
-def _block(lake: Lake, judged: Judged | None) -> Block | None:
-    found = still_open(lake, judged) if judged is not None else []
-    if judged is None or not blocks(found):
-        return None
-    return Block(judged, tuple(sorted(found, key=lambda one: one.severity != "block")))
+def _blocking(lake: Lake, scope: str, table: str, dt: str) -> Verdict | None:
+    """The verdict on a day, if something that blocks is open."""
+    found = verdict_on(lake, scope, table, dt)
+    return found if found is not None and found.blocks else None
 
 
 # -- one sentence ------------------------------------------------------------------------------------------------------
 
 
-def way_out(block: Block, dataset: str) -> str:
+def way_out(block: Verdict, dataset: str) -> str:
     """The commands after which a block is gone, the one that releases it first."""
-    judged = block.judged
-    accept = command_of(judged.scope, judged.dt, judged.table)
-    if judged.table == MODEL_VERDICT:
-        return f"{accept} and ok-ml run {judged.scope}"
-    return f"{accept} if the change is real, or ok-ml repair {dataset} {judged.dt} once its data are corrected"
+    if block.table == MODEL_VERDICT:
+        return f"{block.command} and ok-ml run {block.scope}"
+    return f"{block.command} if the change is real, or ok-ml repair {dataset} {block.dt} once its data are corrected"
 
 
 def story(project: "Project", experiment: str) -> str | None:
@@ -145,14 +99,10 @@ def served_day(lake: Lake, experiment: str) -> str:
     return str(lake.manifest(experiment, c.LIVE_HISTORY, known[-1]).details["data_dt"]) if known else "nothing yet"
 
 
-def _since(lake: Lake, block: Block) -> str:
+def _since(lake: Lake, block: Verdict) -> str:
     """First day of the unbroken run of days that the same verdict holds back."""
-    since, judged = block.judged.dt, block.judged
-    for dt in reversed([dt for dt in lake.partitions(judged.scope, judged.table) if dt < judged.dt]):
-        if _block(lake, verdict_on(lake, judged.scope, judged.table, dt)) is None:
-            break
-        since = dt
-    return since
+    earlier = [dt for dt in lake.partitions(block.scope, block.table) if dt < block.dt][::-1]
+    return run_start(block.dt, earlier, lambda dt: _blocking(lake, block.scope, block.table, dt) is not None)
 
 
 def blocked_dts(project: "Project", scope: str, *, days: int = DAYS_SHOWN) -> frozenset[str]:
@@ -165,5 +115,5 @@ def blocked_dts(project: "Project", scope: str, *, days: int = DAYS_SHOWN) -> fr
         dt
         for of, table in tables
         for dt in lake.partitions(of, table)[-days:]
-        if _block(lake, verdict_on(lake, of, table, dt)) is not None
+        if _blocking(lake, of, table, dt) is not None
     )

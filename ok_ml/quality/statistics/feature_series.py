@@ -9,8 +9,8 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.drift import BLOCK, OK, WARN, jensen_shannon, js_beyond_chance, psi, psi_noise
-from ok_ml.quality.judges.rules import Finding, failures
-from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES, from_table
+from ok_ml.quality.judges.findings import Finding, failures
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, whole_verdict
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import REFERENCE_FILE, FeatureKey
 
@@ -105,11 +105,10 @@ def feature_series(
     return FeatureBoard(tuple(known), tuple(sorted(made, key=_order)))
 
 
-def committed_findings(lake: Lake, scope: str, dt: str) -> list[Finding]:
+def committed_findings(lake: Lake, scope: str, dt: str) -> Sequence[Finding]:
     """What the committed verdict on a day's features found; nothing if there is none."""
-    if lake.find(scope, FEATURE_VERDICT, dt) is None:
-        return []
-    return from_table(lake.read(scope, FEATURE_VERDICT, [dt])).get(FEATURES, [])
+    verdict = lake.find(scope, FEATURE_VERDICT, dt)
+    return whole_verdict(lake, verdict).findings if verdict is not None else ()
 
 
 def _reference(lake: Lake, scope: str) -> dict[FeatureKey, dict[str, Any]]:

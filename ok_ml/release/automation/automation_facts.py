@@ -7,7 +7,8 @@ from ok_ml import columns as c
 from ok_ml.delivery.generation_ids import generation_name
 from ok_ml.errors import ConfigError, DataError, NotCommitted, TransientError
 from ok_ml.lake import Manifest, fingerprint
-from ok_ml.monitoring.judges.drift_watch import DRIFTED, VERDICT
+from ok_ml.monitoring.judges.feature_judge import DRIFTED
+from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
 from ok_ml.quality.judges.what_blocks import of_features
 from ok_ml.release.automation.retraining import Answer, Decision, Facts, Try
 from ok_ml.release.automation.training_recipe import in_short, recipe_of
@@ -93,7 +94,7 @@ def _is_of_present_features(pipeline: Pipeline, verdict: Manifest) -> bool:
 
 
 def _verdict(pipeline: Pipeline, dt: str) -> Manifest | None:
-    return pipeline.lake.find(pipeline.name, VERDICT, dt)
+    return pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
 
 
 def _decision(champion: Manifest) -> Decision:
