@@ -84,7 +84,7 @@ def test_a_day_whose_log_blocks_is_not_judged_and_teaches_nothing(lake):
     write(lake, 20, 0.1)
     found = judge_newest(lake, SCOPE, TABLE, WATCH, {day(20): "other ids"})
     assert (found.judged, found.wrong) == (0, [])
-    assert found.message == f"{day(20)}: the log of that day blocks, so nobody knows what people did"
+    assert found.message == f"{day(20)}: the log of that day blocks, so what people did is unknown"
     write(lake, 21, 0.3)
     (fall,) = judge_newest(lake, SCOPE, TABLE, WATCH, {day(20): "other ids"}).wrong
     assert fall.value == 0.3
