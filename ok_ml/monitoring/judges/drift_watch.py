@@ -267,7 +267,7 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
 
 
 def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
-    """What a verdict hangs on: the statistics, the champion's reference, the limits."""
+    """What a verdict depends on: the statistics, the champion's reference, the limits."""
     champion, dt = pipeline.lake.find(pipeline.name, c.CHAMPION), statistics.partition
     of_log = Expected.of(pipeline.project, pipeline.dataset_scope)
     return {

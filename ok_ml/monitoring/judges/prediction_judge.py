@@ -72,7 +72,7 @@ def require_predictions(pipeline: Pipeline) -> None:
     if found:
         raise GateRefused(
             f"{pipeline.name}: the {pipeline.kind.what} of {judged.dt}: {'; '.join(one.message for one in found)}",
-            why="they would reach everybody; what is served stays",
+            why="they would reach all users; what is served stays",
             remedy=f"{judged.command} if the change is real; else correct the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )

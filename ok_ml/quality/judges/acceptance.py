@@ -29,7 +29,7 @@ _JUDGES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-# Verdict -> tables whose checks tell of it, where that is not the table that it judges.
+# Verdict -> tables whose checks report it, where that is not the table that it judges.
 _TOLD_BY: Final = {
     DECLARED_VERDICT: (*c.DATASET_TABLES, *c.DATASET_SERIES),
     FEATURE_VERDICT: (*c.FEATURE_TABLES, c.FEATURE_STATISTICS),
@@ -86,7 +86,7 @@ class Judged:
 
     @property
     def told_by(self) -> tuple[str, ...]:
-        """Tables of its scope whose checks tell of it."""
+        """Tables of its scope whose checks report it."""
         return _TOLD_BY.get(self.table, (judged_table(self.table),))
 
     @property
@@ -187,7 +187,7 @@ def told_of(lake: Lake, judged: Judged, findings: Iterable[Finding]) -> list[Fin
 
 
 def blocks(found: Collection[Found]) -> bool:
-    """Whether any of it holds back what follows."""
+    """Whether any of it blocks what follows."""
     return any(one.severity == "block" for one in found)
 
 

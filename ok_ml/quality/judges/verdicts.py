@@ -1,4 +1,4 @@
-"""Findings as rows: what a check found on a day stays in the lake, beside what it judged."""
+"""Findings as rows: what a check found on a day stays in the lake, with what it judged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""What blocks the publication of an experiment, first cause first, told in one sentence wherever it is told.
+"""What blocks the publication of an experiment, first cause first, stated in one sentence, the same everywhere.
 
 Read from the verdicts and acceptances in the lake alone, so that commands, sensors and the service's pages say the same.
 """
@@ -24,7 +24,7 @@ _SUBJECTS: Final = {
 }  # fmt: skip
 
 
-BLOCKING: Final = tuple(_SUBJECTS)  # verdicts that hold back publication; the others only tell
+BLOCKING: Final = tuple(_SUBJECTS)  # verdicts that block publication; the others only report
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def feature_window_days(project: "Project", experiment: str) -> int:
 def of_features(project: "Project", experiment: str, dt: str) -> list[Block]:
     """What blocks the features of a day: the numbers of its log, the rules of its log, then they themselves.
 
-    An earlier day that blocks is left out of their windows, so it holds back itself alone.
+    An earlier day that blocks is left out of their windows, so it blocks only itself.
     """
     lake, dataset = Lake(project.lake_root), project.dataset_of(experiment)
     verdict = lake.find(experiment, FEATURE_VERDICT, dt)
@@ -76,7 +76,7 @@ def of_features(project: "Project", experiment: str, dt: str) -> list[Block]:
 
 
 def open_blocks(project: "Project", experiment: str) -> list[Block]:
-    """Everything that holds back the publication of an experiment now, first cause first."""
+    """Everything that blocks the publication of an experiment now, first cause first."""
     lake, dataset = Lake(project.lake_root), project.dataset_of(experiment).dataset
     days = [lake.partitions(dataset, c.EVENTS)[-1:], lake.partitions(experiment, FEATURE_VERDICT)[-1:]]
     found = {
@@ -146,7 +146,7 @@ def served_day(lake: Lake, experiment: str) -> str:
 
 
 def _since(lake: Lake, block: Block) -> str:
-    """First day of the unbroken run of days that the same verdict holds back."""
+    """First day of the unbroken run of days that the same verdict blocks."""
     since, judged = block.judged.dt, block.judged
     for dt in reversed([dt for dt in lake.partitions(judged.scope, judged.table) if dt < judged.dt]):
         if _block(lake, verdict_on(lake, judged.scope, judged.table, dt)) is None:
@@ -156,7 +156,7 @@ def _since(lake: Lake, block: Block) -> str:
 
 
 def blocked_dts(project: "Project", scope: str, *, days: int = DAYS_SHOWN) -> frozenset[str]:
-    """Those of the newest days of a dataset or an experiment that are held back: their log, their features or their lists."""
+    """Those of the newest days of a dataset or an experiment that are blocked: their log, their features or their lists."""
     lake, is_dataset = Lake(project.lake_root), scope not in project.experiments
     dataset = scope if is_dataset else project.dataset_of(scope).dataset
     tables = [(dataset, DECLARED_VERDICT), (dataset, EVENT_VERDICT)]
