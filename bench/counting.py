@@ -95,7 +95,7 @@ CONTESTANTS: dict[str, Callable[[Path, Path], None]] = {
     "ours": ours, "numpy": numpy_histograms, "pandas": pandas_describe, "great_expectations": great_expectations,
 }  # fmt: skip
 _IMPORTS = {
-    "ours": "import pyarrow.parquet, pyarrow.compute; from ok_ml.quality import drift, statistics, sketch_kernel", "numpy": "import pyarrow.parquet",
+    "ours": "import pyarrow.parquet, pyarrow.compute; from ok_ml.quality.judges import drift; from ok_ml.quality.statistics import sketch, sketch_kernel", "numpy": "import pyarrow.parquet",
     "pandas": "import pyarrow.parquet, pandas", "great_expectations": "import pyarrow.parquet, pandas, great_expectations.expectations",
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from ok_ml.delivery.payloads import LABELS
 from ok_ml.serving.problems import Problem
 from ok_ml.serving.readers import Readers, answered, nothing_published
 from ok_ml.serving.requests import entity_id
@@ -58,13 +59,23 @@ class HomeView:
     details: dict[str, str] = field(default_factory=dict)
 
     @property
+    def labels(self) -> list[tuple[str, float]]:
+        """Label and probability, the likeliest first; empty where lists are served."""
+        return sorted(self.answer.get("labels", {}).items(), key=lambda one: -one[1]) if self.answer else []
+
+    @property
+    def is_of_texts(self) -> bool:
+        """Whether label scores of texts are served, not lists of users."""
+        return LABELS in self.details
+
+    @property
+    def _predictions(self) -> list[dict[str, Any]]:
+        return self.answer.get("predictions", []) if self.answer else []
+
+    @property
     def shares(self) -> list[ReasonShare]:
         """The list by reason, most frequent first; empty if all of it is the fallback list."""
-        counts = (
-            Counter(str(prediction["reason"]) for prediction in self.answer["predictions"])
-            if self.answer
-            else Counter()
-        )
+        counts = Counter(str(prediction["reason"]) for prediction in self._predictions)
         if set(counts) <= {"fallback"}:
             return []
         ordered = counts.most_common()
@@ -78,7 +89,7 @@ class HomeView:
     @cached_property
     def score_range(self) -> tuple[float, float]:
         """The lowest and the highest score of the list."""
-        scores = [prediction["score"] for prediction in self.answer["predictions"]] if self.answer else []
+        scores = [prediction["score"] for prediction in self._predictions]
         return min(scores, default=0.0), max(scores, default=0.0)
 
     def bar(self, score: float) -> float:

@@ -69,9 +69,10 @@ def findings_of(project: Project, name: str, day: str | None, say: Say) -> tuple
     """
     lake, is_dataset = Lake(project.lake_root), name not in project.experiments
     dataset = project.datasets[name] if is_dataset else project.dataset_of(name)
-    dt = _day(lake, name, dataset, day, say)
+    judges_features = not is_dataset and open_pipeline(project, name).type.has(c.FEATURE_STATISTICS)
+    dt = _day(lake, name if judges_features else dataset.dataset, dataset, day, say)
     rules = [*_of_data(project, dataset, dt, say)]
-    if not is_dataset and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
+    if judges_features and lake.find(name, c.FEATURE_STATISTICS, dt) is not None:
         known = {one.key for _, one in rules}
         rules += [(FEATURES, one) for one in _of_features(project, name, dt, say) if one.key not in known]
     place = {id(one): number for number, one in enumerate(in_order(one for _, one in rules))}

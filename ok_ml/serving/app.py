@@ -23,8 +23,10 @@ from starlette.types import Message, Receive, Scope, Send
 from ok_ml.metrics import CONTENT_TYPE
 from ok_ml.serving.openapi import (
     ApiRoute,
+    BatchLabelPrediction,
     BatchPrediction,
     BatchRequest,
+    LabelPrediction,
     ListLength,
     Operation,
     Prediction,
@@ -134,18 +136,20 @@ class Service:
 
     def _routes(self) -> list[BaseRoute]:
         one = Operation(
-            "The list of one user; an unknown user gets the fallback list, marked as such",
+            "The list of one user, an unknown one getting the fallback list, or the label scores of one text",
             Prediction,
-            "The list, best first.",
+            "The list, best first, or the scores.",
             (400, 404, 500, 503),
             query={"n": ListLength},
+            or_else=LabelPrediction,
         )
         many = Operation(
-            f"The lists of up to {MAX_IDS:,} users, all from the same generation",
+            f"The predictions of up to {MAX_IDS:,} entities, all from the same generation",
             BatchPrediction,
             "One result for each id, in the order asked for.",
             (400, 404, 408, 413, 500, 503),
             BatchRequest,
+            or_else=BatchLabelPrediction,
         )
         live = Operation("Whether the process answers", None, "It does.")
         deadman = Operation(

@@ -60,6 +60,25 @@ class BatchPrediction(_Served):
     results: Annotated[list[Result], Field(description="Parallel to the ids.")]
 
 
+class LabelResult(BaseModel):
+    """What a model of labels says of one text."""
+
+    entity_id: EntityId
+    known: Annotated[bool, Field(description="Whether the text is in this generation.")]
+    decided: Annotated[str | None, Field(description="The label that is decided for; null: none is sure enough.")]
+    labels: Annotated[dict[str, float], Field(description="Label -> calibrated probability.")]
+
+
+class LabelPrediction(LabelResult, _Served):
+    """The label scores of one text, and what they were made by."""
+
+
+class BatchLabelPrediction(_Served):
+    """One result for each id, in the order asked for, all from one generation."""
+
+    results: Annotated[list[LabelResult], Field(description="In the order of the ids.")]
+
+
 class BatchRequest(BaseModel):
     """The entities whose lists are wanted."""
 
@@ -99,6 +118,8 @@ class Operation:
         Statuses of the problems that it may answer.
     query
         Parameters of the query: name -> type.
+    or_else
+        Model of the JSON answered where predictions are label scores.
     """
 
     summary: str
@@ -107,6 +128,7 @@ class Operation:
     problems: tuple[int, ...] = ()
     body: type | None = None
     query: dict[str, Any] = field(default_factory=dict)
+    or_else: type | None = None
 
 
 class ApiRoute(Route):
@@ -128,7 +150,8 @@ class ApiRoute(Route):
 def document(routes: Sequence[BaseRoute], experiments: Sequence[str]) -> dict[str, Any]:
     """The whole description; the experiments that are served are its examples."""
     described = [route for route in routes if isinstance(route, ApiRoute)]
-    answers = [route.operation.answer for route in described if route.operation.answer is not None]
+    said = [model for route in described for model in (route.operation.answer, route.operation.or_else)]
+    answers = [model for model in said if model is not None]
     bodies = [route.operation.body for route in described if route.operation.body is not None]
     models: list[tuple[type, Any, TypeAdapter[Any]]] = [
         (model, mode, TypeAdapter(model))
@@ -174,6 +197,8 @@ def _operation(route: ApiRoute, by_model: dict[Any, Any], experiments: Sequence[
     kind, schema = "application/json", by_model.get(told.answer)
     if schema is None:
         kind, schema = "text/plain", {"type": "string"}
+    elif told.or_else is not None:
+        schema = {"oneOf": [schema, by_model[told.or_else]]}
     answers = {"200": {"description": told.meaning, "content": {kind: {"schema": schema}}}}
     problem = {"application/problem+json": {"schema": by_model[Problem]}}
     for status in told.problems:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from pydantic import BaseModel
 
 from ok_ml.config.models import DatasetBase, ExperimentConfig, Project
+from ok_ml.config.pipeline_types import find_type
 from ok_ml.datasets.canonical.dataset_calendar import declared_range
 from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.delivery.delivery_settings import DeliverySettings
@@ -59,9 +60,10 @@ class Pipeline(ABC):
     resources: DeliverySettings | None = None
 
     @property
-    @abstractmethod
     def type(self) -> PipelineType[Any]:
-        """Its stages, and how they are made."""
+        """Its stages, and how they are made: the type that its YAML names."""
+        found: PipelineType[Any] = find_type(self.config.pipeline_type, self.project.root)
+        return found
 
     @cached_property
     def config(self) -> ExperimentConfig:

@@ -1,9 +1,12 @@
-"""A pipeline type of a project: sources by how often people come to them, as vectors of one dimension."""
+"""A pipeline type of a project: sources by who comes to them, a truncated SVD of the visits."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
 
 from ok_ml import columns as c
 from ok_ml.config.models import ListExperiment, ListStages
@@ -52,9 +55,14 @@ class Visits(ListPipeline):
 
 def vectors(pipeline, cut):
     rows = pipeline.lake.read(pipeline.dataset_scope, c.EVENTS, pipeline.learnt_dts(cut))
-    users, sources = (rows[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
-    (ids, counts), known = np.unique(sources[sources > 0], return_counts=True), np.unique(users)
-    return Factors(known, ids, np.ones((len(known), 1), np.float32), counts.astype(np.float32)[:, None])
+    came = pc.and_(pc.greater(rows[c.SOURCE_ID], 0), pc.not_equal(rows[c.EVENT_TYPE], c.IMPRESSION))
+    rows = rows.filter(came)
+    (users, user), (sources, source) = (
+        np.unique(rows[name].to_numpy(), return_inverse=True) for name in (c.USER_ID, c.SOURCE_ID)
+    )
+    visits = csr_matrix((np.ones(len(user), np.float32), (user, source)), (len(users), len(sources)))
+    left, strength, right = svds(visits.log1p(), k=8, random_state=0)
+    return Factors(users, sources, (left * strength).astype(np.float32), np.ascontiguousarray(right.T, np.float32))
 
 
 class Judge(ListEvaluator):
@@ -68,7 +76,7 @@ class Judge(ListEvaluator):
         return embedding_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k)
 
     def champion(self, manifest):
-        return self.newest()  # it is counted, not learnt: the champion up to the same day is the same
+        return self.newest()  # made of the log alone: the champion of the same day is the same
 
 
 class Counted:
@@ -115,7 +123,9 @@ def learnt(pipeline, _partition):
 
 
 EVENTS, PYTHON = Read((c.EVENTS,), learnt, of_dataset=True), frozenset({"python"})
-MODEL = Stage(c.MODEL, Phase.TRAINING, Grain.WHOLE, "Counts.", PYTHON, (EVENTS, Read((c.CONFIG,))), trigger=Starts())
+MODEL = Stage(
+    c.MODEL, Phase.TRAINING, Grain.WHOLE, "Who came where.", PYTHON, (EVENTS, Read((c.CONFIG,))), trigger=Starts()
+)
 EVALUATION = Stage(
     c.EVALUATION, Phase.TRAINING, Grain.WHOLE, "Judged.", PYTHON, (Read((c.MODEL,), whole),), trigger=Joins(c.MODEL)
 )

@@ -51,7 +51,7 @@ def test_the_files_are_written(written: World) -> None:
 
 
 def test_every_block_of_the_text_is_tried() -> None:
-    assert len(FILES) == 8
+    assert len(FILES) == 9
     assert TEXT.count("```python\n") + TEXT.count("```yaml\n") == len(FILES)
     assert [words[0] for words in COMMANDS] == ["try", "try", "validate", "features", "run"]
     assert {word for word in TRIES[1] if word.endswith(".yml")} == {name for name in FILES if name.endswith(".yml")}
@@ -88,6 +88,22 @@ def test_all_four_ideas_are_judged_on_the_earlier_days(several: Done, written: W
         row["estimate"] for attempt in found["attempts"] for row in attempt["metrics"] if row["metric"] == "ndcg@10"
     ]
     assert min(scores) > 0.1
+
+
+def test_a_stage_is_one_file(written: World) -> None:
+    """Nothing else is made again: the type of the YAML is not part of any record."""
+    name = f"configs/experiments/{EXPERIMENT}.yml"
+    before = (written.root / name).read_text()
+    edit(written.root, name, "pipeline_type: source_recommendation", "pipeline_type: ideas/reach.py:TYPE")
+    done = written.ok("run", EXPERIMENT, "--json")
+    (written.root / name).write_text(before)
+    assert done.code == 0, done.err
+    assert [stage["stage"] for stage in done.json["stages"]] == [f"{EXPERIMENT}/reach"]
+    days = written.lake.partitions(EXPERIMENT, "reach")
+    assert days == written.lake.partitions(EXPERIMENT, c.USER_FEATURES)
+    (share,) = written.lake.read(EXPERIMENT, "reach", days[-1:])["value"].to_pylist()
+    assert 0 < share <= 1
+    assert "reach_bands" in done.err, "its own past judges it"
 
 
 def test_the_winner_s_lines_are_a_valid_experiment(written: World) -> None:

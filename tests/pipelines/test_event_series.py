@@ -43,6 +43,7 @@ from ok_ml.world.log.raw_log import export_days
 from tests.small_project import ROOT
 
 DATASET, EXPERIMENT, DAYS, HIT = "ok_world", "prod_discovery", 22, 20
+PARTITIONS = [f"experiments.{name}.delivery.partitions" for name in ("prod_discovery", "discovery_mf")]  # its readers
 OVERRIDES = {
     "users": 600, "sources": 200, "days": DAYS, "users_per_block": 600,
 }  # fmt: skip
@@ -101,7 +102,7 @@ def new_log(tmp_path_factory: pytest.TempPathFactory, *, days: int = DAYS) -> Lo
             ROOT,
             "default",
             "local",
-            {**overrides, f"datasets.{DATASET}.parts": 1, "experiments.prod_discovery.delivery.partitions": 1},
+            {**overrides, f"datasets.{DATASET}.parts": 1, **dict.fromkeys(PARTITIONS, 1)},
         )
     return Log(project)
 

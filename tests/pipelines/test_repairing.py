@@ -21,6 +21,7 @@ from ok_ml.world.log.raw_log import changed_since, export_days
 from tests.small_project import ROOT
 
 DATASET, DAYS, HIT = "ok_world", 8, 3
+PARTITIONS = [f"experiments.{name}.delivery.partitions" for name in ("prod_discovery", "discovery_mf")]  # its readers
 SMALL = {"users": 300, "sources": 100, "days": DAYS, "users_per_block": 300}
 
 
@@ -35,7 +36,7 @@ def project(tmp_path, monkeypatch) -> Project:
         ROOT,
         "default",
         "local",
-        {**overrides, f"datasets.{DATASET}.parts": 1, "experiments.prod_discovery.delivery.partitions": 1},
+        {**overrides, f"datasets.{DATASET}.parts": 1, **dict.fromkeys(PARTITIONS, 1)},
     )
     dataset, lake = made.datasets[DATASET], Lake(made.lake_root)
     spoilt = World(dataset.world.model_copy(update={"incidents": (Incident(day=HIT, kind="half"),)}), dataset.parts)

@@ -9,6 +9,7 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
+from ok_ml.pipelines.source_recommendation import simple_lists
 from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
 from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
@@ -17,7 +18,6 @@ from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part, score_part
 from ok_ml.recommender.ranking import baselines
 from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
-from ok_ml.release.gate import promoting
 from ok_ml.release.gate.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
 from ok_ml.stages.judgement import Judgement
@@ -168,7 +168,8 @@ def test_a_simple_list_is_fitted_anew_by_each_training_until_something_better_wa
 def test_a_simple_list_that_is_better_than_a_new_one_stays(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     first = chain.promote(OUT_OF_REACH)
     chain.train(OUT_OF_REACH)
-    monkeypatch.setattr(promoting, "choose_list", lambda _: SimpleModel("ease", {"ndcg@10": 0.1}, "tried"))
+    worse = SimpleModel("ease", {"ndcg@10": 0.1}, "tried")
+    monkeypatch.setattr(simple_lists, "choose_list", lambda _: worse)
     kept = chain.promote(OUT_OF_REACH)
     assert (kept.details["promoted"], kept.details["model_version"]) == (False, "2")
     assert (kept.details[SIMPLE_LIST], kept.data_version) == (first.details[SIMPLE_LIST], first.data_version)

@@ -1,5 +1,7 @@
 """Batch inference, and the lists that the evaluation compares."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage, PredictionsStage, TrainingSetStage
 from ok_ml.errors import IntegrityError, ModelError
-from ok_ml.recommender.inference.batch import score_all, write_part
+from ok_ml.recommender.inference.batch import part_mapper, score_all, write_part
 from ok_ml.recommender.inference.scoring import (
     PREDICTIONS_SCHEMA,
     ScoringBundle,
@@ -191,8 +193,14 @@ class OneProcess:
         return self.reports
 
 
+def scored(world, bundle, dt):
+    """Whose predictions are made and where they go: what follows the session."""
+    mapper = partial(part_mapper, str(bundle), str(world.lake.root), DATASET, EXPERIMENT, dt)
+    return mapper, world.lake, EXPERIMENT, dt, PARTS
+
+
 def test_the_data_version_does_not_depend_on_the_order_of_tasks(world, bundle, predictions):
-    where = (str(bundle), str(world.lake.root), DATASET, EXPERIMENT, DT, PARTS)
+    where = scored(world, bundle, DT)
     first, second = (score_all(OneProcess(order), *where, inputs={"a": "1"}) for order in ([0, 1, 2], [2, 0, 1]))
     assert first.version != second.version
     assert first.data_version == second.data_version
@@ -202,13 +210,13 @@ def test_the_data_version_does_not_depend_on_the_order_of_tasks(world, bundle, p
 
 def test_a_missing_part_commits_nothing(world, bundle):
     with pytest.raises(IntegrityError, match=r"parts \[0, 2\] came back, expected 0 \.\. 2"):
-        score_all(OneProcess([0, 2]), str(bundle), str(world.lake.root), DATASET, EXPERIMENT, DTS[6], PARTS)
+        score_all(OneProcess([0, 2]), *scored(world, bundle, DTS[6]))
     assert world.lake.find(EXPERIMENT, c.PREDICTIONS, DTS[6]) is None
 
 
 @pytest.mark.spark
 def test_spark_writes_what_one_process_writes(spark, world, bundle):
-    where = (str(bundle), str(world.lake.root), DATASET, EXPERIMENT, DT, PARTS)
+    where = scored(world, bundle, DT)
     here = score_all(OneProcess(range(PARTS)), *where)
     there = score_all(spark, *where)
     assert (there.data_version, there.rows, there.files) == (here.data_version, here.rows, here.files)

@@ -63,7 +63,7 @@ class PipelineRun:
                 refused = self._deliver()
                 for work in self._product():
                     self._execute(work)
-            for phase in (self._recipe, self._online, self._features, self._watch, self._training):
+            for phase in (self._recipe, self._online, self._features, self._numbers, self._watch, self._training):
                 for work in phase():
                     self._execute(work)
             for work in self._serving() if self.publish else ():
@@ -166,6 +166,17 @@ class PipelineRun:
         for run in self.pipeline.feature_runs():
             todo = [dt for dt in run if self.force or not all(self._current(table, dt) for table in tables)]
             self._note(todo, run, f"features of {run[0]} .. {run[-1]}")
+            if todo:
+                yield Work(self.experiment, tables, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1]))
+
+    def _numbers(self) -> Iterator[Work]:
+        """The other daily tables: what is watched of the same days, and nothing is trained on."""
+        learnt = {stage.name for stage in self.pipeline.type.made_for(c.EVALUATION)}
+        apart = {*learnt, c.FEATURE_STATISTICS, c.ONLINE_METRICS}  # these two have phases of their own
+        tables = tuple(table for table in self.pipeline.type.tables(Phase.DAILY) if table not in apart)
+        for run in self.pipeline.feature_runs() if tables else ():
+            todo = [dt for dt in run if self.force or not all(self._current(table, dt) for table in tables)]
+            self._note(todo, run, f"{in_words(tables)} of {run[0]} .. {run[-1]}")
             if todo:
                 yield Work(self.experiment, tables, tuple(run[run.index(todo[0]) : run.index(todo[-1]) + 1]))
 

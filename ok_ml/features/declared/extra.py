@@ -8,10 +8,10 @@ from ok_ml.config.extensions import FEATURES as KIND
 from ok_ml.config.extensions import load, source_of
 from ok_ml.config.sections.recommender_models import FeaturesStage
 from ok_ml.errors import ConfigError
-from ok_ml.features.declared.feature import Entity, Family, Feature, Judged, Window
+from ok_ml.features.declared.feature import Family, Feature, Judged, Window
 from ok_ml.features.declared.registry import FEATURES
 
-_ENTITIES: Final = get_args(Entity)
+_ENTITIES: Final = tuple(dict.fromkeys(feature.entity for feature in FEATURES))
 _FAMILIES: Final = get_args(Family)
 _JUDGED: Final = get_args(Judged)
 _WINDOWS: Final = (*get_args(Window), None)

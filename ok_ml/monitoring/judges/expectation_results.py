@@ -39,9 +39,9 @@ class Expected:
 
     @classmethod
     def of(cls, project: Project, scope: str) -> "Expected":
-        """As the YAML says."""
+        """As the YAML says; of a dataset of texts nothing is."""
         config = project.experiments.get(scope) or project.datasets[scope]
-        return cls(project, scope, tuple(config.checks.expectations))
+        return cls(project, scope, tuple(getattr(config.checks, EXPECTATIONS, ())))
 
     def within(self, tables: Sequence[str]) -> "Expected":
         """Of some tables alone."""

@@ -11,7 +11,6 @@ from ok_ml.pipelines.matrix_factorisation.settings import Experiment
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
-from ok_ml.stages.stage import PipelineType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,13 +25,6 @@ class MatrixFactorisation(ListPipeline):
     challenger = EMBEDDINGS_ALONE
     peers = (POPULARITY, RECENT_POPULARITY, ORACLE)
     evaluated_with = frozenset({c.EMBEDDINGS})
-
-    @property
-    def type(self) -> PipelineType[Any]:
-        """Its stages, and how they are made."""
-        from ok_ml.pipelines.matrix_factorisation.stages import TYPE
-
-        return TYPE
 
     @cached_property
     def config(self) -> Experiment:

@@ -11,7 +11,6 @@ from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.ranking.baselines import TWO_STAGE
 from ok_ml.stages.blocked_days import blocked_features
-from ok_ml.stages.stage import PipelineType
 from ok_ml.stages.training import SIMPLE_LIST
 
 if TYPE_CHECKING:
@@ -36,13 +35,6 @@ class SourceRecommendation(ListPipeline):
         experiment = self.project.experiments[self.name]
         assert isinstance(experiment, Experiment)  # noqa: S101 - its type has chosen the model
         return experiment
-
-    @property
-    def type(self) -> PipelineType[Any]:
-        """Its stages, and how they are made."""
-        from ok_ml.pipelines.source_recommendation.stages import TYPE
-
-        return TYPE
 
     @property
     def popularity_days(self) -> int:

@@ -1,7 +1,6 @@
 """The YAML of a source_recommendation."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from ok_ml.config.documents import KeyPath
 from ok_ml.config.extensions import BUILDERS, FEATURES, RANKERS, Kind
@@ -28,7 +27,6 @@ class Stages(ListStages):
 class Experiment(ListExperiment):
     """One YAML file."""
 
-    pipeline_type: Literal["source_recommendation"]
     stages: Stages
 
     @property

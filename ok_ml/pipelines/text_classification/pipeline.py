@@ -16,7 +16,6 @@ from ok_ml.partitions import TrainingCalendar, window
 from ok_ml.pipelines.text_classification.settings import Experiment
 from ok_ml.stages.blocked_days import blocked_features
 from ok_ml.stages.pipeline import Pipeline
-from ok_ml.stages.stage import PipelineType
 from ok_ml.texts.text_features import TEXT_FEATURES
 
 if TYPE_CHECKING:
@@ -59,13 +58,6 @@ class TextClassification(Pipeline):
     floor = PRIOR
     peers = (PRIOR, "naive_bayes", "oracle")
     feature_tables = (c.TEXT_FEATURES,)
-
-    @property
-    def type(self) -> PipelineType[Any]:
-        """Its stages, and how they are made."""
-        from ok_ml.pipelines.text_classification.stages import TYPE
-
-        return TYPE
 
     @cached_property
     def config(self) -> Experiment:

@@ -1,7 +1,6 @@
 """The YAML of a text_classification."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from ok_ml.config.documents import KeyPath
 from ok_ml.config.models import (
@@ -20,7 +19,6 @@ _METRICS = ("pr_auc", "f1", "precision", "recall", "accuracy")
 class Experiment(ExperimentConfig):
     """One YAML file."""
 
-    pipeline_type: Literal["text_classification"]
     datasets: TextDatasetsInput
     stages: TextStages = TextStages()
     gate: TextGate = TextGate()

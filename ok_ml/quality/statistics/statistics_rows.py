@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 262_144
 MOST_THREADS = 4  # columns counted at once
-NOT_FEATURES = frozenset({c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.FRIEND_ID, c.SOURCE_IDS, c.PART, c.DT})
+NOT_FEATURES = frozenset({c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.FRIEND_ID, c.TEXT_ID, c.SOURCE_IDS, c.PART, c.DT})
 Partial: TypeAlias = dict[str, Sketch]  # feature -> sketch: what one task knows of its files
 
 

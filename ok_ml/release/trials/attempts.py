@@ -301,10 +301,10 @@ def _champion(control: Pipeline, champion: Manifest, bill: Bill) -> Baseline | N
 
 
 def _is_fair(pipeline: Pipeline, control: Pipeline, champion: Manifest) -> bool:
-    """Whether the champion's ranker has seen no label of the evaluation days."""
+    """Whether nothing that the champion keeps was fitted to labels of the evaluation days."""
     with suppress(DataError, NotCommitted):
         learnt = pipeline.calendar(upto=str(champion.details["serve_cut"]))
-        return learnt.label_dts[-1] < control.calendar().eval_dts[0]
+        return not learnt.label_dts or learnt.label_dts[-1] < control.calendar().eval_dts[0]
     return False
 
 

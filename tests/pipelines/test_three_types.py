@@ -1,0 +1,136 @@
+"""Texts and vectors from their log to what is served, in the same small network: what a type gets for nothing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ok_ml import columns as c
+from ok_ml.config.loader import load_project
+from ok_ml.console.monitoring import monitoring_view
+from ok_ml.datasets.texts import id_of_text
+from ok_ml.delivery.storage import open_store
+from ok_ml.serving.readers import Readers
+from ok_ml.stages.opening import open_pipeline
+from tests.pipelines.conftest import SIZE, World
+from tests.pipelines.world_project import DAYS, Done
+from tests.small_project import ROOT, edit
+
+TEXTS, VECTORS = "post_topic", "discovery_mf"
+_ADDED = (f"experiments/{TEXTS}.yml", f"experiments/{VECTORS}.yml", "datasets/ok_posts.yml")
+
+
+@pytest.fixture(scope="module")
+def types(copied_world: World) -> World:
+    """The small network with an experiment of either type, not run yet."""
+    root = copied_world.root
+    for name in _ADDED:
+        (root / "configs" / name).write_text((ROOT / "configs" / name).read_text())
+    edit(
+        root,
+        "configs/datasets/ok_posts.yml",
+        "{users: 1000, sources: 400}",
+        f"{{users: 600, sources: 120, days: {DAYS}}}",
+    )
+    edit(root, "configs/datasets/ok_posts.yml", "topics: 24", "topics: 6")
+    edit(root, f"configs/experiments/{VECTORS}.yml", "factors: 64", "factors: 16")
+    return copied_world
+
+
+@pytest.fixture(scope="module")
+def runs(types: World) -> dict[str, Done]:
+    """The first run of either."""
+    return {name: types.ok("--size", SIZE, "run", name, "--json") for name in (TEXTS, VECTORS)}
+
+
+@pytest.fixture
+def project(types: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OK_ML_STATE", str(types.state))
+    return load_project(types.root, SIZE)
+
+
+@pytest.fixture
+def readers(project) -> Iterator[Readers]:
+    """What the service answers by."""
+    found = Readers([TEXTS, VECTORS], lambda: open_store(project.environment.storage, project.root))
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(("name", "floor"), [(TEXTS, "prior"), (VECTORS, "popularity")])
+def test_a_run_promotes_what_beats_its_floor(runs: dict[str, Done], name: str, floor: str) -> None:
+    done = runs[name]
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    assert done.json["model_version"] == 1
+    metric = "pr_auc" if name == TEXTS else "ndcg@10"
+    by_model = {row["model"]: row[metric] for row in done.json["comparison"]}
+    assert by_model["model" if name == TEXTS else "embeddings"] > by_model[floor]
+
+
+def test_texts_are_scored_without_a_vector_or_a_list(types: World, runs: dict[str, Done], project) -> None:
+    has = open_pipeline(project, TEXTS).type.has
+    assert all(map(has, (c.TEXT_FEATURES, c.MODEL, c.CHAMPION, c.PREDICTIONS)))
+    assert not any(map(has, (c.EMBEDDINGS, c.TRAINING_SET, c.USER_FEATURES)))
+
+
+def test_get_answers_by_id_and_by_the_text_as_http_does(types: World, runs: dict[str, Done], project, readers) -> None:
+    lake, dataset = open_pipeline(project, TEXTS).lake, project.dataset_of(TEXTS)
+    text = lake.read(dataset.dataset, c.TEXTS, lake.partitions(dataset.dataset, c.TEXTS)[-1:])[c.TEXT][0].as_py()
+    by_text = types.ok("--size", SIZE, "get", TEXTS, text, "--json").json
+    by_id = types.ok("--size", SIZE, "get", TEXTS, str(id_of_text(text)), "--json").json
+    assert by_text["known"]
+    assert by_text["labels"] == by_id["labels"]
+    answered = json.loads(readers.one(TEXTS, id_of_text(text), None))
+    assert answered["labels"] == by_id["labels"]
+    assert sum(answered["labels"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_vectors_answer_with_a_list(types: World, runs: dict[str, Done], readers) -> None:
+    user = runs[VECTORS].json["example_user"]
+    shown = types.ok("--size", SIZE, "get", VECTORS, user, "--json").json
+    answered = json.loads(readers.one(VECTORS, int(user), None))
+    assert [row["source_id"] for row in answered["predictions"]] == [row["source_id"] for row in shown["sources"]]
+
+
+def test_features_of_texts_are_watched(types: World, runs: dict[str, Done], project) -> None:
+    view = monitoring_view(project, TEXTS)
+    assert {one.entity for one in view.board.features} == {"text"}
+    found = types.ok("--size", SIZE, "checks", TEXTS, "--json").json
+    assert {row["check"] for row in found["rules"]} >= {"feature_distributions"}
+    listed = types.ok("--size", SIZE, "features", TEXTS, "--entity", "text", "--json").json
+    assert {row["feature"] for row in listed} == {one.feature for one in view.board.features}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "recomputed"),
+    [
+        (TEXTS, "stages: {model: {kind: naive_bayes}}", {c.MODEL, c.EVALUATION}),
+        (VECTORS, "stages: {embeddings: {factors: 8}}", {c.EMBEDDINGS, c.EVALUATION}),
+    ],
+)
+def test_a_change_is_tried_beside_production(
+    types: World, runs: dict[str, Done], name: str, change: str, recomputed
+) -> None:
+    file = types.root / "ideas" / f"{name}.yml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(change + "\n")
+    tried = types.ok("--size", SIZE, "try", name, "--with", str(file), "--json")
+    assert tried.code == 0, tried.err
+    (attempt,) = tried.json["attempts"]
+    assert set(attempt["recomputed"]) >= recomputed
+    assert "text_features" not in attempt["recomputed"]
+
+
+@pytest.mark.parametrize("name", [TEXTS, VECTORS])
+def test_a_second_run_does_nothing(types: World, runs: dict[str, Done], name: str) -> None:
+    again = types.ok("--size", SIZE, "run", name, "--json")
+    assert again.code == 0, again.err
+    assert again.json["stages"] == []
+
+
+def test_no_folder_of_one_type_knows_another(types: World) -> None:
+    folder = Path(__file__).parents[2] / "ok_ml" / "pipelines"
+    names = {path.name for path in folder.iterdir() if (path / "__init__.py").exists()}
+    assert names == {"source_recommendation", "text_classification", "matrix_factorisation"}
