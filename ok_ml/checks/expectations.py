@@ -19,7 +19,7 @@ Judge = Callable[[], Verdict]
 
 
 def dataset_expectations(project: Project, dataset: DatasetConfig) -> Iterator[dg.AssetChecksDefinition]:
-    """Of the newest day's tables; critical ones hold back what is made from them, as the rules of the log do."""
+    """Of the newest day's tables; critical ones block what is made from them, as the rules of the log do."""
     expected = Expected.of(project, dataset.dataset)
 
     def judge() -> Verdict:

@@ -64,7 +64,7 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
         watches = [Watch(headline, first), Watch(others, limit_of_dataset(project, dataset.dataset))]
         found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches, blocked_log(lake, dataset.dataset))
         advice = (
-            f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for everybody is the"
+            f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for all users is the"
             f" log or the product, what fell for some is what they were shown."
         )
         picture = product_picture(project, lake, dataset.dataset)

@@ -146,7 +146,7 @@ def test_markers_that_a_mapping_keeps_are_told_with_counts_and_the_line(ok: Ok, 
     path = root / "configs/datasets/log.yml"
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "drop_if" not in line))
     shown = ok("data", "check", "log", "--json")
-    assert "200 events have source_id nan, which looks like nothing (11.1% of all)" in told(shown, "warn")
+    assert "200 events have source_id nan, which looks like an unknown source (11.1% of all)" in told(shown, "warn")
     assert "which look like an unknown user (25.0% of all)" in told(shown, "warn")
     remedies = [one["remedy"] for one in shown.json["findings"] if "look" in one["text"]]
     lines = [remedy.partition("drop_if: {")[2].removesuffix("}") for remedy in remedies]

@@ -41,7 +41,7 @@ def test_a_second_run_says_who_works_and_which_command_goes_on(root: Path, at_wo
     assert done.returncode == 3, done.stderr
     assert f"`ok-ml run toy_sources` (pid {at_work.run.pid}, since " in done.stderr
     assert "is at work on toy_sources" in done.stderr
-    assert "run toy_sources --force --wait` goes on once it is done" in done.stderr
+    assert "run toy_sources --force --wait` continues once it is done" in done.stderr
     assert f"`kill {at_work.run.pid}`" in done.stderr
     assert len(done.stderr.splitlines()) <= 6
 

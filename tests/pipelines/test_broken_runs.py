@@ -346,7 +346,7 @@ def test_a_full_disk_costs_nothing_that_was_committed(spare_world: World, small_
     assert (done.code, done.out) == (3, "")
     lines = error_lines(done)
     assert lines[0].startswith(f"Error: {EXPERIMENT}/model: no room on the disk: ")
-    assert "the same command goes on from there" in lines[-1]
+    assert "the same command continues from there" in lines[-1]
     assert contents(spare_world) == rows
     assert served(spare_world) == before
     small_disk(65536)

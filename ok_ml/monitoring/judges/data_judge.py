@@ -21,7 +21,7 @@ _JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdi
 
 
 def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None, keep: bool = True) -> Verdict:
-    """Judge one day, the newest one by default; keep the verdict beside the events.
+    """Judge one day, the newest one by default; commit the verdict with the events.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The results of the expectations of a table on a day: stored in the lake beside it, with a page for people.
+"""The results of the expectations of a table on a day: stored in the lake with it, with a page for people.
 
-Results are the table `<table>_expectations` and hang on the rows of the table, on what is expected and on the project's own
+Results are the table `<table>_expectations` and depend on the rows of the table, on what is expected and on the project's own
 code that is named there; the same again is read, not run.
 """
 
@@ -58,7 +58,7 @@ class Expected:
         return tables_of(self.groups)
 
     def record(self, table: str, dt: str) -> dict[str, str] | None:
-        """What results of a table hang on; None while it is not there."""
+        """What results of a table depend on; None while it is not there."""
         found = self.lake.find(self.scope, table, dt)
         if found is None:
             return None

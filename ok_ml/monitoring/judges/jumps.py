@@ -1,6 +1,6 @@
 """Whether features jumped: from one day to the next, while the log behind them did not.
 
-A distribution that wanders off the champion's reference is a network that changes: it warns, and calls for a training. What blocks is a
+A distribution that wanders off the champion's reference is a network that changes: it warns, and triggers a training. What blocks is a
 feature that is another one than yesterday and than a week ago, while the log of the day is as its own past lets expect: then it
 is the computation that broke, not the world. Counts that only grow are held against the days before alone, ages against themselves.
 """

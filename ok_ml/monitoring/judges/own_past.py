@@ -2,8 +2,8 @@
 
 Days that came in together are a history, not deliveries: each is held against the days before it, what is found is one table,
 worst first, and nothing blocks. The same pass tells how far numbers of this log go without a fault, which is the limit for the days
-to come. A series that went beyond it by itself, such as the share of a robot, gets a limit of its own, so that it makes no
-other series deaf.
+to come. A series that exceeded it in normal operation, such as the share of a robot, gets a limit of its own, so that
+the limit of the other series stays low.
 """
 
 from collections.abc import Sequence
@@ -144,7 +144,7 @@ def guard_line(project: Project, dataset: DatasetConfig, lake: Lake) -> str:
 
 
 def past_rows(seen: Scan, own: dict[str, float]) -> list[dict[str, Any]]:
-    """The findings of past days, worst first; a series that is restless by itself counts beyond its own limit only."""
+    """The findings of past days, worst first; a series that is variable in normal operation counts beyond its own limit only."""
     rows: list[dict[str, Any]] = [
         {
             "day": dt,

@@ -59,7 +59,7 @@ def require_predictions(pipeline: Pipeline) -> None:
         found = "; ".join(one.message for one in verdict.failed if one.severity == "block")
         raise GateRefused(
             f"{pipeline.name}: the {pipeline.kind.what} of {verdict.dt}: {found}",
-            why="they would reach everybody; what is served stays",
+            why="they would reach all users; what is served stays",
             remedy=f"{verdict.command} if the change is real; else correct the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
         )

@@ -32,7 +32,7 @@ KINDS: Final = {
 }
 _MOST_WORDS: Final = 20
 _SECONDS: Final = 3600.0
-_LATELY_DAYS: Final = 28  # partitions that tell what a log does by itself
+_LATELY_DAYS: Final = 28  # partitions that tell what is normal for a log
 _OFTEN: Final = 3  # times
 _MARGIN: Final = 1.25  # of what it did
 
@@ -49,7 +49,7 @@ class History:
         The partition before, and rows of each table on it; None at the beginning.
     quiet_hours, missing
         The longest time without an event at the end of a day, and the most partitions missing in a row, in the weeks before:
-        what this log does by itself, as a shop that closes does, is no finding.
+        what is normal for this log, as a shop that closes does, is no finding.
     """
 
     usual: tuple[tuple[str, int], ...] = ()

@@ -1,4 +1,4 @@
-"""What blocks the publication of an experiment, first cause first, told in one sentence wherever it is told.
+"""What blocks the publication of an experiment, first cause first, stated in one sentence, the same everywhere.
 
 Read from the verdicts and acceptances in the lake alone, so that commands, sensors and the service's pages say the same.
 """
@@ -34,7 +34,7 @@ def feature_window_days(project: "Project", experiment: str) -> int:
 def of_features(project: "Project", experiment: str, dt: str) -> list[Verdict]:
     """What blocks the features of a day: the numbers of its log, the rules of its log, then they themselves.
 
-    An earlier day that blocks is left out of their windows, so it holds back itself alone.
+    An earlier day that blocks is left out of their windows, so it blocks only itself.
     """
     lake, dataset = Lake(project.lake_root), project.dataset_of(experiment).dataset
     places = ((dataset, EVENT_VERDICT), (dataset, DECLARED_VERDICT), (experiment, FEATURE_VERDICT))
@@ -106,7 +106,7 @@ def _since(lake: Lake, block: Verdict) -> str:
 
 
 def blocked_dts(project: "Project", scope: str, *, days: int = DAYS_SHOWN) -> frozenset[str]:
-    """Those of the newest days of a dataset or an experiment that are held back: their log, their features or their lists."""
+    """Those of the newest days of a dataset or an experiment that are blocked: their log, their features or their lists."""
     lake, is_dataset = Lake(project.lake_root), scope not in project.experiments
     dataset = scope if is_dataset else project.dataset_of(scope).dataset
     tables = [(dataset, DECLARED_VERDICT), (dataset, EVENT_VERDICT)]

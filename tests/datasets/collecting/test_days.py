@@ -75,7 +75,7 @@ def test_a_batch_that_is_not_whole_stops_it(made_of, lake):
     (path,) = (batch.path for batch in done.staging.batches)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(
-        IntegrityError, match=r"is no whole batch: .*\n.*where the topic goes on.*\n.*read the topic again"
+        IntegrityError, match=r"is no whole batch: .*\n.*where the topic continues.*\n.*read the topic again"
     ):
         work(made_of(SENT, 1), lake)
 

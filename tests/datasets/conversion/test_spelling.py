@@ -137,7 +137,8 @@ def test_a_type_that_names_nobody_is_refused_by_column_and_type(
     pq.write_table(pa.table(table), tmp_path / "log.parquet")
     config = dataset({"path": "log.parquet", "format": "parquet", "hash_ids": hash_ids})
     with pytest.raises(
-        ConfigError, match=r"(?s)tiny\.events\.columns\.user_id: column 'who' holds .*names nobody.*what to do"
+        ConfigError,
+        match=r"(?s)tiny\.events\.columns\.user_id: column 'who' holds .*identifies no user or source.*what to do",
     ):
         ingest_events(config, lake, [DAY], root=tmp_path)
 

@@ -204,6 +204,6 @@ def test_what_s3_says_becomes_a_clear_error(tmp_path: Path, s3: S3) -> None:
     s3.shutdown()
     s3.server_close()
     with pytest.raises(
-        ServiceUnavailable, match=r"(?s)s3://bucket/logs/\*\.csv does not answer: .*same command goes on"
+        ServiceUnavailable, match=r"(?s)s3://bucket/logs/\*\.csv does not answer: .*same command continues"
     ):
         files_of(uri_of(s3, "bucket/logs/*.csv"), tmp_path, KEY)
