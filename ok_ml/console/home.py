@@ -69,13 +69,14 @@ class HomeView:
         return LABELS in self.details
 
     @property
-    def _predictions(self) -> list[dict[str, Any]]:
+    def predictions(self) -> list[dict[str, Any]]:
+        """The list, best first; empty where label scores are served."""
         return self.answer.get("predictions", []) if self.answer else []
 
     @property
     def shares(self) -> list[ReasonShare]:
         """The list by reason, most frequent first; empty if all of it is the fallback list."""
-        counts = Counter(str(prediction["reason"]) for prediction in self._predictions)
+        counts = Counter(str(prediction["reason"]) for prediction in self.predictions)
         if set(counts) <= {"fallback"}:
             return []
         ordered = counts.most_common()
@@ -89,7 +90,7 @@ class HomeView:
     @cached_property
     def score_range(self) -> tuple[float, float]:
         """The lowest and the highest score of the list."""
-        scores = [prediction["score"] for prediction in self._predictions]
+        scores = [prediction["score"] for prediction in self.predictions]
         return min(scores, default=0.0), max(scores, default=0.0)
 
     def bar(self, score: float) -> float:

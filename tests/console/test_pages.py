@@ -12,6 +12,7 @@ from ok_ml.console import files
 from ok_ml.console.files import Pictures
 from ok_ml.console.home import REASON_WORDS, HomeView
 from ok_ml.console.render import breakable, commands, environment, render
+from ok_ml.delivery.payloads import LABELS
 from ok_ml.serving.problems import Problem
 from tests.serving.conftest import Server
 
@@ -131,6 +132,21 @@ def test_a_user_without_history_is_told_so(server: Server) -> None:
     shown = render("home.html", current="/", neighbours={}, view=view, reasons=REASON_WORDS)
     assert "popular list: no history yet" in Page(shown).text
     assert view.shares == []
+
+
+def test_label_scores_of_a_text_are_shown_the_likeliest_first() -> None:
+    view = _view_of_text(known=True, decided="spam", labels={"ham": 0.02, "spam": 0.98})
+    page = Page(render("home.html", current="/", neighbours={}, view=view, reasons=REASON_WORDS))
+    assert "Text id" in page.text
+    assert page.text.index("0.980") < page.text.index("0.020")
+    unknown = _view_of_text(known=False, decided=None, labels={})
+    shown = Page(render("home.html", current="/", neighbours={}, view=unknown, reasons=REASON_WORDS))
+    assert "This text is unknown to this generation." in shown.text
+
+
+def _view_of_text(**said: object) -> HomeView:
+    answer = {"experiment": "x", "entity_id": "1", "generation": "g", "model_version": "1"} | said
+    return HomeView(["x"], "x", "1", answer=answer, details={LABELS: "true"})
 
 
 def _view_with(*reasons: str, scores: tuple[float, ...] = (1.0,)) -> HomeView:
