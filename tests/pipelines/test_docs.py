@@ -94,11 +94,12 @@ def test_a_stage_is_one_file(written: World) -> None:
     """Nothing else is made again: the type of the YAML is not part of any record."""
     name = f"configs/experiments/{EXPERIMENT}.yml"
     before = (written.root / name).read_text()
+    assert written.ok("run", EXPERIMENT).code == 0, "the copy of the world has a storage of its own to publish to"
     edit(written.root, name, "pipeline_type: source_recommendation", "pipeline_type: ideas/reach.py:TYPE")
     done = written.ok("run", EXPERIMENT, "--json")
     (written.root / name).write_text(before)
     assert done.code == 0, done.err
-    assert [stage["stage"] for stage in done.json["stages"]] == [f"{EXPERIMENT}/reach"]
+    assert [stage["stage"] for stage in done.json["stages"]] == [f"{EXPERIMENT}/reach"], done.err
     days = written.lake.partitions(EXPERIMENT, "reach")
     assert days == written.lake.partitions(EXPERIMENT, c.USER_FEATURES)
     (share,) = written.lake.read(EXPERIMENT, "reach", days[-1:])["value"].to_pylist()
