@@ -27,7 +27,7 @@ _DESCRIPTIONS = {
 
 def dataset_assets(bench: Workbench, dataset: DatasetBase) -> list[dg.AssetsDefinition]:
     """The assets of one dataset, partitioned by its own calendar of committed days."""
-    partitions = dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset))
+    partitions = keys.days(dataset.dataset)
     if isinstance(dataset, TextsConfig):
         raw = [_raw_posts(bench, dataset, partitions)] if dataset.world else []
         return [*raw, _texts(bench, dataset, partitions)]

@@ -36,7 +36,7 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
     @dg.multi_asset(
         name=keys.op_name(dataset.dataset, c.EVENT_STATISTICS),
         specs=[spec],
-        partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(dataset.dataset)),
+        partitions_def=keys.days(dataset.dataset),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
         required_resource_keys={"lake"},

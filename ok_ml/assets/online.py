@@ -36,7 +36,7 @@ def product_metrics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Assets
     @dg.multi_asset(
         name=keys.op_name(scope, c.PRODUCT_METRICS),
         specs=[spec],
-        partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(scope)),
+        partitions_def=keys.days(scope),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
         required_resource_keys={"lake"},

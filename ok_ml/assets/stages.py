@@ -22,6 +22,8 @@ from ok_ml.graph.dagster_io import (
     started,
     table_metadata,
 )
+from ok_ml.graph.table_columns import declared_columns
+from ok_ml.lake import Manifest
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.stage import Grain, Page, Phase, Plot, Shown, Stage, Step, Table, Text
 from ok_ml.stages.training import Register
@@ -60,9 +62,7 @@ def _step(bench: Workbench, pipeline: Pipeline, step: Step[Any]) -> dg.AssetsDef
     @dg.multi_asset(
         name=keys.op_name(pipeline.name, step.name),
         specs=list(specs.values()),
-        partitions_def=dg.DynamicPartitionsDefinition(name=keys.partitions_name(pipeline.dataset_scope))
-        if by_day
-        else None,
+        partitions_def=keys.days(pipeline.dataset_scope) if by_day else None,
         backfill_policy=dg.BackfillPolicy.single_run() if by_day else None,
         retry_policy=RETRIES,
         pool=step.pool,
@@ -74,8 +74,10 @@ def _step(bench: Workbench, pipeline: Pipeline, step: Step[Any]) -> dg.AssetsDef
         with bench.step(context):
             made = step.make(given, step_context)
             shown = {name: dict(_metadata(bench, one.shown)) for name, one in made.items()}
-        for name, spec in specs.items():
-            yield committed(context, spec.key, list(made[name].manifests), **shown[name])
+        for stage in step.stages:
+            manifests = list(made[stage.name].manifests)
+            facts = {**_partitions_read(given, stage, manifests), **shown[stage.name]}
+            yield committed(context, specs[stage.name].key, manifests, **facts)
 
     return make
 
@@ -97,9 +99,27 @@ def _spec(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> dg.AssetSp
         kinds=set(stage.kinds),
         tags={"experiment": pipeline.name},
         code_version=stage.code,
+        metadata={**_windows(pipeline, stage), **declared_columns(pipeline, stage.name)},
         freshness_policy=freshness(_fresh_days(pipeline, stage), day_seconds(bench.project, pipeline.dataset_scope)),
         automation_condition=condition_of(bench.automation, pipeline.name, stage) if automatic else None,
     )
+
+
+def _windows(pipeline: Pipeline, stage: Stage[Any]) -> dict[str, Any]:
+    """Which partitions of its inputs it reads; an identity of days would be all that Dagster knows."""
+    rows = [
+        {"table": f"{pipeline.dataset_scope if read.of_dataset else pipeline.name}/{table}", "partitions": read.window}
+        for read in stage.reads
+        if read.partitions is not None
+        for table in read.tables
+    ]
+    return {"reads": table_metadata(rows)} if rows else {}
+
+
+def _partitions_read(pipeline: Pipeline, stage: Stage[Any], manifests: list[Manifest]) -> dict[str, Any]:
+    """The same of what was made last, with days."""
+    rows = list(stage.partitions_read(pipeline, manifests[-1].partition)) if manifests else []
+    return {"read": table_metadata(rows)} if rows else {}
 
 
 def _deps(pipeline: Pipeline, stage: Stage[Any]) -> Iterator[dg.AssetKey]:

@@ -14,6 +14,7 @@ from ok_ml.config.models import Project
 from ok_ml.errors import OkMlError, may_pass, write_fault
 from ok_ml.graph.automation_state import REASON, AutomationState
 from ok_ml.graph.dagster_private import DagsterExecutionInterruptedError
+from ok_ml.graph.table_columns import SCHEMA, written_columns
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.local.machine.locks import Holder, held, lock_path
 
@@ -107,7 +108,11 @@ def committed(
         if len(manifests) != 1
         else manifests[0].data_version
     )
-    return dg.MaterializeResult(asset_key=key, metadata={**shown, **metadata}, data_version=dg.DataVersion(version))
+    declared = SCHEMA in context.assets_def.metadata_by_key.get(key, {})
+    columns = {} if declared else written_columns(context.resources.lake, manifests)
+    return dg.MaterializeResult(
+        asset_key=key, metadata={**shown, **columns, **metadata}, data_version=dg.DataVersion(version)
+    )
 
 
 def _of(manifest: Manifest) -> dict[str, Any]:

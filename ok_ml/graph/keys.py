@@ -42,6 +42,17 @@ def partitions_name(dataset: str) -> str:
     return f"{dataset}_dt"
 
 
+def days(dataset: str) -> dg.DynamicPartitionsDefinition:
+    """A dataset's committed days as the partitions of its assets.
+
+    Not Dagster's daily partitions, although their windows could be mapped: those follow the wall clock. A log of 2011 would
+    show 5,000 missing days, one with holes has days that never come, and the days of a simulated network pass in minutes
+    and beyond today. What a stage reads of other days stands in its metadata `reads` and, with days, in `read` of each
+    materialisation.
+    """
+    return dg.DynamicPartitionsDefinition(name=partitions_name(dataset))
+
+
 def ingest_job(dataset: str) -> str:
     """The job that brings new days of a dataset up to the checked features."""
     return f"ingest_{dataset}"

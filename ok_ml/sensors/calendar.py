@@ -115,7 +115,7 @@ def calendar_sensor(project: Project, dataset: str, job: UnresolvedAssetJobDefin
         except OkMlError as error:
             return dg.SkipReason(str(error))
         name = keys.partitions_name(dataset)
-        days = dg.DynamicPartitionsDefinition(name=name)
+        days = keys.days(dataset)
         add, again = partitions_to_add(context.instance.get_dynamic_partitions(name), work.wanted)
         removed: list[Any] = [days.build_delete_request(again)] if again else []
         added = [*removed, days.build_add_request(add)] if add else []

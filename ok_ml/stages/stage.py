@@ -4,6 +4,7 @@ Whoever has to know a table asks its stage: the asset graph, jobs, automation co
 pages. A fact about a table that stands in two places is a defect.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -92,6 +93,11 @@ class Read(Generic[P]):
     of_dataset: bool = False
     in_graph: bool = True
 
+    @property
+    def window(self) -> str:
+        """Which partitions, in words: what its function says of itself."""
+        return (inspect.getdoc(self.partitions) or "").partition("\n")[0] if self.partitions is not None else ""
+
 
 def _no_settings(_pipeline: Any) -> Sequence[BaseModel]:
     return ()
@@ -158,6 +164,20 @@ class Stage(Generic[P]):
             for table in read.tables
         }
         return pipeline.record(self.code, self.settings(pipeline), versions, self.more(pipeline, partition))
+
+    def partitions_read(self, pipeline: P, partition: str) -> Iterator[dict[str, str]]:
+        """What a partition reads now, one row a table: how many partitions, the first and the last of them."""
+        for read in self.reads:
+            partitions = sorted(read.partitions(pipeline, partition)) if read.partitions is not None else []
+            if partitions:
+                for table in read.tables:
+                    scope = pipeline.dataset_scope if read.of_dataset else pipeline.name
+                    yield {
+                        "table": f"{scope}/{table}",
+                        "partitions": str(len(partitions)),
+                        "first": partitions[0],
+                        "last": partitions[-1],
+                    }
 
 
 # -- what makes stages ---------------------------------------------------------------------------------------------

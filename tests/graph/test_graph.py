@@ -191,6 +191,32 @@ def test_what_reaches_users_stands_behind_blocking_checks(definitions: dg.Defini
     assert wanted <= blocking
 
 
+def test_tables_of_features_say_what_each_column_is_and_where_it_comes_from(specs: dict[str, dg.AssetSpec]) -> None:
+    schema = specs["prod_discovery/user_features"].metadata["dagster/column_schema"]
+    lineage = specs["prod_discovery/user_features"].metadata["dagster/column_lineage"].deps_by_column
+    columns = {column.name: column for column in schema.columns}
+    assert set(columns) == {"user_id", *lineage}
+    share = columns["user_video_share"]
+    assert "over 9 days" in share.description, "the YAML's affinity_days"
+    assert "events.content_type" in share.description
+    assert share.constraints.other == ["at least 0", "at most 1"]
+    assert dg.TableColumnDep(dg.AssetKey(["ok_world", "events"]), "content_type") in lineage["user_video_share"]
+    texts = specs["post_topic/text_features"].metadata["dagster/column_lineage"].deps_by_column
+    assert {dep.asset_key.to_user_string() for deps in texts.values() for dep in deps} == {"ok_posts/texts"}
+
+
+def test_every_stage_says_which_partitions_it_reads(specs: dict[str, dg.AssetSpec]) -> None:
+    """Dagster knows of days only that the same one is read."""
+    project = load_project(ROOT)
+    for name in project.experiments:
+        for stage in type_of(project, name).stages:
+            read = specs[f"{name}/{stage.name}"].metadata.get("reads")
+            rows = [record.data for record in read.records] if read is not None else []
+            tables = [table for one in stage.reads if one.partitions is not None for table in one.tables]
+            assert [str(row["table"]).split("/")[1] for row in rows] == tables, stage.name
+            assert [row for row in rows if not row["partitions"]] == [], f"{name}/{stage.name}"
+
+
 def test_only_a_release_by_itself_has_automation(specs: dict[str, dg.AssetSpec]) -> None:
     automatic = {name for name, config in load_project(ROOT).experiments.items() if config.release.cycle == "automatic"}
     assert automatic

@@ -24,6 +24,7 @@ from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.delivery.kafka.topics import topic_of
 from ok_ml.features.declared.registry import feature_names
 from ok_ml.graph import keys
+from ok_ml.graph.table_columns import SCHEMA, declared_columns
 from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.pipelines.source_recommendation.training import model_file
@@ -353,6 +354,27 @@ def test_dagster_knows_every_materialisation_with_its_rows(world: World, instanc
 
 def rows_in(record) -> int:
     return record.asset_materialization.metadata["dagster/row_count"].value
+
+
+def test_dagster_shows_the_columns_that_are_stored(world: World, instance) -> None:
+    for table in (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES):
+        (path, *_) = world.lake.files(EXPERIMENT, table, [world.lake.latest(EXPERIMENT, table)])
+        declared = declared_columns(world.pipeline, table)[SCHEMA].columns
+        assert [column.name for column in declared] == [
+            name for name in pq.read_schema(path).names if name not in {c.DT, c.PART}
+        ], table
+    for scope, table, wanted in ((DATASET, c.EVENTS, c.EVENT_COLUMNS), (EXPERIMENT, c.TRAINING_SET, (c.USER_ID,))):
+        (record,) = instance.fetch_materializations(keys.asset_key(scope, table), limit=1).records
+        shown = record.asset_materialization.metadata[SCHEMA].schema.columns
+        assert {column.name for column in shown} >= set(wanted), table
+
+
+def test_dagster_shows_which_days_were_read(world: World, instance) -> None:
+    (record,) = instance.fetch_materializations(keys.asset_key(EXPERIMENT, c.EVALUATION), limit=1).records
+    read = {row.data["table"]: row.data for row in record.asset_materialization.metadata["read"].records}
+    days = world.pipeline.calendar().eval_dts
+    events = read[f"{DATASET}/events"]
+    assert (events["partitions"], events["first"], events["last"]) == (str(len(days)), days[0], days[-1])
 
 
 def test_every_check_was_evaluated_and_passed(instance) -> None:

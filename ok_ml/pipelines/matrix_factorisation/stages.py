@@ -20,19 +20,23 @@ from ok_ml.stages.stage import Grain, Joins, Made, Phase, PipelineType, Plot, Re
 
 
 def _windows(pipeline: P, _partition: str) -> Sequence[str]:
+    """The days of events of both fits."""
     plan = pipeline.calendar()
     return sorted({dt for cut in (plan.eval_cut, plan.serve_cut) for dt in pipeline.learnt_dts(cut)})
 
 
 def _popular(pipeline: P, _partition: str) -> Sequence[str]:
+    """The days on which popularity is counted."""
     return pipeline.popularity_dts(pipeline.calendar().serve_cut)
 
 
 def _judged(pipeline: P, _partition: str) -> Sequence[str]:
+    """The days that the evaluation judges."""
     return pipeline.calendar().eval_dts
 
 
 def _serve_cut(pipeline: P, _partition: str) -> Sequence[str]:
+    """The newest day."""
     return [pipeline.calendar().serve_cut]
 
 

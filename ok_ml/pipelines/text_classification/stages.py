@@ -24,14 +24,17 @@ from ok_ml.stages.stage import Grain, Joins, Phase, PipelineType, Read, Stage, S
 
 
 def _learnt(pipeline: P, _partition: str) -> Sequence[str]:
+    """The days whose labelled texts teach."""
     return pipeline.learnt_dts(pipeline.calendar().serve_cut)
 
 
 def _judged(pipeline: P, _partition: str) -> Sequence[str]:
+    """The days that the evaluation judges."""
     return pipeline.calendar().eval_dts
 
 
 def _scored(pipeline: P, _partition: str) -> Sequence[str]:
+    """The newest days, whose texts are scored."""
     return pipeline.scored_dts()
 
 
