@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.stages.judgement import Judgement
+from ok_ml.stages.plot_files import plot_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

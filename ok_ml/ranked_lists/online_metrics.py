@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.series.live_history import Served, lists_folder, live_history, read_lists, served_on
+from ok_ml.monitoring.series.live_history import Served, lists_folder, read_lists, served_on
 from ok_ml.partitions import minus_days
 from ok_ml.places import place_of
 from ok_ml.quality.ranking import online_ranking as online
@@ -63,15 +63,6 @@ def build_online_metrics(
 def is_current(pipeline: ListPipeline, dt: str) -> bool:
     """Whether a day's numbers are those of what is committed now."""
     return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, pipeline.inputs_of(c.ONLINE_METRICS, dt))
-
-
-def served_days(pipeline: ListPipeline) -> list[str]:
-    """Committed days on which a generation of this experiment was served, ascending."""
-    lake, name = pipeline.lake, pipeline.name
-    history = live_history(lake, name)
-    days = pipeline.committed() if history else []
-    found = {dt: served_on(lake, name, pipeline.dataset, dt, history) for dt in days}
-    return [dt for dt, served in found.items() if not isinstance(served, str)]
 
 
 def window_from(pipeline: ListPipeline, dt: str) -> list[str] | None:

@@ -8,9 +8,9 @@ from ok_ml.config.loader import load_project
 from ok_ml.errors import UsageError
 from ok_ml.lake import WHOLE
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.quality.judges.what_blocks import open_blocks
 from ok_ml.release.gate.promotion_record import Decision
 from ok_ml.release.gate.refused_models import accepted_model, let_through
+from ok_ml.stages.blocked_days import open_blocks
 from ok_ml.stages.opening import open_pipeline
 from tests.small_project import edit, make_project
 

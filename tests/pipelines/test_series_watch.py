@@ -9,9 +9,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.monitoring.series.series_watch import SeriesWatch
-from ok_ml.quality.judges.acceptance import accept
-from ok_ml.quality.judges.verdicts import EVENT_VERDICT, verdict_on
+from ok_ml.monitoring.judges.series_watch import SeriesWatch
+from ok_ml.quality.judges.verdicts import EVENT_VERDICT, accept, verdict_on
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30

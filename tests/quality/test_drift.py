@@ -9,9 +9,10 @@ import pytest
 
 from ok_ml.config.models import DriftConfig
 from ok_ml.errors import DataError
-from ok_ml.quality.judges.drift import drift_table, jensen_shannon, psi, psi_noise
+from ok_ml.quality.judges.drift import drift_table
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import FrozenBins
+from ok_ml.quality.statistics.divergence import jensen_shannon, psi, psi_noise
 from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
 

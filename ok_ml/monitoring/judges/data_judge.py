@@ -15,6 +15,7 @@ from ok_ml.quality.judges.findings import Finding, in_order
 from ok_ml.quality.judges.rules import Rule, judge, rule_of, with_since
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, commit, verdict_of, whole_verdict
 from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
+from ok_ml.stages.plot_files import scope_plot_path
 
 DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
 _JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdict
@@ -129,7 +130,6 @@ def _picture(
     """The worst finding's number by day, with its limits of the day that was judged."""
     from ok_ml.quality.plots.finding_plots import number_by_day
 
-    path = project.state_dir / "plots" / config.dataset / f"check-{worst.dt}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = scope_plot_path(project, config.dataset, f"check-{worst.dt}.png")
     number_by_day(worst, {dt: rule_of(worst, rules_on(dt)) for dt in dts}, path=path)
     return path

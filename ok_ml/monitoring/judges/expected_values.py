@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.monitoring.series.series_watch import finding_of
+from ok_ml.monitoring.judges.series_watch import finding_of
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.bands.short_history_bands import judge_short_history

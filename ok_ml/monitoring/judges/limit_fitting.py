@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.monitoring.series.series_watch import judged_numbers
+from ok_ml.monitoring.judges.series_watch import judged_numbers
 from ok_ml.partitions import minus_days
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, judge_day
 

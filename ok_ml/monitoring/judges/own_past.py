@@ -24,7 +24,7 @@ from ok_ml.config.calibration import (
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges import limit_fitting as k
-from ok_ml.monitoring.series.series_watch import PAST_REPORT, judged_numbers
+from ok_ml.monitoring.judges.series_watch import PAST_REPORT, judged_numbers
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day

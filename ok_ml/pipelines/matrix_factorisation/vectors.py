@@ -10,9 +10,9 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
-from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation
 from ok_ml.ranked_lists.fits import EVAL, SERVE, candidate_popularity, factors_of, fit_factors
 from ok_ml.ranked_lists.list_evaluator import ListEvaluator
+from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.release.automation.training_recipe import recipe_of
 from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.stages.training import Register, Trained
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 _SAMPLE: Final = 20
 
 
-def fit_vectors(
-    pipeline: MatrixFactorisation, session: Callable[[], Any], *, progress: Callable[[str], None]
-) -> Manifest:
+def fit_vectors(pipeline: ListPipeline, session: Callable[[], Any], *, progress: Callable[[str], None]) -> Manifest:
     """Fit vectors for the evaluation and for serving, and commit them together."""
     plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
     cuts = {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
@@ -52,7 +50,7 @@ def fit_vectors(
         )
 
 
-def bundle_vectors(pipeline: MatrixFactorisation, register: Register, *, dagster_run_id: str) -> Manifest:
+def bundle_vectors(pipeline: ListPipeline, register: Register, *, dagster_run_id: str) -> Manifest:
     """Everything that scoring loads, registered and committed."""
     from ok_ml.recommender.inference.vector_lists import VectorBundle
 
@@ -113,8 +111,6 @@ class AskedByVector:
 class VectorEvaluator(ListEvaluator):
     """Exact best of the vectors."""
 
-    pipeline: MatrixFactorisation
-
     @cached_property
     def cut(self) -> "Cut":
         """The day before the evaluation days, with vectors that were fitted up to it."""
@@ -152,7 +148,7 @@ class VectorEvaluator(ListEvaluator):
         return embedding_lists(cut, self.pipeline.dataset.parts, self.users, self.k)
 
 
-def predict(pipeline: MatrixFactorisation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
+def predict(pipeline: ListPipeline, session: Any, *, progress: Callable[[str], None]) -> Manifest:
     """Every user's list by the champion's vectors, verified; commit.
 
     Raises

@@ -9,7 +9,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
 from ok_ml.partitions import TrainingCalendar
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.fits import (
     EVAL,
     SERVE,
@@ -30,9 +30,7 @@ TRAIN: Final = "train"
 _NEIGHBOURS: Final = "neighbours"
 
 
-def fit_cuts(
-    pipeline: SourceRecommendation, session: Callable[[], Any], *, progress: Callable[[str], None]
-) -> Manifest:
+def fit_cuts(pipeline: RankingPlan, session: Callable[[], Any], *, progress: Callable[[str], None]) -> Manifest:
     """Fit vectors for training rows, for the evaluation and for serving, and commit them together.
 
     Parameters
@@ -71,7 +69,7 @@ def fit_cuts(
         )
 
 
-def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
+def _fit_neighbours(pipeline: RankingPlan, cut: str) -> "Neighbours":
     from ok_ml.recommender.retrieval.neighbour_fits import fit_neighbours
     from ok_ml.recommender.retrieval.neighbours import Neighbours
     from ok_ml.recommender.vectors.interactions import interactions_from_events
@@ -95,14 +93,14 @@ def train_fit(plan: TrainingCalendar, cut: str) -> str:
     return TRAIN if cut == plan.windows[-1].cut else f"{TRAIN}-{cut}"
 
 
-def neighbours_of(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
+def neighbours_of(pipeline: RankingPlan, cut: str) -> "Neighbours":
     """The committed neighbours of the same fits."""
     from ok_ml.recommender.retrieval.neighbours import Neighbours
 
     return Neighbours.load(fit_folder(pipeline, cut) / _NEIGHBOURS)
 
 
-def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str) -> "Popularity":
+def popularity_behind(pipeline: RankingPlan, ranker: "Ranker", dt: str) -> "Popularity":
     """What a ranker's popular candidates, fallback list and popularity features come from; a simple list brings its own."""
     from ok_ml.recommender.ranking.baselines import POPULARITY, RECENT_POPULARITY
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
@@ -112,7 +110,7 @@ def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str)
     return own.get(named, candidate_popularity)(pipeline, dt)
 
 
-def stage_behind(pipeline: SourceRecommendation, ranker: "Ranker") -> PredictionsStage:
+def stage_behind(pipeline: RankingPlan, ranker: "Ranker") -> PredictionsStage:
     """How many candidates a ranker weighs: of a simple list so many that all of its own best are among them."""
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
     from ok_ml.recommender.retrieval.candidates import NEIGHBOURS_SHARE, POPULAR_SHARE

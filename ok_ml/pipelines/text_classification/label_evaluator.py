@@ -9,11 +9,11 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.plots.plot_files import plot_path
-from ok_ml.pipelines.text_classification.pipeline import PRIOR, Labelled, TextClassification
+from ok_ml.pipelines.text_classification.plan import PRIOR, Labelled, LabelPlan
 from ok_ml.pipelines.text_classification.training import EVAL, SERVE, fit
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.evaluator import Evaluator
+from ok_ml.stages.plot_files import plot_path
 from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion, LabelReport, judge_labels
 from ok_ml.texts.label_scorer import LabelScorer
 
@@ -30,7 +30,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
 
     floor = PRIOR
 
-    def __init__(self, pipeline: TextClassification) -> None:
+    def __init__(self, pipeline: LabelPlan) -> None:
         self.pipeline, self.challenger = pipeline, pipeline.challenger
 
     @cached_property

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.monitoring.judges.drift_watch import freeze_reference
-from ok_ml.pipelines.text_classification.pipeline import Labelled, TextClassification
+from ok_ml.monitoring.series.feature_counts import freeze_reference
+from ok_ml.pipelines.text_classification.plan import Labelled, LabelPlan
 from ok_ml.release.automation.training_recipe import recipe_of
 from ok_ml.stages.training import Register, Trained
 from ok_ml.texts.label_scorer import MODEL_FILE, LabelScorer, fit_scorer
@@ -25,7 +25,7 @@ _SAMPLE: Final = 20
 
 
 def train_model(
-    pipeline: TextClassification, register: Register, *, dagster_run_id: str, progress: Callable[[str], None]
+    pipeline: LabelPlan, register: Register, *, dagster_run_id: str, progress: Callable[[str], None]
 ) -> Manifest:
     """Fit both models, write the bundle with the reference that drift is judged against, register and commit it.
 
@@ -66,7 +66,7 @@ def train_model(
         )
 
 
-def fit(pipeline: TextClassification, learning: Labelled, kind: str | None = None) -> LabelScorer:
+def fit(pipeline: LabelPlan, learning: Labelled, kind: str | None = None) -> LabelScorer:
     """A model of some texts; `kind` in place of the one that the YAML names."""
     stage = pipeline.config.stages.model
     stage = stage if kind is None else stage.model_copy(update={"kind": kind})

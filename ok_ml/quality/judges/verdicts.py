@@ -6,11 +6,12 @@ too, beside the version of the data that was judged, so that whoever may be held
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
-from ok_ml.quality.judges.acceptance import ALL, JUDGED, acceptance_of
+from ok_ml.quality.judges.acceptance import ACCEPTED, ALL, JUDGED, Acceptance, acceptance_of, acceptances_of
 from ok_ml.quality.judges.findings import Finding, failures, in_order, summary
 
 if TYPE_CHECKING:
@@ -185,6 +186,26 @@ def _short(one: Finding) -> dict[str, Any]:
     """A finding without what says nothing, and without what is accepted of it, which stands elsewhere."""
     empty = {field.name: field.default for field in fields(one) if field.default is not MISSING}
     return {name: value for name, value in asdict(replace(one, accepted="")).items() if empty.get(name) != value}
+
+
+def accept(lake: Lake, verdict: Verdict, *, who: str, reason: str) -> Acceptance:
+    """Record that a person accepts the findings of a verdict, besides what was accepted of it before."""
+    import pyarrow as pa
+
+    place = verdict.scope, verdict.table, verdict.dt
+    before = acceptance_of(lake, *place, verdict.version)
+    keys = {one.key for one in verdict.wrong} | (before.keys if before is not None else set())
+    details = {"who": who, "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    lake.write(
+        verdict.scope,
+        acceptances_of(verdict.table),
+        verdict.dt,
+        pa.table({name: [value] for name, value in details.items()}),
+        sort_by=["when"],
+        inputs={JUDGED: verdict.version},
+        details={**details, ACCEPTED: sorted(keys)},
+    )
+    return Acceptance(**details, version=verdict.version, keys=frozenset(keys))
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ok_ml.columns import DT
-from ok_ml.quality.judges.drift import BLOCK, OK, WARN, bin_labels
+from ok_ml.quality.judges.drift import BLOCK, OK, WARN
 from ok_ml.quality.plots import plot_style as s
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE, POPULARITY, EvaluationReport, Score
 from ok_ml.quality.statistics import statistics_columns as q
+from ok_ml.quality.statistics.bins import bin_labels
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.quality.judges.drift import bin_labels
+from ok_ml.quality.judges.feature_series import FeatureSeries
 from ok_ml.quality.judges.findings import Finding, number
 from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.plots import plot_style as s
 from ok_ml.quality.plots.evaluation_plots import label_days, over_time
 from ok_ml.quality.statistics import statistics_columns as q
-from ok_ml.quality.statistics.feature_series import FeatureSeries
+from ok_ml.quality.statistics.bins import bin_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
