@@ -1,5 +1,6 @@
 """Judging a dataset's newest day: the rules of its YAML, since when they are broken, and a picture of the worst."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -13,7 +14,7 @@ from ok_ml.monitoring.judges.expectation_judge import expectation_findings
 from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
 from ok_ml.quality.judges.findings import Finding, in_order
 from ok_ml.quality.judges.rules import Rule, judge, rule_of, with_since
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, commit, verdict_of, whole_verdict
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, commit, series_verdict, verdict_of, whole_verdict
 from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
 from ok_ml.stages.plot_files import scope_plot_path
 
@@ -48,6 +49,30 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     failed = [one for one in verdict.failed if one.kind != EXPECTATIONS]  # which have a page of their own
     picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed else None
     return replace(verdict, plot=picture)
+
+
+def judge_rejected(project: Project, dataset: DatasetBase) -> Verdict:
+    """Whether few enough of the newest day's rows were set aside; it only tells."""
+    lake, scope, log, limit = Lake(project.lake_root), dataset.dataset, dataset.kind, dataset.checks.rejected_warn
+    manifest = lake.manifest(scope, log, lake.latest(scope, log))
+    reasons, dt = manifest.details.get("rejected", {}), manifest.partition
+    rejected = sum(reasons.values())
+    total = rejected + manifest.rows
+    share = rejected / max(total, 1)
+    worst = ", ".join(f"{reason} {count:,}" for reason, count in Counter(reasons).most_common(3))
+    headline = (
+        f"{rejected:,} of {total:,} rows of {dt} set aside ({share:.2%}, limit {limit:.0%}){': ' + worst if worst else ''}."
+        f" They are in {scope}/rejected_{log}."
+    )
+    finding = replace(
+        Finding.told("rejected_share", "warn", headline, dt, kind="rejected_rows"),
+        entity=log,
+        expected=f"<= {limit:.0%}",
+        seen=f"{share:.2%}",
+        passed=share <= limit,
+    )
+    verdict = verdict_of(lake, scope, series_verdict(f"rejected_{log}"), dt, [finding])
+    return replace(verdict, headline=headline, numbers={"share": share, "rejected": rejected, "partition": dt})
 
 
 def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict:

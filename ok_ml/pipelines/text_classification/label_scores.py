@@ -11,11 +11,11 @@ from ok_ml.lake import Manifest
 from ok_ml.monitoring.series.score_reference import ScoreReference
 from ok_ml.pipelines.text_classification.plan import LabelPlan
 from ok_ml.pipelines.text_classification.predicting import DECIDED
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.quality.statistics.bins import counts_on, freeze
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 from ok_ml.quality.statistics.sketch import sketch
-from ok_ml.stages.judgement import Judgement
-from ok_ml.stages.prediction_kind import Limit, PredictionKind
+from ok_ml.stages.prediction_kind import Limit, PredictionKind, fault_verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class LabelScores(PredictionKind):
     check = "scores"
     promise = "Every text has one row of finite probabilities that add up to 1, and decides for a label that there is."
 
-    def look(self, pipeline: LabelPlan) -> Judgement:
+    def look(self, pipeline: LabelPlan) -> Verdict:
         """No text missing or twice, and valid probabilities."""
         manifest = _newest(pipeline)
         scores = _Scores.read(pipeline, manifest)
@@ -53,11 +53,8 @@ class LabelScores(PredictionKind):
             "scores that do not add up to 1": int((np.abs(sums - 1) > _SUM_TOLERANCE).sum()),
             "decisions for no label": int(((scores.decided < -1) | (scores.decided >= scores.values.shape[1])).sum()),
         }
-        wrong = {name: count for name, count in faults.items() if count}
         facts = f"{len(scores.ids):,} texts up to {manifest.partition}"
-        told = ", ".join(f"{count:,} {name}" for name, count in wrong.items()) or "nothing wrong"
-        numbers = {"texts": len(scores.ids), **{name.replace(" ", "_"): count for name, count in faults.items()}}
-        return Judgement(not wrong, f"{facts}: {told}", numbers, wrong)
+        return fault_verdict(pipeline.lake, pipeline.name, manifest.partition, facts, faults, texts=len(scores.ids))
 
     def count(self, pipeline: LabelPlan, *, progress: Callable[[str], None]) -> Manifest:
         """Numbers of the newest scores, compared with earlier generations of the same model."""

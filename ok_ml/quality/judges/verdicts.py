@@ -5,12 +5,12 @@ too, beside the version of the data that was judged, so that whoever may be held
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ok_ml import columns as c
-from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
+from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.quality.judges.acceptance import ACCEPTED, ALL, JUDGED, Acceptance, acceptance_of, acceptances_of
 from ok_ml.quality.judges.findings import Finding, failures, in_order, summary
 
@@ -72,7 +72,9 @@ class Verdict:
     findings
         What was found, worst first; those that were accepted say so. Read from the manifest alone: what does not hold.
     plot
-        A picture of the worst finding, or of the day.
+        A picture of the worst finding, or of the day; shown, not kept.
+    numbers
+        What was counted besides, by name; shown, not kept.
     """
 
     scope: str
@@ -82,6 +84,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     headline: str = ""
     plot: "Path | None" = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def wrong(self) -> list[Finding]:
@@ -148,10 +151,10 @@ def verdict_of(lake: Lake, scope: str, table: str, dt: str, findings: Iterable[F
 def version_of(lake: Lake, scope: str, table: str, dt: str) -> str:
     """Version of the data that a verdict of a day would judge now; the bins that features are counted on are no matter."""
     judged = _subject(table).judged
-    found = lake.find(scope, judged, WHOLE if judged == c.MODEL else dt)
-    if found is None:
+    manifest = lake.find(scope, judged, dt) or lake.find(scope, judged)
+    if manifest is None:
         return "none"
-    return fingerprint({**found.inputs, "bins": ""}) if judged == c.FEATURE_STATISTICS else found.data_version
+    return fingerprint({**manifest.inputs, "bins": ""}) if judged == c.FEATURE_STATISTICS else manifest.data_version
 
 
 def commit(lake: Lake, verdict: Verdict, *, inputs: Mapping[str, str] | None = None, **details: Any) -> Verdict:

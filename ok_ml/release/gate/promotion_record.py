@@ -221,12 +221,17 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
         )
 
 
+def over_floor(gate: GateConfig, value: float, baseline: float) -> bool:
+    """Whether a model is so much better than the floor baseline as the gate asks for, and good for anything at all."""
+    return value >= gate.floor * baseline and value > 0
+
+
 def _over_floor(gate: GateConfig, value: float, baseline: float, name: str) -> tuple[bool, str]:
     if not math.isfinite(baseline):
         return False, f"refused: {name} has no {gate.metric} to compare with"
     floor = gate.floor * baseline
     facts = f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor:g} x {name}'s {baseline:.4f})"
-    passed = value >= floor and value > 0
+    passed = over_floor(gate, value, baseline)
     return passed, f"{'passed' if passed else 'refused'}: {facts}"
 
 
