@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.quality.ranking.bootstrap import Interval
+from ok_ml.quality.ranking.bootstrap import Interval, percentiles
 from ok_ml.quality.ranking.ranking_evaluation import flat_row
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 METRICS: Final = ("pr_auc", "f1", "precision", "recall", "accuracy", "decided", "log_loss", "calibration_error")
 _BINS: Final = 10
-_LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -247,6 +246,4 @@ def _by_label(question: LabelQuestion, answers: Mapping[str, LabelAnswers]) -> d
 
 
 def _interval(estimate: float, draws: "NDArray[np.float64]", texts: int) -> Interval:
-    known = draws[~np.isnan(draws)]
-    low, high = np.quantile(known, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]) if len(known) else (math.nan, math.nan)
-    return Interval(float(estimate), float(low), float(high), texts)
+    return Interval(float(estimate), *percentiles(draws), texts)

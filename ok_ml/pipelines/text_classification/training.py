@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 EVAL: Final = "eval"  # folders of a bundle
 SERVE: Final = "serve"
-PRIOR_FILE: Final = "prior.json"
 _SAMPLE: Final = 20
 
 

@@ -72,9 +72,9 @@ class Verdict:
     findings
         What was found, worst first; those that were accepted say so. Read from the manifest alone: what does not hold.
     plot
-        A picture of the worst finding, or of the day; shown, not kept.
+        A picture of the worst finding, or of the day; shown, not stored.
     numbers
-        What was counted besides, by name; shown, not kept.
+        What was counted besides, by name; shown, not stored.
     """
 
     scope: str

@@ -9,31 +9,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ok_ml.config.models import GateConfig
 from ok_ml.errors import GateRefused, IntegrityError
+from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.release.gate.lineage import NO_GIT, Lineage
 from ok_ml.signing import sign, verify_signature
 
 PURPOSE: Final = "promotion"
 REFUSED: Final = "refused: "  # beginning of a reason against a model
-
-
-class PairedDifference(Protocol):
-    """Challenger minus champion on the same users, with an interval."""
-
-    @property
-    def estimate(self) -> float:
-        """The difference of the means."""
-
-    @property
-    def low(self) -> float:
-        """Lower end of the interval."""
-
-    @property
-    def high(self) -> float:
-        """Upper end of the interval."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +89,7 @@ def decide(
     baseline: Mapping[str, float],
     *,
     floor: str = "popularity",
-    difference: PairedDifference | None = None,
+    difference: Interval | None = None,
 ) -> Decision:
     """Whether a challenger may become the champion.
 
@@ -236,7 +221,7 @@ def _over_floor(gate: GateConfig, value: float, baseline: float, name: str) -> t
 
 
 def _against_champion(
-    metric: str, value: float, champion: Mapping[str, float] | None, difference: PairedDifference | None
+    metric: str, value: float, champion: Mapping[str, float] | None, difference: Interval | None
 ) -> tuple[bool, str]:
     if champion is None:
         return True, "passed: there is no champion yet"
