@@ -1,22 +1,21 @@
 """Embeddings and popularity of an experiment: one fit a cut, so that nothing that is judged has seen its own future."""
 
 import math
-import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
-from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
+from ok_ml.lake import Manifest
 from ok_ml.partitions import TrainingCalendar
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.fits import (
     EVAL,
     SERVE,
     candidate_popularity,
+    commit_fits,
     fit_factors,
     fit_folder,
-    load_factors,
     plain_popularity,
     recent_popularity,
 )
@@ -38,35 +37,16 @@ def fit_cuts(pipeline: RankingPlan, session: Callable[[], Any], *, progress: Cal
     session
         Gives a Spark session; called only if the engine needs one.
     """
-    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
+    plan = pipeline.calendar()
     cuts = {train_fit(plan, one.cut): one.cut for one in plan.windows}
     cuts |= {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
-    with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
-        shapes: dict[str, Any] = {}
-        for number, (name, dt) in enumerate(cuts.items(), 1):
-            same_cut = next((other for other in list(cuts)[: number - 1] if cuts[other] == dt), None)
-            progress(f"embeddings {number} of {len(cuts)}: {name}, events up to {dt}")
-            if same_cut:
-                shutil.copytree(folder / same_cut, folder / name)
-            else:
-                fit_factors(pipeline, dt, session).save(folder / name)
-                _fit_neighbours(pipeline, dt).save(folder / name / _NEIGHBOURS)
-            shapes[name] = load_factors(folder / name)
-        served = shapes[SERVE]
-        return pipeline.lake.commit(
-            folder,
-            rows=len(served.user_ids) + len(served.source_ids),
-            inputs=inputs,
-            data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
-            details={
-                **{f"{name}_cut": dt for name, dt in cuts.items()},
-                "users": len(served.user_ids),
-                "sources": len(served.source_ids),
-                "factors": served.width,
-                "engine": pipeline.config.stages.embeddings.engine,
-                "neighbours": ", ".join(pipeline.config.stages.neighbours.models) or "none",
-            },
-        )
+
+    def fit(dt: str, folder: Path) -> None:
+        fit_factors(pipeline, dt, session).save(folder)
+        _fit_neighbours(pipeline, dt).save(folder / _NEIGHBOURS)
+
+    models = ", ".join(pipeline.config.stages.neighbours.models) or "none"
+    return commit_fits(pipeline, cuts, fit, progress, neighbours=models)
 
 
 def _fit_neighbours(pipeline: RankingPlan, cut: str) -> "Neighbours":

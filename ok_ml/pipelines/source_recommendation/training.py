@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
-from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
+from ok_ml.lake import WHOLE, Manifest
 from ok_ml.monitoring.series.feature_counts import freeze_reference
 from ok_ml.pipelines.source_recommendation.fitting import neighbours_of, popularity_behind, stage_behind, train_fit
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.fits import SERVE, candidate_popularity, factors_of
-from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.release.model_record import commit_model
 from ok_ml.stages.plot_files import plot_path
 from ok_ml.stages.training import UNLEARNT, Register, Trained
 
@@ -105,22 +105,15 @@ def train_model(
         bins = "" if pipeline.is_attempt else freeze_reference(pipeline, folder)
         plots = {} if pipeline.is_attempt else _draw(pipeline, ranker)
         trained = as_trained(folder, ranker, _metrics(ranker, table.num_rows), plots)
-        registered = register(trained)
-        manifest = pipeline.lake.commit(
-            folder,
+        manifest = commit_model(
+            pipeline,
+            trained,
+            register,
+            inputs,
             rows=table.num_rows,
-            data_version=tree_fingerprint(folder),
-            inputs=inputs,
-            details={
-                "model_version": registered.version,
-                "mlflow_run_id": registered.mlflow_run_id,
-                "bins": bins,
-                "dagster_run_id": dagster_run_id,
-                "sha256": ranker.ranker.sha256,
-                "serve_cut": pipeline.calendar().serve_cut,
-                "recipe": recipe_of(pipeline),
-                **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
-            },
+            bins=bins,
+            dagster_run_id=dagster_run_id,
+            **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
         )
     return manifest, trained
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
-from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
+from ok_ml.lake import WHOLE, Manifest
 from ok_ml.monitoring.series.feature_counts import freeze_reference
 from ok_ml.pipelines.text_classification.plan import Labelled, LabelPlan
-from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.release.model_record import commit_model
 from ok_ml.stages.training import Register, Trained
 from ok_ml.texts.label_scorer import MODEL_FILE, LabelScorer, fit_scorer
 
@@ -43,25 +43,18 @@ def train_model(
         scorer = fit(pipeline, learning)
         scorer.save(folder / SERVE)
         bins = "" if pipeline.is_attempt else freeze_reference(pipeline, folder)
-        registered = register(_trained(folder, scorer, learning))
-        return pipeline.lake.commit(
-            folder,
+        return commit_model(
+            pipeline,
+            _trained(folder, scorer, learning),
+            register,
+            inputs,
             rows=len(learning.texts),
-            data_version=tree_fingerprint(folder),
-            inputs=inputs,
-            details={
-                "model_version": registered.version,
-                "mlflow_run_id": registered.mlflow_run_id,
-                "bins": bins,
-                "dagster_run_id": dagster_run_id,
-                "sha256": scorer.sha256,
-                "serve_cut": plan.serve_cut,
-                "eval_cut": plan.eval_cut,
-                "one_body": pipeline.is_one_body,
-                "labels": dict(Counter(learning.labels)),
-                "threshold": float(scorer.thresholds.min()),
-                "recipe": recipe_of(pipeline),
-            },
+            bins=bins,
+            dagster_run_id=dagster_run_id,
+            eval_cut=plan.eval_cut,
+            one_body=pipeline.is_one_body,
+            labels=dict(Counter(learning.labels)),
+            threshold=float(scorer.thresholds.min()),
         )
 
 
