@@ -23,8 +23,11 @@ from ok_ml.quality.judges.verdicts import (
 
 _OF_DATASET: Final = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
 _OF_EXPERIMENT: Final = (
-    FEATURE_VERDICT, LISTS_VERDICT, series_verdict(c.PREDICTION_STATISTICS), series_verdict(c.ONLINE_METRICS),
-)  # fmt: skip
+    FEATURE_VERDICT,
+    LISTS_VERDICT,
+    series_verdict(c.PREDICTION_STATISTICS),
+    series_verdict(c.ONLINE_METRICS),
+)
 
 
 def accept_day(

@@ -201,11 +201,11 @@ class _Day:
         return np.where(rows >= 0, self.segments[rows], online.UNKNOWN_SEGMENT).astype(object)
 
     def _metrics(self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
-        found: dict[str, NDArray[np.float64]] = {}
+        metrics: dict[str, NDArray[np.float64]] = {}
         for ending, relevant in self.relevant.items():
             values = user_metrics(lists, _relevance_of(users, relevant), self._ks())
-            found |= {name + ending: column for name, column in values.items()}
-        return found
+            metrics |= {name + ending: column for name, column in values.items()}
+        return metrics
 
 
 def padded_lists(table: pa.Table) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

@@ -52,9 +52,9 @@ def _precision_recall(axis: "Axes", question: LabelQuestion, answers: LabelAnswe
     hits = np.cumsum(right[np.argsort(-scores, kind="stable")])
     axis.plot(hits / recall_of, hits / np.arange(1, len(hits) + 1), color=s.BLUE, linewidth=1.8)
     chosen = answers.decided == question.positive if question.positive is not None else answers.decided >= 0
-    found = int((chosen & right).sum())
+    correct = int((chosen & right).sum())
     if chosen.any():
-        axis.plot(found / recall_of, found / int(chosen.sum()), "o", color=s.RED, label="decision")
+        axis.plot(correct / recall_of, correct / int(chosen.sum()), "o", color=s.RED, label="decision")
         s.legend(axis)
     axis.set_xlabel("recall")
     axis.set_ylabel("precision")

@@ -35,14 +35,14 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     manifest = lake.manifest(config.dataset, c.EVENTS, day)
     rules_on = _rules(config, lake)
     earlier = [other for other in lake.partitions(config.dataset, c.EVENTS) if other < day][::-1][:DAYS_BACK]
-    found = with_since(judge(rules_on(day), day), earlier, rules_on)
-    found += expectation_findings(Expected.of(project, config.dataset), day, commit=keep)
+    findings = with_since(judge(rules_on(day), day), earlier, rules_on)
+    findings += expectation_findings(Expected.of(project, config.dataset), day, commit=keep)
     look = look_further(project, config.dataset, day)
-    found = [
+    findings = [
         one if one.passed else replace(one, look=look)
-        for one in in_order(reported(found, declared_guard(project, config, lake), day))
+        for one in in_order(reported(findings, declared_guard(project, config, lake), day))
     ]
-    verdict = verdict_of(lake, config.dataset, DECLARED_VERDICT, day, found)
+    verdict = verdict_of(lake, config.dataset, DECLARED_VERDICT, day, findings)
     if not keep:
         return verdict
     commit(lake, verdict, inputs=_judged(project, config, manifest))
@@ -83,10 +83,10 @@ def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict
 def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
     """The committed verdict on a day, if its events, snapshots and limits are still those that were judged."""
     lake = Lake(project.lake_root)
-    found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
-    if found is None or events is None or found.inputs != _judged(project, config, events):
+    verdict, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
+    if verdict is None or events is None or verdict.inputs != _judged(project, config, events):
         return None
-    return whole_verdict(lake, found)
+    return whole_verdict(lake, verdict)
 
 
 def limits_of(config: DatasetBase) -> str:
@@ -97,7 +97,7 @@ def limits_of(config: DatasetBase) -> str:
 def page_of(project: Project, scope: str) -> str | None:
     """Address of the page with the series of an experiment, or of the first experiment of a dataset."""
     names = [scope] if scope in project.experiments else []
-    names += [name for name, found in sorted(project.experiments.items()) if found.dataset == scope]
+    names += [name for name, config in sorted(project.experiments.items()) if config.dataset == scope]
     service = project.environment.service
     return f"http://{service.host}:{service.port}/monitoring/{names[0]}" if names else None
 
@@ -127,7 +127,9 @@ def reported(findings: Sequence[Finding], armed: Armed, dt: str) -> list[Finding
 def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[str, str]:
     lake, dt = Lake(project.lake_root), events.partition
     armed = declared_guard(project, config, lake).blocks_on(dt)
-    snapshots = {table: found.data_version for table in c.SNAPSHOTS if (found := lake.find(config.dataset, table, dt))}
+    snapshots = {
+        table: snapshot.data_version for table in c.SNAPSHOTS if (snapshot := lake.find(config.dataset, table, dt))
+    }
     return {
         "events": events.data_version,
         "snapshots": fingerprint({**snapshots}),

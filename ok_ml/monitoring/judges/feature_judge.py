@@ -71,14 +71,14 @@ def feature_verdict(pipeline: Pipeline, dt: str) -> Verdict:
 def expected_features(pipeline: Pipeline, table: str) -> Verdict:
     """What is expected of the newest day of one of the feature tables, as the verdict on all features tells it."""
     dt, armed = pipeline.calendar().serve_cut, experiment_guard(pipeline.lake, pipeline.name)
-    found = expectation_findings(Expected.of(pipeline.project, pipeline.name).within([table]), dt)
-    return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, reported(found, armed, dt))
+    findings = expectation_findings(Expected.of(pipeline.project, pipeline.name).within([table]), dt)
+    return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, reported(findings, armed, dt))
 
 
 def known_features(pipeline: Pipeline, dt: str) -> Verdict | None:
     """The committed verdict on a day's features, if it is on what is there now."""
-    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
-    return whole_verdict(pipeline.lake, found) if found is not None and has_verdict(pipeline, dt) else None
+    manifest = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    return whole_verdict(pipeline.lake, manifest) if manifest is not None and has_verdict(pipeline, dt) else None
 
 
 def _of_log(pipeline: Pipeline, dt: str) -> list[Finding]:
@@ -106,9 +106,9 @@ def is_judged(pipeline: Pipeline, dt: str) -> bool:
 
 def has_verdict(pipeline: Pipeline, dt: str) -> bool:
     """Whether a verdict on a day's features is about the statistics that are there, by the limits and the champion of now."""
-    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    verdict = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
     statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
-    return found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
+    return verdict is not None and statistics is not None and verdict.inputs == _judged(pipeline, statistics)
 
 
 def settle_verdict(pipeline: Pipeline) -> Verdict | None:
@@ -136,8 +136,8 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
         The features of that day were never judged, were judged in another version or against another champion, or are
         blocked.
     """
-    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
-    if found is None or not has_verdict(pipeline, dt):
+    verdict = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    if verdict is None or not has_verdict(pipeline, dt):
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} have no verdict for their current version",
             why="predictions from features that were not checked could harm every user at once",
@@ -146,11 +146,11 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
     blocked = of_features(pipeline.project, pipeline.name, dt)
     if blocked:
         raise GateRefused(
-            f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
+            f"{pipeline.name}: the features of {dt} are blocked. {verdict.details.get('headline')}",
             why="a new generation would carry the fault to every user; what is served stays",
             remedy="; ".join(way_out(one, pipeline.dataset_scope) for one in blocked),
         )
-    return found
+    return verdict
 
 
 def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:

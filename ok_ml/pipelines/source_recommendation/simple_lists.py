@@ -32,7 +32,7 @@ def choose_list(pipeline: RankingPlan) -> SimpleModel:
 
     names, metric = lists_of(pipeline.layout().feature_order()), pipeline.config.gate.metric
     judged = _judged(pipeline, names)
-    values = {name: found.get(metric, math.nan) for name, found in judged.items()}
+    values = {name: metrics.get(metric, math.nan) for name, metrics in judged.items()}
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if not known:
         told = f"no list has {metric}" if judged else nothing_new(pipeline)

@@ -40,8 +40,8 @@ def acceptances_of(verdicts: str) -> str:
 
 def acceptance_of(lake: Lake, scope: str, table: str, dt: str, version: str) -> Acceptance | None:
     """What was accepted of a verdict on just this version of the data."""
-    found = lake.find(scope, acceptances_of(table), dt)
-    if found is None or version != found.inputs.get(JUDGED, found.inputs.get("statistics", "")):
+    manifest = lake.find(scope, acceptances_of(table), dt)
+    if manifest is None or version != manifest.inputs.get(JUDGED, manifest.inputs.get("statistics", "")):
         return None
-    told = found.details
+    told = manifest.details
     return Acceptance(told["who"], told["when"], told["reason"], version, frozenset(told.get(ACCEPTED, [ALL])))

@@ -130,13 +130,12 @@ class Verdict:
 
     def part(self, *, kind: str = "", entity: str = "") -> "Verdict":
         """What one judge, or what is said of one table, with a headline of its own."""
-        found = (one for one in self.findings if kind in ("", one.kind) and entity in ("", one.entity))
-        return self.with_findings(found)
+        return self.with_findings(one for one in self.findings if kind in ("", one.kind) and entity in ("", one.entity))
 
     def with_findings(self, findings: Iterable[Finding]) -> "Verdict":
         """Other findings of the same day, counted in the headline."""
-        found = tuple(findings)
-        return replace(self, findings=found, headline=f"{self.dt}: {summary(found)}")
+        others = tuple(findings)
+        return replace(self, findings=others, headline=f"{self.dt}: {summary(others)}")
 
 
 # -- judging and committing ------------------------------------------------------------------------------------------
@@ -216,8 +215,8 @@ def accept(lake: Lake, verdict: Verdict, *, who: str, reason: str) -> Acceptance
 
 def verdict_on(lake: Lake, scope: str, table: str, dt: str) -> Verdict | None:
     """The committed verdict on a day, if it is on the data that are there now: what does not hold."""
-    found = lake.find(scope, table, dt)
-    verdict = read_verdict(lake, found) if found is not None else None
+    manifest = lake.find(scope, table, dt)
+    verdict = read_verdict(lake, manifest) if manifest is not None else None
     return verdict if verdict is not None and verdict.version == version_of(lake, scope, table, dt) else None
 
 
@@ -227,14 +226,14 @@ def read_verdict(lake: Lake, manifest: Manifest) -> Verdict:
     headline, dt = str(details.get("headline", "")), manifest.partition
     if FOUND in details:
         version = str(details[JUDGED])
-        found = [_of_triple(one, dt) if isinstance(one, list) else _of_row(one) for one in details[FOUND]]
+        findings = [_of_triple(one, dt) if isinstance(one, list) else _of_row(one) for one in details[FOUND]]
     else:
         version = manifest.inputs.get("statistics", manifest.inputs.get("events", ""))
         version = version if version and manifest.table != FEATURE_VERDICT else version_of(lake, *place)
         fails = details.get("blocks") or details.get("outside") or details.get("wrong")
-        found = [Finding.told(ALL, "block" if details.get("blocks") else "warn", headline, dt)] if fails else []
+        findings = [Finding.told(ALL, "block" if details.get("blocks") else "warn", headline, dt)] if fails else []
     verdict = Verdict(*place, version, headline=headline)
-    return replace(verdict, findings=tuple(_told(lake, verdict, found)))
+    return replace(verdict, findings=tuple(_told(lake, verdict, findings)))
 
 
 def whole_verdict(lake: Lake, manifest: Manifest) -> Verdict:
