@@ -16,12 +16,12 @@ from bench.calibration.quiet_worlds import QuietWorld, Watched
 from ok_ml import columns as c
 from ok_ml.config.models import Incident
 from ok_ml.errors import EmptyPartition
-from ok_ml.monitoring.series.series_watch import judged_numbers
+from ok_ml.monitoring.judges.series_watch import judged_numbers
 from ok_ml.quality.bands.daily_bands import Deviation, judge_day
 from ok_ml.quality.statistics.number_series import Name, Number
 
 if TYPE_CHECKING:
-    from ok_ml.quality.statistics.prediction_statistics import PartLists
+    from ok_ml.quality.ranking.prediction_statistics import PartLists
 
 INGEST: Final = "ingest"  # refuses a day without a usable row: that is how it is noticed
 _HISTORY: Final = 42  # days before the one that is hit

@@ -35,7 +35,7 @@ ALLOWED = {
     ("ok_ml/metric_files.py", "kept"): "field of the files of metrics",
     ("ok_ml/cli/commands/run.py", "grave"): "column of the table past_report",
     ("ok_ml/monitoring/judges/own_past.py", "grave"): "column of the table past_report",
-    ("ok_ml/monitoring/series/series_watch.py", "grave"): "field of stored verdicts",
+    ("ok_ml/monitoring/judges/series_watch.py", "grave"): "field of stored verdicts",
     ("ok_ml/datasets/conversion/markers.py", "nobody"): "an id that programs write for an unknown user",
     ("ok_ml/datasets/onboarding/audit/verdict.py", "nobody"): "reason of rows set aside, a key of `drop_if`",
     ("ok_ml/datasets/onboarding/guess/proposal.py", "nobody"): "reason of rows set aside, a key of `drop_if`",

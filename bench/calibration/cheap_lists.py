@@ -17,7 +17,7 @@ from ok_ml.quality.statistics.number_series import Number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.quality.statistics.prediction_statistics import PartLists
+    from ok_ml.quality.ranking.prediction_statistics import PartLists
 
 _WINDOW_DAYS: Final = 14
 _LENGTH: Final = 20
@@ -61,7 +61,7 @@ class LightModel:
 
     def lists(self, dt: str) -> "PartLists":
         """The lists of a day's users, none with a source that the user is subscribed to."""
-        from ok_ml.quality.statistics.prediction_statistics import PartLists
+        from ok_ml.quality.ranking.prediction_statistics import PartLists
 
         topic_of = self._topic_of(dt)
         users = np.sort(self.lake.read(self.scope, c.USERS, [dt], columns=[c.USER_ID])[c.USER_ID].to_numpy())
@@ -96,7 +96,7 @@ class LightModel:
 
     def numbers_of(self, dt: str, lists: "PartLists") -> list[Number]:
         """The numbers of some lists."""
-        from ok_ml.quality.statistics.prediction_statistics import Totals, prediction_numbers
+        from ok_ml.quality.ranking.prediction_statistics import Totals, prediction_numbers
 
         totals = Totals(np.array(sorted(self._topic_of(dt)), np.int64))
         totals.add(lists, self.before, 0, len(c.REASON_NAMES))

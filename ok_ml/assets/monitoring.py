@@ -44,7 +44,8 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
     def event_statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         lake = context.resources.lake
         with bench.step(context):
-            from ok_ml.monitoring.series.event_series import build_event_statistics, settle_events
+            from ok_ml.monitoring.judges.event_judge import settle_events
+            from ok_ml.monitoring.series.event_series import build_event_statistics
 
             days = days_of(context)
             build_event_statistics(dataset, lake, days, progress=progress(context))
@@ -58,8 +59,8 @@ def event_statistics_asset(bench: Workbench, dataset: DatasetConfig) -> dg.Asset
 
 def _worst(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> dict[str, Any]:
     """The worst deviations of a day as a table, and the worst one as a plot."""
-    from ok_ml.monitoring.series.event_series import event_watch, plot_deviation
-    from ok_ml.monitoring.series.series_watch import finding_of
+    from ok_ml.monitoring.judges.event_judge import event_watch, plot_deviation
+    from ok_ml.monitoring.judges.series_watch import finding_of
 
     watch = event_watch(project, dataset, lake)
     found = [finding_of(one, dt) for one in watch.look(dt)[:_SHOWN]]

@@ -24,29 +24,15 @@ def dataset_checks(project: Project, dataset: DatasetBase) -> Iterator[dg.AssetC
 
 
 def _rejected_rows(project: Project, dataset: DatasetBase) -> dg.AssetChecksDefinition:
-    limit, log = dataset.checks.rejected_warn, dataset.kind
-
     @dg.asset_check(
-        asset=keys.asset_key(dataset.dataset, log),
+        asset=keys.asset_key(dataset.dataset, dataset.kind),
         name="rejected_rows",
-        description=f"At most {limit:.0%} of the newest day's rows set aside.",
+        description=f"At most {dataset.checks.rejected_warn:.0%} of the newest day's rows set aside.",
     )
     def rejected_rows() -> dg.AssetCheckResult:
-        lake = Lake(project.lake_root)
-        manifest = lake.manifest(dataset.dataset, log, lake.latest(dataset.dataset, log))
-        reasons = manifest.details.get("rejected", {})
-        rejected = sum(reasons.values())
-        share = rejected / max(rejected + manifest.rows, 1)
-        worst = ", ".join(
-            f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:3]
-        )
-        return dg.AssetCheckResult(
-            passed=share <= limit,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{rejected:,} of {rejected + manifest.rows:,} rows of {manifest.partition} set aside ({share:.2%}, limit "
-            f"{limit:.0%}){': ' + worst if worst else ''}. They are in {dataset.dataset}/rejected_{log}.",
-            metadata={"share": share, "rejected": rejected, "partition": manifest.partition},
-        )
+        from ok_ml.monitoring.judges.data_judge import judge_rejected
+
+        return result_of(project, judge_rejected(project, dataset))
 
     return rejected_rows
 

@@ -23,9 +23,9 @@ def feature_check(project: Project, pipeline: Pipeline) -> dg.AssetChecksDefinit
         description="Ranges, nulls, quantiles, keys, columns, and drift against the champion's reference.",
     )
     def feature_distributions(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from ok_ml.monitoring.judges.drift_watch import plot_drift
+        from ok_ml.monitoring.judges.feature_drift import plot_drift
         from ok_ml.monitoring.judges.feature_judge import judge_features
-        from ok_ml.quality.judges.what_blocks import of_features
+        from ok_ml.stages.blocked_days import of_features
 
         verdict, page = judge_features(pipeline), page_of(project, pipeline.name)
         context.log.info(verdict.headline)

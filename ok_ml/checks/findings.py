@@ -45,7 +45,7 @@ def result_of(
     shown: dict[str, Any] = {
         name: plot_metadata(project, path) for name, path in (plots or {}).items() if path is not None
     }
-    shown |= {**(metadata or {}), "expectations": len(verdict.findings), "failed": len(failed)}
+    shown |= {**verdict.numbers, **(metadata or {}), "expectations": len(verdict.findings), "failed": len(failed)}
     if not verdict.findings:
         return nothing_judged(verdict.headline, metadata=shown, **of)
     if verdict.wrong:

@@ -34,12 +34,12 @@ def online_check(project: Project, pipeline: ListPipeline) -> dg.AssetChecksDefi
 
         first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
         watches = [Watch(headline, first, short_history=True), Watch(others, limit_of(project, pipeline.name))]
-        found = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches, pipeline.blocked())
+        verdict = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches, pipeline.blocked())
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is corrected by training."
         )
-        return _result(project, found, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value))
+        return _result(project, verdict, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value))
 
     return online_quality
 
@@ -62,13 +62,13 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
         lake = Lake(project.lake_root)
         first = Limit(dataset.checks.product_fall, "checks.product_fall")
         watches = [Watch(headline, first), Watch(others, limit_of_dataset(project, dataset.dataset))]
-        found = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches, blocked_log(lake, dataset.dataset))
+        verdict = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches, blocked_log(lake, dataset.dataset))
         advice = (
             f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for all users is the"
             f" log or the product, what fell for some is what they were shown."
         )
         picture = product_picture(project, lake, dataset.dataset)
-        return _result(project, found, dg.AssetCheckSeverity.WARN, advice, picture)
+        return _result(project, verdict, dg.AssetCheckSeverity.WARN, advice, picture)
 
     return product_quality
 

@@ -11,7 +11,7 @@ from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import failures, table_metadata
 from ok_ml.lake import Lake
-from ok_ml.monitoring.series.series_watch import BANDS, SeriesWatch
+from ok_ml.monitoring.judges.series_watch import BANDS, SeriesWatch
 from ok_ml.quality.judges.findings import rows_of
 from ok_ml.stages.blocked_days import ONLY_TELLS
 from ok_ml.stages.pipeline import Pipeline
@@ -31,7 +31,7 @@ def event_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDefin
         "ok-ml accept DATASET DAY --reason TEXT.",
     )
     def bands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from ok_ml.monitoring.series.event_series import event_watch
+        from ok_ml.monitoring.judges.event_judge import event_watch
 
         lake = Lake(project.lake_root)
         watch = event_watch(project, dataset, lake)
@@ -70,7 +70,7 @@ def _result(
     shown: dict[str, Any] = {"limit": watch.limit.value, "limit_origin": watch.limit.origin}
     picture = None
     if verdict.findings:
-        from ok_ml.monitoring.series.event_series import plot_deviation
+        from ok_ml.monitoring.judges.event_judge import plot_deviation
 
         shown["worst"] = table_metadata(rows_of(verdict.findings[:_SHOWN]))
         picture = plot_deviation(project, watch, verdict.findings[0])

@@ -1,6 +1,5 @@
 """Checks on the model, on predictions, and on the parity of table, topic and storage."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,34 +13,16 @@ from ok_ml.stages.pipeline import Pipeline
 
 def model_check(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     """Whether the newest model is better than the floor baseline by the gate's ratio; the gate itself decides promotion."""
-    newest, floor = pipeline.challenger, pipeline.floor
 
     @dg.asset_check(
         asset=keys.asset_key(pipeline.name, c.EVALUATION),
-        name=f"better_than_{floor}",
-        description=f"The newest model beats {floor} by the gate's floor.",
+        name=f"better_than_{pipeline.floor}",
+        description=f"The newest model beats {pipeline.floor} by the gate's floor.",
     )
     def better_than_floor() -> dg.AssetCheckResult:
-        from ok_ml.release.gate.refused_models import accepted_model
-        from ok_ml.stages.evaluation import metric_of
+        from ok_ml.release.gate.refused_models import floor_verdict
 
-        gate = pipeline.config.gate
-        model, baseline = (metric_of(pipeline, name, gate.metric) for name in (newest, floor))
-        if math.isnan(model) or math.isnan(baseline):
-            return dg.AssetCheckResult(
-                passed=False,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=f"Nothing was judged: the evaluation has no {gate.metric} of {newest} and {floor}.",
-            )
-        accepted = accepted_model(pipeline)
-        passed = model >= gate.floor * baseline or accepted is not None
-        return dg.AssetCheckResult(
-            passed=passed,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{gate.metric}: {newest} {model:.4f}, {floor} {baseline:.4f}; at least "
-            f"{gate.floor:.2f} times {floor} is asked for.{f' {accepted}.' if accepted else ''}",
-            metadata={newest: model, floor: baseline},
-        )
+        return result_of(pipeline.project, floor_verdict(pipeline))
 
     return better_than_floor
 
@@ -57,11 +38,11 @@ def prediction_checks(pipeline: Pipeline) -> Iterator[dg.AssetChecksDefinition]:
         description=kind.promise,
     )
     def look() -> dg.AssetCheckResult:
-        from ok_ml.monitoring.judges.prediction_judge import LISTS, judge_predictions
+        from ok_ml.monitoring.judges.prediction_judge import judge_predictions
 
-        found = kind.look(pipeline)
-        verdict = judge_predictions(pipeline, found).part(kind=LISTS)
-        return result_of(pipeline.project, replace(verdict, headline=found.message), metadata=found.numbers)
+        seen = kind.look(pipeline)
+        judge_predictions(pipeline, seen)
+        return result_of(pipeline.project, seen)
 
     yield look
     yield _limits(pipeline)
@@ -74,10 +55,7 @@ def prediction_checks(pipeline: Pipeline) -> Iterator[dg.AssetChecksDefinition]:
     def parity() -> dg.AssetCheckResult:
         from ok_ml.release.publishing import judge_parity
 
-        found = judge_parity(pipeline)
-        return dg.AssetCheckResult(
-            passed=found.passed, severity=dg.AssetCheckSeverity.ERROR, description=found.message, metadata=found.numbers
-        )
+        return result_of(pipeline.project, judge_parity(pipeline), severity=dg.AssetCheckSeverity.ERROR)
 
     yield parity
 

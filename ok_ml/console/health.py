@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
-from ok_ml.quality.judges.what_blocks import stories
+from ok_ml.stages.blocked_days import stories
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project

@@ -11,10 +11,10 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.lake import Lake
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.judges.feature_series import DAYS, FeatureBoard, feature_series
 from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, read_verdict
-from ok_ml.quality.judges.what_blocks import blocked_dts, story
-from ok_ml.quality.statistics.feature_series import DAYS, FeatureBoard, feature_series
 from ok_ml.quality.statistics.number_series import Series, as_series, read_days, regimes_of
+from ok_ml.stages.blocked_days import blocked_dts, story
 from ok_ml.stages.opening import type_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from ok_ml.console.health import State
 from ok_ml.console.monitoring import Line, MonitoringView
 from ok_ml.console.render import number, percent
 from ok_ml.console.sparks import HEIGHT, WIDTH, Numbers, Spark, spark
+from ok_ml.quality.judges.feature_series import FeatureSeries
 from ok_ml.quality.statistics import statistics_columns as q
-from ok_ml.quality.statistics.feature_series import FeatureSeries
 
 STATES: Final[dict[str, State]] = {"ok": "ok", "warn": "warn", "block": "fail"}
 STATE_WORDS: Final = {"ok": "healthy", "warn": "warning", "block": "blocking"}

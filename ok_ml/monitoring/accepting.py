@@ -8,7 +8,7 @@ from ok_ml.config.models import Project
 from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
 from ok_ml.local.machine.current_user import name_of_user
-from ok_ml.quality.judges.acceptance import Acceptance, accept
+from ok_ml.quality.judges.acceptance import Acceptance
 from ok_ml.quality.judges.verdicts import (
     DECLARED_VERDICT,
     EVENT_VERDICT,
@@ -16,14 +16,18 @@ from ok_ml.quality.judges.verdicts import (
     LISTS_VERDICT,
     MODEL_VERDICT,
     Verdict,
+    accept,
     series_verdict,
     verdict_on,
 )
 
 _OF_DATASET: Final = (DECLARED_VERDICT, EVENT_VERDICT, series_verdict(c.PRODUCT_METRICS))
 _OF_EXPERIMENT: Final = (
-    FEATURE_VERDICT, LISTS_VERDICT, series_verdict(c.PREDICTION_STATISTICS), series_verdict(c.ONLINE_METRICS),
-)  # fmt: skip
+    FEATURE_VERDICT,
+    LISTS_VERDICT,
+    series_verdict(c.PREDICTION_STATISTICS),
+    series_verdict(c.ONLINE_METRICS),
+)
 
 
 def accept_day(

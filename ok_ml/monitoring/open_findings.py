@@ -10,8 +10,8 @@ from ok_ml.errors import NotCommitted
 from ok_ml.lake import Lake
 from ok_ml.monitoring.accepting import verdicts_of
 from ok_ml.monitoring.judges.data_judge import judge_data, known_verdict
+from ok_ml.monitoring.judges.event_judge import event_watch
 from ok_ml.monitoring.judges.feature_judge import feature_verdict, known_features
-from ok_ml.monitoring.series.event_series import event_watch
 from ok_ml.partitions import window
 from ok_ml.quality.judges.findings import Finding, order_of
 from ok_ml.quality.judges.verdicts import (

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
-from ok_ml.quality.statistics.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
+from ok_ml.quality.ranking.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, series_table
 from ok_ml.ranked_lists.fits import SERVE, factors_of
 from ok_ml.ranked_lists.pipeline import ListPipeline

@@ -1,11 +1,13 @@
 """Vectors and popularity of a pipeline of lists as of a day."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
+from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
 from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
@@ -47,6 +49,52 @@ def fit_factors(
     return require_factors(engine.fit(interactions, stage, pipeline.config.seed), interactions, stage.engine)
 
 
+def commit_fits(
+    pipeline: ListPipeline,
+    cuts: Mapping[str, str],
+    fit: Callable[[str, Path], None],
+    progress: Callable[[str], None],
+    **more: str,
+) -> Manifest:
+    """Fit vectors up to each of some cuts, SERVE among them, and commit them together; a cut that comes twice is fitted once.
+
+    Parameters
+    ----------
+    cuts
+        Name of a fit -> the last day of its events.
+    fit
+        (cut, folder): fit and save.
+    more
+        What else the manifest says.
+    """
+    from ok_ml.recommender.vectors.embeddings import Factors
+
+    inputs, names = pipeline.inputs_of(c.EMBEDDINGS), list(cuts)
+    with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
+        for number, (name, dt) in enumerate(cuts.items()):
+            progress(f"embeddings {number + 1} of {len(cuts)}: {name}, events up to {dt}")
+            same_cut = next((other for other in names[:number] if cuts[other] == dt), None)
+            if same_cut is not None:
+                shutil.copytree(folder / same_cut, folder / name)
+            else:
+                fit(dt, folder / name)
+        served = Factors.load(folder / SERVE)
+        return pipeline.lake.commit(
+            folder,
+            rows=len(served.user_ids) + len(served.source_ids),
+            inputs=inputs,
+            data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
+            details={
+                **{f"{name}_cut": dt for name, dt in cuts.items()},
+                "users": len(served.user_ids),
+                "sources": len(served.source_ids),
+                "factors": served.width,
+                "engine": pipeline.config.stages.embeddings.engine,
+                **more,
+            },
+        )
+
+
 def candidate_popularity(pipeline: ListPipeline, dt: str) -> "Popularity":
     """What popular candidates, the fallback list and the popularity features come from, as of `dt`."""
     return _popularity(pipeline, dt, _CANDIDATE_HALF_LIFE)
@@ -80,16 +128,11 @@ def _popularity(pipeline: ListPipeline, dt: str, half_lives: float) -> "Populari
     )
 
 
-def load_factors(folder: Path) -> "Factors":
-    """Vectors of one folder, mapped into memory."""
-    from ok_ml.recommender.vectors.embeddings import Factors
-
-    return Factors.load(folder)
-
-
 def factors_of(pipeline: ListPipeline, cut: str) -> "Factors":
     """The committed vectors of a fit: EVAL, SERVE, or another of the type."""
-    return load_factors(fit_folder(pipeline, cut))
+    from ok_ml.recommender.vectors.embeddings import Factors
+
+    return Factors.load(fit_folder(pipeline, cut))
 
 
 def fit_folder(pipeline: ListPipeline, cut: str) -> Path:

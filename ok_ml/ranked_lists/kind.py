@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.prediction_kind import Limit, PredictionKind
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class RankedLists(PredictionKind):
     check = "lists"
     promise = "Every user has a full list without sources that they are subscribed to."
 
-    def look(self, pipeline: ListPipeline) -> Judgement:
+    def look(self, pipeline: ListPipeline) -> Verdict:
         """See `faults_of_lists`."""
         from ok_ml.ranked_lists.list_faults import faults_of_lists
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.ranked_lists.fits import plain_popularity, recent_popularity
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.evaluator import Evaluator
+from ok_ml.stages.plot_files import plot_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

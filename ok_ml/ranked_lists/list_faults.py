@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.monitoring.plots.plot_files import plot_path
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.stages.judgement import Judgement
+from ok_ml.stages.plot_files import plot_path
+from ok_ml.stages.prediction_kind import fault_verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +27,7 @@ def plot_scores(pipeline: ListPipeline, dt: str) -> Path:
     return path
 
 
-def faults_of_lists(pipeline: ListPipeline) -> Judgement:
+def faults_of_lists(pipeline: ListPipeline) -> Verdict:
     """No user missing, full lists, finite descending scores, no source twice, nothing that a user is subscribed to.
 
     A list is empty for good reason where its user is subscribed to every source that there is.
@@ -45,22 +46,11 @@ def faults_of_lists(pipeline: ListPipeline) -> Judgement:
         "sources twice in a list": lists.repeated(),
         "sources already subscribed to": lists.also_in(pairs),
     }
-    wrong = {name: count for name, count in faults.items() if count}
     short = int((lists.lengths < top_n).sum())
     facts = f"{len(lists.user_ids):,} users on {dt}, {short:,} lists shorter than {top_n}"
     facts += f", {nothing_left:,} of them empty: these users are subscribed to every source" if nothing_left else ""
-    message = (
-        f"{facts}: nothing wrong"
-        if not wrong
-        else f"{facts}: " + ", ".join(f"{n:,} {name}" for name, n in wrong.items())
-    )
-    numbers = {
-        "users": len(lists.user_ids),
-        "short_lists": short,
-        "nothing_left": nothing_left,
-        **{name.replace(" ", "_"): n for name, n in faults.items()},
-    }
-    return Judgement(not wrong, message, numbers, wrong)
+    counted = {"users": len(lists.user_ids), "short_lists": short, "nothing_left": nothing_left}
+    return fault_verdict(pipeline.lake, pipeline.name, dt, facts, faults, **counted)
 
 
 @dataclass(frozen=True)

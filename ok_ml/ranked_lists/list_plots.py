@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.monitoring.plots.series_plots import Drawing, draw_sheets, model_marks
-from ok_ml.quality.statistics import prediction_statistics as stats
+from ok_ml.quality.ranking import prediction_statistics as stats
 from ok_ml.quality.statistics.number_series import Name
 
 if TYPE_CHECKING:

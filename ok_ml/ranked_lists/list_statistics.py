@@ -12,8 +12,8 @@ from ok_ml.lake import Manifest
 from ok_ml.monitoring.series.live_history import lists_folder, live_before, read_lists
 from ok_ml.monitoring.series.score_reference import ScoreReference
 from ok_ml.places import place_of
+from ok_ml.quality.ranking import prediction_statistics as stats
 from ok_ml.quality.ranking.ranking_metrics import EMPTY
-from ok_ml.quality.statistics import prediction_statistics as stats
 from ok_ml.quality.statistics.bins import counts_on, freeze
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, series_table
 from ok_ml.stages.pipeline import Pipeline

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.series.live_history import Served, lists_folder, live_history, read_lists, served_on
+from ok_ml.monitoring.series.live_history import Served, lists_folder, read_lists, served_on
 from ok_ml.partitions import minus_days
 from ok_ml.places import place_of
 from ok_ml.quality.ranking import online_ranking as online
@@ -63,15 +63,6 @@ def build_online_metrics(
 def is_current(pipeline: ListPipeline, dt: str) -> bool:
     """Whether a day's numbers are those of what is committed now."""
     return pipeline.lake.is_current(pipeline.name, c.ONLINE_METRICS, dt, pipeline.inputs_of(c.ONLINE_METRICS, dt))
-
-
-def served_days(pipeline: ListPipeline) -> list[str]:
-    """Committed days on which a generation of this experiment was served, ascending."""
-    lake, name = pipeline.lake, pipeline.name
-    history = live_history(lake, name)
-    days = pipeline.committed() if history else []
-    found = {dt: served_on(lake, name, pipeline.dataset, dt, history) for dt in days}
-    return [dt for dt, served in found.items() if not isinstance(served, str)]
 
 
 def window_from(pipeline: ListPipeline, dt: str) -> list[str] | None:
@@ -210,11 +201,11 @@ class _Day:
         return np.where(rows >= 0, self.segments[rows], online.UNKNOWN_SEGMENT).astype(object)
 
     def _metrics(self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
-        found: dict[str, NDArray[np.float64]] = {}
+        metrics: dict[str, NDArray[np.float64]] = {}
         for ending, relevant in self.relevant.items():
             values = user_metrics(lists, _relevance_of(users, relevant), self._ks())
-            found |= {name + ending: column for name, column in values.items()}
-        return found
+            metrics |= {name + ending: column for name, column in values.items()}
+        return metrics
 
 
 def padded_lists(table: pa.Table) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

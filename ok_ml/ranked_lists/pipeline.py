@@ -4,13 +4,17 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, ListExperiment
+from ok_ml.monitoring.series.live_history import Served, live_history, served_on
 from ok_ml.partitions import window
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ok_ml.recommender.ranking.ranking_context import Tables
 
 
@@ -47,10 +51,10 @@ class ListPipeline(Pipeline):
         """Days on which popularity is counted, before decay."""
 
     def served_days(self) -> list[str]:
-        """Committed days on which a generation of this experiment was served."""
-        from ok_ml.ranked_lists.online_metrics import served_days
-
-        return served_days(self)
+        """Committed days on which a generation of this experiment was served, ascending."""
+        history = live_history(self.lake, self.name)
+        days = self.committed() if history else []
+        return [dt for dt in days if isinstance(served_on(self.lake, self.name, self.dataset, dt, history), Served)]
 
     def learnt_dts(self, cut: str) -> list[str]:
         """Partitions that the embeddings of a cut learn from."""
@@ -59,3 +63,8 @@ class ListPipeline(Pipeline):
     def popularity_dts(self, cut: str) -> list[str]:
         """Partitions on which popularity is counted."""
         return window(self.committed(), cut, self.popularity_days)
+
+    def champion_uses(self) -> "Mapping[str, str]":
+        """Its vectors, fitted up to the evaluation, of a type that fits some."""
+        fits = self.lake.find(self.name, c.EMBEDDINGS) if self.type.has(c.EMBEDDINGS) else None
+        return {c.EMBEDDINGS: fits.data_version} if fits is not None else {}

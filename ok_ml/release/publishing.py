@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.delivery.generation_ids import generation_name, next_generation
@@ -12,14 +12,17 @@ from ok_ml.lake import WHOLE, Manifest, fingerprint, part_prefix
 from ok_ml.monitoring.judges.feature_judge import require_verdict
 from ok_ml.monitoring.judges.prediction_judge import require_predictions
 from ok_ml.monitoring.series.live_history import Served, record_live
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.verdicts import Verdict, series_verdict, verdict_of
 from ok_ml.release.gate.promoting import champion_bundle
-from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from ok_ml.delivery.publisher import PartReceipt, Publication
+
+PARITY: Final = "parity"  # kind of findings, and name of the check
 
 
 def publish(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Manifest:
@@ -127,21 +130,20 @@ def live_generation(pipeline: Pipeline) -> int | None:
     return pipeline.delivery.store().current(pipeline.name)
 
 
-def judge_parity(pipeline: Pipeline) -> Judgement:
+def judge_parity(pipeline: Pipeline) -> Verdict:
     """Whether the predictions table, what the broker acknowledged and what the storage verified are the same rows."""
     publication, live = (pipeline.lake.manifest(pipeline.name, table) for table in (c.PUBLICATION, c.LIVE_PREDICTIONS))
     table = pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, str(publication.details["data_dt"]))
-    numbers = {
-        "table": table.rows,
-        "topic": publication.rows,
-        "storage": live.rows,
-        "topic_checksum": publication.details["checksum"],
-        "storage_checksum": live.details["checksum"],
-    }
-    same = table.rows == publication.rows == live.rows and publication.details["checksum"] == live.details["checksum"]
+    checksums = publication.details["checksum"], live.details["checksum"]
+    numbers = {"table": table.rows, "topic": publication.rows, "storage": live.rows}
+    sums = {"topic_checksum": checksums[0], "storage_checksum": checksums[1]}
+    same = table.rows == publication.rows == live.rows and checksums[0] == checksums[1]
     facts = f"table {table.rows:,}, topic {publication.rows:,}, storage {live.rows:,} predictions"
     advice = "" if same else "; publish again: a new generation replaces the whole"
-    return Judgement(same, f"{facts}; checksums {'equal' if same else 'or counts differ'}{advice}", numbers)
+    headline = f"{facts}; checksums {'equal' if same else 'or counts differ'}{advice}"
+    finding = replace(Finding.told(PARITY, "warn", headline, table.partition, kind=PARITY), passed=same)
+    verdict = verdict_of(pipeline.lake, pipeline.name, series_verdict(c.LIVE_PREDICTIONS), table.partition, [finding])
+    return replace(verdict, headline=headline, numbers={**numbers, **sums})
 
 
 def _part(pipeline: Pipeline, predictions: Manifest, part: int) -> "pa.Table":

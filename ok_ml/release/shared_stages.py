@@ -63,9 +63,10 @@ def feature_statistics(described: Sequence[str], describes: Sequence[str]) -> St
 def _feature_statistics(pipeline: Pipeline, context: StepContext) -> Made:
     """Statistics of every feature, with the drift of the newest day."""
     from ok_ml.monitoring.judges.data_judge import page_of
-    from ok_ml.monitoring.judges.drift_watch import build_statistics, drift_rows, plot_drift
+    from ok_ml.monitoring.judges.event_judge import settle_events
+    from ok_ml.monitoring.judges.feature_drift import drift_rows, plot_drift
     from ok_ml.monitoring.plots.feature_plots import plot_features
-    from ok_ml.monitoring.series.event_series import settle_events
+    from ok_ml.monitoring.series.feature_counts import build_statistics
 
     settle_events(pipeline.project, pipeline.dataset, pipeline.lake)
     manifests, newest = build_statistics(pipeline, context.days), context.days[-1]

@@ -19,7 +19,6 @@ from ok_ml.incidents.routes import channels_of, known_addresses
 from ok_ml.incidents.signals import Signal
 from ok_ml.incidents.store import Store
 from ok_ml.quality.judges.verdicts import Verdict
-from ok_ml.quality.judges.what_blocks import open_blocks, stories
 from ok_ml.sensors.check_source import CURSOR as CHECKS
 from ok_ml.sensors.check_source import look_at_checks
 from ok_ml.sensors.freshness_source import CURSOR as WATCH
@@ -30,6 +29,7 @@ from ok_ml.sensors.run_source import CURSOR as RUNS
 from ok_ml.sensors.run_source import look_at_runs
 from ok_ml.sensors.sources import Look, together
 from ok_ml.sensors.watched import Watched, watched
+from ok_ml.stages.blocked_days import open_blocks, stories
 
 TICK_SECONDS: Final = 15
 # What a source may meet: a database that is busy or away, a full disk, a store that does not answer.

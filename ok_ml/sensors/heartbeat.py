@@ -39,7 +39,7 @@ def heartbeat_sensor(project: Project, jobs: list[str]) -> dg.SensorDefinition:
         description="Prove that the daemon ticks; its absence is noticed outside, see /deadman.",
     )
     def heartbeat(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        from ok_ml.monitoring.series.data_metrics import write_data_metrics
+        from ok_ml.monitoring.data_metrics import write_data_metrics
 
         said = beat(project, context.instance)
         write_run_metrics(project, context.instance, jobs, said)

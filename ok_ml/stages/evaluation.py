@@ -1,7 +1,6 @@
 """The evaluation report of every pipeline type: challenger, champion and baselines, their paired differences, segments."""
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -67,8 +66,3 @@ def load_evaluation(pipeline: Pipeline, manifest: Manifest | None = None) -> Eva
     """The committed evaluation, or the one of a manifest. Raises NotCommitted before the first."""
     folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, c.EVALUATION))
     return Evaluated(json.loads((folder / EVALUATION_FILE).read_text()))
-
-
-def metric_of(pipeline: Pipeline, model: str, metric: str) -> float:
-    """One number of the committed evaluation; NaN where nothing was judged by it."""
-    return load_evaluation(pipeline).metrics(model).get(metric, math.nan)

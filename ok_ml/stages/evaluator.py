@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ok_ml.lake import Manifest
 
@@ -11,14 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
+
 A = TypeVar("A")
-
-
-class Report(Protocol):
-    """Metrics of several models with intervals, paired differences and segments."""
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Flat rows: see `ok_ml.stages.evaluation.Evaluated`."""
 
 
 class Evaluator(ABC, Generic[A]):
@@ -71,7 +66,7 @@ class Evaluator(ABC, Generic[A]):
         """Which of the models are compared with one another."""
 
     @abstractmethod
-    def report(self, answers: dict[str, A], pairs: Sequence[tuple[str, str]]) -> Report:
+    def report(self, answers: dict[str, A], pairs: Sequence[tuple[str, str]]) -> "EvaluationReport":
         """Judge answers."""
 
     @abstractmethod
@@ -79,5 +74,5 @@ class Evaluator(ABC, Generic[A]):
         """The metric of the gate, or the nearest one that belongs to a single case, and its value of each case."""
 
     @abstractmethod
-    def plots(self, report: Any) -> dict[str, Path]:
+    def plots(self, report: "EvaluationReport") -> dict[str, Path]:
         """Pictures of a report."""

@@ -62,8 +62,8 @@ class Pipeline(ABC):
     @property
     def type(self) -> PipelineType[Any]:
         """Its stages, and how they are made: the type that its YAML names."""
-        found: PipelineType[Any] = find_type(self.config.pipeline_type, self.project.root)
-        return found
+        named: PipelineType[Any] = find_type(self.config.pipeline_type, self.project.root)
+        return named
 
     @cached_property
     def config(self) -> ExperimentConfig:

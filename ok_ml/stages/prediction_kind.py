@@ -6,16 +6,19 @@ monitoring page ask it and know no kind by name.
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ok_ml.lake import Manifest
-from ok_ml.stages.judgement import Judgement
+from ok_ml.lake import Lake, Manifest
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.verdicts import LISTS_VERDICT, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from ok_ml.delivery.payloads import Payload
+
+LISTS: Final = "lists"  # kind of the findings of a look at predictions, whatever their kind
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,32 @@ class Limit:
         return f"at {self.side} {self.limit:g}"
 
 
+def fault_verdict(
+    lake: Lake, experiment: str, dt: str, facts: str, faults: Mapping[str, int], **numbers: int
+) -> Verdict:
+    """What a look at a day's predictions says of them: a finding that blocks for each fault that they have.
+
+    Parameters
+    ----------
+    facts
+        What was looked at, the beginning of the headline.
+    faults
+        Fault -> how often.
+    numbers
+        What else was counted.
+    """
+    wrong = {name: f"{count:,}" for name, count in faults.items() if count}
+    told = ", ".join(f"{count} {name}" for name, count in wrong.items()) or "nothing wrong"
+    headline, kind = f"{facts}: {told}", {"kind": LISTS}
+    findings = [
+        replace(Finding.told(f"{LISTS}: {name}", "block", f"{count} {name}", dt, **kind), expected="0", seen=count)
+        for name, count in wrong.items()
+    ] or [replace(Finding.told(LISTS, "block", headline, dt, **kind), passed=True)]
+    verdict = verdict_of(lake, experiment, LISTS_VERDICT, dt, findings)
+    counted = {name.replace(" ", "_"): count for name, count in faults.items()}
+    return replace(verdict, headline=headline, numbers={**numbers, **counted})
+
+
 class PredictionKind(ABC):
     """A kind of predictions. `Any` stands for the pipelines that have it."""
 
@@ -61,8 +90,8 @@ class PredictionKind(ABC):
     """What that check asks for, a sentence."""
 
     @abstractmethod
-    def look(self, pipeline: Any) -> Judgement:
-        """What whoever reads the newest predictions would notice at once."""
+    def look(self, pipeline: Any) -> Verdict:
+        """What whoever reads the newest predictions would notice at once: see `fault_verdict`."""
 
     @abstractmethod
     def count(self, pipeline: Any, *, progress: Callable[[str], None]) -> Manifest:

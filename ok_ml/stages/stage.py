@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,10 +19,29 @@ from ok_ml.lake import Manifest
 from ok_ml.stages.prediction_kind import PredictionKind
 from ok_ml.stages.training import Register
 
-if TYPE_CHECKING:
-    from ok_ml.stages.pipeline import Pipeline
 
-P = TypeVar("P", bound="Pipeline")
+class Experiment(Protocol):
+    """What a stage asks of the pipeline that it belongs to."""
+
+    @property
+    def name(self) -> str:
+        """The experiment, and the scope of its tables."""
+
+    @property
+    def dataset_scope(self) -> str:
+        """The scope of the dataset's tables."""
+
+    def record(
+        self,
+        code: str,
+        settings: Sequence[BaseModel],
+        upstream: Mapping[tuple[str, str], Iterable[str]],
+        more: Mapping[str, str],
+    ) -> dict[str, str]:
+        """Code, configuration and the versions of upstream partitions, by (scope, table), as a record."""
+
+
+P = TypeVar("P", bound=Experiment)
 Tool: TypeAlias = Literal["spark", "mlflow", "broker", "storage"]
 
 

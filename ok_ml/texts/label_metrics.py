@@ -15,21 +15,20 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.quality.ranking.bootstrap import Interval
-from ok_ml.quality.ranking.ranking_evaluation import flat_row
+from ok_ml.quality.ranking.bootstrap import Interval, percentiles
+from ok_ml.quality.ranking.ranking_evaluation import EVERYBODY, Difference, EvaluationReport, Score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRICS: Final = ("pr_auc", "f1", "precision", "recall", "accuracy", "decided", "log_loss", "calibration_error")
 _BINS: Final = 10
-_LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -161,47 +160,6 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
-@dataclass(frozen=True)
-class LabelReport:
-    """Metrics of several models with intervals, paired differences, and each label's own area.
-
-    Attributes
-    ----------
-    scores
-        (model, metric) -> value.
-    differences
-        (model, baseline, metric) -> value.
-    segments
-        (model, label) -> area under precision against recall of this label.
-    """
-
-    scores: Mapping[tuple[str, str], Interval]
-    differences: Mapping[tuple[str, str, str], Interval]
-    segments: Mapping[tuple[str, str], Interval]
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the models, in the order given."""
-        return tuple(dict.fromkeys(model for model, _ in self.scores))
-
-    def metrics(self, model: str) -> dict[str, float]:
-        """Estimate of each metric of one model."""
-        return {metric: value.estimate for (name, metric), value in self.scores.items() if name == model}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """All numbers as flat rows: kind score, difference or segment; NaN is None."""
-        rows = [flat_row("score", model, metric, value) for (model, metric), value in self.scores.items()]
-        rows += [
-            flat_row("difference", model, metric, value, baseline=baseline)
-            for (model, baseline, metric), value in self.differences.items()
-        ]
-        rows += [
-            flat_row("segment", model, "pr_auc", value, segment=label)
-            for (model, label), value in self.segments.items()
-        ]
-        return rows
-
-
 def judge_labels(
     question: LabelQuestion,
     answers: Mapping[str, LabelAnswers],
@@ -209,8 +167,8 @@ def judge_labels(
     *,
     resamples: int,
     seed: int,
-) -> LabelReport:
-    """Judge several models on the same texts; all of them are measured on the same draws of texts."""
+) -> EvaluationReport:
+    """Judge several models on the same texts; all of them are measured on the same draws of texts. A segment is a label."""
     ones = np.ones(len(question.codes))
     judges = {model: _Judge(question, one) for model, one in answers.items()}
     estimates = {model: judge.metrics(ones) for model, judge in judges.items()}
@@ -223,30 +181,38 @@ def judge_labels(
     drawn = {
         (model, metric): np.array([draw[metric] for draw in draws[model]]) for model in answers for metric in METRICS
     }
-    scores = {key: _interval(estimates[key[0]][key[1]], drawn[key], len(ones)) for key in drawn}
-    differences = {
-        (model, baseline, metric): _interval(
-            estimates[model][metric] - estimates[baseline][metric],
-            drawn[model, metric] - drawn[baseline, metric],
-            len(ones),
-        )
-        for model, baseline in pairs
-        for metric in METRICS
-    }
-    return LabelReport(scores, differences, _by_label(question, answers))
+
+    def interval(estimate: float, draws: "NDArray[np.float64]") -> Interval:
+        return Interval(float(estimate), *percentiles(draws), len(ones))
+
+    return EvaluationReport(
+        scores=tuple(
+            Score(model, metric, EVERYBODY, interval(estimates[model][metric], values))
+            for (model, metric), values in drawn.items()
+        ),
+        differences=tuple(
+            Difference(
+                model,
+                baseline,
+                metric,
+                interval(
+                    estimates[model][metric] - estimates[baseline][metric],
+                    drawn[model, metric] - drawn[baseline, metric],
+                ),
+            )
+            for model, baseline in pairs
+            for metric in METRICS
+        ),
+        segments=tuple(_by_label(question, answers)),
+        users=len(ones),
+        evaluated_users=len(ones),
+    )
 
 
-def _by_label(question: LabelQuestion, answers: Mapping[str, LabelAnswers]) -> dict[tuple[str, str], Interval]:
-    intervals = dict[tuple[str, str], Interval]()
+def _by_label(question: LabelQuestion, answers: Mapping[str, LabelAnswers]) -> Iterator[Score]:
+    """Each label's own area under precision against recall."""
     for model, one in answers.items():
         for at, label in enumerate(question.labels):
             relevant = question.codes == at
             area = average_precision(one.probabilities[:, at], relevant)
-            intervals[model, label] = Interval(area, math.nan, math.nan, int(relevant.sum()))
-    return intervals
-
-
-def _interval(estimate: float, draws: "NDArray[np.float64]", texts: int) -> Interval:
-    known = draws[~np.isnan(draws)]
-    low, high = np.quantile(known, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]) if len(known) else (math.nan, math.nan)
-    return Interval(float(estimate), float(low), float(high), texts)
+            yield Score(model, "pr_auc", label, Interval(area, math.nan, math.nan, int(relevant.sum())))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml.quality.plots import plot_style as s
-from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion, LabelReport
+from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
+from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ _MOST_LABELS: Final = 30
 def label_pictures(
     question: LabelQuestion,
     answers: LabelAnswers,
-    report: LabelReport,
+    report: EvaluationReport,
     newest: str,
     path_of: Callable[[str], Path],
 ) -> dict[str, Path]:
@@ -51,9 +52,9 @@ def _precision_recall(axis: "Axes", question: LabelQuestion, answers: LabelAnswe
     hits = np.cumsum(right[np.argsort(-scores, kind="stable")])
     axis.plot(hits / recall_of, hits / np.arange(1, len(hits) + 1), color=s.BLUE, linewidth=1.8)
     chosen = answers.decided == question.positive if question.positive is not None else answers.decided >= 0
-    found = int((chosen & right).sum())
+    correct = int((chosen & right).sum())
     if chosen.any():
-        axis.plot(found / recall_of, found / int(chosen.sum()), "o", color=s.RED, label="decision")
+        axis.plot(correct / recall_of, correct / int(chosen.sum()), "o", color=s.RED, label="decision")
         s.legend(axis)
     axis.set_xlabel("recall")
     axis.set_ylabel("precision")
@@ -73,8 +74,8 @@ def _reliability(axis: "Axes", question: LabelQuestion, answers: LabelAnswers) -
     s.panel_title(axis, "calibration, ten bins of equal counts")
 
 
-def _labels(report: LabelReport, newest: str, path: Path) -> None:
-    segments = [(label, value) for (model, label), value in report.segments.items() if model == newest]
+def _labels(report: EvaluationReport, newest: str, path: Path) -> None:
+    segments = [(score.segment, score.value) for score in report.segments if score.model == newest]
     segments = sorted(segments, key=lambda pair: -pair[1].users)[:_MOST_LABELS]
     segments = sorted((pair for pair in segments if not np.isnan(pair[1].estimate)), key=lambda pair: pair[1].estimate)
     figure, (axis,) = s.new_figure("Area under precision against recall, by label", f"{newest}; texts in brackets")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ok_ml.config.sections.text_models import TextModelStage
 from ok_ml.errors import IntegrityError, NothingToLearn
-from ok_ml.texts.text_models import TextModel, model_class
+from ok_ml.texts.text_models import LabelledTexts, TextModel, model_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,7 +167,8 @@ def fit_scorer(
     learnt, aside = np.flatnonzero(~held), np.flatnonzero(held)
     missing = sorted(set(range(len(labels))) - set(codes[learnt].tolist()))
     learnt = np.concatenate([learnt, aside[np.isin(codes[aside], missing)]]) if missing else learnt
-    model = model_class(stage.kind).fit([texts[at] for at in learnt.tolist()], codes[learnt], labels, stage, seed)
+    task = LabelledTexts([texts[at] for at in learnt.tolist()], codes[learnt], labels, stage, seed)
+    model = model_class(stage.kind).fit(task)
     scores = model.scores([texts[at] for at in aside.tolist()]) if len(aside) else np.zeros((0, len(labels)))
     calibration = Calibration.fit(scores, codes[aside])
     probabilities = calibration.probabilities(scores)

@@ -58,6 +58,23 @@ def hashed_ngrams(texts: "Sequence[str]", stage: TextModelStage) -> "csr_matrix"
     return stacked
 
 
+@dataclass(frozen=True)
+class LabelledTexts:
+    """What a model learns from, and how.
+
+    Attributes
+    ----------
+    codes
+        int64 [texts]: place of each text's label.
+    """
+
+    texts: "Sequence[str]"
+    codes: "NDArray[np.int64]"
+    labels: tuple[str, ...]
+    stage: TextModelStage
+    seed: int
+
+
 class TextModel(ABC):
     """Scores of labels. A model is fitted once, saved with everything that it needs, and only loaded afterwards."""
 
@@ -65,15 +82,8 @@ class TextModel(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(
-        cls,
-        texts: "Sequence[str]",
-        codes: "NDArray[np.int64]",
-        labels: tuple[str, ...],
-        stage: TextModelStage,
-        seed: int,
-    ) -> "TextModel":
-        """Learn from texts and the places of their labels, int64 [texts]."""
+    def fit(cls, task: "LabelledTexts") -> "TextModel":
+        """Learn from labelled texts."""
 
     @abstractmethod
     def scores(self, texts: "Sequence[str]") -> "NDArray[np.float64]":
@@ -107,23 +117,14 @@ class LinearModel(TextModel):
     bias: "NDArray[np.float64]"
 
     @classmethod
-    def fit(
-        cls,
-        texts: "Sequence[str]",
-        codes: "NDArray[np.int64]",
-        labels: tuple[str, ...],
-        stage: TextModelStage,
-        seed: int,
-    ) -> "LinearModel":
+    def fit(cls, task: "LabelledTexts") -> "LinearModel":
         """See `TextModel.fit`."""
         from sklearn.svm import LinearSVC
 
-        fitted = LinearSVC(C=stage.regularization, random_state=seed, max_iter=5000).fit(
-            hashed_ngrams(texts, stage), codes
-        )
-        return cls(
-            labels, stage, fitted.coef_.T.astype(np.float32), np.atleast_1d(fitted.intercept_).astype(np.float64)
-        )
+        model = LinearSVC(C=task.stage.regularization, random_state=task.seed, max_iter=5000)
+        fitted = model.fit(hashed_ngrams(task.texts, task.stage), task.codes)
+        bias = np.atleast_1d(fitted.intercept_).astype(np.float64)
+        return cls(task.labels, task.stage, fitted.coef_.T.astype(np.float32), bias)
 
     def scores(self, texts: "Sequence[str]") -> "NDArray[np.float64]":
         """Distances from the separators."""
@@ -162,19 +163,12 @@ class NaiveBayesModel(TextModel):
     log_prior: "NDArray[np.float64]"
 
     @classmethod
-    def fit(
-        cls,
-        texts: "Sequence[str]",
-        codes: "NDArray[np.int64]",
-        labels: tuple[str, ...],
-        stage: TextModelStage,
-        seed: int,  # noqa: ARG003 - nothing of it is random
-    ) -> "NaiveBayesModel":
+    def fit(cls, task: "LabelledTexts") -> "NaiveBayesModel":
         """See `TextModel.fit`."""
-        words = _words(texts, stage)
-        counts = np.vstack([np.asarray(words[codes == code].sum(axis=0)).ravel() for code in range(len(labels))]) + 1.0
-        prior = np.log(np.maximum(np.bincount(codes, minlength=len(labels)), 1) / len(codes))
-        return cls(labels, stage, np.log(counts / counts.sum(axis=1, keepdims=True)).T, prior)
+        words, codes, n = _words(task.texts, task.stage), task.codes, len(task.labels)
+        counts = np.vstack([np.asarray(words[codes == code].sum(axis=0)).ravel() for code in range(n)]) + 1.0
+        prior = np.log(np.maximum(np.bincount(codes, minlength=n), 1) / len(codes))
+        return cls(task.labels, task.stage, np.log(counts / counts.sum(axis=1, keepdims=True)).T, prior)
 
     def scores(self, texts: "Sequence[str]") -> "NDArray[np.float64]":
         """Log joint probabilities."""
@@ -209,21 +203,15 @@ class TreesModel(TextModel):
     booster: str
 
     @classmethod
-    def fit(
-        cls,
-        texts: "Sequence[str]",
-        codes: "NDArray[np.int64]",
-        labels: tuple[str, ...],
-        stage: TextModelStage,
-        seed: int,
-    ) -> "TreesModel":
+    def fit(cls, task: "LabelledTexts") -> "TreesModel":
         """See `TextModel.fit`."""
         import lightgbm
         from sklearn.decomposition import TruncatedSVD
 
-        ngrams = hashed_ngrams(texts, stage)
+        stage, labels = task.stage, task.labels
+        ngrams = hashed_ngrams(task.texts, stage)
         factors = min(stage.factors, ngrams.shape[0] - 1)
-        components = TruncatedSVD(factors, random_state=seed).fit(ngrams).components_.T.astype(np.float32)
+        components = TruncatedSVD(factors, random_state=task.seed).fit(ngrams).components_.T.astype(np.float32)
         several = {"objective": "multiclass", "num_class": len(labels)}
         settings = {
             **(several if len(labels) > 2 else {"objective": "binary"}),
@@ -232,10 +220,10 @@ class TreesModel(TextModel):
             "num_threads": stage.num_threads,
             "deterministic": True,
             "force_row_wise": True,
-            "seed": seed,
+            "seed": task.seed,
             "verbosity": -1,
         }
-        data = lightgbm.Dataset(_reduced(texts, ngrams, components), label=codes, free_raw_data=True)
+        data = lightgbm.Dataset(_reduced(task.texts, ngrams, components), label=task.codes, free_raw_data=True)
         return cls(labels, stage, components, lightgbm.train(settings, data, stage.num_trees).model_to_string())
 
     def scores(self, texts: "Sequence[str]") -> "NDArray[np.float64]":

@@ -12,7 +12,7 @@ from ok_ml.graph.keys import asset_key
 from ok_ml.monitoring.accepting import accept_day
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.quality.judges.verdicts import FEATURES
-from ok_ml.quality.judges.what_blocks import story
+from ok_ml.stages.blocked_days import story
 from ok_ml.stages.stage import PipelineType
 from tests.automation.paper import DATASET, DATASET_FILE, ENOUGH, EXPERIMENT, EXPERIMENT_FILE, OTHER, Paper, tables
 from tests.small_project import edit

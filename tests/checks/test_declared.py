@@ -144,3 +144,23 @@ def test_the_declaration_enters_no_record_of_what_is_made(open_world, root):
     before = config_version(load_project(root).datasets[NAME], c.EVENTS)
     edit(root, DATASET, "has_impressions: true", "has_impressions: true\nchecks: {volume: {low_warn: 0.1}}")
     assert config_version(load_project(root).datasets[NAME], c.EVENTS) == before
+
+
+@pytest.mark.parametrize(("aside", "passed"), [(5, True), (20, False)])
+def test_rows_set_aside_warn_beyond_their_share(open_world, aside, passed):
+    project, world = open_world()
+    world.commit(DAYS[-1])
+    lake = Lake(project.lake_root)
+    manifest = lake.manifest(NAME, c.EVENTS, DAYS[-1])
+    reasons = {"bad_user_id": aside - 1, "repeated": 1}
+    rows = lake.read(NAME, c.EVENTS, [DAYS[-1]])
+    details = {**manifest.details, "rejected": reasons}
+    lake.write(NAME, c.EVENTS, DAYS[-1], rows, sort_by=[c.USER_ID], details=details)
+    check = run(project)[2]["rejected_rows"]
+    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    total = rows.num_rows + aside
+    assert check.description == (
+        f"{aside} of {total} rows of {DAYS[-1]} set aside ({aside / total:.2%}, limit 5%): bad_user_id {aside - 1},"
+        f" repeated 1. They are in {NAME}/rejected_events."
+    )
+    assert check.metadata["rejected"].value == aside

@@ -15,11 +15,11 @@ from ok_ml.console.pages import monitored
 from ok_ml.console.render import environment, render
 from ok_ml.console.sparks import Spark, spark
 from ok_ml.lake import Lake
+from ok_ml.quality.judges.feature_series import feature_series
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, commit, verdict_of
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import REFERENCE_FILE, FrozenBins
-from ok_ml.quality.statistics.feature_series import feature_series
 from ok_ml.quality.statistics.number_series import Name, Number, series_table
 from ok_ml.quality.statistics.statistics_rows import feature_statistics
 from tests.console.test_pages import Page

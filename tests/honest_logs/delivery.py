@@ -20,9 +20,9 @@ from ok_ml.datasets.onboarding.guess.starter import experiment_text
 from ok_ml.errors import EmptyPartition
 from ok_ml.lake import WHOLE, Lake
 from ok_ml.monitoring.judges.data_judge import judge_data
-from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_reference
+from ok_ml.monitoring.judges.event_judge import event_watch, settle_events
 from ok_ml.monitoring.judges.feature_judge import judge_features
-from ok_ml.monitoring.series.event_series import event_watch, settle_events
+from ok_ml.monitoring.series.feature_counts import build_statistics, freeze_reference
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.monitoring.series.product_metrics import build_product_metrics
 from ok_ml.pipelines.source_recommendation.featuring import build_features

@@ -23,16 +23,12 @@ from ok_ml.graph import keys
 from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import Lake
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.monitoring.judges.drift_watch import build_statistics
+from ok_ml.monitoring.judges.event_judge import event_watch, is_settled, settle_events
 from ok_ml.monitoring.judges.feature_judge import judge_features, require_verdict, settle_verdict
-from ok_ml.monitoring.series.event_series import (
-    build_event_statistics,
-    event_watch,
-    is_settled,
-    settle_events,
-)
+from ok_ml.monitoring.judges.series_watch import PAST_REPORT
+from ok_ml.monitoring.series.event_series import build_event_statistics
+from ok_ml.monitoring.series.feature_counts import build_statistics
 from ok_ml.monitoring.series.live_history import Served, record_live
-from ok_ml.monitoring.series.series_watch import PAST_REPORT
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.quality.judges.verdicts import EVENT_VERDICT
 from ok_ml.resources.graph import graph_resources

@@ -1,5 +1,7 @@
 """A model that the gate refused: it says how it is promoted by hand, and a person may do that for just this model."""
 
+import json
+
 import pyarrow as pa
 import pytest
 
@@ -8,9 +10,10 @@ from ok_ml.config.loader import load_project
 from ok_ml.errors import UsageError
 from ok_ml.lake import WHOLE
 from ok_ml.monitoring.accepting import accept_day
-from ok_ml.quality.judges.what_blocks import open_blocks
 from ok_ml.release.gate.promotion_record import Decision
-from ok_ml.release.gate.refused_models import accepted_model, let_through
+from ok_ml.release.gate.refused_models import accepted_model, floor_verdict, let_through
+from ok_ml.stages.blocked_days import open_blocks
+from ok_ml.stages.evaluation import EVALUATION_FILE
 from ok_ml.stages.opening import open_pipeline
 from tests.small_project import edit, make_project
 
@@ -60,3 +63,50 @@ def test_a_refused_challenger_of_a_champion_holds_nothing_back(pipeline):
     champion = pipeline.lake.write(NAME, c.CHAMPION, WHOLE, pa.table({"tree": [0]}), sort_by=["tree"])
     let_through(pipeline, trained(pipeline, 1), champion, REFUSED)
     assert open_blocks(pipeline.project, NAME) == []
+
+
+# -- the check that says before the gate what it will say ------------------------------------------------------------
+
+
+def evaluated(pipeline, **models):
+    """An evaluation with one number of the gate's metric a model."""
+    rows = [
+        {"kind": "score", "model": name, "metric": pipeline.config.gate.metric, "estimate": value, "users": 9}
+        for name, value in models.items()
+    ]
+    with pipeline.lake.staged(NAME, c.EVALUATION) as folder:
+        (folder / EVALUATION_FILE).write_text(json.dumps(rows))
+        pipeline.lake.commit(folder, rows=9, data_version=json.dumps(rows))
+
+
+@pytest.mark.parametrize(("model", "passed"), [(0.12, True), (0.0999, False), (0.0, False)])
+def test_the_floor_is_asked_for_as_the_gate_will_ask(pipeline, model, passed):
+    trained(pipeline, 1)
+    evaluated(pipeline, **{pipeline.challenger: model, pipeline.floor: 0.1 if model else 0.0})
+    verdict = floor_verdict(pipeline)
+    (finding,) = verdict.findings
+    assert (finding.passed, finding.severity, verdict.blocks) == (passed, "warn", False)
+    assert verdict.numbers == {pipeline.challenger: model, pipeline.floor: 0.1 if model else 0.0}
+    assert verdict.headline.startswith(f"{pipeline.config.gate.metric}: {pipeline.challenger} {model:.4f}, popularity ")
+    assert pipeline.lake.find(NAME, verdict.table, DT) is None, "the gate's own verdict is committed by the gate alone"
+
+
+def test_a_model_that_a_person_let_through_is_no_complaint_of_the_floor(pipeline):
+    model = trained(pipeline, 1)
+    evaluated(pipeline, **{pipeline.challenger: 0.01, pipeline.floor: 0.1})
+    let_through(pipeline, model, None, REFUSED)
+    assert floor_verdict(pipeline).failed
+    accept_day(pipeline.project, NAME, DT, "half the catalogue is gone", model=True)
+    verdict = floor_verdict(pipeline)
+    assert verdict.failed == []
+    assert verdict.accepted.endswith(": half the catalogue is gone")
+
+
+def test_without_the_metric_nothing_is_judged(pipeline):
+    trained(pipeline, 1)
+    evaluated(pipeline, **{pipeline.floor: 0.1})
+    verdict = floor_verdict(pipeline)
+    assert verdict.findings == ()
+    assert verdict.headline == (
+        f"Nothing was judged: the evaluation has no {pipeline.config.gate.metric} of {pipeline.challenger} and popularity."
+    )

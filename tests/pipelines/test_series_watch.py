@@ -9,9 +9,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.monitoring.series.series_watch import SeriesWatch
-from ok_ml.quality.judges.acceptance import accept
-from ok_ml.quality.judges.verdicts import EVENT_VERDICT, verdict_on
+from ok_ml.monitoring.judges.series_watch import SeriesWatch
+from ok_ml.quality.judges.verdicts import EVENT_VERDICT, accept, verdict_on
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 
 SCOPE, TABLE, DAYS = "toy", c.EVENT_STATISTICS, 30
@@ -81,3 +80,46 @@ def test_what_is_found_anew_on_an_accepted_day_is_open(watch):
     accept(watch.lake, replace(judged, findings=judged.findings[:1]), who="alice", reason="only this one")
     left = verdict_on(watch.lake, SCOPE, EVENT_VERDICT, dt).failed
     assert [one.key for one in left] == [judged.findings[1].key]
+
+
+# -- the newest day is read, where the lake already says it -----------------------------------------------------------
+
+
+@pytest.fixture
+def judged(watch, monkeypatch):
+    """The days that are really judged from here on."""
+    days, judge = [], SeriesWatch._judge
+
+    def counted(self, dt):
+        days.append(dt)
+        return judge(self, dt)
+
+    monkeypatch.setattr(SeriesWatch, "_judge", counted)
+    return days
+
+
+def test_a_day_that_has_a_verdict_is_not_judged_again(watch, judged):
+    dt = tell(watch, DAYS, 2.0, 0.02)
+    first = watch.judge()[-1]
+    assert watch.judge() == [first]
+    assert judged == [dt]
+    tell(watch, DAYS, 8.8, 0.02)  # it was delivered again
+    assert not watch.judge()[-1].blocks
+    assert judged == [dt, dt]
+
+
+def test_a_day_is_judged_again_where_one_before_it_was_accepted_or_repaired(watch, judged):
+    before, dt = tell(watch, DAYS, 2.0, 0.02), None
+    watch.judge()
+    dt = tell(watch, DAYS + 1, 2.0, 0.02)
+    assert watch.judge()[-1].blocks
+    accept(
+        watch.lake,
+        verdict_on(watch.lake, SCOPE, EVENT_VERDICT, before),
+        who="alice",
+        reason="seconds, not milliseconds",
+    )
+    assert not watch.judge()[-1].blocks, "it is like the day that was accepted"
+    tell(watch, DAYS, 8.8, 0.02)
+    watch.judge()
+    assert judged == [before, dt, dt, dt]

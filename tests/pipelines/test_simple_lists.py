@@ -14,13 +14,13 @@ from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, 
 from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
 from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part, score_part
 from ok_ml.recommender.ranking import baselines
 from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.release.gate.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
-from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import said_of
 from ok_ml.stages.training import SIMPLE_LIST, UNLEARNT, SimpleModel
 from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
@@ -226,7 +226,7 @@ def test_a_training_without_labels_fails_where_no_simple_list_may_take_over(
 # -- lists of people who have met everything -------------------------------------------------------------------------
 
 
-def judge_lists(chain: Chain, rows: pa.Table) -> Judgement:
+def judge_lists(chain: Chain, rows: pa.Table) -> Verdict:
     chain.world.lake.write(EXPERIMENT, c.PREDICTIONS, DTS[-1], rows, sort_by=[c.USER_ID], by_part=True)
     return faults_of_lists(chain.pipeline())
 
@@ -237,11 +237,11 @@ def test_an_empty_list_is_a_fault_only_where_something_is_left_to_recommend(chai
     folder, _ = champion_bundle(chain.pipeline())
     root = str(chain.world.lake.root)
     parts = [score_part(str(folder), root, DATASET, EXPERIMENT, DTS[-1], part) for part in range(PARTS)]
-    found = judge_lists(chain, pa.concat_tables(parts))
-    assert found.passed, found.message
-    assert found.numbers["nothing_left"] == len(USER_IDS)
-    assert f"{len(USER_IDS)} of them empty: these users are subscribed to every source" in found.message
+    verdict = judge_lists(chain, pa.concat_tables(parts))
+    assert not verdict.failed, verdict.headline
+    assert verdict.numbers["nothing_left"] == len(USER_IDS)
+    assert f"{len(USER_IDS)} of them empty: these users are subscribed to every source" in verdict.headline
     write_snapshots(chain.world.lake, DTS[-1])  # now everybody has most sources left
-    found = judge_lists(chain, pa.concat_tables(parts))
-    assert not found.passed
-    assert f"{len(USER_IDS)} empty lists" in found.message
+    verdict = judge_lists(chain, pa.concat_tables(parts))
+    assert verdict.blocks
+    assert f"{len(USER_IDS)} empty lists" in verdict.headline

@@ -15,7 +15,7 @@ from ok_ml.errors import DataError
 from ok_ml.incidents.store import Store
 from ok_ml.lake import Lake
 from ok_ml.metric_files import FOLDER, read
-from ok_ml.monitoring.series.data_metrics import open_incidents, write_data_metrics
+from ok_ml.monitoring.data_metrics import open_incidents, write_data_metrics
 from ok_ml.quality.statistics.number_series import Name, Number, series_table
 from ok_ml.release.step_metrics import Step, leave_headless, measured
 from tests.small_project import make_project

@@ -7,8 +7,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import Incident
 from ok_ml.lake import WHOLE
-from ok_ml.monitoring.judges.drift_watch import build_statistics, freeze_reference
 from ok_ml.monitoring.judges.feature_judge import judge_features
+from ok_ml.monitoring.series.feature_counts import build_statistics, freeze_reference
 from ok_ml.partitions import minus_days
 from ok_ml.pipelines.source_recommendation.featuring import build_features
 from ok_ml.pipelines.source_recommendation.fitting import fit_cuts

@@ -7,7 +7,7 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.lake import WHOLE, Lake
-from ok_ml.quality.judges.acceptance import accept, acceptance_of
+from ok_ml.quality.judges.acceptance import acceptance_of
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import (
     DECLARED_VERDICT,
@@ -15,6 +15,7 @@ from ok_ml.quality.judges.verdicts import (
     FEATURE_VERDICT,
     LISTS_VERDICT,
     MODEL_VERDICT,
+    accept,
     commit,
     read_verdict,
     verdict_of,

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality.judges.drift import bin_labels
 from ok_ml.quality.statistics import sketch as module
-from ok_ml.quality.statistics.bins import BINS, FrozenBins, counts_on, freeze
+from ok_ml.quality.statistics.bins import BINS, FrozenBins, bin_labels, counts_on, freeze
 from ok_ml.quality.statistics.sketch import sketch
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from ok_ml.config.models import DriftConfig
 from ok_ml.errors import DataError
-from ok_ml.quality.judges.drift import drift_table, jensen_shannon, psi, psi_noise
+from ok_ml.quality.judges.drift import Jumps, drift_rules, drift_table, jump_rules, without_jump
+from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import FrozenBins
+from ok_ml.quality.statistics.divergence import jensen_shannon, psi, psi_noise
 from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
 
@@ -112,3 +114,71 @@ def test_other_bins_or_two_days_in_one_table_are_refused(tmp_path):
         drift_table(table(tmp_path, "b", {"f": [1, 2]}, "2018-02-08"), reference, bins)
     with pytest.raises(DataError, match="2 rows for 1 features"):
         drift_table(pa.concat_tables([reference, reference]), reference, bins)
+
+
+# -- limits, and what jumps ------------------------------------------------------------------------------------------
+
+LIMITS = DriftConfig(psi_warn=0.1, psi_block=0.25)
+LIKES = ("user", "likes")
+
+
+def drifted(statistic="psi", severity="block", passed=False):
+    return Finding(
+        "likes", "user", statistic, "<= 0.25", "0.4", severity, passed=passed, dt="2018-02-08", advice="look"
+    )
+
+
+def test_the_table_and_the_rules_hold_one_feature_against_the_same_limits(tmp_path, reference):
+    bins = FrozenBins.from_statistics(reference)
+    now = table(tmp_path, "now", users(np.random.default_rng(3), 6000, 0.8), "2018-02-08", bins)
+    config = DriftConfig(psi_warn=0.1, psi_block=0.25, js_warn=0.01, js_block=0.9)
+    drift = drift_table(now, reference, bins, config)
+    broken = {}
+    for rule in drift_rules(drift, config):
+        if not rule.holds:
+            broken.setdefault(rule.feature, set()).add((rule.statistic, rule.severity))
+    assert broken == {"planted": {("psi", "block"), ("psi", "warn"), ("js", "warn")}}
+    verdicts = {row[q.FEATURE]: row[q.VERDICT] for row in drift.to_pylist()}
+    assert {name for name, verdict in verdicts.items() if verdict != "ok"} == {"planted"}
+    assert [one.statistic for one in drift_rules(drift, DriftConfig()) if one.feature == "planted"] == [
+        "rows_reference", "psi", "psi",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("jumps", "severity", "told"),
+    [
+        (
+            Jumps({LIKES: 0.4}, ("Monday", "Tuesday")),
+            "block",
+            "it jumped (0.400 against Monday and Tuesday) and the log did not",
+        ),
+        (
+            Jumps({LIKES: 0.2}, ("Monday", "Tuesday")),
+            "warn",
+            "it blocks nothing: it is a drift, no jump (0.200 against",
+        ),
+        (Jumps({}, ("Monday", "Tuesday")), "warn", "no jump (0.000 against Monday and Tuesday)"),
+        (Jumps({LIKES: 0.4}, (), "the log moved too"), "warn", "it blocks nothing: the log moved too"),
+    ],
+)
+def test_a_drift_blocks_only_as_a_jump_that_the_log_does_not_explain(jumps, severity, told):
+    (finding,) = without_jump([drifted()], lambda: jumps, LIMITS)
+    assert finding.severity == severity
+    assert finding.advice.startswith("look; ")
+    assert told in finding.advice
+
+
+def test_jumps_are_asked_for_only_where_something_that_blocks_has_drifted():
+    def never():
+        raise AssertionError("nothing drifted")
+
+    others = [drifted("max"), drifted(severity="warn"), drifted(passed=True)]
+    assert without_jump(others, never, LIMITS) == others
+
+
+def test_growing_counts_may_not_jump_unless_something_explains_it():
+    (rule,) = jump_rules([LIKES, ("user", "unknown")], Jumps({LIKES: 0.4}, ("Monday", "Tuesday")), LIMITS)
+    assert (rule.statistic, rule.severity, rule.high, rule.holds) == ("jump", "block", 0.25, False)
+    assert "checks.drift.not_judged: [likes]" in rule.advice
+    assert [*jump_rules([LIKES], Jumps({LIKES: 0.4}, silent="the log moved too"), LIMITS)] == []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ok_ml.quality.statistics.embedding_statistics import embedding_numbers, nearest_sources
+from ok_ml.quality.ranking.embedding_statistics import embedding_numbers, nearest_sources
 
 IDS = np.arange(100, 130, dtype=np.int64)
 

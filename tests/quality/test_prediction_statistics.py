@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ok_ml.quality.statistics.prediction_statistics import (
+from ok_ml.quality.ranking.prediction_statistics import (
     PartLists,
     Totals,
     gini,

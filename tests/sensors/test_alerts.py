@@ -23,10 +23,10 @@ from ok_ml.incidents.store import Store
 from ok_ml.lake import Lake
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, commit, verdict_of
-from ok_ml.quality.judges.what_blocks import story
 from ok_ml.sensors import alerts as alerts_module
 from ok_ml.sensors.alerts import alerts_sensor, tick
 from ok_ml.sensors.watched import watched
+from ok_ml.stages.blocked_days import story
 from tests.small_project import edit, make_project
 
 SCOPE, HOUR = "toy_sources", 3600.0

@@ -62,10 +62,10 @@ def test_an_interval_holds_its_estimate_and_a_model_does_not_differ_from_itself(
         resamples=100,
         seed=1,
     )
-    value = report.scores["model", "pr_auc"]
+    value = report.interval("pr_auc")
     assert value.low < value.estimate < value.high
-    same = report.differences["model", "twin", "pr_auc"]
+    same = report.difference("pr_auc", "model", "twin")
     assert (same.low, same.estimate, same.high) == (0, 0, 0)
-    assert report.differences["model", "guess", "pr_auc"].low > 0
+    assert report.difference("pr_auc", "model", "guess").low > 0
     assert {row["kind"] for row in report.rows()} == {"score", "difference", "segment"}
     assert {row["segment"] for row in report.rows() if row["kind"] == "segment"} == {"ham", "spam"}

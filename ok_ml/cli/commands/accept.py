@@ -69,7 +69,7 @@ def _judge_again(project: "Project", verdicts: "list[Verdict]") -> list[str]:
 
 
 def _say_what_goes_on(project: "Project", name: str) -> None:
-    from ok_ml.quality.judges.what_blocks import story
+    from ok_ml.stages.blocked_days import story
 
     names = [name] if name in project.experiments else []
     names = names or [one for one in sorted(project.experiments) if project.dataset_of(one).dataset == name]

@@ -9,7 +9,7 @@ from ok_ml.config.models import Project
 from ok_ml.graph import keys
 from ok_ml.lake import Lake
 from ok_ml.local.services.dagster_instance import instance_home
-from ok_ml.monitoring.series.event_series import settle_events
+from ok_ml.monitoring.judges.event_judge import settle_events
 from ok_ml.quality.judges.verdicts import Verdict
 
 

@@ -279,7 +279,7 @@ class PipelineRun:
             yield ready
 
     def _finish(self, seconds: float) -> None:
-        from ok_ml.monitoring.series.data_metrics import write_data_metrics
+        from ok_ml.monitoring.data_metrics import write_data_metrics
         from ok_ml.release.run_summary import describe_run
         from ok_ml.release.step_metrics import leave_headless
 

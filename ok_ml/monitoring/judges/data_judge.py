@@ -1,5 +1,6 @@
 """Judging a dataset's newest day: the rules of its YAML, since when they are broken, and a picture of the worst."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -13,8 +14,9 @@ from ok_ml.monitoring.judges.expectation_judge import expectation_findings
 from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
 from ok_ml.quality.judges.findings import Finding, in_order
 from ok_ml.quality.judges.rules import Rule, judge, rule_of, with_since
-from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, commit, verdict_of, whole_verdict
+from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, Verdict, commit, series_verdict, verdict_of, whole_verdict
 from ok_ml.stages.blocked_days import Armed, blocked_log, declared_guard
+from ok_ml.stages.plot_files import scope_plot_path
 
 DAYS_BACK: Final = 35  # how far `since` and pictures look back, partitions
 _JUDGE_VERSION: Final = "3"  # raise it when the same data may get another verdict
@@ -33,20 +35,44 @@ def judge_data(project: Project, config: DatasetConfig, *, dt: str | None = None
     manifest = lake.manifest(config.dataset, c.EVENTS, day)
     rules_on = _rules(config, lake)
     earlier = [other for other in lake.partitions(config.dataset, c.EVENTS) if other < day][::-1][:DAYS_BACK]
-    found = with_since(judge(rules_on(day), day), earlier, rules_on)
-    found += expectation_findings(Expected.of(project, config.dataset), day, commit=keep)
+    findings = with_since(judge(rules_on(day), day), earlier, rules_on)
+    findings += expectation_findings(Expected.of(project, config.dataset), day, commit=keep)
     look = look_further(project, config.dataset, day)
-    found = [
+    findings = [
         one if one.passed else replace(one, look=look)
-        for one in in_order(reported(found, declared_guard(project, config, lake), day))
+        for one in in_order(reported(findings, declared_guard(project, config, lake), day))
     ]
-    verdict = verdict_of(lake, config.dataset, DECLARED_VERDICT, day, found)
+    verdict = verdict_of(lake, config.dataset, DECLARED_VERDICT, day, findings)
     if not keep:
         return verdict
     commit(lake, verdict, inputs=_judged(project, config, manifest))
     failed = [one for one in verdict.failed if one.kind != EXPECTATIONS]  # which have a page of their own
     picture = _picture(project, config, failed[0], [*earlier[::-1], day], rules_on) if failed else None
     return replace(verdict, plot=picture)
+
+
+def judge_rejected(project: Project, dataset: DatasetBase) -> Verdict:
+    """Whether few enough of the newest day's rows were set aside; it only tells."""
+    lake, scope, log, limit = Lake(project.lake_root), dataset.dataset, dataset.kind, dataset.checks.rejected_warn
+    manifest = lake.manifest(scope, log, lake.latest(scope, log))
+    reasons, dt = manifest.details.get("rejected", {}), manifest.partition
+    rejected = sum(reasons.values())
+    total = rejected + manifest.rows
+    share = rejected / max(total, 1)
+    worst = ", ".join(f"{reason} {count:,}" for reason, count in Counter(reasons).most_common(3))
+    headline = (
+        f"{rejected:,} of {total:,} rows of {dt} set aside ({share:.2%}, limit {limit:.0%}){': ' + worst if worst else ''}."
+        f" They are in {scope}/rejected_{log}."
+    )
+    finding = replace(
+        Finding.told("rejected_share", "warn", headline, dt, kind="rejected_rows"),
+        entity=log,
+        expected=f"<= {limit:.0%}",
+        seen=f"{share:.2%}",
+        passed=share <= limit,
+    )
+    verdict = verdict_of(lake, scope, series_verdict(f"rejected_{log}"), dt, [finding])
+    return replace(verdict, headline=headline, numbers={"share": share, "rejected": rejected, "partition": dt})
 
 
 def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict:
@@ -57,10 +83,10 @@ def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict
 def known_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict | None:
     """The committed verdict on a day, if its events, snapshots and limits are still those that were judged."""
     lake = Lake(project.lake_root)
-    found, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
-    if found is None or events is None or found.inputs != _judged(project, config, events):
+    verdict, events = lake.find(config.dataset, DECLARED_VERDICT, dt), lake.find(config.dataset, c.EVENTS, dt)
+    if verdict is None or events is None or verdict.inputs != _judged(project, config, events):
         return None
-    return whole_verdict(lake, found)
+    return whole_verdict(lake, verdict)
 
 
 def limits_of(config: DatasetBase) -> str:
@@ -71,7 +97,7 @@ def limits_of(config: DatasetBase) -> str:
 def page_of(project: Project, scope: str) -> str | None:
     """Address of the page with the series of an experiment, or of the first experiment of a dataset."""
     names = [scope] if scope in project.experiments else []
-    names += [name for name, found in sorted(project.experiments.items()) if found.dataset == scope]
+    names += [name for name, config in sorted(project.experiments.items()) if config.dataset == scope]
     service = project.environment.service
     return f"http://{service.host}:{service.port}/monitoring/{names[0]}" if names else None
 
@@ -101,7 +127,9 @@ def reported(findings: Sequence[Finding], armed: Armed, dt: str) -> list[Finding
 def _judged(project: Project, config: DatasetConfig, events: Manifest) -> dict[str, str]:
     lake, dt = Lake(project.lake_root), events.partition
     armed = declared_guard(project, config, lake).blocks_on(dt)
-    snapshots = {table: found.data_version for table in c.SNAPSHOTS if (found := lake.find(config.dataset, table, dt))}
+    snapshots = {
+        table: snapshot.data_version for table in c.SNAPSHOTS if (snapshot := lake.find(config.dataset, table, dt))
+    }
     return {
         "events": events.data_version,
         "snapshots": fingerprint({**snapshots}),
@@ -129,7 +157,6 @@ def _picture(
     """The worst finding's number by day, with its limits of the day that was judged."""
     from ok_ml.quality.plots.finding_plots import number_by_day
 
-    path = project.state_dir / "plots" / config.dataset / f"check-{worst.dt}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = scope_plot_path(project, config.dataset, f"check-{worst.dt}.png")
     number_by_day(worst, {dt: rule_of(worst, rules_on(dt)) for dt in dts}, path=path)
     return path

@@ -59,8 +59,8 @@ class Expected:
 
     def record(self, table: str, dt: str) -> dict[str, str] | None:
         """What results of a table depend on; None while it is not there."""
-        found = self.lake.find(self.scope, table, dt)
-        if found is None:
+        manifest = self.lake.find(self.scope, table, dt)
+        if manifest is None:
             return None
         groups = [group for group in self.groups if group.table == table]
         said = json.dumps([group.model_dump(mode="json") for group in groups], sort_keys=True)
@@ -72,7 +72,7 @@ class Expected:
             if other in said and (there := self.lake.find(self.scope, other, dt)) is not None
         }
         return {
-            "data": found.data_version,
+            "data": manifest.data_version,
             "expected": fingerprint({"said": said}),
             "others": fingerprint({**others}),
             "code": _JUDGE_VERSION,

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
-from ok_ml.monitoring.series.series_watch import finding_of
+from ok_ml.monitoring.judges.series_watch import finding_of
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.bands.short_history_bands import judge_short_history
@@ -100,8 +100,8 @@ def _headline(verdict: Verdict, origin: str) -> str:
     if not wrong:
         return f"{dt}: {judged} numbers are within what their own past lets expect"
     more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-    found = "; ".join(one.message for one in wrong[:_SHOWN])
-    return f"{dt}: {len(wrong)} of {judged} numbers are not as expected: {found}{more} (limit {origin})"
+    named = "; ".join(one.message for one in wrong[:_SHOWN])
+    return f"{dt}: {len(wrong)} of {judged} numbers are not as expected: {named}{more} (limit {origin})"
 
 
 def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
@@ -113,12 +113,12 @@ def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
 def _judge(watch: Watch, days: Days, dt: str, leave_out: set[str]) -> list[Deviation]:
     """One deviation a series: that of its short_history band, where it has one that is more surprised."""
     before, today, limit = {day: days[day] for day in days if day != dt}, dict(days[dt]), watch.limit.value
-    found = {one.name: one for one in judge_day(before, dt, today, limit=limit, leave_out=leave_out)}
+    deviations = {one.name: one for one in judge_day(before, dt, today, limit=limit, leave_out=leave_out)}
     for one in judge_short_history(before, dt, today, limit=limit, leave_out=leave_out) if watch.short_history else ():
-        known = found.get(one.name)
+        known = deviations.get(one.name)
         if known is None or abs(one.band.score) > abs(known.band.score):
-            found[one.name] = one
-    return list(found.values())
+            deviations[one.name] = one
+    return list(deviations.values())
 
 
 def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:

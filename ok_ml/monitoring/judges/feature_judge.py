@@ -12,20 +12,20 @@ from ok_ml.errors import DataError, GateRefused, NotCommitted
 from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.lake import Manifest, fingerprint
 from ok_ml.monitoring.judges.data_judge import DAYS_BACK, limits_of, look_further, reported, settled_verdict
-from ok_ml.monitoring.judges.drift_watch import build_compared, build_statistics, drift_of
+from ok_ml.monitoring.judges.event_judge import is_settled, settle_events
 from ok_ml.monitoring.judges.expectation_judge import OF_FEATURES, expectation_findings
 from ok_ml.monitoring.judges.expectation_results import EXPECTATIONS, Expected
-from ok_ml.monitoring.judges.jumps import step_rules, without_jump
-from ok_ml.monitoring.plots.plot_files import plot_path
-from ok_ml.monitoring.series.event_series import is_settled, settle_events
+from ok_ml.monitoring.judges.feature_drift import drift_of, jumps_of, step_rules
+from ok_ml.monitoring.series.feature_counts import build_compared, build_statistics
 from ok_ml.quality.judges.committed_day import FEATURE_KEYS, read_table
+from ok_ml.quality.judges.drift import drift_rules, without_jump
 from ok_ml.quality.judges.findings import Finding, failures, in_order
 from ok_ml.quality.judges.rules import Rule, judge, rule_of, with_since
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES, Verdict, commit, verdict_of, whole_verdict
-from ok_ml.quality.judges.what_blocks import of_features, way_out
 from ok_ml.quality.statistics import statistics_columns as q
-from ok_ml.stages.blocked_days import experiment_guard
+from ok_ml.stages.blocked_days import experiment_guard, of_features, way_out
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.plot_files import plot_path
 
 DRIFTED: Final = "drifted"  # in the details of a verdict
 _JUDGE_VERSION: Final = "5"  # raise it when the same statistics may get another verdict
@@ -54,27 +54,31 @@ def feature_verdict(pipeline: Pipeline, dt: str) -> Verdict:
     rules_on, armed = rules_of(pipeline), experiment_guard(pipeline.lake, pipeline.name)
     known = pipeline.lake.partitions(pipeline.name, c.FEATURE_STATISTICS)
     earlier = [other for other in known if other < dt][::-1][:DAYS_BACK]
-    found = with_since(judge([*rules_on(dt), *step_rules(pipeline, dt)], dt), earlier, _known_rules(rules_on))
-    found = [
-        replace(one, kind=FEATURES) for one in (without_jump(pipeline, dt, found) if armed.blocks_on(dt) else found)
-    ]
+    jumps = cache(lambda: jumps_of(pipeline, dt))
+    rules = [*rules_on(dt), *step_rules(pipeline, dt, jumps)]
+    judged = with_since(judge(rules, dt), earlier, _known_rules(rules_on))
+    if armed.blocks_on(dt):
+        judged = without_jump(judged, jumps, pipeline.config.checks.drift)
     expected = Expected.of(pipeline.project, pipeline.name).within(OF_FEATURES)
-    found = reported([*found, *expectation_findings(expected, dt)], armed, dt)
-    told = [one if one.passed else replace(one, look=_look(pipeline, one)) for one in in_order(found)]
+    findings = [*(replace(one, kind=FEATURES) for one in judged), *expectation_findings(expected, dt)]
+    told = [
+        one if one.passed else replace(one, look=_look(pipeline, one))
+        for one in in_order(reported(findings, armed, dt))
+    ]
     return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, told)
 
 
 def expected_features(pipeline: Pipeline, table: str) -> Verdict:
     """What is expected of the newest day of one of the feature tables, as the verdict on all features tells it."""
     dt, armed = pipeline.calendar().serve_cut, experiment_guard(pipeline.lake, pipeline.name)
-    found = expectation_findings(Expected.of(pipeline.project, pipeline.name).within([table]), dt)
-    return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, reported(found, armed, dt))
+    findings = expectation_findings(Expected.of(pipeline.project, pipeline.name).within([table]), dt)
+    return verdict_of(pipeline.lake, pipeline.name, FEATURE_VERDICT, dt, reported(findings, armed, dt))
 
 
 def known_features(pipeline: Pipeline, dt: str) -> Verdict | None:
     """The committed verdict on a day's features, if it is on what is there now."""
-    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
-    return whole_verdict(pipeline.lake, found) if found is not None and has_verdict(pipeline, dt) else None
+    manifest = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    return whole_verdict(pipeline.lake, manifest) if manifest is not None and has_verdict(pipeline, dt) else None
 
 
 def _of_log(pipeline: Pipeline, dt: str) -> list[Finding]:
@@ -102,9 +106,9 @@ def is_judged(pipeline: Pipeline, dt: str) -> bool:
 
 def has_verdict(pipeline: Pipeline, dt: str) -> bool:
     """Whether a verdict on a day's features is about the statistics that are there, by the limits and the champion of now."""
-    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    verdict = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
     statistics = pipeline.lake.find(pipeline.name, c.FEATURE_STATISTICS, dt)
-    return found is not None and statistics is not None and found.inputs == _judged(pipeline, statistics)
+    return verdict is not None and statistics is not None and verdict.inputs == _judged(pipeline, statistics)
 
 
 def settle_verdict(pipeline: Pipeline) -> Verdict | None:
@@ -132,8 +136,8 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
         The features of that day were never judged, were judged in another version or against another champion, or are
         blocked.
     """
-    found = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
-    if found is None or not has_verdict(pipeline, dt):
+    verdict = pipeline.lake.find(pipeline.name, FEATURE_VERDICT, dt)
+    if verdict is None or not has_verdict(pipeline, dt):
         raise GateRefused(
             f"{pipeline.name}: the features of {dt} have no verdict for their current version",
             why="predictions from features that were not checked could harm every user at once",
@@ -142,11 +146,11 @@ def require_verdict(pipeline: Pipeline, dt: str) -> Manifest:
     blocked = of_features(pipeline.project, pipeline.name, dt)
     if blocked:
         raise GateRefused(
-            f"{pipeline.name}: the features of {dt} are blocked. {found.details.get('headline')}",
+            f"{pipeline.name}: the features of {dt} are blocked. {verdict.details.get('headline')}",
             why="a new generation would carry the fault to every user; what is served stays",
             remedy="; ".join(way_out(one, pipeline.dataset_scope) for one in blocked),
         )
-    return found
+    return verdict
 
 
 def _judged(pipeline: Pipeline, statistics: Manifest) -> dict[str, str]:
@@ -196,11 +200,14 @@ def _known_rules(rules_on: Callable[[str], list[Rule]]) -> Callable[[str], list[
 
 
 def _statistics_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
-    from ok_ml.quality.judges.expectations import FeatureRule, feature_rules
+    from ok_ml.quality.judges.value_rules import FeatureRule, value_rules
 
-    declared = [FeatureRule(f.entity, f.name, *f.range) for f in pipeline.features]
-    statistics = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
-    return feature_rules(statistics, drift_of(pipeline, dt), declared, pipeline.config.checks)
+    declared, checks = [FeatureRule(f.entity, f.name, *f.range) for f in pipeline.features], pipeline.config.checks
+    statistics, drift = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt]), drift_of(pipeline, dt)
+    if drift is None:
+        return [*value_rules(statistics, declared, checks)]
+    known = zip(drift[q.ENTITY].to_pylist(), drift[q.FEATURE].to_pylist(), strict=True)
+    return [*value_rules(statistics, declared, checks, [*known]), *drift_rules(drift, checks.drift)]
 
 
 def _table_rules(pipeline: Pipeline, dt: str) -> list[Rule]:
@@ -223,8 +230,8 @@ def _look(pipeline: Pipeline, finding: Finding) -> str:
 
 def plot_finding(pipeline: Pipeline, finding: Finding) -> Path | None:
     """The feature of a finding: its distribution against the reference, and its series; None if it is of no feature."""
+    from ok_ml.quality.judges.feature_series import feature_series
     from ok_ml.quality.plots.finding_plots import feature_picture
-    from ok_ml.quality.statistics.feature_series import feature_series
 
     series = feature_series(pipeline.lake, pipeline.name, upto=finding.dt)
     one = series.of(finding.entity, finding.feature)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.monitoring.series.series_watch import judged_numbers
+from ok_ml.monitoring.judges.series_watch import judged_numbers
 from ok_ml.partitions import minus_days
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, judge_day
 
@@ -81,15 +81,15 @@ class Rate:
 
 def scores_of(series: Mapping[str, Days], world: int = 0, *, warm_days: int = WARM_DAYS) -> list[DayScore]:
     """The worst score of each day of each table; the first `warm_days` days are not judged."""
-    found: list[DayScore] = []
+    scores: list[DayScore] = []
     for check, days in sorted(series.items()):
         dts = sorted(days)
         for number, dt in enumerate(dts[warm_days:], warm_days):
             first = minus_days(dt, HISTORY_DAYS)
             history = {day: days[day] for day in dts[max(number - HISTORY_DAYS, 0) : number] if day >= first}
             worst = judge_day(history, dt, judged_numbers(check, days[dt]), limit=math.inf)[:1]
-            found += [DayScore(world, check, dt, abs(one.band.score), str(one.name)) for one in worst]
-    return found
+            scores += [DayScore(world, check, dt, abs(one.band.score), str(one.name)) for one in worst]
+    return scores
 
 
 def years_of(scores: Iterable[DayScore]) -> float:
@@ -99,14 +99,14 @@ def years_of(scores: Iterable[DayScore]) -> float:
 
 def alarms(scores: Iterable[DayScore], limit: float) -> dict[str, int]:
     """Check -> alarms beyond a limit; days in a row are one alarm, which is how an incident is counted."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     before: dict[tuple[int, str], str] = {}
     for one in sorted(scores, key=lambda one: (one.world, one.check, one.dt)):
         if one.score > limit:
             key = (one.world, one.check)
-            found[one.check] = found.get(one.check, 0) + (before.get(key) != minus_days(one.dt, 1))
+            counts[one.check] = counts.get(one.check, 0) + (before.get(key) != minus_days(one.dt, 1))
             before[key] = one.dt
-    return found
+    return counts
 
 
 def pick_limit(scores: Sequence[DayScore], asked_a_year: float, drift_a_year: float = 0.0) -> float:

@@ -24,7 +24,7 @@ from ok_ml.config.calibration import (
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges import limit_fitting as k
-from ok_ml.monitoring.series.series_watch import PAST_REPORT, judged_numbers
+from ok_ml.monitoring.judges.series_watch import PAST_REPORT, judged_numbers
 from ok_ml.partitions import minus_days, window
 from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
@@ -46,19 +46,19 @@ class Scan:
 
     Attributes
     ----------
-    found
+    deviations
         Day -> deviations, worst first.
     odd
         Days that no change of people explains; later days were not held against them.
     """
 
-    found: dict[str, list[Deviation]]
+    deviations: dict[str, list[Deviation]]
     odd: tuple[str, ...] = ()
 
 
 def scan(table: str, days: Days, regimes: dict[str, str] | None = None) -> Scan:
     """Judge each day from the third week on by those before it."""
-    found: dict[str, list[Deviation]] = {}
+    deviations: dict[str, list[Deviation]] = {}
     odd: list[str] = []
     dts = sorted(days)
     for place, dt in enumerate(dts[LEAST_DAYS:], LEAST_DAYS):
@@ -68,10 +68,10 @@ def scan(table: str, days: Days, regimes: dict[str, str] | None = None) -> Scan:
         seen = judge_day(
             history, dt, judged_numbers(table, days[dt]), limit=float("inf"), leave_out=odd, regimes=regimes
         )
-        found[dt] = [replace(one, limit=DEFAULT_LIMIT) for one in seen]
-        if any(map(is_blocking, found[dt])):
+        deviations[dt] = [replace(one, limit=DEFAULT_LIMIT) for one in seen]
+        if any(map(is_blocking, deviations[dt])):
             odd.append(dt)
-    return Scan(found, tuple(odd))
+    return Scan(deviations, tuple(odd))
 
 
 def calibrate_on_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Calibration | None:
@@ -99,9 +99,9 @@ def report_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Manifes
         return None
     versions = {dt: lake.manifest(scope, c.EVENT_STATISTICS, dt).data_version for dt in known}
     inputs = {"statistics": fingerprint(dict(versions)), "code": "1"}
-    found = lake.find(scope, PAST_REPORT)
-    if found is not None and found.inputs == inputs:
-        return found
+    report = lake.find(scope, PAST_REPORT)
+    if report is not None and report.inputs == inputs:
+        return report
     days = read_days(lake, scope, c.EVENT_STATISTICS, known)
     seen = scan(c.EVENT_STATISTICS, days, regimes_of(lake, scope, known))
     own = own_calibration(project, scope)
@@ -111,7 +111,7 @@ def report_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Manifes
         import pyarrow.parquet as pq
 
         pq.write_table(table, folder / "all.parquet")
-        details = {"odd": list(seen.odd), "judged": len(seen.found), "first": known[0], "last": known[-1]}
+        details = {"odd": list(seen.odd), "judged": len(seen.deviations), "first": known[0], "last": known[-1]}
         return lake.commit(
             folder, rows=len(rows), data_version=fingerprint({"rows": rows}), inputs=inputs, details=details
         )
@@ -119,8 +119,8 @@ def report_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Manifes
 
 def past_findings(dataset: DatasetConfig, lake: Lake, most: int) -> list[dict[str, Any]]:
     """The worst findings in the days that came in together."""
-    found = lake.find(dataset.dataset, PAST_REPORT)
-    return lake.read(dataset.dataset, PAST_REPORT).slice(0, most).to_pylist() if found is not None else []
+    report = lake.find(dataset.dataset, PAST_REPORT)
+    return lake.read(dataset.dataset, PAST_REPORT).slice(0, most).to_pylist() if report is not None else []
 
 
 def guard_line(project: Project, dataset: DatasetConfig, lake: Lake) -> str:
@@ -155,7 +155,7 @@ def past_rows(seen: Scan, own: dict[str, float]) -> list[dict[str, Any]]:
             "limit": max(own.get(str(one.name), one.limit), one.limit),
             "grave": is_blocking(one),
         }
-        for dt, deviations in seen.found.items()
+        for dt, deviations in seen.deviations.items()
         for one in deviations
         if one.outside
     ]
@@ -216,8 +216,8 @@ def _calibrated(scope: str, scans: dict[str, Scan]) -> Calibration:
 
 def _scores(table: str, seen: Scan) -> list[k.DayScore]:
     """Every score of every day that counts: not the first weeks, and no day that no change of people explains."""
-    dts = [dt for dt in sorted(seen.found)[_WARM_DAYS - LEAST_DAYS :] if dt not in seen.odd]
-    return [k.DayScore(0, table, dt, abs(one.band.score), str(one.name)) for dt in dts for one in seen.found[dt]]
+    dts = [dt for dt in sorted(seen.deviations)[_WARM_DAYS - LEAST_DAYS :] if dt not in seen.odd]
+    return [k.DayScore(0, table, dt, abs(one.band.score), str(one.name)) for dt in dts for one in seen.deviations[dt]]
 
 
 def _worst_of_each_day(scores: Sequence[k.DayScore]) -> list[k.DayScore]:

@@ -1,7 +1,5 @@
 """The verdict on the newest predictions: what users would notice at once, declared limits of their numbers, expectations."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from ok_ml import columns as c
@@ -14,17 +12,15 @@ from ok_ml.partitions import run_start
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import LISTS_VERDICT, Verdict, commit, verdict_of
 from ok_ml.quality.statistics.number_series import Name, Number, read_days
-from ok_ml.stages.judgement import Judgement
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.prediction_kind import Limit
 
-LISTS: Final = "lists"  # kinds of findings
-LIMITS: Final = "limits"
+LIMITS: Final = "limits"  # kind of findings
 _LOOKED_BACK: Final = 28  # days that `since` looks back at most
 _Days = dict[str, dict[Name, Number]]
 
 
-def judge_predictions(pipeline: Pipeline, look: Judgement | None = None) -> Verdict:
+def judge_predictions(pipeline: Pipeline, look: Verdict | None = None) -> Verdict:
     """Judge the newest predictions and keep the verdict that publication asks for.
 
     While the present predictions have no statistics only they themselves are judged.
@@ -36,13 +32,13 @@ def judge_predictions(pipeline: Pipeline, look: Judgement | None = None) -> Verd
     """
     lake, name, kind = pipeline.lake, pipeline.name, pipeline.kind
     dt = lake.latest(name, c.PREDICTIONS)
-    found = [*_seen_at_once(dt, look or kind.look(pipeline))]
+    findings = [*(look or kind.look(pipeline)).findings]
     counted = pipeline.is_current(c.PREDICTION_STATISTICS, dt)
-    found += judge_limits(pipeline, dt) if counted else []
+    findings += judge_limits(pipeline, dt) if counted else []
     tables = [c.PREDICTIONS, *([c.PREDICTION_STATISTICS] if counted else [])]
-    found += expectation_findings(Expected.of(pipeline.project, name).within(tables), dt)
+    findings += expectation_findings(Expected.of(pipeline.project, name).within(tables), dt)
     limits = str([(str(one), one.metric) for one in kind.limits(pipeline)])
-    verdict = verdict_of(lake, name, LISTS_VERDICT, dt, found)
+    verdict = verdict_of(lake, name, LISTS_VERDICT, dt, findings)
     return commit(lake, verdict, inputs={"predictions": verdict.version, "limits": limits})
 
 
@@ -56,9 +52,9 @@ def require_predictions(pipeline: Pipeline) -> None:
     """
     verdict = judge_predictions(pipeline)
     if verdict.blocks:
-        found = "; ".join(one.message for one in verdict.failed if one.severity == "block")
+        causes = "; ".join(one.message for one in verdict.failed if one.severity == "block")
         raise GateRefused(
-            f"{pipeline.name}: the {pipeline.kind.what} of {verdict.dt}: {found}",
+            f"{pipeline.name}: the {pipeline.kind.what} of {verdict.dt}: {causes}",
             why="they would reach all users; what is served stays",
             remedy=f"{verdict.command} if the change is real; else correct the data or the model and predict again, "
             f"see the plots of {pipeline.name}/{c.PREDICTION_STATISTICS}, or change checks.predictions",
@@ -74,15 +70,6 @@ def require_counted(pipeline: Pipeline, dt: str) -> None:
             why=f"{pipeline.kind.what} that were not checked could harm every user at once",
             remedy=f"materialise {pipeline.name}/{c.PREDICTION_STATISTICS}; its check judges them",
         )
-
-
-def _seen_at_once(dt: str, look: Judgement) -> Iterator[Finding]:
-    """A finding each thing that is wrong; one that holds where nothing is."""
-    for name, count in look.wrong.items():
-        found = Finding.told(f"{LISTS}: {name}", "block", f"{count:,} {name}", dt, kind=LISTS)
-        yield replace(found, expected="0", seen=f"{count:,}")
-    if not look.wrong:
-        yield replace(Finding.told(LISTS, "block", look.message, dt, kind=LISTS), passed=True)
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------
@@ -151,5 +138,5 @@ def _numbers_served(lake: Lake, name: str, dt: str) -> dict[Name, Number] | None
 
 
 def _value(numbers: dict[Name, Number], limit: Limit) -> float | None:
-    found = numbers.get(Name(limit.metric))
-    return found.value if found is not None else None
+    number = numbers.get(Name(limit.metric))
+    return number.value if number is not None else None

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.plot_files import plot_path
 
 OVERVIEW: Final = "series"
 _WORST: Final = 2
@@ -12,8 +12,8 @@ _WORST: Final = 2
 
 def plot_features(pipeline: Pipeline, dt: str) -> dict[str, Path]:
     """Draw every feature up to a day; what is shown -> its picture. Nothing without statistics."""
+    from ok_ml.quality.judges.feature_series import feature_series
     from ok_ml.quality.plots.finding_plots import feature_picture, overview
-    from ok_ml.quality.statistics.feature_series import feature_series
 
     board = feature_series(pipeline.lake, pipeline.name, upto=dt)
     if not board.features:

@@ -8,11 +8,12 @@ from ok_ml import columns as c
 from ok_ml.config.calibration import DEFAULT_LIMIT
 from ok_ml.lake import Lake
 from ok_ml.monitoring.judges.expected_values import wrong_days
-from ok_ml.quality.judges.what_blocks import blocked_dts
 from ok_ml.quality.plots.band_plots import Panel, band_panels, bands_of
 from ok_ml.quality.ranking import online_ranking as online
 from ok_ml.quality.statistics import product_statistics as product
 from ok_ml.quality.statistics.number_series import Name, Number, Series, as_series, read_days
+from ok_ml.stages.blocked_days import blocked_dts
+from ok_ml.stages.plot_files import scope_plot_path
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -187,13 +188,6 @@ def draw_sheets(
             paths[name] = scope_plot_path(pipeline.project, pipeline.name, f"{what}-{name}.png")
             band_panels(shown, title=f"{title}: {pipeline.name}", marks=marks or {}, held=held, path=paths[name])
     return paths
-
-
-def scope_plot_path(project: "Project", scope: str, name: str) -> Path:
-    """The file of a picture of a dataset or an experiment, its folder made."""
-    path = project.state_dir / "plots" / scope / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _quality_panels(drawing: Drawing, k: int) -> list[Panel]:

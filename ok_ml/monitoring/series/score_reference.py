@@ -7,7 +7,7 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.lake import Lake
 from ok_ml.monitoring.series.live_history import live_history
-from ok_ml.quality.judges.drift import psi, psi_noise
+from ok_ml.quality.statistics.divergence import psi, psi_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

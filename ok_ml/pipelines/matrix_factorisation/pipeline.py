@@ -13,8 +13,6 @@ from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ok_ml.stages.evaluator import Evaluator
 
 
@@ -58,7 +56,3 @@ class MatrixFactorisation(ListPipeline):
         from ok_ml.pipelines.matrix_factorisation.vectors import vectors_file
 
         return vectors_file(bundle)
-
-    def champion_uses(self) -> "Mapping[str, str]":
-        """Its vectors, fitted up to the evaluation."""
-        return {c.EMBEDDINGS: self.lake.manifest(self.name, c.EMBEDDINGS).data_version}

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
-from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation
-from ok_ml.ranked_lists.fits import EVAL, SERVE, candidate_popularity, factors_of, fit_factors
+from ok_ml.lake import WHOLE, Manifest
+from ok_ml.ranked_lists.fits import EVAL, SERVE, candidate_popularity, commit_fits, factors_of, fit_factors
 from ok_ml.ranked_lists.list_evaluator import ListEvaluator
-from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.release.gate.promoting import champion_bundle
+from ok_ml.release.model_record import commit_model
 from ok_ml.stages.training import Register, Trained
 
 if TYPE_CHECKING:
@@ -26,33 +26,14 @@ if TYPE_CHECKING:
 _SAMPLE: Final = 20
 
 
-def fit_vectors(
-    pipeline: MatrixFactorisation, session: Callable[[], Any], *, progress: Callable[[str], None]
-) -> Manifest:
+def fit_vectors(pipeline: ListPipeline, session: Callable[[], Any], *, progress: Callable[[str], None]) -> Manifest:
     """Fit vectors for the evaluation and for serving, and commit them together."""
-    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
+    plan = pipeline.calendar()
     cuts = {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
-    with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
-        for number, (name, dt) in enumerate(cuts.items(), 1):
-            progress(f"embeddings {number} of {len(cuts)}: {name}, events up to {dt}")
-            served = fit_factors(pipeline, dt, session)
-            served.save(folder / name)
-        return pipeline.lake.commit(
-            folder,
-            rows=len(served.user_ids) + len(served.source_ids),
-            inputs=inputs,
-            data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
-            details={
-                **{f"{name}_cut": dt for name, dt in cuts.items()},
-                "users": len(served.user_ids),
-                "sources": len(served.source_ids),
-                "factors": served.width,
-                "engine": pipeline.config.stages.embeddings.engine,
-            },
-        )
+    return commit_fits(pipeline, cuts, lambda dt, folder: fit_factors(pipeline, dt, session).save(folder), progress)
 
 
-def bundle_vectors(pipeline: MatrixFactorisation, register: Register, *, dagster_run_id: str) -> Manifest:
+def bundle_vectors(pipeline: ListPipeline, register: Register, *, dagster_run_id: str) -> Manifest:
     """Everything that scoring loads, registered and committed."""
     from ok_ml.recommender.inference.vector_lists import VectorBundle
 
@@ -64,21 +45,14 @@ def bundle_vectors(pipeline: MatrixFactorisation, register: Register, *, dagster
         sample = np.asarray(factors.user_factors[:_SAMPLE], np.float32)
         params = {"users": len(factors.user_ids), "sources": len(factors.source_ids)}
         trained = Trained(folder, vectors_file(folder), asked, sample, params, load=AskedByVector.load)
-        registered = register(trained)
-        return pipeline.lake.commit(
-            folder,
+        return commit_model(
+            pipeline,
+            trained,
+            register,
+            inputs,
             rows=len(factors.source_ids),
-            data_version=tree_fingerprint(folder),
-            inputs=inputs,
-            details={
-                "model_version": registered.version,
-                "mlflow_run_id": registered.mlflow_run_id,
-                "bins": "none",
-                "dagster_run_id": dagster_run_id,
-                "sha256": asked.sha256,
-                "serve_cut": cut,
-                "recipe": recipe_of(pipeline),
-            },
+            bins="none",
+            dagster_run_id=dagster_run_id,
         )
 
 
@@ -112,8 +86,6 @@ class AskedByVector:
 
 class VectorEvaluator(ListEvaluator):
     """Exact best of the vectors."""
-
-    pipeline: MatrixFactorisation
 
     @cached_property
     def cut(self) -> "Cut":
@@ -152,7 +124,7 @@ class VectorEvaluator(ListEvaluator):
         return embedding_lists(cut, self.pipeline.dataset.parts, self.users, self.k)
 
 
-def predict(pipeline: MatrixFactorisation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
+def predict(pipeline: ListPipeline, session: Any, *, progress: Callable[[str], None]) -> Manifest:
     """Every user's list by the champion's vectors, verified; commit.
 
     Raises

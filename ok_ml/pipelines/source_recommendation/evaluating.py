@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.pipelines.source_recommendation.fitting import neighbours_of, popularity_behind, stage_behind
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.fits import EVAL, candidate_popularity, factors_of
 from ok_ml.ranked_lists.list_evaluator import ListEvaluator
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class TwoStageEvaluator(ListEvaluator):
     """Candidates of vectors, neighbours and popularity, ordered by the ranker."""
 
-    pipeline: SourceRecommendation
+    pipeline: RankingPlan
 
     @cached_property
     def cut(self) -> "Cut":
@@ -55,9 +55,7 @@ class TwoStageEvaluator(ListEvaluator):
         return two_stage_lists(cut, pipeline.dataset.parts, self.users, self.k, bundle.ranker, bundle.stage.candidates)
 
 
-def lists_by(
-    pipeline: SourceRecommendation, users: "NDArray[np.int64]", ranker: "Ranker", cut: "Cut"
-) -> "NDArray[np.int64]":
+def lists_by(pipeline: RankingPlan, users: "NDArray[np.int64]", ranker: "Ranker", cut: "Cut") -> "NDArray[np.int64]":
     """What a ranker would serve at the cut of the evaluation, by the code that serves: int64 [users, max k], padded with -1."""
     from ok_ml.recommender.ranking.baselines import two_stage_lists
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
@@ -70,7 +68,7 @@ def lists_by(
     return two_stage_lists(cut, pipeline.dataset.parts, users, k, ranker, candidates)
 
 
-def cut_of_evaluation(pipeline: SourceRecommendation) -> "Cut":
+def cut_of_evaluation(pipeline: RankingPlan) -> "Cut":
     """The day before the evaluation days, with vectors that were fitted up to it."""
     popularity = candidate_popularity(pipeline, pipeline.calendar().eval_cut)
     return _cut(
@@ -97,7 +95,7 @@ class _Fit(NamedTuple):
     neighbours: "Neighbours"
 
 
-def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout") -> "Cut":
+def _cut(pipeline: RankingPlan, fitted: _Fitted, layout: "FeatureLayout") -> "Cut":
     from ok_ml.recommender.ranking.ranking_context import Cut
 
     return Cut.load(
@@ -110,13 +108,13 @@ def _cut(pipeline: SourceRecommendation, fitted: _Fitted, layout: "FeatureLayout
     )
 
 
-def _bundle(pipeline: SourceRecommendation, manifest: Manifest) -> "ScoringBundle":
+def _bundle(pipeline: RankingPlan, manifest: Manifest) -> "ScoringBundle":
     from ok_ml.recommender.inference.scoring import ScoringBundle
 
     return ScoringBundle.load(pipeline.lake.folder(manifest))
 
 
-def _fitted_again(pipeline: SourceRecommendation, bundle: "ScoringBundle", eval_cut: "Cut") -> _Fit:
+def _fitted_again(pipeline: RankingPlan, bundle: "ScoringBundle", eval_cut: "Cut") -> _Fit:
     """What a bundle would hold, fitted up to the evaluation; models of the neighbours that it lacks name no candidates."""
     fitted = eval_cut.index
     models = {name: rows for name, rows in fitted.neighbours.models.items() if name in bundle.neighbours.models}

@@ -7,11 +7,11 @@ from ok_ml import columns as c
 from ok_ml.features.declared.feature import Entity
 from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 
 
 def build_features(
-    pipeline: SourceRecommendation,
+    pipeline: RankingPlan,
     session: Any,
     dts: list[str],
     *,
@@ -38,7 +38,7 @@ def build_features(
     )
 
 
-def describe_features(pipeline: SourceRecommendation, table: str) -> list[dict[str, Any]]:
+def describe_features(pipeline: RankingPlan, table: str) -> list[dict[str, Any]]:
     """One row a feature of a table: family, unit, window, owner; none for a table that is not features by name."""
     from ok_ml.features.declared.registry import describe
 

@@ -1,22 +1,21 @@
 """Embeddings and popularity of an experiment: one fit a cut, so that nothing that is judged has seen its own future."""
 
 import math
-import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
-from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint
+from ok_ml.lake import Manifest
 from ok_ml.partitions import TrainingCalendar
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.fits import (
     EVAL,
     SERVE,
     candidate_popularity,
+    commit_fits,
     fit_factors,
     fit_folder,
-    load_factors,
     plain_popularity,
     recent_popularity,
 )
@@ -30,9 +29,7 @@ TRAIN: Final = "train"
 _NEIGHBOURS: Final = "neighbours"
 
 
-def fit_cuts(
-    pipeline: SourceRecommendation, session: Callable[[], Any], *, progress: Callable[[str], None]
-) -> Manifest:
+def fit_cuts(pipeline: RankingPlan, session: Callable[[], Any], *, progress: Callable[[str], None]) -> Manifest:
     """Fit vectors for training rows, for the evaluation and for serving, and commit them together.
 
     Parameters
@@ -40,38 +37,19 @@ def fit_cuts(
     session
         Gives a Spark session; called only if the engine needs one.
     """
-    plan, inputs = pipeline.calendar(), pipeline.inputs_of(c.EMBEDDINGS)
+    plan = pipeline.calendar()
     cuts = {train_fit(plan, one.cut): one.cut for one in plan.windows}
     cuts |= {EVAL: plan.eval_cut, SERVE: plan.serve_cut}
-    with pipeline.lake.staged(pipeline.name, c.EMBEDDINGS, WHOLE) as folder:
-        shapes: dict[str, Any] = {}
-        for number, (name, dt) in enumerate(cuts.items(), 1):
-            same_cut = next((other for other in list(cuts)[: number - 1] if cuts[other] == dt), None)
-            progress(f"embeddings {number} of {len(cuts)}: {name}, events up to {dt}")
-            if same_cut:
-                shutil.copytree(folder / same_cut, folder / name)
-            else:
-                fit_factors(pipeline, dt, session).save(folder / name)
-                _fit_neighbours(pipeline, dt).save(folder / name / _NEIGHBOURS)
-            shapes[name] = load_factors(folder / name)
-        served = shapes[SERVE]
-        return pipeline.lake.commit(
-            folder,
-            rows=len(served.user_ids) + len(served.source_ids),
-            inputs=inputs,
-            data_version=fingerprint({name: tree_fingerprint(folder / name) for name in cuts}),
-            details={
-                **{f"{name}_cut": dt for name, dt in cuts.items()},
-                "users": len(served.user_ids),
-                "sources": len(served.source_ids),
-                "factors": served.width,
-                "engine": pipeline.config.stages.embeddings.engine,
-                "neighbours": ", ".join(pipeline.config.stages.neighbours.models) or "none",
-            },
-        )
+
+    def fit(dt: str, folder: Path) -> None:
+        fit_factors(pipeline, dt, session).save(folder)
+        _fit_neighbours(pipeline, dt).save(folder / _NEIGHBOURS)
+
+    models = ", ".join(pipeline.config.stages.neighbours.models) or "none"
+    return commit_fits(pipeline, cuts, fit, progress, neighbours=models)
 
 
-def _fit_neighbours(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
+def _fit_neighbours(pipeline: RankingPlan, cut: str) -> "Neighbours":
     from ok_ml.recommender.retrieval.neighbour_fits import fit_neighbours
     from ok_ml.recommender.retrieval.neighbours import Neighbours
     from ok_ml.recommender.vectors.interactions import interactions_from_events
@@ -95,14 +73,14 @@ def train_fit(plan: TrainingCalendar, cut: str) -> str:
     return TRAIN if cut == plan.windows[-1].cut else f"{TRAIN}-{cut}"
 
 
-def neighbours_of(pipeline: SourceRecommendation, cut: str) -> "Neighbours":
+def neighbours_of(pipeline: RankingPlan, cut: str) -> "Neighbours":
     """The committed neighbours of the same fits."""
     from ok_ml.recommender.retrieval.neighbours import Neighbours
 
     return Neighbours.load(fit_folder(pipeline, cut) / _NEIGHBOURS)
 
 
-def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str) -> "Popularity":
+def popularity_behind(pipeline: RankingPlan, ranker: "Ranker", dt: str) -> "Popularity":
     """What a ranker's popular candidates, fallback list and popularity features come from; a simple list brings its own."""
     from ok_ml.recommender.ranking.baselines import POPULARITY, RECENT_POPULARITY
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
@@ -112,7 +90,7 @@ def popularity_behind(pipeline: SourceRecommendation, ranker: "Ranker", dt: str)
     return own.get(named, candidate_popularity)(pipeline, dt)
 
 
-def stage_behind(pipeline: SourceRecommendation, ranker: "Ranker") -> PredictionsStage:
+def stage_behind(pipeline: RankingPlan, ranker: "Ranker") -> PredictionsStage:
     """How many candidates a ranker weighs: of a simple list so many that all of its own best are among them."""
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
     from ok_ml.recommender.retrieval.candidates import NEIGHBOURS_SHARE, POPULAR_SHARE

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.monitoring.judges.feature_judge import require_verdict
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.release.gate.promoting import champion_bundle
 
 if TYPE_CHECKING:
     pass
 
 
-def predict(pipeline: SourceRecommendation, session: Any, *, progress: Callable[[str], None]) -> Manifest:
+def predict(pipeline: RankingPlan, session: Any, *, progress: Callable[[str], None]) -> Manifest:
     """Rank for every user of the newest day with the champion's bundle, verified; commit.
 
     Raises

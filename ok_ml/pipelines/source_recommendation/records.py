@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from ok_ml.config.extensions import BUILDERS, ENGINES, RANKERS, Kind, source_of
 from ok_ml.lake import fingerprint
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan as P
 from ok_ml.ranked_lists.list_records import grades, weights
 from ok_ml.release.records import seed, stages
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
 from ok_ml.pipelines.source_recommendation.fitting import popularity_behind, stage_behind
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.pipelines.source_recommendation.training import RANKER
 from ok_ml.ranked_lists.list_evaluator import nothing_new, question
 from ok_ml.stages.training import SimpleModel
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ok_ml.recommender.ranking.ranker import TrainedRanker
 
 
-def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
+def choose_list(pipeline: RankingPlan) -> SimpleModel:
     """The simple list with the best gate metric on the users of the evaluation; of equal ones the first in order.
 
     The order is that of `SIMPLE_LISTS`, popularity first; without users to judge by it decides alone.
@@ -32,7 +32,7 @@ def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
 
     names, metric = lists_of(pipeline.layout().feature_order()), pipeline.config.gate.metric
     judged = _judged(pipeline, names)
-    values = {name: found.get(metric, math.nan) for name, found in judged.items()}
+    values = {name: metrics.get(metric, math.nan) for name, metrics in judged.items()}
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if not known:
         told = f"no list has {metric}" if judged else nothing_new(pipeline)
@@ -42,7 +42,7 @@ def choose_list(pipeline: SourceRecommendation) -> SimpleModel:
     return SimpleModel(best, judged[best], f"{metric} {known[best]:.4f}, no other simple list is better ({others})")
 
 
-def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: SimpleModel, serve_cut: str) -> "TrainedRanker":
+def put_in_place(pipeline: RankingPlan, bundle: Path, chosen: SimpleModel, serve_cut: str) -> "TrainedRanker":
     """Replace a bundle's ranker by a simple list, with its popularity and number of candidates; all else of it stays."""
     from ok_ml.recommender.inference.scoring import save_stage
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker
@@ -58,7 +58,7 @@ def put_in_place(pipeline: SourceRecommendation, bundle: Path, chosen: SimpleMod
     return trained
 
 
-def _judged(pipeline: SourceRecommendation, names: list[str]) -> dict[str, dict[str, float]]:
+def _judged(pipeline: RankingPlan, names: list[str]) -> dict[str, dict[str, float]]:
     """List -> metric -> value; empty where no user found anything new."""
     from ok_ml.quality.ranking.ranking_evaluation import evaluate
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker

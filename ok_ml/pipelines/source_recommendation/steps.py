@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan as P
 from ok_ml.release.shared_stages import plots, settle_features
 from ok_ml.stages.stage import Made, Plot, StepContext, Table
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
-from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.monitoring.judges.drift_watch import freeze_reference
-from ok_ml.monitoring.plots.plot_files import plot_path
+from ok_ml.lake import WHOLE, Manifest
+from ok_ml.monitoring.series.feature_counts import freeze_reference
 from ok_ml.pipelines.source_recommendation.fitting import neighbours_of, popularity_behind, stage_behind, train_fit
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
+from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.fits import SERVE, candidate_popularity, factors_of
-from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.release.model_record import commit_model
+from ok_ml.stages.plot_files import plot_path
 from ok_ml.stages.training import UNLEARNT, Register, Trained
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RANKER: Final = "ranker"  # its folder in a bundle
 
 
-def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[[str], None]) -> Manifest:
+def assemble_training_set(pipeline: RankingPlan, *, progress: Callable[[str], None]) -> Manifest:
     """Label the candidates of the days before the evaluation, with the features of the day before each; commit.
 
     A log in which no user met anything new on the label days leaves a set without rows where a simple list may be served.
@@ -87,7 +87,7 @@ def assemble_training_set(pipeline: SourceRecommendation, *, progress: Callable[
 
 
 def train_model(
-    pipeline: SourceRecommendation,
+    pipeline: RankingPlan,
     register: Register,
     *,
     dagster_run_id: str,
@@ -105,27 +105,20 @@ def train_model(
         bins = "" if pipeline.is_attempt else freeze_reference(pipeline, folder)
         plots = {} if pipeline.is_attempt else _draw(pipeline, ranker)
         trained = as_trained(folder, ranker, _metrics(ranker, table.num_rows), plots)
-        registered = register(trained)
-        manifest = pipeline.lake.commit(
-            folder,
+        manifest = commit_model(
+            pipeline,
+            trained,
+            register,
+            inputs,
             rows=table.num_rows,
-            data_version=tree_fingerprint(folder),
-            inputs=inputs,
-            details={
-                "model_version": registered.version,
-                "mlflow_run_id": registered.mlflow_run_id,
-                "bins": bins,
-                "dagster_run_id": dagster_run_id,
-                "sha256": ranker.ranker.sha256,
-                "serve_cut": pipeline.calendar().serve_cut,
-                "recipe": recipe_of(pipeline),
-                **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
-            },
+            bins=bins,
+            dagster_run_id=dagster_run_id,
+            **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
         )
     return manifest, trained
 
 
-def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
+def _popularity_list(pipeline: RankingPlan) -> "TrainedRanker":
     """What stands for a model where nothing could be learnt."""
     import numpy as np
 
@@ -136,7 +129,7 @@ def _popularity_list(pipeline: SourceRecommendation) -> "TrainedRanker":
     return ColumnRanker.of(POPULARITY, names, np.zeros((1, len(names)), np.float32))
 
 
-def _train_cuts(pipeline: SourceRecommendation, layout: "FeatureLayout") -> "Callable[[str], Cut]":
+def _train_cuts(pipeline: RankingPlan, layout: "FeatureLayout") -> "Callable[[str], Cut]":
     """Feature day -> that day with vectors and neighbours fitted before the first label of its window."""
     from ok_ml.recommender.ranking.ranking_context import Cut
 
@@ -185,7 +178,7 @@ def model_file(bundle: Path) -> Path:
     return own if own.exists() else own.with_name(ANY_MODEL_FILE)
 
 
-def fit_ranker(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
+def fit_ranker(pipeline: RankingPlan, table: Any) -> "TrainedRanker":
     """Train the ranker that the YAML names on a training set."""
     from ok_ml.recommender.ranking.ranker_training import train_ranker
 
@@ -193,7 +186,7 @@ def fit_ranker(pipeline: SourceRecommendation, table: Any) -> "TrainedRanker":
     return train_ranker(table, names, stage, pipeline.config.seed, root=pipeline.project.root)
 
 
-def write_model_bundle(pipeline: SourceRecommendation, trained: "TrainedRanker", folder: Path) -> None:
+def write_model_bundle(pipeline: RankingPlan, trained: "TrainedRanker", folder: Path) -> None:
     """Write everything that scoring loads into a folder."""
     from ok_ml.recommender.inference.scoring import write_bundle
 
@@ -213,7 +206,7 @@ def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:
     return {f"held_out.{name}": value for name, value in ranker.held_out.items()} | {"training_rows": float(rows)}
 
 
-def _draw(pipeline: SourceRecommendation, trained: "TrainedRanker") -> dict[str, Path]:
+def _draw(pipeline: RankingPlan, trained: "TrainedRanker") -> dict[str, Path]:
     from ok_ml.quality.plots import evaluation_plots as plots
 
     paths = {name: plot_path(pipeline, f"{name}.png") for name in ("learning_curve", "feature_importance")}

@@ -9,12 +9,13 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.plots.plot_files import plot_path
-from ok_ml.pipelines.text_classification.pipeline import PRIOR, Labelled, TextClassification
+from ok_ml.pipelines.text_classification.plan import PRIOR, Labelled, LabelPlan
 from ok_ml.pipelines.text_classification.training import EVAL, SERVE, fit
+from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.evaluator import Evaluator
-from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion, LabelReport, judge_labels
+from ok_ml.stages.plot_files import plot_path
+from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion, judge_labels
 from ok_ml.texts.label_scorer import LabelScorer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
 
     floor = PRIOR
 
-    def __init__(self, pipeline: TextClassification) -> None:
+    def __init__(self, pipeline: LabelPlan) -> None:
         self.pipeline, self.challenger = pipeline, pipeline.challenger
 
     @cached_property
@@ -133,7 +134,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
         """The newest model with every other but the truth."""
         return [(self.challenger, name) for name in (CHAMPION_NAME, NAIVE_BAYES, PRIOR) if name in models]
 
-    def report(self, answers: dict[str, LabelAnswers], pairs: Sequence[tuple[str, str]]) -> LabelReport:
+    def report(self, answers: dict[str, LabelAnswers], pairs: Sequence[tuple[str, str]]) -> EvaluationReport:
         """Metrics on the same draws of texts."""
         resamples = min(self.pipeline.config.stages.evaluation.bootstrap, _MOST_RESAMPLES)
         return judge_labels(self.question, answers, pairs, resamples=resamples, seed=self.pipeline.config.seed)
@@ -143,7 +144,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
         right = answers.probabilities.argmax(axis=1) == self.question.codes
         return "accuracy", right.astype(np.float64)
 
-    def plots(self, report: LabelReport) -> dict[str, Path]:
+    def plots(self, report: EvaluationReport) -> dict[str, Path]:
         """Precision against recall, calibration, and each label's own area."""
         from ok_ml.texts.label_plots import label_pictures
 

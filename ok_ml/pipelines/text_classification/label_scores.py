@@ -9,13 +9,13 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.monitoring.series.score_reference import ScoreReference
-from ok_ml.pipelines.text_classification.pipeline import TextClassification
+from ok_ml.pipelines.text_classification.plan import LabelPlan
 from ok_ml.pipelines.text_classification.predicting import DECIDED
+from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.quality.statistics.bins import counts_on, freeze
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 from ok_ml.quality.statistics.sketch import sketch
-from ok_ml.stages.judgement import Judgement
-from ok_ml.stages.prediction_kind import Limit, PredictionKind
+from ok_ml.stages.prediction_kind import Limit, PredictionKind, fault_verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class LabelScores(PredictionKind):
     check = "scores"
     promise = "Every text has one row of finite probabilities that add up to 1, and decides for a label that there is."
 
-    def look(self, pipeline: TextClassification) -> Judgement:
+    def look(self, pipeline: LabelPlan) -> Verdict:
         """No text missing or twice, and valid probabilities."""
         manifest = _newest(pipeline)
         scores = _Scores.read(pipeline, manifest)
@@ -53,13 +53,10 @@ class LabelScores(PredictionKind):
             "scores that do not add up to 1": int((np.abs(sums - 1) > _SUM_TOLERANCE).sum()),
             "decisions for no label": int(((scores.decided < -1) | (scores.decided >= scores.values.shape[1])).sum()),
         }
-        wrong = {name: count for name, count in faults.items() if count}
         facts = f"{len(scores.ids):,} texts up to {manifest.partition}"
-        told = ", ".join(f"{count:,} {name}" for name, count in wrong.items()) or "nothing wrong"
-        numbers = {"texts": len(scores.ids), **{name.replace(" ", "_"): count for name, count in faults.items()}}
-        return Judgement(not wrong, f"{facts}: {told}", numbers, wrong)
+        return fault_verdict(pipeline.lake, pipeline.name, manifest.partition, facts, faults, texts=len(scores.ids))
 
-    def count(self, pipeline: TextClassification, *, progress: Callable[[str], None]) -> Manifest:
+    def count(self, pipeline: LabelPlan, *, progress: Callable[[str], None]) -> Manifest:
         """Numbers of the newest scores, compared with earlier generations of the same model."""
         manifest, lake = _newest(pipeline), pipeline.lake
         dt, version = manifest.partition, int(manifest.details["model_version"])
@@ -89,7 +86,7 @@ class LabelScores(PredictionKind):
             },
         )
 
-    def limits(self, pipeline: TextClassification) -> Iterator[Limit]:
+    def limits(self, pipeline: LabelPlan) -> Iterator[Limit]:
         """What `checks.predictions` declares."""
         checks = pipeline.config.checks.predictions
         yield Limit(SCORED_SHARE, "least", checks.least_texts_scored)
@@ -98,20 +95,20 @@ class LabelScores(PredictionKind):
         if checks.score_psi is not None:
             yield Limit(SCORE_PSI, "most", checks.score_psi)
 
-    def plots(self, pipeline: TextClassification) -> dict[str, Path]:
+    def plots(self, pipeline: LabelPlan) -> dict[str, Path]:
         """Shares of the labels and scores by day."""
         from ok_ml.pipelines.text_classification.text_plots import plot_scores
 
         return plot_scores(pipeline)
 
-    def payload(self, pipeline: TextClassification, predictions: Manifest) -> "Payload":
+    def payload(self, pipeline: LabelPlan, predictions: Manifest) -> "Payload":
         """The scores; the names of the labels stand in the control records."""
         from ok_ml.delivery.payloads import LabelScorePayload
 
         del pipeline
         return LabelScorePayload(tuple(predictions.details["labels"]))
 
-    def example(self, pipeline: TextClassification, dt: str) -> str:
+    def example(self, pipeline: LabelPlan, dt: str) -> str:
         """The smallest id with a decision, else the smallest."""
         import pyarrow.compute as pc
 
@@ -130,14 +127,14 @@ class _Scores:
         self.ids, self.values, self.decided = ids, values, decided
 
     @classmethod
-    def read(cls, pipeline: TextClassification, manifest: Manifest) -> "_Scores":
+    def read(cls, pipeline: LabelPlan, manifest: Manifest) -> "_Scores":
         rows = pipeline.lake.read(pipeline.name, c.PREDICTIONS, [manifest.partition])
         labels = len(manifest.details["labels"])
         flat = rows[c.SCORES].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float64)
         return cls(rows[c.TEXT_ID].to_numpy(), flat.reshape(-1, labels), rows[DECIDED].to_numpy().astype(np.int64))
 
 
-def _newest(pipeline: TextClassification) -> Manifest:
+def _newest(pipeline: LabelPlan) -> Manifest:
     return pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, pipeline.lake.latest(pipeline.name, c.PREDICTIONS))
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.monitoring.judges.feature_judge import require_verdict
-from ok_ml.pipelines.text_classification.pipeline import TextClassification
+from ok_ml.pipelines.text_classification.plan import LabelPlan
 from ok_ml.pipelines.text_classification.training import SERVE
 from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.texts.label_scorer import LabelScorer
@@ -16,7 +16,7 @@ from ok_ml.texts.label_scorer import LabelScorer
 DECIDED = "decided"
 
 
-def predict(pipeline: TextClassification, *, progress: Callable[[str], None]) -> Manifest:
+def predict(pipeline: LabelPlan, *, progress: Callable[[str], None]) -> Manifest:
     """Score every text of the scored days with the champion's bundle, verified; commit one file a part.
 
     Raises

@@ -1,7 +1,7 @@
 """What makes the stages: read, call one function, commit, and say what came out."""
 
 from ok_ml import columns as c
-from ok_ml.pipelines.text_classification.pipeline import TextClassification as P
+from ok_ml.pipelines.text_classification.plan import LabelPlan as P
 from ok_ml.release.shared_stages import plots, settle_features
 from ok_ml.stages.stage import Made, StepContext, Table
 

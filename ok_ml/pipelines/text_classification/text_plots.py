@@ -5,11 +5,11 @@ from pathlib import Path
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
 from ok_ml.monitoring.plots.series_plots import Drawing, draw_sheets
-from ok_ml.pipelines.text_classification.pipeline import TextClassification
+from ok_ml.pipelines.text_classification.plan import LabelPlan
 from ok_ml.quality.statistics.number_series import Name
 
 
-def plot_scores(pipeline: TextClassification) -> dict[str, Path]:
+def plot_scores(pipeline: LabelPlan) -> dict[str, Path]:
     """Decisions and scores by day; nothing before the first day."""
     drawing = _drawing(pipeline, c.PREDICTION_STATISTICS)
     quantiles = {quantile: Name(f"score_{quantile}") for quantile in ("q99", "q75", "q50", "q25", "q01")}
@@ -23,7 +23,7 @@ def plot_scores(pipeline: TextClassification) -> dict[str, Path]:
     return draw_sheets(pipeline, "predictions", {"labels_by_day": ("Label scores by day", panels)})
 
 
-def plot_texts(pipeline: TextClassification) -> dict[str, Path]:
+def plot_texts(pipeline: LabelPlan) -> dict[str, Path]:
     """Texts by day."""
     drawing = _drawing(pipeline, c.TEXT_STATISTICS)
     labels = {name.group: name for name in drawing.series if name.metric == "label_share"}
@@ -36,5 +36,5 @@ def plot_texts(pipeline: TextClassification) -> dict[str, Path]:
     return draw_sheets(pipeline, "texts", {"texts_by_day": ("Texts by day", panels)})
 
 
-def _drawing(pipeline: TextClassification, table: str) -> Drawing:
+def _drawing(pipeline: LabelPlan, table: str) -> Drawing:
     return Drawing(pipeline.lake, pipeline.name, table, limit=limit_of(pipeline.project, pipeline.name).value)

@@ -8,16 +8,14 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.pipelines.text_classification.pipeline import TextClassification
+from ok_ml.pipelines.text_classification.plan import LabelPlan
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Name, Number, series_table
 from ok_ml.texts.text_features import TEXT_FEATURES, feature_matrix
 
 _MOST_LABELS = 30  # whose shares are watched: the most frequent ones
 
 
-def build_text_features(
-    pipeline: TextClassification, dts: list[str], *, progress: Callable[[str], None]
-) -> list[Manifest]:
+def build_text_features(pipeline: LabelPlan, dts: list[str], *, progress: Callable[[str], None]) -> list[Manifest]:
     """Commit the features of some days' texts, one row a text."""
     built = []
     for dt in dts:
@@ -35,7 +33,7 @@ def build_text_features(
     return built
 
 
-def build_text_statistics(pipeline: TextClassification, dts: list[str]) -> list[Manifest]:
+def build_text_statistics(pipeline: LabelPlan, dts: list[str]) -> list[Manifest]:
     """Commit the numbers of some days' texts."""
     built = []
     for dt in dts:
@@ -54,7 +52,7 @@ def build_text_statistics(pipeline: TextClassification, dts: list[str]) -> list[
     return built
 
 
-def _numbers(pipeline: TextClassification, dt: str) -> Iterator[Number]:
+def _numbers(pipeline: LabelPlan, dt: str) -> Iterator[Number]:
     manifest = pipeline.lake.manifest(pipeline.dataset_scope, c.TEXTS, dt)
     rows = pipeline.lake.read(pipeline.dataset_scope, c.TEXTS, [dt], columns=[c.TEXT, c.LABEL])
     counted = Counter(rows[c.LABEL].to_pylist())

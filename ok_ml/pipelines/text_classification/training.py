@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
-from ok_ml.lake import WHOLE, Manifest, tree_fingerprint
-from ok_ml.monitoring.judges.drift_watch import freeze_reference
-from ok_ml.pipelines.text_classification.pipeline import Labelled, TextClassification
-from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.lake import WHOLE, Manifest
+from ok_ml.monitoring.series.feature_counts import freeze_reference
+from ok_ml.pipelines.text_classification.plan import Labelled, LabelPlan
+from ok_ml.release.model_record import commit_model
 from ok_ml.stages.training import Register, Trained
 from ok_ml.texts.label_scorer import MODEL_FILE, LabelScorer, fit_scorer
 
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 EVAL: Final = "eval"  # folders of a bundle
 SERVE: Final = "serve"
-PRIOR_FILE: Final = "prior.json"
 _SAMPLE: Final = 20
 
 
 def train_model(
-    pipeline: TextClassification, register: Register, *, dagster_run_id: str, progress: Callable[[str], None]
+    pipeline: LabelPlan, register: Register, *, dagster_run_id: str, progress: Callable[[str], None]
 ) -> Manifest:
     """Fit both models, write the bundle with the reference that drift is judged against, register and commit it.
 
@@ -44,29 +43,22 @@ def train_model(
         scorer = fit(pipeline, learning)
         scorer.save(folder / SERVE)
         bins = "" if pipeline.is_attempt else freeze_reference(pipeline, folder)
-        registered = register(_trained(folder, scorer, learning))
-        return pipeline.lake.commit(
-            folder,
+        return commit_model(
+            pipeline,
+            _trained(folder, scorer, learning),
+            register,
+            inputs,
             rows=len(learning.texts),
-            data_version=tree_fingerprint(folder),
-            inputs=inputs,
-            details={
-                "model_version": registered.version,
-                "mlflow_run_id": registered.mlflow_run_id,
-                "bins": bins,
-                "dagster_run_id": dagster_run_id,
-                "sha256": scorer.sha256,
-                "serve_cut": plan.serve_cut,
-                "eval_cut": plan.eval_cut,
-                "one_body": pipeline.is_one_body,
-                "labels": dict(Counter(learning.labels)),
-                "threshold": float(scorer.thresholds.min()),
-                "recipe": recipe_of(pipeline),
-            },
+            bins=bins,
+            dagster_run_id=dagster_run_id,
+            eval_cut=plan.eval_cut,
+            one_body=pipeline.is_one_body,
+            labels=dict(Counter(learning.labels)),
+            threshold=float(scorer.thresholds.min()),
         )
 
 
-def fit(pipeline: TextClassification, learning: Labelled, kind: str | None = None) -> LabelScorer:
+def fit(pipeline: LabelPlan, learning: Labelled, kind: str | None = None) -> LabelScorer:
     """A model of some texts; `kind` in place of the one that the YAML names."""
     stage = pipeline.config.stages.model
     stage = stage if kind is None else stage.model_copy(update={"kind": kind})

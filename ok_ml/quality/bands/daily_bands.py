@@ -266,8 +266,8 @@ def _with_since(one: Deviation, history: Days, dt: str, ask: _Question) -> Devia
         if day not in history:
             return False
         slim = {key: _of_metric(numbers, one.name) for key, numbers in history.items() if key < day}
-        found = _judge(slim, day, _of_metric(history[day], one.name), ask)
-        return any(other.name == one.name and other.outside for other in found)
+        deviations = _judge(slim, day, _of_metric(history[day], one.name), ask)
+        return any(other.name == one.name and other.outside for other in deviations)
 
     earlier = (minus_days(dt, back) for back in range(1, _LONGEST_RUN + 1))
     return replace(one, since=run_start(dt, earlier, outside))

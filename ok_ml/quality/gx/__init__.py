@@ -1,1 +1,1 @@
-"""TODO."""
+"""Expectations of the YAML, run by Great Expectations on the rows of a table."""

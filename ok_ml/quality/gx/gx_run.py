@@ -128,10 +128,14 @@ class _Runner:
     def _in_sql(self) -> tuple[type, ...]:
         """What GX computes in SQL alone."""
         names = [
-            "UnexpectedRowsExpectation", "ExpectQueryResultsToMatchComparison", "ExpectTableRowCountToEqualOtherTable",
-            "ExpectColumnValuesToMatchLikePattern", "ExpectColumnValuesToMatchLikePatternList",
-            "ExpectColumnValuesToNotMatchLikePattern", "ExpectColumnValuesToNotMatchLikePatternList",
-        ]  # fmt: skip
+            "UnexpectedRowsExpectation",
+            "ExpectQueryResultsToMatchComparison",
+            "ExpectTableRowCountToEqualOtherTable",
+            "ExpectColumnValuesToMatchLikePattern",
+            "ExpectColumnValuesToMatchLikePatternList",
+            "ExpectColumnValuesToNotMatchLikePattern",
+            "ExpectColumnValuesToNotMatchLikePatternList",
+        ]
         return tuple(getattr(self._gxe, name) for name in names)
 
 

@@ -4,13 +4,9 @@ It holds for what was looked at alone: another finding on the same data, or the 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ok_ml.lake import Lake
-
-if TYPE_CHECKING:
-    from ok_ml.quality.judges.verdicts import Verdict
 
 JUDGED: Final = "judged"  # in the details of a verdict, and among the inputs of an acceptance: version of the data
 ACCEPTED: Final = "accepted"  # in the details of an acceptance: keys of findings
@@ -44,28 +40,8 @@ def acceptances_of(verdicts: str) -> str:
 
 def acceptance_of(lake: Lake, scope: str, table: str, dt: str, version: str) -> Acceptance | None:
     """What was accepted of a verdict on just this version of the data."""
-    found = lake.find(scope, acceptances_of(table), dt)
-    if found is None or version != found.inputs.get(JUDGED, found.inputs.get("statistics", "")):
+    manifest = lake.find(scope, acceptances_of(table), dt)
+    if manifest is None or version != manifest.inputs.get(JUDGED, manifest.inputs.get("statistics", "")):
         return None
-    told = found.details
+    told = manifest.details
     return Acceptance(told["who"], told["when"], told["reason"], version, frozenset(told.get(ACCEPTED, [ALL])))
-
-
-def accept(lake: Lake, verdict: "Verdict", *, who: str, reason: str) -> Acceptance:
-    """Record that a person accepts the findings of a verdict, besides what was accepted of it before."""
-    import pyarrow as pa
-
-    place = verdict.scope, verdict.table, verdict.dt
-    before = acceptance_of(lake, *place, verdict.version)
-    keys = {one.key for one in verdict.wrong} | (before.keys if before is not None else set())
-    details = {"who": who, "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-    lake.write(
-        verdict.scope,
-        acceptances_of(verdict.table),
-        verdict.dt,
-        pa.table({name: [value] for name, value in details.items()}),
-        sort_by=["when"],
-        inputs={JUDGED: verdict.version},
-        details={**details, ACCEPTED: sorted(keys)},
-    )
-    return Acceptance(**details, version=verdict.version, keys=frozenset(keys))

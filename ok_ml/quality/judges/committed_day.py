@@ -173,7 +173,7 @@ def _types(schema: "pa.Schema") -> dict[str, str]:
 
 def _nulls(file: Any) -> Counter[str]:
     """Nulls by column from the footer; a column without statistics is read."""
-    found: Counter[str] = Counter()
+    nulls: Counter[str] = Counter()
     for group in range(file.metadata.num_row_groups):
         one = file.metadata.row_group(group)
         for place in range(one.num_columns):
@@ -181,19 +181,19 @@ def _nulls(file: Any) -> Counter[str]:
             statistics = column.statistics
             known = statistics is not None and statistics.has_null_count
             name = column.path_in_schema
-            found[name] += (
+            nulls[name] += (
                 statistics.null_count if known else file.read_row_group(group, columns=[name]).column(0).null_count
             )
-    return found
+    return nulls
 
 
 def _count(paths: Sequence[str], column: str) -> dict[str, int]:
     import pyarrow.parquet as pq
 
-    found: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
     for path in paths:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=1 << 20, columns=[column]):
                 for pair in batch.column(0).value_counts().to_pylist():
-                    found[NONE if pair["values"] is None else str(pair["values"])] += pair["counts"]
-    return dict(found)
+                    rows[NONE if pair["values"] is None else str(pair["values"])] += pair["counts"]
+    return dict(rows)

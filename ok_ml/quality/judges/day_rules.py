@@ -152,7 +152,9 @@ def _history(config: DatasetConfig, lake: Lake, dt: str, leave_out: Collection[s
     usual = tuple((other, lake.manifest(config.dataset, c.EVENTS, other).rows) for other in wanted)
     previous = before(known, dt)
     rows = {
-        name: found.rows for name in c.SNAPSHOTS if (found := lake.find(config.dataset, name, previous)) is not None
+        name: snapshot.rows
+        for name in c.SNAPSHOTS
+        if (snapshot := lake.find(config.dataset, name, previous)) is not None
     }
     lately = earlier[-_LATELY_DAYS:]
     quiet = [_quiet_hours(config, one, lake.manifest(config.dataset, c.EVENTS, one).details) or 0.0 for one in lately]

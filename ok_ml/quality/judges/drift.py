@@ -1,100 +1,56 @@
-"""Drift of features against the reference that their bins were frozen from.
+"""Drift of features: each against the reference that its bins were frozen from, and what the limits of the YAML make of it.
 
-Population stability index (Siddiqi, Credit Risk Scorecards, 2006)::
-
-    PSI = sum over bins of (p_i - q_i) * ln(p_i / q_i)        p = now, q = reference
-
-It is Jeffreys' divergence, KL(p, q) + KL(q, p), in nats. An empty bin would make it infinite, so both histograms are
-smoothed by half a count a bin: p_i = (n_i + 1/2) / (n + B/2). Bins that are empty on both sides are left out. The bins
-are those of the reference plus below, above and null.
-
-Two samples of one distribution do not have PSI 0: PSI / (1/n + 1/m) is near a chi-square with B-1 degrees, so that
-(Yurdakul 2018)::
-
-    E[PSI] = (B-1) * (1/n + 1/m)        sd[PSI] = sqrt(2 * (B-1)) * (1/n + 1/m)
-
-The pairs of one user are no independent rows, so for pairs n and m are the users behind them. Below five rows a bin neither
-formula holds (Cochran 1954), and nothing is judged.
-
-With 20 bins and 300 users against 300 the mean alone is 0.13, a warning for nothing. So what sampling explains is
-subtracted: `psi = max(0, psi_raw - psi_noise)` with `psi_noise = E + 3 sd`. With 20,000 users against 140,000 that is
-0.002; with a few hundred it hides small drifts, which cannot be told from chance.
-
-Jensen-Shannon divergence (Lin 1991), in bits, between 0 and 1, without smoothing::
-
-    JS = H((p + q) / 2) - (H(p) + H(q)) / 2
-
-Counters over a window of days follow the week: a window of 9 days has one weekend or two. Pool the reference over whole
-weeks (`feature_statistics` takes the files of several days), or the weekday itself is what drifts.
+`checks.drift` of an experiment is read here alone: whatever it makes of a divergence or of a jump is a rule with a severity.
 """
 
-import math
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.config.models import DriftConfig
+from ok_ml.config.models import DriftConfig, Severity
 from ok_ml.errors import DataError
+from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.statistics import statistics_columns as q
-from ok_ml.quality.statistics.bins import FeatureKey, FrozenBins
+from ok_ml.quality.statistics.bins import FeatureKey, FrozenBins, bin_labels
+from ok_ml.quality.statistics.divergence import jensen_shannon, js_beyond_chance, psi, psi_noise
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import ArrayLike, NDArray
 
-OK = "ok"
-WARN = "warn"
-BLOCK = "block"
-_SEVERITY = {BLOCK: 0, WARN: 1, OK: 2}
-_SMOOTHING = 0.5
-_STANDARD_DEVIATIONS = 3.0
-_ROWS_A_BIN = 5
+OK: Final = "ok"
+WARN: Final = "warn"
+BLOCK: Final = "block"
+JUMP: Final = "jump"  # statistic: the smaller PSI against the day before and the week before
+WAY_OUT: Final = "if it is right, checks.drift.not_judged: [{}] takes it out"
+_SEVERITY: Final = {BLOCK: 0, WARN: 1, OK: 2}
+_ROWS_A_BIN: Final = 5
 _USER, _PAIR = "user", "pair"
+_REFERENCE_ADVICE: Final = "the model was trained without it: train again, or take it out of the feature table"
+_DRIFT_ADVICE: Final = (
+    "see `moved` in the drift table and the plot of its distribution; look for a change in the log of that day"
+)
 
 
-def psi(now: "ArrayLike", reference: "ArrayLike") -> float:
-    """Population stability index of two histograms on the same bins, in nats; NaN if one of them is empty.
-
-    Parameters
-    ----------
-    now, reference
-        Counts [b].
-    """
-    n, m = _nonempty(now, reference)
-    if not n.sum() or not m.sum():
-        return math.nan
-    p, r = (_smoothed(counts) for counts in (n, m))
-    return float(np.sum((p - r) * np.log(p / r)))
+def _limits(config: DriftConfig) -> list[tuple[str, Severity, float]]:
+    """Statistic, severity and limit: what of `checks.drift` is set."""
+    said: tuple[tuple[str, Severity, float | None], ...] = (
+        (q.PSI, "block", config.psi_block),
+        (q.PSI, "warn", config.psi_warn),
+        (q.JS, "block", config.js_block),
+        (q.JS, "warn", config.js_warn),
+    )
+    return [(statistic, severity, limit) for statistic, severity, limit in said if limit is not None]
 
 
-def psi_noise(now: "ArrayLike", reference: "ArrayLike") -> float:
-    """What sampling alone explains of the PSI of two such samples: its mean and three standard deviations."""
-    n, m = _nonempty(now, reference)
-    if not n.sum() or not m.sum():
-        return math.nan
-    freedom = max(len(n) - 1, 0)
-    spread = freedom + _STANDARD_DEVIATIONS * math.sqrt(2 * freedom)
-    return float(spread * (1.0 / n.sum() + 1.0 / m.sum()))
+def _beyond_chance(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the limits are held against: a drift table's PSI as it is, and its JS without what sampling explains."""
+    return {q.PSI: row[q.PSI], q.JS: js_beyond_chance(row[q.JS], row[q.PSI_NOISE])}
 
 
-def jensen_shannon(now: "ArrayLike", reference: "ArrayLike") -> float:
-    """Jensen-Shannon divergence of two histograms on the same bins, in bits: 0 equal .. 1 disjoint; NaN if one is empty."""
-    n, m = _nonempty(now, reference)
-    if not n.sum() or not m.sum():
-        return math.nan
-    p, r = n / n.sum(), m / m.sum()
-    return float(max(_entropy((p + r) / 2) - (_entropy(p) + _entropy(r)) / 2, 0.0))
-
-
-def js_beyond_chance(js: float | None, psi_noise: float | None) -> float | None:
-    """What sampling does not explain of a Jensen-Shannon divergence, bits; None if there is none.
-
-    Near zero both are the same quadratic form: JS in bits is PSI / (8 ln 2), and so is its noise.
-    """
-    if js is None or psi_noise is None:
-        return None
-    return max(js - psi_noise / (8 * math.log(2)), 0.0)
+# -- every feature against the reference -----------------------------------------------------------------------------
 
 
 def drift_table(
@@ -132,23 +88,6 @@ def drift_table(
     return pa.Table.from_pylist(rows, schema=q.drift_schema())
 
 
-def bin_labels(edges: "NDArray[np.float64] | list[float]") -> list[str]:
-    """Names of the counts of a histogram: "< 0", "[0, 1)", ..., "> 9", "null"."""
-    values = [float(edge) for edge in edges]
-    if not values:
-        return ["any", "null"]
-    inside = [_bin_label(left, right, ")") for left, right in pairwise(values)]
-    if inside:
-        inside[-1] = _bin_label(values[-2], values[-1], "]")
-    last = inside[-1].removeprefix("= ") if inside and inside[-1].startswith("=") else f"{values[-1]:.4g}"
-    return [f"< {values[0]:.4g}", *inside, f"> {last}", "null"]
-
-
-def _bin_label(left: float, right: float, closing: str) -> str:
-    alone = np.nextafter(np.float32(left), np.float32(np.inf)) == np.float32(right)
-    return f"= {left:.4g}" if alone else f"[{left:.4g}, {right:.4g}{closing}"
-
-
 def _judge(
     key: FeatureKey,
     now: dict[str, Any] | None,
@@ -171,39 +110,29 @@ def _judge(
         return row | {q.VERDICT: WARN, q.MOVED: "not in the reference"}
     counts = now[q.BIN_COUNTS], then[q.BIN_COUNTS]
     rows_a_unit = fewer if key[0] == _PAIR else (1.0, 1.0)
-    independent = [sum(rows) / each for rows, each in zip(counts, rows_a_unit, strict=True)]
-    if min(independent) < _ROWS_A_BIN * len(counts[0]):
-        return row | {q.VERDICT: OK, q.MOVED: f"{min(independent):.0f} rows are too few for {len(counts[0])} bins"}
-    raw, noise = (
-        psi(*counts),
-        psi_noise(*(np.asarray(rows) / each for rows, each in zip(counts, rows_a_unit, strict=True))),
-    )
-    corrected = max(raw - noise, 0.0)
-    js = jensen_shannon(*counts)
-    bits = js_beyond_chance(js, noise)
-    verdicts = _verdict(corrected, limits.psi_warn, limits.psi_block), _verdict(bits, limits.js_warn, limits.js_block)
-    return row | {
-        q.PSI: corrected,
+    independent = [np.asarray(rows) / each for rows, each in zip(counts, rows_a_unit, strict=True)]
+    fewest = min(rows.sum() for rows in independent)
+    if fewest < _ROWS_A_BIN * len(counts[0]):
+        return row | {q.VERDICT: OK, q.MOVED: f"{fewest:.0f} rows are too few for {len(counts[0])} bins"}
+    raw, noise = psi(*counts), psi_noise(*independent)
+    numbers = {
+        q.PSI: max(raw - noise, 0.0),
         q.PSI_RAW: raw,
         q.PSI_NOISE: noise,
-        q.JS: js,
-        q.VERDICT: min(verdicts, key=_SEVERITY.__getitem__),
+        q.JS: jensen_shannon(*counts),
         q.MOVED: _largest_move(now[q.BIN_EDGES], *counts),
     }
+    seen = _beyond_chance(numbers)
+    beyond = [severity for statistic, severity, limit in _limits(limits) if (seen[statistic] or 0.0) > limit]
+    return row | numbers | {q.VERDICT: min(beyond, key=_SEVERITY.__getitem__, default=OK)}
 
 
-def _rows_a_user(found: dict[FeatureKey, dict[str, Any]]) -> float:
+def _rows_a_user(rows: dict[FeatureKey, dict[str, Any]]) -> float:
     """How many rows of pairs a user has, at least one; 1 where nothing is known of users."""
     users, pairs = (
-        max((row[q.ROWS] for key, row in found.items() if key[0] == one), default=0) for one in (_USER, _PAIR)
+        max((row[q.ROWS] for key, row in rows.items() if key[0] == one), default=0) for one in (_USER, _PAIR)
     )
     return max(pairs / users, 1.0) if users else 1.0
-
-
-def _verdict(value: float | None, warn: float | None, block: float | None) -> str:
-    if value is not None and block is not None and value > block:
-        return BLOCK
-    return WARN if value is not None and warn is not None and value > warn else OK
 
 
 def _largest_move(edges: list[float], now: list[int], then: list[int]) -> str:
@@ -213,14 +142,14 @@ def _largest_move(edges: list[float], now: list[int], then: list[int]) -> str:
 
 
 def _by_feature(table: "pa.Table", bins: FrozenBins) -> dict[FeatureKey, dict[str, Any]]:
-    found = {(row[q.ENTITY], row[q.FEATURE]): row for row in table.to_pylist()}
-    if len(found) != table.num_rows:
+    rows = {(row[q.ENTITY], row[q.FEATURE]): row for row in table.to_pylist()}
+    if len(rows) != table.num_rows:
         raise DataError(
-            f"a statistics table has {table.num_rows} rows for {len(found)} features, expected one a feature",
+            f"a statistics table has {table.num_rows} rows for {len(rows)} features, expected one a feature",
             why="drift compares one day with one reference",
             remedy="filter the table to one partition",
         )
-    for key, row in found.items():
+    for key, row in rows.items():
         frozen = bins.edges.get(key)
         if frozen is not None and tuple(row[q.BIN_EDGES]) != tuple(frozen):
             raise DataError(
@@ -228,27 +157,89 @@ def _by_feature(table: "pa.Table", bins: FrozenBins) -> dict[FeatureKey, dict[st
                 why="histograms on different bins cannot be compared",
                 remedy="compute feature_statistics of that day again with bins= of the model that is judged",
             )
-    return found
+    return rows
 
 
-def _nonempty(now: "ArrayLike", reference: "ArrayLike") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    n, m = np.asarray(now, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if n.shape != m.shape:
-        raise DataError(
-            f"histograms of {n.size} and {m.size} bins",
-            why="only counts on the same bins can be compared",
-            remedy="count both on the same frozen bins",
-        )
-    used = (n > 0) | (m > 0)
-    return n[used], m[used]
+def drift_rules(drift: "pa.Table", config: DriftConfig) -> Iterator[Rule]:
+    """The rules of a drift table: each divergence against its limits, and that there is a reference to be held against."""
+    for row in drift.to_pylist():
+        key = row[q.ENTITY], row[q.FEATURE]
+        about, note = f"{key[0]} feature {key[1]}", f" ({row[q.MOVED]})" if row[q.MOVED] else ""
+        yield Rule(*key, q.ROWS_REFERENCE, row[q.ROWS_REFERENCE], "warn", low=1, about=about, advice=_REFERENCE_ADVICE)
+        seen = _beyond_chance(row)
+        for statistic, severity, high in _limits(config):
+            value = seen[statistic]
+            if value is not None:
+                yield Rule(*key, statistic, value, severity, high=high, about=about, note=note, advice=_DRIFT_ADVICE)
 
 
-def _smoothed(counts: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    smoothed = counts + _SMOOTHING
-    shares: NDArray[np.float64] = smoothed / smoothed.sum()
-    return shares
+# -- drift and jumps -------------------------------------------------------------------------------------------------
 
 
-def _entropy(shares: "NDArray[np.float64]") -> float:
-    positive = shares[shares > 0]
-    return float(-np.sum(positive * np.log2(positive)))
+@dataclass(frozen=True)
+class Jumps:
+    """How far each feature is from the days before.
+
+    Attributes
+    ----------
+    psi
+        (entity, feature) -> the smaller PSI beyond chance of the two comparisons.
+    against
+        The day before and the same weekday of the week before.
+    silent
+        Why nothing may block by it; empty: it may.
+    """
+
+    psi: Mapping[FeatureKey, float]
+    against: tuple[str, ...] = ()
+    silent: str = ""
+
+    def any_beyond(self, config: DriftConfig) -> bool:
+        """Whether a feature jumped."""
+        return any(seen > config.psi_block for seen in self.psi.values())
+
+
+def jump_rules(keys: Sequence[FeatureKey], jumps: Jumps, config: DriftConfig) -> Iterator[Rule]:
+    """The rules of features that only grow, so that their level says nothing: they may not jump."""
+    for entity, name in keys if not jumps.silent else ():
+        seen = jumps.psi.get((entity, name))
+        if seen is not None:
+            yield Rule(
+                entity,
+                name,
+                JUMP,
+                seen,
+                "block",
+                high=config.psi_block,
+                about=f"{entity} feature {name}",
+                note=f" (PSI against {' and '.join(jumps.against)}, the smaller one)",
+                advice=f"the log of the day is as expected, so look at how it was computed; {WAY_OUT.format(name)}",
+            )
+
+
+def without_jump(findings: Sequence[Finding], jumps_of: Callable[[], Jumps], config: DriftConfig) -> list[Finding]:
+    """The findings of a day; drift from the reference that is no jump warns, and says so.
+
+    Parameters
+    ----------
+    jumps_of
+        Asked only where something drifted.
+    """
+    return [_told_apart(one, jumps_of(), config.psi_block) if _is_drift(one) else one for one in findings]
+
+
+def _is_drift(one: Finding) -> bool:
+    return not one.passed and one.severity == "block" and one.statistic in (q.PSI, q.JS)
+
+
+def _told_apart(one: Finding, jumps: Jumps, limit: float) -> Finding:
+    seen, against = jumps.psi.get((one.entity, one.feature)), " and ".join(jumps.against)
+    jumped = not jumps.silent and seen is not None and seen > limit
+    if jumps.silent:
+        told = f"it blocks nothing: {jumps.silent}"
+    elif jumped:
+        told = f"it jumped ({seen:.3f} against {against}) and the log did not; {WAY_OUT.format(one.feature)}"
+    else:
+        told = f"it blocks nothing: it is a drift, no jump ({seen or 0.0:.3f} against {against})"
+    advice = "; ".join(part for part in (one.advice, told) if part)
+    return replace(one, severity="block" if jumped else "warn", advice=advice)

@@ -114,7 +114,7 @@ def failures(findings: Iterable[Finding], severity: Severity | None = None) -> l
 
 def summary(findings: Sequence[Finding]) -> str:
     """One line for the description of a check: counts, and the worst finding in words."""
-    bad, accepted = failures(findings), [found.accepted for found in findings if found.accepted]
+    bad, accepted = failures(findings), [one.accepted for one in findings if one.accepted]
     if not bad:
         return f"all {len(findings)} rules hold" + (f", or are {accepted[0]}" if accepted else "")
     blocking = len(failures(bad, "block"))

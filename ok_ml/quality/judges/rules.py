@@ -81,7 +81,7 @@ def judge(rules: Sequence[Rule], dt: str) -> list[Finding]:
     failed = run_suite(rules)
     blocking = {rule.key for place, rule in enumerate(rules) if place in failed and rule.severity == "block"}
     findings = [_finding(rule, failed.get(place), dt) for place, rule in enumerate(rules)]
-    return in_order(found for found in findings if found.severity == "block" or found.key not in blocking)
+    return in_order(one for one in findings if one.severity == "block" or one.key not in blocking)
 
 
 def with_since(
@@ -179,11 +179,11 @@ def _validate(frame: "pd.DataFrame", expectations: list[Any], index: list[str]) 
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("statistics").add_dataframe_asset("rules")
     batch = asset.add_batch_definition_whole_dataframe("day").get_batch({"dataframe": frame})
-    found = batch.validate(
+    validated = batch.validate(
         gx.ExpectationSuite(name="declared", expectations=expectations),
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": index},
     )
-    for result in found.results:
+    for result in validated.results:
         if result.exception_info.get("raised_exception"):
             columns = result.expectation_config.kwargs
             raise DataError(

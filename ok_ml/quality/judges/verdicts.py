@@ -5,12 +5,13 @@ too, beside the version of the data that was judged, so that whoever may be held
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ok_ml import columns as c
-from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
-from ok_ml.quality.judges.acceptance import ALL, JUDGED, acceptance_of
+from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.quality.judges.acceptance import ACCEPTED, ALL, JUDGED, Acceptance, acceptance_of, acceptances_of
 from ok_ml.quality.judges.findings import Finding, failures, in_order, summary
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class Verdict:
     findings
         What was found, worst first; those that were accepted say so. Read from the manifest alone: what does not hold.
     plot
-        A picture of the worst finding, or of the day.
+        A picture of the worst finding, or of the day; shown, not stored.
+    numbers
+        What was counted besides, by name; shown, not stored.
     """
 
     scope: str
@@ -81,6 +84,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     headline: str = ""
     plot: "Path | None" = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def wrong(self) -> list[Finding]:
@@ -126,13 +130,12 @@ class Verdict:
 
     def part(self, *, kind: str = "", entity: str = "") -> "Verdict":
         """What one judge, or what is said of one table, with a headline of its own."""
-        found = (one for one in self.findings if kind in ("", one.kind) and entity in ("", one.entity))
-        return self.with_findings(found)
+        return self.with_findings(one for one in self.findings if kind in ("", one.kind) and entity in ("", one.entity))
 
     def with_findings(self, findings: Iterable[Finding]) -> "Verdict":
         """Other findings of the same day, counted in the headline."""
-        found = tuple(findings)
-        return replace(self, findings=found, headline=f"{self.dt}: {summary(found)}")
+        others = tuple(findings)
+        return replace(self, findings=others, headline=f"{self.dt}: {summary(others)}")
 
 
 # -- judging and committing ------------------------------------------------------------------------------------------
@@ -147,10 +150,10 @@ def verdict_of(lake: Lake, scope: str, table: str, dt: str, findings: Iterable[F
 def version_of(lake: Lake, scope: str, table: str, dt: str) -> str:
     """Version of the data that a verdict of a day would judge now; the bins that features are counted on are no matter."""
     judged = _subject(table).judged
-    found = lake.find(scope, judged, WHOLE if judged == c.MODEL else dt)
-    if found is None:
+    manifest = lake.find(scope, judged, dt) or lake.find(scope, judged)
+    if manifest is None:
         return "none"
-    return fingerprint({**found.inputs, "bins": ""}) if judged == c.FEATURE_STATISTICS else found.data_version
+    return fingerprint({**manifest.inputs, "bins": ""}) if judged == c.FEATURE_STATISTICS else manifest.data_version
 
 
 def commit(lake: Lake, verdict: Verdict, *, inputs: Mapping[str, str] | None = None, **details: Any) -> Verdict:
@@ -187,13 +190,33 @@ def _short(one: Finding) -> dict[str, Any]:
     return {name: value for name, value in asdict(replace(one, accepted="")).items() if empty.get(name) != value}
 
 
+def accept(lake: Lake, verdict: Verdict, *, who: str, reason: str) -> Acceptance:
+    """Record that a person accepts the findings of a verdict, besides what was accepted of it before."""
+    import pyarrow as pa
+
+    place = verdict.scope, verdict.table, verdict.dt
+    before = acceptance_of(lake, *place, verdict.version)
+    keys = {one.key for one in verdict.wrong} | (before.keys if before is not None else set())
+    details = {"who": who, "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    lake.write(
+        verdict.scope,
+        acceptances_of(verdict.table),
+        verdict.dt,
+        pa.table({name: [value] for name, value in details.items()}),
+        sort_by=["when"],
+        inputs={JUDGED: verdict.version},
+        details={**details, ACCEPTED: sorted(keys)},
+    )
+    return Acceptance(**details, version=verdict.version, keys=frozenset(keys))
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
 def verdict_on(lake: Lake, scope: str, table: str, dt: str) -> Verdict | None:
     """The committed verdict on a day, if it is on the data that are there now: what does not hold."""
-    found = lake.find(scope, table, dt)
-    verdict = read_verdict(lake, found) if found is not None else None
+    manifest = lake.find(scope, table, dt)
+    verdict = read_verdict(lake, manifest) if manifest is not None else None
     return verdict if verdict is not None and verdict.version == version_of(lake, scope, table, dt) else None
 
 
@@ -203,14 +226,14 @@ def read_verdict(lake: Lake, manifest: Manifest) -> Verdict:
     headline, dt = str(details.get("headline", "")), manifest.partition
     if FOUND in details:
         version = str(details[JUDGED])
-        found = [_of_triple(one, dt) if isinstance(one, list) else _of_row(one) for one in details[FOUND]]
+        findings = [_of_triple(one, dt) if isinstance(one, list) else _of_row(one) for one in details[FOUND]]
     else:
         version = manifest.inputs.get("statistics", manifest.inputs.get("events", ""))
         version = version if version and manifest.table != FEATURE_VERDICT else version_of(lake, *place)
         fails = details.get("blocks") or details.get("outside") or details.get("wrong")
-        found = [Finding.told(ALL, "block" if details.get("blocks") else "warn", headline, dt)] if fails else []
+        findings = [Finding.told(ALL, "block" if details.get("blocks") else "warn", headline, dt)] if fails else []
     verdict = Verdict(*place, version, headline=headline)
-    return replace(verdict, findings=tuple(_told(lake, verdict, found)))
+    return replace(verdict, findings=tuple(_told(lake, verdict, findings)))
 
 
 def whole_verdict(lake: Lake, manifest: Manifest) -> Verdict:

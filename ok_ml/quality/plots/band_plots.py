@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,28 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-_MOST_DAYS_LABELLED: Final = 10
 _MOST_MARKS_LABELLED: Final = 8
-_SATURDAY: Final = 5
 _PANEL_HEIGHT: Final = 2.1  # inches
 _BAND: Final = "#CFE3F1"
 _BEYOND: Final = 1.5  # how many spans of the values a band may stretch the axis beyond them
-
-
-class Expected(Protocol):
-    """What a day was expected to bring; `ok_ml.quality.bands.daily_bands.Band` is one."""
-
-    @property
-    def expected(self) -> float:
-        """The most likely value."""
-
-    @property
-    def low(self) -> float:
-        """The smallest value within the band."""
-
-    @property
-    def high(self) -> float:
-        """The largest one."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,7 @@ class Panel:
 
     title: str
     lines: Mapping[str, Series]
-    bands: Mapping[str, Expected] = field(default_factory=dict)
+    bands: Mapping[str, Band] = field(default_factory=dict)
     share: bool = False
     from_zero: bool = False
 
@@ -73,7 +55,7 @@ class Panel:
 
 def band_chart(
     series: Series,
-    bands: Mapping[str, Expected],
+    bands: Mapping[str, Band],
     *,
     title: str | None = None,
     share: bool = False,
@@ -114,14 +96,16 @@ def band_panels(
     )
     named: set[tuple[str, ...]] = set()
     for panel, axis in zip(panels, axes, strict=False):
-        _shade_weekends(axis, days)
+        s.shade_weekends(axis, days)
         _shade_held(axis, shown)
         _draw_panel(axis, panel)
         if len(panel.lines) > 1 and tuple(panel.lines) not in named:  # the same lines are named once
             _name_lines(axis, len(panel.lines))
             named.add(tuple(panel.lines))
         _draw_marks(axis, marks or {}, days, labelled=axis is axes[0])
-    _label_days(axes[-1], days)
+    s.label_days(axes[-1], days)
+    if days:
+        axes[-1].set_xlim(_place(days[0]) - 0.8, _place(days[-1]) + 0.8)
     return s.to_png(figure, path)
 
 
@@ -161,7 +145,7 @@ def bands_of(
     return bands
 
 
-def outside(series: Series, bands: Mapping[str, Expected]) -> list[str]:
+def outside(series: Series, bands: Mapping[str, Band]) -> list[str]:
     """Days whose number is not within its band, ascending."""
     dts = [
         dt
@@ -175,7 +159,7 @@ def _subtitle(days: list[str], panels: Sequence[Panel], held: Sequence[str]) -> 
     if not days:
         return "no day yet"
     words = [f"{days[0]} .. {days[-1]}"]
-    if _is_daily(days):
+    if s.is_daily(days):
         words.append("weekends shaded")
     if any(panel.bands for panel in panels):
         words.append("pale blue: expected; ringed: outside of it")
@@ -221,7 +205,7 @@ def _name_lines(axis: "Axes", count: int) -> None:
     )
 
 
-def _draw_band(axis: "Axes", series: Series, bands: Mapping[str, Expected]) -> None:
+def _draw_band(axis: "Axes", series: Series, bands: Mapping[str, Band]) -> None:
     """A step a day, so that a band does not slope between a Friday and a Saturday that it knows apart."""
     known = [(_place(dt), bands[dt]) for dt in series.dts if dt in bands]
     edges = [edge for place, _ in known for edge in (place - 0.5, place + 0.5, np.nan)]
@@ -255,7 +239,7 @@ def _headline(panel: Panel) -> str:
     if line is None or not days or days[-1] != line.dts[-1]:
         return panel.title
     seen, expected = (said(value, share=panel.share) for value in (line.values[-1], panel.bands[days[-1]].expected))
-    news = f"{_day(days[-1], '%d %b')}: {seen}, expected {expected}"
+    news = f"{s.day_label(days[-1])}: {seen}, expected {expected}"
     return f"{panel.title}   {news}" if panel.title else news
 
 
@@ -289,37 +273,14 @@ def _draw_marks(axis: "Axes", marks: Mapping[str, str], days: list[str], *, labe
             )
 
 
-def _shade_weekends(axis: "Axes", days: list[str]) -> None:
-    for dt in days if _is_daily(days) else ():
-        if date.fromisoformat(dt).weekday() >= _SATURDAY:
-            axis.axvspan(_place(dt) - 0.5, _place(dt) + 0.5, color=s.WEEKEND, linewidth=0, zorder=0.1)
-
-
 def _shade_held(axis: "Axes", held: Sequence[str]) -> None:
     for dt in held:
         axis.axvspan(_place(dt) - 0.5, _place(dt) + 0.5, color=s.RED, alpha=0.22, linewidth=0, zorder=0.2)
 
 
-def _label_days(axis: "Axes", days: list[str]) -> None:
-    step = max(-(-len(days) // _MOST_DAYS_LABELLED), 1)
-    form = "%d %b" if len({dt[:4] for dt in days}) <= 1 else "%d %b %Y"
-    shown = days[::-1][::step][::-1]  # the newest day has its label
-    axis.set_xticks([_place(dt) for dt in shown], [_day(dt, form) for dt in shown])
-    if days:
-        axis.set_xlim(_place(days[0]) - 0.8, _place(days[-1]) + 0.8)
-
-
 def _numbers(series: Series) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
     values = np.array([np.nan if value is None else value for value in series.values], dtype=np.float64)
-    return np.array([_place(dt) for dt in series.dts], dtype=np.int64), values
-
-
-def _is_daily(days: list[str]) -> bool:
-    return len(days) > 1 and bool(np.median(np.diff([_place(dt) for dt in days])) == 1)
-
-
-def _day(dt: str, form: str) -> str:
-    return f"{date.fromisoformat(dt):{form}}".lstrip("0")
+    return s.places(series.dts), values
 
 
 def _place(dt: str) -> int:

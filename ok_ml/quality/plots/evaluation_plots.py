@@ -1,14 +1,12 @@
 """Plots of runs, models and features as PNG; each function returns the bytes and writes them to `path` if given."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ok_ml.columns import DT
-from ok_ml.quality.judges.drift import BLOCK, OK, WARN, bin_labels
+from ok_ml.quality.judges.drift import BLOCK, OK, WARN
 from ok_ml.quality.plots import plot_style as s
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE, POPULARITY, EvaluationReport, Score
 from ok_ml.quality.statistics import statistics_columns as q
@@ -16,15 +14,12 @@ from ok_ml.quality.statistics import statistics_columns as q
 if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 _VERDICT_COLOURS = {OK: s.BLUE, WARN: s.ORANGE, BLOCK: s.RED}
 _BASELINE_COLOURS = {POPULARITY: s.GREY, ORACLE: s.GREEN}
 _OTHER_COLOURS = (s.BLUE, s.SKY, s.ORANGE, s.PINK, s.RED)
-_MOST_BINS_LABELLED = 24
 _MOST_BLOCKS_DRAWN = 4  # a feature that is broken altogether must not flatten all others
-_MOST_DAYS_LABELLED = 10
-_SATURDAY = 5  # day of the week, Monday is 0; ordinal 1 was a Monday
 
 
 def learning_curve(
@@ -161,43 +156,6 @@ def psi_chart(
     return s.to_png(figure, path)
 
 
-def distribution(
-    now: Mapping[str, Any],
-    reference: Mapping[str, Any],
-    *,
-    drift: Mapping[str, Any] | None = None,
-    path: str | Path | None = None,
-) -> bytes:
-    """One feature against its reference: shares of the frozen bins, drawn equally wide.
-
-    Parameters
-    ----------
-    now, reference
-        Rows of `feature_statistics`, counted on the same edges.
-    drift
-        The feature's row of the drift table, for the subtitle.
-    """
-    labels = bin_labels(now[q.BIN_EDGES])
-    shares = [np.asarray(row[q.BIN_COUNTS]) / max(row[q.ROWS], 1) for row in (reference, now)]
-    verdict = f"PSI {drift[q.PSI]:.3f} ({drift[q.VERDICT]}); " if drift and drift.get(q.PSI) is not None else ""
-    subtitle = f"{verdict}mean {_number(reference[q.MEAN])} \N{RIGHTWARDS ARROW} {_number(now[q.MEAN])}, nulls {now[q.NULL_SHARE]:.1%}"
-    figure, (axis,) = s.new_figure(f"{now[q.ENTITY]} / {now[q.FEATURE]}", subtitle, width=9.0, height=4.8)
-    places = np.arange(len(labels))
-    width = 0.42
-    names = (f"reference ({reference[q.ROWS]:,} rows)", f"{now[DT]} ({now[q.ROWS]:,} rows)")
-    axis.bar(places - width / 2, shares[0], width, color=s.REFERENCE, label=names[0])
-    axis.bar(places + width / 2, shares[1], width, color=s.BLUE, label=names[1])
-    step = -(-len(labels) // _MOST_BINS_LABELLED)
-    axis.set_xticks(places[::step], labels[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axis.set_ylabel("share of rows")
-    axis.set_ylim(0, max(float(np.max(shares)) * 1.22, 0.01))
-    s.ticks_up_to(axis, y=1.0)
-    axis.set_xlim(-0.7, len(labels) - 0.3)
-    s.legend(axis, ncols=2, loc="upper right")
-    return s.to_png(figure, path)
-
-
 def over_time(
     days: Sequence[str],
     series: Mapping[str, Sequence[float | None]],
@@ -208,7 +166,7 @@ def over_time(
     from_zero: bool = False,
     path: str | Path | None = None,
 ) -> bytes:
-    """Numbers by day, one line each; weekends of daily data are shaded, so that a weekly season can be distinguished from a trend.
+    """Numbers by day, one line each; weekends of daily data are shaded.
 
     Parameters
     ----------
@@ -221,16 +179,13 @@ def over_time(
     from_zero
         Whether the axis starts at zero: for counts.
     """
-    places = np.array([date.fromisoformat(day).toordinal() for day in days], dtype=np.int64)
-    daily = len(days) > 1 and bool(np.median(np.diff(places)) == 1)
-    subtitle = f"{days[0]} .. {days[-1]}{'; weekends shaded' if daily else ''}" if days else "no day yet"
+    subtitle = f"{days[0]} .. {days[-1]}{'; weekends shaded' if s.is_daily(days) else ''}" if days else "no day yet"
     figure, (axis,) = s.new_figure(title, subtitle)
-    for place in places[(places - 1) % 7 >= _SATURDAY] if daily else ():
-        axis.axvspan(place - 0.5, place + 0.5, color=s.WEEKEND, linewidth=0, zorder=0.1)
+    s.shade_weekends(axis, days)
     for index, (name, values) in enumerate(series.items()):
         colour, marker = s.PALETTE[index % len(s.PALETTE)], s.MARKERS[index % len(s.MARKERS)]
         numbers = [np.nan if value is None else value for value in values]
-        axis.plot(places, numbers, linewidth=1.8, markersize=4.5, label=name, color=colour, marker=marker)
+        axis.plot(s.places(days), numbers, linewidth=1.8, markersize=4.5, label=name, color=colour, marker=marker)
     for name, height in (lines or {}).items():
         axis.axhline(height, color=s.MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
         axis.annotate(
@@ -238,18 +193,11 @@ def over_time(
         )
     if from_zero:
         axis.set_ylim(bottom=min(axis.get_ylim()[0], 0))
-    label_days(axis, days, places)
+    s.label_days(axis, days)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}")
     axis.set_ylabel(unit)
     s.legend(axis, ncols=max(min(len(series), 4), 1), loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
     return s.to_png(figure, path)
-
-
-def rows_over_time(
-    days: Sequence[str], rows: Mapping[str, Sequence[int | None]], *, path: str | Path | None = None
-) -> bytes:
-    """Rows of tables by day, from zero."""
-    return over_time(days, rows, title="Rows by day", unit="rows", from_zero=True, path=path)
 
 
 def score_distribution(
@@ -288,16 +236,3 @@ def _colours(models: Sequence[str]) -> dict[str, str]:
     others = [model for model in models if model not in _BASELINE_COLOURS]
     colours = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
     return {model: {**_BASELINE_COLOURS, **colours}[model] for model in models}
-
-
-def label_days(
-    axis: "Axes", days: Sequence[str], places: "NDArray[np.int64]", *, most: int = _MOST_DAYS_LABELLED
-) -> None:
-    """At most so many labels, each with its month; with its year if there is more than one."""
-    step = max(-(-len(days) // most), 1)
-    form = "%d %b" if len({day[:4] for day in days}) <= 1 else "%d %b %Y"
-    axis.set_xticks(places[::step], [f"{date.fromisoformat(day):{form}}".lstrip("0") for day in days[::step]])
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"

@@ -1,19 +1,18 @@
 """Pictures of one finding: what is out of bounds, by day, with its bounds; of a feature also its distribution."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.quality.judges.drift import bin_labels
+from ok_ml.quality.judges.feature_series import FeatureSeries
 from ok_ml.quality.judges.findings import Finding, number
 from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.plots import plot_style as s
-from ok_ml.quality.plots.evaluation_plots import label_days, over_time
+from ok_ml.quality.plots.evaluation_plots import over_time
 from ok_ml.quality.statistics import statistics_columns as q
-from ok_ml.quality.statistics.feature_series import FeatureSeries
+from ok_ml.quality.statistics.bins import bin_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +66,7 @@ def feature_picture(
 
 def mean_band(axis: "Axes", one: FeatureSeries) -> None:
     """The mean by day within its 5 % and 95 % quantiles, and the reference's mean."""
-    places = _places(one.dts)
+    places = s.places(one.dts)
     axis.fill_between(places, one.numbers["q05"], one.numbers["q95"], color=BAND, linewidth=0, label="5 .. 95 %")
     axis.plot(places, one.numbers[q.MEAN], color=s.BLUE, marker="o", markersize=3.5, linewidth=1.6, label="mean")
     if one.reference is not None and one.reference[q.MEAN] is not None:
@@ -75,7 +74,7 @@ def mean_band(axis: "Axes", one: FeatureSeries) -> None:
             one.reference[q.MEAN], color=s.MUTED, linewidth=1.2, linestyle=(0, (4, 2)), label="reference's mean"
         )
     s.panel_title(axis, "mean, and where 90 % of the values are")
-    label_days(axis, one.dts, places, most=6)
+    s.label_days(axis, one.dts, most=6)
     s.legend(axis, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0.0)
 
 
@@ -98,7 +97,7 @@ def overview(features: Sequence[FeatureSeries], *, title: str, path: str | Path 
 
 
 def _small(axis: "Axes", one: FeatureSeries) -> None:
-    places = _places(one.dts)
+    places = s.places(one.dts)
     colour = {"block": s.RED, "warn": s.ORANGE}.get(one.state, s.BLUE)
     axis.fill_between(places, one.numbers["q05"], one.numbers["q95"], color=BAND, linewidth=0)
     axis.plot(places, one.numbers[q.MEAN], color=colour, linewidth=1.4)
@@ -143,7 +142,7 @@ def _distribution(axis: "Axes", one: FeatureSeries) -> None:
 
 
 def _line(axis: "Axes", one: FeatureSeries, statistic: str, rule: Rule | None) -> None:
-    places = _places(one.dts)
+    places = s.places(one.dts)
     values = np.asarray(one.rows, dtype=np.float64) if statistic == q.ROWS else one.numbers[statistic]
     axis.plot(places, values, color=s.RED if rule is not None else s.BLUE, marker="o", markersize=3.5, linewidth=1.6)
     s.panel_title(axis, statistic.upper() if statistic in (q.PSI, q.JS) else statistic.replace("_", " "))
@@ -166,7 +165,7 @@ def _line(axis: "Axes", one: FeatureSeries, statistic: str, rule: Rule | None) -
             far.append(f"{word} allowed: {number(limit)}")
     if far:
         axis.annotate("; ".join(far), (1, 1.03), xycoords="axes fraction", ha="right", fontsize=8, color=s.INK)
-    label_days(axis, one.dts, places, most=6)
+    s.label_days(axis, one.dts, most=6)
 
 
 def _is_near(limit: float, values: "NDArray[np.float64]") -> bool:
@@ -176,10 +175,6 @@ def _is_near(limit: float, values: "NDArray[np.float64]") -> bool:
     low, high = float(known.min()), float(known.max())
     room = _BEYOND * max(high - low, abs(high) * 0.5, 1e-9)
     return low - room <= limit <= high + room
-
-
-def _places(dts: Sequence[str]) -> "NDArray[np.int64]":
-    return np.array([date.fromisoformat(dt).toordinal() for dt in dts], dtype=np.int64)
 
 
 def _number(rule: Rule | None) -> float | None:

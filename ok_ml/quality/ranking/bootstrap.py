@@ -29,11 +29,6 @@ class Interval:
     high: float
     users: int = 0
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclass(frozen=True)
 class Resamples:
@@ -53,14 +48,14 @@ class Resamples:
     means: "NDArray[np.float64]"
     users: "NDArray[np.int64]"
 
-    def interval(self, column: int, level: float = LEVEL) -> Interval:
+    def interval(self, column: int) -> Interval:
         """The mean of one column."""
-        low, high = _percentiles(self.means[:, column], level)
+        low, high = percentiles(self.means[:, column])
         return Interval(float(self.estimates[column]), low, high, int(self.users[column]))
 
-    def difference(self, column: int, baseline: int, level: float = LEVEL) -> Interval:
+    def difference(self, column: int, baseline: int) -> Interval:
         """The mean of one column minus that of another, on the same draws."""
-        low, high = _percentiles(self.means[:, column] - self.means[:, baseline], level)
+        low, high = percentiles(self.means[:, column] - self.means[:, baseline])
         estimate = float(self.estimates[column] - self.estimates[baseline])
         return Interval(estimate, low, high, int(min(self.users[column], self.users[baseline])))
 
@@ -86,9 +81,9 @@ def resample(values: "NDArray[np.float64]", *, resamples: int = 1000, seed: int)
     return Resamples(_ratio(both[:, :columns].sum(axis=0), users), _ratio(sums[:, :columns], sums[:, columns:]), users)
 
 
-def interval(values: "NDArray[np.float64]", *, resamples: int = 1000, seed: int = 0, level: float = LEVEL) -> Interval:
+def interval(values: "NDArray[np.float64]", *, resamples: int = 1000, seed: int = 0) -> Interval:
     """The mean of one value a user, with its percentile interval."""
-    return resample(values, resamples=resamples, seed=seed).interval(0, level)
+    return resample(values, resamples=resamples, seed=seed).interval(0)
 
 
 def paired_difference(
@@ -97,7 +92,6 @@ def paired_difference(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Interval:
     """Mean of `values` - `baseline` over the same users, with its percentile interval.
 
@@ -112,7 +106,7 @@ def paired_difference(
             why="a paired difference of different users means nothing",
             remedy="evaluate both on the same users",
         )
-    return interval(values - baseline, resamples=resamples, seed=seed, level=level)
+    return interval(values - baseline, resamples=resamples, seed=seed)
 
 
 def _counts(users: int, resamples: int, seed: int) -> "Iterator[NDArray[np.float64]]":
@@ -132,9 +126,10 @@ def _ratio(total: "NDArray[np.float64]", count: "NDArray[np.generic]") -> "NDArr
     return ratio
 
 
-def _percentiles(means: "NDArray[np.float64]", level: float) -> tuple[float, float]:
+def percentiles(means: "NDArray[np.float64]") -> tuple[float, float]:
+    """Both ends of the interval at `LEVEL` that resampled values leave, those that are unknown aside; NaN without any."""
     usable = means[~np.isnan(means)]
     if not len(usable):
         return float("nan"), float("nan")
-    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -52,9 +52,9 @@ class EvaluationReport:
     differences
         Of the named pairs.
     segments
-        Every model, metric and segment.
+        Every model, metric and segment: of users, or each label.
     users, evaluated_users
-        Users with a list, and those of them with a relevant source, whom all means are over.
+        Cases, users or texts; and those of them that all means are over: users with a relevant source.
     """
 
     scores: tuple[Score, ...]
@@ -62,8 +62,6 @@ class EvaluationReport:
     segments: tuple[Score, ...]
     users: int
     evaluated_users: int
-    seed: int
-    resamples: int
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -104,15 +102,17 @@ class EvaluationReport:
 
     def rows(self) -> list[dict[str, Any]]:
         """All numbers as flat rows for tables and JSON: kind score, difference, segment or attainable; NaN is None."""
-        rows = [flat_row("score", score.model, score.metric, score.value) for score in self.scores]
-        rows += [flat_row("difference", d.model, d.metric, d.value, baseline=d.baseline) for d in self.differences]
-        rows += [flat_row("segment", s.model, s.metric, s.value, segment=s.segment) for s in self.segments]
+        rows = [_flat_row("score", score.model, score.metric, score.value) for score in self.scores]
+        rows += [_flat_row("difference", d.model, d.metric, d.value, baseline=d.baseline) for d in self.differences]
+        rows += [_flat_row("segment", s.model, s.metric, s.value, segment=s.segment) for s in self.segments]
         for model in self.models:
             for metric in self.metrics(model):
                 share = self.share_of_attainable(metric, model)
                 if share is not None and model not in (POPULARITY, ORACLE):
                     rows.append(
-                        flat_row("attainable", model, metric, Interval(share, math.nan, math.nan, self.evaluated_users))
+                        _flat_row(
+                            "attainable", model, metric, Interval(share, math.nan, math.nan, self.evaluated_users)
+                        )
                     )
         return rows
 
@@ -164,8 +164,6 @@ def evaluate(
         segments=_segments(keys, table, segments, bootstrap, seed),
         users=relevance.users,
         evaluated_users=int((relevance.relevant() > 0).sum()),
-        seed=seed,
-        resamples=bootstrap,
     )
 
 
@@ -226,7 +224,7 @@ def _coverage(
     ]
 
 
-def flat_row(
+def _flat_row(
     kind: str, model: str, metric: str, value: Interval, *, baseline: str = "", segment: str = EVERYBODY
 ) -> dict[str, Any]:
     """One number of a report as the files and tables have it; NaN is None."""

@@ -153,3 +153,20 @@ def _unreadable(problem: str) -> DataError:
         why="drift would be judged on other bins than the model's",
         remedy="take the bins file of the model's own training run, or train again",
     )
+
+
+def bin_labels(edges: "NDArray[np.float64] | list[float]") -> list[str]:
+    """Names of the counts of a histogram: "< 0", "[0, 1)", ..., "> 9", "null"."""
+    values = [float(edge) for edge in edges]
+    if not values:
+        return ["any", "null"]
+    inside = [_bin_label(left, right, ")") for left, right in pairwise(values)]
+    if inside:
+        inside[-1] = _bin_label(values[-2], values[-1], "]")
+    last = inside[-1].removeprefix("= ") if inside and inside[-1].startswith("=") else f"{values[-1]:.4g}"
+    return [f"< {values[0]:.4g}", *inside, f"> {last}", "null"]
+
+
+def _bin_label(left: float, right: float, closing: str) -> str:
+    alone = np.nextafter(np.float32(left), np.float32(np.inf)) == np.float32(right)
+    return f"= {left:.4g}" if alone else f"[{left:.4g}, {right:.4g}{closing}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.quality.judges.drift import psi
+from ok_ml.quality.statistics.divergence import psi
 from ok_ml.quality.statistics.event_arrays import EventArrays, among, distinct, keys_of
 from ok_ml.quality.statistics.number_series import Name, Number
 

@@ -226,13 +226,18 @@ def _changed(facts: Facts, part: str, changed: str, unchanged: str) -> tuple[Ans
     now: dict[str, object] = {key: value for key, value in facts.recipe.items() if key.startswith(f"{part}.")}
     if facts.decided is None or facts.decided.recipe is None:
         return Answer(False, unchanged), now
-    found = changes(facts.decided.recipe, facts.recipe, part)
-    return Answer(bool(found), f"{changed}: {in_short(found)}" if found else unchanged), now
+    phrases = changes(facts.decided.recipe, facts.recipe, part)
+    return Answer(bool(phrases), f"{changed}: {in_short(phrases)}" if phrases else unchanged), now
 
 
 _HOLDS: Final = {
-    "absent": _absent, "config": _config, "code": _code, "online": _online, "drift": _drift, "stale": _stale,
-}  # fmt: skip
+    "absent": _absent,
+    "config": _config,
+    "code": _code,
+    "online": _online,
+    "drift": _drift,
+    "stale": _stale,
+}
 
 
 def _decision(facts: Facts) -> dict[str, object]:

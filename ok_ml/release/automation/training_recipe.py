@@ -16,9 +16,18 @@ CODE: Final = "code"
 # What decides rows that a training reads. Not: limits of checks, freshness, the gate, delivery, owners, retraining itself.
 _OF_EXPERIMENT: Final = {"datasets", "stages", "seed"}
 _OF_DATASET: Final = {
-    "parts", "partition", c.EVENTS, c.USERS, c.SOURCES, c.FRIENDS, c.SUBSCRIPTIONS, "subscription", "has_impressions",
-    "weights", "grades",
-}  # fmt: skip
+    "parts",
+    "partition",
+    c.EVENTS,
+    c.USERS,
+    c.SOURCES,
+    c.FRIENDS,
+    c.SUBSCRIPTIONS,
+    "subscription",
+    "has_impressions",
+    "weights",
+    "grades",
+}
 _PLACES: Final = (("path",), (c.EVENTS, "topic"))  # where raw rows come from: other rows show in the data
 _SHOWN: Final = 3
 

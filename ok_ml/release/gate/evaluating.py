@@ -8,8 +8,9 @@ from typing import Any
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import WHOLE, Manifest, fingerprint
+from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
 from ok_ml.stages.evaluation import CHAMPION_NAME, EVALUATION_FILE, Evaluated
-from ok_ml.stages.evaluator import Evaluator, Report
+from ok_ml.stages.evaluator import Evaluator
 from ok_ml.stages.pipeline import Pipeline
 
 
@@ -37,7 +38,7 @@ def evaluate_model(pipeline: Pipeline, *, progress: Callable[[str], None]) -> tu
     return manifest, Evaluated(rows, plots)
 
 
-def judged(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Report:
+def judged(pipeline: Pipeline, *, progress: Callable[[str], None]) -> EvaluationReport:
     """The newest model, the champion and every baseline on the same cases; nothing is written.
 
     Raises
@@ -55,7 +56,7 @@ def judged(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Report:
     return compared(pipeline, evaluator, progress=progress)
 
 
-def compared(pipeline: Pipeline, evaluator: Evaluator[Any], *, progress: Callable[[str], None]) -> Report:
+def compared(pipeline: Pipeline, evaluator: Evaluator[Any], *, progress: Callable[[str], None]) -> EvaluationReport:
     """Every model's answers, judged."""
     progress(evaluator.about)
     progress("asking the new model")

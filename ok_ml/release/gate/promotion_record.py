@@ -9,31 +9,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ok_ml.config.models import GateConfig
 from ok_ml.errors import GateRefused, IntegrityError
+from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.release.gate.lineage import NO_GIT, Lineage
 from ok_ml.signing import sign, verify_signature
 
 PURPOSE: Final = "promotion"
 REFUSED: Final = "refused: "  # beginning of a reason against a model
-
-
-class PairedDifference(Protocol):
-    """Challenger minus champion on the same users, with an interval."""
-
-    @property
-    def estimate(self) -> float:
-        """The difference of the means."""
-
-    @property
-    def low(self) -> float:
-        """Lower end of the interval."""
-
-    @property
-    def high(self) -> float:
-        """Upper end of the interval."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +89,7 @@ def decide(
     baseline: Mapping[str, float],
     *,
     floor: str = "popularity",
-    difference: PairedDifference | None = None,
+    difference: Interval | None = None,
 ) -> Decision:
     """Whether a challenger may become the champion.
 
@@ -221,17 +206,22 @@ def _require_allowed(record: PromotionRecord, *, require_clean_tree: bool) -> No
         )
 
 
+def over_floor(gate: GateConfig, value: float, baseline: float) -> bool:
+    """Whether a model is so much better than the floor baseline as the gate asks for, and good for anything at all."""
+    return value >= gate.floor * baseline and value > 0
+
+
 def _over_floor(gate: GateConfig, value: float, baseline: float, name: str) -> tuple[bool, str]:
     if not math.isfinite(baseline):
         return False, f"refused: {name} has no {gate.metric} to compare with"
     floor = gate.floor * baseline
     facts = f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor:g} x {name}'s {baseline:.4f})"
-    passed = value >= floor and value > 0
+    passed = over_floor(gate, value, baseline)
     return passed, f"{'passed' if passed else 'refused'}: {facts}"
 
 
 def _against_champion(
-    metric: str, value: float, champion: Mapping[str, float] | None, difference: PairedDifference | None
+    metric: str, value: float, champion: Mapping[str, float] | None, difference: Interval | None
 ) -> tuple[bool, str]:
     if champion is None:
         return True, "passed: there is no champion yet"

@@ -1,5 +1,6 @@
-"""What becomes of a model that the gate refused: the refusal is recorded, and a person may promote it by name all the same."""
+"""What the gate says of the newest model as verdicts: a refusal is recorded, and a person may promote it by name all the same."""
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +10,8 @@ from ok_ml.lake import Manifest
 from ok_ml.quality.judges.acceptance import Acceptance, acceptance_of
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import MODEL_VERDICT, Verdict, commit, verdict_of, version_of
-from ok_ml.release.gate.promotion_record import REFUSED, Decision
+from ok_ml.release.gate.promotion_record import REFUSED, Decision, over_floor
+from ok_ml.stages.evaluation import load_evaluation
 from ok_ml.stages.pipeline import Pipeline
 
 GATE: Final = "gate"  # kind of findings
@@ -26,8 +28,8 @@ def let_through(
     severity: Severity = "block" if present is None and not pipeline.simple_suffices() else "warn"
     dt = str(challenger.details["serve_cut"])
     reasons = [reason for reason in decision.reasons if reason.startswith(REFUSED)]
-    found = [Finding.told(one, severity, one, dt, kind=GATE) for one in reasons]
-    verdict = verdict_of(pipeline.lake, pipeline.name, MODEL_VERDICT, dt, found)
+    findings = [Finding.told(one, severity, one, dt, kind=GATE) for one in reasons]
+    verdict = verdict_of(pipeline.lake, pipeline.name, MODEL_VERDICT, dt, findings)
     verdict = replace(verdict, headline="; ".join(reasons))
     commit(pipeline.lake, verdict, inputs={"model": verdict.version})
     accepted = accepted_model(pipeline)
@@ -44,3 +46,26 @@ def accepted_model(pipeline: Pipeline) -> Acceptance | None:
         return None
     place = pipeline.name, MODEL_VERDICT, str(model.details.get("serve_cut", ""))
     return acceptance_of(pipeline.lake, *place, version_of(pipeline.lake, *place))
+
+
+def floor_verdict(pipeline: Pipeline) -> Verdict:
+    """Whether the newest model is better than the floor baseline, as the gate will ask; no finding where neither has the metric."""
+    gate, newest, floor = pipeline.config.gate, pipeline.challenger, pipeline.floor
+    model = pipeline.lake.find(pipeline.name, c.MODEL)
+    dt = str(model.details.get("serve_cut", "")) if model is not None else ""
+    evaluated = load_evaluation(pipeline)
+    value, baseline = (evaluated.metrics(name).get(gate.metric, math.nan) for name in (newest, floor))
+    verdict = verdict_of(pipeline.lake, pipeline.name, MODEL_VERDICT, dt)
+    if math.isnan(value) or math.isnan(baseline):
+        nothing = f"Nothing was judged: the evaluation has no {gate.metric} of {newest} and {floor}."
+        return replace(verdict, headline=nothing)
+    passed, accepted = over_floor(gate, value, baseline), accepted_model(pipeline)
+    headline = f"{gate.metric}: {newest} {value:.4f}, {floor} {baseline:.4f}; at least {gate.floor:.2f} times {floor} is asked for."
+    finding = replace(
+        Finding.told(gate.metric, "warn", headline, dt, kind=GATE),
+        expected=f">= {gate.floor * baseline:.4f}",
+        seen=f"{value:.4f}",
+        passed=passed,
+        accepted="" if passed or accepted is None else str(accepted),
+    )
+    return replace(verdict, findings=(finding,), headline=headline, numbers={newest: value, floor: baseline})

@@ -34,7 +34,7 @@ def checks(
     4 if something blocks what is served, as `ok-ml run` would then.
     """
     from ok_ml.monitoring.open_findings import findings_of
-    from ok_ml.quality.judges.what_blocks import story
+    from ok_ml.stages.blocked_days import story
 
     project = settings.project()
     if name is None or name in project.experiments or name not in project.datasets:

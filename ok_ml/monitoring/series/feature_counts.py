@@ -1,16 +1,13 @@
-"""Statistics of the features and their drift against the champion's reference: what the judge of features reads."""
+"""Statistics of the features by day, and the reference that a champion freezes of them: what the judge of features reads."""
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.features.declared.registry import ENTITY_OF
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.plots.plot_files import plot_path
 from ok_ml.partitions import minus_days
 from ok_ml.quality.statistics.bins import BINS_FILE, REFERENCE_FILE
 from ok_ml.stages.blocked_days import blocked_features
@@ -124,49 +121,3 @@ def reference_bins(pipeline: Pipeline) -> "FrozenBins | None":
 
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
     return FrozenBins.load(pipeline.lake.folder(champion) / BINS_FILE) if champion else None
-
-
-def drift_of(pipeline: Pipeline, dt: str) -> pa.Table | None:
-    """Every feature of a day against the champion's reference; None before there is a champion."""
-    import pyarrow.parquet as pq
-
-    from ok_ml.quality.judges.drift import drift_table
-
-    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
-    bins = reference_bins(pipeline)
-    if champion is None or bins is None:
-        return None
-    current = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
-    reference = pq.read_table(pipeline.lake.folder(champion) / REFERENCE_FILE)
-    now, then = (_judged_features(pipeline, table) for table in (current, reference))
-    return drift_table(now, then, bins, pipeline.config.checks.drift)
-
-
-def _judged_features(pipeline: Pipeline, statistics: pa.Table) -> pa.Table:
-    """The rows of the features whose drift means something."""
-    import pyarrow.compute as pc
-
-    from ok_ml.features.declared.registry import by_name
-
-    unjudged = [by_name(name, pipeline.features).name for name in pipeline.config.checks.drift.not_judged]
-    unjudged += [feature.name for feature in pipeline.features if feature.judged != "level"]
-    return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=pa.array(unjudged, pa.string()))))
-
-
-def drift_rows(pipeline: Pipeline, dt: str) -> list[dict[str, Any]]:
-    """The drift table, worst first, for people."""
-    table = drift_of(pipeline, dt)
-    shown = ("entity", "feature", "verdict", "psi", "js", "mean_now", "mean_reference", "null_share", "moved")
-    return [{name: row[name] for name in shown} for row in table.to_pylist()] if table is not None else []
-
-
-def plot_drift(pipeline: Pipeline, dt: str) -> Path | None:
-    """A chart of the most drifted features with the limits; None before there is a champion."""
-    from ok_ml.quality.plots.evaluation_plots import psi_chart
-
-    table = drift_of(pipeline, dt)
-    if table is None:
-        return None
-    limits, path = pipeline.config.checks.drift, plot_path(pipeline, f"drift-{dt}.png")
-    psi_chart(table, psi_warn=limits.psi_warn, psi_block=limits.psi_block, path=path)
-    return path

@@ -17,13 +17,22 @@ from ok_ml.quality.bands.blocking_deviations import is_blocking
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
 from ok_ml.quality.judges.findings import Finding
-from ok_ml.quality.judges.verdicts import Verdict, commit, read_verdict, series_verdict, verdict_of, verdict_on
+from ok_ml.quality.judges.verdicts import (
+    Verdict,
+    commit,
+    read_verdict,
+    series_verdict,
+    verdict_of,
+    verdict_on,
+    whole_verdict,
+)
 from ok_ml.quality.statistics.number_series import Name, Number, read_days, regimes_of
 from ok_ml.stages.blocked_days import ALWAYS, Armed
 
 BANDS: Final = "bands"  # kind of findings, as the check is called
 PAST_REPORT: Final = "past_report"  # table: what was found in days that came in together, before anything was served
 _JUDGE_VERSION: Final = "3"  # raise it when the same numbers may get another verdict
+_PAST: Final = "past"  # in the details of a verdict: what the day was compared with
 _NAMED: Final = 3  # deviations that a headline names
 
 
@@ -76,17 +85,42 @@ class SeriesWatch:
     armed: Armed = ALWAYS
 
     def judge(self) -> list[Verdict]:
-        """Judge what is not judged of the latest days, ascending, and keep the verdicts; the newest one is always last."""
+        """Judge what is not judged of the latest days, ascending, and keep the verdicts; that on the newest day is always last.
+
+        The newest day is judged again where what it is compared with has changed: a day before it was accepted, or repaired.
+        """
         known = self.lake.partitions(self.scope, self.table)
         if not known:
             return []
-        todo = [dt for dt in window(known, known[-1], self.days) if not self.is_judged(dt)]
-        return [self._judge(dt) for dt in dict.fromkeys([*todo, known[-1]])]
+        *earlier, newest = window(known, known[-1], self.days)
+        verdicts = [self._judge(dt) for dt in earlier if not self.is_judged(dt)]
+        return [*verdicts, self._known(newest) or self._judge(newest)]
+
+    def _known(self, dt: str) -> Verdict | None:
+        """The verdict in the lake, if it would be the same now."""
+        manifest = self.lake.find(self.scope, self._verdicts, dt)
+        if manifest is None or not self.is_judged(dt) or manifest.details.get(_PAST) != self._past(dt):
+            return None
+        return whole_verdict(self.lake, manifest)
+
+    @property
+    def _verdicts(self) -> str:
+        return series_verdict(self.table)
+
+    def _days(self, dt: str) -> list[str]:
+        """A day and those that it is compared with."""
+        known = self.lake.partitions(self.scope, self.table)
+        return [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
+
+    def _past(self, dt: str) -> str:
+        """Changes with the numbers of those days, and with which of them are odd or accepted."""
+        days = self._days(dt)[:-1]
+        versions = {day: self._version(day) for day in days}
+        return fingerprint({**versions, "odd": sorted(self.odd(days)), "accepted": self.accepted(days)})
 
     def look(self, dt: str) -> list[Deviation]:
         """Every series of a day with its band, worst first; nothing is committed."""
-        known = self.lake.partitions(self.scope, self.table)
-        past = [day for day in known if minus_days(dt, HISTORY_DAYS) <= day <= dt]
+        past = self._days(dt)
         days = read_days(self.lake, self.scope, self.table, past)
         today = judged_numbers(self.table, days[dt])
         return judge_day(
@@ -102,22 +136,22 @@ class SeriesWatch:
 
     def is_judged(self, dt: str) -> bool:
         """Whether a day has a verdict on its present numbers at the present limit."""
-        manifest = self.lake.find(self.scope, series_verdict(self.table), dt)
+        manifest = self.lake.find(self.scope, self._verdicts, dt)
         return manifest is not None and manifest.inputs == self._record(dt)
 
     def verdict_on(self, dt: str) -> Verdict | None:
         """The verdict on a day, if it is on its present numbers: what does not hold."""
-        return verdict_on(self.lake, self.scope, series_verdict(self.table), dt)
+        return verdict_on(self.lake, self.scope, self._verdicts, dt)
 
     def blocked(self, dts: Sequence[str]) -> dict[str, str]:
         """Those of some days that block, with the headline of their verdict; a verdict on other numbers says nothing."""
-        found = {dt: self.verdict_on(dt) for dt in dts}
-        return {dt: one.headline for dt, one in found.items() if one is not None and one.blocks}
+        verdicts = {dt: self.verdict_on(dt) for dt in dts}
+        return {dt: one.headline for dt, one in verdicts.items() if one is not None and one.blocks}
 
     def odd(self, dts: Sequence[str]) -> set[str]:
         """Those of some days that no change of people explains, whether or not they may block: they teach no band."""
-        found = {dt: self.lake.find(self.scope, series_verdict(self.table), dt) for dt in dts}
-        grave = {dt: one for dt, one in found.items() if one is not None and one.details.get("grave")}
+        manifests = {dt: self.lake.find(self.scope, self._verdicts, dt) for dt in dts}
+        grave = {dt: one for dt, one in manifests.items() if one is not None and one.details.get("grave")}
         told = {dt for dt, one in grave.items() if read_verdict(self.lake, one).failed and self._is_present(one)}
         past = self.lake.find(self.scope, PAST_REPORT) if self.table == c.EVENT_STATISTICS else None
         return told | ({*past.details["odd"]} & {*dts} if past is not None else set())
@@ -128,18 +162,21 @@ class SeriesWatch:
 
     def accepted(self, dts: Sequence[str]) -> list[str]:
         """Those of some days of which a person has accepted something, as they are now."""
-        found = {dt: self.verdict_on(dt) for dt in dts}
-        return [dt for dt, one in found.items() if one is not None and any(finding.accepted for finding in one.wrong)]
+        verdicts = {dt: self.verdict_on(dt) for dt in dts}
+        return [
+            dt for dt, one in verdicts.items() if one is not None and any(finding.accepted for finding in one.wrong)
+        ]
 
     def _judge(self, dt: str) -> Verdict:
-        found, may = self.look(dt), self.armed.blocks_on(dt)
-        grave = {one.name for one in found if is_blocking(one)}
-        findings = [finding_of(one, dt, "block" if one.name in grave and may else "warn") for one in found]
-        verdict = verdict_of(self.lake, self.scope, series_verdict(self.table), dt, findings)
+        deviations, may = self.look(dt), self.armed.blocks_on(dt)
+        grave = {one.name for one in deviations if is_blocking(one)}
+        findings = [finding_of(one, dt, "block" if one.name in grave and may else "warn") for one in deviations]
+        verdict = verdict_of(self.lake, self.scope, self._verdicts, dt, findings)
         why = f". It blocks nothing: {self.armed.why}" if grave and not may else ""
         verdict = replace(verdict, headline=_headline(verdict, self.limit) + why)
         outside = len(verdict.wrong)
-        return commit(self.lake, verdict, inputs=self._record(dt), grave=bool(grave), outside=outside)
+        more = {"grave": bool(grave), "outside": outside, _PAST: self._past(dt)}
+        return commit(self.lake, verdict, inputs=self._record(dt), **more)
 
     def _version(self, dt: str) -> str:
         manifest = self.lake.find(self.scope, self.table, dt)

@@ -1,60 +1,89 @@
-"""Whether features jumped: from one day to the next, while the log behind them did not.
+"""How far an experiment's features are from the champion's reference, and whether they jumped while the log behind them did not.
 
 A distribution that wanders off the champion's reference is a network that changes: it warns, and triggers a training. What blocks is a
 feature that is another one than yesterday and than a week ago, while the log of the day is as its own past lets expect: then it
 is the computation that broke, not the world. Counts that only grow are held against the days before alone, ages against themselves.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.features.declared.feature import Feature
 from ok_ml.features.declared.registry import ENTITY_OF
-from ok_ml.monitoring.judges.drift_watch import compared_days, has_features, reference_bins
-from ok_ml.monitoring.series.event_series import event_watch
+from ok_ml.monitoring.judges.event_judge import event_watch
+from ok_ml.monitoring.series.feature_counts import compared_days, has_features, reference_bins
 from ok_ml.partitions import minus_days, window
-from ok_ml.quality.judges.drift import drift_table
-from ok_ml.quality.judges.findings import Finding
+from ok_ml.quality.judges.drift import WAY_OUT, Jumps, drift_table, jump_rules
 from ok_ml.quality.judges.rules import Rule
-from ok_ml.quality.judges.what_blocks import feature_window_days
 from ok_ml.quality.statistics import statistics_columns as q
+from ok_ml.quality.statistics.bins import REFERENCE_FILE, FeatureKey
+from ok_ml.stages.blocked_days import feature_window_days
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.plot_files import plot_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.quality.statistics.bins import FeatureKey
-
-JUMP: Final = "jump"  # statistic: the smaller PSI against the day before and the week before
 OUT_OF_STEP: Final = "out_of_step_share"
 _MOVED_SCORE: Final = 4.0  # of the worst of some hundred numbers: reached by chance on one window in twenty
 _OUT_OF_STEP_MOST: Final = 0.01  # of the entities; a few may be corrected
+_HALF_DAY: Final = 0.5
 _TABLE_OF: Final = {entity: table for table, entity in ENTITY_OF.items()}
 _KEYS: Final = {"user": c.USER_ID, "source": c.SOURCE_ID}
 
 
-@dataclass(frozen=True)
-class Jumps:
-    """How far each feature is from the days before.
+def drift_of(pipeline: Pipeline, dt: str) -> pa.Table | None:
+    """Every feature of a day against the champion's reference; None before there is a champion."""
+    import pyarrow.parquet as pq
 
-    Attributes
-    ----------
-    psi
-        (entity, feature) -> the smaller PSI beyond chance of the two comparisons.
-    against
-        The day before and the same weekday of the week before.
-    silent
-        Why nothing may block by it; empty: it may.
-    """
+    champion = pipeline.lake.find(pipeline.name, c.CHAMPION)
+    bins = reference_bins(pipeline)
+    if champion is None or bins is None:
+        return None
+    current = pipeline.lake.read(pipeline.name, c.FEATURE_STATISTICS, [dt])
+    reference = pq.read_table(pipeline.lake.folder(champion) / REFERENCE_FILE)
+    now, then = (_judged_features(pipeline, table) for table in (current, reference))
+    return drift_table(now, then, bins, pipeline.config.checks.drift)
 
-    psi: "dict[FeatureKey, float]"
-    against: tuple[str, ...] = ()
-    silent: str = ""
+
+def _judged_features(pipeline: Pipeline, statistics: pa.Table) -> pa.Table:
+    """The rows of the features whose drift means something."""
+    import pyarrow.compute as pc
+
+    from ok_ml.features.declared.registry import by_name
+
+    unjudged = [by_name(name, pipeline.features).name for name in pipeline.config.checks.drift.not_judged]
+    unjudged += [feature.name for feature in pipeline.features if feature.judged != "level"]
+    return statistics.filter(pc.invert(pc.is_in(statistics["feature"], value_set=pa.array(unjudged, pa.string()))))
+
+
+def drift_rows(pipeline: Pipeline, dt: str) -> list[dict[str, Any]]:
+    """The drift table, worst first, for people."""
+    table = drift_of(pipeline, dt)
+    shown = ("entity", "feature", "verdict", "psi", "js", "mean_now", "mean_reference", "null_share", "moved")
+    return [{name: row[name] for name in shown} for row in table.to_pylist()] if table is not None else []
+
+
+def plot_drift(pipeline: Pipeline, dt: str) -> Path | None:
+    """A chart of the most drifted features with the limits; None before there is a champion."""
+    from ok_ml.quality.plots.evaluation_plots import psi_chart
+
+    table = drift_of(pipeline, dt)
+    if table is None:
+        return None
+    limits, path = pipeline.config.checks.drift, plot_path(pipeline, f"drift-{dt}.png")
+    psi_chart(table, psi_warn=limits.psi_warn, psi_block=limits.psi_block, path=path)
+    return path
+
+
+# -- jumps ----------------------------------------------------------------------------------------
 
 
 def jumps_of(pipeline: Pipeline, dt: str) -> Jumps:
@@ -62,67 +91,31 @@ def jumps_of(pipeline: Pipeline, dt: str) -> Jumps:
     against = compared_days(pipeline, dt)
     missing = [day for day in against if not _is_comparable(pipeline, day)]
     if missing:
-        return Jumps(
-            {}, against, f"the statistics of {', '.join(missing)}, which would tell a jump from a drift, are not there"
-        )
+        silent = f"the statistics of {', '.join(missing)}, which would tell a jump from a drift, are not there"
+        return Jumps({}, against, silent)
     tables = [_psi(pipeline, dt, day) for day in against]
     smaller = {key: min(table[key] for table in tables) for key in tables[0] if all(key in table for table in tables)}
-    jumped = any(value > pipeline.config.checks.drift.psi_block for value in smaller.values())
-    return Jumps(smaller, against, (_hole(pipeline, dt) or _log_moved(pipeline, dt)) if jumped else "")
+    jumps = Jumps(smaller, against)
+    jumped = jumps.any_beyond(pipeline.config.checks.drift)
+    return replace(jumps, silent=_hole(pipeline, dt) or _log_moved(pipeline, dt)) if jumped else jumps
 
 
-def without_jump(pipeline: Pipeline, dt: str, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings of a day; drift from the reference that is no jump warns, and says so."""
-    if not any(_is_drift(one) for one in findings):
-        return list(findings)
-    jumps, limit = jumps_of(pipeline, dt), pipeline.config.checks.drift.psi_block
-    return [_softened(one, jumps, limit) if _is_drift(one) else one for one in findings]
+def step_rules(pipeline: Pipeline, dt: str, jumps: Callable[[], Jumps]) -> Iterator[Rule]:
+    """The rules of features that are not judged by their level: growing counts may not jump, ages move by the calendar.
 
-
-def step_rules(pipeline: Pipeline, dt: str) -> Iterator[Rule]:
-    """The rules of features that are not judged by their level: growing counts may not jump, ages move by the calendar."""
-    growing = [one for one in pipeline.features if one.judged == "change" and one.name not in _not_judged(pipeline)]
-    jumps = jumps_of(pipeline, dt) if growing else Jumps({})
-    for feature in growing:
-        seen = jumps.psi.get((feature.entity, feature.name))
-        if seen is not None and not jumps.silent:
-            yield Rule(
-                feature.entity,
-                feature.name,
-                JUMP,
-                seen,
-                "block",
-                high=pipeline.config.checks.drift.psi_block,
-                about=f"{feature.entity} feature {feature.name}",
-                note=f" (PSI against {' and '.join(jumps.against)}, the smaller one)",
-                advice=f"the log of the day is as expected, so look at how it was computed; {_WAY_OUT.format(feature.name)}",
-            )
-    for feature in pipeline.features:
-        if feature.judged == "entity" and feature.name not in _not_judged(pipeline):
+    Parameters
+    ----------
+    jumps
+        Those of the day, asked for where a feature grows.
+    """
+    drift = pipeline.config.checks.drift
+    judged = [one for one in pipeline.features if one.name not in drift.not_judged]
+    growing = [(one.entity, one.name) for one in judged if one.judged == "change"]
+    if growing:
+        yield from jump_rules(growing, jumps(), drift)
+    for feature in judged:
+        if feature.judged == "entity":
             yield from _of_step(pipeline, dt, feature)
-
-
-_WAY_OUT: Final = "if it is right, checks.drift.not_judged: [{}] takes it out"
-
-
-def _not_judged(pipeline: Pipeline) -> tuple[str, ...]:
-    return pipeline.config.checks.drift.not_judged
-
-
-def _is_drift(one: Finding) -> bool:
-    return not one.passed and one.severity == "block" and one.statistic in (q.PSI, q.JS)
-
-
-def _softened(one: Finding, jumps: Jumps, limit: float) -> Finding:
-    seen = jumps.psi.get((one.entity, one.feature))
-    if jumps.silent:
-        told = f"it blocks nothing: {jumps.silent}"
-    elif seen is None or seen <= limit:
-        told = f"it blocks nothing: it is a drift, no jump ({0.0 if seen is None else seen:.3f} against {' and '.join(jumps.against)})"
-    else:
-        told = f"it jumped ({seen:.3f} against {' and '.join(jumps.against)}) and the log did not; {_WAY_OUT.format(one.feature)}"
-        return replace(one, advice="; ".join(part for part in (one.advice, told) if part))
-    return replace(one, severity="warn", advice="; ".join(part for part in (one.advice, told) if part))
 
 
 def _log_moved(pipeline: Pipeline, dt: str) -> str:
@@ -137,11 +130,12 @@ def _log_moved(pipeline: Pipeline, dt: str) -> str:
         return "the log of months is not held against its past, so whether it moved too is unknown"
     watch = event_watch(project, dataset, pipeline.lake)
     for day in reversed(window(pipeline.committed(), dt, feature_window_days(project, pipeline.name) + 1)):
-        found = watch.look(day) if pipeline.lake.find(dataset.dataset, c.EVENT_STATISTICS, day) is not None else []
-        if not found:
+        is_counted = pipeline.lake.find(dataset.dataset, c.EVENT_STATISTICS, day) is not None
+        worst = next(iter(watch.look(day)), None) if is_counted else None
+        if worst is None:
             return f"the past of {day} is too short to tell whether its log moved too"
-        if abs(found[0].band.score) > _MOVED_SCORE:
-            return f"the log of {day} moved too: {found[0].message}"
+        if abs(worst.band.score) > _MOVED_SCORE:
+            return f"the log of {day} moved too: {worst.message}"
     return ""
 
 
@@ -167,7 +161,7 @@ def _is_comparable(pipeline: Pipeline, dt: str) -> bool:
     return has_features(pipeline, dt) and pipeline.is_current(c.FEATURE_STATISTICS, dt)
 
 
-def _psi(pipeline: Pipeline, dt: str, against: str) -> "dict[FeatureKey, float]":
+def _psi(pipeline: Pipeline, dt: str, against: str) -> dict[FeatureKey, float]:
     bins = reference_bins(pipeline)
     if bins is None:
         return {}
@@ -202,11 +196,8 @@ def _of_step(pipeline: Pipeline, dt: str, feature: Feature) -> Iterator[Rule]:
         about=f"{feature.entity} feature {feature.name}",
         note=f" of {len(both):,} that were there on {yesterday}",
         expected=f"<= {_OUT_OF_STEP_MOST:g}, each a day older than on {yesterday}",
-        advice=f"see where the date that it counts from comes from; {_WAY_OUT.format(feature.name)}",
+        advice=f"see where the date that it counts from comes from; {WAY_OUT.format(feature.name)}",
     )
-
-
-_HALF_DAY: Final = 0.5
 
 
 def _column(

@@ -19,9 +19,9 @@ import numpy as np
 
 from ok_ml.hashing import mix64
 from ok_ml.places import place_of
+from ok_ml.quality.ranking.prediction_statistics import jaccard
 from ok_ml.quality.ranking.ranking_metrics import EMPTY
 from ok_ml.quality.statistics.number_series import Name, Number
-from ok_ml.quality.statistics.prediction_statistics import jaccard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from ok_ml.lake import WHOLE, Lake, Manifest
 from ok_ml.metric_files import read_kept, write
 from ok_ml.partitions import end_seconds
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
-from ok_ml.quality.judges.what_blocks import of_features
+from ok_ml.stages.blocked_days import of_features
 from ok_ml.stages.opening import open_pipeline, type_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _about_drift(board: metrics.Board, pipeline: "Pipeline", before: dict[str, A
 
 
 def _largest_psi(pipeline: "Pipeline", dt: str) -> float | None:
-    from ok_ml.monitoring.judges.drift_watch import drift_of
+    from ok_ml.monitoring.judges.feature_drift import drift_of
 
     try:
         table = drift_of(pipeline, dt)

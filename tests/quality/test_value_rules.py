@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml.config.models import Bounds, DriftConfig, FeatureChecks, Range
-from ok_ml.quality.judges.drift import drift_table
-from ok_ml.quality.judges.expectations import FeatureRule, feature_rules
+from ok_ml.quality.judges.drift import drift_rules, drift_table
 from ok_ml.quality.judges.findings import failures, summary
 from ok_ml.quality.judges.rules import judge
+from ok_ml.quality.judges.value_rules import FeatureRule, value_rules
 from ok_ml.quality.statistics.bins import FrozenBins
 from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
@@ -42,7 +42,9 @@ def judged(tmp_path):
         reference = statistics(CALM, "reference")
         bins = FrozenBins.from_statistics(reference)
         now = statistics(columns, "now", bins)
-        return judge(feature_rules(now, drift_table(now, reference, bins), rules, limits or FeatureChecks()), DAY)
+        drift, checks = drift_table(now, reference, bins), limits or FeatureChecks()
+        known = [(row["entity"], row["feature"]) for row in drift.to_pylist()]
+        return judge([*value_rules(now, rules, checks, known), *drift_rules(drift, checks.drift)], DAY)
 
     return validate
 
@@ -122,7 +124,7 @@ def test_without_a_reference_only_the_rules_apply(tmp_path):
     path = tmp_path / "now.parquet"
     pq.write_table(pa.table({"likes": np.array([0, 9], np.float32)}), path)
     statistics = feature_statistics({"user": [path]}, dt=DAY)
-    findings = judge(feature_rules(statistics, None, RULES[:1], FeatureChecks()), DAY)
+    findings = judge([*value_rules(statistics, RULES[:1], FeatureChecks())], DAY)
     assert [f.statistic for f in failures(findings)] == ["max"]
     assert summary(findings).startswith(
         "1 blocking and 0 warning of 5 rules: user feature likes on 2018-02-08: max is 9"

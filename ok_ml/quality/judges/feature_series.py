@@ -8,11 +8,12 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake
-from ok_ml.quality.judges.drift import BLOCK, OK, WARN, jensen_shannon, js_beyond_chance, psi, psi_noise
+from ok_ml.quality.judges.drift import BLOCK, OK, WARN
 from ok_ml.quality.judges.findings import Finding, failures
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, whole_verdict
 from ok_ml.quality.statistics import statistics_columns as q
 from ok_ml.quality.statistics.bins import REFERENCE_FILE, FeatureKey
+from ok_ml.quality.statistics.divergence import jensen_shannon, js_beyond_chance, psi, psi_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
