@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ok_ml.config.documents import KeyPath, Tree, laid_over, read_document
+from ok_ml.config.documents import Tree, laid_over, read_document
 from ok_ml.config.problems import Place, Problem, meant, one_of
 from ok_ml.config.recipes import read_choices
+from ok_ml.config.sections.frozen import KeyPath
 
 STATE_VARIABLE: Final = "OK_ML_STATE"
 _SQLITE: Final = "sqlite:///"
@@ -160,15 +161,11 @@ def _take_overlays(tree: Tree, key: str, what: str, problems: list[Problem]) -> 
     """Remove a section of named overlays of the same file, and return them."""
     place, value = tree.key_place((key,)), tree.data.get(key)
     section = tree.take(key)
-    if value is not None and not isinstance(value, dict) and place is not None:
+    if value is not None and not isinstance(value, dict):
         problems.append(Problem(place, (key,), f"expected a section for each {what}, got a single value"))
     wrong = [name for name, overlay in section.data.items() if not isinstance(overlay, dict)]
-    for name in wrong:
-        found = section.place((name,))
-        if found is not None:
-            problems.append(
-                Problem(found, (key, name), "expected a section that overlays this file, got a single value")
-            )
+    text = "expected a section that overlays this file, got a single value"
+    problems += [Problem(section.place((name,)), (key, name), text) for name in wrong]
     return {name: section.section(name) for name in section.data if name not in wrong}
 
 
@@ -200,8 +197,7 @@ def _expanded(tree: Tree, root: Path) -> tuple[dict[str, Any], list[Problem]]:
             return value
         for name in _PLACEHOLDER.findall(value):
             if name != "state":
-                place = tree.place(path) or Place(BASE, 1, 1)
-                problems.append(Problem(place, path, f"expected no placeholder but ${{state}}, got '${{{name}}}'"))
+                problems.append(tree.problem(path, f"expected no placeholder but ${{state}}, got '${{{name}}}'"))
         return value.replace("${state}", state)
 
     data = expand(tree.data, ())

@@ -15,9 +15,10 @@ from ok_ml.atomic_write import replace_file
 from ok_ml.config.calibration import find_calibration_problems
 from ok_ml.config.documents import Tree
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
+from ok_ml.config.model_errors import problems_of
 from ok_ml.config.models import DEFAULT_SIZE, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.pipeline_types import KEY, model_of
-from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
+from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of
 from ok_ml.config.rules import broken_by_experiment, broken_expectations, broken_rules
 from ok_ml.config.sections.dataset_models import dataset_model
 from ok_ml.errors import UsageError

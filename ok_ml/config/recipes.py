@@ -12,7 +12,8 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from ok_ml.config.documents import Tree, read_document
-from ok_ml.config.problems import Place, Problem, meant, one_of, problems_of
+from ok_ml.config.model_errors import problems_of
+from ok_ml.config.problems import Problem, meant, one_of
 from ok_ml.config.sections.frozen import Frozen
 
 FOLDER: Final = Path("configs") / "recipes"
@@ -94,13 +95,9 @@ def _problems(tree: Tree, experiment: str, known: Collection[str] | None) -> Ite
         yield from problems_of(error, RecipeChoice, tree)
         return
     if choice.experiment != experiment:
-        yield _at(tree, "experiment", f"expected {experiment!r} as the file is named, got {choice.experiment!r}")
+        yield tree.problem(("experiment",), f"expected {experiment!r} as the file is named, got {choice.experiment!r}")
     if choice.recipe not in known:
         text = (
             f"expected {one_of(known)}, the recipes of {experiment}, got {choice.recipe!r}{meant(choice.recipe, known)}"
         )
-        yield _at(tree, "recipe", f"{text}; ok-ml run picks again without this file")
-
-
-def _at(tree: Tree, key: str, text: str) -> Problem:
-    return Problem(tree.place((key,)) or Place("(built in)", 0, 0), (key,), text)
+        yield tree.problem(("recipe",), f"{text}; ok-ml run picks again without this file")
