@@ -18,7 +18,7 @@ from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.canonical.entities import SEEN, entity_table, one_row_an_id, read_snapshot
 from ok_ml.datasets.canonical.history import History
 from ok_ml.datasets.canonical.pairs import unique_pairs
-from ok_ml.datasets.canonical.writing import Piece, Target, commit_pieces, pair_piece, part_pieces, single_piece
+from ok_ml.datasets.canonical.writing import Piece, Report, Target, commit_pieces, pair_piece, part_pieces, single_piece
 from ok_ml.datasets.formats.raw_tables import RawTable, config_version
 from ok_ml.errors import DataError
 from ok_ml.hashing import part_of
@@ -34,25 +34,9 @@ _CHAINABLE: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS)
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class SnapshotReport:
-    """What happened to one partition of a snapshot table.
-
-    Attributes
-    ----------
-    written
-        False if the committed partition was made from just this input already.
-    """
-
-    table: str
-    partition: str
-    manifest: Manifest
-    written: bool
-
-
 def build_snapshots(
     config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None
-) -> list[SnapshotReport]:
+) -> list[Report]:
     """Commit the snapshots of some partitions; partitions made from the same input are left alone.
 
     Snapshots that build on the one before are first brought up to date for earlier committed partitions.
@@ -69,7 +53,7 @@ def build_snapshots(
     snapshots, wanted = Snapshots(config, lake, root), set(dts)
     for dt in sorted(wanted):
         lake.manifest(config.dataset, c.EVENTS, dt)
-    reports: list[SnapshotReport] = []
+    reports: list[Report] = []
     until = [dt for dt in snapshots.committed if dt <= max(wanted, default="")]
     for count, dt in enumerate(until, 1):
         tables = c.SNAPSHOTS if dt in wanted else snapshots.chained
@@ -135,16 +119,16 @@ class Snapshots:
         except DataError:
             return False
 
-    def build(self, table: str, dt: str) -> SnapshotReport:
+    def build(self, table: str, dt: str) -> Report:
         """Commit one snapshot of one partition, unless it is current."""
         inputs = self._inputs(table, dt)
         manifest = self._lake.find(self._config.dataset, table, dt)
         if manifest is not None and manifest.inputs == inputs:
-            return SnapshotReport(table, dt, manifest, written=False)
+            return Report(table, dt, manifest, written=False)
         make = {c.SUBSCRIPTIONS: self._subscriptions, c.FRIENDS: self._friends}.get(table)
         pieces, details = make(dt) if make else self._entities(table, dt)
         target = Target(self._lake, self._config.dataset, table, dt, inputs)
-        return SnapshotReport(table, dt, commit_pieces(target, pieces, details, self._before(table, dt)), written=True)
+        return Report(table, dt, commit_pieces(target, pieces, details, self._before(table, dt)), written=True)
 
     # -- what a snapshot is made from ----------------------------------------------------------------------------
 

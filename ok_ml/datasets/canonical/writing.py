@@ -49,6 +49,27 @@ class Target:
     inputs: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Report:
+    """What happened to one partition of a table.
+
+    Attributes
+    ----------
+    written
+        False if the committed partition was made from just this input already.
+    """
+
+    table: str
+    partition: str
+    manifest: Manifest
+    written: bool
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rows set aside, by reason."""
+        return dict(self.manifest.details["rejected"])
+
+
 def rows_hash(table: pa.Table) -> str:
     """Hash of rows in their order: equal rows, equal hash, whatever the chunks; 16 hex digits."""
     digest = xxhash.xxh3_64(str(table.num_rows).encode())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ID_COLUMNS: Final = (c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.FRIEND_ID)
 REPEATED: Final = "repeated"
 TEXT_LIMIT: Final = 200  # characters of a name, topic, kind or segment; what is longer is cut
-_CONTROL: Final = r"\p{Cc}"  # breaks terminals and pages; becomes a space
+CONTROL: Final = r"\p{Cc}"  # breaks terminals and pages; becomes a space
 DATE_COLUMNS: Final = (c.REGISTERED_DT, c.CREATED_DT)  # ISO dates: a time of day is cut off
 _DATE_LENGTH: Final = len("2018-02-01")
 EVENT_SCHEMA: Final = pa.schema(
@@ -347,6 +347,6 @@ def map_snapshot(mapping: TableMapping, raw: pa.Table, names: list[str], sieve: 
             sieve.reject(cells.bad, f"bad_{name}")
             columns[name] = pa.array(cells.values)
         else:
-            texts = pc.replace_substring_regex(_words(mapping, raw, name).to_arrow(), _CONTROL, " ")
+            texts = pc.replace_substring_regex(_words(mapping, raw, name).to_arrow(), CONTROL, " ")
             columns[name] = pc.utf8_slice_codeunits(texts, 0, _DATE_LENGTH if name in DATE_COLUMNS else TEXT_LIMIT)
     return pa.table(columns).filter(pa.array(sieve.kept))
