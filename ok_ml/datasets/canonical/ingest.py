@@ -11,17 +11,17 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.canonical.dataset_calendar import partitions_of, reject_times
+from ok_ml.datasets.canonical.dataset_calendar import partitions_of
 from ok_ml.datasets.canonical.dataset_snapshots import Snapshots
 from ok_ml.datasets.canonical.day_tables import Day, DayTable, Progress, mapped_rows, planned_days
 from ok_ml.datasets.canonical.deliveries import raw_events
+from ok_ml.datasets.canonical.row_mapping import map_rows
 from ok_ml.datasets.canonical.undated_rows import by_partition, homes
 from ok_ml.datasets.canonical.writing import Report
 from ok_ml.datasets.conversion.cells import id_words
 from ok_ml.datasets.conversion.collisions import SeenTexts
-from ok_ml.datasets.conversion.mapping import Lookups, map_events, raw_columns
-from ok_ml.datasets.conversion.sieve import Sieve
-from ok_ml.datasets.conversion.times import partition_days, read_times
+from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
+from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.datasets.formats.raw_rows import RawRows, Sizes
 from ok_ml.datasets.formats.raw_tables import RawTable
 from ok_ml.lake import Lake
@@ -133,16 +133,10 @@ def _map(
     seen_texts: dict[str, SeenTexts] | None = None,
 ) -> Iterator[tuple[str, Day]]:
     """Map raw rows, all of them counted in `dts`; `seen_texts` remembers those of hashed ids from call to call."""
-    times = read_times(rows.table, config.events.time, raw.key)
-    table, home, first = rows.table, homes(config, times, known), partition_days(known[0], "day")
-    sieve = Sieve(table.num_rows)
-    reject_times(config, times, sieve)
-    if raw.is_dated:
-        sieve.reject(times.partitions(config.partition.grain) != first, "late")
-    table = lookups.join(table, sieve)
-    events = map_events(config, table, times, sieve, raw.key)
+    mapped = map_rows(config, rows.table, raw.key, lookups, known[0] if raw.is_dated else None)
     for name, seen in (seen_texts or {}).items():
-        seen.add(id_words(table[config.events.columns[name]], config.events.id_spelling.get(name)).names)
-    lines = rows.unreadable if known[0] in dts else ()
-    mapped = mapped_rows(events.table, events.partition_days, table, sieve, home, lines, first)
-    yield from ((dt, mapped.of(dt)) for dt in dts)
+        seen.add(id_words(mapped.table[config.events.columns[name]], config.events.id_spelling.get(name)).names)
+    lines, first = (rows.unreadable if known[0] in dts else ()), partition_days(known[0], "day")
+    home, events = homes(config, mapped.times, known), mapped.events
+    days = mapped_rows(events.table, events.partition_days, mapped.table, mapped.sieve, home, lines, first)
+    yield from ((dt, days.of(dt)) for dt in dts)

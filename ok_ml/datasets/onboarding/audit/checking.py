@@ -17,11 +17,11 @@ from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
 from ok_ml.datasets.conversion.markers import Marker, country_ids, marker_ids, number_markers, text_markers
 from ok_ml.datasets.conversion.times import iso_of
 from ok_ml.datasets.formats.raw_tables import RawTable
-from ok_ml.datasets.onboarding.audit.counting import missing_from
-from ok_ml.datasets.onboarding.audit.histories import Histories
 from ok_ml.datasets.onboarding.audit.persons import columns_like_persons
 from ok_ml.datasets.onboarding.audit.spellings import TwoSpellings
 from ok_ml.datasets.onboarding.audit.tally import Tally
+from ok_ml.datasets.onboarding.counting import missing_from
+from ok_ml.datasets.onboarding.histories import Histories
 from ok_ml.lake import Lake
 
 if TYPE_CHECKING:

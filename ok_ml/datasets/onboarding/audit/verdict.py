@@ -9,8 +9,8 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, ExperimentConfig
 from ok_ml.datasets.conversion.markers import Marker, condition
 from ok_ml.datasets.onboarding.audit.checking import RARELY, Audit
-from ok_ml.datasets.onboarding.audit.histories import Found
 from ok_ml.datasets.onboarding.audit.spellings import TwoSpellings
+from ok_ml.datasets.onboarding.histories import Found
 from ok_ml.errors import DataError
 from ok_ml.partitions import TrainingCalendar, before, training_calendar
 
