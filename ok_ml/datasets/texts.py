@@ -22,10 +22,11 @@ from ok_ml.datasets.canonical.day_tables import Day, DayTable, MappedRows, mappe
 from ok_ml.datasets.conversion.cells import flat
 from ok_ml.datasets.conversion.mapping import CONTROL, REPEATED, Lookups, id_cells, raw_columns
 from ok_ml.datasets.conversion.sieve import Sieve, drop_conditions
-from ok_ml.datasets.conversion.times import iso_of, partition_days, read_times
+from ok_ml.datasets.conversion.times import read_times
 from ok_ml.datasets.formats.raw_tables import RawTable, Versioned
 from ok_ml.hashing import part_of, text_id
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.partitions import day_of, iso_of, partition_days
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def partitions_of_texts(config: TextsConfig, lake: Lake, *, root: Path) -> list[
             set(raw.dates()) if raw.is_dated else {iso_of(day) for day in np.unique(_whole(Versioned.of(raw)).days)}
         )
     first, last = declared_range(config)
-    return sorted(dt for dt in partitions if first <= partition_days(dt, "day") <= last)
+    return sorted(dt for dt in partitions if first <= day_of(dt) <= last)
 
 
 def texts_fingerprint(config: TextsConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
@@ -157,7 +158,7 @@ def _map(raw: TextTable, dt: str | None) -> MappedRows:
         ],
         schema=TEXT_SCHEMA,
     )
-    first_day = int(days.min(initial=partition_days(dt or mapping.date, "day")))
+    first_day = int(days.min(initial=day_of(dt or mapping.date)))
     return mapped_rows(canonical, days[kept], table, sieve, days, rows.unreadable, first_day)
 
 
@@ -198,8 +199,8 @@ def _times(
     sieve.reject(times.bad, "bad_time")
     days = np.where(times.bad, 0, times.partitions(grain)).astype(np.int32)
     if dt is not None:
-        sieve.reject(days != partition_days(dt, "day"), "late")
-        days = np.full(len(days), partition_days(dt, "day"), np.int32)
+        sieve.reject(days != day_of(dt), "late")
+        days = np.full(len(days), day_of(dt), np.int32)
     return days, times.micros
 
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 from ok_ml.config.models import DatasetBase
 from ok_ml.datasets.canonical.writing import Report, Target, commit_pieces, part_pieces, single_piece
 from ok_ml.datasets.conversion.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
-from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.datasets.formats.ordered_pool import in_order
 from ok_ml.datasets.formats.raw_tables import config_version
 from ok_ml.errors import EmptyPartition, NotCommitted
 from ok_ml.lake import Lake, fingerprint
+from ok_ml.partitions import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class MappedRows:
 
     def of(self, dt: str) -> Day:
         """One partition."""
-        day = partition_days(dt, "day")
+        day = day_of(dt)
         start, end = np.searchsorted(self.days, [day, day + 1]).tolist()
         return Day(self.rows.slice(start, end - start), self.rejected.filter(pa.array(self.rejected_days == day)))
 

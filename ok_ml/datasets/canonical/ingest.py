@@ -21,10 +21,10 @@ from ok_ml.datasets.canonical.writing import Report
 from ok_ml.datasets.conversion.cells import id_words
 from ok_ml.datasets.conversion.collisions import SeenTexts
 from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
-from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.datasets.formats.raw_rows import RawRows, Sizes
 from ok_ml.datasets.formats.raw_tables import RawTable
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of
 
 CODE_VERSION: Final = "3"  # raise it when equal raw rows become other canonical rows
 
@@ -136,7 +136,7 @@ def _map(
     mapped = map_rows(config, rows.table, raw.key, lookups, known[0] if raw.is_dated else None)
     for name, seen in (seen_texts or {}).items():
         seen.add(id_words(mapped.table[config.events.columns[name]], config.events.id_spelling.get(name)).names)
-    lines, first = (rows.unreadable if known[0] in dts else ()), partition_days(known[0], "day")
+    lines, first = (rows.unreadable if known[0] in dts else ()), day_of(known[0])
     home, events = homes(config, mapped.times, known), mapped.events
     days = mapped_rows(events.table, events.partition_days, mapped.table, mapped.sieve, home, lines, first)
     yield from ((dt, days.of(dt)) for dt in dts)

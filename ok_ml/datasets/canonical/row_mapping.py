@@ -10,7 +10,8 @@ from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.canonical.dataset_calendar import reject_times
 from ok_ml.datasets.conversion.mapping import Events, Lookups, map_events
 from ok_ml.datasets.conversion.sieve import Sieve
-from ok_ml.datasets.conversion.times import Times, partition_days, read_times
+from ok_ml.datasets.conversion.times import Times, read_times
+from ok_ml.partitions import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def map_rows(
     times, sieve = read_times(rows, config.events.time, key), Sieve(rows.num_rows)
     reject_times(config, times, sieve)
     if delivered is not None:
-        sieve.reject(times.partitions(config.partition.grain) != partition_days(delivered, "day"), "late")
+        sieve.reject(times.partitions(config.partition.grain) != day_of(delivered), "late")
     dated = sieve.kept
     table = rows if lookups is None else lookups.join(rows, sieve)
     return RowsMapped(table, times, dated, sieve, map_events(config, table, times, sieve, key))

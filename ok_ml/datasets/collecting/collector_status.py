@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ok_ml.atomic_write import replace_file
-from ok_ml.datasets.collecting.collector_names import FOLDER, RAW_EVENTS, iso_of
+from ok_ml.datasets.collecting.collector_names import FOLDER, RAW_EVENTS
 from ok_ml.lake import Lake
+from ok_ml.partitions import iso_of
 
 if TYPE_CHECKING:
     from ok_ml.datasets.collecting.collector import Collector

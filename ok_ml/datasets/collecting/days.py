@@ -16,10 +16,11 @@ import xxhash
 
 from ok_ml import columns as c
 from ok_ml.datasets.canonical.writing import FILE_HASHES, rows_hash, share
-from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, THROUGH, iso_of
+from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, THROUGH
 from ok_ml.datasets.collecting.contract import CONTENT, EVENT_ID, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS
 from ok_ml.datasets.collecting.staging import Staging
 from ok_ml.lake import Lake, Manifest, part_prefix
+from ok_ml.partitions import iso_of
 
 CODE_VERSION: Final = "1"  # raise it when equal messages become other rows
 

@@ -15,13 +15,14 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, KafkaConfig
-from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, day_of
+from ok_ml.datasets.collecting.collector_names import RAW_EVENTS
 from ok_ml.datasets.collecting.contract import DAY_MS, EVENT_ID, TIME_MS, encode
 from ok_ml.datasets.collecting.events_topic import about_events, prepare_events_topic, topic_config, topic_of_events
 from ok_ml.delivery.kafka.producer import PartitionProducer
 from ok_ml.errors import UsageError
 from ok_ml.hashing import entity_key, part_of
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of
 from ok_ml.world.log.contents import row_hashes
 
 if TYPE_CHECKING:

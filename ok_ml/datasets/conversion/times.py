@@ -6,7 +6,7 @@ A format is `auto`, one of `EPOCHS`, or strptime's; of several ones each value i
 import contextlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -136,25 +136,6 @@ def _by(form: str, column: pa.Array, mapping: TimeMapping, key: str) -> Times:
 
 def _origin(mapping: TimeMapping) -> int:
     return 0 if mapping.origin is None else int(np.datetime64(mapping.origin, "us").astype(np.int64))
-
-
-def partition_days(dt: str, grain: str) -> int:
-    """The partition that holds an ISO date, as days since 1970-01-01."""
-    day = date.fromisoformat(dt)
-    start = day.replace(day=1) if grain == "month" else day
-    return (start - date(1970, 1, 1)).days
-
-
-def last_day(day: int, grain: str) -> int:
-    """The last day of the partition that begins with `day`, both as days since 1970-01-01."""
-    if grain == "day":
-        return day
-    return int((np.datetime64(day, "D").astype("datetime64[M]") + 1).astype("datetime64[D]").astype(np.int64)) - 1
-
-
-def iso_of(days: "int | np.int32") -> str:
-    """Days since 1970-01-01 as an ISO date."""
-    return str(np.datetime64(int(days), "D"))
 
 
 def _from_epoch(column: pa.Array, form: str, origin: int) -> Times:

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.datasets.onboarding.counting import row_hashes
 from ok_ml.hashing import mix64
+from ok_ml.partitions import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,8 +99,8 @@ class Histories:
         known_users
             Whether only users count that were there at `cut`.
         """
-        rows, end = self.rows(), partition_days(cut, "day")
-        among = np.isin(rows[:, 1], [partition_days(dt, "day") for dt in dts])
+        rows, end = self.rows(), day_of(cut)
+        among = np.isin(rows[:, 1], [day_of(dt) for dt in dts])
         wanted = rows[among & of_types(rows, graded_types(config))]
         before = rows[rows[:, 1] <= end]
         kept = np.ones(len(wanted), bool)

@@ -15,7 +15,6 @@ from ok_ml.datasets.canonical.entities import read_snapshot
 from ok_ml.datasets.canonical.partial_days import PartialDay
 from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
 from ok_ml.datasets.conversion.markers import Marker, country_ids, marker_ids, number_markers, text_markers
-from ok_ml.datasets.conversion.times import iso_of
 from ok_ml.datasets.formats.raw_tables import RawTable
 from ok_ml.datasets.onboarding.audit.persons import columns_like_persons
 from ok_ml.datasets.onboarding.audit.spellings import TwoSpellings
@@ -23,6 +22,7 @@ from ok_ml.datasets.onboarding.audit.tally import Tally
 from ok_ml.datasets.onboarding.counting import missing_from
 from ok_ml.datasets.onboarding.histories import Histories
 from ok_ml.lake import Lake
+from ok_ml.partitions import iso_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,7 +148,7 @@ def _audit(config: DatasetConfig, tally: Tally, delivered: list[str], tables: di
         event_types=dict(tally.event_types.most_common()),
         first_time=_moment(tally.first_micros),
         last_time=_moment(tally.last_micros),
-        partitions={iso_of(int(day)): int(count) for day, count in zip(days, counts, strict=True)},
+        partitions={iso_of(day): int(count) for day, count in zip(days, counts, strict=True)},
         gaps=tuple(dt for dt in _gaps(days, config.partition.grain) if dt not in emptied),
         emptied=emptied,
         partial=_partial(config, tally),
@@ -187,16 +187,14 @@ def _gaps(days: "NDArray[np.int64]", grain: str) -> tuple[str, ...]:
     unit = "datetime64[D]" if grain == "day" else "datetime64[M]"
     first, last = (np.datetime64(int(day), "D").astype(unit) for day in (days[0], days[-1]))
     every = np.arange(first, last + 1).astype("datetime64[D]").astype(np.int64)
-    return tuple(iso_of(int(day)) for day in np.setdiff1d(every, days))
+    return tuple(iso_of(day) for day in np.setdiff1d(every, days))
 
 
 def _emptied(tally: Tally, delivered: list[str]) -> dict[str, int]:
     """Partitions of which a run would find no usable row."""
     kept = set(tally.partitions.result()[0].tolist())
-    rows = {
-        iso_of(int(day)): int(count) for day, count in zip(*tally.dated_rows.result(), strict=True) if day not in kept
-    }
-    held = {iso_of(int(day)) for day in kept}
+    rows = {iso_of(day): int(count) for day, count in zip(*tally.dated_rows.result(), strict=True) if day not in kept}
+    held = {iso_of(day) for day in kept}
     return dict(sorted((rows | {dt: rows.get(dt, 0) for dt in delivered if dt not in held}).items()))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +13,10 @@ from ok_ml.datasets.canonical.dataset_calendar import admitted
 from ok_ml.datasets.canonical.deliveries import raw_events
 from ok_ml.datasets.canonical.row_mapping import map_rows
 from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
-from ok_ml.datasets.conversion.times import iso_of
 from ok_ml.datasets.onboarding.counting import IdCounts
 from ok_ml.datasets.onboarding.histories import Histories, event_kinds, graded_types, of_types
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of, iso_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,12 +46,9 @@ class Finds:
 
     def finders(self, first: str, last: str) -> int:
         """Users whom a model of the day before `first` knows, and who find something new from then on up to `last`."""
-        begin, end = (date.fromisoformat(dt).toordinal() - _EPOCH for dt in (first, last))
+        begin, end = day_of(first), day_of(last)
         mine = (self.days >= begin) & (self.days <= end) & (self.first_days < begin)
         return len(np.unique(self.users[mine])) * self.weight
-
-
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ def _profile(
     length = 31 if grain == "month" else 1
     return LogProfile(
         grain=grain,
-        dts=tuple(iso_of(int(day)) for day in days),
+        dts=tuple(iso_of(day) for day in days),
         events=int(counts.sum()),
         users=len(users) * histories.divisor,
         sources=sources,
