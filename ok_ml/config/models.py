@@ -21,6 +21,7 @@ from ok_ml.config.sections.dataset_models import (
     DatasetBase,
     DatasetConfig,
     EventsMapping,
+    FileShape,
     Incident,
     JoinMapping,
     ReactionsMapping,

@@ -18,7 +18,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.canonical.dataset_calendar import admitted
 from ok_ml.datasets.conversion.times import Times, read_times
-from ok_ml.datasets.formats.raw_readers import RawRows
+from ok_ml.datasets.formats.raw_rows import RawRows
 from ok_ml.datasets.formats.raw_tables import RawTable
 from ok_ml.lake import Lake, fingerprint
 from ok_ml.partitions import day_of, last_day

@@ -63,19 +63,14 @@ def refuse_managed(files: Iterable[RawFile], pattern: str, key: str) -> None:
         else:
             remote.add(_RemoteFolder(file.uri.removesuffix(file.path), file.path.rpartition("/")[0], file.filesystem))
     if "://" not in pattern:
-        folders.add(_fixed(Path(pattern)))
+        named = Path(pattern).absolute()  # its deepest folder without a wildcard:
+        folders.add(next(part for part in (named, *named.parents) if not has_magic(str(part))))
     for above in {above for folder in folders for above in (folder, *folder.parents)}:
         if (mark := _mark_in(above)) is not None:
             raise _refusal(mark, str(above), key)
     for place in {above for folder in remote for above in folder.upwards()}:
         if (mark := _mark_of(place, key)) is not None:
             raise _refusal(mark, place.uri, key)
-
-
-def _fixed(pattern: Path) -> Path:
-    """The deepest folder that a pattern names without a wildcard."""
-    absolute = pattern.absolute()
-    return next(part for part in (absolute, *absolute.parents) if not has_magic(str(part)))
 
 
 def _mark_in(folder: Path) -> str | None:

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ok_ml.config.models import JoinMapping
+from ok_ml.config.models import FileShape
 from ok_ml.datasets.formats.delimited import called
 from ok_ml.datasets.formats.folder_values import folder_values, with_values
 from ok_ml.datasets.formats.managed_tables import refuse_managed
@@ -178,7 +178,7 @@ def _of_parquet(path: Path) -> Sample:
 
 
 def _of_text(path: Path, raw: bytes, shape: dict[str, object], columns: list[str], *, whole: bool) -> Sample:
-    mapping = JoinMapping.model_validate({"path": str(path), "match": {"a": "b"}, "columns": ["a"], **shape})
+    mapping = FileShape.model_validate({"path": str(path), **shape})
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "sample"
         copy.write_bytes(raw)
