@@ -62,11 +62,11 @@ def by_partition(
             lines.put(table, np.full(len(piece.unreadable), first, np.int32))
     schema = raw.schema(columns)
     for group in _groups(dts, rows, sizes.group_rows):
-        found = [piece for dt in group for piece in rows.take(day_of(dt))]
+        pieces = [piece for dt in group for piece in rows.take(day_of(dt))]
         unreadable = (
             [line for table in lines.take(first) for line in table[_LINE].to_pylist()] if known[0] in group else []
         )
-        yield group, RawRows(pa.concat_tables([schema.empty_table(), *found]), tuple(unreadable))
+        yield group, RawRows(pa.concat_tables([schema.empty_table(), *pieces]), tuple(unreadable))
 
 
 def _groups(dts: list[str], rows: Spill, limit_rows: int) -> Iterator[list[str]]:

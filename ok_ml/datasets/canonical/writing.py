@@ -135,14 +135,15 @@ def commit_pieces(
         return lake.commit(
             folder,
             rows=sum(piece.rows.num_rows for piece in pieces),
-            data_version=_version_of(pieces),
+            data_version=version_of(hashes),
             inputs=target.inputs,
             details={**details, FILE_HASHES: hashes},
         )
 
 
-def _version_of(pieces: list[Piece]) -> str:
-    text = ";".join(f"{piece.name}:{piece.content}" for piece in sorted(pieces, key=lambda piece: piece.name))
+def version_of(hashes: dict[str, str]) -> str:
+    """The data version of files, by the hash of the rows of each."""
+    text = ";".join(f"{name}:{content}" for name, content in sorted(hashes.items()))
     return str(xxhash.xxh3_64_hexdigest(text.encode()))
 
 

@@ -183,10 +183,11 @@ def _parsed(text: bytes) -> tuple[list[dict[str, Any]], list[str]]:
         records = list(map(orjson.loads, lines))
         if set(map(type, records)) <= {dict}:
             return records, []
-    return _line_by_line(lines)
+    return line_by_line(lines)
 
 
-def _line_by_line(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[str]]:
+def line_by_line(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The objects on some lines, and the lines that are none."""
     records, unreadable = list[dict[str, Any]](), list[str]()
     for line in lines:
         with contextlib.suppress(orjson.JSONDecodeError):

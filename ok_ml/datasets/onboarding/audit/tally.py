@@ -21,7 +21,7 @@ from ok_ml.datasets.onboarding.counting import HashSample, IdCounts, row_hashes
 from ok_ml.datasets.onboarding.histories import Histories, event_kinds
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _NAMED = (c.USER_ID, c.SOURCE_ID)
 _REACTIONS = (c.CLICK, c.LIKE, c.COMMENT, c.SHARE, c.HIDE)
@@ -132,7 +132,8 @@ class Tally:
         self.histories.add(users, days, sources, codes)
         self.users.add(users)
         self.sources.add(sources[codes != _KINDS[c.FRIEND_REQUEST]])
-        self.rows_seen.add(row_hashes([users, sources, items, codes, micros, *self._others(table)]))
+        others = [table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in (c.POSITION, c.DURATION_MS)]
+        self.rows_seen.add(row_hashes([users, sources, items, codes, micros, *others]))
         triples, impressions = row_hashes([users, sources, items]), codes == _KINDS[c.IMPRESSION]
         self.shown.add(triples[impressions])
         self.reacted.add(triples[np.isin(codes, [_KINDS[name] for name in _REACTIONS])])
@@ -141,6 +142,3 @@ class Tally:
         low, high = int(micros.min()), int(micros.max())
         self.first_micros = low if self.first_micros is None else min(low, self.first_micros)
         self.last_micros = high if self.last_micros is None else max(high, self.last_micros)
-
-    def _others(self, table: pa.Table) -> "list[NDArray[np.int64]]":
-        return [table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in (c.POSITION, c.DURATION_MS)]
