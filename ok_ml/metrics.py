@@ -297,13 +297,11 @@ class Board:
 def _add_histogram(family: Family, labels: dict[str, str], histogram: Histogram) -> None:
     counts = accumulate(histogram.counts.copy())
     for bound, count in zip((*_LATENCY_BUCKETS, math.inf), counts, strict=True):
-        family.add_sample(f"{family.name}_bucket", {**labels, "le": _written(bound)}, count)
+        family.add_sample(
+            f"{family.name}_bucket", {**labels, "le": "+Inf" if math.isinf(bound) else repr(bound)}, count
+        )
     family.add_sample(f"{family.name}_count", labels, count)
     family.add_sample(f"{family.name}_sum", labels, histogram.total)
-
-
-def _written(bound: float) -> str:
-    return "+Inf" if math.isinf(bound) else repr(bound)
 
 
 def _key(metric: Metric, labels: dict[str, str]) -> _Key:

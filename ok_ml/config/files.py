@@ -67,16 +67,17 @@ class ConfigFiles:
                 for name, tree in trees.items()
             }
 
-        picked = {name: self._with_recipe(name, tree) for name, tree in self.experiments.items()}
+        picked = {
+            name: tree
+            if (chosen := self.chosen.get(name)) is None
+            else laid_over(tree, self.recipes[name][chosen], layer=f"recipe {chosen}")
+            for name, tree in self.experiments.items()
+        }
         return replace(self, datasets=sized("datasets", self.datasets), experiments=sized("experiments", picked))
 
     def picked(self, experiment: str, recipe: str) -> "ConfigFiles":
         """The same with another recipe in force; before `at`."""
         return replace(self, chosen={**self.chosen, experiment: recipe})
-
-    def _with_recipe(self, experiment: str, tree: Tree) -> Tree:
-        chosen = self.chosen.get(experiment)
-        return tree if chosen is None else laid_over(tree, self.recipes[experiment][chosen], layer=f"recipe {chosen}")
 
     def overridden(self, overrides: Mapping[str, Any]) -> "ConfigFiles":
         """The same with single values replaced by dotted key."""
@@ -133,17 +134,17 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
     for kind in ("datasets", "experiments"):
         kinds[kind] = {}
         for path in sorted((root / "configs" / kind).glob("*.yml")):
-            tree, found = read_document(path, f"configs/{kind}/{path.name}")
-            problems += found
-            if found:
+            tree, wrong = read_document(path, f"configs/{kind}/{path.name}")
+            problems += wrong
+            if wrong:
                 unreadable.add((kind, path.stem))
             overlays[kind, path.stem] = _take_overlays(tree, SIZES, "size", problems)
             if kind == "experiments":
                 recipes[path.stem] = _take_overlays(tree, RECIPES, "recipe", problems)
             kinds[kind][path.stem] = tree
-    tree, found = _read_environment(root, environment)
-    chosen, wrong = read_choices(root, root / str(tree.data.get("state_dir") or _DEFAULT_STATE), recipes)
-    if found:
+    tree, wrong = _read_environment(root, environment)
+    chosen, of_choices = read_choices(root, root / str(tree.data.get("state_dir") or _DEFAULT_STATE), recipes)
+    if wrong:
         unreadable.add(("environment", ""))
     return ConfigFiles(
         tree,
@@ -152,7 +153,7 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
         overlays,
         recipes,
         chosen,
-        (*problems, *wrong, *found),
+        (*problems, *of_choices, *wrong),
         frozenset(unreadable),
     )
 
@@ -176,13 +177,13 @@ def _read_environment(root: Path, name: str) -> tuple[Tree, list[Problem]]:
     if name not in known:
         text = f"expected {one_of(known)} as environment (OK_ML_ENV), got {name!r}{meant(name, known)}"
         return base, [*problems, Problem(Place("configs/environments", 0, 0), (), text)]
-    top, found = read_document(root / file, file)
+    top, wrong = read_document(root / file, file)
     merged = laid_over(base, top)
     merged.values[()] = Place(file, 1, 1)
     if state := os.environ.get(STATE_VARIABLE):
         merged = laid_over(merged, _single(["state_dir"], str(Path(state).absolute()), Place(STATE_VARIABLE, 0, 0)))
     merged.data, bad = _expanded(merged, root)
-    return merged, [*problems, *found, *bad]
+    return merged, [*problems, *wrong, *bad]
 
 
 def _expanded(tree: Tree, root: Path) -> tuple[dict[str, Any], list[Problem]]:

@@ -63,11 +63,8 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Each problem once, sorted by file and line."""
-    unique = {
-        (problem.place.file, problem.place.line, problem.place.column, problem.path, problem.text): problem
-        for problem in problems
-    }
-    return [unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1], key[2], key[4]))]
+    unique = {(one.place.file, one.place.line, one.place.column, one.text, one.path): one for one in problems}
+    return [unique[key] for key in sorted(unique, key=lambda key: key[:4])]
 
 
 # -- words ---------------------------------------------------------------------------------------------------------

@@ -50,11 +50,6 @@ def choice_path(state_dir: Path, experiment: str) -> Path:
     return state_dir / FOLDER.name / f"{experiment}.yml"
 
 
-def committed_path(root: Path, experiment: str) -> Path:
-    """Where a choice stands that belongs to the project."""
-    return root / FOLDER / f"{experiment}.yml"
-
-
 def read_choices(
     root: Path, state_dir: Path, recipes: Mapping[str, Collection[str]]
 ) -> tuple[dict[str, str], list[Problem]]:
@@ -69,17 +64,14 @@ def read_choices(
     """
     chosen: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in sorted((state_dir / FOLDER.name).glob("*.yml")):
-        tree, found = read_document(path, str(path))
-        if not found and not list(_problems(tree, path.stem, recipes.get(path.stem))):
-            chosen[path.stem] = tree.data["recipe"]
-    for path in sorted((root / FOLDER).glob("*.yml")):
-        tree, found = read_document(path, str(FOLDER / path.name))
-        if not found:
-            found = list(_problems(tree, path.stem, recipes.get(path.stem)))
-        problems += found
-        if not found:
-            chosen[path.stem] = tree.data["recipe"]
+    for folder in (state_dir / FOLDER.name, root / FOLDER):
+        for path in sorted(folder.glob("*.yml")):
+            tree, wrong = read_document(path, str(FOLDER / path.name))
+            wrong = wrong or list(_problems(tree, path.stem, recipes.get(path.stem)))
+            if not wrong:
+                chosen[path.stem] = tree.data["recipe"]
+            elif folder == root / FOLDER:
+                problems += wrong
     return chosen, problems
 
 

@@ -45,7 +45,8 @@ def broken_rules(
         if isinstance(dataset, DatasetConfig):
             problems += _expectations(files.datasets[name], dataset.checks.expectations, root)
     for name, tree in files.experiments.items():
-        problems += _type(tree, root)
+        if (wrong := problem_of_type(tree.data.get(KEY), root)) is not None:
+            problems.append(tree.problem((KEY,), wrong))  # the rest was read as far as all types agree
         if name in experiments:
             problems += broken_by_experiment(root, files, name, experiments[name], datasets)
     return problems
@@ -153,13 +154,6 @@ def _against_dataset(tree: Tree, config: ExperimentConfig, dataset: DatasetBase)
             ("delivery", "partitions"),
             f"expected {dataset.parts}, the parts of dataset {dataset.dataset}, got {config.delivery.partitions}",
         )
-
-
-def _type(tree: Tree, root: Path) -> Iterator[Problem]:
-    """A pipeline type that is not there; everything else of its file was read as far as all types agree."""
-    problem = problem_of_type(tree.data.get(KEY), root)
-    if problem is not None:
-        yield tree.problem((KEY,), problem)
 
 
 def _extensions(tree: Tree, config: ExperimentConfig, root: Path) -> Iterator[Problem]:

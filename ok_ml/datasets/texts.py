@@ -229,8 +229,6 @@ def _ids(raw: TextTable, table: pa.Table, texts: pa.Array, sieve: Sieve) -> "NDA
 
 def _first_of(ids: "NDArray[np.int64]", days: "NDArray[np.int32]") -> "NDArray[np.bool_]":
     """Mask of the first row of each id of a day, in the order of the rows."""
-    order = np.lexsort((np.arange(len(ids)), ids, days))
-    first = np.ones(len(ids), bool)
-    same = (ids[order][1:] == ids[order][:-1]) & (days[order][1:] == days[order][:-1])
-    first[order[1:][same]] = False
+    first = np.zeros(len(ids), bool)
+    first[np.unique(np.column_stack([days, ids]), axis=0, return_index=True)[1]] = True
     return first

@@ -5,7 +5,7 @@ those rows count whose users and sources have been seen in events by then. Witho
 those seen so far, and subscriptions are derived from events. What is seen or derived builds on the partition before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 
 CODE_VERSION: Final = "2"  # raise it when equal inputs become other rows
 _CHAINABLE: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS)
-Progress = Callable[[str], None]
 
 
-def build_snapshots(
-    config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None
-) -> list[Report]:
+def build_snapshots(config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> list[Report]:
     """Commit the snapshots of some partitions; partitions made from the same input are left alone.
 
     Snapshots that build on the one before are first brought up to date for earlier committed partitions.
@@ -55,12 +52,10 @@ def build_snapshots(
         lake.manifest(config.dataset, c.EVENTS, dt)
     reports: list[Report] = []
     until = [dt for dt in snapshots.committed if dt <= max(wanted, default="")]
-    for count, dt in enumerate(until, 1):
+    for dt in until:
         tables = c.SNAPSHOTS if dt in wanted else snapshots.chained
         done = [snapshots.build(table, dt) for table in tables]
         reports += [report for report in done if dt in wanted or report.written]
-        if progress and (count % 30 == 0 or count == len(until)):
-            progress(f"{config.dataset}: snapshots until {dt}")
     return reports
 
 

@@ -105,10 +105,10 @@ def _split(text: str, separator: str) -> list[str]:
         return [word]
 
 
-def listed_items(column: pa.ChunkedArray, separator: str = ",") -> list[str]:
-    """The distinct items of a column of lists, the most frequent ones first."""
+def listed_items(column: pa.ChunkedArray) -> list[str]:
+    """The distinct items of a column of lists, or of texts between commas, the most frequent ones first."""
     plain = flat(column)
-    _, items = _of_lists(plain) if _is_list(plain.type) else _of_texts(plain, separator)
+    _, items = _of_lists(plain) if _is_list(plain.type) else _of_texts(plain, ",")
     given = words(items)
     counts = np.bincount(given.codes[given.codes >= 0], minlength=len(given.names))
     ranked = [given.names[int(place)].strip() for place in np.argsort(-counts, kind="stable")]
