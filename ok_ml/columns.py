@@ -19,7 +19,6 @@ POSITION: Final = "position"  # int32, 0 = top of the feed; null for what is not
 CONTENT_TYPE: Final = "content_type"
 DURATION_MS: Final = "duration_ms"
 EVENT_TIME: Final = "event_time"  # timestamp[us, UTC]
-EVENT_COLUMNS: Final = (USER_ID, SOURCE_ID, ITEM_ID, EVENT_TYPE, POSITION, CONTENT_TYPE, DURATION_MS, EVENT_TIME)
 
 IMPRESSION: Final = "impression"
 LIKE: Final = "like"

@@ -73,22 +73,15 @@ def _jobs(project: Project, pipelines: list[Pipeline]) -> Iterator[UnresolvedAss
         for pipeline in pipelines:
             if pipeline.dataset_scope == name and pipeline.config.release.cycle == "automatic":
                 tables += [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.DAILY)]
-        yield dg.define_asset_job(
-            keys.ingest_job(name), dg.AssetSelection.assets(*tables), description=f"New days of {name}."
-        )
+        selection = dg.AssetSelection.assets(*tables)
+        yield dg.define_asset_job(keys.ingest_job(name), selection, description=f"New days of {name}.")
     for pipeline in pipelines:
-        training = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.TRAINING)]
-        serving = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(Phase.SERVING)]
-        yield dg.define_asset_job(
-            keys.train_job(pipeline.name),
-            dg.AssetSelection.assets(*training),
-            description="Train, evaluate and promote.",
-        )
-        yield dg.define_asset_job(
-            keys.batch_job(pipeline.name),
-            dg.AssetSelection.assets(*serving),
-            description="Predict, publish and go live.",
-        )
+        for job, phase, text in (
+            (keys.train_job, Phase.TRAINING, "Train, evaluate and promote."),
+            (keys.batch_job, Phase.SERVING, "Predict, publish and go live."),
+        ):
+            selected = [keys.asset_key(pipeline.name, table) for table in pipeline.type.tables(phase)]
+            yield dg.define_asset_job(job(pipeline.name), dg.AssetSelection.assets(*selected), description=text)
 
 
 def _sensors(

@@ -76,8 +76,8 @@ def shipped_type(name: str) -> "PipelineType[Any]":
 
     from ok_ml.config.pipeline_types import find_type
 
-    found: PipelineType[Any] = find_type(name, Path.cwd())
-    return found
+    shipped: PipelineType[Any] = find_type(name, Path.cwd())
+    return shipped
 
 
 def __getattr__(name: str) -> Any:

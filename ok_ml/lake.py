@@ -225,7 +225,7 @@ class Lake:
         for inner in {folder, *((folder / name).parent for name in names)}:
             fsync(inner)
         (folder / _COMMITTED_MARK).touch()
-        path = self._manifest_path(scope, table, partition)
+        path = self.root / scope / table / "_committed" / f"{partition}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, default=str)
         replace_file(path, text.encode(), durable=True)
@@ -274,9 +274,6 @@ class Lake:
         """Whether a partition is committed and was made from exactly `inputs`."""
         manifest = self.find(scope, table, partition)
         return manifest is not None and manifest.inputs == inputs
-
-    def _manifest_path(self, scope: str, table: str, partition: str) -> Path:
-        return self.root / scope / table / "_committed" / f"{partition}.json"
 
     def _collect(self, current: Path, keep: int, before: str | None) -> None:
         """Remove old versions: neither the newest, nor the one that was current until now, nor what is being staged."""

@@ -61,17 +61,9 @@ class MetricFile:
 
     def is_gone(self) -> bool:
         """Whether its process has certainly ended."""
-        return self.host == socket.gethostname() and not _exists(self.pid)
+        import psutil
 
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
 
 
 def write(

@@ -66,196 +66,162 @@ class Metric:
     group: str
 
 
-def _declare(group: str, kind: Kind, name: str, text: str, *labels: str) -> Metric:
-    made = Metric(f"ok_ml_{name}", kind, text, labels, group)
-    if METRICS.setdefault(made.name, made) is not made:
-        raise ValueError(f"{made.name} is declared twice")
-    return made
+class _Group:
+    """Declares metrics of one of `GROUPS`, which have the same labels unless others are named."""
 
+    def __init__(self, name: str, *labels: str) -> None:
+        self._name, self._labels = name, labels
+
+    def counter(self, name: str, text: str, labels: tuple[str, ...] | None = None) -> Metric:
+        return self._declare("counter", name, text, labels)
+
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] | None = None) -> Metric:
+        return self._declare("gauge", name, text, labels)
+
+    def histogram(self, name: str, text: str, labels: tuple[str, ...] | None = None) -> Metric:
+        return self._declare("histogram", name, text, labels)
+
+    def _declare(self, kind: Kind, name: str, text: str, labels: tuple[str, ...] | None) -> Metric:
+        made = Metric(f"ok_ml_{name}", kind, text, self._labels if labels is None else labels, self._name)
+        if METRICS.setdefault(made.name, made) is not made:
+            raise ValueError(f"{made.name} is declared twice")
+        return made
+
+
+_SERVED = _Group(SERVICE, "experiment")
+_SERVICE = _Group(SERVICE)
+_MATERIALISER = _Group(MATERIALISER, "experiment")
+_COLLECTOR = _Group(COLLECTOR, "dataset")
+_CLOCK = _Group(CLOCK, "dataset")
+_STEP = _Group(RUN, "scope", "step")
+_RUN = _Group(RUN, "experiment")
+_DAEMON = _Group(DAEMON, "dagster_job", "outcome")
+_TABLE = _Group(DATA, "scope", "table")
+_EXPERIMENT = _Group(DATA, "experiment")
+_PROCESS = _Group(PROCESS)
 
 # -- the service ---------------------------------------------------------------------------------------------------------
 
-REQUEST_SECONDS: Final = _declare(
-    SERVICE, "histogram", "request_seconds",
+REQUEST_SECONDS: Final = _SERVICE.histogram(
+    "request_seconds",
     "Time to answer a request; its count is the number of requests. route is one, batch, page, plot, health or other.",
-    "route", "experiment", "status",
-)  # fmt: skip
-LOOKUPS: Final = _declare(
-    SERVICE, "counter", "lookups_total", "Users looked up; a batch counts each of its users.", "experiment"
+    labels=("route", "experiment", "status"),
 )
-FALLBACKS: Final = _declare(
-    SERVICE, "counter", "fallbacks_total", "Users who were served the list for users without history.", "experiment"
+LOOKUPS: Final = _SERVED.counter("lookups_total", "Users looked up; a batch counts each of its users.")
+FALLBACKS: Final = _SERVED.counter("fallbacks_total", "Users who were served the list for users without history.")
+OPEN_READERS: Final = _SERVED.gauge("open_readers", "Readers of the storage that a worker holds open.")
+SERVED_GENERATION: Final = _SERVED.gauge(
+    "served_generation_timestamp_seconds", "When the served generation was verified and sealed."
 )
-OPEN_READERS: Final = _declare(
-    SERVICE, "gauge", "open_readers", "Readers of the storage that a worker holds open.", "experiment"
+SERVED_MODEL: Final = _SERVED.gauge("served_model_version", "Version of the model that made the served generation.")
+SERVED_PREDICTIONS: Final = _SERVED.gauge(
+    "served_predictions", "Users with a list of their own in the served generation."
 )
-SERVED_GENERATION: Final = _declare(
-    SERVICE, "gauge", "served_generation_timestamp_seconds", "When the served generation was verified and sealed.",
-    "experiment",
-)  # fmt: skip
-SERVED_MODEL: Final = _declare(
-    SERVICE, "gauge", "served_model_version", "Version of the model that made the served generation.", "experiment"
+SERVED_DATA: Final = _SERVED.gauge(
+    "served_data_timestamp_seconds", "End of the last day of data in the served generation, UTC."
 )
-SERVED_PREDICTIONS: Final = _declare(
-    SERVICE, "gauge", "served_predictions", "Users with a list of their own in the served generation.", "experiment"
+SERVED_BEHIND: Final = _SERVED.gauge(
+    "served_data_behind_seconds", "From the last day of data served to the newest committed day."
 )
-SERVED_DATA: Final = _declare(
-    SERVICE, "gauge", "served_data_timestamp_seconds", "End of the last day of data in the served generation, UTC.",
-    "experiment",
-)  # fmt: skip
-SERVED_BEHIND: Final = _declare(
-    SERVICE, "gauge", "served_data_behind_seconds", "From the last day of data served to the newest committed day.",
-    "experiment",
-)  # fmt: skip
-SERVED_LIMIT: Final = _declare(
-    SERVICE, "gauge", "served_data_limit_seconds", "How far behind an experiment may be: freshness.predictions_hours.",
-    "experiment",
-)  # fmt: skip
-HEARTBEAT_LIMIT: Final = _declare(
-    SERVICE, "gauge", "heartbeat_limit_seconds", "Age of the heartbeat at which /deadman answers 503."
+SERVED_LIMIT: Final = _SERVED.gauge(
+    "served_data_limit_seconds", "How far behind an experiment may be: freshness.predictions_hours."
 )
-HEARTBEAT: Final = _declare(
-    SERVICE, "gauge", "heartbeat_timestamp_seconds", "Last heartbeat that came through Dagster's daemon."
+HEARTBEAT_LIMIT: Final = _SERVICE.gauge(
+    "heartbeat_limit_seconds", "Age of the heartbeat at which /deadman answers 503."
 )
+HEARTBEAT: Final = _SERVICE.gauge("heartbeat_timestamp_seconds", "Last heartbeat that came through Dagster's daemon.")
 
 # -- materialiser, collector, clock --------------------------------------------------------------------------------------
 
-LAG: Final = _declare(
-    MATERIALISER, "gauge", "materialiser_lag_records", "Records of the topic that are not in the storage.", "experiment"
+LAG: Final = _MATERIALISER.gauge("materialiser_lag_records", "Records of the topic that are not in the storage.")
+TAKEN: Final = _MATERIALISER.counter("materialiser_records_total", "Records taken from the topic by this process.")
+SET_ASIDE: Final = _MATERIALISER.counter("materialiser_set_aside_records_total", "Records that could not be used.")
+VERIFY_FAILURES: Final = _MATERIALISER.counter(
+    "materialiser_verify_failures_total",
+    "Parts or generations whose count, checksum or signature was not the published one.",
 )
-TAKEN: Final = _declare(
-    MATERIALISER, "counter", "materialiser_records_total", "Records taken from the topic by this process.", "experiment"
+SWITCHES: Final = _MATERIALISER.counter("materialiser_switches_total", "Generations switched to by this process.")
+MATERIALISER_BEAT: Final = _MATERIALISER.gauge("materialiser_heartbeat_timestamp_seconds", "Last status that it wrote.")
+COLLECTOR_LAG: Final = _COLLECTOR.gauge("collector_lag_records", "Messages of the topic that are not written down.")
+COLLECTED: Final = _COLLECTOR.counter("collector_records_total", "Messages ever written down.")
+COLLECTOR_ASIDE: Final = _COLLECTOR.counter(
+    "collector_set_aside_records_total", "Messages that break the contract.", labels=("dataset", "reason")
 )
-SET_ASIDE: Final = _declare(
-    MATERIALISER, "counter", "materialiser_set_aside_records_total", "Records that could not be used.", "experiment"
+COLLECTOR_LOST: Final = _COLLECTOR.counter(
+    "collector_lost_records_total", "Messages that retention took before they were read."
 )
-VERIFY_FAILURES: Final = _declare(
-    MATERIALISER, "counter", "materialiser_verify_failures_total",
-    "Parts or generations whose count, checksum or signature was not the published one.", "experiment",
-)  # fmt: skip
-SWITCHES: Final = _declare(
-    MATERIALISER, "counter", "materialiser_switches_total", "Generations switched to by this process.", "experiment"
+COLLECTED_DAYS: Final = _COLLECTOR.counter(
+    "collector_committed_days_total", "Versions of days committed by this process."
 )
-MATERIALISER_BEAT: Final = _declare(
-    MATERIALISER, "gauge", "materialiser_heartbeat_timestamp_seconds", "Last status that it wrote.", "experiment"
-)
-COLLECTOR_LAG: Final = _declare(
-    COLLECTOR, "gauge", "collector_lag_records", "Messages of the topic that are not written down.", "dataset"
-)
-COLLECTED: Final = _declare(
-    COLLECTOR, "counter", "collector_records_total", "Messages ever written down.", "dataset"
-)  # fmt: skip
-COLLECTOR_ASIDE: Final = _declare(
-    COLLECTOR, "counter", "collector_set_aside_records_total", "Messages that break the contract.", "dataset", "reason"
-)
-COLLECTOR_LOST: Final = _declare(
-    COLLECTOR, "counter", "collector_lost_records_total", "Messages that retention took before they were read.",
-    "dataset",
-)  # fmt: skip
-COLLECTED_DAYS: Final = _declare(
-    COLLECTOR, "counter", "collector_committed_days_total", "Versions of days committed by this process.", "dataset"
-)
-CLOCK_DAYS: Final = _declare(
-    CLOCK, "counter", "clock_days_total", "Simulated days committed by this process.", "dataset"
-)
-CLOCK_DAY: Final = _declare(
-    CLOCK, "gauge", "clock_day_timestamp_seconds", "End of the newest simulated day, in its own time.", "dataset"
-)
+CLOCK_DAYS: Final = _CLOCK.counter("clock_days_total", "Simulated days committed by this process.")
+CLOCK_DAY: Final = _CLOCK.gauge("clock_day_timestamp_seconds", "End of the newest simulated day, in its own time.")
 
 # -- runs ----------------------------------------------------------------------------------------------------------------
 
-STEP_SECONDS: Final = _declare(RUN, "gauge", "step_seconds", "Time of the last run of a step.", "scope", "step")
-STEP_ROWS: Final = _declare(
-    RUN, "gauge", "step_rows", "Rows of the partitions that the last run of a step committed.", "scope", "step"
+STEP_SECONDS: Final = _STEP.gauge("step_seconds", "Time of the last run of a step.")
+STEP_ROWS: Final = _STEP.gauge("step_rows", "Rows of the partitions that the last run of a step committed.")
+STEP_MEMORY: Final = _STEP.gauge(
+    "step_peak_memory_bytes", "Most resident memory in the last run of a step, its processes together."
 )
-STEP_MEMORY: Final = _declare(
-    RUN, "gauge", "step_peak_memory_bytes", "Most resident memory in the last run of a step, its processes together.",
-    "scope", "step",
-)  # fmt: skip
-STEP_FINISHED: Final = _declare(
-    RUN, "gauge", "step_finished_timestamp_seconds", "When the last run of a step ended.", "scope", "step"
+STEP_FINISHED: Final = _STEP.gauge("step_finished_timestamp_seconds", "When the last run of a step ended.")
+STEPS: Final = _STEP.counter(
+    "steps_total", "Runs of a step; outcome is success or failure.", labels=("scope", "step", "outcome")
 )
-STEPS: Final = _declare(
-    RUN, "counter", "steps_total", "Runs of a step; outcome is success or failure.", "scope", "step", "outcome"
-)
-BUILD_SECONDS: Final = _declare(
-    RUN, "gauge", "build_seconds",
+BUILD_SECONDS: Final = _RUN.gauge(
+    "build_seconds",
     "Time to build the recommendations: from the commit of the newest day's log to its predictions being live.",
-    "experiment",
-)  # fmt: skip
-HEADLESS_SECONDS: Final = _declare(
-    RUN, "gauge", "headless_run_seconds", "Time of the last `ok-ml run` of an experiment.", "experiment"
 )
-HEADLESS_MEMORY: Final = _declare(
-    RUN, "gauge", "headless_run_peak_memory_bytes", "Most resident memory in the last `ok-ml run`.", "experiment"
-)
+HEADLESS_SECONDS: Final = _RUN.gauge("headless_run_seconds", "Time of the last `ok-ml run` of an experiment.")
+HEADLESS_MEMORY: Final = _RUN.gauge("headless_run_peak_memory_bytes", "Most resident memory in the last `ok-ml run`.")
 
 # -- the daemon ----------------------------------------------------------------------------------------------------------
 
-RUNS: Final = _declare(
-    DAEMON, "counter", "runs_total", "Dagster runs that are over; outcome is success, failure or canceled.",
-    "dagster_job", "outcome",
-)  # fmt: skip
-RUN_SECONDS: Final = _declare(
-    DAEMON, "gauge", "run_seconds", "Time of the last Dagster run with this outcome.", "dagster_job", "outcome"
+RUNS: Final = _DAEMON.counter("runs_total", "Dagster runs that are over; outcome is success, failure or canceled.")
+RUN_SECONDS: Final = _DAEMON.gauge("run_seconds", "Time of the last Dagster run with this outcome.")
+RUN_FINISHED: Final = _DAEMON.gauge("run_finished_timestamp_seconds", "When the last run with this outcome ended.")
+RUNS_OPEN: Final = _DAEMON.gauge(
+    "runs_in_progress", "Dagster runs that wait or run; state is queued or started.", labels=("state",)
 )
-RUN_FINISHED: Final = _declare(
-    DAEMON,
-    "gauge",
-    "run_finished_timestamp_seconds",
-    "When the last run with this outcome ended.",
-    "dagster_job",
-    "outcome",
+PINGS: Final = _DAEMON.counter(
+    "heartbeat_pings_total", "Calls of the address outside; outcome is success or failure.", labels=("outcome",)
 )
-RUNS_OPEN: Final = _declare(
-    DAEMON, "gauge", "runs_in_progress", "Dagster runs that wait or run; state is queued or started.", "state"
-)
-PINGS: Final = _declare(
-    DAEMON, "counter", "heartbeat_pings_total", "Calls of the address outside; outcome is success or failure.",
-    "outcome",
-)  # fmt: skip
 
 # -- data ----------------------------------------------------------------------------------------------------------------
 
-NEWEST_DAY: Final = _declare(
-    DATA, "gauge", "partition_timestamp_seconds", "End of the newest committed day of a table, in the time of its data.",
-    "scope", "table",
-)  # fmt: skip
-NEWEST_COMMIT: Final = _declare(
-    DATA, "gauge", "partition_committed_timestamp_seconds", "When a table's newest partition was committed.",
-    "scope", "table",
-)  # fmt: skip
-NEWEST_ROWS: Final = _declare(DATA, "gauge", "partition_rows", "Rows of a table's newest partition.", "scope", "table")
-DRIFT_PSI: Final = _declare(
-    DATA, "gauge", "feature_drift_psi",
-    "Largest population stability index of the newest day's features against the champion's reference.", "experiment",
-)  # fmt: skip
-BLOCKED: Final = _declare(
-    DATA, "gauge", "features_blocked", "1 while the newest day's features may not be served, else 0.", "experiment"
+NEWEST_DAY: Final = _TABLE.gauge(
+    "partition_timestamp_seconds", "End of the newest committed day of a table, in the time of its data."
 )
-ONLINE: Final = _declare(
-    DATA, "gauge", "online_metric",
+NEWEST_COMMIT: Final = _TABLE.gauge(
+    "partition_committed_timestamp_seconds", "When a table's newest partition was committed."
+)
+NEWEST_ROWS: Final = _TABLE.gauge("partition_rows", "Rows of a table's newest partition.")
+DRIFT_PSI: Final = _EXPERIMENT.gauge(
+    "feature_drift_psi",
+    "Largest population stability index of the newest day's features against the champion's reference.",
+)
+BLOCKED: Final = _EXPERIMENT.gauge("features_blocked", "1 while the newest day's features may not be served, else 0.")
+ONLINE: Final = _EXPERIMENT.gauge(
+    "online_metric",
     "What was served against what people did with it, newest day, in the unit of the metric; most are shares.",
-    "experiment", "metric", "group",
-)  # fmt: skip
-PRODUCT: Final = _declare(
-    DATA, "gauge", "product_metric", "What people did on the newest day, in the unit of the metric.",
-    "dataset", "metric", "group",
-)  # fmt: skip
-INCIDENTS: Final = _declare(
-    DATA, "gauge", "incidents_open", "Incidents that are open, acknowledged ones included.", "severity"
+    labels=("experiment", "metric", "group"),
+)
+PRODUCT: Final = _EXPERIMENT.gauge(
+    "product_metric",
+    "What people did on the newest day, in the unit of the metric.",
+    labels=("dataset", "metric", "group"),
+)
+INCIDENTS: Final = _EXPERIMENT.gauge(
+    "incidents_open", "Incidents that are open, acknowledged ones included.", labels=("severity",)
 )
 
 # -- every process -------------------------------------------------------------------------------------------------------
 
-UP: Final = _declare(
-    PROCESS, "gauge", "process_up", "1 while the process writes its metrics, 0 once it crashed or stopped writing."
+UP: Final = _PROCESS.gauge(
+    "process_up", "1 while the process writes its metrics, 0 once it crashed or stopped writing."
 )
-WRITTEN: Final = _declare(
-    PROCESS, "gauge", "metrics_written_timestamp_seconds", "When the metrics of a process were last written."
-)
-RESIDENT: Final = _declare(PROCESS, "gauge", "process_resident_bytes", "Resident memory of the process.")
-CPU: Final = _declare(PROCESS, "counter", "process_cpu_seconds_total", "Time on a CPU, user and system.")
+WRITTEN: Final = _PROCESS.gauge("metrics_written_timestamp_seconds", "When the metrics of a process were last written.")
+RESIDENT: Final = _PROCESS.gauge("process_resident_bytes", "Resident memory of the process.")
+CPU: Final = _PROCESS.counter("process_cpu_seconds_total", "Time on a CPU, user and system.")
 
 _Key = tuple[str, ...]
 
@@ -331,13 +297,11 @@ class Board:
 def _add_histogram(family: Family, labels: dict[str, str], histogram: Histogram) -> None:
     counts = accumulate(histogram.counts.copy())
     for bound, count in zip((*_LATENCY_BUCKETS, math.inf), counts, strict=True):
-        family.add_sample(f"{family.name}_bucket", {**labels, "le": _written(bound)}, count)
+        family.add_sample(
+            f"{family.name}_bucket", {**labels, "le": "+Inf" if math.isinf(bound) else repr(bound)}, count
+        )
     family.add_sample(f"{family.name}_count", labels, count)
     family.add_sample(f"{family.name}_sum", labels, histogram.total)
-
-
-def _written(bound: float) -> str:
-    return "+Inf" if math.isinf(bound) else repr(bound)
 
 
 def _key(metric: Metric, labels: dict[str, str]) -> _Key:

@@ -6,6 +6,7 @@
 >>> discovery.predictions("2026-02-01")
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,7 +50,7 @@ class OpenExperiment:
         NotCommitted
             That day has no features.
         """
-        return self._read(self.pipeline.name, _one_of(_FEATURES, entity, "entity"), dt)
+        return self._read(self.pipeline.name, _FEATURES[_one_of(_FEATURES, entity, "entity")], dt)
 
     def statistics(self, dt: str | None = None) -> "pa.Table":
         """One row a feature: counts, moments, quantiles, histogram."""
@@ -61,9 +62,7 @@ class OpenExperiment:
 
     def data(self, table: str, dt: str | None = None) -> "pa.Table":
         """A table of the dataset: events, rejected_events, users, sources, subscriptions, friends."""
-        return self._read(
-            self.pipeline.dataset_scope, _one_of(dict(zip(_DATA, _DATA, strict=True)), table, "table"), dt
-        )
+        return self._read(self.pipeline.dataset_scope, _one_of(_DATA, table, "table"), dt)
 
     def embeddings(self, cut: str = "serve") -> "tuple[pa.Table, pa.Table]":
         """Vectors of users and of sources, float32 lists: of the cut that serves, or of train or eval."""
@@ -78,7 +77,7 @@ class OpenExperiment:
                 why="only pipelines of lists fit vectors of users and sources",
                 remedy="read its predictions, or open an experiment of lists",
             )
-        factors = factors_of(self.pipeline, _one_of(dict(zip(_CUTS, _CUTS, strict=True)), cut, "cut"))
+        factors = factors_of(self.pipeline, _one_of(_CUTS, cut, "cut"))
 
         def table(key: str, ids: Any, vectors: Any) -> pa.Table:
             flat = pa.array(vectors.reshape(-1))
@@ -118,11 +117,11 @@ def open_experiment(
     return OpenExperiment(pipeline if attempt is None else find_attempt(pipeline, attempt))
 
 
-def _one_of(known: dict[str, str], given: str, what: str) -> str:
+def _one_of(known: Iterable[str], given: str, what: str) -> str:
     if given not in known:
         raise UsageError(
             f"no {what} named {given!r}; known: {', '.join(known)}",
             why="nothing of that name is stored",
             remedy="take one of these names",
         )
-    return known[given]
+    return given

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
+from typing import Final, SupportsInt
 
 from ok_ml.errors import DataError
+
+_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,34 @@ class TrainingCalendar:
         """All partitions of labels, ascending."""
         return tuple(dt for window_ in self.windows for dt in window_.label_dts)
 
-    @property
-    def train_cut(self) -> str:
-        """Up to where the embeddings of the oldest training rows learn."""
-        return self.windows[0].cut
-
     def window_of(self, feature_dt: str) -> LabelWindow:
         """The window whose labels follow a day of features: the newest one that was fitted by then."""
         return max((known for known in self.windows if known.cut <= feature_dt), key=lambda known: known.cut)
+
+
+def day_of(dt: str) -> int:
+    """Days from 1970-01-01 to an ISO date."""
+    return (date.fromisoformat(dt) - _EPOCH).days
+
+
+def iso_of(day: SupportsInt) -> str:
+    """The ISO date of a day since 1970-01-01."""
+    return (_EPOCH + timedelta(days=int(day))).isoformat()
+
+
+def partition_days(dt: str, grain: str) -> int:
+    """The partition that holds an ISO date, as days since 1970-01-01."""
+    return day_of(f"{dt[:7]}-01" if grain == "month" else dt)
+
+
+def last_day(day: int, grain: str) -> int:
+    """The last day of the partition that begins with `day`, both as days since 1970-01-01."""
+    return day_of(_after(_EPOCH + timedelta(days=day), grain).isoformat()) - 1
+
+
+def _after(first: date, grain: str) -> date:
+    """The first day after the partition that begins with `first`."""
+    return (first.replace(day=1) + timedelta(days=32)).replace(day=1) if grain == "month" else first + timedelta(days=1)
 
 
 def minus_days(dt: str, days: int) -> str:
@@ -127,11 +150,11 @@ def training_calendar(dts: Sequence[str], label_days: int, evaluation_days: int,
     serve_cut = ordered[-1]
     eval_dts = window(ordered, serve_cut, evaluation_days)
     eval_cut = before(ordered, eval_dts[0])
-    found: list[LabelWindow] = []
+    fitted: list[LabelWindow] = []
     for _ in range(windows):
-        label_dts = window(ordered, found[-1].cut if found else eval_cut, label_days)
-        found.append(LabelWindow(tuple(label_dts), before(ordered, label_dts[0])))
-    return TrainingCalendar(tuple(reversed(found)), tuple(eval_dts), eval_cut, serve_cut)
+        label_dts = window(ordered, fitted[-1].cut if fitted else eval_cut, label_days)
+        fitted.append(LabelWindow(tuple(label_dts), before(ordered, label_dts[0])))
+    return TrainingCalendar(tuple(reversed(fitted)), tuple(eval_dts), eval_cut, serve_cut)
 
 
 def partitions_to_add(known: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -157,8 +180,5 @@ def _span(dts: Sequence[str]) -> str:
 
 def end_seconds(dt: str, grain: str) -> float:
     """When a partition is over: Unix time, seconds, of the midnight (UTC) after its last day. Raises ValueError if it is no date."""
-    first = date.fromisoformat(dt)
-    after = (
-        (first.replace(day=1) + timedelta(days=32)).replace(day=1) if grain == "month" else first + timedelta(days=1)
-    )
+    after = _after(date.fromisoformat(dt), grain)
     return datetime(after.year, after.month, after.day, tzinfo=UTC).timestamp()

@@ -92,7 +92,7 @@ def test_wrong_labels_are_refused() -> None:
     with pytest.raises(KeyError, match="step"):
         board.set(m.STEP_ROWS, 1, scope="e", table="x")
     with pytest.raises(ValueError, match="declared twice"):
-        m._declare(m.RUN, "gauge", "step_rows", "Again.")
+        m._Group(m.RUN).gauge("step_rows", "Again.")
 
 
 def test_several_boards_become_one_text() -> None:

@@ -31,13 +31,13 @@ def test_labels_come_before_evaluation_and_every_cut_before_what_it_must_not_see
     plan = training_calendar(DAYS[::-1], label_days=3, evaluation_days=2)
     assert plan.eval_dts == ("2024-03-09", "2024-03-10")
     assert plan.label_dts == ("2024-03-06", "2024-03-07", "2024-03-08")
-    assert (plan.train_cut, plan.eval_cut, plan.serve_cut) == ("2024-03-05", "2024-03-08", "2024-03-10")
+    assert (plan.windows[0].cut, plan.eval_cut, plan.serve_cut) == ("2024-03-05", "2024-03-08", "2024-03-10")
 
 
 def test_a_calendar_of_months() -> None:
     plan = training_calendar(MONTHS, label_days=40, evaluation_days=20)
     assert (plan.label_dts, plan.eval_dts) == (("2010-01-01", "2010-02-01"), ("2010-03-01",))
-    assert (plan.train_cut, plan.eval_cut) == ("2009-12-01", "2010-02-01")
+    assert (plan.windows[0].cut, plan.eval_cut) == ("2009-12-01", "2010-02-01")
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ _SHOWN_NAME = 40
 
 def audit_document(audit: "Audit", problems: "list[Finding]") -> dict[str, Any]:
     """An audit as JSON; ids are text, since int64 beyond 2^53 breaks clients."""
-    from ok_ml.datasets.onboarding.audit.histories import Histories
     from ok_ml.datasets.onboarding.audit.verdict import STOP, verdict
+    from ok_ml.datasets.onboarding.histories import Histories
 
     document = asdict(replace(audit, histories=Histories()))
     del document["histories"]

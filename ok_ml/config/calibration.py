@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from ok_ml.config.documents import read_document
+from ok_ml.config.model_errors import problems_of
+from ok_ml.config.problems import Problem
 from ok_ml.config.sections.frozen import Frozen
 from ok_ml.errors import ConfigError
 from ok_ml.lake import Lake
@@ -90,13 +93,13 @@ def calibration_of(root: Path, experiment: str) -> Calibration | None:
     path = root / FOLDER / f"{experiment}.yml"
     if not path.is_file():
         return None
-    problems, calibration = _read(path)
+    problems, calibration = _read(path, root)
     if calibration is None:
         raise ConfigError(
-            f"{path.relative_to(root)} is no calibration: {'; '.join(problems)}",
+            f"{path.relative_to(root)} is no calibration: {'; '.join(map(str, problems))}",
             why="a check with a limit of unknown origin may raise false alarms, or miss faults",
             remedy=f"make it again: make calibrate EXPERIMENT={experiment}; without the file the built-in limit holds",
-            problems=tuple(problems),
+            problems=tuple(map(str, problems)),
         )
     return calibration
 
@@ -149,24 +152,22 @@ def find_calibration_problems(root: Path, experiments: Sequence[str]) -> list[st
     """What is wrong with the committed calibrations, a line each."""
     problems: list[str] = []
     for path in sorted((root / FOLDER).glob("*.yml")):
-        name = path.relative_to(root)
         if path.stem not in experiments:
-            problems.append(f"{name}: no experiment {path.stem!r}; known: {', '.join(sorted(experiments))}")
-        problems += [f"{name}: {problem}" for problem in _read(path)[0]]
+            known = ", ".join(sorted(experiments))
+            problems.append(f"{path.relative_to(root)}: no experiment {path.stem!r}; known: {known}")
+        problems += map(str, _read(path, root)[0])
     return problems
 
 
-def _read(path: Path) -> tuple[list[str], Calibration | None]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+def _read(path: Path, root: Path) -> tuple[list[Problem], Calibration | None]:
+    tree, problems = read_document(path, str(path.relative_to(root)))
+    if problems:
+        return problems, None
     try:
-        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-        calibration = Calibration.model_validate(raw)
-    except YAMLError as error:
-        return [f"not YAML: {' '.join(str(error).split())}"], None
+        calibration = Calibration.model_validate(tree.data)
     except ValidationError as error:
-        return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()], None
+        return problems_of(error, Calibration, tree), None
     if calibration.experiment != path.stem:
-        return [f"experiment: expected {path.stem!r}, the name of the file, got {calibration.experiment!r}"], None
+        text = f"expected {path.stem!r}, the name of the file, got {calibration.experiment!r}"
+        return [tree.problem(("experiment",), text)], None
     return [], calibration

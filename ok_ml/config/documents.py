@@ -10,9 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from ok_ml.config.problems import Place, Problem
-
-KeyPath = tuple[str | int, ...]
+from ok_ml.config.problems import BUILT_IN, Place, Problem
+from ok_ml.config.sections.frozen import KeyPath
 
 _TAG: Final = "tag:yaml.org,2002:"
 _DEEPEST: Final = 20  # levels; a file that says "this section is part of itself" would never end
@@ -34,21 +33,19 @@ class Tree:
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
 
-    def place(self, path: KeyPath) -> Place | None:
+    def place(self, path: KeyPath) -> Place:
         """Where the value of a path stands, or the nearest section around it."""
-        for length in range(len(path), -1, -1):
-            known = self.values.get(path[:length])
-            if known is not None:
-                return known
-        return None
+        around = (path[:length] for length in range(len(path), -1, -1))
+        return next((self.values[one] for one in around if one in self.values), BUILT_IN)
 
-    def key_place(self, path: KeyPath) -> Place | None:
+    def key_place(self, path: KeyPath) -> Place:
         """Where the key of a path stands, or the nearest key around it."""
-        for length in range(len(path), 0, -1):
-            known = self.keys.get(path[:length])
-            if known is not None:
-                return known
-        return self.values.get(())
+        around = (path[:length] for length in range(len(path), 0, -1))
+        return next((self.keys[one] for one in around if one in self.keys), self.place(()))
+
+    def problem(self, path: KeyPath, text: str) -> Problem:
+        """Something that is wrong with the value of a path."""
+        return Problem(self.place(path), path, text)
 
     def take(self, key: str) -> "Tree":
         """Remove a section and return it as a tree of its own; empty if it is not there or is no section."""

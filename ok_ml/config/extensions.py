@@ -20,56 +20,13 @@ from types import ModuleType
 from typing import Any, Final
 
 from ok_ml.config.problems import meant
+from ok_ml.config.sections.code_kinds import Kind
 from ok_ml.errors import ConfigError
 
 PREFIX: Final = "ok_ml_extension_"  # of the modules that extension files become
 TEXT: Final = "__ok_ml_text__"  # their attribute with the text that they were made from
 _SPEC: Final = re.compile(r"(?P<place>[\w./-]+):(?P<name>[A-Za-z_]\w*)")
 _OURS: Final = "ok_ml"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A place of the YAML that names code.
-
-    Attributes
-    ----------
-    key
-        Where it stands.
-    what
-        What is expected there, in words.
-    known
-        Short name -> dotted path of our own implementations.
-    """
-
-    key: str
-    what: str
-    known: Mapping[str, str]
-
-
-FEATURES: Final = Kind("stages.features.extra", "a Feature or a tuple of them", {})
-ENGINES: Final = Kind(
-    "stages.embeddings.engine",
-    "a class of EmbeddingEngine",
-    {
-        "implicit": "ok_ml.recommender.vectors.implicit_engine:ImplicitEngine",
-        "spark": "ok_ml.recommender.vectors.spark_engine:SparkEngine",
-    },
-)
-BUILDERS: Final = Kind(
-    "stages.training_set.builder",
-    "a class of TrainingSetBuilder",
-    {"candidates": "ok_ml.recommender.ranking.training_set:CandidatesBuilder"},
-)
-RANKERS: Final = Kind(
-    "stages.model.ranker",
-    "a class of Ranker",
-    {
-        "lightgbm": "ok_ml.recommender.ranking.lightgbm_ranker:LightGbmRanker",
-        "simple_list": "ok_ml.recommender.ranking.column_ranker:ColumnRanker",
-    },
-)
-EXPECTATIONS: Final = Kind("checks.expectations", "a class of a Great Expectations expectation", {})
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ok_ml.config.documents import KeyPath, Tree, laid_over, read_document
+from ok_ml.config.documents import Tree, laid_over, read_document
 from ok_ml.config.problems import Place, Problem, meant, one_of
 from ok_ml.config.recipes import read_choices
+from ok_ml.config.sections.frozen import KeyPath
 
 STATE_VARIABLE: Final = "OK_ML_STATE"
 _SQLITE: Final = "sqlite:///"
@@ -66,16 +67,17 @@ class ConfigFiles:
                 for name, tree in trees.items()
             }
 
-        picked = {name: self._with_recipe(name, tree) for name, tree in self.experiments.items()}
+        picked = {
+            name: tree
+            if (chosen := self.chosen.get(name)) is None
+            else laid_over(tree, self.recipes[name][chosen], layer=f"recipe {chosen}")
+            for name, tree in self.experiments.items()
+        }
         return replace(self, datasets=sized("datasets", self.datasets), experiments=sized("experiments", picked))
 
     def picked(self, experiment: str, recipe: str) -> "ConfigFiles":
         """The same with another recipe in force; before `at`."""
         return replace(self, chosen={**self.chosen, experiment: recipe})
-
-    def _with_recipe(self, experiment: str, tree: Tree) -> Tree:
-        chosen = self.chosen.get(experiment)
-        return tree if chosen is None else laid_over(tree, self.recipes[experiment][chosen], layer=f"recipe {chosen}")
 
     def overridden(self, overrides: Mapping[str, Any]) -> "ConfigFiles":
         """The same with single values replaced by dotted key."""
@@ -132,17 +134,17 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
     for kind in ("datasets", "experiments"):
         kinds[kind] = {}
         for path in sorted((root / "configs" / kind).glob("*.yml")):
-            tree, found = read_document(path, f"configs/{kind}/{path.name}")
-            problems += found
-            if found:
+            tree, wrong = read_document(path, f"configs/{kind}/{path.name}")
+            problems += wrong
+            if wrong:
                 unreadable.add((kind, path.stem))
             overlays[kind, path.stem] = _take_overlays(tree, SIZES, "size", problems)
             if kind == "experiments":
                 recipes[path.stem] = _take_overlays(tree, RECIPES, "recipe", problems)
             kinds[kind][path.stem] = tree
-    tree, found = _read_environment(root, environment)
-    chosen, wrong = read_choices(root, root / str(tree.data.get("state_dir") or _DEFAULT_STATE), recipes)
-    if found:
+    tree, wrong = _read_environment(root, environment)
+    chosen, of_choices = read_choices(root, root / str(tree.data.get("state_dir") or _DEFAULT_STATE), recipes)
+    if wrong:
         unreadable.add(("environment", ""))
     return ConfigFiles(
         tree,
@@ -151,7 +153,7 @@ def read_files(root: Path, environment: str) -> ConfigFiles:
         overlays,
         recipes,
         chosen,
-        (*problems, *wrong, *found),
+        (*problems, *of_choices, *wrong),
         frozenset(unreadable),
     )
 
@@ -160,15 +162,11 @@ def _take_overlays(tree: Tree, key: str, what: str, problems: list[Problem]) -> 
     """Remove a section of named overlays of the same file, and return them."""
     place, value = tree.key_place((key,)), tree.data.get(key)
     section = tree.take(key)
-    if value is not None and not isinstance(value, dict) and place is not None:
+    if value is not None and not isinstance(value, dict):
         problems.append(Problem(place, (key,), f"expected a section for each {what}, got a single value"))
     wrong = [name for name, overlay in section.data.items() if not isinstance(overlay, dict)]
-    for name in wrong:
-        found = section.place((name,))
-        if found is not None:
-            problems.append(
-                Problem(found, (key, name), "expected a section that overlays this file, got a single value")
-            )
+    text = "expected a section that overlays this file, got a single value"
+    problems += [Problem(section.place((name,)), (key, name), text) for name in wrong]
     return {name: section.section(name) for name in section.data if name not in wrong}
 
 
@@ -179,13 +177,13 @@ def _read_environment(root: Path, name: str) -> tuple[Tree, list[Problem]]:
     if name not in known:
         text = f"expected {one_of(known)} as environment (OK_ML_ENV), got {name!r}{meant(name, known)}"
         return base, [*problems, Problem(Place("configs/environments", 0, 0), (), text)]
-    top, found = read_document(root / file, file)
+    top, wrong = read_document(root / file, file)
     merged = laid_over(base, top)
     merged.values[()] = Place(file, 1, 1)
     if state := os.environ.get(STATE_VARIABLE):
         merged = laid_over(merged, _single(["state_dir"], str(Path(state).absolute()), Place(STATE_VARIABLE, 0, 0)))
     merged.data, bad = _expanded(merged, root)
-    return merged, [*problems, *found, *bad]
+    return merged, [*problems, *wrong, *bad]
 
 
 def _expanded(tree: Tree, root: Path) -> tuple[dict[str, Any], list[Problem]]:
@@ -200,8 +198,7 @@ def _expanded(tree: Tree, root: Path) -> tuple[dict[str, Any], list[Problem]]:
             return value
         for name in _PLACEHOLDER.findall(value):
             if name != "state":
-                place = tree.place(path) or Place(BASE, 1, 1)
-                problems.append(Problem(place, path, f"expected no placeholder but ${{state}}, got '${{{name}}}'"))
+                problems.append(tree.problem(path, f"expected no placeholder but ${{state}}, got '${{{name}}}'"))
         return value.replace("${state}", state)
 
     data = expand(tree.data, ())

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
-from ok_ml.config.extensions import EXPECTATIONS, load_class
+from ok_ml.config.extensions import load_class
+from ok_ml.config.sections.code_kinds import EXPECTATIONS
 from ok_ml.config.sections.expectation_models import COMMON, GALLERY
 from ok_ml.errors import ConfigError
 

@@ -9,15 +9,16 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ok_ml.atomic_write import replace_file
 from ok_ml.config.calibration import find_calibration_problems
 from ok_ml.config.documents import Tree
 from ok_ml.config.files import ConfigFiles, list_environments, read_files
+from ok_ml.config.model_errors import problems_of
 from ok_ml.config.models import DEFAULT_SIZE, EnvironmentConfig, ExperimentConfig, Frozen, Project
 from ok_ml.config.pipeline_types import KEY, model_of
-from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of, problems_of
+from ok_ml.config.problems import Place, Problem, config_error, in_order, meant, one_of
 from ok_ml.config.rules import broken_by_experiment, broken_expectations, broken_rules
 from ok_ml.config.sections.dataset_models import dataset_model
 from ok_ml.errors import UsageError
@@ -27,6 +28,9 @@ SIZE_VARIABLE: Final = "OK_ML_SIZE"
 ENVIRONMENT_VARIABLE: Final = "OK_ML_ENV"
 DEFAULT_ENVIRONMENT: Final = "local"
 MARKER: Final = Path("configs") / "base.yml"
+
+
+Made = TypeVar("Made", bound=Frozen)
 
 
 class Loaded(NamedTuple):
@@ -117,11 +121,11 @@ def _examined(
     at_size = files.at(chosen).overridden(overrides)
     if change is not None and change[0] in at_size.experiments:
         at_size = at_size.changed(*change)
-    project, found = _validated(root, at_size, chosen)
+    project, wrong = _validated(root, at_size, chosen)
     if project is not None:
         recipes, wrong = _recipes(project, files, overrides)
-        project, found = project.model_copy(update={"recipes": recipes, "chosen": files.chosen}), [*found, *wrong]
-    problems += [*found, *(problem for problem in at_size.problems if problem not in files.problems)]
+        project = project.model_copy(update={"recipes": recipes, "chosen": files.chosen})
+    problems += [*wrong, *(problem for problem in at_size.problems if problem not in files.problems)]
     return (Loaded(project, at_size) if project is not None else None), problems
 
 
@@ -141,18 +145,13 @@ def _recipes(
     project: Project, files: ConfigFiles, overrides: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, ExperimentConfig]], list[Problem]]:
     """Every experiment with each of its recipes, and what is wrong with them."""
-    from pydantic import ValidationError
-
     recipes: dict[str, dict[str, ExperimentConfig]] = {}
     problems: list[Problem] = []
     for name, recipe in [(name, recipe) for name, known in files.recipes.items() for recipe in known]:
         picked = files.picked(name, recipe).at(project.size).overridden(overrides)
         tree = picked.experiments[name]
-        model = model_of(tree.data.get(KEY), project.root)
-        try:
-            config = model.model_validate(tree.data, strict=True)
-        except ValidationError as error:
-            problems += problems_of(error, model, tree)
+        config = _model(model_of(tree.data.get(KEY), project.root), tree, problems)
+        if config is None:
             continue
         problems += broken_by_experiment(project.root, picked, name, config, project.datasets)
         recipes.setdefault(name, {})[recipe] = config
@@ -200,9 +199,18 @@ def _size(files: ConfigFiles, root: Path, asked: str | None) -> tuple[str, Place
     return DEFAULT_SIZE, Place("--size", 0, 0)
 
 
-def _validated(root: Path, files: ConfigFiles, size: str) -> tuple[Project | None, list[Problem]]:
+def _model(model: type[Made], tree: Tree, problems: list[Problem]) -> Made | None:
+    """A file as its model says; None if it is wrong, which is added to the problems."""
     from pydantic import ValidationError
 
+    try:
+        return model.model_validate(tree.data, strict=True)
+    except ValidationError as error:
+        problems += problems_of(error, model, tree)
+        return None
+
+
+def _validated(root: Path, files: ConfigFiles, size: str) -> tuple[Project | None, list[Problem]]:
     problems: list[Problem] = []
     models: dict[str, dict[str, Any]] = {}
     kinds: dict[str, Callable[[Tree], type[Frozen]]] = {
@@ -211,13 +219,8 @@ def _validated(root: Path, files: ConfigFiles, size: str) -> tuple[Project | Non
         "experiments": lambda tree: model_of(tree.data.get(KEY), root),
     }
     for kind, model_for in kinds.items():
-        models[kind] = {}
-        for name, tree in files.trees(kind).items():
-            model = model_for(tree)
-            try:
-                models[kind][name] = model.model_validate(tree.data, strict=True)
-            except ValidationError as error:
-                problems += problems_of(error, model, tree)
+        made = {name: _model(model_for(tree), tree, problems) for name, tree in files.trees(kind).items()}
+        models[kind] = {name: model for name, model in made.items() if model is not None}
     problems += broken_rules(root, files, models["environment"], models["datasets"], models["experiments"])
     if problems or not models["environment"]:
         return None, problems

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ok_ml.config.documents import KeyPath, Tree
+from ok_ml.config.documents import Tree
 from ok_ml.config.loader import Loaded
 from ok_ml.config.problems import dotted, is_secret
+from ok_ml.config.sections.frozen import KeyPath
 from ok_ml.errors import UsageError
 
 DEFAULT: str = "default"

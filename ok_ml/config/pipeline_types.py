@@ -7,7 +7,8 @@ import importlib
 from pathlib import Path
 from typing import Any, Final
 
-from ok_ml.config.extensions import Kind, load, problem_of
+from ok_ml.config.extensions import load, problem_of
+from ok_ml.config.sections.code_kinds import Kind
 from ok_ml.config.sections.experiment_models import ExperimentConfig
 from ok_ml.errors import ConfigError
 

@@ -1,18 +1,11 @@
 """What is wrong with a configuration, where, and what was probably meant."""
 
-import re
-import types
-import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args, get_origin
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
+from ok_ml.config.sections.frozen import KeyPath
 from ok_ml.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ok_ml.config.documents import KeyPath, Tree
 
 _SECRET_WORDS: Final = ("password", "secret", "token", "credential")
 _LONGEST_VALUE: Final = 40
@@ -35,19 +28,22 @@ class Place:
         return replace(self, layer=layer)
 
 
+BUILT_IN: Final = Place("(built in)", 0, 0)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: `file:line:col: key.path: text`."""
 
     place: Place
-    path: "KeyPath"
+    path: KeyPath
     text: str
 
     def __str__(self) -> str:
         return f"{self.place}: {dotted(self.path)}: {self.text}" if self.path else f"{self.place}: {self.text}"
 
 
-def dotted(path: "KeyPath") -> str:
+def dotted(path: KeyPath) -> str:
     """A path as people write it: `stages.model.num_trees`, `incidents[2].kind`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
@@ -67,11 +63,8 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Each problem once, sorted by file and line."""
-    unique = {
-        (problem.place.file, problem.place.line, problem.place.column, problem.path, problem.text): problem
-        for problem in problems
-    }
-    return [unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1], key[2], key[4]))]
+    unique = {(one.place.file, one.place.line, one.place.column, one.text, one.path): one for one in problems}
+    return [unique[key] for key in sorted(unique, key=lambda key: key[:4])]
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
@@ -94,13 +87,13 @@ def one_of(words: Iterable[str]) -> str:
     return f"one of {', '.join(listed)}" if listed else "nothing"
 
 
-def is_secret(path: "KeyPath") -> bool:
+def is_secret(path: KeyPath) -> bool:
     """Whether a key looks as if its value must not be shown; keys that name a variable are no secret."""
     last = str(path[-1]).lower() if path else ""
     return any(word in last for word in _SECRET_WORDS) and not last.endswith("_env")
 
 
-def shown(value: object, path: "KeyPath" = ()) -> str:
+def shown(value: object, path: KeyPath = ()) -> str:
     """A value and its kind in words, cut short, secrets hidden."""
     if isinstance(value, dict):
         return f"a section ({', '.join(list(map(str, value))[:4])})" if value else "an empty section"
@@ -118,121 +111,3 @@ def _scalar(value: object) -> str:
         return str(value)
     text = str(value)
     return repr(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "...") + " (text)"
-
-
-class Expectation(NamedTuple):
-    """What a field takes: its type, its bounds, and the words that it may be."""
-
-    annotation: Any
-    metadata: tuple[Any, ...] = ()
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The allowed words of a Literal, else nothing."""
-        plain = _without_none(self.annotation)
-        return tuple(map(str, get_args(plain))) if get_origin(plain) is Literal else ()
-
-    def __str__(self) -> str:
-        bounds = " and ".join(_bounds(self.metadata))
-        return _words(self.annotation) + (f" {bounds}" if bounds else "")
-
-
-def _words(annotation: Any) -> str:
-    plain = _without_none(annotation)
-    origin = get_origin(plain)
-    if origin is Literal:
-        return one_of(map(str, get_args(plain)))
-    if origin in (tuple, list):
-        return f"a list, each {_words(get_args(plain)[0])}"
-    if origin is dict or (isinstance(plain, type) and issubclass(plain, BaseModel)):
-        return "a section of keys and values"
-    simple = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return simple.get(plain, "a value")
-
-
-def _bounds(metadata: tuple[Any, ...]) -> Iterable[str]:
-    for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
-        yield from (f"{sign} {getattr(item, name)}" for item in metadata if getattr(item, name, None) is not None)
-    yield from (
-        f"with at least {item.min_length}" for item in metadata if getattr(item, "min_length", None) is not None
-    )
-
-
-def _without_none(annotation: Any) -> Any:
-    if get_origin(annotation) in (types.UnionType, typing.Union):
-        rest = [part for part in get_args(annotation) if part is not type(None)]
-        return rest[0] if len(rest) == 1 else annotation
-    return annotation
-
-
-def expectation_at(model: type[BaseModel], path: "KeyPath") -> Expectation:
-    """What the models say about the value at a path."""
-    expected = Expectation(model)
-    for step in path:
-        plain = _without_none(expected.annotation)
-        if isinstance(plain, type) and issubclass(plain, BaseModel):
-            known = plain.model_fields.get(str(step))
-            if known is None:
-                return Expectation(Any)
-            expected = Expectation(known.annotation, tuple(known.metadata))
-        elif get_origin(plain) is dict:
-            expected = Expectation(get_args(plain)[1])
-        elif get_origin(plain) in (tuple, list):
-            expected = Expectation(get_args(plain)[0])
-        else:
-            return Expectation(Any)
-    return expected
-
-
-def known_keys(model: type[BaseModel], path: "KeyPath") -> list[str]:
-    """The keys that the section at a path may have; empty for sections with free keys."""
-    plain = _without_none(expectation_at(model, path).annotation)
-    return sorted(plain.model_fields) if isinstance(plain, type) and issubclass(plain, BaseModel) else []
-
-
-# -- pydantic's errors in our words ----------------------------------------------------------------------------------
-
-
-def problems_of(error: ValidationError, model: type[BaseModel], tree: "Tree") -> list[Problem]:
-    """Every error of a validation as a problem with its place."""
-    return [_problem(dict(details), model, tree) for details in error.errors(include_url=False)]
-
-
-def _problem(details: dict[str, Any], model: type[BaseModel], tree: "Tree") -> Problem:
-    path: KeyPath = tuple(details["loc"])
-    kind, value = details["type"], details.get("input")
-    if kind == "extra_forbidden":
-        known = known_keys(model, path[:-1])
-        text = f"expected {one_of(known)}, got {str(path[-1])!r}{meant(str(path[-1]), known)}"
-        return Problem(_somewhere(tree.key_place(path)), path, text)
-    if kind == "missing":
-        return Problem(_somewhere(tree.key_place(path)), path, f"expected {expectation_at(model, path)}, got nothing")
-    if kind == "value_error":
-        return _of_validator(str(details["ctx"]["error"]), path, tree)
-    expected = expectation_at(model, path)
-    text = f"expected {expected}, got {shown(value, path)}{meant(value, expected.choices)}"
-    return Problem(_somewhere(tree.place(path)), path, text)
-
-
-def _of_validator(text: str, path: "KeyPath", tree: "Tree") -> Problem:
-    """A model's own check is about a whole section: point at the word that it quotes, if it occurs there once."""
-    quoted = re.findall(r"'([^']+)'", text)[:1]
-    known = text.partition("one of ")[2].split(", ")
-    text += meant(quoted[0], known) if quoted else ""
-    places = [place for below, place in tree.keys.items() if below[: len(path)] == path and [below[-1]] == quoted]
-    if not places and quoted:
-        places = [tree.values[below] for below in _paths_of(tree.data, quoted[0]) if below[: len(path)] == path]
-    section = tree.place((*path, text.split(":", 1)[0])) if ":" in text else tree.place(path)
-    return Problem(_somewhere(places[0] if len(places) == 1 else section), path, text)
-
-
-def _paths_of(data: object, word: str, path: "KeyPath" = ()) -> Iterator["KeyPath"]:
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, tuple) else ()
-    for key, value in items:
-        if value == word:
-            yield (*path, key)
-        yield from _paths_of(value, word, (*path, key))
-
-
-def _somewhere(place: Place | None) -> Place:
-    return place if place is not None else Place("(built in)", 0, 0)

@@ -12,7 +12,8 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from ok_ml.config.documents import Tree, read_document
-from ok_ml.config.problems import Place, Problem, meant, one_of, problems_of
+from ok_ml.config.model_errors import problems_of
+from ok_ml.config.problems import Problem, meant, one_of
 from ok_ml.config.sections.frozen import Frozen
 
 FOLDER: Final = Path("configs") / "recipes"
@@ -49,11 +50,6 @@ def choice_path(state_dir: Path, experiment: str) -> Path:
     return state_dir / FOLDER.name / f"{experiment}.yml"
 
 
-def committed_path(root: Path, experiment: str) -> Path:
-    """Where a choice stands that belongs to the project."""
-    return root / FOLDER / f"{experiment}.yml"
-
-
 def read_choices(
     root: Path, state_dir: Path, recipes: Mapping[str, Collection[str]]
 ) -> tuple[dict[str, str], list[Problem]]:
@@ -68,17 +64,14 @@ def read_choices(
     """
     chosen: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in sorted((state_dir / FOLDER.name).glob("*.yml")):
-        tree, found = read_document(path, str(path))
-        if not found and not list(_problems(tree, path.stem, recipes.get(path.stem))):
-            chosen[path.stem] = tree.data["recipe"]
-    for path in sorted((root / FOLDER).glob("*.yml")):
-        tree, found = read_document(path, str(FOLDER / path.name))
-        if not found:
-            found = list(_problems(tree, path.stem, recipes.get(path.stem)))
-        problems += found
-        if not found:
-            chosen[path.stem] = tree.data["recipe"]
+    for folder in (state_dir / FOLDER.name, root / FOLDER):
+        for path in sorted(folder.glob("*.yml")):
+            tree, wrong = read_document(path, str(FOLDER / path.name))
+            wrong = wrong or list(_problems(tree, path.stem, recipes.get(path.stem)))
+            if not wrong:
+                chosen[path.stem] = tree.data["recipe"]
+            elif folder == root / FOLDER:
+                problems += wrong
     return chosen, problems
 
 
@@ -94,13 +87,9 @@ def _problems(tree: Tree, experiment: str, known: Collection[str] | None) -> Ite
         yield from problems_of(error, RecipeChoice, tree)
         return
     if choice.experiment != experiment:
-        yield _at(tree, "experiment", f"expected {experiment!r} as the file is named, got {choice.experiment!r}")
+        yield tree.problem(("experiment",), f"expected {experiment!r} as the file is named, got {choice.experiment!r}")
     if choice.recipe not in known:
         text = (
             f"expected {one_of(known)}, the recipes of {experiment}, got {choice.recipe!r}{meant(choice.recipe, known)}"
         )
-        yield _at(tree, "recipe", f"{text}; ok-ml run picks again without this file")
-
-
-def _at(tree: Tree, key: str, text: str) -> Problem:
-    return Problem(tree.place((key,)) or Place("(built in)", 0, 0), (key,), text)
+        yield tree.problem(("recipe",), f"{text}; ok-ml run picks again without this file")

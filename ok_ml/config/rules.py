@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ok_ml import columns as c
-from ok_ml.config.documents import KeyPath, Tree
-from ok_ml.config.extensions import EXPECTATIONS, problem_of
+from ok_ml.config.documents import Tree
+from ok_ml.config.extensions import problem_of
 from ok_ml.config.files import ConfigFiles
 from ok_ml.config.gx import build
 from ok_ml.config.models import DatasetBase, DatasetConfig, EnvironmentConfig, ExperimentConfig, Project
 from ok_ml.config.pipeline_types import KEY, problem_of_type
-from ok_ml.config.problems import Place, Problem, is_secret, meant, one_of
+from ok_ml.config.problems import Problem, is_secret, meant, one_of
+from ok_ml.config.sections.code_kinds import EXPECTATIONS
 from ok_ml.config.sections.expectation_models import (
     Named,
     TableExpectations,
@@ -20,6 +21,7 @@ from ok_ml.config.sections.expectation_models import (
     wrong_name,
     wrong_severity,
 )
+from ok_ml.config.sections.frozen import KeyPath
 from ok_ml.errors import ConfigError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -43,7 +45,8 @@ def broken_rules(
         if isinstance(dataset, DatasetConfig):
             problems += _expectations(files.datasets[name], dataset.checks.expectations, root)
     for name, tree in files.experiments.items():
-        problems += _type(tree, root)
+        if (wrong := problem_of_type(tree.data.get(KEY), root)) is not None:
+            problems.append(tree.problem((KEY,), wrong))  # the rest was read as far as all types agree
         if name in experiments:
             problems += broken_by_experiment(root, files, name, experiments[name], datasets)
     return problems
@@ -67,21 +70,17 @@ def broken_expectations(root: Path, files: ConfigFiles, project: Project) -> lis
     return problems
 
 
-def _at(tree: Tree, path: KeyPath, text: str) -> Problem:
-    return Problem(tree.place(path) or Place("(built in)", 0, 0), path, text)
-
-
 def _named(tree: Tree, kind: str, name: str, written: str) -> Iterator[Problem]:
     if written != name:
-        yield _at(tree, (kind,), f"expected {name!r} as the file is named, got {written!r}")
+        yield tree.problem((kind,), f"expected {name!r} as the file is named, got {written!r}")
     elif not _NAME.fullmatch(name):
-        yield _at(tree, (kind,), f"expected lower-case letters, digits and _, got {name!r}")
+        yield tree.problem((kind,), f"expected lower-case letters, digits and _, got {name!r}")
 
 
 def _words(tree: Tree, path: KeyPath, words: Any, known: tuple[str, ...]) -> Iterator[Problem]:
     for word in words:
         if word not in known:
-            place = tree.keys.get((*path, word)) or tree.place(path) or Place("(built in)", 0, 0)
+            place = tree.keys.get((*path, word)) or tree.place(path)
             yield Problem(place, path, f"expected {one_of(known)}, got {word!r}{meant(word, known)}")
 
 
@@ -93,26 +92,25 @@ def _collectors(tree: Tree, config: EnvironmentConfig, datasets: dict[str, Any])
     for index, name in enumerate(config.collectors):
         if name not in topics:
             text = f"expected {one_of(topics)} (the datasets with a topic), got {name!r}{meant(name, topics)}"
-            yield _at(tree, ("collectors", index), text)
+            yield tree.problem(("collectors", index), text)
 
 
 def _environment(tree: Tree, config: EnvironmentConfig) -> Iterator[Problem]:
-    top = tree.values.get(())
-    file = top.file.rsplit("/", 1)[-1].removesuffix(".yml") if top is not None else config.environment
+    file = tree.place(()).file.rsplit("/", 1)[-1].removesuffix(".yml")
     yield from _named(tree, "environment", file, config.environment)
     for key in config.kafka.client:
         if is_secret((key,)):
             text = (
                 "expected no secret in a file, got one: put it into an environment variable named by kafka.password_env"
             )
-            yield _at(tree, ("kafka", "client", key), text)
+            yield tree.problem(("kafka", "client", key), text)
     for path, address in (
         (("storage", "url"), config.storage.url),
         (("mlflow", "tracking_uri"), config.mlflow.tracking_uri),
     ):
         if address and _CREDENTIALS.search(address):
-            yield _at(
-                tree, path, "expected an address without credentials, got one with: name a variable in *_env instead"
+            yield tree.problem(
+                path, "expected an address without credentials, got one with: name a variable in *_env instead"
             )
 
 
@@ -128,7 +126,7 @@ def _dataset(name: str, tree: Tree, config: DatasetBase) -> Iterator[Problem]:
     yield from _words(tree, ("subscription", "event_types"), config.subscription.event_types, c.EVENT_TYPES)
     for event_type, grade in config.grades.items():
         if not 0 <= grade <= 4:
-            yield _at(tree, ("grades", event_type), f"expected a whole number from 0 to 4, got {grade}")
+            yield tree.problem(("grades", event_type), f"expected a whole number from 0 to 4, got {grade}")
 
 
 # -- experiments ---------------------------------------------------------------------------------------------------
@@ -140,30 +138,22 @@ def _experiment(name: str, files: ConfigFiles, config: ExperimentConfig, dataset
     wanted = config.dataset
     if wanted not in files.datasets:
         text = f"expected {one_of(files.datasets)}, got {wanted!r}{meant(wanted, files.datasets)}"
-        yield _at(tree, config.dataset_path, text)
+        yield tree.problem(config.dataset_path, text)
     elif wanted in datasets:
         yield from _against_dataset(tree, config, datasets[wanted])
     for path, text in config.problems(datasets.get(wanted)):
-        yield _at(tree, path, text)
+        yield tree.problem(path, text)
 
 
 def _against_dataset(tree: Tree, config: ExperimentConfig, dataset: DatasetBase) -> Iterator[Problem]:
     if dataset.kind != config.dataset_path[1]:
         text = f"expected a dataset of {config.dataset_path[1]}, got {dataset.dataset!r}, which holds {dataset.kind}"
-        yield _at(tree, config.dataset_path, text)
+        yield tree.problem(config.dataset_path, text)
     if config.delivery.partitions != dataset.parts:
-        yield _at(
-            tree,
+        yield tree.problem(
             ("delivery", "partitions"),
             f"expected {dataset.parts}, the parts of dataset {dataset.dataset}, got {config.delivery.partitions}",
         )
-
-
-def _type(tree: Tree, root: Path) -> Iterator[Problem]:
-    """A pipeline type that is not there; everything else of its file was read as far as all types agree."""
-    problem = problem_of_type(tree.data.get(KEY), root)
-    if problem is not None:
-        yield _at(tree, (KEY,), problem)
 
 
 def _extensions(tree: Tree, config: ExperimentConfig, root: Path) -> Iterator[Problem]:
@@ -171,7 +161,7 @@ def _extensions(tree: Tree, config: ExperimentConfig, root: Path) -> Iterator[Pr
     for kind, named, path in config.code():
         problem = problem_of(kind, named, root)
         if problem is not None:
-            yield _at(tree, path, problem)
+            yield tree.problem(path, problem)
 
 
 # -- expectations --------------------------------------------------------------------------------------------------
@@ -188,14 +178,14 @@ def _expectations(tree: Tree, groups: Sequence[TableExpectations], root: Path) -
     for path, one in _each(groups):
         problem = problem_of(EXPECTATIONS, one.name, root) if one.is_own else wrong_name(one.name)
         if problem is not None:
-            yield Problem(tree.key_place(path) or Place("(built in)", 0, 0), path, problem)
+            yield Problem(tree.key_place(path), path, problem)
             continue
         severity = wrong_severity(one.arguments)
         if severity is not None:
-            yield _at(tree, (*path, "severity"), severity)
+            yield tree.problem((*path, "severity"), severity)
         for key, text in [] if one.is_own else wrong_arguments(one.name, one.arguments):
             below = (*path, key) if key else path
-            yield Problem(tree.key_place(below) or Place("(built in)", 0, 0), below, text)
+            yield Problem(tree.key_place(below), below, text)
 
 
 def _unbuildable(tree: Tree, groups: Sequence[TableExpectations], root: Path) -> Iterator[Problem]:
@@ -203,4 +193,4 @@ def _unbuildable(tree: Tree, groups: Sequence[TableExpectations], root: Path) ->
         try:
             build(one.name, one.arguments, root)
         except ConfigError as error:
-            yield _at(tree, path, error.problem)
+            yield tree.problem(path, error.problem)

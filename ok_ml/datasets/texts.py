@@ -7,7 +7,6 @@ is small compared with a log of events.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,16 +18,15 @@ import pyarrow.compute as pc
 from ok_ml import columns as c
 from ok_ml.config.models import TextsConfig, TextsMapping
 from ok_ml.datasets.canonical.dataset_calendar import declared_range
-from ok_ml.datasets.canonical.writing import Target, commit_pieces, part_pieces, single_piece
+from ok_ml.datasets.canonical.day_tables import Day, DayTable, MappedRows, mapped_rows, planned_days, rejected_rows
 from ok_ml.datasets.conversion.cells import flat
-from ok_ml.datasets.conversion.mapping import Lookups, id_cells, raw_columns
-from ok_ml.datasets.conversion.sieve import Sieve, drop_conditions, raw_json, unreadable_json
-from ok_ml.datasets.conversion.times import iso_of, partition_days, read_times
-from ok_ml.datasets.formats.locations import in_lake
-from ok_ml.datasets.formats.raw_tables import RawTable, config_version
-from ok_ml.errors import EmptyPartition, NotCommitted
+from ok_ml.datasets.conversion.mapping import CONTROL, REPEATED, Lookups, id_cells, raw_columns
+from ok_ml.datasets.conversion.sieve import Sieve, drop_conditions
+from ok_ml.datasets.conversion.times import read_times
+from ok_ml.datasets.formats.raw_tables import RawTable, Versioned
 from ok_ml.hashing import part_of, text_id
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.partitions import day_of, iso_of, partition_days
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
 CODE_VERSION: Final = "1"  # raise it when equal raw rows become other canonical rows
 REJECTED: Final = "rejected_texts"
 MOST_CHARACTERS: Final = 10_000  # of a text; what is longer is cut
-_REPEATED: Final = "repeated"
-_UNREADABLE: Final = "unreadable_line"
-_CONTROL: Final = r"\p{Cc}"
 TEXT_SCHEMA: Final = pa.schema(
     [
         (c.TEXT_ID, pa.int64()),
@@ -48,7 +43,6 @@ TEXT_SCHEMA: Final = pa.schema(
         (c.PART, pa.int32()),
     ]
 )
-_REJECTED_SCHEMA: Final = pa.schema([("raw", pa.string()), ("reason", pa.string())])
 
 
 def one_spelling(text: str) -> str:
@@ -81,28 +75,24 @@ class TextTable(RawTable):
 
 def stale_texts(config: TextsConfig, lake: Lake, *, root: Path) -> tuple[list[str], list[str]]:
     """The partitions that should be committed, and those of them that are missing or were made from other input."""
-    wanted = partitions_of_texts(config, lake, root=root)
-    return wanted, [dt for dt in wanted if not _is_current(config, lake, root, dt)]
+    wanted, texts = partitions_of_texts(config, lake, root=root), _texts(config, lake, root)
+    return wanted, [dt for dt in wanted if not texts.is_current(dt)]
 
 
 def partitions_of_texts(config: TextsConfig, lake: Lake, *, root: Path) -> list[str]:
     """The partitions that the raw texts hold, ascending; of a simulated network the days of its plan."""
-    partitions = set(_planned(config))
+    partitions = set(planned_days(config))
     for raw in _tables(config, lake, root):
-        partitions |= set(raw.dates()) if raw.is_dated else set(_whole(raw).days)
+        partitions |= (
+            set(raw.dates()) if raw.is_dated else {iso_of(day) for day in np.unique(_whole(Versioned.of(raw)).days)}
+        )
     first, last = declared_range(config)
-    return sorted(dt for dt in partitions if first <= partition_days(dt, "day") <= last)
+    return sorted(dt for dt in partitions if first <= day_of(dt) <= last)
 
 
 def texts_fingerprint(config: TextsConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
     """One version of the raw texts of several partitions, of the code and of the mapping."""
-    versions: dict[str, object] = {}
-    for dt in dts:
-        try:
-            versions[dt] = _inputs(config, lake, root, dt)
-        except NotCommitted:
-            versions[dt] = "planned"
-    return fingerprint(versions)
+    return _texts(config, lake, root).fingerprint(dts)
 
 
 def ingest_texts(
@@ -115,48 +105,33 @@ def ingest_texts(
     EmptyPartition
         A partition has no usable text. Nothing of it is committed; every other partition is.
     """
-    empty: dict[str, dict[str, int]] = {}
-    for dt in sorted(set(dts)):
-        inputs = _inputs(config, lake, root, dt)
-        if lake.is_current(config.dataset, c.TEXTS, dt, inputs):
-            continue
-        day = _day(config, lake, root, dt)
-        if day.texts.num_rows:
-            _commit(config, lake, dt, day, inputs)
-        else:
-            empty[dt] = dict(Counter(day.rejected["reason"].to_pylist()))
-        if progress:
-            progress(f"{config.dataset} {dt}: {day.texts.num_rows:,} texts")
-    if empty:
-        raise _empty(config, empty)
-    return [lake.manifest(config.dataset, c.TEXTS, dt) for dt in sorted(set(dts))]
+    tables = list(_tables(config, lake, root))
+
+    def days(dts: list[str]) -> Iterator[tuple[str, Day]]:
+        yield from ((dt, _day(tables, dt)) for dt in dts)
+
+    reports = _texts(config, lake, root).commit(dts, days, _described, progress)
+    return [report.manifest for report in reports]
+
+
+def _texts(config: TextsConfig, lake: Lake, root: Path) -> DayTable:
+    def raw_version(dt: str) -> str:
+        return fingerprint({one.key: one.version(dt if one.is_dated else None) for one in _tables(config, lake, root)})
+
+    return DayTable(config, lake, c.TEXTS, REJECTED, CODE_VERSION, "text", raw_version)
+
+
+def _described(texts: pa.Table) -> dict[str, Any]:
+    """How many texts have which label."""
+    counted = Counter(texts[c.LABEL].to_pylist())
+    labels = {str(name): count for name, count in sorted(counted.items(), key=str) if name is not None}
+    return {"labels": labels, "unlabelled": counted.get(None, 0)}
 
 
 # -- raw rows --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Mapped:
-    """Canonical and rejected rows of one raw table, with the partition of each, days since 1970-01-01."""
-
-    texts: pa.Table
-    text_days: "NDArray[np.int32]"
-    rejected: pa.Table
-    rejected_days: "NDArray[np.int32]"
-
-    @property
-    def days(self) -> list[str]:
-        """Partitions with a usable text."""
-        return [iso_of(day) for day in np.unique(self.text_days)]
-
-    def of(self, dt: str) -> tuple[pa.Table, pa.Table]:
-        """Texts and rejected rows of one partition."""
-        day = partition_days(dt, "day")
-        texts = self.texts.filter(pa.array(self.text_days == day))
-        return texts, self.rejected.filter(pa.array(self.rejected_days == day))
-
-
-def _map(raw: TextTable, dt: str | None) -> _Mapped:
+def _map(raw: TextTable, dt: str | None) -> MappedRows:
     """The rows of one raw table, all of them or those delivered for a partition."""
     config, mapping = raw.config, raw.mapping
     rows = raw.read_all(_columns(mapping), dt)
@@ -164,14 +139,15 @@ def _map(raw: TextTable, dt: str | None) -> _Mapped:
     table = Lookups(mapping, raw.root, raw.key).join(rows.table, sieve)
     drop_conditions(sieve, table, mapping.drop_if, raw.key)
     days, micros = _times(raw, table, sieve, dt)
-    texts = pc.utf8_trim_whitespace(pc.replace_substring_regex(_text(mapping, table, c.TEXT), _CONTROL, " "))
+    texts = pc.utf8_trim_whitespace(pc.replace_substring_regex(_text(mapping, table, c.TEXT), CONTROL, " "))
     texts = pc.utf8_slice_codeunits(texts, 0, MOST_CHARACTERS)
     sieve.reject(np.asarray(pc.equal(pc.fill_null(pc.utf8_length(texts), 0), 0)), "null_text")
     ids = _ids(raw, table, texts, sieve)
     kept = np.flatnonzero(sieve.kept)
     first = _first_of(ids[kept], days[kept])
-    sieve.reject(np.isin(np.arange(len(ids)), kept[~first]), _REPEATED)
+    sieve.reject(np.isin(np.arange(len(ids)), kept[~first]), REPEATED)
     kept = kept[first]
+    kept = kept[np.argsort(days[kept], kind="stable")]
     canonical = pa.table(
         [
             pa.array(ids[kept]),
@@ -182,60 +158,23 @@ def _map(raw: TextTable, dt: str | None) -> _Mapped:
         ],
         schema=TEXT_SCHEMA,
     )
-    aside, reasons = sieve.rejections()
-    lines = rows.unreadable
-    told = [*raw_json(table, aside), *unreadable_json(lines)]
-    rejected = pa.table(
-        [pa.array(told, pa.string()), pa.array([*reasons, *[_UNREADABLE] * len(lines)], pa.string())],
-        schema=_REJECTED_SCHEMA,
-    )
-    first_day = int(days.min(initial=partition_days(dt or mapping.date, "day")))
-    return _Mapped(
-        canonical, days[kept], rejected, np.concatenate([days[aside], np.full(len(lines), first_day, np.int32)])
-    )
+    first_day = int(days.min(initial=day_of(dt or mapping.date)))
+    return mapped_rows(canonical, days[kept], table, sieve, days, rows.unreadable, first_day)
 
 
 @lru_cache(maxsize=16)
-def _known(raw: "_Version") -> _Mapped:
-    return _map(raw.raw, None)
+def _whole(known: Versioned[TextTable]) -> MappedRows:
+    return _map(known.raw, None)
 
 
-@dataclass(frozen=True)
-class _Version:
-    """An undated raw table that a cache can key by its version."""
-
-    raw: TextTable
-    version: str
-
-    def __hash__(self) -> int:
-        return hash(self.version)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Version) and other.version == self.version
-
-
-def _whole(raw: TextTable) -> _Mapped:
-    return _known(_Version(raw, f"{raw.key} {raw.version()} {config_version(raw.config, 'texts')}"))
-
-
-def _day(config: TextsConfig, lake: Lake, root: Path, dt: str) -> "_Day":
-    tables = [(_map(raw, dt) if raw.is_dated else _whole(raw)).of(dt) for raw in _tables(config, lake, root)]
-    texts = pa.concat_tables([texts for texts, _ in tables])
-    rejected = pa.concat_tables([aside for _, aside in tables])
+def _day(tables: Sequence[TextTable], dt: str) -> Day:
+    """The texts of one partition in all tables; one that stands in several counts in the first."""
+    days = [(_map(raw, dt) if raw.is_dated else _whole(Versioned.of(raw))).of(dt) for raw in tables]
+    texts = pa.concat_tables([day.rows for day in days])
     first = _first_of(texts[c.TEXT_ID].to_numpy(), np.zeros(texts.num_rows, np.int32))
-    twice = texts.filter(pa.array(~first))
-    told = pa.table(
-        [pa.array(raw_json(twice, np.arange(twice.num_rows)), pa.string()), pa.repeat(_REPEATED, twice.num_rows)],
-        schema=_REJECTED_SCHEMA,
-    )
+    twice = rejected_rows(texts, np.flatnonzero(~first), [REPEATED] * int((~first).sum()), ())
     ordered = texts.filter(pa.array(first)).sort_by([(c.PART, "ascending"), (c.TEXT_ID, "ascending")])
-    return _Day(ordered, pa.concat_tables([rejected, told]))
-
-
-@dataclass(frozen=True)
-class _Day:
-    texts: pa.Table
-    rejected: pa.Table
+    return Day(ordered, pa.concat_tables([*(day.rejected for day in days), twice]))
 
 
 def _tables(config: TextsConfig, lake: Lake, root: Path) -> Iterator[TextTable]:
@@ -260,8 +199,8 @@ def _times(
     sieve.reject(times.bad, "bad_time")
     days = np.where(times.bad, 0, times.partitions(grain)).astype(np.int32)
     if dt is not None:
-        sieve.reject(days != partition_days(dt, "day"), "late")
-        days = np.full(len(days), partition_days(dt, "day"), np.int32)
+        sieve.reject(days != day_of(dt), "late")
+        days = np.full(len(days), day_of(dt), np.int32)
     return days, times.micros
 
 
@@ -290,59 +229,6 @@ def _ids(raw: TextTable, table: pa.Table, texts: pa.Array, sieve: Sieve) -> "NDA
 
 def _first_of(ids: "NDArray[np.int64]", days: "NDArray[np.int32]") -> "NDArray[np.bool_]":
     """Mask of the first row of each id of a day, in the order of the rows."""
-    order = np.lexsort((np.arange(len(ids)), ids, days))
-    first = np.ones(len(ids), bool)
-    same = (ids[order][1:] == ids[order][:-1]) & (days[order][1:] == days[order][:-1])
-    first[order[1:][same]] = False
+    first = np.zeros(len(ids), bool)
+    first[np.unique(np.column_stack([days, ids]), axis=0, return_index=True)[1]] = True
     return first
-
-
-# -- one partition ---------------------------------------------------------------------------------------------------
-
-
-def _planned(config: TextsConfig) -> list[str]:
-    if config.world is None:
-        return []
-    start = date.fromisoformat(config.world.start)
-    return [(start + timedelta(days=day)).isoformat() for day in range(config.world.days)]
-
-
-def _inputs(config: TextsConfig, lake: Lake, root: Path, dt: str) -> dict[str, str]:
-    raw = {
-        raw.key: raw.version(dt if in_lake(raw.mapping.path) or raw.is_dated else None)
-        for raw in _tables(config, lake, root)
-    }
-    return {"code": CODE_VERSION, "config": config_version(config, "texts"), "raw": fingerprint(dict(raw))}
-
-
-def _is_current(config: TextsConfig, lake: Lake, root: Path, dt: str) -> bool:
-    try:
-        return lake.is_current(config.dataset, c.TEXTS, dt, _inputs(config, lake, root, dt))
-    except NotCommitted:
-        return False
-
-
-def _commit(config: TextsConfig, lake: Lake, dt: str, day: _Day, inputs: dict[str, str]) -> None:
-    """Commit the rejected rows, then the texts: the day is there when its texts are."""
-    reasons = dict(sorted(Counter(day.rejected["reason"].to_pylist()).items()))
-    aside = day.rejected.sort_by([("reason", "ascending"), ("raw", "ascending")])
-    commit_pieces(Target(lake, config.dataset, REJECTED, dt, inputs), [single_piece(aside)], {"rejected": reasons})
-    counted = Counter(day.texts[c.LABEL].to_pylist())
-    details: dict[str, Any] = {
-        "rows": day.texts.num_rows,
-        "rejected": reasons,
-        "labels": {str(name): count for name, count in sorted(counted.items(), key=str) if name is not None},
-        "unlabelled": counted.get(None, 0),
-    }
-    commit_pieces(Target(lake, config.dataset, c.TEXTS, dt, inputs), part_pieces(day.texts), details)
-
-
-def _empty(config: TextsConfig, empty: dict[str, dict[str, int]]) -> EmptyPartition:
-    reasons = sum((Counter(found) for found in empty.values()), Counter[str]())
-    listed = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common()) or "no raw row at all"
-    names = ", ".join(sorted(empty)[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-    return EmptyPartition(
-        f"{config.dataset}/{c.TEXTS}: no usable text in {names} (set aside: {listed})",
-        why="an empty day would look like a day on which nothing was written",
-        remedy=f"look at the raw texts of {names}, or end the dataset before it by partition.end",
-    )

@@ -4,7 +4,7 @@ The file is short: whoever starts writing keeps only its last lines. Lines are d
 1970, which grows.
 """
 
-import os
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -67,27 +67,18 @@ class Journal:
         """Append a line."""
         entry = Entry(time.time_ns(), what, name, how, log)
         with self.path.open("ab", buffering=0) as handle:
-            handle.write(b"\n" * self._is_torn() + orjson.dumps(asdict(entry)) + b"\n")
+            end = b"" if handle.tell() == 0 or self.path.read_bytes().endswith(b"\n") else b"\n"  # of half a line
+            handle.write(end + orjson.dumps(asdict(entry)) + b"\n")
 
     def entries(self) -> list[Entry]:
         """All lines, in order; half a line that a killed writer left is passed over."""
         if not self.path.exists():
             return []
-        return [entry for line in self.path.read_bytes().splitlines() if (entry := _entry(line)) is not None]
-
-    def _is_torn(self) -> bool:
-        with self.path.open("rb") as handle:
-            if handle.seek(0, os.SEEK_END) == 0:
-                return False
-            handle.seek(-1, os.SEEK_END)
-            return handle.read(1) != b"\n"
-
-
-def _entry(line: bytes) -> Entry | None:
-    try:
-        return Entry(**orjson.loads(line))
-    except (orjson.JSONDecodeError, TypeError):
-        return None
+        entries: list[Entry] = []
+        for line in self.path.read_bytes().splitlines():
+            with contextlib.suppress(orjson.JSONDecodeError, TypeError):
+                entries.append(Entry(**orjson.loads(line)))
+        return entries
 
 
 @dataclass
@@ -109,9 +100,8 @@ def process_signals(entries: Iterable[Entry], cursor: int | None) -> list[Signal
 
     Without a cursor only those that are away.
     """
-    episodes = list(_episodes(entries))
-    told = [one for one in episodes if one.until is None or (cursor is not None and one.ended > cursor)]
-    return [_signal(one) for one in told]
+    episodes = _episodes(entries)
+    return [_signal(one) for one in episodes if one.until is None or (cursor is not None and one.ended > cursor)]
 
 
 def _episodes(entries: Iterable[Entry]) -> list[_Episode]:
@@ -135,10 +125,8 @@ def _episodes(entries: Iterable[Entry]) -> list[_Episode]:
 
 
 def _signal(episode: _Episode) -> Signal:
-    times = f"{episode.deaths} times" if episode.deaths > 1 else ""
-    title = " ".join(
-        filter(None, (f"process {episode.name} crashed", times, "and stays down" if episode.is_down else ""))
-    )
+    times = f" {episode.deaths} times" if episode.deaths > 1 else ""
+    title = f"process {episode.name} crashed{times}{' and stays down' if episode.is_down else ''}"
     after = f"; it was back after {episode.until - episode.since:.1f} s" if episode.until is not None else ""
     remedy = "; fix the cause named in its log, then start `ok-ml ui` again" if episode.is_down else ""
     return Signal(

@@ -1,6 +1,6 @@
 """When an incident is reported again, what counts as the same one, and who is notified of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ok_ml.config.sections.environment_models import AlertChannel, AlertsConfig
@@ -26,38 +26,22 @@ class Policy:
         Those besides file and topic whose address is known.
     """
 
-    repeat_after_hours: float = 1.0
-    repeat_every_hours: float = 24.0
-    reopen_within_hours: float = 26.0
-    reopen_process_within_seconds: float = 600.0
-    gather_hours: float = 24.0
+    config: AlertsConfig = field(default_factory=AlertsConfig)
     channels: tuple[AlertChannel, ...] = ()
-
-    @classmethod
-    def of(cls, config: AlertsConfig, channels: tuple[AlertChannel, ...] = ()) -> "Policy":
-        """The policy of a deployment."""
-        return cls(
-            config.repeat_after_hours,
-            config.repeat_every_hours,
-            config.reopen_within_hours,
-            config.reopen_process_within_seconds,
-            config.gather_hours,
-            channels,
-        )
 
     def repeat_pause(self, repeats: int, day_seconds: float) -> float:
         """Seconds between the last message of an open incident and the next repetition."""
-        return seconds(self.repeat_every_hours if repeats else self.repeat_after_hours, day_seconds)
+        return seconds(self.config.repeat_every_hours if repeats else self.config.repeat_after_hours, day_seconds)
 
     def reopen_window(self, kind: Kind, day_seconds: float) -> float:
         """Seconds after closing in which the same failure is still the same incident."""
         if kind in ("process", "heartbeat"):
-            return self.reopen_process_within_seconds
-        return seconds(self.reopen_within_hours, day_seconds)
+            return self.config.reopen_process_within_seconds
+        return seconds(self.config.reopen_within_hours, day_seconds)
 
     def gather_window(self, day_seconds: float) -> float:
         """Seconds after opening in which failing checks along the lineage are taken for the same cause."""
-        return max(seconds(self.gather_hours, day_seconds), LEAST_GATHERING_SECONDS)
+        return max(seconds(self.config.gather_hours, day_seconds), LEAST_GATHERING_SECONDS)
 
     def routed(self, owners: set[str], severity: Severity) -> tuple[str, ...]:
         """Names of the channels that are notified of an incident, file and topic aside."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ok_ml.incidents.policy import ALWAYS, Policy
-from ok_ml.incidents.records import Event, Incident, Member, document, message_id
+from ok_ml.incidents.records import Event, Incident, Member, document, message_id, told_by
 from ok_ml.incidents.signals import DAY_SECONDS, KINDS, Kind, Lineage, Signal, in_order
 from ok_ml.incidents.store import Store, Transaction, new_id
 
@@ -21,7 +21,7 @@ class Changes:
     joined: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        counts = {name: len(found) for name, found in vars(self).items() if found}
+        counts = {name: len(ids) for name, ids in vars(self).items() if ids}
         return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
@@ -135,30 +135,19 @@ class _Book:
         return is_new and (downstream or any(self.lineage.follows(asset, signal.asset) for asset in assets))
 
     def _open(self, signal: Signal) -> None:
-        member = Member.of(signal, self.now)
+        while (fresh := new_id(self.now)) in {one.id for one in self.open} or self.transaction.named(fresh):
+            pass
         incident = Incident(
-            id=self._new_id(),
-            key=signal.key,
-            kind=signal.kind,
-            severity=signal.severity,
-            owner=signal.owner,
-            title=signal.title,
-            detail=signal.detail,
-            link=signal.link,
-            asset=signal.asset,
+            fresh,
+            **told_by(signal),
             day_seconds=signal.day_seconds,
             opened_at=self.now,
             last_seen_at=self.now,
             told_at=self.now,
-            members={signal.key: member},
+            members={signal.key: Member.of(signal, self.now)},
         )
         self.open.append(incident)
-        self.changes.opened.append(incident.id)
-
-    def _new_id(self) -> str:
-        while (found := new_id(self.now)) in {one.id for one in self.open} or self.transaction.named(found):
-            pass
-        return found
+        self.changes.opened.append(fresh)
 
     def let_pass(self, passed: set[str], complete: Collection[Kind]) -> None:
         """What was not seen now and is known to be good is good from now on."""
@@ -171,12 +160,13 @@ class _Book:
         """An incident carries the first cause of what is wrong: the one upstream, whichever was noticed first."""
         for incident in self.open:
             now = incident.members[incident.key]
-            upstream = [one for one in incident.failing if self._is_before(one, now)]
+            upstream = [
+                one
+                for one in incident.failing
+                if self._order(one) < self._order(now) and self.lineage.follows(now.asset, one.asset)
+            ]
             if upstream:
                 incident.lead_by(min(upstream, key=lambda one: (*self._order(one), one.since, one.key)))
-
-    def _is_before(self, one: Member, other: Member) -> bool:
-        return self._order(one) < self._order(other) and self.lineage.follows(other.asset, one.asset)
 
     def _order(self, member: Member) -> tuple[int, int]:
         return KINDS.index(member.kind), self.lineage.depth(member.asset)
@@ -186,8 +176,7 @@ class _Book:
     def settle(self) -> None:
         """Tell what happened to each open incident, close it if nothing of it is wrong any more, and store it."""
         for incident in self.open:
-            self._tell_opening(incident)
-            self._tell_severity(incident)
+            self._tell_beginning(incident)
             if self._is_over(incident):
                 incident.closed_at = self.now
                 self.changes.closed.append(incident.id)
@@ -197,17 +186,14 @@ class _Book:
                 self._tell_others(incident)
             self.transaction.save(incident)
 
-    def _tell_opening(self, incident: Incident) -> None:
+    def _tell_beginning(self, incident: Incident) -> None:
+        """Say that an incident is new, back, or worse than before."""
+        before, incident.severity = incident.severity, incident.worst_severity
         if incident.id in self.changes.opened:
-            incident.severity = incident.worst_severity
             self._tell(incident, "opened", 1)
         elif incident.id in self.changes.reopened:
-            incident.severity = incident.worst_severity
             self._tell(incident, "reopened", incident.episodes)
-
-    def _tell_severity(self, incident: Incident) -> None:
-        if incident.worst_severity != incident.severity:
-            incident.severity = incident.worst_severity
+        elif incident.severity != before:
             self.changes.escalated.append(incident.id)
             self._tell(incident, "escalated", 1)
 

@@ -11,6 +11,12 @@ _LONGEST_DETAIL: Final = 4000  # characters; a message is something to read, and
 Event = Literal["opened", "reopened", "escalated", "repeated", "closed"]
 
 
+def told_by(signal: Signal) -> dict[str, Any]:
+    """What an incident and its member take over from a signal."""
+    names = ("key", "kind", "severity", "owner", "title", "detail", "link", "asset")
+    return {name: getattr(signal, name) for name in names}
+
+
 @dataclass
 class Member:
     """A signal of an incident: the first cause gives it its name, the others are its consequences.
@@ -40,20 +46,7 @@ class Member:
     def of(cls, signal: Signal, now: float) -> "Member":
         """A signal that is seen for the first time."""
         since = signal.since if signal.since is not None else now
-        return cls(
-            signal.key,
-            signal.kind,
-            signal.severity,
-            signal.owner,
-            signal.title,
-            signal.detail,
-            signal.link,
-            signal.asset,
-            since,
-            now,
-            now,
-            signal.until,
-        )
+        return cls(**told_by(signal), since=since, first_seen_at=now, last_seen_at=now, passed_at=signal.until)
 
     def see(self, signal: Signal, now: float) -> None:
         """It is wrong again, or still."""
@@ -174,18 +167,14 @@ def iso(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def document(incident: Incident, event: Event, number: int, now: float, *, muted: bool) -> dict[str, Any]:
-    """What every channel is sent: one line of the file, one record of the topic."""
+def described(incident: Incident) -> dict[str, Any]:
+    """What messages, commands and pages alike say of an incident."""
     return {
-        "id": message_id(incident.id, event, number),
-        "incident": incident.id,
-        "event": event,
-        "at": iso(now),
         "severity": incident.severity,
         "kind": incident.kind,
         "key": incident.key,
         "title": incident.title,
-        "detail": incident.members[incident.key].detail[:_LONGEST_DETAIL],
+        "detail": incident.members[incident.key].detail,
         "link": incident.link,
         "owner": incident.owner,
         "owners": sorted(incident.owners),
@@ -194,8 +183,21 @@ def document(incident: Incident, event: Event, number: int, now: float, *, muted
         "closed_at": iso(incident.closed_at),
         "repeats": incident.repeats,
         "episodes": incident.episodes,
-        "muted": muted,
         "acknowledged_by": incident.acknowledged_by,
+    }
+
+
+def document(incident: Incident, event: Event, number: int, now: float, *, muted: bool) -> dict[str, Any]:
+    """What every channel is sent: one line of the file, one record of the topic."""
+    told = described(incident)
+    return {
+        "id": message_id(incident.id, event, number),
+        "incident": incident.id,
+        "event": event,
+        "at": iso(now),
+        **told,
+        "detail": told["detail"][:_LONGEST_DETAIL],
+        "muted": muted,
         "consequences": [
             {"key": one.key, "title": one.title, "passed": one.passed_at is not None} for one in incident.consequences
         ],
@@ -204,8 +206,5 @@ def document(incident: Incident, event: Event, number: int, now: float, *, muted
 
 def message_id(incident: str, event: Event, number: int) -> str:
     """``<incident>/<event>``; the second closing is ``closed-2``."""
-    return (
-        f"{incident}/{event}"
-        if event in ("opened", "escalated") or (number == 1 and event == "closed")
-        else f"{incident}/{event}-{number}"
-    )
+    is_once = event in ("opened", "escalated") or (number == 1 and event == "closed")
+    return f"{incident}/{event}" if is_once else f"{incident}/{event}-{number}"

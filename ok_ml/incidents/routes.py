@@ -1,7 +1,6 @@
 """The channels of a deployment: file and topic always, the others where their address is known."""
 
 import os
-from collections.abc import Mapping
 
 from ok_ml.config.models import Project
 from ok_ml.config.sections.environment_models import AlertChannel, AlertsConfig
@@ -10,10 +9,9 @@ from ok_ml.incidents.channels import ALERTS_FILE, Channel, FileChannel
 from ok_ml.incidents.topic_channel import TopicChannel
 
 
-def known_addresses(config: AlertsConfig, environ: Mapping[str, str] | None = None) -> tuple[AlertChannel, ...]:
+def known_addresses(config: AlertsConfig) -> tuple[AlertChannel, ...]:
     """Channels whose variable is set: the others are off, which `ok-ml doctor` says."""
-    variables = os.environ if environ is None else environ
-    return tuple(one for one in config.channels if variables.get(one.url_env))
+    return tuple(one for one in config.channels if os.environ.get(one.url_env))
 
 
 def channels_of(project: Project) -> list[Channel]:

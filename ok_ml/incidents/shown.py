@@ -3,7 +3,7 @@
 from typing import Any
 
 from ok_ml.errors import UsageError
-from ok_ml.incidents.records import Incident, iso
+from ok_ml.incidents.records import Incident, described, iso
 from ok_ml.incidents.store import Transaction
 
 
@@ -26,23 +26,10 @@ def to_json(incident: Incident, *, muted: bool) -> dict[str, Any]:
     return {
         "id": incident.id,
         "state": state_of(incident, muted=muted),
-        "severity": incident.severity,
-        "kind": incident.kind,
-        "key": incident.key,
-        "title": incident.title,
-        "detail": incident.members[incident.key].detail,
-        "link": incident.link,
-        "owner": incident.owner,
-        "owners": sorted(incident.owners),
-        "asset": "/".join(incident.asset) if incident.asset else None,
-        "opened_at": iso(incident.opened_at),
+        **described(incident),
         "last_seen_at": iso(incident.last_seen_at),
-        "closed_at": iso(incident.closed_at),
-        "acknowledged_by": incident.acknowledged_by,
         "acknowledged_at": iso(incident.acknowledged_at),
         "muted_until": iso(incident.muted_until),
-        "repeats": incident.repeats,
-        "episodes": incident.episodes,
         "consequences": [
             {
                 "key": one.key,

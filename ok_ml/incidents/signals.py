@@ -2,20 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Kind = Literal["process", "heartbeat", "check", "freshness", "run"]
 Severity = Literal["warn", "error"]
 Asset = tuple[str, str]
 
-KINDS: Final[tuple[Kind, ...]] = (
-    "process",
-    "heartbeat",
-    "check",
-    "freshness",
-    "run",
-)  # causes before what follows from them
-SEVERITIES: Final[tuple[Severity, ...]] = ("warn", "error")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)  # causes before what follows from them
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 DAY_SECONDS: Final = 86_400.0
 
 

@@ -150,10 +150,6 @@ class Transaction:
         """Those whose id begins or ends with a text, oldest first."""
         return self._incidents("id = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1)) = ?1", part)
 
-    def add(self, incident: Incident) -> None:
-        """Store a new incident."""
-        self.save(incident)
-
     def save(self, incident: Incident) -> None:
         """Store an incident and its signals as they are now."""
         row = {name: getattr(incident, name) for name in _COLUMNS} | {"asset": _text(incident.asset)}
@@ -211,13 +207,9 @@ class Transaction:
     def waiting_counts(self, now: float) -> dict[str, int]:
         """Channel -> messages that are not sent, for channels whose first one is due."""
         rows = self._connection.execute(
-            "SELECT channel, COUNT(*), MIN(seq) FROM outbox WHERE sent_at IS NULL GROUP BY channel"
-        )
-        return {channel: count for channel, count, first in rows.fetchall() if self._is_due(first, now)}
-
-    def _is_due(self, seq: int, now: float) -> bool:
-        (due_at,) = self._connection.execute("SELECT due_at FROM outbox WHERE seq = ?", (seq,)).fetchone()
-        return bool(due_at <= now)
+            "SELECT channel, COUNT(*), MIN(seq), due_at FROM outbox WHERE sent_at IS NULL GROUP BY channel"
+        )  # beside MIN(seq) SQLite gives the due_at of that row
+        return {channel: count for channel, count, _, due_at in rows if due_at <= now}
 
     def begin(self, messages: Iterable[Message], due_at: float, position: int | None = None) -> None:
         """Note that sending begins; if nothing more is heard of it, it is tried again at `due_at`."""

@@ -93,7 +93,7 @@ class Watch:
             passed=seen.passed,
             complete=seen.complete,
             lineage=self.graph.lineage,
-            policy=Policy.of(config, known_addresses(config)),
+            policy=Policy(config, known_addresses(config)),
             cursors=seen.cursors,
         )
 

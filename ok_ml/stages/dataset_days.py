@@ -42,10 +42,7 @@ def version_of(dataset: DatasetBase, lake: Lake, dts: list[str], *, root: Path) 
 
 def paths_of(dataset: DatasetBase) -> list[str]:
     """The raw paths that its YAML names."""
-    if isinstance(dataset, TextsConfig):
-        return [one.path for one in dataset.texts]
-    log = _log(dataset)
-    return [one.path for one in (log.events, log.users, log.sources, log.friends, log.subscriptions) if one is not None]
+    return [one.path for one in dataset.raw_tables]
 
 
 def _log(dataset: DatasetBase) -> DatasetConfig:

@@ -16,11 +16,10 @@ from pydantic import BaseModel
 from ok_ml.config.models import DatasetBase, ExperimentConfig, Project
 from ok_ml.config.pipeline_types import find_type
 from ok_ml.datasets.canonical.dataset_calendar import declared_range
-from ok_ml.datasets.conversion.times import partition_days
 from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.errors import NotCommitted, UsageError
 from ok_ml.lake import WHOLE, Lake, fingerprint
-from ok_ml.partitions import TrainingCalendar
+from ok_ml.partitions import TrainingCalendar, day_of
 from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.evaluator import Evaluator
 from ok_ml.stages.prediction_kind import PredictionKind
@@ -174,7 +173,7 @@ class Pipeline(ABC):
         """Partitions of the log that the configuration admits, ascending, those that block among them."""
         first, last = declared_range(self.dataset)
         known = self.lake.partitions(self.dataset_scope, self.dataset.kind)
-        admitted = [dt for dt in known if first <= partition_days(dt, "day") <= last]
+        admitted = [dt for dt in known if first <= day_of(dt) <= last]
         return admitted if self.upto is None else [dt for dt in admitted if dt <= self.upto]
 
     @abstractmethod

@@ -54,8 +54,8 @@ def test_a_dataset_has_the_largest_limit_of_its_experiments(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("limit: -1\n", "limit: Input should be greater than 0"),
-        ("experiment: [", "not YAML"),
+        ("limit: -1\n", "renamed.yml:1:8: limit: expected a number > 0, got -1"),
+        ("experiment: [", "expected valid YAML"),
         (None, "expected 'renamed', the name of the file"),
     ],
 )

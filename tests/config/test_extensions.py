@@ -4,18 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.config.extensions import (
-    BUILDERS,
-    ENGINES,
-    FEATURES,
-    RANKERS,
-    load,
-    load_class,
-    modules_to_ship,
-    problem_of,
-    source_of,
-)
+from ok_ml.config.extensions import load, load_class, modules_to_ship, problem_of, source_of
 from ok_ml.config.loader import find_problems, load_project
+from ok_ml.config.sections.code_kinds import BUILDERS, ENGINES, FEATURES, RANKERS
 from ok_ml.errors import ConfigError
 from ok_ml.recommender.ranking.lightgbm_ranker import LightGbmRanker
 from ok_ml.recommender.ranking.ranker import Ranker, ranker_class

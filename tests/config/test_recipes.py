@@ -6,7 +6,7 @@ import pytest
 
 from ok_ml.config.loader import find_problems, load, load_project
 from ok_ml.config.origins import resolve_with_origin
-from ok_ml.config.recipes import RecipeChoice, choice_path, committed_path
+from ok_ml.config.recipes import FOLDER, RecipeChoice, choice_path
 from ok_ml.config.written import write_model
 from ok_ml.errors import ConfigError
 from tests.small_project import EXPERIMENT, make_project, write
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def choose(root: Path, **changed: object) -> None:
-    write_model(committed_path(root, "toy_sources"), "A test.", CHOICE.model_copy(update=changed))
+    write_model(root / FOLDER / "toy_sources.yml", "A test.", CHOICE.model_copy(update=changed))
 
 
 def test_without_a_choice_the_file_holds_and_every_recipe_is_known(root: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_is_written_is_read_as_it_was(root: Path) -> None:
     from ruamel.yaml import YAML
 
     choose(root)
-    text = committed_path(root, "toy_sources").read_text()
+    text = (root / FOLDER / "toy_sources.yml").read_text()
     assert text.startswith("# A test.\n")
     assert RecipeChoice.model_validate(YAML(typ="safe").load(text)) == CHOICE
 
@@ -112,7 +112,7 @@ def test_a_choice_without_recipes_says_what_to_do(root: Path) -> None:
 
 def test_a_field_that_is_no_field_of_a_choice_is_told_with_its_place(root: Path) -> None:
     choose(root)
-    path = committed_path(root, "toy_sources")
+    path = root / FOLDER / "toy_sources.yml"
     path.write_text(path.read_text() + "usres: 7\n")
     assert any("usres" in problem and "did you mean 'users'" in problem for problem in find_problems(root))
 

@@ -106,7 +106,8 @@ def play(
 
 def _days(source: "DatasetConfig", lake: "Lake", days: int | None) -> list[str]:
     """The first so many days of the source; simulated where they are not committed."""
-    from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, day_of, iso_of
+    from ok_ml.datasets.collecting.collector_names import RAW_EVENTS
+    from ok_ml.partitions import day_of, iso_of
     from ok_ml.world.log.raw_log import ensure_days
 
     assert source.world is not None  # noqa: S101  source_of has seen to it

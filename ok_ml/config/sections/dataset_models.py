@@ -104,10 +104,13 @@ class WorldConfig(Frozen):
     )
 
 
-class JoinMapping(Frozen):
-    """Columns looked up in another raw table, row by row."""
+class FileShape(Frozen):
+    """Where the files of a raw table are, and how they are written."""
 
-    path: str = Field(description="Raw table, as in TableMapping.path; its join columns must be unique.")
+    path: str = Field(
+        description="Path, glob, package:NAME/FILE or world:TABLE; ${VARIABLE} is taken from the environment, {dt} "
+        "stands for the partition if each has files of its own; relative paths are below the project."
+    )
     format: RawFormat = Field(default="parquet", description="How its files are written.")
     encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
     quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
@@ -117,27 +120,19 @@ class JoinMapping(Frozen):
     header: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
     )
+
+
+class JoinMapping(FileShape):
+    """Columns looked up in another raw table, row by row; those that it is joined by are unique there."""
+
     match: dict[str, str] = Field(min_length=1, description="column of the row -> column there: equal values join.")
     columns: tuple[str, ...] = Field(min_length=1, description="Columns taken from there, under their own names.")
     missing: str | None = Field(default=None, description="Reason to set aside a row without partner; none: nulls.")
 
 
-class TableMapping(Frozen):
+class TableMapping(FileShape):
     """How one raw table becomes a canonical table."""
 
-    path: str = Field(
-        description="Path, glob, package:NAME/FILE or world:TABLE; ${VARIABLE} is taken from the environment, {dt} "
-        "stands for the partition if each has files of its own; relative paths are below the project."
-    )
-    format: RawFormat = Field(default="parquet", description="How the files are written.")
-    encoding: str = Field(default="utf-8", description="Text encoding of csv, tsv and jsonl.")
-    quoting: bool = Field(default=True, description="Whether double quotes mean anything in csv and tsv.")
-    delimiter: Delimiter = Field(
-        default=None, description="Between the fields of csv, one character or several; default: a comma."
-    )
-    header: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="Column names of csv and tsv files that have no line of names."
-    )
     columns: dict[str, str] = Field(description="canonical column -> raw column.")
     constants: dict[str, str] = Field(default_factory=dict, description="canonical column -> fixed value.")
     drop_if: dict[str, str] = Field(
@@ -317,9 +312,20 @@ class DatasetBase(Frozen):
         raise NotImplementedError
 
     @property
+    def raw_tables(self) -> tuple[TableMapping, ...]:
+        """Every raw table that its YAML names."""
+        raise NotImplementedError
+
+    @property
     def arrives(self) -> bool:
         """Whether its days are committed by a collector of a topic."""
         return False
+
+    @model_validator(mode="after")
+    def _world_paths_need_a_world(self) -> "DatasetBase":
+        if self.world is None and any(table.path.startswith("world:") for table in self.raw_tables):
+            raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
+        return self
 
 
 class TextsMapping(TableMapping):
@@ -346,6 +352,11 @@ class TextsConfig(DatasetBase):
         """Texts."""
         return c.TEXTS
 
+    @property
+    def raw_tables(self) -> tuple[TableMapping, ...]:
+        """Those of its texts."""
+        return self.texts
+
     @model_validator(mode="after")
     def _columns_are_canonical(self) -> "TextsConfig":
         optional = (c.TEXT_ID, c.LABEL)
@@ -357,8 +368,6 @@ class TextsConfig(DatasetBase):
                 )
             if c.TEXT not in mapping.columns:
                 raise ValueError(f"texts[{number}]: columns must name {c.TEXT!r}")
-            if self.world is None and mapping.path.startswith("world:"):
-                raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
         return self
 
 
@@ -384,16 +393,15 @@ class DatasetConfig(DatasetBase):
         return c.EVENTS
 
     @property
+    def raw_tables(self) -> tuple[TableMapping, ...]:
+        """Events, and the snapshots that have one."""
+        tables = (self.events, self.users, self.sources, self.friends, self.subscriptions)
+        return tuple(one for one in tables if one is not None)
+
+    @property
     def arrives(self) -> bool:
         """Whether its events come from a topic."""
         return self.events.topic is not None
-
-    @model_validator(mode="after")
-    def _world_paths_need_a_world(self) -> "DatasetConfig":
-        tables = (self.events, self.users, self.sources, self.friends, self.subscriptions)
-        if self.world is None and any(table is not None and table.path.startswith("world:") for table in tables):
-            raise ValueError("a path world:TABLE reads the simulated log, so the dataset needs a `world` section")
-        return self
 
     @model_validator(mode="after")
     def _only_events_come_from_a_topic(self) -> "DatasetConfig":

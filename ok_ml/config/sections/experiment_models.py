@@ -5,18 +5,15 @@ by its `pipeline_type`.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from ok_ml.config.sections.check_models import Severity
+from ok_ml.config.sections.code_kinds import Kind
+from ok_ml.config.sections.dataset_models import DatasetBase
 from ok_ml.config.sections.expectation_models import ExperimentExpectations
-from ok_ml.config.sections.frozen import Frozen, Share
-
-if TYPE_CHECKING:
-    from ok_ml.config.documents import KeyPath
-    from ok_ml.config.extensions import Kind
-    from ok_ml.config.sections.dataset_models import DatasetBase
+from ok_ml.config.sections.frozen import Frozen, KeyPath, Share
 
 Quantile = Literal["q01", "q05", "q25", "q50", "q75", "q95", "q99"]
 
@@ -170,7 +167,7 @@ class ExperimentConfig(Frozen):
     seed: int = 20201
 
     @property
-    def dataset_path(self) -> "KeyPath":
+    def dataset_path(self) -> KeyPath:
         """Where the YAML names the dataset."""
         return ("datasets", next(iter(type(self.datasets).model_fields)), "name")
 
@@ -190,11 +187,11 @@ class ExperimentConfig(Frozen):
         """The longest window of its features, days."""
         return 1
 
-    def code(self) -> "Iterator[tuple[Kind, str, KeyPath]]":
+    def code(self) -> Iterator[tuple[Kind, str, KeyPath]]:
         """Everything of the stages that names code: its kind, the name, and the path of its key."""
         yield from ()
 
-    def problems(self, dataset: "DatasetBase | None") -> "Iterator[tuple[KeyPath, str]]":  # noqa: ARG002 - for types
+    def problems(self, dataset: DatasetBase | None) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002 - for types
         """What no single field can check: key and what is wrong; the dataset is None where it is broken itself."""
         drift = self.checks.drift
         if drift.psi_warn > drift.psi_block:

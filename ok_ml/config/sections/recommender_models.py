@@ -5,8 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ok_ml.config.documents import KeyPath
-from ok_ml.config.extensions import ENGINES, Kind
+from ok_ml.config.sections.code_kinds import ENGINES, Kind
 from ok_ml.config.sections.dataset_models import DatasetBase
 from ok_ml.config.sections.experiment_models import (
     DatasetInput,
@@ -16,7 +15,7 @@ from ok_ml.config.sections.experiment_models import (
     GateConfig,
     ModelThreads,
 )
-from ok_ml.config.sections.frozen import Frozen, Share
+from ok_ml.config.sections.frozen import Frozen, KeyPath, Share
 
 Options = dict[str, bool | int | float | str]  # of an extension: whatever it reads
 

@@ -10,10 +10,11 @@ import numpy as np
 from ok_ml.config.models import DatasetBase, DatasetConfig
 from ok_ml.datasets.canonical.partial_days import MOST_DAYS, DayProfiles, PartialDay
 from ok_ml.datasets.conversion.sieve import Sieve
-from ok_ml.datasets.conversion.times import Times, iso_of, partition_days, read_times
-from ok_ml.datasets.formats.raw_tables import RawTable, config_version
+from ok_ml.datasets.conversion.times import Times, read_times
+from ok_ml.datasets.formats.raw_tables import RawTable, Versioned
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of, iso_of, partition_days
 
 
 def declared_range(config: DatasetBase) -> tuple[int, int]:
@@ -41,10 +42,10 @@ def left_out(config: DatasetConfig, lake: Lake, *, root: Path) -> PartialDay | N
     raw, profiles = RawTable(config, "events", lake, root), DayProfiles()
     dts = _all_partitions(config, lake, root)
     if not raw.is_dated:
-        return _in_files(_hashed(raw)).profiles.partial_last(partition_days(dts[-1], "day")) if dts else None
+        return _in_files(Versioned.of(raw)).profiles.partial_last(day_of(dts[-1])) if dts else None
     for dt in dts[-MOST_DAYS - 1 :]:
-        profiles.merge(_in_files(_hashed(raw, dt)).profiles, partition_days(dt, "day"))
-    return profiles.partial_last(partition_days(dts[-1], "day")) if dts else None
+        profiles.merge(_in_files(Versioned.of(raw, dt)).profiles, day_of(dt))
+    return profiles.partial_last(day_of(dts[-1])) if dts else None
 
 
 def _all_partitions(config: DatasetConfig, lake: Lake, root: Path) -> list[str]:
@@ -53,13 +54,13 @@ def _all_partitions(config: DatasetConfig, lake: Lake, root: Path) -> list[str]:
         dts = raw.dates()
         _check_grain(dts, raw)
         return admitted(config, dts)
-    return admitted(config, list(_in_files(_hashed(raw)).partitions))
+    return admitted(config, list(_in_files(Versioned.of(raw)).partitions))
 
 
 def admitted(config: DatasetConfig, dts: list[str]) -> list[str]:
     """The partitions among `dts` that the configuration admits and that do not lie in the future."""
     (first, last), newest = declared_range(config), newest_day(config)
-    return [dt for dt in dts if first <= partition_days(dt, "day") <= min(last, newest)]
+    return [dt for dt in dts if first <= day_of(dt) <= min(last, newest)]
 
 
 def newest_day(config: DatasetConfig) -> int:
@@ -71,7 +72,7 @@ def newest_day(config: DatasetConfig) -> int:
     ahead = config.events.time.future_days
     if config.world is not None or ahead is None:
         return int(np.iinfo(np.int32).max)
-    return (today() - date(1970, 1, 1)).days + ahead
+    return day_of(today().isoformat()) + ahead
 
 
 def today() -> date:
@@ -80,26 +81,7 @@ def today() -> date:
 
 
 @dataclass(frozen=True)
-class _Hashed:
-    """Raw files that a cache can key by their version: those of one partition if `dt` names it."""
-
-    raw: RawTable
-    version: str
-    dt: str | None
-
-    def __hash__(self) -> int:
-        return hash(self.version)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and (other.version, other.dt) == (self.version, self.dt)
-
-
-def _hashed(raw: RawTable, dt: str | None = None) -> _Hashed:
-    return _Hashed(raw, f"{raw.version(dt)} {config_version(raw.config, 'events')}", dt)
-
-
-@dataclass(frozen=True)
-class _Found:
+class _InFiles:
     """What the event times in some files say."""
 
     partitions: tuple[str, ...]
@@ -107,7 +89,7 @@ class _Found:
 
 
 @lru_cache(maxsize=64)
-def _in_files(hashed: _Hashed) -> _Found:
+def _in_files(hashed: Versioned[RawTable]) -> _InFiles:
     config, partitions, profiles = hashed.raw.log, np.empty(0, np.int32), DayProfiles()
     first, last = declared_range(config)
     for piece in hashed.raw.read(sorted(config.events.time.columns), hashed.dt):
@@ -117,7 +99,7 @@ def _in_files(hashed: _Hashed) -> _Found:
         partitions = np.union1d(partitions, times.partitions(config.partition.grain)[good])
         if config.partition.partial_last_day == "leave_out":
             profiles.add(times.micros[good])
-    return _Found(tuple(iso_of(day) for day in partitions if first <= day <= last), profiles)
+    return _InFiles(tuple(iso_of(day) for day in partitions if first <= day <= last), profiles)
 
 
 def time_bounds(config: DatasetConfig) -> tuple[int, int]:
@@ -143,7 +125,7 @@ def reject_times(config: DatasetConfig, times: Times, sieve: Sieve) -> None:
 def _check_grain(dts: list[str], raw: RawTable) -> None:
     grain = raw.config.partition.grain
     for dt in dts:
-        if partition_days(dt, grain) != partition_days(dt, "day"):
+        if partition_days(dt, grain) != day_of(dt):
             raise DataError(
                 f"{raw.key}: there are raw data for {dt}, but partitions of one {grain} begin on its first day",
                 why="no partition would take them",

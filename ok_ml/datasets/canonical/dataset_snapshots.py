@@ -5,7 +5,7 @@ those rows count whose users and sources have been seen in events by then. Witho
 those seen so far, and subscriptions are derived from events. What is seen or derived builds on the partition before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.canonical.entities import SEEN, entity_table, one_row_an_id, read_snapshot
 from ok_ml.datasets.canonical.history import History
 from ok_ml.datasets.canonical.pairs import unique_pairs
-from ok_ml.datasets.canonical.writing import Piece, Target, commit_pieces, pair_piece, part_pieces, single_piece
+from ok_ml.datasets.canonical.writing import Piece, Report, Target, commit_pieces, pair_piece, part_pieces, single_piece
 from ok_ml.datasets.formats.raw_tables import RawTable, config_version
 from ok_ml.errors import DataError
 from ok_ml.hashing import part_of
@@ -31,28 +31,9 @@ if TYPE_CHECKING:
 
 CODE_VERSION: Final = "2"  # raise it when equal inputs become other rows
 _CHAINABLE: Final = (c.USERS, c.SOURCES, c.SUBSCRIPTIONS)
-Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class SnapshotReport:
-    """What happened to one partition of a snapshot table.
-
-    Attributes
-    ----------
-    written
-        False if the committed partition was made from just this input already.
-    """
-
-    table: str
-    partition: str
-    manifest: Manifest
-    written: bool
-
-
-def build_snapshots(
-    config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path, progress: Progress | None = None
-) -> list[SnapshotReport]:
+def build_snapshots(config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> list[Report]:
     """Commit the snapshots of some partitions; partitions made from the same input are left alone.
 
     Snapshots that build on the one before are first brought up to date for earlier committed partitions.
@@ -69,14 +50,12 @@ def build_snapshots(
     snapshots, wanted = Snapshots(config, lake, root), set(dts)
     for dt in sorted(wanted):
         lake.manifest(config.dataset, c.EVENTS, dt)
-    reports: list[SnapshotReport] = []
+    reports: list[Report] = []
     until = [dt for dt in snapshots.committed if dt <= max(wanted, default="")]
-    for count, dt in enumerate(until, 1):
+    for dt in until:
         tables = c.SNAPSHOTS if dt in wanted else snapshots.chained
         done = [snapshots.build(table, dt) for table in tables]
         reports += [report for report in done if dt in wanted or report.written]
-        if progress and (count % 30 == 0 or count == len(until)):
-            progress(f"{config.dataset}: snapshots until {dt}")
     return reports
 
 
@@ -135,16 +114,16 @@ class Snapshots:
         except DataError:
             return False
 
-    def build(self, table: str, dt: str) -> SnapshotReport:
+    def build(self, table: str, dt: str) -> Report:
         """Commit one snapshot of one partition, unless it is current."""
         inputs = self._inputs(table, dt)
         manifest = self._lake.find(self._config.dataset, table, dt)
         if manifest is not None and manifest.inputs == inputs:
-            return SnapshotReport(table, dt, manifest, written=False)
+            return Report(table, dt, manifest, written=False)
         make = {c.SUBSCRIPTIONS: self._subscriptions, c.FRIENDS: self._friends}.get(table)
         pieces, details = make(dt) if make else self._entities(table, dt)
         target = Target(self._lake, self._config.dataset, table, dt, inputs)
-        return SnapshotReport(table, dt, commit_pieces(target, pieces, details, self._before(table, dt)), written=True)
+        return Report(table, dt, commit_pieces(target, pieces, details, self._before(table, dt)), written=True)
 
     # -- what a snapshot is made from ----------------------------------------------------------------------------
 

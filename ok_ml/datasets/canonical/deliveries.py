@@ -17,10 +17,11 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.canonical.dataset_calendar import admitted
-from ok_ml.datasets.conversion.times import Times, last_day, partition_days, read_times
-from ok_ml.datasets.formats.raw_readers import RawRows
+from ok_ml.datasets.conversion.times import Times, read_times
+from ok_ml.datasets.formats.raw_rows import RawRows
 from ok_ml.datasets.formats.raw_tables import RawTable
 from ok_ml.lake import Lake, fingerprint
+from ok_ml.partitions import day_of, last_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class SlackDeliveries(RawTable):
         return self.config.partition.delivery_slack_days
 
     def _day(self, dt: str) -> int:
-        return partition_days(dt, "day")
+        return day_of(dt)
 
     def _last(self, day: int) -> int:
         return last_day(day, self.config.partition.grain)

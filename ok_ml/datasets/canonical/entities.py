@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import CANONICAL_COLUMNS, SubscriptionsMapping, TableMapping
-from ok_ml.datasets.conversion.mapping import join_lookups, map_snapshot, raw_columns
+from ok_ml.datasets.conversion.mapping import Lookups, map_snapshot, raw_columns
 from ok_ml.datasets.conversion.sieve import UNREADABLE, Sieve, met_by
 from ok_ml.datasets.formats.raw_tables import RawTable
 from ok_ml.hashing import part_of
@@ -34,7 +34,7 @@ def read_snapshot(raw: RawTable, dt: str | None) -> tuple[pa.Table, dict[str, in
     mapping = raw.mapping
     rows = raw.read_all(raw_columns(mapping), dt)
     sieve = Sieve(rows.table.num_rows)
-    table = join_lookups(rows.table, mapping, sieve, raw.root, raw.key)
+    table = Lookups(mapping, raw.root, raw.key).join(rows.table, sieve)
     canonical = map_snapshot(mapping, table, canonical_columns(raw.name), sieve, raw.key)
     if isinstance(mapping, SubscriptionsMapping) and mapping.seen_if is not None:
         seen = met_by(table, mapping.seen_if, f"{raw.key}.seen_if")[sieve.kept]
@@ -78,7 +78,9 @@ def entity_table(
     """
     id_column = c.USER_ID if table == c.USERS else c.SOURCE_ID
     if attributes is None:
-        attributes = pa.table({name: pa.array([], _kind(name)) for name in canonical_columns(table)})
+        attributes = pa.table(
+            {name: pa.array([], pa.int64() if name == id_column else pa.string()) for name in canonical_columns(table)}
+        )
     if ids is not None:
         attributes = _looked_up(ids, attributes, id_column)
     for name, value in (mapping.constants if mapping else {}).items():
@@ -100,7 +102,3 @@ def _looked_up(ids: "NDArray[np.int64]", attributes: pa.Table, id_column: str) -
 
 def _replaced(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(table.column_names.index(name), name, values)
-
-
-def _kind(name: str) -> pa.DataType:
-    return pa.int64() if name in (c.USER_ID, c.SOURCE_ID) else pa.string()

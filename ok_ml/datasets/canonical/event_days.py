@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.conversion.times import Times, partition_days
+from ok_ml.datasets.conversion.times import Times
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +81,7 @@ class EventDays:
         """The events of one partition."""
         if dt not in self._loaded:
             self._load(dt)
-        day = partition_days(dt, "day")
+        day = day_of(dt)
         return self.chunk.where(slice(*np.searchsorted(self.chunk.days, np.array([day, day + 1], np.int32))))
 
     def _load(self, dt: str) -> None:

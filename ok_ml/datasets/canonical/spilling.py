@@ -57,8 +57,8 @@ class Spill:
         return pieces + self._in_memory(day)
 
     def _in_memory(self, day: int) -> list[pa.Table]:
-        found = zip(self._held, self._bounds, strict=True)
-        return [table.slice(*bounds[day]) for table, bounds in found if day in bounds]
+        held = zip(self._held, self._bounds, strict=True)
+        return [table.slice(*bounds[day]) for table, bounds in held if day in bounds]
 
     def _write_run(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -77,8 +77,8 @@ def _by_partition(table: pa.Table, partitions: "NDArray[np.int32]") -> "tuple[pa
         order = np.argsort(partitions, kind="stable")
         table, partitions = table.take(pa.array(order)), partitions[order]
     days, starts, counts = np.unique(partitions, return_index=True, return_counts=True)
-    found = zip(days.tolist(), starts.tolist(), counts.tolist(), strict=True)
-    return table, {day: (start, count) for day, start, count in found}
+    runs = zip(starts.tolist(), counts.tolist(), strict=True)
+    return table, dict(zip(days.tolist(), runs, strict=True))
 
 
 def _batch(path: Path, number: int) -> pa.Table:

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.canonical.spilling import Spill
-from ok_ml.datasets.conversion.times import Times, partition_days, read_times
+from ok_ml.datasets.conversion.times import Times, read_times
 from ok_ml.datasets.formats.raw_rows import RawRows
 from ok_ml.datasets.formats.raw_tables import RawTable
+from ok_ml.partitions import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def homes(config: DatasetConfig, times: Times, known: list[str]) -> "NDArray[np.
 
     It is its own one; a row without a usable time, or outside of the `known` partitions, goes to the nearest of them.
     """
-    first, last = partition_days(known[0], "day"), partition_days(known[-1], "day")
+    first, last = day_of(known[0]), day_of(known[-1])
     own = np.clip(times.partitions(config.partition.grain), first, last)
     return np.where(times.bad, first, own).astype(np.int32)
 
@@ -49,9 +50,9 @@ def by_partition(
     -------
     Partitions and their rows. Unreadable lines come with the first of the known partitions.
     """
-    sizes, wanted = raw.sizes, np.array([partition_days(dt, "day") for dt in dts])
+    sizes, wanted = raw.sizes, np.array([day_of(dt) for dt in dts])
     rows, lines = Spill(folder / "rows", sizes.spill_bytes), Spill(folder / "lines", sizes.spill_bytes // 8)
-    first = partition_days(known[0], "day")
+    first = day_of(known[0])
     for piece in raw.read(columns):
         home = homes(raw.log, read_times(piece.table, raw.log.events.time, raw.key), known)
         chosen = np.isin(home, wanted)
@@ -61,18 +62,18 @@ def by_partition(
             lines.put(table, np.full(len(piece.unreadable), first, np.int32))
     schema = raw.schema(columns)
     for group in _groups(dts, rows, sizes.group_rows):
-        found = [piece for dt in group for piece in rows.take(partition_days(dt, "day"))]
+        pieces = [piece for dt in group for piece in rows.take(day_of(dt))]
         unreadable = (
             [line for table in lines.take(first) for line in table[_LINE].to_pylist()] if known[0] in group else []
         )
-        yield group, RawRows(pa.concat_tables([schema.empty_table(), *found]), tuple(unreadable))
+        yield group, RawRows(pa.concat_tables([schema.empty_table(), *pieces]), tuple(unreadable))
 
 
 def _groups(dts: list[str], rows: Spill, limit_rows: int) -> Iterator[list[str]]:
     """Neighbouring partitions with no more than `limit_rows` together; a larger one is alone."""
     group, held = list[str](), 0
     for dt in sorted(dts):
-        count = rows.rows[partition_days(dt, "day")]
+        count = rows.rows[day_of(dt)]
         if group and held + count > limit_rows:
             yield group
             group, held = [], 0

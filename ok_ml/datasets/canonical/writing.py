@@ -49,6 +49,27 @@ class Target:
     inputs: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Report:
+    """What happened to one partition of a table.
+
+    Attributes
+    ----------
+    written
+        False if the committed partition was made from just this input already.
+    """
+
+    table: str
+    partition: str
+    manifest: Manifest
+    written: bool
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rows set aside, by reason."""
+        return dict(self.manifest.details["rejected"])
+
+
 def rows_hash(table: pa.Table) -> str:
     """Hash of rows in their order: equal rows, equal hash, whatever the chunks; 16 hex digits."""
     digest = xxhash.xxh3_64(str(table.num_rows).encode())
@@ -114,14 +135,15 @@ def commit_pieces(
         return lake.commit(
             folder,
             rows=sum(piece.rows.num_rows for piece in pieces),
-            data_version=_version_of(pieces),
+            data_version=version_of(hashes),
             inputs=target.inputs,
             details={**details, FILE_HASHES: hashes},
         )
 
 
-def _version_of(pieces: list[Piece]) -> str:
-    text = ";".join(f"{piece.name}:{piece.content}" for piece in sorted(pieces, key=lambda piece: piece.name))
+def version_of(hashes: dict[str, str]) -> str:
+    """The data version of files, by the hash of the rows of each."""
+    text = ";".join(f"{name}:{content}" for name, content in sorted(hashes.items()))
     return str(xxhash.xxh3_64_hexdigest(text.encode()))
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ok_ml.config.models import DatasetConfig, KafkaConfig
 from ok_ml.datasets.canonical.dataset_calendar import declared_range
-from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, iso_of
+from ok_ml.datasets.collecting.collector_names import RAW_EVENTS
 from ok_ml.datasets.collecting.contract import DAY_MS, Aside, Limits, parse
 from ok_ml.datasets.collecting.days import CODE_VERSION, commit_day, through_of
 from ok_ml.datasets.collecting.events_topic import prepare_events_topic, topic_config, topic_of_events
@@ -23,6 +23,7 @@ from ok_ml.delivery.kafka.consuming import Record, TopicConsumer
 from ok_ml.delivery.kafka.topics import topic_ids
 from ok_ml.errors import ServiceUnavailable
 from ok_ml.lake import Lake
+from ok_ml.partitions import iso_of
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ok_ml.atomic_write import replace_file
-from ok_ml.datasets.collecting.collector_names import FOLDER, RAW_EVENTS, iso_of
+from ok_ml.datasets.collecting.collector_names import FOLDER, RAW_EVENTS
 from ok_ml.lake import Lake
+from ok_ml.partitions import iso_of
 
 if TYPE_CHECKING:
     from ok_ml.datasets.collecting.collector import Collector
@@ -60,7 +61,7 @@ def describe(collector: "Collector") -> dict[str, Any]:
         "batches": len(staging.batches),
         "set_aside": point.set_aside,
         "lost": point.lost,
-        "watermark": None if reached is None else _iso(reached),
+        "watermark": None if reached is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(reached / 1000)),
         "trouble": collector.consumer.trouble,
     }
 
@@ -71,7 +72,3 @@ def write_status(collector: "Collector", *, stopped: bool = False) -> dict[str, 
     path = status_path(collector.lake, collector.dataset.dataset)
     replace_file(path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return document
-
-
-def _iso(milliseconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))

@@ -18,8 +18,9 @@ reason.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -89,12 +90,11 @@ class Limits:
     latest: int | None = None
 
 
-@dataclass
-class Parsed:
+class Parsed(NamedTuple):
     """Events and what was set aside, in the order of the records."""
 
     events: pa.Table
-    aside: list[Aside] = field(default_factory=list)
+    aside: list[Aside]
 
 
 def parse(partition: int, records: Sequence[Record], limits: Limits) -> Parsed:
@@ -121,11 +121,6 @@ def parse(partition: int, records: Sequence[Record], limits: Limits) -> Parsed:
     return Parsed(table if kept.all() else table.filter(pa.array(kept)), aside)
 
 
-def encode(row: dict[str, Any]) -> bytes:
-    """One event as a message's value."""
-    return orjson.dumps(row)
-
-
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -146,22 +141,19 @@ def _objects(partition: int, records: Sequence[Record], aside: list[Aside]) -> l
 def _columns(rows: list[dict[str, Any]]) -> tuple[dict[str, pa.Array], list[str]]:
     """The columns of `CONTENT`, and for each row why it is set aside, or an empty text."""
     reasons = [""] * len(rows)
+    times = [row.get(TIME_TEXT) if row.get(TIME_MS) is None else row[TIME_MS] for row in rows]
     columns = {
         EVENT_ID: _column([row.get(EVENT_ID) for row in rows], pa.string(), _event_id, reasons, NO_EVENT_ID),
-        TIME_MS: _column(_times(rows), pa.int64(), _milliseconds, reasons, NO_TIME),
+        TIME_MS: _column(times, pa.int64(), _milliseconds, reasons, NO_TIME),
     }
     for name, kind in zip(CONTENT.names, CONTENT.types, strict=True):
         if name not in columns:
-            read = _text if kind == pa.string() else _int32 if kind == pa.int32() else _int64
+            read = _text if kind == pa.string() else partial(_whole, bits=31) if kind == pa.int32() else _whole
             columns[name] = _column([row.get(name) for row in rows], kind, read, reasons, f"bad_{name}")
     for name, reason in ((EVENT_ID, NO_EVENT_ID), (TIME_MS, NO_TIME)):
         for index in np.flatnonzero(columns[name].is_null().to_numpy(zero_copy_only=False)).tolist():
             reasons[index] = reasons[index] or reason
     return columns, reasons
-
-
-def _times(rows: list[dict[str, Any]]) -> list[Any]:
-    return [row.get(TIME_TEXT) if row.get(TIME_MS) is None else row[TIME_MS] for row in rows]
 
 
 def _column(
@@ -174,25 +166,17 @@ def _column(
             return pa.array(values, kind)
         except (pa.ArrowInvalid, OverflowError):
             pass  # one of them is out of range: found below
-    found = []
+    cells: list[Any] = []
     for index, value in enumerate(values):
         try:
-            found.append(None if value is None else read(value))
+            cells.append(None if value is None else read(value))
         except (ValueError, TypeError, OverflowError):
-            found.append(None)
+            cells.append(None)
             reasons[index] = reasons[index] or reason
-    return pa.array(found, kind)
+    return pa.array(cells, kind)
 
 
-def _int64(value: Any) -> int:
-    return _whole(value, 63)
-
-
-def _int32(value: Any) -> int:
-    return _whole(value, 31)
-
-
-def _whole(value: Any, bits: int) -> int:
+def _whole(value: Any, bits: int = 63) -> int:
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         raise ValueError(value)
     if isinstance(value, bool) or (isinstance(value, float) and not (value.is_integer() and abs(value) < _EXACT)):
@@ -219,7 +203,7 @@ def _event_id(value: Any) -> str:
 
 def _milliseconds(value: Any) -> int:
     if not isinstance(value, str) or _DECIMAL.fullmatch(value):
-        return _int64(value)
+        return _whole(value)
     moment = datetime.fromisoformat(value)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)

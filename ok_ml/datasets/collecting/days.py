@@ -12,14 +12,14 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
 from ok_ml import columns as c
-from ok_ml.datasets.canonical.writing import FILE_HASHES, rows_hash, share
-from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, THROUGH, iso_of
+from ok_ml.datasets.canonical.writing import FILE_HASHES, rows_hash, share, version_of
+from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, THROUGH
 from ok_ml.datasets.collecting.contract import CONTENT, EVENT_ID, OFFSET, PARTITION, RAW_SCHEMA, TIME_MS
 from ok_ml.datasets.collecting.staging import Staging
 from ok_ml.lake import Lake, Manifest, part_prefix
+from ok_ml.partitions import iso_of
 
 CODE_VERSION: Final = "1"  # raise it when equal messages become other rows
 
@@ -60,7 +60,7 @@ def commit_day(lake: Lake, staging: Staging, dataset: str, day: int, inputs: dic
             if content is not None:
                 hashes[name] = content
         details = _details(before, tally, staging.newest) | {FILE_HASHES: hashes}
-        return lake.commit(folder, rows=tally.rows, data_version=_version(hashes), inputs=inputs, details=details)
+        return lake.commit(folder, rows=tally.rows, data_version=version_of(hashes), inputs=inputs, details=details)
 
 
 def _write_part(
@@ -106,8 +106,3 @@ def _details(before: Manifest | None, tally: _Tally, through: int) -> dict[str, 
         "late": known.get("late", 0) + (tally.added if before is not None else 0),
         "commits": known.get("commits", 0) + 1,
     }
-
-
-def _version(hashes: dict[str, str]) -> str:
-    text = ";".join(f"{name}:{content}" for name, content in sorted(hashes.items()))
-    return str(xxhash.xxh3_64_hexdigest(text.encode()))

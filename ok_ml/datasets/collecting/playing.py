@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, KafkaConfig
-from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, day_of
-from ok_ml.datasets.collecting.contract import DAY_MS, EVENT_ID, TIME_MS, encode
+from ok_ml.datasets.collecting.collector_names import RAW_EVENTS
+from ok_ml.datasets.collecting.contract import DAY_MS, EVENT_ID, TIME_MS
 from ok_ml.datasets.collecting.events_topic import about_events, prepare_events_topic, topic_config, topic_of_events
 from ok_ml.delivery.kafka.producer import PartitionProducer
 from ok_ml.errors import UsageError
 from ok_ml.hashing import entity_key, part_of
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of
 from ok_ml.world.log.contents import row_hashes
 
 if TYPE_CHECKING:
@@ -218,6 +220,6 @@ def _send(producers: list[PartitionProducer], rows: pa.Table, parts: int) -> Non
     for number, message in zip(part.tolist(), messages, strict=True):
         user = message[c.USER_ID]
         keys[number].append(b"" if user is None else entity_key(user))
-        values[number].append(encode(message))
+        values[number].append(orjson.dumps(message))
     for producer, some_keys, some_values in zip(producers, keys, values, strict=True):
         producer.send(some_keys, some_values)

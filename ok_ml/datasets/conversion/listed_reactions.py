@@ -51,8 +51,8 @@ def read_reactions(column: pa.ChunkedArray, mapping: ReactionsMapping) -> Reacti
     given = words(items)
     known = np.array([*(_code(name, mapping) for name in given.names), _IGNORED], np.int8)
     codes = known[given.codes]
-    found = codes >= 0
-    return Reactions(rows[found], codes[found], rows[codes == _UNKNOWN])
+    known_ones = codes >= 0
+    return Reactions(rows[known_ones], codes[known_ones], rows[codes == _UNKNOWN])
 
 
 def reactions_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -105,11 +105,11 @@ def _split(text: str, separator: str) -> list[str]:
         return [word]
 
 
-def listed_items(column: pa.ChunkedArray, separator: str = ",") -> list[str]:
-    """The distinct items of a column of lists, the most frequent ones first."""
+def listed_items(column: pa.ChunkedArray) -> list[str]:
+    """The distinct items of a column of lists, or of texts between commas, the most frequent ones first."""
     plain = flat(column)
-    _, items = _of_lists(plain) if _is_list(plain.type) else _of_texts(plain, separator)
+    _, items = _of_lists(plain) if _is_list(plain.type) else _of_texts(plain, ",")
     given = words(items)
     counts = np.bincount(given.codes[given.codes >= 0], minlength=len(given.names))
-    found = [given.names[int(place)].strip() for place in np.argsort(-counts, kind="stable")]
-    return [item for item in dict.fromkeys(found) if item]
+    ranked = [given.names[int(place)].strip() for place in np.argsort(-counts, kind="stable")]
+    return [item for item in dict.fromkeys(ranked) if item]

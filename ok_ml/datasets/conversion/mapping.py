@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ID_COLUMNS: Final = (c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.FRIEND_ID)
 REPEATED: Final = "repeated"
 TEXT_LIMIT: Final = 200  # characters of a name, topic, kind or segment; what is longer is cut
-_CONTROL: Final = r"\p{Cc}"  # breaks terminals and pages; becomes a space
+CONTROL: Final = r"\p{Cc}"  # breaks terminals and pages; becomes a space
 DATE_COLUMNS: Final = (c.REGISTERED_DT, c.CREATED_DT)  # ISO dates: a time of day is cut off
 _DATE_LENGTH: Final = len("2018-02-01")
 EVENT_SCHEMA: Final = pa.schema(
@@ -76,17 +76,6 @@ def raw_columns(mapping: TableMapping) -> list[str]:
     return sorted(wanted - {name for join in mapping.joins for name in join.columns})
 
 
-def join_lookups(table: pa.Table, mapping: TableMapping, sieve: Sieve, root: Path, key: str) -> pa.Table:
-    """Add the columns of every declared lookup; rows without partner get its reason, if it has one.
-
-    Raises
-    ------
-    DataError
-        The lookup has two rows for the same key.
-    """
-    return Lookups(mapping, root, key).join(table, sieve)
-
-
 class Lookups:
     """The lookup tables of one mapping, read once for any number of batches of raw rows.
 
@@ -117,7 +106,10 @@ class Lookups:
 
 def _lookup(join: JoinMapping, root: Path, key: str) -> tuple[pa.Array, pa.Table]:
     """The keys of a lookup and its rows."""
-    lookup = read_lookup(join, root, key)
+    wanted = sorted({*join.match.values(), *join.columns})
+    lookup = pa.concat_tables(
+        [read_raw(path, join, wanted, key).table for path in files_of(join.path, root, f"{key}.path")]
+    )
     right = _join_key([lookup[name] for name in join.match.values()])
     if len(right) - right.null_count != len(right.drop_null().unique()):
         raise DataError(
@@ -142,13 +134,6 @@ def _one_spelling(keys: pa.Array) -> pa.Array:
         return keys
     encoded = keys.dictionary_encode()
     return pa.DictionaryArray.from_arrays(encoded.indices, spelt(encoded.dictionary, None)).cast(pa.string())
-
-
-def read_lookup(join: JoinMapping, root: Path, key: str) -> pa.Table:
-    """The columns that a join needs from its own raw table."""
-    wanted = sorted({*join.match.values(), *join.columns})
-    tables = [read_raw(path, join, wanted, key).table for path in files_of(join.path, root, f"{key}.path")]
-    return pa.concat_tables(tables)
 
 
 # -- events ----------------------------------------------------------------------------------------------------
@@ -208,16 +193,13 @@ def id_cells(mapping: TableMapping, raw: pa.Table, name: str, key: str) -> Integ
         return integers(pa.chunked_array([pa.repeat(mapping.constants[name], raw.num_rows)]))
     column, place = pa.chunked_array([flat(raw[mapping.columns[name]])]), f"{key}.columns.{name}"
     if not names_something(column.type):
-        raise _no_id(mapping.columns[name], raw.schema.field(mapping.columns[name]).type, place)
+        source = raw.schema.field(mapping.columns[name])
+        raise ConfigError(
+            f"{place}: column {source.name!r} holds {source.type}, which identifies no user or source; expected numbers, texts, UUIDs or bytes",
+            why="every row would be set aside, or its id would depend on how such a value is written as text",
+            remedy="name a column that holds the id alone, or write it as one when the log is exported",
+        )
     return hashed(column, place, mapping.id_spelling.get(name)) if name in mapping.hash_ids else integers(column)
-
-
-def _no_id(column: str, kind: pa.DataType, place: str) -> ConfigError:
-    return ConfigError(
-        f"{place}: column {column!r} holds {kind}, which identifies no user or source; expected numbers, texts, UUIDs or bytes",
-        why="every row would be set aside, or its id would depend on how such a value is written as text",
-        remedy="name a column that holds the id alone, or write it as one when the log is exported",
-    )
 
 
 def _event_types(mapping: EventsMapping, raw: pa.Table, sieve: Sieve) -> "NDArray[np.int8]":
@@ -284,24 +266,16 @@ class _Rows:
             own = np.arange(len(at)) < len(own)
         order = self._order(at, kinds, own)
         at, kinds, own = at[order], kinds[order], own[order]
-        users, sources, items = (pa.array(self.ids[name].values[at]) for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
-        micros = pa.array(self.times.micros[at]).cast(EVENT_SCHEMA.field(c.EVENT_TIME).type)
-        position, duration = (self._small(name, at, own) for name in (c.POSITION, c.DURATION_MS))
-        table = pa.table(
-            [
-                users,
-                sources,
-                items,
-                Words(kinds.astype(np.int32), c.EVENT_TYPES).to_arrow(),
-                position,
-                Words(self.content.codes[at], self.content.names).to_arrow(),
-                duration,
-                micros,
-                pa.array(self.parts[at]),
-            ],
-            schema=EVENT_SCHEMA,
-        )
-        return Events(self.partitions[at], table)
+        columns = {
+            **{name: pa.array(cells.values[at]) for name, cells in self.ids.items()},
+            c.EVENT_TYPE: Words(kinds.astype(np.int32), c.EVENT_TYPES).to_arrow(),
+            c.POSITION: self._small(c.POSITION, at, own),
+            c.CONTENT_TYPE: Words(self.content.codes[at], self.content.names).to_arrow(),
+            c.DURATION_MS: self._small(c.DURATION_MS, at, own),
+            c.EVENT_TIME: pa.array(self.times.micros[at]).cast(EVENT_SCHEMA.field(c.EVENT_TIME).type),
+            c.PART: pa.array(self.parts[at]),
+        }
+        return Events(self.partitions[at], pa.table(columns, schema=EVENT_SCHEMA))
 
     def _order(
         self,
@@ -347,6 +321,6 @@ def map_snapshot(mapping: TableMapping, raw: pa.Table, names: list[str], sieve: 
             sieve.reject(cells.bad, f"bad_{name}")
             columns[name] = pa.array(cells.values)
         else:
-            texts = pc.replace_substring_regex(_words(mapping, raw, name).to_arrow(), _CONTROL, " ")
+            texts = pc.replace_substring_regex(_words(mapping, raw, name).to_arrow(), CONTROL, " ")
             columns[name] = pc.utf8_slice_codeunits(texts, 0, _DATE_LENGTH if name in DATE_COLUMNS else TEXT_LIMIT)
     return pa.table(columns).filter(pa.array(sieve.kept))

@@ -36,24 +36,8 @@ _DOUBTFUL: Final = (
 _ABBREVIATIONS: Final = ("na", "nil", "nul", "n.a.", "nd")  # of the same, beside a certain marker
 _NUMBERS: Final = (0, -1, -99, -999, -9999, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2**63))
 _COUNTRIES: Final = (
-    "US",
-    "GB",
-    "DE",
-    "FR",
-    "ZA",
-    "RU",
-    "IN",
-    "CN",
-    "BW",
-    "AO",
-    "KE",
-    "NG",
-    "BR",
-    "JP",
-    "EU",
-    "AS",
-    "SA",
-)
+    "US", "GB", "DE", "FR", "ZA", "RU", "IN", "CN", "BW", "AO", "KE", "NG", "BR", "JP", "EU", "AS", "SA",
+)  # fmt: skip
 _TIMES_THE_NEXT: Final = 2
 
 
@@ -150,19 +134,10 @@ def country_ids(spelling: str | None) -> list[int]:
 def condition(column: str, values: Sequence[str | int]) -> str:
     """The `drop_if` condition that sets these values of a raw column aside."""
     name = column if column.isascii() and column.isidentifier() else f"`{column}`"
-    written = [str(value) if isinstance(value, int) else _quoted(value) for value in values]
+    written = [str(v) if isinstance(v, int) else f"'{v}'" if '"' in v else f'"{v}"' for v in values]
     return f"{name} == {written[0]}" if len(written) == 1 else f"{name} in ({', '.join(written)})"
 
 
-def _quoted(text: str) -> str:
-    return f"'{text}'" if '"' in text else f'"{text}"'
-
-
 def _forms(word: str) -> set[str]:
-    return {
-        word,
-        word.upper(),
-        word.title(),
-        word.capitalize(),
-        {"nan": "NaN", "nat": "NaT", "<na>": "<NA>"}.get(word, word),
-    }
+    by_hand = {"nan": "NaN", "nat": "NaT", "<na>": "<NA>"}
+    return {word, word.upper(), word.title(), word.capitalize(), by_hand.get(word, word)}

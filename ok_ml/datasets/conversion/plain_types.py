@@ -59,15 +59,11 @@ def _fixed(array: pa.Array) -> pa.Array:
         return _bytes(array.cast(pa.binary()))
     start = array.offset * width
     raw = np.frombuffer(array.buffers()[1], np.uint8)[start : start + len(array) * width].reshape(-1, width)
-    text = pa.array(((raw >= ord(" ")) & (raw <= ord("~"))).all(axis=1) & ~_null(array))
+    text = pa.array(((raw >= ord(" ")) & (raw <= ord("~"))).all(axis=1) & np.asarray(array.is_valid()))
     if not pc.any(text).as_py():
         return pc.if_else(array.is_valid(), _uuids(raw), None)
     spelt = pc.if_else(text, array.cast(pa.binary()), b"").cast(pa.string())
     return pc.if_else(array.is_valid(), pc.if_else(text, spelt, _uuids(raw)), None)
-
-
-def _null(array: pa.Array) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    return np.asarray(array.is_null(), dtype=bool)
 
 
 def _uuids(raw: "np.ndarray[tuple[int, int], np.dtype[np.uint8]]") -> pa.Array:

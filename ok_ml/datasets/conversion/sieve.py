@@ -123,6 +123,12 @@ def raw_json(table: pa.Table, rows: "NDArray[np.int64]") -> list[str]:
     ]
 
 
+def first_examples(table: pa.Table, rows: "NDArray[np.int64]", reasons: list[str]) -> dict[str, str]:
+    """Reason -> the first raw row that was set aside for it, as JSON."""
+    first = {reason: int(row) for row, reason in zip(rows[::-1], reasons[::-1], strict=True)}
+    return dict(zip(first, raw_json(table, np.array([*first.values()], np.int64)), strict=True))
+
+
 def unreadable_json(lines: Iterable[str]) -> list[str]:
     """Lines that were no rows, as JSON texts."""
     return [orjson.dumps({"line": line}).decode() for line in lines]

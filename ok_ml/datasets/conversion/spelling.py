@@ -54,12 +54,9 @@ def spelt(texts: pa.Array, spelling: str | None) -> pa.Array:
     if spelling == UUID_TEXT:
         dashed = pc.replace_substring_regex(spellings, _ANY_UUID, r"\1-\2-\3-\4-\5")
         return pc.if_else(pc.match_substring_regex(dashed, _ANY_UUID), pc.utf8_lower(dashed), dashed)
-    return _in_one_case(spellings) if spelling == CASE else spellings
-
-
-def _in_one_case(texts: pa.Array) -> pa.Array:
-    """Lower case, accents within their letters; Arrow's own NFC takes them apart."""
-    return pa.array([text and normalize("NFC", text).lower() for text in texts.to_pylist()], pa.string())
+    if spelling == CASE:  # lower case, accents within their letters; Arrow's own NFC takes them apart
+        return pa.array([text and normalize("NFC", text).lower() for text in spellings.to_pylist()], pa.string())
+    return spellings
 
 
 def spelt_text(text: str, spelling: str | None) -> str:

@@ -6,7 +6,7 @@ A format is `auto`, one of `EPOCHS`, or strptime's; of several ones each value i
 import contextlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,28 +33,12 @@ EPOCHS: Final = {  # format -> microseconds of its unit; `epoch` is s, ms, us or
 }
 UNITS: Final = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 UNIT_BOUNDS: Final = (1e11, 1e14, 1e17)  # a number below the first is seconds (up to the year 5138), and so on
-ZONES: Final = {  # hours east of Greenwich of abbreviations, the American ones as in RFC 822
-    "UTC": 0,
-    "GMT": 0,
-    "UT": 0,
-    "Z": 0,
-    "WET": 0,
-    "WEST": 1,
-    "CET": 1,
-    "CEST": 2,
-    "EET": 2,
-    "EEST": 3,
-    "MSK": 3,
-    "EST": -5,
-    "EDT": -4,
-    "CST": -6,
-    "CDT": -5,
-    "MST": -7,
-    "MDT": -6,
-    "PST": -8,
-    "PDT": -7,
-    "JST": 9,
-    "KST": 9,
+_ABBREVIATED: Final = {  # hours east of Greenwich -> zones, the American ones as in RFC 822
+    0: "UTC GMT UT Z WET", 1: "WEST CET", 2: "CEST EET", 3: "EEST MSK", 9: "JST KST",
+    -4: "EDT", -5: "EST CDT", -6: "CST MDT", -7: "MST PDT", -8: "PST",
+}  # fmt: skip
+_ZONES: Final = {
+    name: timezone(timedelta(hours=hours)) for hours, names in _ABBREVIATED.items() for name in names.split()
 }
 _ZONED: Final = re.compile(
     r"(.+?)\s*(?:\b([A-Z]{1,4})|([+-]\d\d:?(?:\d\d)?)?\s*\[?([A-Z][a-z]+(?:/[A-Za-z_+-]+\d*)+)\]?|([+-]\d\d:?\d\d))"
@@ -118,7 +102,8 @@ def read_times(table: pa.Table, mapping: TimeMapping, key: str) -> Times:
 def _by(form: str, column: pa.Array, mapping: TimeMapping, key: str) -> Times:
     """The times of a column in one format."""
     if form in EPOCHS:
-        return _from_epoch(column, form, _origin(mapping))
+        origin = 0 if mapping.origin is None else int(np.datetime64(mapping.origin, "us").astype(np.int64))
+        return _from_epoch(column, form, origin)
     if pa.types.is_integer(column.type) and "%" in form:  # 20240301
         column = column.cast(pa.string())
     if pa.types.is_timestamp(column.type):
@@ -132,29 +117,6 @@ def _by(form: str, column: pa.Array, mapping: TimeMapping, key: str) -> Times:
         why="a guess between seconds and milliseconds moves every event by decades",
         remedy=f"set {key}.time.format to epoch_s, epoch_ms or epoch_us (also epoch_ns, and epoch_d for days)",
     )
-
-
-def _origin(mapping: TimeMapping) -> int:
-    return 0 if mapping.origin is None else int(np.datetime64(mapping.origin, "us").astype(np.int64))
-
-
-def partition_days(dt: str, grain: str) -> int:
-    """The partition that holds an ISO date, as days since 1970-01-01."""
-    day = date.fromisoformat(dt)
-    start = day.replace(day=1) if grain == "month" else day
-    return (start - date(1970, 1, 1)).days
-
-
-def last_day(day: int, grain: str) -> int:
-    """The last day of the partition that begins with `day`, both as days since 1970-01-01."""
-    if grain == "day":
-        return day
-    return int((np.datetime64(day, "D").astype("datetime64[M]") + 1).astype("datetime64[D]").astype(np.int64)) - 1
-
-
-def iso_of(days: "int | np.int32") -> str:
-    """Days since 1970-01-01 as an ISO date."""
-    return str(np.datetime64(int(days), "D"))
 
 
 def _from_epoch(column: pa.Array, form: str, origin: int) -> Times:
@@ -177,11 +139,11 @@ def _scaled(
     """Counts as microseconds, and which of them are times that there are; whole counts stay exact."""
     if form == "epoch":
         sizes = np.digitize(np.abs(counts.astype(np.float64)), UNIT_BOUNDS)
-        found, good = np.zeros(len(counts), np.int64), np.zeros(len(counts), bool)
+        scaled, good = np.zeros(len(counts), np.int64), np.zeros(len(counts), bool)
         for place, unit in enumerate(UNITS):
             chosen = sizes == place
-            found[chosen], good[chosen] = _scaled(counts[chosen], unit, origin)
-        return found, good
+            scaled[chosen], good[chosen] = _scaled(counts[chosen], unit, origin)
+        return scaled, good
     micros_each = EPOCHS[form]
     with np.errstate(over="ignore", invalid="ignore"):
         wide = counts.astype(np.float64) * micros_each + origin
@@ -258,18 +220,10 @@ def _iso(word: str) -> datetime | None:
     moment = datetime.fromisoformat(stated)
     if first or second:
         return datetime.fromisoformat(f"{moment.isoformat()}{first or second}")
-    zone = _zone_named(name or "") if abbreviated is None else _abbreviated(abbreviated)
-    return moment.replace(tzinfo=zone) if zone and moment.tzinfo is None else None
-
-
-def _abbreviated(word: str) -> tzinfo | None:
-    return timezone(timedelta(hours=ZONES[word])) if word in ZONES else None
-
-
-def _zone_named(name: str) -> tzinfo | None:
+    zone: tzinfo | None = _ZONES.get(abbreviated or "")
     with contextlib.suppress(ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo(name)
-    return None
+        zone = ZoneInfo(name) if abbreviated is None else zone
+    return moment.replace(tzinfo=zone) if zone and moment.tzinfo is None else None
 
 
 def _utc(column: pa.Array, timezone: str, key: str) -> pa.Array:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from ok_ml.config.models import BLANKS, JoinMapping, TableMapping
+from ok_ml.config.models import BLANKS, FileShape
 from ok_ml.datasets.formats.ordered_pool import in_order
 from ok_ml.datasets.formats.raw_files import RawFile, open_stream
 from ok_ml.datasets.formats.raw_rows import RawRows, Sizes, check_columns
@@ -23,16 +23,12 @@ from ok_ml.datasets.formats.text_blocks import TextBlock, escaped, text_blocks, 
 from ok_ml.errors import DataError
 
 OPEN_LINES: Final = 100
-STAND_IN: Final = (
-    "\x1f"  # the unit separator of ASCII; a line that holds one itself has too many fields and is set aside
-)
+STAND_IN: Final = "\x1f"  # ASCII's unit separator; a line that holds one itself has too many fields and is set aside
 _HEADER_BYTES: Final = 1 << 16
 _QUOTE, _LINE_FEED, _RETURN = ord('"'), ord("\n"), ord("\r")
 
 
-def read_delimited(
-    file: RawFile, shape: TableMapping | JoinMapping, columns: list[str], key: str, sizes: Sizes
-) -> Iterator[RawRows]:
+def read_delimited(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> Iterator[RawRows]:
     """The named columns of a file, all of text, block after block.
 
     Raises
@@ -42,26 +38,28 @@ def read_delimited(
     DataError
         There is no header line, or it names a column twice.
     """
-    delimiter, header = _delimiter(shape), list(shape.header or ())
-    mark = delimiter if _is_one_byte(delimiter) else STAND_IN
+    delimiter, mark, header = *_delimiter(shape), list(shape.header or ())
     with open_stream(file) as stream:
         blocks = _blocks(text_blocks(stream, shape.encoding, sizes.block_bytes), delimiter, mark, quoting=shape.quoting)
         if not header:
             line, blocks = _header_line(blocks, mark, quoting=shape.quoting)
             if not line:
-                raise _no_header(file, key)
+                raise DataError(
+                    f"{key}: {file} is empty: not even a line of column names",
+                    why="an upload that broke off looks like this",
+                    remedy="deliver the file again, or name the columns by `header` if the files have no such line",
+                )
             header = called(_names(line, mark, shape), columns)
         _check_header(header, columns, file, key)
         parse = partial(_rows, header=header, columns=columns, mark=mark, delimiter=delimiter, quoting=shape.quoting)
         yield from in_order(parse, blocks)
 
 
-def header_of(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
+def header_of(file: RawFile, shape: FileShape) -> list[str]:
     """The column names of a file, as its line of names or the mapping has them."""
     if shape.header:
         return list(shape.header)
-    delimiter = _delimiter(shape)
-    mark = delimiter if _is_one_byte(delimiter) else STAND_IN
+    delimiter, mark = _delimiter(shape)
     with open_stream(file) as stream:
         blocks = _blocks(text_blocks(stream, shape.encoding, _HEADER_BYTES), delimiter, mark, quoting=shape.quoting)
         line, _ = _header_line(blocks, mark, quoting=shape.quoting)
@@ -101,16 +99,10 @@ def with_stand_in(text: bytes, delimiter: str) -> bytes:
     return plain.removesuffix(b" ").replace(b" ", STAND_IN.encode())
 
 
-def _no_header(file: RawFile, key: str) -> DataError:
-    return DataError(
-        f"{key}: {file} is empty: not even a line of column names",
-        why="an upload that broke off looks like this",
-        remedy="deliver the file again, or name the columns by `header` if the files have no such line",
-    )
-
-
-def _delimiter(shape: TableMapping | JoinMapping) -> str:
-    return "\t" if shape.format == "tsv" else shape.delimiter or ","
+def _delimiter(shape: FileShape) -> tuple[str, str]:
+    """What stands between the fields, and the one byte that stands there while lines are cut."""
+    delimiter = "\t" if shape.format == "tsv" else shape.delimiter or ","
+    return delimiter, delimiter if _is_one_byte(delimiter) else STAND_IN
 
 
 def _header_line(blocks: Iterator[TextBlock], mark: str, *, quoting: bool) -> tuple[bytes, Iterator[TextBlock]]:
@@ -137,7 +129,7 @@ def _over_lines(text: bytes, row: "re.Pattern[bytes]") -> tuple[bytes, bytes]:
     return b"".join(lines[: last + 1]).rstrip(b"\r\n"), b"".join(lines[last + 1 :])
 
 
-def _names(line: bytes, mark: str, shape: TableMapping | JoinMapping) -> list[str]:
+def _names(line: bytes, mark: str, shape: FileShape) -> list[str]:
     parse = pacsv.ParseOptions(delimiter=mark, quote_char='"' if shape.quoting else False)
     return list(pacsv.read_csv(pa.BufferReader(line + b"\n"), parse_options=parse).column_names)
 

@@ -16,8 +16,8 @@ _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 def folder_values(file: RawFile) -> dict[str, str | None]:
     """Column -> its one value in a file, as text."""
     parts = (file.path if isinstance(file, RemoteFile) else str(file)).replace("\\", "/").split("/")[:-1]
-    found = (_FOLDER.fullmatch(part) for part in parts)
-    return {unquote(match[1]): None if match[2] == _NULL else unquote(match[2]) for match in found if match}
+    named = filter(None, map(_FOLDER.fullmatch, parts))
+    return {unquote(match[1]): None if match[2] == _NULL else unquote(match[2]) for match in named}
 
 
 def with_values(table: pa.Table, values: dict[str, str | None], columns: list[str]) -> pa.Table:

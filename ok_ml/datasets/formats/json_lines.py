@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ok_ml.config.models import JoinMapping, TableMapping
+from ok_ml.config.models import FileShape
 from ok_ml.datasets.formats.ordered_pool import in_order
 from ok_ml.datasets.formats.raw_files import RawFile, identity_of, open_stream
 from ok_ml.datasets.formats.raw_rows import RawRows, Sizes, check_columns
@@ -72,9 +72,7 @@ class _Kinds:
         return self.type_of(name) != pa.string() or self.kinds[name] == {str}
 
 
-def json_schema(
-    file: RawFile, shape: TableMapping | JoinMapping, columns: list[str], key: str, sizes: Sizes
-) -> pa.Schema:
+def json_schema(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> pa.Schema:
     """The types of the named columns in a whole file, which is read for it once in a process while it is unchanged.
 
     Raises
@@ -88,14 +86,12 @@ def json_schema(
     return pa.schema([(name, kinds.type_of(name)) for name in columns])
 
 
-def json_names(file: RawFile, shape: TableMapping | JoinMapping) -> list[str]:
+def json_names(file: RawFile, shape: FileShape) -> list[str]:
     """The columns that some row of a file has, sorted."""
     return sorted(_kinds_in(file, shape, [], Sizes()).seen)
 
 
-def read_json_lines(
-    file: RawFile, shape: TableMapping | JoinMapping, columns: list[str], key: str, sizes: Sizes
-) -> Iterator[RawRows]:
+def read_json_lines(file: RawFile, shape: FileShape, columns: list[str], key: str, sizes: Sizes) -> Iterator[RawRows]:
     """The named columns of a file, block after block."""
     schema = json_schema(file, shape, columns, key, sizes)
     kinds = _kinds_in(file, shape, columns, sizes)
@@ -104,16 +100,14 @@ def read_json_lines(
         yield from in_order(parse, text_blocks(stream, shape.encoding, sizes.block_bytes))
 
 
-def _kinds_in(file: RawFile, shape: TableMapping | JoinMapping, columns: list[str], sizes: Sizes) -> _Kinds:
+def _kinds_in(file: RawFile, shape: FileShape, columns: list[str], sizes: Sizes) -> _Kinds:
     mark = (identity_of(file), shape.encoding)
     if mark not in _known or _known[mark].unsure.intersection(columns):
-        found = _Kinds()
+        kinds, look = _Kinds(), partial(_kinds_of, columns=columns)
         with open_stream(file) as stream:
-            for kinds in in_order(
-                partial(_kinds_of, columns=columns), text_blocks(stream, shape.encoding, sizes.block_bytes)
-            ):
-                found.merge(kinds)
-        _known[mark] = found
+            for of_block in in_order(look, text_blocks(stream, shape.encoding, sizes.block_bytes)):
+                kinds.merge(of_block)
+        _known[mark] = kinds
         while len(_known) > _KNOWN_LIMIT:
             _known.popitem(last=False)
     return _known[mark]
@@ -126,21 +120,17 @@ def _kinds_of(block: TextBlock, columns: list[str]) -> _Kinds:
         unsure = {name for name, kind in kinds.items() if kind is None}
         if not unsure.intersection(columns):
             known = {name: kind for name, kind in kinds.items() if kind is not None}
-            bounds = {name: _bounds(table[name]) for name, kind in known.items() if kind == {int}}
+            limits = {name: pc.min_max(table[name]).as_py() for name, kind in known.items() if kind == {int}}
+            bounds = {name: (limit["min"] or 0, limit["max"] or 0) for name, limit in limits.items()}
             return _Kinds(set(kinds), known, bounds, unsure)
     records, _ = _parsed(block.text)
-    found = _Kinds(set().union(*records))
-    for name in found.seen:
+    read = _Kinds(set().union(*records))
+    for name in read.seen:
         values = [value for record in records if (value := record.get(name)) is not None]
-        found.kinds[name] = set(map(type, values))
-        if found.kinds[name] == {int}:
-            found.bounds[name] = (min(values), max(values))
-    return found
-
-
-def _bounds(column: pa.ChunkedArray) -> tuple[int, int]:
-    bounds = pc.min_max(column).as_py()
-    return bounds["min"] or 0, bounds["max"] or 0
+        read.kinds[name] = set(map(type, values))
+        if read.kinds[name] == {int}:
+            read.bounds[name] = (min(values), max(values))
+    return read
 
 
 def _kind_of(kind: pa.DataType) -> set[type] | None:
@@ -193,19 +183,18 @@ def _parsed(text: bytes) -> tuple[list[dict[str, Any]], list[str]]:
         records = list(map(orjson.loads, lines))
         if set(map(type, records)) <= {dict}:
             return records, []
-    return _line_by_line(lines)
+    return line_by_line(lines)
 
 
-def _line_by_line(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[str]]:
+def line_by_line(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The objects on some lines, and the lines that are none."""
     records, unreadable = list[dict[str, Any]](), list[str]()
     for line in lines:
-        record = None
         with contextlib.suppress(orjson.JSONDecodeError):
-            record = orjson.loads(line)
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            unreadable.append(escaped(line))
+            if isinstance(record := orjson.loads(line), dict):
+                records.append(record)
+                continue
+        unreadable.append(escaped(line))
     return records, unreadable
 
 

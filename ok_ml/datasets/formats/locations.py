@@ -89,7 +89,9 @@ def files_of(path: str, root: Path, key: str, dt: str | None = None) -> list[Raw
     """
     full = expand(path, root, key)
     pattern = full.replace(_DT, dt) if dt is not None else full.replace(_DT, "*")
-    files: list[RawFile] = list(remote_files(pattern, key) if is_uri(pattern) else _local_files(pattern))
+    files: list[RawFile] = list(
+        remote_files(pattern, key) if is_uri(pattern) else filter(Path.is_file, _matches(pattern))
+    )
     refuse_managed(files, pattern, key)
     if not files:
         raise DataError(
@@ -107,8 +109,7 @@ def dates_of(path: str, root: Path, key: str) -> list[str]:
     shape = re.compile(glob_shape(before) + r"(?P<dt>\d{4}-\d\d-\d\d)" + glob_shape(after.replace(_DT, "*")))
     pattern = full.replace(_DT, "*")
     names = remote_files(pattern, key) if is_uri(pattern) else _matches(pattern)
-    found = (shape.fullmatch(str(name)) for name in names)
-    return sorted({match["dt"] for match in found if match})
+    return sorted({match["dt"] for name in names if (match := shape.fullmatch(str(name)))})
 
 
 def content_version(files: Iterable[RawFile]) -> str:
@@ -175,9 +176,7 @@ def _in_package(rest: str, key: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / inner)
 
 
-def _local_files(pattern: str) -> list[Path]:
-    return [name for name in (_matches(pattern) if has_magic(pattern) else [Path(pattern)]) if name.is_file()]
-
-
 def _matches(pattern: str) -> list[Path]:
+    if not has_magic(pattern):
+        return [Path(pattern)]
     return sorted(Path(name) for name in glob(pattern, recursive=True))  # noqa: PTH207  the pattern may be absolute

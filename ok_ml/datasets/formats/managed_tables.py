@@ -6,11 +6,13 @@ a user had asked to delete, so it is refused.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from glob import has_magic
 from pathlib import Path
 from typing import Any, Final
+
+from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
 from ok_ml.datasets.formats.raw_files import RawFile
 from ok_ml.datasets.formats.remote_files import RemoteFile, fault_of
@@ -53,44 +55,29 @@ def refuse_managed(files: Iterable[RawFile], pattern: str, key: str) -> None:
     DataError
         A folder at or above a file, or above the pattern's first wildcard, is such a table.
     """
-    folders: set[Path] = set()
-    remote: set[_RemoteFolder] = set()
+    local, folders = LocalFileSystem(), set[_Folder]()
+
+    def add(path: Path) -> None:
+        folders.add(_Folder("", str(path), local))
+
     for file in files:
         if not isinstance(file, RemoteFile):
-            folders.update((file.absolute().parent, file.resolve().parent))
-        elif file.is_local:
-            folders.add(Path(file.path).parent)
+            add(file.absolute().parent)
+            add(file.resolve().parent)
         else:
-            remote.add(_RemoteFolder(file.uri.removesuffix(file.path), file.path.rpartition("/")[0], file.filesystem))
+            prefix = "" if file.is_local else file.uri.removesuffix(file.path)
+            folders.add(_Folder(prefix, file.path.rpartition("/")[0], file.filesystem))
     if "://" not in pattern:
-        folders.add(_fixed(Path(pattern)))
-    for above in {above for folder in folders for above in (folder, *folder.parents)}:
-        if (mark := _mark_in(above)) is not None:
-            raise _refusal(mark, str(above), key)
-    for place in {above for folder in remote for above in folder.upwards()}:
+        named = Path(pattern).absolute()  # its deepest folder without a wildcard:
+        add(next(part for part in (named, *named.parents) if not has_magic(str(part))))
+    for place in {above for folder in folders for above in folder.upwards()}:
         if (mark := _mark_of(place, key)) is not None:
             raise _refusal(mark, place.uri, key)
 
 
-def _fixed(pattern: Path) -> Path:
-    """The deepest folder that a pattern names without a wildcard."""
-    absolute = pattern.absolute()
-    return next(part for part in (absolute, *absolute.parents) if not has_magic(str(part)))
-
-
-def _mark_in(folder: Path) -> str | None:
-    for mark in _TABLES:
-        inner = folder / mark
-        if inner.is_dir() and (
-            mark not in _TELLING or any(_TELLING[mark].fullmatch(one.name) for one in inner.iterdir())
-        ):
-            return mark
-    return None
-
-
 @dataclass(frozen=True)
-class _RemoteFolder:
-    """A folder of another file system: `prefix` and `path` together are its URI."""
+class _Folder:
+    """A folder of a file system: `prefix` and `path` together are its URI."""
 
     prefix: str
     path: str
@@ -100,36 +87,31 @@ class _RemoteFolder:
     def uri(self) -> str:
         return self.prefix + self.path
 
-    def upwards(self) -> "list[_RemoteFolder]":
+    def upwards(self) -> "list[_Folder]":
         """The folder and those above it, the bucket too."""
         parts = self.path.split("/")
-        return [
-            _RemoteFolder(self.prefix, "/".join(parts[:count]), self.filesystem) for count in range(len(parts), 0, -1)
-        ]
+        return [replace(self, path="/".join(parts[:count])) for count in range(len(parts), 0, -1)]
 
 
-def _mark_of(folder: _RemoteFolder, key: str) -> str | None:
+def _mark_of(folder: _Folder, key: str) -> str | None:
     try:
-        return _mark_at(folder)
+        return _mark_at(folder) if folder.prefix else _mark_at.__wrapped__(folder)
     except OSError as error:  # who may read the files may still not list what is above them
-        if isinstance(fault := fault_of(error, folder.uri, key), ServiceUnavailable):
+        if isinstance(fault := fault_of(error, folder.uri, key), ServiceUnavailable) and folder.prefix:
             raise fault from error
         return None
 
 
 @lru_cache(maxsize=4096)
-def _mark_at(folder: _RemoteFolder) -> str | None:
-    """Asked once in a process: every question is a request."""
-    from pyarrow.fs import FileSelector, FileType
-
-    filesystem = folder.filesystem
+def _mark_at(folder: _Folder) -> str | None:
+    """What says that a folder is such a table; of another machine asked once in a process: every question is a request."""
     for mark in _TABLES:
         inner = f"{folder.path}/{mark}"
         if mark not in _TELLING:
-            if filesystem.get_file_info(inner).type == FileType.Directory:
+            if folder.filesystem.get_file_info(inner).type == FileType.Directory:
                 return mark
             continue
-        inside = filesystem.get_file_info(FileSelector(inner, allow_not_found=True))
+        inside = folder.filesystem.get_file_info(FileSelector(inner, allow_not_found=True))
         if any(_TELLING[mark].fullmatch(info.base_name) for info in inside):
             return mark
     return None

@@ -11,16 +11,16 @@ Made = TypeVar("Made")
 _THREADS: Final = min(4, os.cpu_count() or 1)
 
 
-def in_order(work: Callable[[Given], Made], given: Iterable[Given], threads: int = _THREADS) -> Iterator[Made]:
-    """What `work` makes of each item, in the order of the items; no more than `threads` of them are under way.
+def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+    """What `work` makes of each item, in the order of the items; no more than four of them are under way.
 
     The first error ends it; items that are under way are finished, later ones are not begun.
     """
     pending: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         for item in given:
             pending.append(pool.submit(work, item))
-            if len(pending) >= threads:
+            if len(pending) >= _THREADS:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

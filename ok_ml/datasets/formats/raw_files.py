@@ -32,14 +32,11 @@ _CODECS: Final = {
 }
 _BLOCKS_OF_BZ2: Final = (b"1AY&SY", b"\x17rE8P\x90")
 _ZERO: Final = b"\x00"
-_UNPACK: Final = {
-    "gzip": "gzip -dc {file} > log.parquet",
-    "zstd": "zstd -dc {file} > log.parquet",
-    "bz2": "bzip2 -dc {file} > log.parquet",
-    "lz4": "lz4 -dc {file} > log.parquet",
-    "xz": "xz -dc {file} > log.parquet",
-    "zip": "unzip {file}",
-}
+_PROGRAMS: Final = {"bz2": "bzip2"}  # that unpack, where they are not called as the codec is
+_AS_PARQUET: Final = "write it as Parquet: python -c \"import pyarrow.{0} as x, pyarrow.parquet as p; p.write_table(x.read_table('{{file}}'), 'log.parquet')\""
+_BY_PANDAS: Final = "python -c \"import pandas; pandas.read_{0}('{{file}}').to_parquet('log.parquet')\""
+_EXCEL: Final = ("an Excel workbook", "write it as CSV: libreoffice --headless --convert-to csv {file}")
+_PICKLE: Final = ("a Python pickle", f"write it as Parquet where it is trusted: {_BY_PANDAS.format('pickle')}")
 _OTHER: Final = (  # offset, first bytes, what it is, how to turn {file} into what can be read
     (0, b"PAR1", PARQUET, "set `format: parquet`"),
     (257, b"ustar", "a tar archive", "take the log out of it: tar -xf {file}"),
@@ -50,20 +47,10 @@ _OTHER: Final = (  # offset, first bytes, what it is, how to turn {file} into wh
     (0, b"\x89LZO\x00", "compressed by lzop", "unpack it: lzop -dc {file} > log.csv"),
     (0, b"\xff\x06\x00\x00sNaPpY", "compressed by Snappy", "unpack it: python -m snappy -d {file} log.csv"),
     (0, b"\x02\x21\x4c\x18", "lz4 in its old frames", "unpack it: lz4 -dc {file} > log.csv"),
-    (
-        0,
-        b"ORC",
-        "an ORC file",
-        "write it as Parquet: python -c \"import pyarrow.orc as o, pyarrow.parquet as p; p.write_table(o.read_table('{file}'), 'log.parquet')\"",
-    ),
+    (0, b"ORC", "an ORC file", _AS_PARQUET.format("orc")),
     (0, b"Obj\x01", "an Avro file", "write it as JSON lines: avro-tools tojson {file} > log.jsonl"),
-    (
-        0,
-        b"ARROW1\x00",
-        "an Arrow or Feather file",
-        "write it as Parquet: python -c \"import pyarrow.feather as f, pyarrow.parquet as p; p.write_table(f.read_table('{file}'), 'log.parquet')\"",
-    ),
-    (0, b"\xd0\xcf\x11\xe0", "an Excel workbook", "write it as CSV: libreoffice --headless --convert-to csv {file}"),
+    (0, b"ARROW1\x00", "an Arrow or Feather file", _AS_PARQUET.format("feather")),
+    (0, b"\xd0\xcf\x11\xe0", *_EXCEL),
     (
         0,
         b"SQLite format 3\x00",
@@ -71,25 +58,10 @@ _OTHER: Final = (  # offset, first bytes, what it is, how to turn {file} into wh
         "write the table as CSV: sqlite3 -header -csv {file} 'SELECT * FROM TABLE' > log.csv",
     ),
     (8, b"DUCK", "a DuckDB database", "write the table as Parquet: duckdb {file} \"COPY TABLE TO 'log.parquet'\""),
-    (
-        0,
-        b"\x89HDF",
-        "an HDF5 file",
-        "write it as Parquet: python -c \"import pandas; pandas.read_hdf('{file}').to_parquet('log.parquet')\"",
-    ),
+    (0, b"\x89HDF", "an HDF5 file", f"write it as Parquet: {_BY_PANDAS.format('hdf')}"),
     (0, b"\x93NUMPY", "a NumPy array", "write its columns with their names as Parquet or CSV"),
-    (
-        0,
-        b"\x80\x04\x95",
-        "a Python pickle",
-        "write it as Parquet where it is trusted: python -c \"import pandas; pandas.read_pickle('{file}').to_parquet('log.parquet')\"",
-    ),
-    (
-        0,
-        b"\x80\x05\x95",
-        "a Python pickle",
-        "write it as Parquet where it is trusted: python -c \"import pandas; pandas.read_pickle('{file}').to_parquet('log.parquet')\"",
-    ),
+    (0, b"\x80\x04\x95", *_PICKLE),
+    (0, b"\x80\x05\x95", *_PICKLE),
     (0, b"%PDF", "a PDF document", "ask for the table behind it as CSV"),
 )
 BROKEN: Final = (
@@ -139,7 +111,8 @@ def refuse_compressed(file: RawFile) -> None:
         return
     refuse_other(file, head)
     if (codec := codec_of(head)) is not None:
-        raise OtherContentError(file, f"compressed by {codec}, which Parquet is not", f"unpack it: {_UNPACK[codec]}")
+        unpack = "unzip {file}" if codec == "zip" else f"{_PROGRAMS.get(codec, codec)} -dc {{file}} > log.parquet"
+        raise OtherContentError(file, f"compressed by {codec}, which Parquet is not", f"unpack it: {unpack}")
 
 
 def open_stream(file: RawFile) -> pa.NativeFile | IO[bytes]:
@@ -205,9 +178,7 @@ def _only_member(file: RawFile) -> IO[bytes]:
         one.filename for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")
     ]
     if "[Content_Types].xml" in names:
-        raise OtherContentError(
-            file, "an Excel workbook", "write it as CSV: libreoffice --headless --convert-to csv {file}"
-        )
+        raise OtherContentError(file, *_EXCEL)
     if any(one.flag_bits & 1 for one in archive.infolist()):
         raise OtherContentError(
             file, "a zip archive with a password", "unpack it where the password is known: unzip {file}"
@@ -219,11 +190,6 @@ def _only_member(file: RawFile) -> IO[bytes]:
             "take the log out of it: unzip {file}",
         )
     return archive.open(names[0])
-
-
-def size_of(file: RawFile) -> int:
-    """Bytes, as they are stored."""
-    return file.size_bytes if isinstance(file, RemoteFile) else file.stat().st_size
 
 
 def identity_of(file: RawFile) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ok_ml.config.models import JoinMapping, TableMapping
+from ok_ml.config.models import FileShape
 from ok_ml.datasets.formats.delimited import header_of, read_delimited
 from ok_ml.datasets.formats.folder_values import folder_values, with_values
 from ok_ml.datasets.formats.json_lines import json_names, json_schema, read_json_lines
@@ -19,9 +19,6 @@ from ok_ml.datasets.formats.raw_rows import RawRows, Sizes, check_columns
 from ok_ml.datasets.formats.remote_files import RemoteFile, fault_of
 from ok_ml.errors import DataError, OkMlError
 
-__all__ = ["RawRows", "Sizes", "check_columns", "file_schema", "read_batches", "read_raw"]
-
-FileShape = TableMapping | JoinMapping
 _COLUMN_BUFFER_BYTES: Final = 1 << 20
 
 
@@ -87,9 +84,8 @@ def _with_folders(file: RawFile, shape: FileShape, columns: list[str], key: str,
     if not lent:
         yield from read(file, shape, columns, key, sizes)
         return
-    own = [name for name in columns if name not in lent] or names_in_file(file, shape)[
-        :1
-    ]  # something must be read to count rows
+    own = [name for name in columns if name not in lent]
+    own = own or names_in_file(file, shape)[:1]  # something must be read to count rows
     for rows in read(file, shape, own, key, sizes):
         yield RawRows(with_values(rows.table, lent, columns), rows.unreadable)
 

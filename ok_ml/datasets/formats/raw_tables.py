@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
@@ -124,12 +125,29 @@ class RawTable:
         return files_of(self.mapping.path, self.root, f"{self.key}.path", dt if self.is_dated else None)
 
 
+Raw = TypeVar("Raw", bound=RawTable)
+
+
 def _fit(left: pa.Field, right: pa.Field) -> bool:
     try:
         pa.unify_schemas([pa.schema([left]), pa.schema([right])], promote_options="permissive")
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Versioned(Generic[Raw]):
+    """A raw table, or its delivery for a partition, as long as it says the same: the key of a cache."""
+
+    raw: Raw = field(compare=False)
+    dt: str | None
+    version: str
+
+    @classmethod
+    def of(cls, raw: Raw, dt: str | None = None) -> "Versioned[Raw]":
+        """As it is now, read by the configuration of now."""
+        return cls(raw, dt, f"{raw.key} {raw.version(dt)} {config_version(raw.config, raw.name)}")
 
 
 def config_version(config: DatasetBase, *sections: str) -> str:

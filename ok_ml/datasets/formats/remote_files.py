@@ -155,22 +155,17 @@ def _find(uri: str, key: str) -> list[RemoteFile]:
         try:
             infos = filesystem.get_file_info(FileSelector(folder, recursive=True))
         except FileNotFoundError:
-            if urlsplit(uri).scheme in _WITH_BUCKETS and not _is_there(filesystem, pattern.partition("/")[0]):
+            bucket = filesystem.get_file_info(pattern.partition("/")[0])
+            if urlsplit(uri).scheme in _WITH_BUCKETS and bucket.type == FileType.NotFound:
                 raise
             infos = []  # a bucket to which nothing was delivered yet
         infos = [info for info in infos if shape.fullmatch(info.path)]
-    found = [
+    files = [
         RemoteFile(prefix + info.path, info.path, info.size, info.mtime_ns or None, filesystem)
         for info in infos
         if info.type == FileType.File
     ]
-    return sorted(found, key=lambda file: file.path)
-
-
-def _is_there(filesystem: Any, name: str) -> bool:
-    from pyarrow.fs import FileType
-
-    return bool(filesystem.get_file_info(name).type != FileType.NotFound)
+    return sorted(files, key=lambda file: file.path)
 
 
 def _filesystem(uri: str, key: str) -> tuple[Any, str]:
@@ -184,7 +179,9 @@ def _filesystem(uri: str, key: str) -> tuple[Any, str]:
             why="whoever reads the configuration could use them",
             remedy="take them out of the path; the environment names them (AWS_ACCESS_KEY_ID, ...)",
         )
-    place, _, options = uri.partition("?") if not _in_path(uri) else (uri, "", "")
+    place, _, options = uri.partition("?")
+    if "=" not in options:  # options look like name=value; any other question mark is a wildcard
+        place, options = uri, ""
     fixed = _MAGIC.search(place)
     base = place[: fixed.start()].rpartition("/")[0] if fixed else place
     if parts.scheme == "gs" and "retry_limit_seconds" not in options:
@@ -197,11 +194,6 @@ def _filesystem(uri: str, key: str) -> tuple[Any, str]:
             remedy="write file:///folder/file, s3://bucket/key, gs://bucket/key or hdfs://host:port/file",
         ) from error
     return filesystem, inner + place[len(base) :]
-
-
-def _in_path(uri: str) -> bool:
-    """Whether a question mark of the URI is a wildcard: options look like name=value."""
-    return "=" not in uri.partition("?")[2]
 
 
 def glob_shape(pattern: str) -> str:

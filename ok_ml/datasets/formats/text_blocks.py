@@ -8,6 +8,7 @@ encoding, or if it is longer than `LINE_LIMIT_BYTES`.
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -46,7 +47,7 @@ def text_blocks(stream: pa.NativeFile, encoding: str, block_bytes: int) -> Itera
     LookupError
         There is no such encoding.
     """
-    name, chunks = codecs.lookup(encoding).name, _chunks(stream, block_bytes)
+    name, chunks = codecs.lookup(encoding).name, iter(partial(stream.read, block_bytes), b"")
     if name.startswith(_WIDE):
         chunks, name = _from_wide(chunks, encoding), "utf-8"
     first = True
@@ -60,11 +61,6 @@ def text_blocks(stream: pa.NativeFile, encoding: str, block_bytes: int) -> Itera
 def escaped(line: bytes, encoding: str = "utf-8") -> str:
     """A line as text, what is none as escapes, without its end."""
     return line.rstrip(b"\r\n").decode(encoding, "backslashreplace")
-
-
-def _chunks(stream: pa.NativeFile, block_bytes: int) -> Iterator[bytes]:
-    while chunk := stream.read(block_bytes):
-        yield chunk
 
 
 def _from_wide(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from ok_ml.config.extensions import FEATURES as KIND
 from ok_ml.config.extensions import load, source_of
+from ok_ml.config.sections.code_kinds import FEATURES as KIND
 from ok_ml.config.sections.recommender_models import FeaturesStage
 from ok_ml.errors import ConfigError
 from ok_ml.features.declared.feature import Family, Feature, Judged, Window

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.atomic_write import replace_file
-from ok_ml.config.extensions import EXPECTATIONS as OWN_CODE
 from ok_ml.config.extensions import source_of
 from ok_ml.config.models import Project
+from ok_ml.config.sections.code_kinds import EXPECTATIONS as OWN_CODE
 from ok_ml.config.sections.expectation_models import TableExpectations, tables_of
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.quality.gx.gx_outcomes import Outcome

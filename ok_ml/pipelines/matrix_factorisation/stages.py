@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ok_ml import columns as c
-from ok_ml.config.extensions import ENGINES, source_of
+from ok_ml.config.extensions import source_of
 from ok_ml.config.models import Project
+from ok_ml.config.sections.code_kinds import ENGINES
 from ok_ml.lake import Lake
 from ok_ml.pipelines.matrix_factorisation import vectors
 from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation as P

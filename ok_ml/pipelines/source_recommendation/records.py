@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
-from ok_ml.config.extensions import BUILDERS, ENGINES, RANKERS, Kind, source_of
+from ok_ml.config.extensions import source_of
+from ok_ml.config.sections.code_kinds import BUILDERS, ENGINES, RANKERS, Kind
 from ok_ml.lake import fingerprint
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan as P
 from ok_ml.ranked_lists.list_records import grades, weights

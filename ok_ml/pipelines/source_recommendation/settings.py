@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from ok_ml.config.documents import KeyPath
-from ok_ml.config.extensions import BUILDERS, FEATURES, RANKERS, Kind
 from ok_ml.config.models import (
     DatasetBase,
     FeaturesStage,
@@ -13,6 +11,8 @@ from ok_ml.config.models import (
     NeighboursStage,
     TrainingSetStage,
 )
+from ok_ml.config.sections.code_kinds import BUILDERS, FEATURES, RANKERS, Kind
+from ok_ml.config.sections.frozen import KeyPath
 
 
 class Stages(ListStages):

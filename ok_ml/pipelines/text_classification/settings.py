@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from ok_ml.config.documents import KeyPath
 from ok_ml.config.models import (
     DatasetBase,
     ExperimentConfig,
@@ -12,6 +11,7 @@ from ok_ml.config.models import (
     TextStages,
 )
 from ok_ml.config.problems import one_of
+from ok_ml.config.sections.frozen import KeyPath
 
 _METRICS = ("pr_auc", "f1", "precision", "recall", "accuracy")
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from ok_ml.config.extensions import RANKERS, TEXT, load_class, module_of_text, require_class, source_of
+from ok_ml.config.extensions import TEXT, load_class, module_of_text, require_class, source_of
 from ok_ml.config.models import ModelStage
+from ok_ml.config.sections.code_kinds import RANKERS
 from ok_ml.errors import ConfigError, IntegrityError, ModelError
 
 if TYPE_CHECKING:

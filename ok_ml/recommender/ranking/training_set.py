@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.config.extensions import BUILDERS, load_class
+from ok_ml.config.extensions import load_class
 from ok_ml.config.models import TrainingSetStage
+from ok_ml.config.sections.code_kinds import BUILDERS
 from ok_ml.errors import DataError, NothingToLearn
 from ok_ml.hashing import mix64
 from ok_ml.places import place_of

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.config.extensions import ENGINES as KIND
 from ok_ml.config.extensions import load_class
 from ok_ml.config.models import EmbeddingsStage
+from ok_ml.config.sections.code_kinds import ENGINES as KIND
 from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.places import place_of
 from ok_ml.recommender.retrieval.ids import require_ascending, require_int32

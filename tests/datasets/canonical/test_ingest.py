@@ -8,7 +8,8 @@ import pytest
 
 from ok_ml.datasets.canonical.dataset_calendar import partitions_of
 from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
-from ok_ml.datasets.canonical.ingest import ingest_events, raw_fingerprint, raw_version, stale_partitions
+from ok_ml.datasets.canonical.deliveries import raw_events
+from ok_ml.datasets.canonical.ingest import ingest_events, raw_fingerprint, stale_partitions
 from ok_ml.datasets.conversion.mapping import EVENT_SCHEMA
 from ok_ml.errors import ConfigError, DataError, EmptyPartition, EnvironmentFault
 from ok_ml.hashing import part_of
@@ -173,11 +174,11 @@ def test_a_day_delivered_again_with_other_rows_has_another_data_version(tmp_path
     write_log(tmp_path, "1,2,3,liked,2024-03-01", name=f"{DAY_1}.csv")
     config = dataset({"path": "{dt}.csv"})
     [first] = ingest_events(config, lake, [DAY_1], root=tmp_path)
-    version = raw_version(config, lake, DAY_1, root=tmp_path)
+    version = raw_events(config, lake, tmp_path).version(DAY_1)
     write_log(tmp_path, "1,2,3,liked,2024-03-01", "1,5,3,liked,2024-03-01", name=f"{DAY_1}.csv")
     [second] = ingest_events(config, lake, [DAY_1], root=tmp_path)
     assert second.written
-    assert raw_version(config, lake, DAY_1, root=tmp_path) != version
+    assert raw_events(config, lake, tmp_path).version(DAY_1) != version
     assert second.manifest.data_version != first.manifest.data_version
 
 

@@ -17,7 +17,7 @@ DAYS = [f"2024-03-0{day}" for day in range(1, 6)]
 MOMENTS = {
     "while rows are spilled": ("ok_ml.datasets.canonical.spilling.Spill._write_run", 3),
     "while files are written": ("pyarrow.parquet.write_table", 7),
-    "between rejected rows and events": ("ok_ml.datasets.canonical.ingest.part_pieces", 2),
+    "between rejected rows and events": ("ok_ml.datasets.canonical.day_tables.part_pieces", 2),
     "before a manifest is in place": ("ok_ml.lake.replace_file", 4),
 }
 CHILD = """

@@ -4,12 +4,13 @@ import orjson
 import pytest
 
 from ok_ml.config.models import TopicConfig
-from ok_ml.datasets.collecting.collector_names import RAW_EVENTS, day_of, iso_of
+from ok_ml.datasets.collecting.collector_names import RAW_EVENTS
 from ok_ml.datasets.collecting.contract import DAY_MS, Limits, parse
 from ok_ml.datasets.collecting.days import unique_events
 from ok_ml.datasets.collecting.watermark import Watermark
 from ok_ml.datasets.formats.locations import lake_table
 from ok_ml.delivery.kafka.consuming import Record
+from ok_ml.partitions import day_of, iso_of
 
 NOON = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 GOOD = {"event_id": "a", "user_id": 1, "source_id": 2, "item_id": 3, "event_type": "like", "event_time_ms": NOON}

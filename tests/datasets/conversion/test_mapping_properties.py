@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ok_ml.datasets.canonical.ingest import IngestReport, ingest_events
+from ok_ml.datasets.canonical.ingest import ingest_events
+from ok_ml.datasets.canonical.writing import Report
 from ok_ml.datasets.conversion.cells import integers
 from ok_ml.datasets.conversion.mapping import TEXT_LIMIT
 from ok_ml.datasets.formats.raw_rows import Sizes
@@ -81,7 +82,7 @@ CONFIG = dataset(
 )
 
 
-def ingest(folder: Path, rows: list[tuple[Any, ...]], lake: str, batch: int = 1000) -> tuple[Lake, list[IngestReport]]:
+def ingest(folder: Path, rows: list[tuple[Any, ...]], lake: str, batch: int = 1000) -> tuple[Lake, list[Report]]:
     columns = {name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(NAMES)}
     pq.write_table(pa.table(columns), folder / "log.parquet", row_group_size=max(batch, 1))
     found = Lake(folder / lake)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ok_ml.datasets.canonical.dataset_calendar import partitions_of
-from ok_ml.datasets.canonical.ingest import IngestReport, ingest_events
+from ok_ml.datasets.canonical.ingest import ingest_events
+from ok_ml.datasets.canonical.writing import Report
 from ok_ml.datasets.formats import delimited, text_blocks
 from ok_ml.datasets.formats.raw_readers import RawRows, read_batches, read_raw
 from ok_ml.datasets.formats.raw_rows import Sizes
@@ -23,7 +24,7 @@ DAY_1, DAY_2 = "2024-03-01", "2024-03-02"
 TEXT = HEADER + "1,2,3,liked,2024-03-01\n4,5,6,opened,2024-03-02\n"
 
 
-def ingest(config: object, lake: Lake, root: Path) -> list[IngestReport]:
+def ingest(config: object, lake: Lake, root: Path) -> list[Report]:
     return ingest_events(config, lake, partitions_of(config, lake, root=root), root=root)
 
 

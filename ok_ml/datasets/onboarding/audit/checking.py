@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,14 +15,14 @@ from ok_ml.datasets.canonical.entities import read_snapshot
 from ok_ml.datasets.canonical.partial_days import PartialDay
 from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
 from ok_ml.datasets.conversion.markers import Marker, country_ids, marker_ids, number_markers, text_markers
-from ok_ml.datasets.conversion.times import iso_of
 from ok_ml.datasets.formats.raw_tables import RawTable
-from ok_ml.datasets.onboarding.audit.counting import missing_from
-from ok_ml.datasets.onboarding.audit.histories import Histories
 from ok_ml.datasets.onboarding.audit.persons import columns_like_persons
 from ok_ml.datasets.onboarding.audit.spellings import TwoSpellings
 from ok_ml.datasets.onboarding.audit.tally import Tally
+from ok_ml.datasets.onboarding.counting import missing_from
+from ok_ml.datasets.onboarding.histories import Histories
 from ok_ml.lake import Lake
+from ok_ml.partitions import iso_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,9 +134,9 @@ def check_dataset(config: DatasetConfig, lake: Lake, root: Path, *, progress: Pr
 def _audit(config: DatasetConfig, tally: Tally, delivered: list[str], tables: dict[str, dict[str, int]]) -> Audit:
     days, counts = tally.partitions.result()
     emptied = _emptied(tally, delivered)
-    users, of_users = tally.users.result()
-    sources, of_sources = tally.sources.result()
-    largest = {c.USER_ID: _largest(users, of_users), c.SOURCE_ID: _largest(sources, of_sources)}
+    counted = {c.USER_ID: tally.users.result(), c.SOURCE_ID: tally.sources.result()}
+    (users, of_users), (sources, of_sources) = counted.values()
+    largest = {name: _largest(*of_ids) for name, of_ids in counted.items()}
     missing, reacted = missing_from(tally.reacted, tally.shown) if tally.event_types[c.IMPRESSION] else (0, 0)
     return Audit(
         dataset=config.dataset,
@@ -148,10 +148,10 @@ def _audit(config: DatasetConfig, tally: Tally, delivered: list[str], tables: di
         event_types=dict(tally.event_types.most_common()),
         first_time=_moment(tally.first_micros),
         last_time=_moment(tally.last_micros),
-        partitions={iso_of(int(day)): int(count) for day, count in zip(days, counts, strict=True)},
+        partitions={iso_of(day): int(count) for day, count in zip(days, counts, strict=True)},
         gaps=tuple(dt for dt in _gaps(days, config.partition.grain) if dt not in emptied),
         emptied=emptied,
-        partial=_partial(config, tally),
+        partial=tally.profiles.partial_last(newest_day(config)) if config.partition.grain == "day" else None,
         duplicates=tally.rows_seen.repeats,
         set_aside=dict(tally.rejected.most_common()),
         examples=tally.examples,
@@ -163,14 +163,8 @@ def _audit(config: DatasetConfig, tally: Tally, delivered: list[str], tables: di
         reactions=reacted,
         without_impression=missing,
         left=len(sources) - tally.subscribed.different / max(len(users), 1) if config.subscriptions is None else None,
-        markers={
-            c.USER_ID: _markers(config, c.USER_ID, users, of_users),
-            c.SOURCE_ID: _markers(config, c.SOURCE_ID, sources, of_sources),
-        },
-        spellings=[
-            *_spellings(config, tally, c.USER_ID, users, of_users),
-            *_spellings(config, tally, c.SOURCE_ID, sources, of_sources),
-        ],
+        markers={name: _markers(config, name, *of_ids) for name, of_ids in counted.items()},
+        spellings=[one for name, of_ids in counted.items() for one in _spellings(config, tally, name, *of_ids)],
         persons=(),
         histories=tally.histories,
         tables=tables,
@@ -187,21 +181,14 @@ def _gaps(days: "NDArray[np.int64]", grain: str) -> tuple[str, ...]:
     unit = "datetime64[D]" if grain == "day" else "datetime64[M]"
     first, last = (np.datetime64(int(day), "D").astype(unit) for day in (days[0], days[-1]))
     every = np.arange(first, last + 1).astype("datetime64[D]").astype(np.int64)
-    return tuple(iso_of(int(day)) for day in np.setdiff1d(every, days))
+    return tuple(iso_of(day) for day in np.setdiff1d(every, days))
 
 
 def _emptied(tally: Tally, delivered: list[str]) -> dict[str, int]:
     """Partitions of which a run would find no usable row."""
-    kept = set(tally.partitions.result()[0].tolist())
-    rows = {
-        iso_of(int(day)): int(count) for day, count in zip(*tally.dated_rows.result(), strict=True) if day not in kept
-    }
-    held = {iso_of(int(day)) for day in kept}
-    return dict(sorted((rows | {dt: rows.get(dt, 0) for dt in delivered if dt not in held}).items()))
-
-
-def _partial(config: DatasetConfig, tally: Tally) -> PartialDay | None:
-    return tally.profiles.partial_last(newest_day(config)) if config.partition.grain == "day" else None
+    held = {iso_of(day) for day in tally.partitions.result()[0]}
+    rows = {iso_of(day): int(count) for day, count in zip(*tally.dated_rows.result(), strict=True)}
+    return {dt: rows.get(dt, 0) for dt in sorted({*rows, *delivered} - held)}
 
 
 def _largest(ids: "NDArray[np.int64]", counts: "NDArray[np.int64]") -> tuple[int, int] | None:
@@ -231,21 +218,16 @@ def _spellings(
 
 def _tables(config: DatasetConfig, tally: Tally, lake: Lake, root: Path) -> dict[str, dict[str, int]]:
     """The other raw tables that are one body of rows; dated snapshots are not read."""
-    found: dict[str, dict[str, int]] = {}
+    tables: dict[str, dict[str, int]] = {}
+    met = {c.USERS: (c.USER_ID, tally.users), c.SOURCES: (c.SOURCE_ID, tally.sources)}
     for name in c.SNAPSHOTS:
         if getattr(config, name) is None or (raw := RawTable(config, name, lake, root)).is_dated:
             continue
         rows, reasons = read_snapshot(raw, None)
-        found[name] = {"rows": rows.num_rows, "set_aside": sum(reasons.values())}
-        id_column: dict[str, tuple[str, Any]] = {
-            c.USERS: (c.USER_ID, tally.users),
-            c.SOURCES: (c.SOURCE_ID, tally.sources),
-        }
-        if name in id_column:
-            column, counts = id_column[name]
+        tables[name] = {"rows": rows.num_rows, "set_aside": sum(reasons.values())}
+        if name in met:
+            column, counts = met[name]
             known, seen = np.unique(rows[column].to_numpy()), counts.result()[0]
-            found[name] |= {
-                "without_event": int((~np.isin(known, seen)).sum()),
-                "missing": int((~np.isin(seen, known)).sum()),
-            }
-    return found
+            tables[name]["without_event"] = int((~np.isin(known, seen)).sum())
+            tables[name]["missing"] = int((~np.isin(seen, known)).sum())
+    return tables

@@ -52,13 +52,9 @@ def _of_samples(config: DatasetConfig, samples: list[Sample]) -> tuple[str, ...]
     days = np.concatenate([read_times(table, mapping.time, key).partitions(config.partition.grain) for table in tables])
     users = _codes(tables, mapping.columns[c.USER_ID])
     others = sorted(names - {*mapping.columns.values(), *mapping.time.columns})
-    others = [name for name in others if _could_name(tables[0], name)]
+    others = [name for name in others if profile(name, tables[0][name]).kind in (INTEGER, TEXT)]
     persons = [name for name in others if _is_person(name, _codes(tables, name), users, days.astype(np.int64))]
     return tuple(sorted(persons, key=lambda name: (-name_score(name, c.USER_ID), name)))
-
-
-def _could_name(table: pa.Table, name: str) -> bool:
-    return profile(name, table[name]).kind in (INTEGER, TEXT)
 
 
 def _codes(tables: list[pa.Table], name: str) -> "Codes":

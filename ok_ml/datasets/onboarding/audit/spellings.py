@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from ok_ml.config.sections.dataset_models import CASE, NUMBER, UUID_TEXT
 from ok_ml.datasets.conversion.cells import Words, flat, ids_of, integers, mask_of
 from ok_ml.datasets.conversion.spelling import spelt
-from ok_ml.datasets.onboarding.audit.counting import IdCounts
+from ok_ml.datasets.onboarding.counting import IdCounts
 from ok_ml.hashing import mix64
 
 if TYPE_CHECKING:

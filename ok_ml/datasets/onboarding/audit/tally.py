@@ -9,22 +9,22 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.canonical.dataset_calendar import reject_times
 from ok_ml.datasets.canonical.partial_days import DayProfiles
-from ok_ml.datasets.conversion.cells import id_words, ids_of, words
-from ok_ml.datasets.conversion.mapping import Events, Lookups, map_events
+from ok_ml.datasets.canonical.row_mapping import map_rows
+from ok_ml.datasets.conversion.cells import id_words, ids_of
+from ok_ml.datasets.conversion.mapping import Events, Lookups
 from ok_ml.datasets.conversion.markers import marker_ids
-from ok_ml.datasets.conversion.sieve import UNREADABLE, Sieve, raw_json, unreadable_json
-from ok_ml.datasets.conversion.times import partition_days, read_times
+from ok_ml.datasets.conversion.sieve import UNREADABLE, Sieve, first_examples, unreadable_json
 from ok_ml.datasets.formats.raw_rows import RawRows
-from ok_ml.datasets.onboarding.audit.counting import HashSample, IdCounts, row_hashes
-from ok_ml.datasets.onboarding.audit.histories import Histories
 from ok_ml.datasets.onboarding.audit.spellings import IdTexts, NumberSpellings, TextSpellings
+from ok_ml.datasets.onboarding.counting import HashSample, IdCounts, row_hashes
+from ok_ml.datasets.onboarding.histories import Histories, event_kinds
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _NAMED = (c.USER_ID, c.SOURCE_ID)
+_REACTIONS = (c.CLICK, c.LIKE, c.COMMENT, c.SHARE, c.HIDE)
 _KINDS = {name: code for code, name in enumerate(c.EVENT_TYPES)}
 
 
@@ -86,30 +86,18 @@ class Tally:
 
     def add(self, rows: RawRows, lookups: Lookups, key: str, delivered: str | None) -> None:
         """Count a batch of raw rows; `delivered` is the partition whose delivery it is, if the log has such."""
-        times, sieve = read_times(rows.table, self.config.events.time, key), Sieve(rows.table.num_rows)
-        reject_times(self.config, times, sieve)
-        if delivered is not None:
-            home = partition_days(delivered, "day")
-            sieve.reject(times.partitions(self.config.partition.grain) != home, "late")
-        self.profiles.add(times.micros[sieve.kept])
-        self.dated_rows.add(times.partitions(self.config.partition.grain)[sieve.kept].astype(np.int64))
-        table = lookups.join(rows.table, sieve)
-        events = map_events(self.config, table, times, sieve, key)
+        mapped = map_rows(self.config, rows.table, key, lookups, delivered)
+        self.profiles.add(mapped.times.micros[mapped.dated])
+        self.dated_rows.add(mapped.times.partitions(self.config.partition.grain)[mapped.dated].astype(np.int64))
         self.raw_rows += rows.table.num_rows + len(rows.unreadable)
-        self._note_rejected(table, sieve, rows.unreadable)
-        if events.table.num_rows:
-            self._note_events(events)
-            self._note_texts(table, sieve)
+        self._note_rejected(mapped.table, mapped.sieve, rows.unreadable)
+        if mapped.events.table.num_rows:
+            self._note_events(mapped.events)
+            self._note_texts(mapped.table, mapped.sieve)
 
     def _note_rejected(self, table: pa.Table, sieve: Sieve, unreadable: tuple[str, ...]) -> None:
         rows, reasons = sieve.rejections()
-        fresh = {
-            reason: int(row)
-            for row, reason in zip(rows[::-1], reasons[::-1], strict=True)
-            if reason not in self.examples
-        }
-        for reason, text in zip(fresh, raw_json(table, np.array([*fresh.values()], np.int64)), strict=True):
-            self.examples[reason] = text
+        self.examples = first_examples(table, rows, reasons) | self.examples
         self.rejected.update(sieve.counts())
         if unreadable:
             self.rejected[UNREADABLE] += len(unreadable)
@@ -134,8 +122,7 @@ class Tally:
         table = events.table
         users, sources, items = (table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID, c.ITEM_ID))
         micros = table[c.EVENT_TIME].cast(pa.int64()).to_numpy()
-        kinds = words(table[c.EVENT_TYPE])
-        codes = np.array([_KINDS[name] for name in kinds.names], np.int64)[kinds.codes]
+        codes = event_kinds(table)
         self.events += len(users)
         self.event_types.update(
             {c.EVENT_TYPES[code]: int(count) for code, count in enumerate(np.bincount(codes)) if count}
@@ -145,17 +132,13 @@ class Tally:
         self.histories.add(users, days, sources, codes)
         self.users.add(users)
         self.sources.add(sources[codes != _KINDS[c.FRIEND_REQUEST]])
-        self.rows_seen.add(row_hashes([users, sources, items, codes, micros, *self._others(table)]))
+        others = [table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in (c.POSITION, c.DURATION_MS)]
+        self.rows_seen.add(row_hashes([users, sources, items, codes, micros, *others]))
         triples, impressions = row_hashes([users, sources, items]), codes == _KINDS[c.IMPRESSION]
         self.shown.add(triples[impressions])
-        self.reacted.add(
-            triples[np.isin(codes, [_KINDS[name] for name in (c.CLICK, c.LIKE, c.COMMENT, c.SHARE, c.HIDE)])]
-        )
+        self.reacted.add(triples[np.isin(codes, [_KINDS[name] for name in _REACTIONS])])
         subscribing = np.isin(codes, [_KINDS[name] for name in self.config.subscription.event_types if name in _KINDS])
         self.subscribed.add(row_hashes([users[subscribing], sources[subscribing]]))
         low, high = int(micros.min()), int(micros.max())
         self.first_micros = low if self.first_micros is None else min(low, self.first_micros)
         self.last_micros = high if self.last_micros is None else max(high, self.last_micros)
-
-    def _others(self, table: pa.Table) -> "list[NDArray[np.int64]]":
-        return [table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in (c.POSITION, c.DURATION_MS)]

@@ -9,8 +9,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, ExperimentConfig
 from ok_ml.datasets.conversion.markers import Marker, condition
 from ok_ml.datasets.onboarding.audit.checking import RARELY, Audit
-from ok_ml.datasets.onboarding.audit.histories import Found
-from ok_ml.datasets.onboarding.audit.spellings import TwoSpellings
+from ok_ml.datasets.onboarding.histories import Found
 from ok_ml.errors import DataError
 from ok_ml.partitions import TrainingCalendar, before, training_calendar
 
@@ -43,6 +42,14 @@ class Finding:
     remedy: str
 
 
+def _stop(text: str, remedy: str) -> Finding:
+    return Finding(STOP, text, remedy)
+
+
+def _warn(text: str, remedy: str) -> Finding:
+    return Finding(WARN, text, remedy)
+
+
 def findings(audit: Audit, config: DatasetConfig) -> list[Finding]:
     """Everything worth saying, what stops an experiment first."""
     problems = [
@@ -66,8 +73,7 @@ def of_experiment(audit: Audit, config: DatasetConfig, experiment: ExperimentCon
         calendar = training_calendar(dts, *plan)
     except DataError as error:
         return [
-            Finding(
-                STOP,
+            _stop(
                 f"{name} asks for more days than there are: {error.problem}",
                 "shorten stages.training_set.label_days or windows, or stages.evaluation.days; or add days",
             )
@@ -96,21 +102,20 @@ def _learnt(
     return [audit.histories.new_to_find(config, labels, cut, known_users=True) for cut, labels in lists]
 
 
-def _too_little(what: str, dts: Sequence[str], found: Found | list[Found], key: str) -> Iterator[Finding]:
-    lists = [found] if isinstance(found, Found) else found
+def _too_little(what: str, dts: Sequence[str], finds: Found | list[Found], key: str) -> Iterator[Finding]:
+    lists = [finds] if isinstance(finds, Found) else finds
     pairs, users = sum(one.pairs for one in lists), max((one.users for one in lists), default=0)
     span = dts[0] if dts[0] == dts[-1] else f"{dts[0]} to {dts[-1]}"
     if not pairs:
         text = f"{what} on {span}: no user meets a source there that is new to them and was seen by another user before"
-        yield Finding(
-            STOP,
+        yield _stop(
             text,
             "check user_id and source_id; if `subscription` bars all that is met again, leave it out "
             f"(subscription: {{event_types: []}}); or raise {key}",
         )
     elif users < _FEW_LEARNERS:
         text = f"{what.replace('has nothing', 'has little').replace('cannot', 'can hardly')} on {span}: {pairs:,} new sources of {users:,} users"
-        yield Finding(WARN, text, f"raise {key}, or take a longer log")
+        yield _warn(text, f"raise {key}, or take a longer log")
 
 
 def verdict(audit: Audit, problems: list[Finding]) -> str:
@@ -125,31 +130,27 @@ def verdict(audit: Audit, problems: list[Finding]) -> str:
 def _amount(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     """Is there enough to learn from?"""
     if not audit.events:
-        yield Finding(STOP, "no row of the log becomes an event", "correct the mapping: the reasons are above")
+        yield _stop("no row of the log becomes an event", "correct the mapping: the reasons are above")
         return
     if (count := len(_whole(audit, config))) < FEWEST_PARTITIONS:
         text = f"{count} partitions of one {audit.grain}, at least {FEWEST_PARTITIONS} are needed"
-        yield Finding(
-            STOP, text, "add more days: some are learnt from, others are labels, the last ones judge the model"
-        )
+        yield _stop(text, "add more days: some are learnt from, others are labels, the last ones judge the model")
     wanted = {name for name, weight in config.weights.items() if weight > 0}
     if not wanted & set(audit.event_types):
         text = f"no event has a positive weight (there are: {', '.join(audit.event_types)})"
-        yield Finding(STOP, text, "name the event types that show interest under weights and grades")
+        yield _stop(text, "name the event types that show interest under weights and grades")
     elif not {name for name, grade in config.grades.items() if grade > 0} & set(audit.event_types):
-        yield Finding(
-            STOP, "no event has a positive grade", "name the event types that a list should earn under grades"
-        )
+        yield _stop("no event has a positive grade", "name the event types that a list should earn under grades")
     if len(audit.partitions) > 1:
         yield from _returning(audit)
     if audit.sources < _FEW_SOURCES:
         text = f"{audit.sources:,} sources: there is nothing to choose from"
-        yield Finding(STOP, text, "map source_id to something finer, e.g. the author or the item")
+        yield _stop(text, "map source_id to something finer, e.g. the author or the item")
     if audit.left is not None and audit.left < 1 and audit.events:
         kinds = ", ".join(config.subscription.event_types)
         text = f"{audit.left:.2f} of {audit.sources:,} sources are left to a user on average, all others are met ({kinds}): nothing to recommend"
         remedy = f"take `subscription` out of configs/datasets/{audit.dataset}.yml: what was met may then be recommended again"
-        yield Finding(STOP, text, remedy)
+        yield _stop(text, remedy)
 
 
 def _returning(audit: Audit) -> Iterator[Finding]:
@@ -158,13 +159,13 @@ def _returning(audit: Audit) -> Iterator[Finding]:
     told = f"{about}{come:,} of {audit.users:,} users come on a second {audit.grain}"
     if audit.users < _FEW_RETURNING:
         text = f"{audit.users:,} users are too few: at least {_FEW_RETURNING} who come on a second {audit.grain} are needed"
-        yield Finding(STOP, text, "take a log with more people, or a longer one")
+        yield _stop(text, "take a log with more people, or a longer one")
     elif (again := audit.users - audit.once[c.USERS]) < _FEW_RETURNING:
-        yield Finding(STOP, f"{again:,} of {audit.users:,} users have a second event", _person_instead(audit))
+        yield _stop(f"{again:,} of {audit.users:,} users have a second event", _person_instead(audit))
     elif come < _FEW_RETURNING:
-        yield Finding(STOP, f"user_id looks like a visit and not like a person: {told}", _person_instead(audit))
+        yield _stop(f"user_id looks like a visit and not like a person: {told}", _person_instead(audit))
     elif come < RARELY * audit.users:
-        yield Finding(WARN, f"most users come once: {told}", f"if user_id is a visit: {_person_instead(audit)}")
+        yield _warn(f"most users come once: {told}", f"if user_id is a visit: {_person_instead(audit)}")
 
 
 def _person_instead(audit: Audit) -> str:
@@ -186,7 +187,7 @@ def _rows(audit: Audit) -> Iterator[Finding]:
         yield Finding(level, f"{share:.0%} of the rows are set aside, most of them as {reason}", _remedy_of(reason))
     if audit.duplicates > _DUPLICATES * audit.events:
         text = f"{audit.duplicates:,} events are equal to another one in everything"
-        yield Finding(WARN, text, "if the log repeats itself, name an id of the event: events.unique_by: [column]")
+        yield _warn(text, "if the log repeats itself, name an id of the event: events.unique_by: [column]")
 
 
 def _unknown_ids(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
@@ -205,8 +206,7 @@ def _unknown_ids(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
             if count > _WRONG * audit.events:
                 looks = "looks" if len(group) == 1 else "look"
                 text = f"{count:,} events have {name} {_listed(group)}, which {looks} like {what} ({count / audit.events:.1%} of all)"
-                yield Finding(
-                    WARN,
+                yield _warn(
                     text,
                     f"{doubt}set them aside: drop_if: {{{reason}: {_yaml(_condition(name, group, config))}}}",
                 )
@@ -234,17 +234,14 @@ def _spellings(audit: Audit) -> Iterator[Finding]:
         shown = f", e.g. {' and '.join(pair.example)}" if len(pair.example) > 1 else ""
         several = f"{pair.ids:,} {ids} are spelt in more than one way{shown}"
         if pair.spelling is None:
-            yield Finding(
-                WARN,
+            yield _warn(
                 f"{several}: as numbers each is one",
                 f"if leading zeros or signs tell them apart: hash_ids: [{pair.column}]",
             )
         else:
-            yield Finding(WARN, f"{several}: each of them counts as several {ids}", _settled(pair))
-
-
-def _settled(pair: TwoSpellings) -> str:
-    return f"if they are the same: id_spelling: {{{pair.column}: {pair.spelling}}}; if not: id_spelling: {{{pair.column}: exact}}"
+            said = f"id_spelling: {{{pair.column}: "
+            remedy = f"if they are the same: {said}{pair.spelling}}}; if not: {said}exact}}"
+            yield _warn(f"{several}: each of them counts as several {ids}", remedy)
 
 
 def _remedy_of(reason: str) -> str:
@@ -264,8 +261,7 @@ def _days(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     """Is the calendar whole?"""
     if audit.emptied:
         what = f"with {sum(audit.emptied.values()):,} rows and no event, where a run would stop"
-        yield Finding(
-            STOP,
+        yield _stop(
             _dates(audit.emptied, audit.grain, what),
             "correct the mapping until they have events: what is set aside, and why, is above",
         )
@@ -273,7 +269,7 @@ def _days(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
         return
     if audit.gaps:
         text = _dates(audit.gaps, audit.grain, "without an event")
-        yield Finding(WARN, text, "deliver them, or accept that windows skip them")
+        yield _warn(text, "deliver them, or accept that windows skip them")
     yield from _ends(audit, config)
 
 
@@ -287,20 +283,19 @@ def _ends(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
     dts, partial = list(audit.partitions), audit.partial
     usual = median(list(audit.partitions.values())[1:-1])
     if partial and config.partition.partial_last_day == "leave_out":
-        yield Finding(
-            WARN,
+        yield _warn(
             f"{partial}: it is left out",
             "nothing: it comes in when it is whole or a later day follows; to take it "
             "as it is: partition: {partial_last_day: keep}",
         )
         dts = [*dts[:-1], ""] if dts[-1] == partial.dt else dts
     elif partial and audit.partitions[dts[-1]] >= _THIN_DAY * usual:
-        yield Finding(WARN, f"{partial}: it seems cut off", "leave it out: partition: {partial_last_day: leave_out}")
+        yield _warn(f"{partial}: it seems cut off", "leave it out: partition: {partial_last_day: leave_out}")
     for dt, end, key in ((dts[0], "first", "start"), (dts[-1], "last", "end")):
         if dt and audit.partitions[dt] < _THIN_DAY * usual:
             other = dts[1] if key == "start" else dts[-2]
             text = f"the {end} {audit.grain}, {dt}, has {audit.partitions[dt]:,} events, the median one {usual:,.0f}"
-            yield Finding(WARN, f"{text}: it seems cut off", f'leave it out: partition: {{{key}: "{other}"}}')
+            yield _warn(f"{text}: it seems cut off", f'leave it out: partition: {{{key}: "{other}"}}')
 
 
 def _people(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
@@ -311,8 +306,7 @@ def _people(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
             config.events.columns.get(c.USER_ID, "<raw column>"),
             [named if c.USER_ID in config.events.hash_ids else user],
         )
-        yield Finding(
-            WARN,
+        yield _warn(
             f"user {named} has {count / audit.events:.0%} of all events",
             f"if that is a robot: drop_if: {{robot: {_yaml(robot)}}}",
         )
@@ -323,14 +317,14 @@ def _people(audit: Audit, config: DatasetConfig) -> Iterator[Finding]:
             if config.has_impressions
             else "there are impressions, but has_impressions is false"
         )
-        yield Finding(WARN, text, f"has_impressions: {'false' if config.has_impressions else 'true'}")
+        yield _warn(text, f"has_impressions: {'false' if config.has_impressions else 'true'}")
     if audit.without_impression > _UNSHOWN * audit.reactions and shown:
         text = f"{audit.without_impression:,} of {audit.reactions:,} posts were reacted to and never shown"
-        yield Finding(WARN, text, "check that impressions and reactions use the same user, source and item ids")
+        yield _warn(text, "check that impressions and reactions use the same user, source and item ids")
 
 
 def _lookups(audit: Audit) -> Iterator[Finding]:
     for table, counts in audit.tables.items():
         if counts.get("missing"):
             text = f"{counts['missing']:,} {table} of the events have no row in {table}"
-            yield Finding(WARN, text, "they stay without name and attributes; deliver the missing rows if they matter")
+            yield _warn(text, "they stay without name and attributes; deliver the missing rows if they matter")

@@ -1,8 +1,7 @@
 """How long, how dense and how lively a log is: what the settings of a first experiment follow from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,22 +9,20 @@ import numpy as np
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.canonical.dataset_calendar import admitted, reject_times
+from ok_ml.datasets.canonical.dataset_calendar import admitted
 from ok_ml.datasets.canonical.deliveries import raw_events
-from ok_ml.datasets.conversion.cells import words
-from ok_ml.datasets.conversion.mapping import Lookups, map_events, raw_columns
-from ok_ml.datasets.conversion.sieve import Sieve
-from ok_ml.datasets.conversion.times import iso_of, read_times
-from ok_ml.datasets.formats.raw_rows import RawRows
-from ok_ml.hashing import mix64
+from ok_ml.datasets.canonical.row_mapping import map_rows
+from ok_ml.datasets.conversion.mapping import Lookups, raw_columns
+from ok_ml.datasets.onboarding.counting import IdCounts
+from ok_ml.datasets.onboarding.histories import Histories, event_kinds, graded_types, of_types
 from ok_ml.lake import Lake
+from ok_ml.partitions import day_of, iso_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KEPT: Final = 1 << 22  # rows of one (user, source, partition); beyond them those of a share of the users
 _STRAYS: Final = 0.001  # of the events before the log begins, by a wrong clock
-_TOOK, _BARRED = 1, 2
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,9 @@ class Finds:
 
     def finders(self, first: str, last: str) -> int:
         """Users whom a model of the day before `first` knows, and who find something new from then on up to `last`."""
-        begin, end = (date.fromisoformat(dt).toordinal() - _EPOCH for dt in (first, last))
+        begin, end = day_of(first), day_of(last)
         mine = (self.days >= begin) & (self.days <= end) & (self.first_days < begin)
         return len(np.unique(self.users[mine])) * self.weight
-
-
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
@@ -84,98 +78,56 @@ def measure_log(
     config: DatasetConfig, lake: Lake, root: Path, *, progress: Callable[[str], None] | None = None
 ) -> LogProfile:
     """Read the whole log once, batch after batch, and commit nothing; the time of events decides, not their delivery."""
-    raw, seen = raw_events(config, lake, root), _Seen(config)
+    raw, histories, events, sources = raw_events(config, lake, root), Histories(_KEPT), IdCounts(), IdCounts()
     columns, lookups = raw_columns(config.events), Lookups(config.events, root, raw.key)
     dates: list[str | None] = list(admitted(config, raw.dates())) if raw.is_dated else [None]
     for dt in dates:
         for rows in raw.read(columns, dt):
-            seen.add(rows, lookups, raw.key)
+            mapped = map_rows(config, rows.table, raw.key, lookups).events
+            days, kinds = mapped.partition_days.astype(np.int64), event_kinds(mapped.table)
+            users, taken = (mapped.table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
+            histories.add(users, days, taken, kinds)
+            events.add(days)
+            sources.add(taken)
             if progress:
-                progress(f"{config.dataset}: {sum(seen.events.values()):,} events counted")
-    return seen.profile()
+                progress(f"{config.dataset}: {int(events.result()[1].sum()):,} events counted")
+    return _profile(config, histories, *events.result(), len(sources.result()[0]))
 
 
-@dataclass
-class _Seen:
-    """Different (user, source, partition) with what happened there."""
-
-    config: DatasetConfig
-    divisor: int = 1
-    events: "dict[int, int]" = field(default_factory=dict)
-    sources: "NDArray[np.int64]" = field(default_factory=lambda: np.zeros(0, np.int64))
-    rows: "list[NDArray[np.int64]]" = field(default_factory=list)
-    held: int = 0
-
-    def add(self, raw: RawRows, lookups: Lookups, key: str) -> None:
-        """Count a batch of raw rows."""
-        times, sieve = read_times(raw.table, self.config.events.time, key), Sieve(raw.table.num_rows)
-        reject_times(self.config, times, sieve)
-        events = map_events(self.config, lookups.join(raw.table, sieve), times, sieve, key)
-        days = events.partition_days.astype(np.int64)
-        for day, count in zip(*np.unique(days, return_counts=True), strict=True):
-            self.events[int(day)] = self.events.get(int(day), 0) + int(count)
-        users, sources = (events.table[name].to_numpy() for name in (c.USER_ID, c.SOURCE_ID))
-        self.sources = np.union1d(self.sources, sources)
-        kinds = words(events.table[c.EVENT_TYPE])
-        flags = np.array([self._flag(name) for name in kinds.names], np.int64)[kinds.codes]
-        self._keep(np.column_stack((users, sources, days, flags)))
-
-    def _flag(self, event_type: str) -> int:
-        took = self.config.grades.get(event_type, 0) > 0
-        return took * _TOOK + (event_type in self.config.subscription.event_types) * _BARRED
-
-    def _keep(self, rows: "NDArray[np.int64]") -> None:
-        self.rows.append(np.unique(self._chosen(rows), axis=0))
-        self.held += len(self.rows[-1])
-        while self.held > _KEPT:
-            self.divisor *= 2
-            self.rows = [np.unique(self._chosen(np.concatenate(self.rows)), axis=0)]
-            self.held = len(self.rows[0])
-
-    def _chosen(self, rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
-        return rows[mix64(rows[:, 0].view(np.uint64)) % np.uint64(self.divisor) == 0] if self.divisor > 1 else rows
-
-    def profile(self) -> LogProfile:
-        """Everything that was read, in short."""
-        days, counts = (np.array(list(values), np.int64) for values in (self.events.keys(), self.events.values()))
-        order = np.argsort(days)
-        days, counts = days[order], counts[order]
-        begin = int(np.searchsorted(np.cumsum(counts), _STRAYS * counts.sum(), side="right"))
-        days, counts = days[begin:], counts[begin:]
-        rows = np.concatenate(self.rows or [np.zeros((0, 4), np.int64)])
-        rows = rows[np.isin(rows[:, 2], days)]
-        users, first, last = _lives(rows)
-        grain = self.config.partition.grain
-        length = 31 if grain == "month" else 1
-        return LogProfile(
-            grain=grain,
-            dts=tuple(iso_of(int(day)) for day in days),
-            events=int(counts.sum()),
-            users=len(users) * self.divisor,
-            sources=len(self.sources),
-            user_days=int((last - first + length).sum()) * self.divisor,
-            finds=_finds(rows, users, first, self.divisor),
-        )
+def _profile(
+    config: DatasetConfig, histories: Histories, days: "NDArray[np.int64]", counts: "NDArray[np.int64]", sources: int
+) -> LogProfile:
+    begin = int(np.searchsorted(np.cumsum(counts), _STRAYS * counts.sum(), side="right"))
+    days, counts = days[begin:], counts[begin:]
+    rows = histories.rows()
+    rows = rows[np.isin(rows[:, 1], days)]
+    users, first, last = _lives(rows)
+    grain = config.partition.grain
+    length = 31 if grain == "month" else 1
+    return LogProfile(
+        grain=grain,
+        dts=tuple(iso_of(day) for day in days),
+        events=int(counts.sum()),
+        users=len(users) * histories.divisor,
+        sources=sources,
+        user_days=int((last - first + length).sum()) * histories.divisor,
+        finds=_finds(config, rows, first[np.searchsorted(users, rows[:, 0])], histories.divisor),
+    )
 
 
 def _lives(rows: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
     """Users, ascending, with the first and the last day of each."""
-    users, place = np.unique(rows[:, 0], return_inverse=True)
-    first, last = np.full(len(users), np.iinfo(np.int64).max), np.full(len(users), np.iinfo(np.int64).min)
-    np.minimum.at(first, place, rows[:, 2])
-    np.maximum.at(last, place, rows[:, 2])
-    return users, first, last
+    visits = rows[np.lexsort((rows[:, 1], rows[:, 0]))][:, :2]
+    users, starts, counts = np.unique(visits[:, 0], return_index=True, return_counts=True)
+    return users, visits[starts, 1], visits[starts + counts - 1, 1]
 
 
-def _finds(rows: "NDArray[np.int64]", users: "NDArray[np.int64]", first: "NDArray[np.int64]", weight: int) -> Finds:
+def _finds(config: DatasetConfig, rows: "NDArray[np.int64]", first_days: "NDArray[np.int64]", weight: int) -> Finds:
     """What users took to while nothing before had made them subscribers of it."""
-    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
-    starts = np.ones(len(rows), bool)
-    starts[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
-    pair = np.cumsum(starts) - 1
-    barred = np.full(int(starts.sum()), np.iinfo(np.int64).max)
-    bars = rows[:, 3] & _BARRED > 0
-    np.minimum.at(barred, pair[bars], rows[bars, 2])
-    new = (rows[:, 3] & _TOOK > 0) & (rows[:, 2] <= barred[pair])
-    known = np.unique(rows[new][:, (0, 2)], axis=0)
-    return Finds(known[:, 0], known[:, 1], first[np.searchsorted(users, known[:, 0])], weight)
+    pair = np.unique(rows[:, (0, 2)], axis=0, return_inverse=True)[1].reshape(-1)
+    barred = np.full(int(pair.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    bars = of_types(rows, config.subscription.event_types)
+    np.minimum.at(barred, pair[bars], rows[bars, 1])
+    new = of_types(rows, graded_types(config)) & (rows[:, 1] <= barred[pair])
+    known = np.unique(np.column_stack((rows[:, :2], first_days))[new], axis=0)
+    return Finds(known[:, 0], known[:, 1], known[:, 2], weight)

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.canonical.dataset_calendar import reject_times
-from ok_ml.datasets.conversion.mapping import map_events, raw_columns
-from ok_ml.datasets.conversion.sieve import UNREADABLE, Sieve, raw_json
+from ok_ml.datasets.canonical.row_mapping import map_rows
+from ok_ml.datasets.conversion.mapping import raw_columns
+from ok_ml.datasets.conversion.sieve import UNREADABLE, first_examples
 from ok_ml.datasets.conversion.times import read_times
 from ok_ml.datasets.formats.locations import expand
 from ok_ml.datasets.onboarding.guess import words
@@ -126,29 +126,19 @@ def _grain(config: DatasetConfig, sample: Sample) -> str:
 def _mapped(draft: Proposal, sample: Sample, roles: Roles, shown: int) -> Preview:
     config, key = draft.config, f"{draft.config.dataset}.{c.EVENTS}"
     table = sample.table.select(raw_columns(config.events))
-    events, sieve = map_table(config, table, key)
-    rows, reasons = sieve.rejections()
-    examples = {reason: int(row) for row, reason in zip(rows[::-1], reasons[::-1], strict=True)}
-    texts = dict(zip(examples, raw_json(table, np.array([*examples.values()], np.int64)), strict=True))
-    counts = sieve.counts() | ({UNREADABLE: len(sample.unreadable)} if sample.unreadable else {})
+    mapped = map_rows(config, table, key)
+    texts, counts = first_examples(table, *mapped.sieve.rejections()), mapped.sieve.counts()
     if sample.unreadable:
-        texts[UNREADABLE] = sample.unreadable[0]
+        texts[UNREADABLE], counts[UNREADABLE] = sample.unreadable[0], len(sample.unreadable)
     first = _first_events(config, table, key, shown)
-    return Preview(draft, roles, sample.table.num_rows, sample.whole, events.num_rows, first, counts, texts)
+    return Preview(draft, roles, table.num_rows, sample.whole, mapped.events.table.num_rows, first, counts, texts)
 
 
 def _first_events(config: DatasetConfig, table: pa.Table, key: str, shown: int) -> list[dict[str, Any]]:
     """Events of the first rows, row by row: in raw order, where the mapping would sort them."""
     events: list[dict[str, Any]] = []
     for row in range(min(table.num_rows, 4 * shown)):
-        events += map_table(config, table.slice(row, 1), key)[0].drop_columns([c.PART]).to_pylist()
+        events += map_rows(config, table.slice(row, 1), key).events.table.drop_columns([c.PART]).to_pylist()
         if len(events) >= shown:
             break
     return events[:shown]
-
-
-def map_table(config: DatasetConfig, table: pa.Table, key: str) -> tuple[pa.Table, Sieve]:
-    """Canonical events of raw rows, and what was set aside."""
-    times, sieve = read_times(table, config.events.time, key), Sieve(table.num_rows)
-    reject_times(config, times, sieve)
-    return map_events(config, table, times, sieve, key).table, sieve

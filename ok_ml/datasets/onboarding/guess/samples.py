@@ -1,7 +1,6 @@
 """The beginning of a file that is not described yet: its format, and its rows as the real reader gives them."""
 
 import codecs
-import contextlib
 import re
 import tempfile
 from collections.abc import Iterator
@@ -9,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol
+from typing import IO, Final
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ok_ml.config.models import JoinMapping
+from ok_ml.config.models import FileShape
 from ok_ml.datasets.formats.delimited import called
 from ok_ml.datasets.formats.folder_values import folder_values, with_values
+from ok_ml.datasets.formats.json_lines import line_by_line
 from ok_ml.datasets.formats.managed_tables import refuse_managed
 from ok_ml.datasets.formats.raw_files import BROKEN, PARQUET_MAGIC, open_stream
 from ok_ml.datasets.formats.raw_readers import read_batches
@@ -32,13 +31,6 @@ SAMPLE_ROWS: Final = 100_000
 _LINES: Final = 200
 _KEYED_LINES: Final = 5_000
 _MORE_SAMPLES: Final = 31  # 256 MiB are searched for letters beyond ASCII
-
-
-class Readable(Protocol):
-    """What can be read from its first byte to its last."""
-
-    def read(self, size: int, /) -> bytes:
-        """So many bytes, or fewer; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ def _read(path: Path) -> Sample:
     )
 
 
-def _beginning(stream: "Readable") -> "tuple[bytes, Iterator[bytes]]":
+def _beginning(stream: pa.NativeFile | IO[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first `SAMPLE_BYTES`, and some of what follows, to be read if need be."""
     pieces: list[bytes] = []
     while (missing := SAMPLE_BYTES - sum(map(len, pieces))) and (piece := stream.read(missing)):
@@ -166,10 +158,7 @@ def _lines(text: str) -> list[str]:
 
 def _of_parquet(path: Path) -> Sample:
     with pq.ParquetFile(path) as file:
-        batches = []
-        for batch in file.iter_batches(SAMPLE_ROWS):
-            batches.append(batch)
-            break
+        batches = list(islice(file.iter_batches(SAMPLE_ROWS), 1))
         table = pa.Table.from_batches(batches, schema=file.schema_arrow)
         whole = file.metadata.num_rows <= table.num_rows
     if not table.num_rows:
@@ -178,7 +167,7 @@ def _of_parquet(path: Path) -> Sample:
 
 
 def _of_text(path: Path, raw: bytes, shape: dict[str, object], columns: list[str], *, whole: bool) -> Sample:
-    mapping = JoinMapping.model_validate({"path": str(path), "match": {"a": "b"}, "columns": ["a"], **shape})
+    mapping = FileShape.model_validate({"path": str(path), **shape})
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "sample"
         copy.write_bytes(raw)
@@ -196,11 +185,7 @@ def _of_text(path: Path, raw: bytes, shape: dict[str, object], columns: list[str
 
 def _keys(lines: list[str]) -> list[str]:
     """The names in JSON lines; none if most of the lines are no objects."""
-    records: list[dict[str, object]] = []
-    for line in lines:
-        with contextlib.suppress(orjson.JSONDecodeError):
-            record = orjson.loads(line)
-            records += [record] if isinstance(record, dict) else []
+    records, _ = line_by_line(line.encode() for line in lines)
     return list(dict.fromkeys(key for record in records for key in record)) if 2 * len(records) >= len(lines) else []
 
 
@@ -234,19 +219,13 @@ def _header(rows: list[list[str]], width: int) -> tuple[list[str] | None, str]:
     names = names_in(rows[before:], width)
     if names is not None and len(names) == width:
         remark = f"its names are in line {before + 1}, so this and what is before it are bad rows of each file"
-        return _distinct(names), remark if before else ""
+        places = [f"column_{number}" for number in range(1, width + 1)]
+        return called(names, places), remark if before else ""  # those that stand twice by their place
     short = names_in(rows, width)
     if short is None or not all(short):
         return None, ""
-    return [
-        "column_1",
-        *short,
-    ], "the first line has one name fewer than the rows have fields: one bad row a file"  # as of R
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Names by which the reader gives every column, those that stand twice too."""
-    return called(names, [f"column_{number}" for number in range(1, len(names) + 1)])
+    why = "the first line has one name fewer than the rows have fields: one bad row a file"  # as R writes it
+    return ["column_1", *short], why
 
 
 def _refuse_other_texts(path: Path, text: str, lines: list[str]) -> None:

@@ -10,7 +10,6 @@ WEIGHT: Final = "weight"
 UNIQUE: Final = "unique"
 DATE_PARTS: Final = ("year", "month", "day")
 REACTIONS: Final = "reactions"
-FLAG: Final = "flag"
 
 _CAMEL: Final = re.compile(r"(?<=[a-zа-яё0-9])(?=[A-ZА-ЯЁ])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -54,28 +53,9 @@ FLAG_WORDS: Final = {
 }  # fmt: skip
 
 PURCHASE_WORDS: Final = {
-    "purchase",
-    "purchases",
-    "transaction",
-    "transactions",
-    "order",
-    "orders",
-    "basket",
-    "quantity",
-    "qty",
-    "price",
-    "sales",
-    "buyer",
-    "покупатель",
-    "покупка",
-    "покупки",
-    "заказ",
-    "сумма",
-    "цена",
-    "количество",
-    "pokupki",
-    "zakazy",
-}
+    "purchase", "purchases", "transaction", "transactions", "order", "orders", "basket", "quantity", "qty", "price", "sales",
+    "buyer", "покупатель", "покупка", "покупки", "заказ", "сумма", "цена", "количество", "pokupki", "zakazy",
+}  # fmt: skip
 TAG_WORDS: Final = {"tag", "tags", "tagged", "tagid"}
 RATING_WORDS: Final = {"rating", "ratings", "rate", "stars", "star", "score", "grade", "overall", "оценка", "рейтинг"}
 LIKE_WORDS: Final = {"rating", "ratings", "like", "likes", "stars", "оценка"}
@@ -108,19 +88,16 @@ def tokens(name: str) -> list[str]:
 
 def name_score(name: str, role: str) -> float:
     """How much a column's name speaks for a role: 0 not at all, below 3 a little, from 3 on by its very word."""
-    words, found = tokens(name), [_stem(word) for word in tokens(name)]
+    words, stems = tokens(name), [_stem(word) for word in tokens(name)]
     if role == c.CONTENT_TYPE:
         return 3.0 if ("type" in words and _CONTENT & set(words)) or {"contenttype", "objecttype"} & set(words) else 0.0
     if role == UNIQUE:
-        return 3.0 if {"uuid", "guid"} & set(words) or (_UNIQUE & set(found) and is_id(name)) else 0.0
+        return 3.0 if {"uuid", "guid"} & set(words) or (_UNIQUE & set(stems) and is_id(name)) else 0.0
     if role == c.DURATION_MS:
-        return (
-            3.0
-            if {"ms", "millis", "milliseconds"} & set(words) and not {"timestamp", "time", "ts"} & set(words)
-            else 0.0
-        )
+        is_clock = bool({"timestamp", "time", "ts"} & set(words))
+        return 3.0 if {"ms", "millis", "milliseconds"} & set(words) and not is_clock else 0.0
     known = ROLE_WORDS[role]
-    places = [known.index(word) for word in (*words, *found) if word in known]
+    places = [known.index(word) for word in (*words, *stems) if word in known]
     return 3.0 + 1.0 / (1 + min(places)) if places else 0.0
 
 

@@ -88,7 +88,7 @@ def test_every_honest_log_gets_settings_that_it_holds(name: str) -> None:
     for recipe in [None, *list(settings_for(profile).recipes)[1:]]:
         config = parsed(profile, recipe)
         stages, plan = config.stages, calendar(profile, config)
-        count, known = len(profile.dts), profile.dts.index(plan.train_cut) + 1
+        count, known = len(profile.dts), profile.dts.index(plan.windows[0].cut) + 1
         assert len(plan.eval_dts) <= max(1, count // 5)
         assert len(plan.label_dts) <= max(1, count // 3)
         assert known >= count // 3

@@ -4,17 +4,19 @@ Whole histories are held, of every user or, beyond three million different (user
 that depends on a hash of their ids alone: a count is exact or, by the share of the sample, an unbiased estimate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
-from ok_ml.datasets.conversion.times import partition_days
-from ok_ml.datasets.onboarding.audit.counting import row_hashes
+from ok_ml.datasets.onboarding.counting import row_hashes
 from ok_ml.hashing import mix64
+from ok_ml.partitions import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +36,22 @@ class Found:
     users: int
 
 
+def event_kinds(events: pa.Table) -> "Ids":
+    """Index into EVENT_TYPES of each canonical event."""
+    kinds = pc.index_in(events[c.EVENT_TYPE], value_set=pa.array(c.EVENT_TYPES))
+    return np.asarray(kinds.to_numpy(), np.int64)
+
+
+def graded_types(config: DatasetConfig) -> list[str]:
+    """Event types that a list should earn."""
+    return [name for name, grade in config.grades.items() if grade > 0]
+
+
+def of_types(rows: "Ids", names: Iterable[str]) -> "NDArray[np.bool_]":
+    """Mask of the rows of some event types; a name that is none is passed over."""
+    return np.isin(rows[:, 3], [c.EVENT_TYPES.index(name) for name in names if name in c.EVENT_TYPES])
+
+
 class Histories:
     """Different (user, partition, source, event type) of a log; types are indices into EVENT_TYPES."""
 
@@ -51,11 +69,23 @@ class Histories:
         self._hashes.append(hashes)
         self._rows.append(np.column_stack([users, days, sources, kinds])[first])
         if sum(map(len, self._hashes[1:])) > _PENDING:
-            self._merge()
+            self.rows()
+
+    def rows(self) -> "Ids":
+        """int64 [n, 4]: user, partition, source, event type of what is held, each once."""
+        if len(self._rows) > 1:
+            hashes, first = np.unique(np.concatenate(self._hashes), return_index=True)
+            rows = np.concatenate(self._rows)[first]
+            while len(rows) > self._limit:
+                self.divisor *= 2
+                kept = self._chosen(np.ascontiguousarray(rows[:, 0]))
+                rows, hashes = rows[kept], hashes[kept]
+            self._rows, self._hashes = [rows], [hashes]
+        return self._rows[0]
 
     def come_back(self) -> int:
         """Users with events in more than one partition."""
-        rows = self._merge()
+        rows = self.rows()
         visits = np.unique(rows[:, :2], axis=0)[:, 0]
         return int((np.unique(visits, return_counts=True)[1] > 1).sum()) * self.divisor
 
@@ -69,9 +99,9 @@ class Histories:
         known_users
             Whether only users count that were there at `cut`.
         """
-        rows, end = self._merge(), partition_days(cut, "day")
-        graded = [c.EVENT_TYPES.index(name) for name, grade in config.grades.items() if grade > 0]
-        wanted = rows[np.isin(rows[:, 1], [partition_days(dt, "day") for dt in dts]) & np.isin(rows[:, 3], graded)]
+        rows, end = self.rows(), day_of(cut)
+        among = np.isin(rows[:, 1], [day_of(dt) for dt in dts])
+        wanted = rows[among & of_types(rows, graded_types(config))]
         before = rows[rows[:, 1] <= end]
         kept = np.ones(len(wanted), bool)
         if known_users and (config.users is None or "{dt}" not in config.users.path):
@@ -87,17 +117,6 @@ class Histories:
         chosen: NDArray[np.bool_] = mix64(users.view(np.uint64)) % np.uint64(self.divisor) == 0
         return chosen
 
-    def _merge(self) -> "Ids":
-        if len(self._rows) > 1:
-            hashes, first = np.unique(np.concatenate(self._hashes), return_index=True)
-            rows = np.concatenate(self._rows)[first]
-            while len(rows) > self._limit:
-                self.divisor *= 2
-                kept = self._chosen(np.ascontiguousarray(rows[:, 0]))
-                rows, hashes = rows[kept], hashes[kept]
-            self._rows, self._hashes = [rows], [hashes]
-        return self._rows[0]
-
 
 def _pairs(rows: "Ids") -> "NDArray[np.uint64]":
     return row_hashes([np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 2])])
@@ -106,10 +125,8 @@ def _pairs(rows: "Ids") -> "NDArray[np.uint64]":
 def _subscribed(rows: "Ids", config: DatasetConfig) -> "NDArray[np.uint64]":
     """Pairs whose last event of the two kinds is one that subscribes; of one day the end counts, to be no harder than a run."""
     rule = config.subscription
-    started = rows[np.isin(rows[:, 3], [c.EVENT_TYPES.index(name) for name in rule.event_types])]
-    ended = rows[np.isin(rows[:, 3], [c.EVENT_TYPES.index(name) for name in rule.ended_by])]
-    pairs, starts = _latest(started)
-    gone, ends = _latest(ended)
+    pairs, starts = _latest(rows[of_types(rows, rule.event_types)])
+    gone, ends = _latest(rows[of_types(rows, rule.ended_by)])
     if not len(gone):
         return pairs
     at = np.minimum(np.searchsorted(gone, pairs), len(gone) - 1)
