@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ok_ml.cli.examination.examined_machine import Finding, Machine
-from ok_ml.local.machine.ports import holder, is_free, listener
-from ok_ml.local.machine.writable import remedy, untellable, unwritable
 from ok_ml.local.services.port_needs import port_needs
+from ok_ml.machine.ports import holder, is_free, listener
+from ok_ml.machine.writable import remedy, untellable, unwritable
 from ok_ml.stages.dataset_days import paths_of
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.features.computing import frames
-from ok_ml.features.computing.event_log import NONE, EventLog, read_log
-from ok_ml.features.computing.frames import Cells, Frame, UserFrame
 from ok_ml.features.computing.plan import Plan, TargetDay, files_of_part
 from ok_ml.features.computing.snapshots import Dated, Links, SourceSnapshot, read_links, read_sources, read_users
 from ok_ml.features.computing.social import Social
 from ok_ml.features.declared.feature import Feature
-from ok_ml.features.declared.measures import WEIGHT
+from ok_ml.features.history import frames
+from ok_ml.features.history.event_log import NONE, EventLog, read_log
+from ok_ml.features.history.frames import Cells, Frame, UserFrame
+from ok_ml.features.history.measures import WEIGHT
 from ok_ml.places import place_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, FeaturesStage
-from ok_ml.features.computing.event_log import day_number
 from ok_ml.features.declared.feature import Feature
+from ok_ml.features.history.event_log import day_number
 from ok_ml.lake import Lake, part_prefix
 from ok_ml.partitions import window
 

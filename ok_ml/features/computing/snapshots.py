@@ -8,22 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from ok_ml import columns as c
-from ok_ml.features.computing.event_log import NONE
 from ok_ml.features.computing.plan import read_files
+from ok_ml.features.history.event_log import NONE
 from ok_ml.places import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ids: TypeAlias = NDArray[np.int64]
-
-
-def ascending(values: "Ids") -> "Ids":
-    """The different values, ascending. Unlike np.unique it sorts, which is several times faster than hashing here."""
-    ordered = np.sort(values)
-    first = np.ones(len(ordered), bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    return ordered[first]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ok_ml.features.computing.event_log import NONE
-from ok_ml.features.computing.snapshots import Links, ascending
-from ok_ml.places import place_of
+from ok_ml.features.computing.snapshots import Links
+from ok_ml.features.history.event_log import NONE
+from ok_ml.places import ascending, place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

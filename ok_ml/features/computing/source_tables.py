@@ -10,15 +10,15 @@ import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError
-from ok_ml.features.computing import frames
-from ok_ml.features.computing.event_log import read_log
-from ok_ml.features.computing.frames import Cells, Frame, distinct_by
 from ok_ml.features.computing.part_tables import NumberedLog, feature_table
 from ok_ml.features.computing.plan import Plan, TargetDay, files_of_part
-from ok_ml.features.computing.snapshots import ascending, read_links, read_sources
+from ok_ml.features.computing.snapshots import read_links, read_sources
 from ok_ml.features.computing.sums import Sums, added, joined
-from ok_ml.features.declared.measures import ALL, REACTIONS, Measure
-from ok_ml.places import place_of
+from ok_ml.features.history import frames
+from ok_ml.features.history.event_log import read_log
+from ok_ml.features.history.frames import Cells, Frame, distinct_by
+from ok_ml.features.history.measures import ALL, REACTIONS, Measure
+from ok_ml.places import ascending, place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ok_ml.features.computing.snapshots import ascending
-from ok_ml.places import place_of
+from ok_ml.places import ascending, place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -81,7 +81,7 @@ def environment_of(project: "Project") -> dict[str, str]:
 def _service(project: "Project") -> Child:
     config = project.environment.service
     host = LOCAL if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104 - compared with, not bound
-    made = _module(project, "service", "ok_ml.serving.server", "--project", str(project.root))
+    made = _module(project, "service", "ok_ml.console.server", "--project", str(project.root))
     return _child(made, ready=http_answers(host, config.port, "/livez"), ports=(config.port,))
 
 

@@ -23,7 +23,7 @@ from ok_ml.metric_files import Exporter
 from ok_ml.monitoring.series.shown_lists import experiment_of, served_lists
 from ok_ml.partitions import end_seconds
 from ok_ml.world.log.clock import run_clock
-from ok_ml.world.network import World
+from ok_ml.world.population.network import World
 
 if TYPE_CHECKING:
     from ok_ml.config.models import DatasetConfig, Project, WorldConfig

@@ -12,11 +12,11 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.neighbours import Neighbours
 from ok_ml.recommender.retrieval.popularity import Popularity
 from ok_ml.recommender.vectors.embeddings import Factors

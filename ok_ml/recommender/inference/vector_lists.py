@@ -12,12 +12,12 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.lake import Lake
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.inference.scoring import PREDICTIONS_SCHEMA, predictions_table
 from ok_ml.recommender.ranking.gather import NO_FEATURES
 from ok_ml.recommender.ranking.rank_blocks import RankedLists
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
 from ok_ml.recommender.retrieval.candidates import UserBlock
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.popularity import Popularity
 from ok_ml.recommender.vectors.embeddings import Factors
 

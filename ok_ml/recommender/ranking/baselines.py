@@ -7,11 +7,11 @@ import numpy as np
 
 from ok_ml.hashing import part_of
 from ok_ml.places import place_of
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.rank_blocks import rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart
 from ok_ml.recommender.retrieval.candidates import UserBlock, take_allowed
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.neighbours import NEIGHBOUR_MODELS
 from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
 

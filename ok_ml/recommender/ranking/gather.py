@@ -10,8 +10,8 @@ from ok_ml import columns as c
 from ok_ml.errors import ConfigError, ModelError
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.retrieval.candidates import ALS, CandidateIndex, UserBlock
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.snapshot import Catalogue
 
 if TYPE_CHECKING:

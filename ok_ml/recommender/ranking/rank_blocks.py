@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import CutPart
 from ok_ml.recommender.retrieval.candidates import Candidates, UserBlock
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

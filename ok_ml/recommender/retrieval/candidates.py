@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml import columns as c
+from ok_ml.recommender.ids import UNKNOWN, SourceSets
 from ok_ml.recommender.retrieval.exact_retrieval import Retriever
-from ok_ml.recommender.retrieval.ids import UNKNOWN, SourceSets
 from ok_ml.recommender.retrieval.neighbours import CatalogueNeighbours, Neighbours
 from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts

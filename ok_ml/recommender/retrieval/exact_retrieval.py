@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml.errors import ModelError
-from ok_ml.recommender.retrieval.ids import UNKNOWN, SourceSets
+from ok_ml.recommender.ids import UNKNOWN, SourceSets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ import numpy as np
 
 from ok_ml.errors import IntegrityError
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import UNKNOWN, require_ascending, require_int32
+from ok_ml.recommender.ids import UNKNOWN, require_ascending, require_int32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

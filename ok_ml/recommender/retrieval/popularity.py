@@ -11,7 +11,7 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import UNKNOWN
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.vectors.interactions import decayed_weights, parts_of, read_events
 
 if TYPE_CHECKING:

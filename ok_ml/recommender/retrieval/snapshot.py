@@ -10,7 +10,7 @@ from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import SourceSets, require_int32
+from ok_ml.recommender.ids import SourceSets, require_int32
 
 if TYPE_CHECKING:
     import pyarrow as pa

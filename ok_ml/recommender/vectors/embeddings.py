@@ -13,7 +13,7 @@ from ok_ml.config.extensions import load_class
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import require_ascending, require_int32
+from ok_ml.recommender.ids import require_ascending, require_int32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

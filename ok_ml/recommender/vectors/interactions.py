@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.lake import Lake
-from ok_ml.recommender.retrieval.ids import require_int32
+from ok_ml.recommender.ids import require_int32
 from ok_ml.recommender.vectors.embeddings import Interactions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ok_ml.errors import DataError
-from ok_ml.world.network import Block, World
+from ok_ml.world.population.network import Block, World
 from ok_ml.world.population.subscriptions import Subscriptions
 from ok_ml.world.population.surroundings import pick
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ok_ml.errors import DataError
 from ok_ml.world.behaviour.exposure import Channel, channel_shares, presence
 from ok_ml.world.behaviour.reactions import attention, match_of_all, sigmoid, spread, utility
-from ok_ml.world.network import Block, World
+from ok_ml.world.population.network import Block, World
 from ok_ml.world.population.sources import DayTable
 from ok_ml.world.population.subscriptions import Subscriptions, by_block
 from ok_ml.world.population.users import block_of

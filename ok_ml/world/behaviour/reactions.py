@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ok_ml.world.network import World
+from ok_ml.world.population.network import World
 from ok_ml.world.population.sources import SECOND_TOPIC_WEIGHT, Sources
 from ok_ml.world.population.users import BlockUsers
 from ok_ml.world.randomness import Stream, hash64, normal

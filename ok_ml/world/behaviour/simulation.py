@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from ok_ml.world.behaviour.exposure import ServedLists, Shown, show
 from ok_ml.world.behaviour.reactions import attention, match_of_pairs, sigmoid, utility
-from ok_ml.world.network import Block, World
 from ok_ml.world.population import names
+from ok_ml.world.population.network import Block, World
 from ok_ml.world.population.subscriptions import Subscriptions
 from ok_ml.world.population.surroundings import initial_subscriptions
 from ok_ml.world.randomness import POST_IDS, SOURCE_IDS, USER_IDS, Stream, generator, hash64

@@ -17,8 +17,8 @@ from ok_ml.config.models import TextsConfig
 from ok_ml.lake import Lake, Manifest
 from ok_ml.world.log.contents import row_hashes, sum_of_rows
 from ok_ml.world.log.raw_log import config_version
-from ok_ml.world.network import World
 from ok_ml.world.population.names import TOPICS
+from ok_ml.world.population.network import World
 from ok_ml.world.randomness import POST_IDS, SOURCE_IDS, Stream, generator
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 import numpy as np
 
 from ok_ml.errors import ConfigError
-from ok_ml.features.computing.event_log import EventLog, window_of
-from ok_ml.features.computing.snapshots import ascending
-from ok_ml.features.declared.measures import Measure
+from ok_ml.features.history.event_log import EventLog, window_of
+from ok_ml.features.history.measures import Measure
+from ok_ml.places import ascending
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from ok_ml import columns as c
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.features.computing.event_log import EventLog
+    from ok_ml.features.history.event_log import EventLog
 
 REACTION_TYPES: Final = (c.LIKE, c.CLICK, c.COMMENT, c.SHARE, c.SUBSCRIBE, c.PURCHASE, c.TAG)
 
