@@ -11,11 +11,13 @@ from ok_ml.config.models import DatasetConfig, Incident, WorldConfig
 from ok_ml.errors import DataError, ServiceUnavailable
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.world.behaviour.simulation import RAW_EVENTS, ServedLists, World, simulate_block
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, simulate_block
 from ok_ml.world.log.clock import next_date, run_clock
 from ok_ml.world.log.commit import EVENTS, FRIENDS, SOURCES, SUBSCRIPTIONS, TABLES, USERS
 from ok_ml.world.log.contents import row_hashes, sum_of_rows
 from ok_ml.world.log.raw_log import days_of_another_world, ensure_days, export_days
+from ok_ml.world.population.network import World
 from tests.world.conftest import SMALL, column
 
 SCOPE, PARTS = "w", 4

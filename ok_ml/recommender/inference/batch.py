@@ -18,7 +18,7 @@ _REPORT_SCHEMA: Final = "part int, rows long, fallback_rows long, content string
 
 def score_all(
     session: Any,
-    mapper: "Callable[[str], Mapper]",
+    mapper: Callable[[str], Mapper],
     lake: Lake,
     scope: str,
     dt: str,

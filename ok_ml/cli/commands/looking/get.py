@@ -7,11 +7,10 @@ import rich_click as click
 from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
 from ok_ml.columns import USER_ID
-from ok_ml.config.models import DatasetConfig, TextsConfig
+from ok_ml.config.models import DatasetConfig, Project, TextsConfig
 from ok_ml.hashing import text_id
 
 if TYPE_CHECKING:
-    from ok_ml.config.models import Project
     from ok_ml.delivery.manifest import Answer
 
 
@@ -122,7 +121,7 @@ def _print(document: dict[str, Any]) -> None:
     write_line(f"\ngeneration {document['generation']}, model version {document['model_version']}{fallback}")
 
 
-def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
+def _key_of(project: Project, experiment: str, entity_id: str) -> int | str:
     """The id under which an entity's prediction is stored; where the raw data name it by a text it is the text's hash."""
     dataset = project.dataset_of(experiment)
     if isinstance(dataset, TextsConfig):
