@@ -74,8 +74,8 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
     return {
         "experiment": experiment,
         "entity_id": entity_id,
-        "generation": answer.generation_name,
-        "model_version": str(answer.model_version),
+        "generation": answer.manifest.name,
+        "model_version": str(answer.manifest.model_version),
         "fallback": served.is_fallback or found is None,
         "known": found is not None,
         "sources": sources,
@@ -87,8 +87,8 @@ def _scores_document(experiment: str, entity_id: str, answer: "Answer") -> dict[
     return {
         "experiment": experiment,
         "entity_id": entity_id,
-        "generation": answer.generation_name,
-        "model_version": str(answer.model_version),
+        "generation": answer.manifest.name,
+        "model_version": str(answer.manifest.model_version),
         "known": scores is not None,
         "decided": labels[scores.decided] if scores is not None and scores.decided >= 0 else None,
         "labels": dict(zip(labels, scores.scores.tolist(), strict=True)) if scores is not None else {},
