@@ -13,7 +13,7 @@ import orjson
 from bench import machine
 from bench.targets import TARGETS, Settings, Target
 from ok_ml.errors import OkMlError
-from ok_ml.local.machine.memory import MemoryWatch
+from ok_ml.machine.memory import MemoryWatch
 
 
 def main() -> int:

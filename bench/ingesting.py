@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from ok_ml.config.models import DatasetConfig
-from ok_ml.local.machine.memory import MemoryWatch
+from ok_ml.machine.memory import MemoryWatch
 
 COLUMNS = ("userId", "ownerId", "objectId", "action", "pos", "timestampMs")
 

@@ -148,8 +148,8 @@ class Exam:
         return model.numbers_of(dts[day], _without(lists, share, self.watched.seed))
 
     def _export(self, day: int, incidents: tuple[Incident, ...]) -> None:
-        from ok_ml.world.behaviour.simulation import World
         from ok_ml.world.log.raw_log import export_days
+        from ok_ml.world.population.network import World
 
         config = self.world.simulated.model_copy(update={"incidents": incidents})
         world = World(config, self.world.dataset.parts)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable
-from ok_ml.local.machine.ports import is_free
 from ok_ml.local.processes.children import tcp_answers
 from ok_ml.local.processes.guarded_process import GuardedProcess
+from ok_ml.machine.ports import is_free
 
 HOST = "127.0.0.1"
 PORTS = range(29500, 29560)

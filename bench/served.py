@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from ok_ml.config.loader import load_project
-from ok_ml.serving.server import serve, service_of
+from ok_ml.console.server import serve, service_of
 
 
 def main() -> None:

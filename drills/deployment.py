@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from ok_ml.config.loader import load_project
 from ok_ml.config.models import Project
-from ok_ml.local.machine.ports import is_free
+from ok_ml.machine.ports import is_free
 
 Found = TypeVar("Found")
 ROOT: Final = Path(__file__).resolve().parents[1]

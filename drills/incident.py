@@ -27,7 +27,7 @@ from drills.prober import Prober
 from drills.what_if import Likes, without_checks
 
 if TYPE_CHECKING:
-    from ok_ml.world.network import World
+    from ok_ml.world.population.network import World
 
 DAY_SECONDS: Final = 60.0
 FIRST_PORT: Final = 18300
@@ -285,7 +285,7 @@ def redeliver(deployment: Deployment, day: str) -> None:
 
 def _world(deployment: Deployment) -> "World":
     """The network as its YAML is now."""
-    from ok_ml.world.network import World
+    from ok_ml.world.population.network import World
 
     config = deployment.project().datasets[DATASET]
     assert config.world is not None

@@ -14,7 +14,7 @@ from ok_ml.lake import WHOLE, Lake
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.log.raw_log import export_days
-from ok_ml.world.network import World
+from ok_ml.world.population.network import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ok_ml.config.models import ListStages as ListStages
     from ok_ml.config.models import ModelStage as ModelStage
     from ok_ml.features.declared.feature import Feature as Feature
-    from ok_ml.features.declared.measures import ALL as ALL
-    from ok_ml.features.declared.measures import Measure as Measure
+    from ok_ml.features.history.measures import ALL as ALL
+    from ok_ml.features.history.measures import Measure as Measure
     from ok_ml.quality.statistics.number_series import Name as Name
     from ok_ml.quality.statistics.number_series import Number as Number
     from ok_ml.quality.statistics.number_series import series_table as series_table
@@ -46,7 +46,7 @@ _PLACES: Final = {
     "ok_ml": ("columns",),
     "ok_ml.config.models": ("EmbeddingsStage", "ListExperiment", "ListStages", "ModelStage"),
     "ok_ml.features.declared.feature": ("Feature",),
-    "ok_ml.features.declared.measures": ("ALL", "Measure"),
+    "ok_ml.features.history.measures": ("ALL", "Measure"),
     "ok_ml.quality.statistics.number_series": ("Name", "Number", "series_table"),
     "ok_ml.recommender.ranking.ranker": ("Ranker", "TrainedRanker", "TrainingRows"),
     "ok_ml.recommender.ranking.training_set": ("WEIGHT", "CandidatesBuilder", "TrainingSetBuilder", "TrainingTask"),

@@ -1,4 +1,4 @@
-"""From external ids to dense rows: where an id stands in a sorted array."""
+"""From external ids to dense rows: the different ids in order, and where an id stands among them."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -8,6 +8,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOWHERE: Final = -1
+
+
+def ascending(values: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """The different values, ascending. Unlike np.unique it sorts, which is several times faster than hashing here."""
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first]
 
 
 def place_of(known: "NDArray[np.int64]", wanted: "NDArray[np.int64]") -> "NDArray[np.int64]":

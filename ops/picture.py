@@ -15,7 +15,7 @@ import orjson
 
 from ok_ml.config.loader import load_project
 from ok_ml.errors import OkMlError
-from ok_ml.local.machine.ports import is_free
+from ok_ml.machine.ports import is_free
 from ops.answers import lines_of
 from ops.dashboards import FOLDER
 from ops.drawing import draw

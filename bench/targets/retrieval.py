@@ -12,8 +12,8 @@ import numpy as np
 from bench.rows import Row, rate_rows
 from bench.targets import Settings
 from bench.timing import race, timed
+from ok_ml.recommender.ids import SourceSets
 from ok_ml.recommender.retrieval.exact_retrieval import Retriever
-from ok_ml.recommender.retrieval.ids import SourceSets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

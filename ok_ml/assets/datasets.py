@@ -168,7 +168,7 @@ def _raw_posts(bench: Workbench, dataset: TextsConfig, partitions: dg.Partitions
     )
     def raw_posts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with bench.step(context):
-            from ok_ml.world.posts import ensure_posts
+            from ok_ml.world.log.posts import ensure_posts
 
             manifests = ensure_posts(dataset, context.resources.lake, days_of(context), progress=progress(context))
         yield committed(context, spec.key, manifests)

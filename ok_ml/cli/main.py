@@ -13,7 +13,7 @@ from ok_ml.cli.context import Settings
 from ok_ml.cli.failures import hide_tracebacks, report, report_interrupt, report_usage
 from ok_ml.cli.output import ReaderLeft, colour_wanted, say
 from ok_ml.errors import OkMlError, write_fault
-from ok_ml.local.machine.current_user import settle_names
+from ok_ml.machine.current_user import settle_names
 
 # name -> where it is; in the order in which a newcomer meets them
 COMMANDS: Final = {

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 
 from ok_ml.cli.output import say, write_json, write_line
+from ok_ml.config.models import Project
 from ok_ml.incidents.journal import Journal
 from ok_ml.local.processes.shared_service import guard_of
 from ok_ml.local.processes.single_supervisor import alone, record_children
@@ -17,13 +18,8 @@ from ok_ml.local.services.machine_ready import require_folders
 from ok_ml.local.services.port_needs import PortNeed, port_needs, require_free
 from ok_ml.local.services.ui_services import Address, addresses, ui_children
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-    from ok_ml.config.models import Project
-
-
-def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> int:
+def run_ui(project: Project, *, clock: bool = True, as_json: bool = False) -> int:
     """Start everything that runs automatically and keep it running until Ctrl-C.
 
     Returns
@@ -56,14 +52,14 @@ def run_ui(project: "Project", *, clock: bool = True, as_json: bool = False) -> 
         )
 
 
-def _wanted_ports(project: "Project") -> list[PortNeed]:
+def _wanted_ports(project: Project) -> list[PortNeed]:
     """What must be free now: a broker of this state folder that a run uses is shared, not started."""
     needs = port_needs(project.environment)
     shares = guard_of(folder_of(project, KAFKA)) is not None
     return [need for need in needs if not (shares and need.key.startswith("kafka."))]
 
 
-def _in_use(project: "Project") -> set[psutil.Process]:
+def _in_use(project: Project) -> set[psutil.Process]:
     """Broker and materialiser, if a command outside still uses them; they end with the last such command."""
     processes: set[psutil.Process] = set()
     for name, guard in guards_in_use(project).items():
@@ -78,7 +74,7 @@ def _is_up(supervisor: Supervisor, address: Address) -> bool:
     return slot is not None and slot.state is State.READY
 
 
-def _announce(project: "Project", reachable: list[Address], *, as_json: bool) -> None:
+def _announce(project: Project, reachable: list[Address], *, as_json: bool) -> None:
     if as_json:
         write_json(
             {
@@ -102,5 +98,5 @@ def _announce(project: "Project", reachable: list[Address], *, as_json: bool) ->
     say(f"Ready. One day of {clock.dataset} goes by every {clock.day_seconds:.0f} s. Ctrl-C stops everything.")
 
 
-def _shown(project: "Project", path: "Path") -> str:
+def _shown(project: Project, path: Path) -> str:
     return str(path.relative_to(project.root)) if path.is_relative_to(project.root) else str(path)

@@ -1,1 +1,1 @@
-"""Pages for people: recommendations of a user, health, monitoring, and the API's description, as Jinja templates."""
+"""Pages for people (recommendations, health, monitoring) as Jinja templates, and the process that serves them with the API."""

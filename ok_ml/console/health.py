@@ -10,14 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from ok_ml.config.models import Project
 from ok_ml.stages.blocked_days import stories
-
-if TYPE_CHECKING:
-    from ok_ml.config.models import Project
 
 State = Literal["ok", "warn", "fail", "unknown"]
 
@@ -71,7 +69,7 @@ def _first(kind: str) -> int:
     return (PUBLICATION, INCIDENT).index(kind) if kind in (PUBLICATION, INCIDENT) else 2
 
 
-def blocked_items(project: "Project") -> list[StatusItem]:
+def blocked_items(project: Project) -> list[StatusItem]:
     """One item for each experiment whose publication is blocked."""
     return [
         StatusItem(name, PUBLICATION, "fail", None, project.experiments[name].owners[0], text, f"/monitoring/{name}")

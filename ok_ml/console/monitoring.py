@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.config.calibration import limit_of
+from ok_ml.config.models import Project
 from ok_ml.lake import Lake
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
 from ok_ml.quality.judges.feature_series import DAYS, FeatureBoard, feature_series
@@ -16,9 +17,6 @@ from ok_ml.quality.judges.verdicts import DECLARED_VERDICT, FEATURE_VERDICT, rea
 from ok_ml.quality.statistics.number_series import Series, as_series, read_days, regimes_of
 from ok_ml.stages.blocked_days import blocked_dts, story
 from ok_ml.stages.opening import type_of
-
-if TYPE_CHECKING:
-    from ok_ml.config.models import Project
 
 FRESH_SECONDS: Final = 10.0
 
@@ -67,7 +65,7 @@ class MonitoringView:
     blocked: frozenset[str] = frozenset()
 
 
-def monitoring_view(project: "Project", experiment: str) -> MonitoringView:
+def monitoring_view(project: Project, experiment: str) -> MonitoringView:
     """Read the newest days of everything that is watched of one experiment and of its dataset."""
     lake, dataset = Lake(project.lake_root), project.experiments[experiment].dataset
     scopes = [(experiment, table) for table in type_of(project, experiment).series]

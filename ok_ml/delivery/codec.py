@@ -20,22 +20,21 @@ A catalogue value is a JSON object with ``name`` and ``topic``; a control value 
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from ok_ml.columns import REASON_FALLBACK, REASON_NAMES, REASON_SIMILAR
 from ok_ml.errors import DataError
 from ok_ml.hashing import entity_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 SCHEMA_VERSION: Final = 0xA1
 MAX_SOURCES: Final = 0x7FFF
@@ -99,9 +98,9 @@ class Prediction:
         Whether it is the list for users without history.
     """
 
-    source_ids: "NDArray[np.int64]"
-    scores: "NDArray[np.float32]"
-    reasons: "NDArray[np.int8]"
+    source_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    reasons: NDArray[np.int8]
     is_fallback: bool
 
 
@@ -117,7 +116,7 @@ class LabelScores:
         Place of the label that the model decides for; -1: none.
     """
 
-    scores: "NDArray[np.float32]"
+    scores: NDArray[np.float32]
     decided: int
 
 
@@ -271,7 +270,7 @@ def check_list(value: bytes) -> None:
         )
 
 
-def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray[Any]", "NDArray[np.int64]"]:
+def _flat(rows: "pa.Table", name: str, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Values of a list column end to end, and the length of each list."""
     import pyarrow.compute as pc
 
@@ -285,7 +284,7 @@ def _flat(rows: "pa.Table", name: str, dtype: "np.dtype[Any]") -> tuple["NDArray
     return flat.to_numpy(zero_copy_only=False).astype(dtype, copy=False), lengths
 
 
-def _check_lists(lengths: "NDArray[np.int64]", scores: "NDArray[np.int64]", reasons: "NDArray[np.int64]") -> None:
+def _check_lists(lengths: NDArray[np.int64], scores: NDArray[np.int64], reasons: NDArray[np.int64]) -> None:
     unequal = int(((lengths != scores) | (lengths != reasons)).sum())
     if unequal:
         raise DataError(f"{unequal} rows have lists of unequal length", why="a score would belong to another source")
@@ -293,7 +292,7 @@ def _check_lists(lengths: "NDArray[np.int64]", scores: "NDArray[np.int64]", reas
         raise DataError(f"a list has {lengths.max()} sources, at most {MAX_SOURCES} can be stored")
 
 
-def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") -> "NDArray[np.uint8]":
+def _packable(reasons: NDArray[np.uint8], is_fallback: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Reasons as codes of 2 bits."""
     if reasons.size and int(reasons.max()) >= len(REASON_NAMES):
         raise DataError(
@@ -313,11 +312,11 @@ def _packable(reasons: "NDArray[np.uint8]", is_fallback: "NDArray[np.bool_]") ->
 
 
 def _matrix(
-    head: "NDArray[np.uint8]",
-    counts: "NDArray[Any]",
-    ids: "NDArray[Any]",
-    scores: "NDArray[Any]",
-    reasons: "NDArray[np.uint8]",
+    head: NDArray[np.uint8],
+    counts: NDArray[Any],
+    ids: NDArray[Any],
+    scores: NDArray[Any],
+    reasons: NDArray[np.uint8],
 ) -> bytes:
     """Encoded rows of equal length, end to end. `ids`, `scores`, `reasons`: shape (rows, n)."""
     rows, size = ids.shape
@@ -388,7 +387,7 @@ def check_scores(value: bytes) -> None:
 # -- catalogue -----------------------------------------------------------------------------------------------
 
 
-def encode_catalogue(prefix: Prefix, names: "Sequence[str]", topics: "Sequence[str | None]") -> list[bytes]:
+def encode_catalogue(prefix: Prefix, names: Sequence[str], topics: Sequence[str | None]) -> list[bytes]:
     """The values of many sources, in order."""
     head = pack_prefix(prefix)
     return [head + orjson.dumps({"name": name, "topic": topic}) for name, topic in zip(names, topics, strict=True)]

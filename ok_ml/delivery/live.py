@@ -1,7 +1,6 @@
 """Waiting until a generation is served."""
 
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ok_ml.delivery.generation_ids import generation_name
@@ -13,33 +12,10 @@ HEARTBEAT_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.1
 
 
-@dataclass(frozen=True)
-class LiveReport:
-    """What the storage serves, as it verified it.
-
-    Attributes
-    ----------
-    counts
-        Records by part, control records aside.
-    checksum
-        Sum of the parts' checksums mod 2^64, 16 hex digits.
-    waited_seconds
-        From the call to the switch.
-    """
-
-    generation: int
-    generation_name: str
-    model_version: int
-    predictions: int
-    sources: int
-    count: int
-    counts: tuple[int, ...]
-    checksum: str
-    waited_seconds: float
-
-
-def wait_until_live(store: PredictionStore, experiment: str, generation: int, timeout_seconds: float) -> LiveReport:
-    """Block until the storage serves a generation.
+def wait_until_live(
+    store: PredictionStore, experiment: str, generation: int, timeout_seconds: float
+) -> GenerationManifest:
+    """Block until the storage serves a generation; returns what it verified.
 
     Raises
     ------
@@ -53,9 +29,9 @@ def wait_until_live(store: PredictionStore, experiment: str, generation: int, ti
     started = time.monotonic()
     while True:
         manifest = _served(store, experiment, generation)
-        waited = time.monotonic() - started
         if manifest is not None:
-            return _report(manifest, waited)
+            return manifest
+        waited = time.monotonic() - started
         status = store.read_document(experiment, "status") or {}
         _raise_refusal(experiment, generation, status)
         if waited >= timeout_seconds or (waited >= HEARTBEAT_SECONDS and _is_silent(status)):
@@ -74,20 +50,6 @@ def _served(store: PredictionStore, experiment: str, generation: int) -> Generat
             remedy=f"the next run publishes again automatically: `ok-ml run {experiment}`",
         )
     return next((manifest for manifest in store.sealed(experiment) if manifest.generation == generation), None)
-
-
-def _report(manifest: GenerationManifest, waited: float) -> LiveReport:
-    return LiveReport(
-        generation=manifest.generation,
-        generation_name=manifest.name,
-        model_version=manifest.model_version,
-        predictions=manifest.predictions,
-        sources=manifest.sources,
-        count=manifest.count,
-        counts=tuple(control.count for control in manifest.controls),
-        checksum=manifest.checksum,
-        waited_seconds=waited,
-    )
 
 
 def _raise_refusal(experiment: str, generation: int, status: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ nor takes one twice: after a restart records before that offset are skipped.
 import base64
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from ok_ml.delivery.codec import Kind, Prefix, unpack_prefix
@@ -48,8 +48,6 @@ class ExperimentLoader:
         Generations that stay.
     log_id
         Identifies the topic's log: positions of another log mean nothing and are forgotten.
-    clock
-        Unix time, seconds.
     """
 
     def __init__(
@@ -60,9 +58,8 @@ class ExperimentLoader:
         signing_key: bytes,
         keep: int,
         log_id: str,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.store, self.experiment, self.keep, self.log_id, self.clock = store, experiment, keep, log_id, clock
+        self.store, self.experiment, self.keep, self.log_id = store, experiment, keep, log_id
         self._key = signing_key
         self.stages: dict[int, Stage] = {}
         self.refusals: dict[int, Refusal] = {}
@@ -201,7 +198,7 @@ class ExperimentLoader:
     def refuse(self, generation: int, reason: str, *, final: bool) -> None:
         """Note why a generation is not served; a final refusal forgets what was staged of it."""
         logger.error("%s: generation %s is refused: %s", self.experiment, generation_name(generation), reason)
-        self.refusals[generation] = Refusal(generation, reason, self.clock(), final)
+        self.refusals[generation] = Refusal(generation, reason, time.time(), final)
         self.refusal_count += 1
         for old in sorted(self.refusals)[:-_REFUSALS_KEPT]:
             del self.refusals[old]
@@ -235,7 +232,7 @@ class ExperimentLoader:
             )
         for control in winners:
             stage.staged.verify(control)
-        stage.staged.seal(GenerationManifest(self.experiment, generation, tuple(winners), self.clock()))
+        stage.staged.seal(GenerationManifest(self.experiment, generation, tuple(winners), time.time()))
         del self.stages[generation]
 
     def _switch(self, generation: int) -> None:
@@ -244,7 +241,7 @@ class ExperimentLoader:
         self.newest = generation
         self.refusals.pop(generation, None)
         self.switch_count += 1
-        self.last_switch = {"generation": generation, "from": before, "at": self.clock()}
+        self.last_switch = {"generation": generation, "from": before, "at": time.time()}
         logger.info("%s serves generation %s", self.experiment, generation_name(generation))
         for old in [g for g in self.stages if g < generation]:
             self._forget(old)

@@ -132,18 +132,3 @@ class Answer:
     fallback: Prediction | None
     names: Mapping[int, Source]
     scores: Sequence[LabelScores | None] = ()
-
-    @property
-    def generation(self) -> int:
-        """Milliseconds since the epoch."""
-        return self.manifest.generation
-
-    @property
-    def generation_name(self) -> str:
-        """How the generation is shown."""
-        return self.manifest.name
-
-    @property
-    def model_version(self) -> int:
-        """Version of the model that made it."""
-        return self.manifest.model_version

@@ -33,7 +33,7 @@ Batch = tuple[list[bytes], list[bytes]]
 
 
 class Payload(ABC):
-    """Makes the records of one part. It can be pickled to a Spark task.
+    """Makes the records of one part.
 
     Attributes
     ----------

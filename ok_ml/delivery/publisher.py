@@ -2,14 +2,13 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import xxhash
 
-from ok_ml import columns as c
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.codec import CONTROL_KEY, prediction_bytes
 from ok_ml.delivery.control import Control, hex_checksum, seal_control
@@ -25,7 +24,7 @@ _THREADS: Final = 4  # a new idempotent producer waits half a second for its id:
 
 @dataclass(frozen=True)
 class Publication:
-    """What all parts of one generation have in common. It can be pickled to a Spark task.
+    """What all parts of one generation have in common.
 
     Attributes
     ----------
@@ -87,8 +86,6 @@ def publish_part(
     part: int,
     predictions: "pa.Table",
     payload: Payload,
-    *,
-    attempt: str | None = None,
 ) -> PartReceipt:
     """Write one part: predictions ascending by key, what travels with them, then the signed control record.
 
@@ -96,10 +93,6 @@ def publish_part(
     ----------
     predictions
         Rows of this part alone, with the columns of the payload.
-    payload
-        Makes records of them.
-    attempt
-        uuid4 hex; default: a fresh one. Never give the same one twice.
 
     Raises
     ------
@@ -110,7 +103,7 @@ def publish_part(
     """
     started = time.monotonic()
     require_listening(publication.kafka)
-    attempt = attempt or uuid.uuid4().hex
+    attempt = uuid.uuid4().hex
     control = Control(
         publication.experiment,
         publication.generation,
@@ -132,14 +125,12 @@ def publish_part(
             producer.send(keys, values)
         producer.finish()
         sources = records.count - predictions.num_rows - payload.extra_records
-        control = Control(
-            **{
-                **asdict(control),
-                "count": records.count,
-                "predictions": predictions.num_rows,
-                "sources": sources,
-                "checksum": hex_checksum(records.total),
-            }
+        control = replace(
+            control,
+            count=records.count,
+            predictions=predictions.num_rows,
+            sources=sources,
+            checksum=hex_checksum(records.total),
         )
         producer.send([CONTROL_KEY], [seal_control(control, publication.signing_key)])
         producer.finish()
@@ -189,8 +180,12 @@ def publish_generation(
         Receives parts done and parts in all.
     """
     receipts: list[PartReceipt] = []
+
+    def publish_one(part: int) -> PartReceipt:
+        return publish_part(publication, part, load(part), payload)
+
     with ThreadPoolExecutor(threads or min(publication.parts, _THREADS), "publish") as pool:
-        tasks = [pool.submit(_load_and_publish, publication, part, load, payload) for part in range(publication.parts)]
+        tasks = [pool.submit(publish_one, part) for part in range(publication.parts)]
         try:
             for task in tasks:
                 receipts.append(task.result())
@@ -200,46 +195,6 @@ def publish_generation(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return receipts
-
-
-def arrow_publisher(
-    publication: Publication, load: "Callable[[int], pa.Table]", payload: Payload
-) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
-    """A function for Spark's `mapInArrow`: rows with a column ``part`` in, one receipt a row out.
-
-    ``spark.range(0, parts, 1, parts).withColumnRenamed("id", "part")`` gives one task a part. A task that is tried again
-    writes a new attempt, and the storage takes the first that verifies.
-    """
-
-    def publish(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        for batch in batches:
-            for part in batch.column(batch.schema.get_field_index(c.PART)).to_pylist():
-                receipt = _load_and_publish(publication, int(part), load, payload)
-                yield from receipts_table([receipt]).to_batches()
-
-    return publish
-
-
-RECEIPT_DDL: Final = "part int, count bigint, predictions bigint, sources bigint, checksum string, attempt string, bytes bigint, seconds double"
-
-
-def receipts_table(receipts: Sequence[PartReceipt]) -> "pa.Table":
-    """Receipts as an Arrow table of the columns of RECEIPT_DDL."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        {
-            "part": pa.int32(),
-            "count": pa.int64(),
-            "predictions": pa.int64(),
-            "sources": pa.int64(),
-            "checksum": pa.string(),
-            "attempt": pa.string(),
-            "bytes": pa.int64(),
-            "seconds": pa.float64(),
-        }
-    )
-    return pa.Table.from_pylist([asdict(receipt) for receipt in receipts], schema=schema)
 
 
 def total_checksum(checksums: Sequence[str]) -> str:
@@ -260,9 +215,3 @@ class _Records:
         self.count += len(keys)
         self.bytes += sum(map(len, keys)) + sum(map(len, values))
         self.total += sum(xxhash.xxh3_64_intdigest(key + value) for key, value in zip(keys, values, strict=True))
-
-
-def _load_and_publish(
-    publication: Publication, part: int, load: "Callable[[int], pa.Table]", payload: Payload
-) -> PartReceipt:
-    return publish_part(publication, part, load(part), payload)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 import xxhash
@@ -62,72 +63,6 @@ def part_of_one(key: bytes, parts: int) -> int:
     return (z ^ (z >> 31)) % parts
 
 
-class Reader(ABC):
-    """Reads the current generation of one experiment. Opened in the process that uses it; safe for threads."""
-
-    def __init__(self, experiment: str) -> None:
-        self.experiment = experiment
-
-    @abstractmethod
-    def _read(self, entities: Sequence[int | str], *, with_names: bool) -> Answer | None:
-        """One try at an answer, or None while nothing was published. Raises GenerationGone."""
-
-    @abstractmethod
-    def _describe(self) -> GenerationManifest | None:
-        """One try at the manifest. Raises GenerationGone."""
-
-    @abstractmethod
-    def _examples(self, limit: int) -> list[int | str]:
-        """One try at some ids. Raises GenerationGone."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of files and connections."""
-
-    def get_many(self, entities: Sequence[int | str], *, with_names: bool = False) -> Answer | None:
-        """The lists of some entities, whole from the generation that is current when the call begins, or a newer one.
-
-        Parameters
-        ----------
-        with_names
-            Look up name and topic of every source in the answer, the fallback's too.
-
-        Returns
-        -------
-        None while nothing was published.
-
-        Raises
-        ------
-        IntegrityError
-            Stored bytes are damaged.
-        ServiceUnavailable
-            The storage does not answer.
-        """
-        return self._persistently(lambda: self._read(entities, with_names=with_names))
-
-    def describe(self) -> GenerationManifest | None:
-        """What is served now, or None while nothing was published. Raises as `get_many`."""
-        return self._persistently(self._describe)
-
-    def example_ids(self, limit: int) -> list[int | str]:
-        """Some ids that the current generation knows. Raises as `get_many`."""
-        return self._persistently(lambda: self._examples(limit))
-
-    def _persistently(self, ask: Callable[[], _T]) -> _T:
-        """Ask again, a bounded number of times, while the generation goes away under the question."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                return ask()
-            except GenerationGone as error:
-                if attempt + 1 == _ATTEMPTS:
-                    raise ServiceUnavailable(
-                        f"the current generation of {self.experiment} vanished {_ATTEMPTS} times while it was opened",
-                        why="no answer can be whole",
-                        remedy="try again; if it stays so, look at the materialiser's log, or roll back",
-                    ) from error
-        raise AssertionError("not reached")
-
-
 class Snapshot(ABC):
     """One opened generation, which knows how to look up stored keys in one transaction."""
 
@@ -139,6 +74,10 @@ class Snapshot(ABC):
     @abstractmethod
     def lookup(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes | None]:
         """Stored values of (part, stored key) pairs, all of this generation. Raises GenerationGone."""
+
+    @abstractmethod
+    def examples(self, limit: int) -> list[int | str]:
+        """Some ids that it knows. Raises GenerationGone."""
 
     def answer(self, entities: Sequence[int | str], *, with_names: bool) -> Answer:
         """The answer to a request."""
@@ -187,3 +126,62 @@ class Snapshot(ABC):
             if stored is not None:
                 self._names[source] = decode_source(checked_value(key, stored))
         return {source: self._names[source] for source in wanted if source in self._names}
+
+
+class Reader(ABC):
+    """Reads the current generation of one experiment. Opened in the process that uses it; safe for threads."""
+
+    def __init__(self, experiment: str) -> None:
+        self.experiment = experiment
+
+    @abstractmethod
+    def _snapshot(self) -> AbstractContextManager[Snapshot | None]:
+        """The generation that is current now, open within the block; None while nothing was published. Raises GenerationGone."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+    def get_many(self, entities: Sequence[int | str], *, with_names: bool = False) -> Answer | None:
+        """The lists of some entities, whole from the generation that is current when the call begins, or a newer one.
+
+        Parameters
+        ----------
+        with_names
+            Look up name and topic of every source in the answer, the fallback's too.
+
+        Returns
+        -------
+        None while nothing was published.
+
+        Raises
+        ------
+        IntegrityError
+            Stored bytes are damaged.
+        ServiceUnavailable
+            The storage does not answer.
+        """
+        return self._persistently(lambda snapshot: snapshot.answer(entities, with_names=with_names))
+
+    def describe(self) -> GenerationManifest | None:
+        """What is served now, or None while nothing was published. Raises as `get_many`."""
+        return self._persistently(lambda snapshot: snapshot.manifest)
+
+    def example_ids(self, limit: int) -> list[int | str]:
+        """Some ids that the current generation knows. Raises as `get_many`."""
+        return self._persistently(lambda snapshot: snapshot.examples(limit)) or []
+
+    def _persistently(self, ask: Callable[[Snapshot], _T]) -> _T | None:
+        """Ask again, a bounded number of times, while the generation goes away under the question."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self._snapshot() as snapshot:
+                    return None if snapshot is None else ask(snapshot)
+            except GenerationGone as error:
+                if attempt + 1 == _ATTEMPTS:
+                    raise ServiceUnavailable(
+                        f"the current generation of {self.experiment} vanished {_ATTEMPTS} times while it was opened",
+                        why="no answer can be whole",
+                        remedy="try again; if it stays so, look at the materialiser's log, or roll back",
+                    ) from error
+        raise AssertionError("not reached")

@@ -175,10 +175,6 @@ class PredictionStore(ABC):
         manifests = reversed(self.sealed(experiment))
         return [GenerationInfo(m, m.generation == current, m.generation in withdrawn) for m in manifests]
 
-    def switches(self, experiment: str) -> list[Document]:
-        """The last switches, oldest first: generation, from, why, at (Unix time, seconds)."""
-        return list(self._history(experiment)["events"])
-
     def switch(self, experiment: str, generation: int, *, why: str = "published") -> None:
         """Serve a sealed generation from now on. A request that begins after the return gets it.
 

@@ -22,7 +22,7 @@ from ok_ml.graph.dagster_private import (
     AssetCheckExecutionRecordStatus,
     FreshnessState,
 )
-from ok_ml.local.machine.locks import holder, lock_path
+from ok_ml.machine.locks import holder, lock_path
 from ok_ml.release.automation.automation_facts import Batch, batch_of, gather
 from ok_ml.release.automation.retraining import Facts, Try, called_for, reason
 from ok_ml.stages.opening import open_pipeline

@@ -16,7 +16,7 @@ from ok_ml.graph.automation_state import REASON, AutomationState
 from ok_ml.graph.dagster_private import DagsterExecutionInterruptedError
 from ok_ml.graph.table_columns import SCHEMA, written_columns
 from ok_ml.lake import Manifest, fingerprint
-from ok_ml.local.machine.locks import Holder, held, lock_path
+from ok_ml.machine.locks import Holder, held, lock_path
 
 if TYPE_CHECKING:
     from ok_ml.resources.spark import SparkResource

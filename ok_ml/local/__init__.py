@@ -1,1 +1,1 @@
-"""Processes of one machine: what it has, how children are supervised, the broker and the services of a local deployment."""
+"""Processes of one machine: how children are supervised, the broker, and the services of a local deployment."""

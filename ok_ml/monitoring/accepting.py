@@ -7,7 +7,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import Project
 from ok_ml.errors import UsageError
 from ok_ml.lake import Lake
-from ok_ml.local.machine.current_user import name_of_user
+from ok_ml.machine.current_user import name_of_user
 from ok_ml.quality.judges.acceptance import Acceptance
 from ok_ml.quality.judges.verdicts import (
     DECLARED_VERDICT,

@@ -11,9 +11,10 @@ from ok_ml.delivery.storage import open_store
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 from ok_ml.monitoring.series.shown_lists import experiment_of, served_lists
-from ok_ml.world.behaviour.simulation import ServedLists, World
+from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.log.commit import EVENTS
 from ok_ml.world.log.raw_log import NONE, changed_since, export_days
+from ok_ml.world.population.network import World
 
 Say = Callable[[str], None]
 

@@ -181,7 +181,7 @@ def _segments(pipeline: ListPipeline, dt: str) -> dict[int, str | None]:
 def _oracle_lists(pipeline: ListPipeline, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
     from ok_ml.world.behaviour.oracle import oracle_top
     from ok_ml.world.log.commit import SUBSCRIPTIONS as RAW_SUBSCRIPTIONS
-    from ok_ml.world.network import World
+    from ok_ml.world.population.network import World
 
     plan, dataset = pipeline.calendar(), pipeline.dataset
     assert dataset.world is not None  # noqa: S101  the caller asks only where there is one

@@ -65,22 +65,23 @@ def wait_live(pipeline: Pipeline) -> Manifest:
     publication, inputs = pipeline.lake.manifest(pipeline.name, c.PUBLICATION), pipeline.inputs_of(c.LIVE_PREDICTIONS)
     settings = pipeline.delivery
     timeout = pipeline.project.environment.storage.live_timeout_seconds
-    report = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
+    started = time.monotonic()
+    served = wait_until_live(settings.store(), pipeline.name, int(publication.details["generation"]), timeout)
     with pipeline.lake.staged(pipeline.name, c.LIVE_PREDICTIONS, WHOLE) as folder:
         live = pipeline.lake.commit(
             folder,
-            rows=report.predictions,
-            data_version=fingerprint({"live": report.checksum, "generation": report.generation}),
+            rows=served.predictions,
+            data_version=fingerprint({"live": served.checksum, "generation": served.generation}),
             inputs=inputs,
             details={
-                "generation": report.generation,
-                "generation_name": report.generation_name,
-                "checksum": report.checksum,
-                "records": report.count,
-                "sources": report.sources,
-                "model_version": report.model_version,
+                "generation": served.generation,
+                "generation_name": served.name,
+                "checksum": served.checksum,
+                "records": served.count,
+                "sources": served.sources,
+                "model_version": served.model_version,
                 "data_dt": publication.details["data_dt"],
-                "waited_seconds": round(report.waited_seconds, 2),
+                "waited_seconds": round(time.monotonic() - started, 2),
             },
         )
     _note_live(pipeline, publication)

@@ -11,7 +11,7 @@ from ok_ml import columns as c
 from ok_ml import metrics
 from ok_ml.config.models import Project
 from ok_ml.lake import Lake, Manifest
-from ok_ml.local.machine.memory import MemoryWatch
+from ok_ml.machine.memory import MemoryWatch
 from ok_ml.metric_files import read_kept, write
 
 _SAMPLE_SECONDS: Final = 1.0

@@ -9,15 +9,12 @@ import logging
 import subprocess
 import sys
 import uuid
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import xxhash
-
 from ok_ml.local.broker.kafka_jars import cache_root
-from ok_ml.local.machine.java import java_option
+from ok_ml.machine.java import java_option
+from ok_ml.resources.spark import archive_key, find_archive, local_java_options
 
 LEAST_BYTES: Final = 20_000_000
 TIMEOUT_SECONDS: Final = 300
@@ -37,19 +34,6 @@ session.stop()
 """
 
 
-def find_archive(cache: Path, java_says: str) -> Path | None:
-    """The whole archive for a Java (what `java -version` prints) and this pyspark, or None."""
-    for path in sorted(cache.glob(f"spark-{_key(java_says)}-*.jsa")):
-        if path.stem.rpartition("-")[2] == str(path.stat().st_size):
-            return path
-    return None
-
-
-def java_options(archive: Path) -> str:
-    """Options of a JVM that reads an archive; one that does not fit is passed over in silence."""
-    return f"{java_option(f'-XX:SharedArchiveFile={archive}')} -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
-
-
 def make_archive(cache: Path, state_dir: Path, java_says: str) -> Path | None:
     """Make the archive unless it is there; None, and a line in the log, if that does not work."""
     archive = find_archive(cache, java_says)
@@ -60,7 +44,7 @@ def make_archive(cache: Path, state_dir: Path, java_says: str) -> Path | None:
     try:
         failed = _record(aside, state_dir)
         if failed is None:
-            whole = cache / f"spark-{_key(java_says)}-{aside.stat().st_size}.jsa"
+            whole = cache / f"spark-{archive_key(java_says)}-{aside.stat().st_size}.jsa"
             aside.rename(whole)
             return whole
         _LOG.warning("no class archive, Spark starts without: %s", failed)
@@ -71,8 +55,6 @@ def make_archive(cache: Path, state_dir: Path, java_says: str) -> Path | None:
 
 def _record(aside: Path, state_dir: Path) -> str | None:
     """Let a child's JVM write the archive as it exits; what went wrong, or None."""
-    from ok_ml.resources.spark import local_java_options
-
     options = f"{local_java_options(state_dir)} {java_option(f'-XX:ArchiveClassesAtExit={aside}')} -Xlog:disable"
     command = [sys.executable, "-c", _WARM_UP, str(state_dir), options]
     try:
@@ -84,12 +66,6 @@ def _record(aside: Path, state_dir: Path) -> str | None:
         return done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
     written = aside.stat().st_size if aside.exists() else 0
     return None if written >= LEAST_BYTES else f"the JVM wrote {written} bytes, expected at least {LEAST_BYTES}"
-
-
-def _key(java_says: str) -> str:
-    spec = find_spec("pyspark")
-    home = spec.origin if spec else ""  # the archive knows its jars by their paths
-    return str(xxhash.xxh3_64_hexdigest(f"{java_says}|{version('pyspark')}|{home}".encode()))
 
 
 if __name__ == "__main__":

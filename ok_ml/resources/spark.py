@@ -4,17 +4,19 @@ import hashlib
 import os
 import sys
 import tempfile
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import xxhash
 from pydantic import Field, PrivateAttr
 
 from ok_ml.config.models import Project, SparkConfig
 from ok_ml.local.broker.kafka_jars import cache_root
-from ok_ml.local.machine.current_user import has_entry, name_of_user
-from ok_ml.local.machine.java import find_java, java_option, utf8_locale
-from ok_ml.resources.class_archive import find_archive, java_options
+from ok_ml.machine.current_user import has_entry, name_of_user
+from ok_ml.machine.java import find_java, java_option, utf8_locale
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -137,7 +139,7 @@ def _open(settings: dict[str, str], state_dir: Path) -> "SparkSession":
     if "spark.remote" not in settings:
         archive = find_archive(cache_root(), java_says())
         if archive is not None and settings.get(_JAVA_OPTIONS) == local_java_options(state_dir):
-            settings[_JAVA_OPTIONS] += f" {java_options(archive)}"
+            settings[_JAVA_OPTIONS] += f" {archive_options(archive)}"
         if not has_entry():
             _sign_in(settings, state_dir)
     for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
@@ -178,3 +180,26 @@ def java_says() -> str:
     """
     why = "features and batch inference run in Spark, which runs in Java"
     return find_java(why=why, otherwise=", or point spark.master at a server (sc://...)").says
+
+
+# -- the archive of the JVM's classes, which `ok_ml.resources.class_archive` makes ---------------------------------
+
+
+def find_archive(cache: Path, java_says: str) -> Path | None:
+    """The whole archive for a Java (what `java -version` prints) and this pyspark, or None."""
+    for path in sorted(cache.glob(f"spark-{archive_key(java_says)}-*.jsa")):
+        if path.stem.rpartition("-")[2] == str(path.stat().st_size):
+            return path
+    return None
+
+
+def archive_options(archive: Path) -> str:
+    """Options of a JVM that reads an archive; one that does not fit is passed over in silence."""
+    return f"{java_option(f'-XX:SharedArchiveFile={archive}')} -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
+
+
+def archive_key(java_says: str) -> str:
+    """What an archive fits: a Java and the jars of one pyspark."""
+    spec = find_spec("pyspark")
+    home = spec.origin if spec else ""  # the archive knows its jars by their paths
+    return str(xxhash.xxh3_64_hexdigest(f"{java_says}|{version('pyspark')}|{home}".encode()))

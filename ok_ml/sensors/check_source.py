@@ -7,17 +7,15 @@ lose slow checks. Stored are the number below which every row is settled, and th
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import dagster as dg
 
 from ok_ml.graph import keys
+from ok_ml.graph.dagster_private import AssetCheckExecutionRecord as Row
 from ok_ml.incidents.signals import Signal
 from ok_ml.sensors.sources import Look, parse_cursor, write_cursor
 from ok_ml.sensors.watched import Watched, name_of
-
-if TYPE_CHECKING:
-    from ok_ml.graph.dagster_private import AssetCheckExecutionRecord as Row
 
 CURSOR: Final = "checks"
 _HISTORY: Final = 200  # rows of one check between two looks: a backfill plans one a partition
@@ -78,10 +76,10 @@ class _Mark:
     def is_settled(self, number: int) -> bool:
         return self.low is not None and (number <= self.low or number in self.above)
 
-    def is_first_seen(self, row: "Row") -> bool:
+    def is_first_seen(self, row: Row) -> bool:
         return row.id in self._fresh
 
-    def settle(self, rows: "list[Row]", done: set[int]) -> None:
+    def settle(self, rows: list[Row], done: set[int]) -> None:
         """Move on over rows, of which some are done."""
         first, before = self.low is None, {row.id for row in rows if self.is_settled(row.id)}
         self._fresh = set() if first else done - before
@@ -95,8 +93,8 @@ class _Mark:
 
 
 def _read(
-    instance: dg.DagsterInstance, key: dg.AssetCheckKey, newest: "Row", mark: _Mark
-) -> "tuple[list[Row], Row | None]":
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, newest: Row, mark: _Mark
+) -> tuple[list[Row], Row | None]:
     """Rows that may be new, newest first, and the newest that was evaluated."""
     if mark.is_settled(newest.id) and not mark.above and _evaluated(newest):
         return [], newest
@@ -110,7 +108,7 @@ def _read(
     return rows, _last_evaluated(instance, key)
 
 
-def _last_evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> "Row | None":
+def _last_evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Row | None:
     from ok_ml.graph.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
     rows = instance.event_log_storage.get_asset_check_execution_history(
@@ -119,7 +117,7 @@ def _last_evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> "Row
     return rows[0] if rows else None
 
 
-def _settle(instance: dg.DagsterInstance, mark: _Mark, rows: "list[Row]", now: float) -> None:
+def _settle(instance: dg.DagsterInstance, mark: _Mark, rows: list[Row], now: float) -> None:
     """A row is settled when it was evaluated, or never will be: its run has ended, or it was planned a day ago."""
     planned = [row for row in rows if not _evaluated(row) and not mark.is_settled(row.id)]
     running = _running(instance, {row.run_id for row in planned})
@@ -133,21 +131,21 @@ def _running(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
     return {record.dagster_run.run_id for record in records if not record.dagster_run.is_finished}
 
 
-def _evaluated(row: "Row") -> bool:
+def _evaluated(row: Row) -> bool:
     return row.status.value in ("SUCCEEDED", "FAILED")
 
 
-def _failed(row: "Row") -> bool:
+def _failed(row: Row) -> bool:
     """Whether something was found; a check that had nothing to judge has not passed, and needs no attention."""
     judged_nothing = row.evaluation is not None and keys.NOTHING_JUDGED in row.evaluation.metadata
     return row.status.value == "FAILED" and not judged_nothing
 
 
-def _at(row: "Row") -> float:
+def _at(row: Row) -> float:
     return row.event.timestamp if row.event is not None else row.create_timestamp
 
 
-def _tell(look: CheckLook, graph: Watched, key: dg.AssetCheckKey, state: "Row | None", fresh: "list[Row]") -> None:
+def _tell(look: CheckLook, graph: Watched, key: dg.AssetCheckKey, state: Row | None, fresh: list[Row]) -> None:
     if state is None:
         return
     gone = next((row for row in fresh if _evaluated(row) and _failed(row)), None)
@@ -159,7 +157,7 @@ def _tell(look: CheckLook, graph: Watched, key: dg.AssetCheckKey, state: "Row | 
         look.failed_in.setdefault(gone.run_id, []).append(key_of(key))
 
 
-def _signal(graph: Watched, key: dg.AssetCheckKey, row: "Row", until: float | None) -> Signal:
+def _signal(graph: Watched, key: dg.AssetCheckKey, row: Row, until: float | None) -> Signal:
     asset, evaluation = name_of(key.asset_key), row.evaluation
     is_warning = evaluation is not None and evaluation.severity.value == "WARN"
     return Signal(

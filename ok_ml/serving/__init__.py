@@ -1,1 +1,1 @@
-"""The HTTP service: predictions by id, a page for people, and the health of everything on one page."""
+"""The HTTP service: predictions by id, their schema, and what it measures of itself."""

@@ -1,7 +1,7 @@
 """Whether the service's port is free."""
 
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.ports import bind_error
+from ok_ml.machine.ports import bind_error
 
 
 def require_free(host: str, port: int) -> None:

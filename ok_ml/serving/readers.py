@@ -69,7 +69,7 @@ class Readers:
 
         def encode(made: GenerationJson, answer: Answer) -> bytes:
             if answer.scores and answer.scores[0] is None:
-                raise _not_scored(experiment, entity_id, answer.generation_name)
+                raise _not_scored(experiment, entity_id, answer.manifest.name)
             return made.one(entity_id, answer, n)
 
         return self._document(experiment, (entity_id,), encode)
@@ -108,7 +108,7 @@ class Readers:
     def _encoder(self, experiment: str, answer: Answer) -> GenerationJson:
         """What was encoded of this generation; that of the one before is let go."""
         made = self._encoders.get(experiment)
-        if made is None or made.generation != answer.generation:
+        if made is None or made.generation != answer.manifest.generation:
             made = self._encoders[experiment] = GenerationJson(experiment, answer.manifest)
         return made
 

@@ -17,7 +17,7 @@ def wanted_and_stale(dataset: DatasetBase, lake: Lake, *, root: Path) -> tuple[l
     """The days that should be committed, and those of them that are missing or made from other input, ascending."""
     if isinstance(dataset, TextsConfig):
         from ok_ml.datasets.texts import stale_texts
-        from ok_ml.world.posts import days_to_simulate
+        from ok_ml.world.log.posts import days_to_simulate
 
         wanted, stale = stale_texts(dataset, lake, root=root)
         return wanted, sorted({*stale, *days_to_simulate(dataset, lake, wanted)})

@@ -6,14 +6,11 @@ them, so that rows do not depend on how many tasks made them, or in which order.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.hashing import mix64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -48,8 +45,8 @@ def generator(seed: int, stream: Stream, block: int = 0, day: int = 0) -> np.ran
 
 
 def hash64(
-    seed: int, stream: Stream, first: "NDArray[np.int64]", second: "NDArray[np.int64] | int" = 0
-) -> "NDArray[np.uint64]":
+    seed: int, stream: Stream, first: NDArray[np.int64], second: NDArray[np.int64] | int = 0
+) -> NDArray[np.uint64]:
     """64 random bits for each pair of integers; `first` and `second` broadcast against each other."""
     start = np.uint64((seed * 0x1000193 + int(stream)) & 0xFFFFFFFFFFFFFFFF)
     left = mix64(np.atleast_1d(np.asarray(first, dtype=np.int64)).view(np.uint64) * _GOLDEN + start)
@@ -57,12 +54,12 @@ def hash64(
     return mix64(left ^ right)
 
 
-def uniform(bits: "NDArray[np.uint64]") -> "NDArray[np.float64]":
+def uniform(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Bits as float64 in [0, 1)."""
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def normal(bits: "NDArray[np.uint64]") -> "NDArray[np.float32]":
+def normal(bits: NDArray[np.uint64]) -> NDArray[np.float32]:
     """Bits as nearly normal float32 of mean 0 and variance 1: the sum of their four 16-bit lanes (variance 4/12)."""
     lanes = np.ascontiguousarray(bits).view(np.uint16).reshape(*bits.shape, 4)
     total = lanes.sum(axis=-1, dtype=np.uint32)
@@ -80,7 +77,7 @@ class IdSpace:
     bits: int
     offset: int = 1_000_003  # no id is 0: a friend request has source 0
 
-    def encode(self, index: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def encode(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Ids of indices."""
         x = np.asarray(index, dtype=np.int64).astype(np.uint64)
         for _ in range(2):
@@ -88,7 +85,7 @@ class IdSpace:
             x ^= x >> self._shift
         return x.astype(np.int64) + self.offset
 
-    def decode(self, ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def decode(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Indices of ids; -1 for what is no id of this space."""
         raw = np.asarray(ids, dtype=np.int64) - self.offset
         x = raw.astype(np.uint64)

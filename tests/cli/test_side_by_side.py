@@ -13,13 +13,13 @@ from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.errors import EnvironmentFault
 from ok_ml.lake import WHOLE, Lake
-from ok_ml.local.machine.locks import lock_path
 from ok_ml.local.services.work_locks import alone_with, one_at_a_time
+from ok_ml.machine.locks import lock_path
 from ok_ml.release.publishing import overtaking_generation, publish_overtaken
 from ok_ml.stages.opening import open_pipeline
 from tests.cli.published import publish
 from tests.cli.test_status import DEFINITIONS
-from tests.local.machine.test_locks import Process
+from tests.machine.test_locks import Process
 
 Ok = Callable[..., "object"]
 

@@ -13,7 +13,7 @@ import orjson
 import psutil
 import pytest
 
-from ok_ml.local.machine.ports import is_free
+from ok_ml.machine.ports import is_free
 from tests.small_project import edit
 
 pytestmark = [pytest.mark.daemon]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from ok_ml.local.machine.ports import is_free
+from ok_ml.machine.ports import is_free
 from tests.small_project import ROOT, edit
 
 if TYPE_CHECKING:

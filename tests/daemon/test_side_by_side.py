@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from ok_ml.local.machine.ports import is_free
+from ok_ml.machine.ports import is_free
 from tests.daemon.living import EXPERIMENT, PATIENCE, Living
 from tests.small_project import ROOT
 

@@ -10,7 +10,7 @@ from ok_ml.config.models import TextsConfig
 from ok_ml.datasets.texts import REJECTED, id_of_text, ingest_texts, one_spelling, stale_texts
 from ok_ml.errors import EmptyPartition
 from ok_ml.lake import Lake
-from ok_ml.world.posts import POSTS, TRUTH, ensure_posts
+from ok_ml.world.log.posts import POSTS, TRUTH, ensure_posts
 
 MESSAGES = "spam\tWIN a prize\nham\tsee you\n\tno label here\nspam\t\nham\tSee  YOU\n"
 

@@ -53,8 +53,8 @@ def served(settings):
     store = settings.store()
     answer = store.reader(experiment_of(settings)).get_many(USERS.tolist())
     scores = {float(one.scores[0]) for one in (*answer.lists, answer.fallback) if one is not None}
-    assert scores == {float(answer.generation)}, "an answer mixes generations"
-    return answer.generation
+    assert scores == {float(answer.manifest.generation)}, "an answer mixes generations"
+    return answer.manifest.generation
 
 
 def experiment_of(settings) -> str:
@@ -75,10 +75,10 @@ def test_from_the_publisher_to_the_reader(deployment):
         assert child is not None
         assert is_running(deployment)
         receipts = publish(deployment, 10)  # the topic is new to the running process
-        report = wait_until_live(deployment.store(), name, 10, 20)
-        assert report.checksum == total_checksum([receipt.checksum for receipt in receipts])
-        assert report.counts == tuple(receipt.count for receipt in receipts)
-        assert report.predictions == len(USERS)
+        live = wait_until_live(deployment.store(), name, 10, 20)
+        assert live.checksum == total_checksum([receipt.checksum for receipt in receipts])
+        assert [control.count for control in live.controls] == [receipt.count for receipt in receipts]
+        assert live.predictions == len(USERS)
         assert served(deployment) == 10
         publish(deployment, 11)
         wait_until_live(deployment.store(), name, 11, 20)

@@ -18,8 +18,8 @@ from ok_ml.features.computing.compute import (
 )
 from ok_ml.features.computing.plan import TABLES
 from ok_ml.features.declared.feature import Feature
-from ok_ml.features.declared.measures import Measure
 from ok_ml.features.declared.registry import FEATURES
+from ok_ml.features.history.measures import Measure
 from ok_ml.hashing import content_hash
 from ok_ml.lake import Lake
 from tests.features.hand_made import DATASET, STAGE, compute, dataset_config, random_lake

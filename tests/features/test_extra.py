@@ -22,7 +22,7 @@ import numpy as np
 
 from musings.shared import NIGHT
 from ok_ml.features.declared.feature import Feature
-from ok_ml.features.declared.measures import ALL
+from ok_ml.features.history.measures import ALL
 
 NIGHT_SHARE = Feature(
     "user_night_share", "user", "activity", "Share of events before six.", "share",
@@ -35,7 +35,7 @@ BOTH = (
 )
 """
 SHARED = """
-from ok_ml.features.declared.measures import Measure
+from ok_ml.features.history.measures import Measure
 
 
 def is_night(log):

@@ -9,8 +9,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.features.computing import plan
 from ok_ml.features.declared.feature import Feature
-from ok_ml.features.declared.measures import ALL, REACTIONS
 from ok_ml.features.declared.registry import FEATURES
+from ok_ml.features.history.measures import ALL, REACTIONS
 from ok_ml.features.leaks import find_leaks
 from ok_ml.lake import Lake
 from tests.features.hand_made import DATASET, STAGE, dataset_config

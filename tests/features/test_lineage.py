@@ -3,11 +3,11 @@
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.features.computing import frames
 from ok_ml.features.computing.lineage import _OF_COLUMNS, columns_read
 from ok_ml.features.declared.feature import Feature
-from ok_ml.features.declared.measures import REACTIONS, VIDEO_REACTIONS
 from ok_ml.features.declared.registry import FEATURES, by_name
+from ok_ml.features.history import frames
+from ok_ml.features.history.measures import REACTIONS, VIDEO_REACTIONS
 from ok_ml.texts.text_features import TEXT_FEATURES
 
 EVENTS_OF_A_USER = {(c.EVENTS, c.USER_ID), (c.EVENTS, c.EVENT_TYPE), (c.EVENTS, c.EVENT_TIME)}

@@ -8,8 +8,8 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.models import FeaturesStage
 from ok_ml.errors import DataError, NotCommitted
-from ok_ml.features.computing.event_log import day_number, window_of
 from ok_ml.features.declared.registry import FEATURES, absent_values, features_of
+from ok_ml.features.history.event_log import day_number, window_of
 from ok_ml.lake import Lake
 from tests.features.hand_made import DATASET, Snapshots, commit_day, compute, dataset_config, rows_by_key
 

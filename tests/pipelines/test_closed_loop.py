@@ -27,7 +27,7 @@ from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.behaviour.oracle import oracle_top
 from ok_ml.world.log.raw_log import export_days
-from ok_ml.world.network import World
+from ok_ml.world.population.network import World
 from tests.pipelines import world_project
 from tests.pipelines.world_project import DATASET, EXPERIMENT, make_world_project
 

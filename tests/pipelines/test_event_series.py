@@ -35,8 +35,8 @@ from ok_ml.resources.graph import graph_resources
 from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.behaviour.exposure import ServedLists
-from ok_ml.world.behaviour.simulation import World
 from ok_ml.world.log.raw_log import export_days
+from ok_ml.world.population.network import World
 from tests.small_project import ROOT
 
 DATASET, EXPERIMENT, DAYS, HIT = "ok_world", "prod_discovery", 22, 20

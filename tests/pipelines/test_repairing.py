@@ -15,9 +15,9 @@ from ok_ml.graph.dagster_io import Workbench
 from ok_ml.lake import Lake
 from ok_ml.monitoring.repairing import repair_days
 from ok_ml.resources.graph import graph_resources
-from ok_ml.world.behaviour.simulation import World
 from ok_ml.world.log.commit import EVENTS
 from ok_ml.world.log.raw_log import changed_since, export_days
+from ok_ml.world.population.network import World
 from tests.small_project import ROOT
 
 DATASET, DAYS, HIT = "ok_world", 8, 3

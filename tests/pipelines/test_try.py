@@ -31,7 +31,7 @@ NIGHT = """
     import numpy as np
 
     from ok_ml.features.declared.feature import Feature
-    from ok_ml.features.declared.measures import ALL, Measure
+    from ok_ml.features.history.measures import ALL, Measure
 
     NIGHT = Measure("night_events", lambda log: log.hour % 24 < 6)
     SHARE = Feature(

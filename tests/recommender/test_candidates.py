@@ -8,10 +8,10 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.errors import ConfigError, ModelError
 from ok_ml.hashing import part_of
+from ok_ml.recommender.ids import SourceSets
 from ok_ml.recommender.ranking.gather import FeatureLayout, FeatureStore
 from ok_ml.recommender.ranking.ranking_context import Cut
 from ok_ml.recommender.retrieval.candidates import ALS, quotas
-from ok_ml.recommender.retrieval.ids import SourceSets
 from ok_ml.recommender.retrieval.popularity import Popularity, popularity_from_events
 from ok_ml.recommender.vectors.interactions import read_events
 from tests.recommender.tiny_world import COLD, DTS, LAYOUT, PARTS, SOURCE_IDS, USER_IDS, popularity

@@ -11,7 +11,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.lake import Lake
-from ok_ml.recommender.retrieval.ids import SourceSets, require_int32
+from ok_ml.recommender.ids import SourceSets, require_int32
 from ok_ml.recommender.vectors.embeddings import Factors, Interactions, create_engine
 from ok_ml.recommender.vectors.interactions import embedding_weights, interactions_from_events
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ok_ml.recommender.retrieval.ids import SourceSets
+from ok_ml.recommender.ids import SourceSets
 
 
 def test_the_sets_of_some_users_in_their_order():

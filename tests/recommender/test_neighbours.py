@@ -5,7 +5,7 @@ from scipy.sparse import csr_matrix
 from ok_ml import columns as c
 from ok_ml.config.models import NeighboursStage
 from ok_ml.errors import DataError, IntegrityError
-from ok_ml.recommender.retrieval.ids import SourceSets
+from ok_ml.recommender.ids import SourceSets
 from ok_ml.recommender.retrieval.neighbour_fits import fit_neighbours
 from ok_ml.recommender.retrieval.neighbours import COSINE, EASE, CatalogueNeighbours, Neighbours, SparseRows
 from ok_ml.recommender.vectors.embeddings import Interactions

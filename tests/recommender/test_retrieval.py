@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ok_ml.errors import ModelError
+from ok_ml.recommender.ids import SourceSets
 from ok_ml.recommender.retrieval.exact_retrieval import Retriever
-from ok_ml.recommender.retrieval.ids import SourceSets
 
 
 def brute_force(users, sources, excluded, k):

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from ok_ml.resources import class_archive
-from ok_ml.resources.class_archive import find_archive, java_options, make_archive
+from ok_ml.resources.class_archive import make_archive
+from ok_ml.resources.spark import archive_key, archive_options, find_archive
 
 JAVA = 'openjdk version "17.0.15"'
 
 
 def _archive(cache: Path, size: int, java: str = JAVA) -> Path:
-    path = cache / f"spark-{class_archive._key(java)}-{size}.jsa"
+    path = cache / f"spark-{archive_key(java)}-{size}.jsa"
     path.write_bytes(b"x" * 100)
     return path
 
@@ -24,7 +25,7 @@ def test_only_a_whole_archive_of_this_java_is_found(tmp_path: Path) -> None:
     assert find_archive(tmp_path, JAVA) is None
     whole = _archive(tmp_path, 100)
     assert find_archive(tmp_path, JAVA) == whole
-    assert f"-XX:SharedArchiveFile={whole}" in java_options(whole)
+    assert f"-XX:SharedArchiveFile={whole}" in archive_options(whole)
 
 
 def test_an_archive_that_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

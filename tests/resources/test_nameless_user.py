@@ -4,16 +4,16 @@ import os
 
 import pytest
 
-from ok_ml.local.machine.current_user import name_of_user
-from ok_ml.local.machine.java import java_option, utf8_locale
-from tests.local.machine.test_writable import as_another_user, as_user
+from ok_ml.machine.current_user import name_of_user
+from ok_ml.machine.java import java_option, utf8_locale
+from tests.machine.test_writable import as_another_user, as_user
 
 _SPARK = """
 import tempfile
 from pathlib import Path
 from ok_ml.config.models import SparkConfig
 from ok_ml.resources.spark import open_spark
-from ok_ml.local.machine.current_user import has_entry, name_of_user
+from ok_ml.machine.current_user import has_entry, name_of_user
 folder = Path(tempfile.mkdtemp()) / "a b"
 session = open_spark(SparkConfig(master="local[1]", driver_memory="512m", shuffle_partitions=1), folder)
 count = session.range(0, 10, 1, 1).mapInArrow(lambda batches: batches, "id long").count()
@@ -31,7 +31,7 @@ def test_a_session_starts_for_a_user_by_number() -> None:
 
 @as_another_user
 def test_a_name_in_the_environment_is_taken() -> None:
-    code = "from ok_ml.local.machine.current_user import *; settle_names(); import getpass; print(getpass.getuser())"
+    code = "from ok_ml.machine.current_user import *; settle_names(); import getpass; print(getpass.getuser())"
     assert as_user(code) == "uid-12345\n"
     assert as_user(code, LOGNAME="anna") == "anna\n"
 

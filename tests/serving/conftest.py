@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ok_ml.local.machine.ports import is_free
+from ok_ml.machine.ports import is_free
 from tests.cli.published import publish
 from tests.small_project import EXPERIMENT, edit, make_project, write
 
@@ -77,7 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = root / "server.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ok_ml.serving.server", "--project", str(root)],
+            [sys.executable, "-m", "ok_ml.console.server", "--project", str(root)],
             env=environment,
             stdout=sink,
             stderr=sink,

@@ -19,7 +19,7 @@ from tests.serving.conftest import FIRST_GENERATION, Server, _wait, free_port
 from tests.small_project import edit, make_project
 
 LOOKUP = "/v1/predictions/toy_sources"
-MODULE = [sys.executable, "-m", "ok_ml.serving.server", "--project"]
+MODULE = [sys.executable, "-m", "ok_ml.console.server", "--project"]
 
 
 def scraped(server: Server) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -332,7 +332,7 @@ def test_the_description_is_valid_and_served(server: Server) -> None:
 
 
 def test_a_second_server_on_the_port_is_refused(server: Server) -> None:
-    command = [sys.executable, "-m", "ok_ml.serving.server", "--project", str(server.root)]
+    command = [sys.executable, "-m", "ok_ml.console.server", "--project", str(server.root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 3
     assert f"the service cannot bind 127.0.0.1:{server.port}" in done.stderr
@@ -341,6 +341,6 @@ def test_a_second_server_on_the_port_is_refused(server: Server) -> None:
 
 def test_the_service_imports_nothing_heavy() -> None:
     heavy = ("dagster", "mlflow", "pyspark", "pandas", "pyarrow", "lightgbm", "great_expectations")
-    source = f"import sys, ok_ml.serving.server; print([name for name in {heavy} if name in sys.modules])"
+    source = f"import sys, ok_ml.console.server; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,9 @@ import pyarrow as pa
 import pytest
 
 from ok_ml.config.models import WorldConfig
-from ok_ml.world.behaviour.simulation import Subscriptions, World, simulate_block
+from ok_ml.world.behaviour.simulation import simulate_block
+from ok_ml.world.population.network import World
+from ok_ml.world.population.subscriptions import Subscriptions
 
 SMALL = WorldConfig(seed=11, start="2026-01-05", days=10, users=700, sources=300, topics=8, users_per_block=250)
 POSITIVE = ("click", "like", "comment", "reshare")

@@ -3,7 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from ok_ml.world.behaviour.simulation import RAW_EVENTS, ServedLists, World, first_subscriptions, simulate_block
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, first_subscriptions, simulate_block
+from ok_ml.world.population.network import World
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
 from tests.world.conftest import POSITIVE, SMALL, column, of_action
 

@@ -6,10 +6,10 @@ import pytest
 
 from ok_ml.config.models import Incident
 from ok_ml.lake import Lake
-from ok_ml.world.behaviour.simulation import World
 from ok_ml.world.log.commit import EVENTS, SUBSCRIPTIONS
-from ok_ml.world.log.incidents import spoil
+from ok_ml.world.log.faults import spoil
 from ok_ml.world.log.raw_log import export_days
+from ok_ml.world.population.network import World
 from tests.world.conftest import SMALL, column
 
 

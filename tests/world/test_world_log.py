@@ -11,12 +11,13 @@ from ok_ml.config.models import DatasetConfig, Incident, WorldConfig
 from ok_ml.errors import DataError, ServiceUnavailable
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
-from ok_ml.world.behaviour.simulation import RAW_EVENTS, ServedLists, World, simulate_block
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, simulate_block
 from ok_ml.world.log.clock import next_date, run_clock
 from ok_ml.world.log.commit import EVENTS, FRIENDS, SOURCES, SUBSCRIPTIONS, TABLES, USERS
 from ok_ml.world.log.contents import row_hashes, sum_of_rows
 from ok_ml.world.log.raw_log import days_of_another_world, ensure_days, export_days
-from ok_ml.world.scale import block_mapper
+from ok_ml.world.population.network import World
 from tests.world.conftest import SMALL, column
 
 SCOPE, PARTS = "w", 4
@@ -163,15 +164,6 @@ def test_a_real_dataset_is_not_simulated(dataset_of, tmp_path):
     real = dataset_of(CONFIG).model_copy(update={"world": None})
     with pytest.raises(DataError, match="w is a real dataset"):
         ensure_days(real, Lake(tmp_path), ["2026-01-05"])
-
-
-def test_the_mapper_for_spark_gives_the_rows_of_the_log(exported):
-    lake, world = exported
-    batch = pa.record_batch({"block": pa.array([2, 0, 1])})
-    rows = pa.Table.from_batches(list(block_mapper(CONFIG, PARTS, 2)([batch])))
-    for day in (0, 1):
-        events = rows.filter(pa.array(column(rows, "dt") == world.date_of(day))).drop_columns("dt")
-        assert sum_of_rows(row_hashes(events)) == lake.manifest(SCOPE, EVENTS, world.date_of(day)).data_version
 
 
 def test_the_content_version_sees_a_change_of_one_value_and_doubled_rows():

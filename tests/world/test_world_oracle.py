@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 
 from ok_ml.errors import DataError
+from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.behaviour.oracle import oracle_scores, oracle_top
-from ok_ml.world.behaviour.simulation import ServedLists, simulate_block
+from ok_ml.world.behaviour.simulation import simulate_block
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
 from tests.world.conftest import POSITIVE, column, of_action
 

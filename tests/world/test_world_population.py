@@ -6,9 +6,9 @@ import pytest
 
 from ok_ml.config.models import WorldConfig
 from ok_ml.errors import ConfigError, DataError
-from ok_ml.world.behaviour.simulation import World
 from ok_ml.world.parameters import Behaviour
 from ok_ml.world.population.friends import friendships
+from ok_ml.world.population.network import World
 from ok_ml.world.randomness import POST_IDS, SOURCE_IDS, USER_IDS, Stream, generator, hash64, normal, uniform
 from tests.world.conftest import SMALL, column
 

@@ -5,9 +5,9 @@ import pytest
 
 from ok_ml.config.models import TasteChange
 from ok_ml.lake import Lake
-from ok_ml.world.behaviour.simulation import World
 from ok_ml.world.log.commit import EVENTS
 from ok_ml.world.log.raw_log import days_of_another_world, export_days, tastes_version
+from ok_ml.world.population.network import World
 from tests.world.conftest import SMALL
 
 HALF = SMALL.model_copy(update={"taste_changes": (TasteChange(day=5, share=0.5),)})

@@ -55,7 +55,7 @@ def _refuse_if_running(folder: Path) -> None:
     """Raise EnvironmentFault while a process works in the folder: it would continue to write into removed files."""
     import psutil
 
-    from ok_ml.local.machine.locks import holders
+    from ok_ml.machine.locks import holders
 
     for name, one in holders(folder):
         raise _in_use(f"{one} works on {name} in {folder}", one.pid)

@@ -8,7 +8,7 @@ import rich_click as click
 
 from ok_ml.cli.context import EXAMPLES, Settings, command
 from ok_ml.cli.output import cut, say, terminal_width, write_json, write_line, write_table
-from ok_ml.local.machine.current_user import name_of_user
+from ok_ml.machine.current_user import name_of_user
 
 if TYPE_CHECKING:
     from ok_ml.incidents.records import Incident

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.cli.examination.examined_machine import Finding, Machine, normalised
-from ok_ml.local.machine.current_user import has_entry, name_of_user
-from ok_ml.local.machine.java import LEAST_JAVA, java_version
+from ok_ml.machine.current_user import has_entry, name_of_user
+from ok_ml.machine.java import LEAST_JAVA, java_version
 from ok_ml.release.gate.lineage import git_trouble
 
 LEAST_PYTHON: Final = (3, 11)

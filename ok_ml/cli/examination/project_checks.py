@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ok_ml.cli.examination.examined_machine import Finding, Machine
-from ok_ml.local.machine.ports import holder, is_free, listener
-from ok_ml.local.machine.writable import remedy, untellable, unwritable
+from ok_ml.config.models import EnvironmentConfig
 from ok_ml.local.services.port_needs import port_needs
+from ok_ml.machine.ports import holder, is_free, listener
+from ok_ml.machine.writable import remedy, untellable, unwritable
 from ok_ml.stages.dataset_days import paths_of
 
 if TYPE_CHECKING:
     import psutil
-
-    from ok_ml.config.models import EnvironmentConfig
 
 _CONNECT_SECONDS: Final = 1.5
 _DEFAULT_PORTS: Final = {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}
@@ -85,7 +84,7 @@ def services(machine: Machine) -> Iterator[Finding]:
         yield _jars(machine, environment)
 
 
-def _addresses(environment: "EnvironmentConfig") -> Iterator[tuple[str, tuple[str, int]]]:
+def _addresses(environment: EnvironmentConfig) -> Iterator[tuple[str, tuple[str, int]]]:
     if environment.kafka.mode == "external":
         for server in environment.kafka.servers:
             yield "kafka.bootstrap_servers", server
@@ -98,7 +97,7 @@ def _addresses(environment: "EnvironmentConfig") -> Iterator[tuple[str, tuple[st
             yield key, (parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme, 443))
 
 
-def _jars(machine: Machine, environment: "EnvironmentConfig") -> Finding:
+def _jars(machine: Machine, environment: EnvironmentConfig) -> Finding:
     named = environment.kafka.jars_dir or machine.environ.get("KAFKA_HOME")
     if named is None:
         here = machine.cache_dir.is_dir() and any(machine.cache_dir.rglob("kafka-clients-*.jar"))

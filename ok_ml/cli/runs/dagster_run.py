@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import dagster as dg
 
 from ok_ml import errors
 from ok_ml.cli.runs.killed_runs import close_mlflow, own_process, settle_killed
@@ -15,9 +17,6 @@ from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, OkMlError, PermanentError
 from ok_ml.graph import keys
 from ok_ml.partitions import partitions_to_add
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 _POLL_SECONDS = 0.3
 _REMIND_SECONDS = 15.0
@@ -82,7 +81,7 @@ class Watcher:
 
     def __init__(
         self,
-        instance: "dg.DagsterInstance",
+        instance: dg.DagsterInstance,
         run_id: str,
         done: Callable[[str, int | None, float], None],
         reporter: Reporter,

@@ -17,9 +17,9 @@ from ok_ml.cli.runs.run_report import Reporter, RunSummary, StageRow
 from ok_ml.config.models import DatasetBase, DatasetConfig, Project
 from ok_ml.errors import DataError, GateRefused
 from ok_ml.lake import WHOLE
-from ok_ml.local.machine.memory import MemoryWatch
 from ok_ml.local.services.machine_ready import require_tools
 from ok_ml.local.services.work_locks import alone_with, one_at_a_time
+from ok_ml.machine.memory import MemoryWatch
 from ok_ml.stages.dataset_days import paths_of
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.stages.pipeline import Pipeline

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import dagster as dg
+
 from ok_ml.cli.runs.killed_runs import is_killed
+from ok_ml.config.models import Project
 from ok_ml.console.health import STATES, State, StatusItem, blocked_items, in_words, worst_first
 from ok_ml.errors import EnvironmentFault
 from ok_ml.graph import keys
 
 if TYPE_CHECKING:
-    import dagster as dg
-
-    from ok_ml.config.models import Project
     from ok_ml.graph.dagster_private import AssetCheckExecutionRecord
 
 StatusRow = StatusItem
@@ -22,7 +22,7 @@ _DAEMON_SILENT_SECONDS: Final = 90.0  # Dagster's daemons report every 30 s
 _PENDING_SECONDS: Final = 3600.0  # a check that was planned for longer than this will never be evaluated
 
 
-def collect(project: "Project") -> list[StatusRow]:
+def collect(project: Project) -> list[StatusRow]:
     """One row for each blocked publication and open incident, then one for each asset, worst first, its checks folded into it.
 
     Freshness is judged by the wall clock only while a daemon lives: without one no day goes by, so nothing ages.
@@ -55,7 +55,7 @@ def collect(project: "Project") -> list[StatusRow]:
 class _Reading:
     """What is read from the instance, in five queries whatever the number of assets."""
 
-    def __init__(self, instance: "dg.DagsterInstance", definitions: "dg.Definitions") -> None:
+    def __init__(self, instance: dg.DagsterInstance, definitions: dg.Definitions) -> None:
         from dagster import RunsFilter
 
         self.now = time.time()
@@ -96,7 +96,7 @@ def _counted(verdicts: list[_Verdict]) -> str:
     return f"{len(verdicts)} check{'s' if len(verdicts) > 1 else ''} passed" if verdicts else ""
 
 
-def _of_check(reading: _Reading, key: "dg.AssetCheckKey") -> _Verdict:
+def _of_check(reading: _Reading, key: dg.AssetCheckKey) -> _Verdict:
     record = reading.checks.get(key)
     if record is None:
         return _Verdict("unknown", f"{key.name}: not evaluated yet")
@@ -114,7 +114,7 @@ def _of_check(reading: _Reading, key: "dg.AssetCheckKey") -> _Verdict:
     return _Verdict(state, f"{key.name}: {evaluation.description or 'failed'}")
 
 
-def _evaluation(record: "AssetCheckExecutionRecord") -> "dg.AssetCheckEvaluation | None":
+def _evaluation(record: "AssetCheckExecutionRecord") -> dg.AssetCheckEvaluation | None:
     event = record.event.dagster_event if record.event is not None else None
     if event is None or event.event_type_value != "ASSET_CHECK_EVALUATION":
         return None

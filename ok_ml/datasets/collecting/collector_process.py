@@ -19,7 +19,7 @@ from ok_ml.datasets.collecting.collector_status import STATUS_SECONDS, write_sta
 from ok_ml.datasets.collecting.events_topic import about_events, topic_config
 from ok_ml.errors import EnvironmentFault, OkMlError
 from ok_ml.lake import Lake
-from ok_ml.local.machine.locks import Holder, held
+from ok_ml.machine.locks import Holder, held
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import lmdb
 import orjson
 
 from ok_ml.delivery.codec import Kind, id_of
-from ok_ml.delivery.manifest import Answer, GenerationManifest
+from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import GenerationGone, Reader, Snapshot
 from ok_ml.errors import IntegrityError
 
@@ -63,14 +63,14 @@ class LmdbSnapshot(Snapshot):
             return [txn.get(key, db=databases[part]) for part, key in wanted]
 
     def examples(self, limit: int) -> list[int | str]:
-        """The first ids of every part, at most `limit` in all."""
+        """See `Snapshot`: the first ids of every part."""
         each = -(-limit // len(self._databases))
-        found: list[bytes] = []
+        ids: list[bytes] = []
         with self._env.begin() as txn:
             for database in self._databases:
                 keys = txn.cursor(db=database).iternext(values=False)
-                found += [key[1:] for key in itertools.islice(keys, each) if key[0] in (Kind.PREDICTION, Kind.SCORES)]
-        return [id_of(key) for key in found[:limit]]
+                ids += [key[1:] for key in itertools.islice(keys, each) if key[0] in (Kind.PREDICTION, Kind.SCORES)]
+        return [id_of(key) for key in ids[:limit]]
 
     def close(self) -> None:
         """Unmap the file; no transaction may be open."""
@@ -95,10 +95,10 @@ class _Registry:
         """Open a generation, or share it. Verifying takes long: meanwhile only those who want a new one wait."""
         with self._opening:
             with self.lock:
-                found = self._opened.get(_identity(folder / DATA_FILE))
-                if found is not None:
-                    found.users += 1
-                    return found
+                opened = self._opened.get(_identity(folder / DATA_FILE))
+                if opened is not None:
+                    opened.users += 1
+                    return opened
             snapshot = LmdbSnapshot(folder, verify=verify)
             with self.lock:
                 self._opened[snapshot.key] = snapshot
@@ -144,18 +144,6 @@ class LmdbReader(Reader):
         self._name = ""
         self._held: LmdbSnapshot | None = None
 
-    def _read(self, entities: Sequence[int | str], *, with_names: bool) -> Answer | None:
-        with self._snapshot() as snapshot:
-            return None if snapshot is None else snapshot.answer(entities, with_names=with_names)
-
-    def _describe(self) -> GenerationManifest | None:
-        with self._snapshot() as snapshot:
-            return None if snapshot is None else snapshot.manifest
-
-    def _examples(self, limit: int) -> list[int | str]:
-        with self._snapshot() as snapshot:
-            return [] if snapshot is None else snapshot.examples(limit)
-
     def close(self) -> None:
         """See `Reader`."""
         with _REGISTRY.lock:
@@ -163,7 +151,6 @@ class LmdbReader(Reader):
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[LmdbSnapshot | None]:
-        """The generation that is current now, held open within the block."""
         try:
             name = os.readlink(self._pointer)  # noqa: PTH115 (a request has microseconds)
         except FileNotFoundError:

@@ -8,7 +8,7 @@ import orjson
 import redis
 
 from ok_ml.delivery.codec import Kind, id_of
-from ok_ml.delivery.manifest import Answer, GenerationManifest
+from ok_ml.delivery.manifest import GenerationManifest
 from ok_ml.delivery.reading import GenerationGone, Reader, Snapshot
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable
 
@@ -51,7 +51,7 @@ class RedisSnapshot(Snapshot):
         by_part: dict[int, list[int]] = {}
         for place, (part, _) in enumerate(wanted):
             by_part.setdefault(part, []).append(place)
-        found: list[bytes | None] = [None] * len(wanted)
+        stored: list[bytes | None] = [None] * len(wanted)
         with answering():
             pipe = self._client.pipeline(transaction=False)
             for part, places in by_part.items():
@@ -63,11 +63,11 @@ class RedisSnapshot(Snapshot):
             if not exists:
                 raise GenerationGone
             for place, value in zip(places, values, strict=True):
-                found[place] = value
-        return found
+                stored[place] = value
+        return stored
 
     def examples(self, limit: int) -> list[int | str]:
-        """Some ids of the parts in turn, at most `limit` in all."""
+        """See `Snapshot`: ids of the parts in turn."""
         keys: list[bytes] = []
         with answering():
             for key in self._keys:
@@ -86,28 +86,17 @@ class RedisReader(Reader):
         self._client, self._current_key, self._sealed_key = client, current_key, sealed_key
         self._held: RedisSnapshot | None = None
 
-    def _read(self, entities: Sequence[int | str], *, with_names: bool) -> Answer | None:
-        snapshot = self._snapshot()
-        return None if snapshot is None else snapshot.answer(entities, with_names=with_names)
-
-    def _describe(self) -> GenerationManifest | None:
-        snapshot = self._snapshot()
-        return None if snapshot is None else snapshot.manifest
-
-    def _examples(self, limit: int) -> list[int | str]:
-        snapshot = self._snapshot()
-        return [] if snapshot is None else snapshot.examples(limit)
-
     def close(self) -> None:
         """See `Reader`; the connection belongs to the store."""
         self._held = None
 
-    def _snapshot(self) -> RedisSnapshot | None:
-        """The generation that is current now."""
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[RedisSnapshot | None]:
         with answering():
             pointer = self._client.get(self._current_key)
         if pointer is None:
-            return None
+            yield None
+            return
         held = self._held
         if held is None or held.manifest.generation != int(pointer):
             with answering():
@@ -115,4 +104,4 @@ class RedisReader(Reader):
             if document is None:
                 raise GenerationGone
             held = self._held = RedisSnapshot(self._client, GenerationManifest.from_json(orjson.loads(document)))
-        return held
+        yield held

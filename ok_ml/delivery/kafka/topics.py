@@ -67,11 +67,6 @@ def require_listening(config: KafkaConfig, timeout_seconds: float = 5.0) -> None
         raise unavailable(config, "does not answer")
 
 
-def is_answering(bootstrap_servers: str, timeout_seconds: float = 2.0) -> bool:
-    """Whether a Kafka broker answers a metadata request."""
-    return cluster_id(KafkaConfig(mode="external", bootstrap_servers=bootstrap_servers), timeout_seconds) is not None
-
-
 def cluster_id(config: KafkaConfig, timeout_seconds: float = 2.0) -> str | None:
     """The id of the cluster that answers a metadata request, or None if none does."""
     from confluent_kafka import KafkaException

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.features.computing import frames
-from ok_ml.features.computing.event_log import EventLog
-from ok_ml.features.computing.frames import Cells, UserFrame
 from ok_ml.features.declared.feature import Feature, Window
+from ok_ml.features.history import frames
+from ok_ml.features.history.event_log import EventLog
+from ok_ml.features.history.frames import Cells, UserFrame
 
 if TYPE_CHECKING:
-    from ok_ml.features.declared.measures import Measure
+    from ok_ml.features.history.measures import Measure
 
 Read: TypeAlias = tuple[str, str]  # table of the dataset, column
 

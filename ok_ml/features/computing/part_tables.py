@@ -4,24 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
-from ok_ml.features.computing import frames
-from ok_ml.features.computing.event_log import NONE, EventLog, read_log
-from ok_ml.features.computing.frames import Cells, Frame, UserFrame
 from ok_ml.features.computing.plan import Plan, TargetDay, files_of_part
 from ok_ml.features.computing.snapshots import Dated, Links, SourceSnapshot, read_links, read_sources, read_users
 from ok_ml.features.computing.social import Social
 from ok_ml.features.declared.feature import Feature
-from ok_ml.features.declared.measures import WEIGHT
+from ok_ml.features.history import frames
+from ok_ml.features.history.event_log import NONE, EventLog, read_log
+from ok_ml.features.history.frames import Cells, Frame, UserFrame
+from ok_ml.features.history.measures import WEIGHT
 from ok_ml.places import place_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SHARE: Final = "share"  # column of user_topics
 
@@ -43,12 +41,12 @@ class NumberedLog:
     """
 
     log: EventLog
-    user_ids: "NDArray[np.int64]"
-    user: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
-    source: "NDArray[np.int64]"
-    pair_keys: "NDArray[np.int64]"
-    pair: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    user: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
+    source: NDArray[np.int64]
+    pair_keys: NDArray[np.int64]
+    pair: NDArray[np.int64]
 
     @classmethod
     def of(cls, log: EventLog) -> "NumberedLog":
@@ -64,23 +62,23 @@ class NumberedLog:
         return Cells.of_log(self.log)
 
     @cached_property
-    def pair_users(self) -> "NDArray[np.int64]":
+    def pair_users(self) -> NDArray[np.int64]:
         """User id of each pair."""
         return self.user_ids[self.pair_keys // max(len(self.source_ids), 1)]
 
     @cached_property
-    def pair_sources(self) -> "NDArray[np.int64]":
+    def pair_sources(self) -> NDArray[np.int64]:
         """Source id of each pair."""
         return self.source_ids[self.pair_keys % max(len(self.source_ids), 1)]
 
-    def linked(self, links: Links) -> "NDArray[np.bool_]":
+    def linked(self, links: Links) -> NDArray[np.bool_]:
         """Whether the user and the source of each event are one of some links."""
         user, source = place_of(self.user_ids, links.user_ids), place_of(self.source_ids, links.other_ids)
         keys = (user * len(self.source_ids) + source)[(user != NONE) & (source != NONE)]  # ascending, as links are
         mask: NDArray[np.bool_] = (place_of(keys, self.pair_keys) != NONE)[self.pair]
         return mask
 
-    def present(self, number: "NDArray[np.int64]", count: int, target: TargetDay, days: int) -> "NDArray[np.int64]":
+    def present(self, number: NDArray[np.int64], count: int, target: TargetDay, days: int) -> NDArray[np.int64]:
         """Which of `count` users or pairs have an event in the `days` days that end with the target, ascending."""
         seen = np.zeros(count, bool)
         seen[number[self.log.window(target.day, days)]] = True
@@ -132,7 +130,7 @@ def part_tables(plan: Plan, part: int) -> Iterator[tuple[TargetDay, str, pa.Tabl
             yield target, c.PAIR_FEATURES, pair_table(plan, day, met, part)
 
 
-def user_frame(plan: Plan, day: PartDay, log: NumberedLog) -> "tuple[NDArray[np.int64], UserFrame]":
+def user_frame(plan: Plan, day: PartDay, log: NumberedLog) -> tuple[NDArray[np.int64], UserFrame]:
     """Everybody in the snapshot or with an event in the longest window, by id, and their frame."""
     seen = log.present(log.user, len(log.user_ids), day.target, plan.longest)
     ids = np.union1d(day.users.ids, log.user_ids[seen])
@@ -154,7 +152,7 @@ def user_frame(plan: Plan, day: PartDay, log: NumberedLog) -> "tuple[NDArray[np.
     return ids, frame
 
 
-def _user_columns(day: PartDay, ids: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
+def _user_columns(day: PartDay, ids: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     friends, social = day.friends, day.social
     row = place_of(ids, friends.user_ids)
     of_friends = {frames.FRIENDS_EVENTS: np.zeros(len(ids)), frames.FRIENDS_SUBSCRIPTIONS: np.zeros(len(ids))}
@@ -174,12 +172,12 @@ def _user_columns(day: PartDay, ids: "NDArray[np.int64]") -> "dict[str, NDArray[
     }
 
 
-def user_table(plan: Plan, part: int, user_ids: "NDArray[np.int64]", frame: UserFrame) -> pa.Table:
+def user_table(plan: Plan, part: int, user_ids: NDArray[np.int64], frame: UserFrame) -> pa.Table:
     """The features of users."""
     return feature_table({c.USER_ID: user_ids, c.PART: _constant(part, len(user_ids))}, plan.features_of("user"), frame)
 
 
-def topic_table(part: int, user_ids: "NDArray[np.int64]", frame: UserFrame, topics: tuple[str, ...]) -> pa.Table:
+def topic_table(part: int, user_ids: NDArray[np.int64], frame: UserFrame, topics: tuple[str, ...]) -> pa.Table:
     """Share of each topic in the user's weighted reactions on sources with a topic; only shares above 0."""
     weights = frame.by_topic(WEIGHT)
     user, topic = np.nonzero(weights)
@@ -211,17 +209,17 @@ def pair_table(plan: Plan, day: PartDay, log: NumberedLog, part: int) -> pa.Tabl
     return table.filter(pa.array(_says_something(table, features)))
 
 
-def feature_table(keys: "dict[str, NDArray[np.integer]]", features: tuple[Feature, ...], frame: Frame) -> pa.Table:
+def feature_table(keys: dict[str, NDArray[np.integer]], features: tuple[Feature, ...], frame: Frame) -> pa.Table:
     """Keys and the float32 columns of some features."""
     return pa.table({**keys, **{feature.name: feature.compute(frame) for feature in features}})
 
 
-def _says_something(table: pa.Table, features: tuple[Feature, ...]) -> "NDArray[np.bool_]":
+def _says_something(table: pa.Table, features: tuple[Feature, ...]) -> NDArray[np.bool_]:
     said = np.zeros(table.num_rows, bool)
     for feature in features:
         said |= table[feature.name].to_numpy() != np.float32(feature.absent)
     return said
 
 
-def _constant(value: int, count: int) -> "NDArray[np.int32]":
+def _constant(value: int, count: int) -> NDArray[np.int32]:
     return np.full(count, value, np.int32)

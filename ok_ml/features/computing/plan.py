@@ -3,17 +3,16 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, FeaturesStage
-from ok_ml.features.computing.event_log import day_number
 from ok_ml.features.declared.feature import Feature
+from ok_ml.features.history.event_log import day_number
 from ok_ml.lake import Lake, part_prefix
 from ok_ml.partitions import window
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 TABLES: Final = (c.USER_FEATURES, c.SOURCE_FEATURES, c.PAIR_FEATURES, c.USER_TOPICS)
 
@@ -79,7 +78,7 @@ def files_of_part(files: Iterable[str], part: int) -> list[str]:
     return [name for name in files if Path(name).name.startswith(part_prefix(part))]
 
 
-def read_files(files: Sequence[str], columns: dict[str, "pa.DataType"]) -> "pa.Table":
+def read_files(files: Sequence[str], columns: dict[str, pa.DataType]) -> pa.Table:
     """Some columns of some files as one table; a column that the files lack is null."""
     import pyarrow as pa
     import pyarrow.parquet as pq

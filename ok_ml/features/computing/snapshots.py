@@ -2,28 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
-from ok_ml.features.computing.event_log import NONE
 from ok_ml.features.computing.plan import read_files
+from ok_ml.features.history.event_log import NONE
 from ok_ml.places import place_of
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Ids: TypeAlias = NDArray[np.int64]
-
-
-def ascending(values: "Ids") -> "Ids":
-    """The different values, ascending. Unlike np.unique it sorts, which is several times faster than hashing here."""
-    ordered = np.sort(values)
-    first = np.ones(len(ordered), bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    return ordered[first]
+Ids: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,10 +28,10 @@ class Dated:
         float64 [n]: day of registration or creation, days since 1970-01-01; NaN where unknown.
     """
 
-    ids: "Ids"
-    since_day: "NDArray[np.float64]"
+    ids: Ids
+    since_day: NDArray[np.float64]
 
-    def since(self, ids: "Ids") -> "NDArray[np.float64]":
+    def since(self, ids: Ids) -> NDArray[np.float64]:
         """`since_day` of some ids; NaN for one that is not in the snapshot."""
         return np.append(self.since_day, np.nan)[place_of(self.ids, ids)]
 
@@ -58,10 +48,10 @@ class SourceSnapshot(Dated):
         Names, ascending.
     """
 
-    topic: "Ids"
+    topic: Ids
     topics: tuple[str, ...]
 
-    def topic_of(self, ids: "Ids") -> "Ids":
+    def topic_of(self, ids: Ids) -> Ids:
         """Topic of some sources; -1 for one without a topic or outside the snapshot."""
         return np.append(self.topic, NONE)[place_of(self.ids, ids)]
 
@@ -76,10 +66,10 @@ class Links:
         int64 [n], ascending by (user, other), each pair once.
     """
 
-    user_ids: "Ids"
-    other_ids: "Ids"
+    user_ids: Ids
+    other_ids: Ids
 
-    def count(self, ids: "Ids") -> "NDArray[np.float64]":
+    def count(self, ids: Ids) -> NDArray[np.float64]:
         """Number of links of some users."""
         bounds = np.searchsorted(self.user_ids, ids), np.searchsorted(self.user_ids, ids, side="right")
         return (bounds[1] - bounds[0]).astype(np.float64)
@@ -117,11 +107,11 @@ def read_links(files: Sequence[str], other: str) -> Links:
     return Links(users[first], others[first])
 
 
-def _ids(rows: pa.Table, column: str) -> "Ids":
+def _ids(rows: pa.Table, column: str) -> Ids:
     ids: Ids = rows[column].to_numpy()
     return ids
 
 
-def _days(dates: pa.ChunkedArray) -> "NDArray[np.float64]":
+def _days(dates: pa.ChunkedArray) -> NDArray[np.float64]:
     days: NDArray[np.float64] = dates.cast(pa.date32()).cast(pa.int32()).cast(pa.float64()).to_numpy()
     return days

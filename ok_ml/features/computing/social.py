@@ -5,16 +5,14 @@ So it is laid out once for each target day as arrays that every task maps into m
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ok_ml.features.computing.event_log import NONE
-from ok_ml.features.computing.snapshots import Links, ascending
-from ok_ml.places import place_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.features.computing.snapshots import Links
+from ok_ml.features.history.event_log import NONE
+from ok_ml.places import ascending, place_of
 
 _COUNT_BITS: Final = 20  # a user has fewer than a million friends
 
@@ -33,15 +31,15 @@ class Social:
         int64 [a]: users with an event in the popularity window, ascending, and how many.
     """
 
-    user_ids: "NDArray[np.int64]"
-    indptr: "NDArray[np.int64]"
-    source_place: "NDArray[np.int32]"
-    source_ids: "NDArray[np.int64]"
-    active_ids: "NDArray[np.int64]"
-    active_events: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+    source_place: NDArray[np.int32]
+    source_ids: NDArray[np.int64]
+    active_ids: NDArray[np.int64]
+    active_events: NDArray[np.int64]
 
     @classmethod
-    def of(cls, subscriptions: Links, active_ids: "NDArray[np.int64]", active_events: "NDArray[np.int64]") -> "Social":
+    def of(cls, subscriptions: Links, active_ids: NDArray[np.int64], active_events: NDArray[np.int64]) -> "Social":
         """Lay out a day."""
         user_ids, starts = np.unique(subscriptions.user_ids, return_index=True)
         source_ids, place = np.unique(subscriptions.other_ids, return_inverse=True)
@@ -60,17 +58,17 @@ class Social:
         """Map the arrays of a folder into memory."""
         return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls.__dataclass_fields__})
 
-    def events_of(self, ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def events_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Events of some users."""
         return np.append(self.active_events, 0)[place_of(self.active_ids, ids)]
 
-    def subscriptions_of(self, ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def subscriptions_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of subscriptions of some users."""
         return np.append(np.diff(self.indptr), 0)[place_of(self.user_ids, ids)]
 
     def friends_subscribed(
-        self, friends: Links, users: "NDArray[np.int64]", sources: "NDArray[np.int64]"
-    ) -> "NDArray[np.float64]":
+        self, friends: Links, users: NDArray[np.int64], sources: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """How many friends of each user of some pairs are subscribed to the pair's source: float64 [pairs].
 
         A product of two sparse matrices, friends x subscriptions, looked up at the pairs.
@@ -94,7 +92,7 @@ class Social:
         ones = np.ones(len(self.source_place), np.int32)
         return csr_matrix((ones, self.source_place, self.indptr), shape=(len(self.user_ids), len(self.source_ids)))
 
-    def _friends_matrix(self, friends: Links, rows: "NDArray[np.int64]") -> Any:
+    def _friends_matrix(self, friends: Links, rows: NDArray[np.int64]) -> Any:
         from scipy.sparse import csr_matrix
 
         friend = place_of(self.user_ids, friends.other_ids)

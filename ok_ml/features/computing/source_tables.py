@@ -3,25 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError
-from ok_ml.features.computing import frames
-from ok_ml.features.computing.event_log import read_log
-from ok_ml.features.computing.frames import Cells, Frame, distinct_by
 from ok_ml.features.computing.part_tables import NumberedLog, feature_table
 from ok_ml.features.computing.plan import Plan, TargetDay, files_of_part
-from ok_ml.features.computing.snapshots import ascending, read_links, read_sources
+from ok_ml.features.computing.snapshots import read_links, read_sources
 from ok_ml.features.computing.sums import Sums, added, joined
-from ok_ml.features.declared.measures import ALL, REACTIONS, Measure
-from ok_ml.places import place_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.features.history import frames
+from ok_ml.features.history.event_log import read_log
+from ok_ml.features.history.frames import Cells, Frame, distinct_by
+from ok_ml.features.history.measures import ALL, REACTIONS, Measure
+from ok_ml.places import ascending, place_of
 
 COUNTS: Final = (frames.USERS, frames.REACTORS, frames.SUBSCRIBERS)
 SOCIAL_WINDOW: Final = "popularity_days"
@@ -73,7 +71,7 @@ def measures_used(plan: Plan) -> tuple[Measure, ...]:
     """The measures that the source features sum, found by computing them on nothing."""
     used: dict[str, Measure] = {ALL.name: ALL}
 
-    def values(measure: Measure) -> "NDArray[np.int64]":
+    def values(measure: Measure) -> NDArray[np.int64]:
         used[measure.name] = measure
         return np.zeros(0, np.int64)
 
@@ -123,7 +121,7 @@ def _activity(plan: Plan, target: TargetDay, log: NumberedLog) -> Sums:
     return _some(log.user_ids, target, np.bincount(log.user[inside], minlength=len(log.user_ids))[:, None])
 
 
-def _some(ids: "NDArray[np.int64]", target: TargetDay, values: "NDArray[np.number]") -> Sums:
+def _some(ids: NDArray[np.int64], target: TargetDay, values: NDArray[np.number]) -> Sums:
     kept = np.flatnonzero(values.any(axis=1))
     return Sums(ids[kept], np.full(len(kept), target.day, np.int64), values[kept].astype(np.int64))
 
@@ -146,10 +144,10 @@ def source_tables(plan: Plan, total: Share) -> Iterator[tuple[TargetDay, pa.Tabl
         yield target, feature_table({c.SOURCE_ID: ids}, plan.features_of("source"), frame)
 
 
-def _by_measure(plan: Plan, daily: Sums) -> "Callable[[Measure], NDArray[np.int64]]":
+def _by_measure(plan: Plan, daily: Sums) -> Callable[[Measure], NDArray[np.int64]]:
     place = {measure.name: i for i, measure in enumerate(measures_used(plan))}
 
-    def values(measure: Measure) -> "NDArray[np.int64]":
+    def values(measure: Measure) -> NDArray[np.int64]:
         if measure.name not in place:
             raise DataError(
                 f"no daily sums of the measure {measure.name!r} (known: {', '.join(place)})",

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ok_ml.features.computing.snapshots import ascending
-from ok_ml.places import place_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.places import ascending, place_of
 
 
 @dataclass(frozen=True)
@@ -27,16 +23,16 @@ class Sums:
         int64 [n, columns].
     """
 
-    ids: "NDArray[np.int64]"
-    days: "NDArray[np.int64]"
-    values: "NDArray[np.int64]"
+    ids: NDArray[np.int64]
+    days: NDArray[np.int64]
+    values: NDArray[np.int64]
 
     def of_day(self, day: int) -> "Sums":
         """The rows of one day."""
         chosen = np.flatnonzero(self.days == day)
         return Sums(self.ids[chosen], self.days[chosen], self.values[chosen])
 
-    def of_ids(self, ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def of_ids(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Values of some ids, int64 [ids, columns], of rows of a single day that ascend by id; 0 for one without a row."""
         place = place_of(self.ids, ids)
         out = np.zeros((len(ids), self.values.shape[1]), np.int64)

@@ -5,11 +5,11 @@ A pair without an event in its windows has no row, which means each feature's ab
 
 from typing import Final
 
-from ok_ml.features.computing import frames
-from ok_ml.features.computing.event_log import WEIGHT_SCALE
-from ok_ml.features.declared import measures as m
 from ok_ml.features.declared.feature import NEVER, Feature
 from ok_ml.features.declared.formulas import PRIOR_RATE, smoothed
+from ok_ml.features.history import frames
+from ok_ml.features.history import measures as m
+from ok_ml.features.history.event_log import WEIGHT_SCALE
 
 PAIR: Final = (
     # -- affinity ----------------------------------------------------------------------------------------------

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.features.computing import frames
-from ok_ml.features.declared import measures as m
 from ok_ml.features.declared.feature import NEVER, Feature
 from ok_ml.features.declared.formulas import PRIOR_RATE, ratio, smoothed
+from ok_ml.features.history import frames
+from ok_ml.features.history import measures as m
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.features.computing.frames import Frame
+    from ok_ml.features.history.frames import Frame
 
 
 def _topic_popularity(f: "Frame") -> "NDArray[np.float64]":

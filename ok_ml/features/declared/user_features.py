@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from ok_ml.features.computing import frames
-from ok_ml.features.declared import measures as m
 from ok_ml.features.declared.feature import NEVER, Feature
 from ok_ml.features.declared.formulas import PRIOR_RATE, entropy_bits, largest_share, ratio, smoothed
+from ok_ml.features.history import frames
+from ok_ml.features.history import measures as m
 
 USER: Final = (
     # -- activity ----------------------------------------------------------------------------------------------

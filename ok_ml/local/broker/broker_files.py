@@ -10,7 +10,7 @@ from typing import Final
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.kafka.topics import RETENTION_MS
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.ports import bind_error, holder
+from ok_ml.machine.ports import bind_error, holder
 
 SERVER: Final = "server.properties"
 LOG4J: Final = "log4j2.properties"

@@ -21,15 +21,13 @@ from pathlib import Path
 from typing import Final
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.kafka.topics import cluster_id, is_answering
+from ok_ml.delivery.kafka.topics import cluster_id
 from ok_ml.errors import EnvironmentFault, ServiceUnavailable
 from ok_ml.local.broker.broker_files import LOG4J, SERVER, require_free, write_settings
 from ok_ml.local.broker.kafka_jars import KafkaJars, find_jars
-from ok_ml.local.machine.java import find_java, utf8_locale
 from ok_ml.local.processes.guarded_process import GuardedProcess, exit_in_words
 from ok_ml.local.processes.shared_service import shared
-
-__all__ = ["EmbeddedBroker", "ensure_broker", "is_answering"]
+from ok_ml.machine.java import find_java, utf8_locale
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from typing import Final
 from filelock import FileLock
 
 from ok_ml.errors import EnvironmentFault, IntegrityError
-from ok_ml.local.machine.java import utf8_locale
+from ok_ml.machine.java import utf8_locale
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import psutil
 
 from ok_ml.atomic_write import replace_file
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.locks import Holder, held
 from ok_ml.local.processes.process_tree import signal_group
+from ok_ml.machine.locks import Holder, held
 
 if TYPE_CHECKING:
     from ok_ml.local.processes.supervisor import Supervisor

@@ -12,19 +12,17 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psutil
 
+from ok_ml.config.models import Project
 from ok_ml.delivery.delivery_settings import DeliverySettings
 from ok_ml.errors import OkMlError
 from ok_ml.local.broker.embedded_broker import ensure_broker
 from ok_ml.local.processes.guarded_process import GuardedProcess
 from ok_ml.local.processes.shared_service import guard_of, is_used
 from ok_ml.local.services.materialiser_process import ensure_materialiser
-
-if TYPE_CHECKING:
-    from ok_ml.config.models import Project
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +31,19 @@ MATERIALISER: Final = "materialiser"
 _LOOK_SECONDS: Final = 0.3
 
 
-def folder_of(project: "Project", name: str) -> Path:
+def folder_of(project: Project, name: str) -> Path:
     """The folder of a shared service."""
     return project.state_dir.resolve() / name if name == KAFKA else DeliverySettings.of(project).folder
 
 
-def guards_in_use(project: "Project") -> dict[str, psutil.Process]:
+def guards_in_use(project: Project) -> dict[str, psutil.Process]:
     """Name -> guard of each shared service that is in use now."""
     folders = {name: folder_of(project, name) for name in (KAFKA, MATERIALISER)}
     guards = {name: guard_of(folder) for name, folder in folders.items() if is_used(folder)}
     return {name: guard for name, guard in guards.items() if guard is not None}
 
 
-def _ensured(project: "Project", name: str) -> AbstractContextManager[GuardedProcess | None]:
+def _ensured(project: Project, name: str) -> AbstractContextManager[GuardedProcess | None]:
     if name == KAFKA:
         return ensure_broker(project.environment.kafka, project.state_dir)
     return ensure_materialiser(DeliverySettings.of(project), project.state_dir / "logs" / f"{name}.log")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ok_ml.config.models import Project
-from ok_ml.local.machine.writable import require_writable
+from ok_ml.machine.writable import require_writable
 
 
 def require_folders(project: Project) -> None:
@@ -31,7 +31,7 @@ def require_tools(project: Project, say: Callable[[str], None]) -> None:
         Java, a port, or (outside of environment `local`) a commit or the lock file is missing.
     """
     from ok_ml.local.broker.embedded_broker import require_broker_startable
-    from ok_ml.local.machine.java import find_java
+    from ok_ml.machine.java import find_java
     from ok_ml.release.gate.promoting import require_promotable
 
     note = require_promotable(project)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.ports import holder, is_free
+from ok_ml.machine.ports import holder, is_free
 
 if TYPE_CHECKING:
     from ok_ml.config.models import EnvironmentConfig

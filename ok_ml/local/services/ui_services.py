@@ -5,18 +5,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
 
+from ok_ml.config.models import Project
 from ok_ml.local.processes.children import Child, http_answers, socket_answers, tcp_answers
 from ok_ml.local.services.dagster_instance import DAGSTER_HOME, prepare_instance
 from ok_ml.local.services.keep_service import KAFKA, MATERIALISER
 from ok_ml.local.services.port_needs import LOCAL
-
-if TYPE_CHECKING:
-    from ok_ml.config.models import Project
 
 LOCATION: Final = "ok_ml"
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
@@ -35,7 +33,7 @@ class Address:
 # -- children ----------------------------------------------------------------------------------------------------
 
 
-def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
+def ui_children(project: Project, *, clock: bool = True) -> list[Child]:
     """The processes of a local deployment; what the configuration places elsewhere is left out.
 
     Writes `dagster.yaml` and `workspace.yaml` of the Dagster instance.
@@ -55,12 +53,12 @@ def ui_children(project: "Project", *, clock: bool = True) -> list[Child]:
     return children
 
 
-def _module(project: "Project", name: str, module: str, *arguments: str) -> Child:
+def _module(project: Project, name: str, module: str, *arguments: str) -> Child:
     command = (sys.executable, "-m", module, *arguments)
     return Child(name, command, cwd=project.root, env=environment_of(project))
 
 
-def environment_of(project: "Project") -> dict[str, str]:
+def environment_of(project: Project) -> dict[str, str]:
     """Variables that every child gets: the same project, size and state; no telemetry; one interpreter for Spark."""
     return {
         "OK_ML_PROJECT": str(project.root),
@@ -78,21 +76,21 @@ def environment_of(project: "Project") -> dict[str, str]:
     }
 
 
-def _service(project: "Project") -> Child:
+def _service(project: Project) -> Child:
     config = project.environment.service
     host = LOCAL if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104 - compared with, not bound
-    made = _module(project, "service", "ok_ml.serving.server", "--project", str(project.root))
+    made = _module(project, "service", "ok_ml.console.server", "--project", str(project.root))
     return _child(made, ready=http_answers(host, config.port, "/livez"), ports=(config.port,))
 
 
-def _kafka(project: "Project") -> Child:
+def _kafka(project: Project) -> Child:
     host, port = project.environment.kafka.servers[0]
     made = _module(project, KAFKA, "ok_ml.local.services.keep_service", KAFKA, "--project", str(project.root))
     ports = (port, project.environment.kafka.controller_port)
     return _child(made, ready=tcp_answers(host, port), ports=ports, stop_seconds=18.0)
 
 
-def _materialiser(project: "Project") -> Child:
+def _materialiser(project: Project) -> Child:
     after = (KAFKA,) if project.environment.kafka.mode == "embedded" else ()
     made = _module(
         project, MATERIALISER, "ok_ml.local.services.keep_service", MATERIALISER, "--project", str(project.root)
@@ -100,7 +98,7 @@ def _materialiser(project: "Project") -> Child:
     return _child(made, after=after, stop_seconds=18.0)
 
 
-def _collector(project: "Project", dataset: str) -> Child:
+def _collector(project: Project, dataset: str) -> Child:
     after = (KAFKA,) if project.environment.kafka.mode == "embedded" else ()
     made = _module(
         project,
@@ -113,14 +111,14 @@ def _collector(project: "Project", dataset: str) -> Child:
     return _child(made, after=after)
 
 
-def _clock(project: "Project") -> Child:
+def _clock(project: Project) -> Child:
     after = ("code",) if project.environment.dagster.home is not None else ()
     return _child(
         _module(project, "clock", "ok_ml.local.services.world_clock", "--project", str(project.root)), after=after
     )
 
 
-def _dagster(project: "Project") -> list[Child]:
+def _dagster(project: Project) -> list[Child]:
     """Check, then one code server for both webserver and daemon, so that the definitions are loaded once."""
     home = prepare_instance(project).parent
     socket = _code_socket(home)
@@ -165,7 +163,7 @@ def _dagster(project: "Project") -> list[Child]:
     ]
 
 
-def _mlflow(project: "Project") -> Child:
+def _mlflow(project: Project) -> Child:
     config = project.environment.mlflow
     artifacts = ("--default-artifact-root", config.artifact_root) if config.artifact_root else ()
     made = _module(
@@ -225,7 +223,7 @@ def _write_workspace(home: Path, socket: Path) -> Path:
 # -- addresses ---------------------------------------------------------------------------------------------------
 
 
-def addresses(project: "Project") -> list[Address]:
+def addresses(project: Project) -> list[Address]:
     """Where a person goes, the likeliest first."""
     environment = project.environment
     service = f"http://{environment.service.host}:{environment.service.port}"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ok_ml.config.models import Project
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.locks import Holder, held, lock_path, this_command
+from ok_ml.machine.locks import Holder, held, lock_path, this_command
 
 Say = Callable[[str], None]
 

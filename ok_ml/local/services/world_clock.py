@@ -12,10 +12,11 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ok_ml import metrics
 from ok_ml.config.loader import load_project
+from ok_ml.config.models import DatasetConfig, Project, WorldConfig
 from ok_ml.delivery.storage import open_store
 from ok_ml.errors import OkMlError, UsageError
 from ok_ml.lake import Lake
@@ -23,15 +24,12 @@ from ok_ml.metric_files import Exporter
 from ok_ml.monitoring.series.shown_lists import experiment_of, served_lists
 from ok_ml.partitions import end_seconds
 from ok_ml.world.log.clock import run_clock
-from ok_ml.world.network import World
-
-if TYPE_CHECKING:
-    from ok_ml.config.models import DatasetConfig, Project, WorldConfig
+from ok_ml.world.population.network import World
 
 logger = logging.getLogger(__name__)
 
 
-def world_now(project: "Project", started: "DatasetConfig") -> World:
+def world_now(project: Project, started: DatasetConfig) -> World:
     """The world of a dataset as its YAML is now; the one of the start while the YAML cannot be read."""
     dataset = started
     try:
@@ -41,7 +39,7 @@ def world_now(project: "Project", started: "DatasetConfig") -> World:
     return World(dataset.world or cast("WorldConfig", started.world), dataset.parts)
 
 
-def run(project: "Project", stop: threading.Event) -> None:
+def run(project: Project, stop: threading.Event) -> None:
     """Commit a day every `world_clock.day_seconds` until `stop` is set.
 
     Raises

@@ -34,13 +34,13 @@ def served_lists(reader: Reader, user_ids: "NDArray[np.int64]") -> ServedLists |
         known = [answer for answer in answers if answer is not None]
         if not known or len(known) < len(answers):
             return None
-        if len({answer.generation for answer in known}) == 1:
+        if len({answer.manifest.generation for answer in known}) == 1:
             break
     lists = [_list_of(prediction, answer) for answer in known for prediction in answer.lists]
     padded = np.full((len(lists), max(map(len, lists))), _PAD, dtype=np.int64)
     for row, source_ids in zip(padded, lists, strict=True):
         row[: len(source_ids)] = source_ids
-    return ServedLists(user_ids, padded, known[-1].generation_name)
+    return ServedLists(user_ids, padded, known[-1].manifest.name)
 
 
 def _list_of(prediction: "Prediction | None", answer: "Answer") -> "NDArray[np.int64]":

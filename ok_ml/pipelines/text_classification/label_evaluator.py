@@ -115,7 +115,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
 
     def _oracle(self) -> LabelAnswers:
         """The true topics: what separates them from the labels is what moderators got wrong."""
-        from ok_ml.world.posts import TRUTH
+        from ok_ml.world.log.posts import TRUTH
 
         plan = self.pipeline.calendar()
         rows = self.pipeline.lake.read(self.pipeline.dataset_scope, TRUTH, list(plan.eval_dts))

@@ -18,7 +18,7 @@ _REPORT_SCHEMA: Final = "part int, rows long, fallback_rows long, content string
 
 def score_all(
     session: Any,
-    mapper: "Callable[[str], Mapper]",
+    mapper: Callable[[str], Mapper],
     lake: Lake,
     scope: str,
     dt: str,
@@ -106,8 +106,8 @@ def warm_kernels() -> None:
     """Compile the kernels once in this process, so that workers find the machine code on disk."""
     import numpy as np
 
+    from ok_ml.recommender.ids import SourceSets
     from ok_ml.recommender.retrieval.candidates import CandidateIndex, UserBlock
-    from ok_ml.recommender.retrieval.ids import SourceSets
     from ok_ml.recommender.retrieval.popularity import Popularity
     from ok_ml.recommender.retrieval.retrieval_kernel import pair_scores
     from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts

@@ -4,25 +4,23 @@ import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.neighbours import Neighbours
 from ok_ml.recommender.retrieval.popularity import Popularity
 from ok_ml.recommender.vectors.embeddings import Factors
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PREDICTIONS_SCHEMA: Final = pa.schema([
     pa.field(c.USER_ID, pa.int64(), nullable=False),
@@ -68,7 +66,7 @@ def write_bundle(
     *,
     factors: Factors,
     ranker: Ranker,
-    sample: "NDArray[np.float32]",
+    sample: NDArray[np.float32],
     popularity: Popularity,
     layout: FeatureLayout,
     stage: PredictionsStage,
@@ -162,12 +160,12 @@ def _versions(bundle: Path, tables: Tables, dt: str) -> tuple[str, ...]:
     return (*files, *(tables.lake.manifest(scope, table, dt).version for scope, table in shared))
 
 
-def predictions_table(part: CutPart, user_ids: "NDArray[np.int64]", lists: RankedLists) -> pa.Table:
+def predictions_table(part: CutPart, user_ids: NDArray[np.int64], lists: RankedLists) -> pa.Table:
     """Lists of some users as a table of PREDICTIONS_SCHEMA."""
     kept = lists.sources != UNKNOWN
     offsets = pa.array(np.concatenate(([0], np.cumsum(kept.sum(axis=1)))).astype(np.int32))
 
-    def as_lists(values: "NDArray[Any]") -> pa.ListArray:
+    def as_lists(values: NDArray[Any]) -> pa.ListArray:
         return pa.ListArray.from_arrays(offsets, pa.array(values))
 
     arrays = [

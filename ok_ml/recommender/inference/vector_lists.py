@@ -1,10 +1,11 @@
 """Lists of vectors alone: a bundle without a ranker, and the predictions of one part."""
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +13,14 @@ import pyarrow as pa
 from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.lake import Lake
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.inference.scoring import PREDICTIONS_SCHEMA, predictions_table
 from ok_ml.recommender.ranking.gather import NO_FEATURES
 from ok_ml.recommender.ranking.rank_blocks import RankedLists
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
 from ok_ml.recommender.retrieval.candidates import UserBlock
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.popularity import Popularity
 from ok_ml.recommender.vectors.embeddings import Factors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FACTORS: Final = "factors"
 STAGE_FILE: Final = "embeddings.json"
@@ -82,10 +80,10 @@ def score_part(
 
 def part_mapper(
     bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, folder: str, top_n: int
-) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow: scores the parts named in column `id` and reports on each."""
 
-    def score(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from ok_ml.recommender.inference.batch import write_part
         from ok_ml.recommender.inference.vector_lists import score_part as score_one
 

@@ -1,22 +1,20 @@
 """Ranked lists for the evaluation as of a cut: the model and what it has to beat."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.hashing import part_of
 from ok_ml.places import place_of
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.rank_blocks import rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart
 from ok_ml.recommender.retrieval.candidates import UserBlock, take_allowed
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.neighbours import NEIGHBOUR_MODELS
 from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 POPULARITY: Final = "popularity"
 RECENT_POPULARITY: Final = "recent_popularity"
@@ -24,25 +22,25 @@ EMBEDDINGS_ALONE: Final = "embeddings"
 TWO_STAGE: Final = "two_stage"
 CANDIDATE_SOURCES: Final = (EMBEDDINGS_ALONE, *NEIGHBOUR_MODELS)  # each ranks alone as well
 
-BlockLists = Callable[[CutPart, UserBlock], "NDArray[np.int32]"]
+BlockLists = Callable[[CutPart, UserBlock], NDArray[np.int32]]
 
 
 def popularity_lists(
-    cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, popularity: Popularity
-) -> "NDArray[np.int64]":
+    cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, popularity: Popularity
+) -> NDArray[np.int64]:
     """The most popular sources that each user is not subscribed to; which popularity is the caller's choice."""
     orders = popularity.orders(cut.index.catalogue.source_ids)
 
-    def lists(_part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+    def lists(_part: CutPart, block: UserBlock) -> NDArray[np.int32]:
         return take_allowed(orders, np.full(block.size, EVERYBODY), block.excluded, k)
 
     return _lists(cut, parts, user_ids, k, lists)
 
 
-def embedding_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
+def embedding_lists(cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """Exact top-k of the embeddings minus subscriptions; users without a vector get the fallback list."""
 
-    def lists(part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+    def lists(part: CutPart, block: UserBlock) -> NDArray[np.int32]:
         found, _ = part.cut.index.by_taste(block, k)
         cold = np.flatnonzero(block.factor_rows < 0)
         found[cold] = part.cut.index.fallback(block, cold, k)[0]
@@ -51,20 +49,18 @@ def embedding_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int)
     return _lists(cut, parts, user_ids, k, lists)
 
 
-def neighbour_lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, model: str) -> "NDArray[np.int64]":
+def neighbour_lists(cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, model: str) -> NDArray[np.int64]:
     """Exact top-k of one model of the neighbours minus subscriptions, filled up with what is popular."""
     popular = cut.index.orders[EVERYBODY]
 
-    def lists(_part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+    def lists(_part: CutPart, block: UserBlock) -> NDArray[np.int32]:
         found, _ = cut.index.similar.top_k(model, block.user_ids, block.excluded, k)
         return _filled_up(found, popular, block, k)
 
     return _lists(cut, parts, user_ids, k, lists)
 
 
-def _filled_up(
-    lists: "NDArray[np.int32]", popular: "NDArray[np.int32]", block: UserBlock, k: int
-) -> "NDArray[np.int32]":
+def _filled_up(lists: NDArray[np.int32], popular: NDArray[np.int32], block: UserBlock, k: int) -> NDArray[np.int32]:
     """Short lists continue with the most popular sources that they do not have."""
     for row in np.flatnonzero((lists == UNKNOWN).any(axis=1)):
         mine = lists[row][lists[row] != UNKNOWN]
@@ -76,18 +72,18 @@ def _filled_up(
 
 
 def two_stage_lists(
-    cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, ranker: Ranker, candidates: int
-) -> "NDArray[np.int64]":
+    cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, ranker: Ranker, candidates: int
+) -> NDArray[np.int64]:
     """What scoring would serve: the code of `score_part`."""
     ranker.require_features(cut.layout.feature_order())
 
-    def lists(part: CutPart, block: UserBlock) -> "NDArray[np.int32]":
+    def lists(part: CutPart, block: UserBlock) -> NDArray[np.int32]:
         return rank_block(part, block, ranker, candidates, k).sources
 
     return _lists(cut, parts, user_ids, k, lists)
 
 
-def _lists(cut: Cut, parts: int, user_ids: "NDArray[np.int64]", k: int, of_block: BlockLists) -> "NDArray[np.int64]":
+def _lists(cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, of_block: BlockLists) -> NDArray[np.int64]:
     """int64 [users, k] source ids in the order of `user_ids`, padded with -1; users unknown at the cut get only padding."""
     lists = np.full((len(user_ids), k), UNKNOWN, np.int64)
     ids = np.append(cut.index.catalogue.source_ids, UNKNOWN)  # index -1 stays -1

@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage
@@ -13,9 +14,6 @@ from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RE
 from ok_ml.recommender.ranking.gather import ALS_SCORE, BLEND_SCORE, POPULARITY_RANK, neighbour_features
 from ok_ml.recommender.ranking.ranker import SAMPLE_ROWS, Ranker, TrainedRanker, TrainingRows
 from ok_ml.recommender.retrieval.neighbours import NEIGHBOUR_MODELS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 BLEND: Final = "blend"
 # Name of a list -> its column, in the order in which lists are taken that nothing tells apart.
@@ -59,7 +57,7 @@ class ColumnRanker(Ranker):
         return cls.of(named, rows.feature_names, rows.features[:SAMPLE_ROWS])
 
     @classmethod
-    def of(cls, named: str, feature_names: tuple[str, ...], sample: "NDArray[np.float32]") -> TrainedRanker:
+    def of(cls, named: str, feature_names: tuple[str, ...], sample: NDArray[np.float32]) -> TrainedRanker:
         """The ranker of a simple list, ready to be bundled. Raises ConfigError as `fit`."""
         known = lists_of(feature_names)
         if named not in known:
@@ -75,7 +73,7 @@ class ColumnRanker(Ranker):
         """Why a source stands in such a list; None where several scores are blended: the pool that named it."""
         return _REASONS.get(self.simple_list)
 
-    def score(self, features: "NDArray[np.float32]", num_threads: int) -> "NDArray[np.float64]":  # noqa: ARG002
+    def score(self, features: NDArray[np.float32], num_threads: int) -> NDArray[np.float64]:  # noqa: ARG002
         """The column itself, minus a tie-breaking amount for lower popularity; a missing value ranks last."""
         column, rank = (
             features[:, self.feature_names.index(name)].astype(np.float64)

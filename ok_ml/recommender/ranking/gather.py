@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.errors import ConfigError, ModelError
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.retrieval.candidates import ALS, CandidateIndex, UserBlock
-from ok_ml.recommender.retrieval.ids import UNKNOWN
 from ok_ml.recommender.retrieval.snapshot import Catalogue
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
 
 ALS_SCORE: Final = "als_score"  # dot product of the vectors
 ALS_SCORE_RELATIVE: Final = "als_score_relative"  # the same over the user's best, 1 at the top
@@ -75,7 +73,7 @@ class FeatureLayout:
         cross = [name for name in self.cross if name not in self.pair]
         return [*self.user, *self.source, *self.pair, *cross]
 
-    def absent_row(self, names: tuple[str, ...]) -> "NDArray[np.float32]":
+    def absent_row(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """Absent values of some features, float32 [names]."""
         return np.array([self.absent[name] for name in names], np.float32)
 
@@ -95,8 +93,8 @@ class SourceTable:
         int64 [m]: index into `topic_names`; -1 without a topic.
     """
 
-    values: "NDArray[np.float32]"
-    topics: "NDArray[np.int64]"
+    values: NDArray[np.float32]
+    topics: NDArray[np.int64]
     topic_names: tuple[str, ...]
 
     @classmethod
@@ -130,13 +128,13 @@ class FeatureStore:
     layout: FeatureLayout
     index: CandidateIndex
     sources: SourceTable
-    user_ids: "NDArray[np.int64]"
-    users: "NDArray[np.float32]"
-    pair_user_ids: "NDArray[np.int64]"
-    pair_keys: "NDArray[np.int64]"
-    pairs: "NDArray[np.float32]"
-    topic_user_ids: "NDArray[np.int64]"
-    topic_shares: "NDArray[np.float32]"
+    user_ids: NDArray[np.int64]
+    users: NDArray[np.float32]
+    pair_user_ids: NDArray[np.int64]
+    pair_keys: NDArray[np.int64]
+    pairs: NDArray[np.float32]
+    topic_user_ids: NDArray[np.int64]
+    topic_shares: NDArray[np.float32]
 
     @classmethod
     def load(
@@ -168,10 +166,10 @@ class FeatureStore:
     def gather(
         self,
         block: UserBlock,
-        rows: "NDArray[np.int64]",
-        sources: "NDArray[np.int64]",
-        best_scores: "Mapping[str, NDArray[np.float64]]",
-    ) -> "NDArray[np.float32]":
+        rows: NDArray[np.int64],
+        sources: NDArray[np.int64],
+        best_scores: Mapping[str, NDArray[np.float64]],
+    ) -> NDArray[np.float32]:
         """Features of some pairs.
 
         Parameters
@@ -204,8 +202,8 @@ class FeatureStore:
         return out
 
     def _cross(
-        self, block: UserBlock, rows: Any, sources: Any, best_scores: "Mapping[str, NDArray[np.float64]]"
-    ) -> "dict[str, NDArray[Any]]":
+        self, block: UserBlock, rows: Any, sources: Any, best_scores: Mapping[str, NDArray[np.float64]]
+    ) -> dict[str, NDArray[Any]]:
         scores = self._als_scores(block, rows, sources)
         cross = {
             ALS_SCORE: scores,
@@ -223,19 +221,19 @@ class FeatureStore:
         cross[BLEND_SCORE] = sum(relatives[1:], relatives[0]) / len(relatives)
         return cross
 
-    def _pair_places(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int64]":
+    def _pair_places(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.int64]:
         user = place_of(self.pair_user_ids, block.user_ids)[rows]
         keys = user * self.index.catalogue.size + sources
         return np.where(user == UNKNOWN, UNKNOWN, place_of(self.pair_keys, keys))
 
-    def _als_scores(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.float64]":
+    def _als_scores(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.float64]:
         from ok_ml.recommender.retrieval.retrieval_kernel import pair_scores
 
         vectors = self.index.factors.user_factors[block.factor_rows.clip(min=0)]
         mine = np.where(block.factor_rows < 0, UNKNOWN, np.arange(block.size))[rows]
         return pair_scores(vectors, self.index.vectors[0], mine, self.index.factor_rows[sources])
 
-    def _topic_affinity(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.float32]":
+    def _topic_affinity(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.float32]:
         user, topic = place_of(self.topic_user_ids, block.user_ids)[rows], self.sources.topics[sources]
         if not self.topic_shares.size:
             return np.zeros(len(rows), np.float32)
@@ -243,7 +241,7 @@ class FeatureStore:
         shares[(user < 0) | (topic < 0)] = 0
         return shares
 
-    def _friends(self, block: UserBlock, rows: Any, sources: Any) -> "NDArray[np.int32]":
+    def _friends(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.int32]:
         size = self.index.catalogue.size
         known = block.friends.sources.rows * size + block.friends.sources.indices
         place = place_of(known, rows * size + sources)
@@ -251,13 +249,11 @@ class FeatureStore:
         return counts
 
 
-def _relative(scores: "NDArray[np.float64]", best: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def _relative(scores: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(scores, best, out=np.zeros_like(scores), where=best > 0)
 
 
-def filled(
-    values: "NDArray[np.float32]", place: "NDArray[np.int64]", absent: "NDArray[np.float32]"
-) -> "NDArray[np.float32]":
+def filled(values: NDArray[np.float32], place: NDArray[np.int64], absent: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of `values` at `place`, `absent` where that is -1; float32 [place, columns]."""
     if not len(values):
         return np.tile(absent, (len(place), 1))
@@ -266,7 +262,7 @@ def filled(
     return chosen
 
 
-def matrix_of(rows: "pa.Table", names: tuple[str, ...], where: str) -> "NDArray[np.float32]":
+def matrix_of(rows: pa.Table, names: tuple[str, ...], where: str) -> NDArray[np.float32]:
     """Columns of a table as float32 [rows, names]; null becomes NaN.
 
     Raises
@@ -289,7 +285,7 @@ def matrix_of(rows: "pa.Table", names: tuple[str, ...], where: str) -> "NDArray[
 
 def _pairs(
     lake: Lake, scope: str, dt: str, part: int, layout: FeatureLayout, catalogue: Catalogue
-) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]":
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     rows = lake.read(scope, c.PAIR_FEATURES, [dt], part=part)
     values = matrix_of(rows, layout.pair, f"{scope}/{c.PAIR_FEATURES} of {dt}")
     user_ids, users = np.unique(rows[c.USER_ID].to_numpy(), return_inverse=True)
@@ -302,7 +298,7 @@ def _pairs(
 
 def _topics(
     lake: Lake, scope: str, dt: str, part: int, names: tuple[str, ...]
-) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     rows = lake.read(scope, c.USER_TOPICS, [dt], columns=[c.USER_ID, c.TOPIC, "share"], part=part)
     user_ids, users = np.unique(rows[c.USER_ID].to_numpy(), return_inverse=True)
     number = {name: i for i, name in enumerate(names)}

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
 from ok_ml.recommender.retrieval.snapshot import Catalogue, Subscriptions
 from ok_ml.recommender.vectors.interactions import pair_starts, parts_of, read_events
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,11 @@ class GradedPairs:
         int8 [pairs], above 0.
     """
 
-    user_ids: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
-    grades: "NDArray[np.int8]"
+    user_ids: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
+    grades: NDArray[np.int8]
 
-    def only(self, kept: "NDArray[np.bool_]") -> "GradedPairs":
+    def only(self, kept: NDArray[np.bool_]) -> "GradedPairs":
         """The rows where `kept` is true."""
         return GradedPairs(self.user_ids[kept], self.source_ids[kept], self.grades[kept])
 
@@ -78,10 +75,10 @@ class UserRelevance:
         int64 [entries], ascending inside a user; int64 [entries], above 0.
     """
 
-    user_ids: "NDArray[np.int64]"
-    indptr: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
-    grades: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
+    grades: NDArray[np.int64]
 
 
 def relevance(

@@ -3,7 +3,10 @@
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.config.models import ModelStage
 from ok_ml.errors import ConfigError
@@ -15,10 +18,6 @@ from ok_ml.recommender.ranking.ranker import (
     TrainingRows,
     best_iteration,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 EVAL_AT: Final = 10
 METRIC: Final = f"ndcg@{EVAL_AT}"
@@ -69,7 +68,7 @@ class LightGbmRanker(Ranker):
 
         return lightgbm.Booster(model_str=self.model_text)
 
-    def score(self, features: "NDArray[np.float32]", num_threads: int) -> "NDArray[np.float64]":
+    def score(self, features: NDArray[np.float32], num_threads: int) -> NDArray[np.float64]:
         """LightGBM's raw scores: of a binary objective the log-odds, since probabilities near one would tie."""
         scores: NDArray[np.float64] = self._booster.predict(features, num_threads=num_threads, raw_score=True)
         return scores
@@ -101,7 +100,7 @@ def _dataset(rows: TrainingRows, params: dict[str, Any], reference: Any = None) 
     )
 
 
-def _labels(rows: TrainingRows, params: dict[str, Any]) -> "NDArray[np.int8]":
+def _labels(rows: TrainingRows, params: dict[str, Any]) -> NDArray[np.int8]:
     """Grades; for a binary objective whether there is one."""
     return (rows.labels > 0).astype(rows.labels.dtype) if params["objective"] == "binary" else rows.labels
 

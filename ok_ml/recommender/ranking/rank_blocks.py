@@ -1,17 +1,14 @@
 """The second stage: candidates of a block of users, scored by the ranker, best first. Scoring and evaluation share it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import CutPart
 from ok_ml.recommender.retrieval.candidates import Candidates, UserBlock
-from ok_ml.recommender.retrieval.ids import UNKNOWN
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -30,10 +27,10 @@ class RankedLists:
         bool [n]: the user had no history.
     """
 
-    sources: "NDArray[np.int32]"
-    scores: "NDArray[np.float64]"
-    reasons: "NDArray[np.int8]"
-    is_fallback: "NDArray[np.bool_]"
+    sources: NDArray[np.int32]
+    scores: NDArray[np.float64]
+    reasons: NDArray[np.int8]
+    is_fallback: NDArray[np.bool_]
 
 
 def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int, top_n: int) -> RankedLists:
@@ -56,8 +53,8 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
 
 
 def _scores(
-    part: CutPart, block: UserBlock, ranker: Ranker, pool: Candidates, scored: "NDArray[np.bool_]"
-) -> "NDArray[np.float64]":
+    part: CutPart, block: UserBlock, ranker: Ranker, pool: Candidates, scored: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Score of each candidate, float64 [n, width]; -inf for padding and for users that are not scored."""
     scores = np.full(pool.sources.shape, -np.inf)
     users, columns = np.nonzero((pool.sources != UNKNOWN) & scored[:, None])
@@ -66,7 +63,7 @@ def _scores(
     return scores
 
 
-def _best(pool: Candidates, scores: "NDArray[np.float64]", top_n: int) -> RankedLists:
+def _best(pool: Candidates, scores: NDArray[np.float64], top_n: int) -> RankedLists:
     order = np.lexsort((pool.sources, -scores), axis=1)[:, :top_n]
     shape = (len(scores), top_n)
     lists = RankedLists(

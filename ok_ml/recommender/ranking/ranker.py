@@ -7,17 +7,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.config.extensions import TEXT, load_class, module_of_text, require_class, source_of
 from ok_ml.config.models import ModelStage
 from ok_ml.config.sections.code_kinds import RANKERS
 from ok_ml.errors import ConfigError, IntegrityError, ModelError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MODEL_FILE: Final = "model.txt"  # of LightGBM
 ANY_MODEL_FILE: Final = "model.bin"  # of every other ranker
@@ -52,10 +50,10 @@ class TrainingRows:
     """
 
     feature_names: tuple[str, ...]
-    features: "NDArray[np.float32]"
-    labels: "NDArray[np.int8]"
-    groups: "NDArray[np.int32]"
-    weights: "NDArray[np.float32] | None" = None
+    features: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    groups: NDArray[np.int32]
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class TrainedRanker:
     curve: dict[str, list[float]] = field(default_factory=dict)
     importance: dict[str, float] = field(default_factory=dict)
     log: str = ""
-    sample: "NDArray[np.float32]" = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    sample: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     kept: int | None = None
 
     @property
@@ -131,7 +129,7 @@ class Ranker(ABC):
         """
 
     @abstractmethod
-    def score(self, features: "NDArray[np.float32]", num_threads: int) -> "NDArray[np.float64]":
+    def score(self, features: NDArray[np.float32], num_threads: int) -> NDArray[np.float64]:
         """Scores of some rows [rows, features], float64 [rows], finite; higher is better, compared inside one user only."""
 
     @abstractmethod
@@ -153,7 +151,7 @@ class Ranker(ABC):
         """SHA-256 of the model's bytes, hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def predict(self, features: "NDArray[np.float32]", *, num_threads: int = 1) -> "NDArray[np.float64]":
+    def predict(self, features: NDArray[np.float32], *, num_threads: int = 1) -> NDArray[np.float64]:
         """Scores of some rows, float64 [rows]; higher is better, comparable inside one user only.
 
         Raises
@@ -198,7 +196,7 @@ class Ranker(ABC):
             remedy="materialise the features with the code that trained the model, or train again",
         )
 
-    def save(self, folder: Path, sample: "NDArray[np.float32]") -> None:
+    def save(self, folder: Path, sample: NDArray[np.float32]) -> None:
         """Write the model, its checksum, features, predictions of a few rows, and its code, into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         rows = np.ascontiguousarray(sample[:SAMPLE_ROWS], np.float32)

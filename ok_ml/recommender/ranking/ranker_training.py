@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.config.models import ModelStage
@@ -20,16 +22,12 @@ from ok_ml.recommender.ranking.ranker import (
 )
 from ok_ml.recommender.ranking.training_set import GROUP, LABEL, WEIGHT, group_sizes
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
 HELD_OUT_ONE_IN: Final = 8  # users by hash: their groups make the learning curve, the others train
 JUDGED_AT: Final = 10
 
 
 def train_ranker(
-    table: "pa.Table", feature_names: list[str], stage: ModelStage, seed: int, *, root: Path = Path()
+    table: pa.Table, feature_names: list[str], stage: ModelStage, seed: int, *, root: Path = Path()
 ) -> TrainedRanker:
     """Fit on a training set.
 
@@ -60,7 +58,7 @@ def train_ranker(
 
 
 def _fitted(
-    made: type[Ranker], table: "pa.Table", names: list[str], held_out: "NDArray[np.bool_]", stage: ModelStage, seed: int
+    made: type[Ranker], table: pa.Table, names: list[str], held_out: NDArray[np.bool_], stage: ModelStage, seed: int
 ) -> TrainedRanker:
     """Fit on the rows that are not held out, judge on those that are."""
     rows, unseen = (_rows(table, names, kept) for kept in (~held_out, held_out))
@@ -74,7 +72,7 @@ def _fitted(
 
 
 def _cross_validated(
-    made: type[Ranker], table: "pa.Table", names: list[str], stage: ModelStage, seed: int
+    made: type[Ranker], table: pa.Table, names: list[str], stage: ModelStage, seed: int
 ) -> TrainedRanker:
     """Fit on all rows, with as many trees as the mean curve of the folds says; folds are of whole users."""
     fold = _drawn(table[c.USER_ID].to_numpy(), seed) % np.uint64(stage.folds)
@@ -98,7 +96,7 @@ def held_out_ndcg(ranker: Ranker, rows: TrainingRows, k: int = JUDGED_AT) -> flo
     owners = np.repeat(np.arange(len(rows.groups)), rows.groups)
     gains = np.exp2(rows.labels.astype(np.float64)) - 1
 
-    def total(scores: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def total(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         order = np.lexsort((-scores, owners))
         place = np.arange(len(owners)) - np.repeat(np.cumsum(rows.groups) - rows.groups, rows.groups)
         worth = np.where(place < k, gains[order] / np.log2(place + 2), 0)
@@ -108,7 +106,7 @@ def held_out_ndcg(ranker: Ranker, rows: TrainingRows, k: int = JUDGED_AT) -> flo
     return float((total(ranker.predict(rows.features))[best > 0] / best[best > 0]).mean())
 
 
-def _rows(table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> TrainingRows:
+def _rows(table: pa.Table, names: list[str], kept: NDArray[np.bool_]) -> TrainingRows:
     features = np.empty((int(kept.sum()), len(names)), np.float32)
     for i, name in enumerate(names):
         features[:, i] = table[name].to_numpy()[kept]
@@ -117,11 +115,11 @@ def _rows(table: "pa.Table", names: list[str], kept: "NDArray[np.bool_]") -> Tra
     return TrainingRows(tuple(names), features, labels, groups, weights)
 
 
-def _held_out(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.bool_]":
+def _held_out(user_ids: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """An eighth of the users by hash; none where that is everyone: so few are better used for training than for evaluation."""
     held_out: NDArray[np.bool_] = _drawn(user_ids, seed) % np.uint64(HELD_OUT_ONE_IN) == 0
     return held_out & ~held_out.all()
 
 
-def _drawn(user_ids: "NDArray[np.int64]", seed: int) -> "NDArray[np.uint64]":
+def _drawn(user_ids: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     return mix64(user_ids.view(np.uint64) ^ np.uint64((seed * 2_654_435_761) % 2**64))

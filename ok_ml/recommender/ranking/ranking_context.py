@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.lake import Lake
 from ok_ml.recommender.ranking.gather import FeatureLayout, FeatureStore, SourceTable
@@ -13,9 +14,6 @@ from ok_ml.recommender.retrieval.neighbours import Neighbours
 from ok_ml.recommender.retrieval.popularity import Popularity
 from ok_ml.recommender.retrieval.snapshot import Catalogue, PartUsers, Subscriptions
 from ok_ml.recommender.vectors.embeddings import Factors
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 USERS_PER_BLOCK: Final = 512  # bounds memory: 512 x 200 candidates x 50 features x 4 bytes = 20 MB
 
@@ -82,7 +80,7 @@ class CutPart:
     users: PartUsers
     store: FeatureStore
 
-    def block(self, rows: "NDArray[np.int64]") -> UserBlock:
+    def block(self, rows: NDArray[np.int64]) -> UserBlock:
         """Some users, given by their places in `users.user_ids`."""
         ids = self.users.user_ids[rows]
         index, subscriptions = self.cut.index, self.cut.subscriptions
@@ -90,7 +88,7 @@ class CutPart:
         friends = self.users.friends_subscribed(rows, subscriptions)
         return UserBlock(ids, index.factors.user_rows(ids), segments, subscriptions.of(ids), friends)
 
-    def blocks(self, rows: "NDArray[np.int64]", size: int = USERS_PER_BLOCK) -> Iterator[UserBlock]:
+    def blocks(self, rows: NDArray[np.int64], size: int = USERS_PER_BLOCK) -> Iterator[UserBlock]:
         """Blocks of at most `size` users, in order."""
         for begin in range(0, len(rows), size):
             yield self.block(rows[begin : begin + size])

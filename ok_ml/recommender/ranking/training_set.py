@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.config.extensions import load_class
@@ -24,9 +25,6 @@ from ok_ml.recommender.retrieval.candidates import UserBlock
 from ok_ml.recommender.retrieval.popularity import Popularity
 from ok_ml.recommender.vectors.embeddings import Factors
 from ok_ml.recommender.vectors.interactions import parts_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 GROUP: Final = "group_id"  # int64: one (label day, user); rows of a group are neighbours
 LABEL: Final = "label"  # int8: grade
@@ -105,9 +103,9 @@ class LabelledRows:
         int8 [rows]: grade, 0 without one.
     """
 
-    users: "NDArray[np.int64]"
-    sources: "NDArray[np.int64]"
-    labels: "NDArray[np.int8]"
+    users: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    labels: NDArray[np.int8]
 
 
 class TrainingSetBuilder(ABC):
@@ -258,7 +256,7 @@ def build_training_set(
     return CandidatesBuilder().build(TrainingTask(tables, days, cut_of, layout, grades, stage, candidates, seed))
 
 
-def group_sizes(groups: "NDArray[np.int64]") -> "NDArray[np.int32]":
+def group_sizes(groups: NDArray[np.int64]) -> NDArray[np.int32]:
     """LightGBM's `group`: how many rows each group has, in order of the rows. Not ids.
 
     Raises
@@ -280,7 +278,7 @@ def _salt(task: TrainingTask, day: LabelDay) -> np.uint64:
     return np.uint64((task.seed * 1_000_003 + date.fromisoformat(day.label_dt).toordinal()) % 2**64)
 
 
-def _users_with_label(part: CutPart, pairs: GradedPairs) -> "NDArray[np.int64]":
+def _users_with_label(part: CutPart, pairs: GradedPairs) -> NDArray[np.int64]:
     """Places of the users with a grade, registered at the cut, and with a vector: others are not ranked in production."""
     liked = np.unique(pairs.user_ids)
     places = place_of(part.users.user_ids, liked)
@@ -288,7 +286,7 @@ def _users_with_label(part: CutPart, pairs: GradedPairs) -> "NDArray[np.int64]":
     return places[known]
 
 
-def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: "NDArray[np.int32]") -> LabelledRows:
+def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: NDArray[np.int32]) -> LabelledRows:
     """All candidates with their grades, 0 without one, by user and source."""
     size = part.cut.index.catalogue.size
     users = np.repeat(np.arange(block.size), candidates.shape[1])
@@ -317,7 +315,7 @@ def _sampled(block: UserBlock, rows: LabelledRows, per_positive: int, salt: np.u
 
 
 def _table(
-    part: CutPart, label_dt: str, block: UserBlock, rows: LabelledRows, features: "NDArray[np.float32]"
+    part: CutPart, label_dt: str, block: UserBlock, rows: LabelledRows, features: NDArray[np.float32]
 ) -> pa.Table:
     count = len(rows.users)
     keys = {

@@ -3,26 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
+from ok_ml.recommender.ids import UNKNOWN, SourceSets
 from ok_ml.recommender.retrieval.exact_retrieval import Retriever
-from ok_ml.recommender.retrieval.ids import UNKNOWN, SourceSets
 from ok_ml.recommender.retrieval.neighbours import CatalogueNeighbours, Neighbours
 from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts
 from ok_ml.recommender.vectors.embeddings import Factors
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
 POPULAR_SHARE: Final = 0.15
 NEIGHBOURS_SHARE: Final = 0.15  # of each model of the neighbours
 ALS: Final = "als"  # the embeddings, beside the names of the neighbours' models
-Pool = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.int64]"]
+Pool = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,9 @@ class UserBlock:
         How many friends are subscribed to each source.
     """
 
-    user_ids: "NDArray[np.int64]"
-    factor_rows: "NDArray[np.int64]"
-    segment_rows: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    factor_rows: NDArray[np.int64]
+    segment_rows: NDArray[np.int64]
     excluded: SourceSets
     friends: SourceCounts
 
@@ -70,9 +68,9 @@ class Candidates:
         neighbours.
     """
 
-    sources: "NDArray[np.int32]"
-    reasons: "NDArray[np.int8]"
-    best_scores: "Mapping[str, NDArray[np.float64]]"
+    sources: NDArray[np.int32]
+    reasons: NDArray[np.int8]
+    best_scores: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class CandidateIndex:
         return CatalogueNeighbours.of(self.neighbours, self.catalogue.source_ids)
 
     @cached_property
-    def vectors(self) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
+    def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Vectors float32 [v, factors], and the row of each catalogue source among them, int64 [m]; -1 without one.
 
         Cold start: a source without events takes the mean vector of its topic: only its attributes are known.
@@ -108,31 +106,31 @@ class CandidateIndex:
         return np.concatenate((fitted, means.astype(np.float32))), rows
 
     @property
-    def factor_rows(self) -> "NDArray[np.int64]":
+    def factor_rows(self) -> NDArray[np.int64]:
         """Row of each catalogue source in `vectors`, int64 [m]; -1 without one."""
         return self.vectors[1]
 
     @cached_property
-    def orders(self) -> "NDArray[np.int32]":
+    def orders(self) -> NDArray[np.int32]:
         """Catalogue indices by falling popularity, int32 [1 + segments, m]."""
         return self.popularity.orders(self.catalogue.source_ids)
 
     @cached_property
-    def popularity_rank(self) -> "NDArray[np.int64]":
+    def popularity_rank(self) -> NDArray[np.int64]:
         """Rank of each catalogue source among all users, int64 [m], 0 = most popular."""
         ranks = np.empty(self.catalogue.size, np.int64)
         ranks[self.orders[EVERYBODY]] = np.arange(self.catalogue.size)
         return ranks
 
     @cached_property
-    def _with_vector(self) -> "NDArray[np.int32]":
+    def _with_vector(self) -> NDArray[np.int32]:
         return np.flatnonzero(self.factor_rows >= 0).astype(np.int32)
 
     @cached_property
     def _retriever(self) -> Retriever:
         return Retriever(np.ascontiguousarray(self.vectors[0][self.factor_rows[self._with_vector]]))
 
-    def by_taste(self, block: UserBlock, k: int) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+    def by_taste(self, block: UserBlock, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Exact top-k by the embeddings: catalogue indices int32 [n, k] padded with -1, scores float64 [n, k]."""
         rows = np.full((block.size, k), UNKNOWN, np.int32)
         scores = np.full((block.size, k), -np.inf)
@@ -176,7 +174,7 @@ class CandidateIndex:
                 fill(pool, limit, reason, taken, sources, reasons, sizes)
         return Candidates(sources, reasons, {name: _best(scores) for name, (_, scores) in retrieved.items()})
 
-    def _pools(self, block: UserBlock, retrieved: "Mapping[str, NDArray[np.int32]]") -> list[tuple[int, Pool]]:
+    def _pools(self, block: UserBlock, retrieved: Mapping[str, NDArray[np.int32]]) -> list[tuple[int, Pool]]:
         """Reason, and values, begins and ends of each pool, in the order in which they are asked."""
         friends, popular = self.by_friends(block), self.orders[EVERYBODY]
         pools = [
@@ -187,8 +185,8 @@ class CandidateIndex:
         return [*pools, (c.REASON_POPULAR, (popular, np.zeros(block.size, np.int64), everybody))]
 
     def fallback(
-        self, block: UserBlock, rows: "NDArray[np.int64]", count: int
-    ) -> "tuple[NDArray[np.int32], NDArray[np.int8]]":
+        self, block: UserBlock, rows: NDArray[np.int64], count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
         """Lists of users without history, by what is known of them: what friends are subscribed to, most friends first,
         and then what is popular in their segment.
 
@@ -225,19 +223,19 @@ def quotas(count: int, neighbour_models: int) -> list[int]:
     return [count - sum(others), *others]
 
 
-def _lists_pool(rows: "NDArray[np.int32]") -> Pool:
+def _lists_pool(rows: NDArray[np.int32]) -> Pool:
     ends = np.arange(1, len(rows) + 1) * rows.shape[1]
     return rows.ravel(), ends - rows.shape[1], ends
 
 
-def _best(scores: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def _best(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     best = scores[:, 0] if scores.shape[1] else np.zeros(len(scores))
     return np.where(np.isfinite(best), best, 0.0)
 
 
 def take_allowed(
-    orders: "NDArray[np.int32]", order_rows: "NDArray[np.int64]", excluded: SourceSets, count: int
-) -> "NDArray[np.int32]":
+    orders: NDArray[np.int32], order_rows: NDArray[np.int64], excluded: SourceSets, count: int
+) -> NDArray[np.int32]:
     """The first `count` of orders[order_rows[i]] that user i may see, int32 [n, count] padded with -1."""
     lists = np.full((len(order_rows), count), UNKNOWN, np.int32)
     for i, row in enumerate(order_rows):

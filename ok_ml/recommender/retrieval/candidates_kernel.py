@@ -1,24 +1,20 @@
 """The compiled merge of candidates. Import this module inside functions only: numba is heavy."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.recommender.retrieval.retrieval_kernel import compiled
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @compiled
 def fill(
-    pool: "tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]",
+    pool: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]],
     limit: int,
     reason: int,
-    taken: "NDArray[np.bool_]",
-    sources: "NDArray[np.int32]",
-    reasons: "NDArray[np.int8]",
-    sizes: "NDArray[np.int64]",
+    taken: NDArray[np.bool_],
+    sources: NDArray[np.int32],
+    reasons: NDArray[np.int8],
+    sizes: NDArray[np.int64],
 ) -> None:
     """Append to each user's candidates up to `limit` sources of a pool that are not taken.
 

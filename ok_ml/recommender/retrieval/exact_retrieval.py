@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.errors import ModelError
-from ok_ml.recommender.retrieval.ids import UNKNOWN, SourceSets
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.recommender.ids import UNKNOWN, SourceSets
 
 MARGIN: Final = 12  # sources retained beyond k, to be rescored in float64
 TILE: Final = 256  # columns of a tile: 64 factors x 256 x 4 bytes stay in the second-level cache
@@ -34,7 +32,7 @@ class Retriever:
         Columns of a tile.
     """
 
-    source_factors: "NDArray[np.float32]"
+    source_factors: NDArray[np.float32]
     tile: int = TILE
 
     def __post_init__(self) -> None:
@@ -46,15 +44,15 @@ class Retriever:
             )
 
     @cached_property
-    def _norms(self) -> "NDArray[np.float64]":
+    def _norms(self) -> NDArray[np.float64]:
         return row_norms(self.source_factors)
 
     @cached_property
-    def _order(self) -> "NDArray[np.int32]":
+    def _order(self) -> NDArray[np.int32]:
         return np.lexsort((np.arange(len(self._norms)), -self._norms)).astype(np.int32)
 
     @cached_property
-    def _tiles(self) -> "NDArray[np.float32]":
+    def _tiles(self) -> NDArray[np.float32]:
         count, factors = self.source_factors.shape
         tiles = -(-count // self.tile)
         padded = np.zeros((tiles * self.tile, factors), np.float32)
@@ -68,13 +66,13 @@ class Retriever:
 
     def top_k(
         self,
-        user_factors: "NDArray[np.float32]",
+        user_factors: NDArray[np.float32],
         excluded: SourceSets,
         k: int,
         *,
         block: int = BLOCK,
         margin: int = MARGIN,
-    ) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The k best sources of each user.
 
         Parameters
@@ -109,14 +107,14 @@ class Retriever:
 
     def _pass(
         self,
-        users: "NDArray[np.float32]",
+        users: NDArray[np.float32],
         excluded: SourceSets,
-        chosen: "NDArray[np.int64]",
+        chosen: NDArray[np.int64],
         keep: int,
         block: int,
-        rows: "NDArray[np.int32]",
-        scores: "NDArray[np.float64]",
-    ) -> "NDArray[np.bool_]":
+        rows: NDArray[np.int32],
+        scores: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
         """Fill the rows of the chosen users; returns which of them are proven exact."""
         from ok_ml.recommender.retrieval.retrieval_kernel import rescore, scan_tiles
 
@@ -150,8 +148,8 @@ class Retriever:
 
 
 def _leading(
-    rows: "NDArray[np.int32]", scores: "NDArray[np.float64]", k: int
-) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+    rows: NDArray[np.int32], scores: NDArray[np.float64], k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The first k of each line by falling score, ties by row; padded with -1 and -inf."""
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
     width, missing = order.shape[1], ((0, 0), (0, k - order.shape[1]))
@@ -161,14 +159,14 @@ def _leading(
     return np.pad(best[0], missing, constant_values=UNKNOWN), np.pad(best[1], missing, constant_values=-np.inf)
 
 
-def row_norms(factors: "NDArray[np.float32]") -> "NDArray[np.float64]":
+def row_norms(factors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Euclidean norm of each row, float64."""
     wide = factors.astype(np.float64)
     norms: NDArray[np.float64] = np.sqrt((wide * wide).sum(axis=1))
     return norms
 
 
-def _require_vectors(users: "NDArray[np.float32]", width: int) -> None:
+def _require_vectors(users: NDArray[np.float32], width: int) -> None:
     if users.ndim != 2 or users.shape[1] != width or not np.isfinite(users).all():
         raise ModelError(
             f"user factors of shape {users.shape}, expected finite vectors of width {width}",

@@ -8,16 +8,14 @@ or events are few. Only the strongest similarities of each target are retained, 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.errors import IntegrityError
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import UNKNOWN, require_ascending, require_int32
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.recommender.ids import UNKNOWN, require_ascending, require_int32
 
 COSINE: Final = "cosine"
 EASE: Final = "ease"
@@ -40,9 +38,9 @@ class SparseRows:
         float32 [entries].
     """
 
-    indptr: "NDArray[np.int64]"
-    indices: "NDArray[np.int32]"
-    values: "NDArray[np.float32]"
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
 
     @classmethod
     def of(cls, matrix: Any) -> "SparseRows":
@@ -81,8 +79,8 @@ class Neighbours:
         Name -> [m, m]: row = source of a history, column = source that is recommended for it.
     """
 
-    user_ids: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
     history: SparseRows
     models: Mapping[str, SparseRows]
 
@@ -106,11 +104,11 @@ class Neighbours:
         no_ids = np.zeros(0, np.int64)
         return cls(no_ids, no_ids, SparseRows.empty(0), {})
 
-    def user_rows(self, user_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def user_rows(self, user_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each user's history, int64; -1 for a user without one."""
         return place_of(self.user_ids, user_ids)
 
-    def source_rows(self, source_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def source_rows(self, source_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each source, int64; -1 for a source that is in no history."""
         return place_of(self.source_ids, source_ids)
 
@@ -150,11 +148,11 @@ class CatalogueNeighbours:
     """
 
     neighbours: Neighbours
-    places: "NDArray[np.int32]"
-    rows: "NDArray[np.int64]"
+    places: NDArray[np.int32]
+    rows: NDArray[np.int64]
 
     @classmethod
-    def of(cls, neighbours: Neighbours, catalogue_ids: "NDArray[np.int64]") -> "CatalogueNeighbours":
+    def of(cls, neighbours: Neighbours, catalogue_ids: NDArray[np.int64]) -> "CatalogueNeighbours":
         """Match the neighbours' sources with a catalogue's."""
         places = place_of(catalogue_ids, neighbours.source_ids).astype(np.int32)
         return cls(neighbours, places, neighbours.source_rows(catalogue_ids))
@@ -165,8 +163,8 @@ class CatalogueNeighbours:
         return tuple(self.neighbours.models)
 
     def top_k(
-        self, model: str, user_ids: "NDArray[np.int64]", excluded: Any, k: int
-    ) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+        self, model: str, user_ids: NDArray[np.int64], excluded: Any, k: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The best `k` sources of each user by one model, with a score above 0, ties by the smaller index.
 
         Parameters
@@ -197,8 +195,8 @@ class CatalogueNeighbours:
         return sources, scores
 
     def pair_scores(
-        self, model: str, user_ids: "NDArray[np.int64]", rows: "NDArray[np.int64]", sources: "NDArray[np.int64]"
-    ) -> "NDArray[np.float64]":
+        self, model: str, user_ids: NDArray[np.int64], rows: NDArray[np.int64], sources: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Score of each pair by one model, float64 [pairs]; 0 without history.
 
         Parameters
@@ -224,5 +222,5 @@ class CatalogueNeighbours:
         return scores
 
     @staticmethod
-    def _sparse(rows: SparseRows) -> "tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]":
+    def _sparse(rows: SparseRows) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         return np.asarray(rows.indptr), np.asarray(rows.indices), np.asarray(rows.values)

@@ -3,14 +3,12 @@
 Scores are added in float64, in the order of a user's history: the same on any number of threads.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.recommender.retrieval.retrieval_kernel import compiled, is_worse, sift_down, sift_up
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @compiled
@@ -63,13 +61,13 @@ def _drain(heap_scores: Any, heap_rows: Any, size: int, best: Any, sources: Any)
 
 @compiled
 def similar_top_k(
-    users: "NDArray[np.int64]",
+    users: NDArray[np.int64],
     history: Any,
     model: Any,
-    places: "NDArray[np.int32]",
+    places: NDArray[np.int32],
     barred: Any,
-    sources: "NDArray[np.int32]",
-    best: "NDArray[np.float64]",
+    sources: NDArray[np.int32],
+    best: NDArray[np.float64],
 ) -> None:
     """Fill the best sources [n, k] and their scores, best first, leaving out those that are barred or not above 0."""
     width, keep = len(places), sources.shape[1]
@@ -93,12 +91,12 @@ def similar_top_k(
 
 @compiled
 def similar_pairs(
-    users: "NDArray[np.int64]",
+    users: NDArray[np.int64],
     history: Any,
     model: Any,
-    rows: "NDArray[np.int64]",
-    targets: "NDArray[np.int64]",
-    out: "NDArray[np.float64]",
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    out: NDArray[np.float64],
 ) -> None:
     """Score of each (user, target); `rows` ascend, so that each user's scores are added up once."""
     width = len(model[0]) - 1

@@ -4,18 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import UNKNOWN
+from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.vectors.interactions import decayed_weights, parts_of, read_events
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _IDS, _SCORES, _SEGMENTS = "popularity_ids.npy", "popularity_scores.npy", "popularity_segments.json"
 EVERYBODY: Final = 0  # row of the order and of the scores that counts all users
@@ -35,18 +33,18 @@ class Popularity:
         int64 [1 + s, m], fixed point: row 0 counts all users, row 1 + i segment i.
     """
 
-    source_ids: "NDArray[np.int64]"
+    source_ids: NDArray[np.int64]
     segments: tuple[str, ...]
-    scores: "NDArray[np.int64]"
+    scores: NDArray[np.int64]
 
-    def orders(self, catalogue_ids: "NDArray[np.int64]") -> "NDArray[np.int32]":
+    def orders(self, catalogue_ids: NDArray[np.int64]) -> NDArray[np.int32]:
         """Indices of a catalogue, most popular first, int32 [1 + s, catalogue]: by segment, then all users, then id."""
         known = place_of(self.source_ids, catalogue_ids)
         scores = np.where(known == UNKNOWN, 0, self.scores[:, known])
         order = [np.lexsort((np.arange(len(catalogue_ids)), -scores[EVERYBODY], -row)) for row in scores]
         return np.array(order, np.int32).reshape(len(self.scores), len(catalogue_ids))
 
-    def segment_rows(self, segments: Sequence[str | None]) -> "NDArray[np.int64]":
+    def segment_rows(self, segments: Sequence[str | None]) -> NDArray[np.int64]:
         """Row of `orders` for each user's segment, int64; a segment without events counts as all users."""
         rows = {name: 1 + i for i, name in enumerate(self.segments)}
         return np.array([rows.get(name, EVERYBODY) if name is not None else EVERYBODY for name in segments], np.int64)
@@ -95,11 +93,11 @@ def popularity_from_events(
 class _Segments:
     """Segment of each user of one part; "" where it is not known."""
 
-    def __init__(self, user_ids: "NDArray[np.int64]", names: "NDArray[np.str_]") -> None:
+    def __init__(self, user_ids: NDArray[np.int64], names: NDArray[np.str_]) -> None:
         order = np.argsort(user_ids, kind="stable")
         self._user_ids, self._names = user_ids[order], names[order]
 
-    def __call__(self, user_ids: "NDArray[np.int64]") -> "NDArray[np.str_]":
+    def __call__(self, user_ids: NDArray[np.int64]) -> NDArray[np.str_]:
         place = place_of(self._user_ids, user_ids)
         if not len(self._names):
             return np.full(len(user_ids), "", np.str_)
@@ -113,8 +111,8 @@ def _segments_of_part(lake: Lake, dataset_scope: str, dt: str, part: int) -> _Se
 
 
 def _by_segment(
-    sources: "NDArray[np.int64]", names: "NDArray[np.str_]", values: "NDArray[np.int64]"
-) -> "tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]":
+    sources: NDArray[np.int64], names: NDArray[np.str_], values: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
     """One row a (source, segment) with its sum."""
     known_sources, source = np.unique(sources, return_inverse=True)
     known_names, name = np.unique(names, return_inverse=True)
@@ -124,7 +122,7 @@ def _by_segment(
     return known_sources[keys // max(len(known_names), 1)], known_names[keys % max(len(known_names), 1)], sums
 
 
-def _tabulate(sources: "NDArray[np.int64]", names: "NDArray[np.str_]", sums: "NDArray[np.int64]") -> Popularity:
+def _tabulate(sources: NDArray[np.int64], names: NDArray[np.str_], sums: NDArray[np.int64]) -> Popularity:
     ids, column = np.unique(sources, return_inverse=True)
     segments = tuple(sorted({str(name) for name in np.unique(names)} - {""}))
     scores = np.zeros((1 + len(segments), len(ids)), np.int64)

@@ -5,13 +5,11 @@ No fastmath anywhere: the order of adding is the order of the source code, on an
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -89,14 +87,14 @@ def _tile_scores(user: Any, tile: Any, width: int, out: Any) -> None:
 
 @compiled
 def scan_tiles(
-    users: "NDArray[np.float32]",
-    norms: "NDArray[np.float64]",
-    tiles: "NDArray[np.float32]",
-    tile_norms: "NDArray[np.float64]",
-    source_rows: "NDArray[np.int32]",
-    excluded_indptr: "NDArray[np.int64]",
-    excluded: "NDArray[np.int32]",
-    heaps: "tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]",
+    users: NDArray[np.float32],
+    norms: NDArray[np.float64],
+    tiles: NDArray[np.float32],
+    tile_norms: NDArray[np.float64],
+    source_rows: NDArray[np.int32],
+    excluded_indptr: NDArray[np.int64],
+    excluded: NDArray[np.int32],
+    heaps: tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]],
     block: int,
 ) -> None:
     """Fill one heap (scores, rows, size) per user with its best sources by float32 score.
@@ -145,11 +143,11 @@ def _dot(user: Any, source: Any) -> float:
 
 @compiled
 def rescore(
-    users: "NDArray[np.float32]",
-    sources: "NDArray[np.float32]",
-    heap_rows: "NDArray[np.int32]",
-    sizes: "NDArray[np.int64]",
-    scores: "NDArray[np.float64]",
+    users: NDArray[np.float32],
+    sources: NDArray[np.float32],
+    heap_rows: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    scores: NDArray[np.float64],
 ) -> None:
     """Exact scores of the heaps' sources, float64 [n, keep]; beyond a heap's size nothing is written."""
     for u in range(len(users)):
@@ -159,11 +157,11 @@ def rescore(
 
 @compiled
 def pair_scores(
-    users: "NDArray[np.float32]",
-    sources: "NDArray[np.float32]",
-    user_rows: "NDArray[np.int64]",
-    source_rows: "NDArray[np.int64]",
-) -> "NDArray[np.float64]":
+    users: NDArray[np.float32],
+    sources: NDArray[np.float32],
+    user_rows: NDArray[np.int64],
+    source_rows: NDArray[np.int64],
+) -> NDArray[np.float64]:
     """Dot product of each (user row, source row), float64; 0 where either is negative (has no vector)."""
     out = np.zeros(len(user_rows), np.float64)
     for i in range(len(user_rows)):

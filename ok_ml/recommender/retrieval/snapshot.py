@@ -5,16 +5,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import SourceSets, require_int32
+from ok_ml.recommender.ids import SourceSets, require_int32
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Catalogue:
         Topic of each source, or None.
     """
 
-    source_ids: "NDArray[np.int64]"
+    source_ids: NDArray[np.int64]
     topics: tuple[str | None, ...]
 
     @classmethod
@@ -52,7 +52,7 @@ class Catalogue:
         """Number of sources m."""
         return len(self.source_ids)
 
-    def index(self, source_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def index(self, source_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Dense index of each source; -1 for one that is not in the catalogue."""
         return place_of(self.source_ids, source_ids)
 
@@ -69,7 +69,7 @@ class Subscriptions:
         Sets of catalogue indices, row by row as `user_ids`.
     """
 
-    user_ids: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
     sources: SourceSets
     catalogue_size: int
 
@@ -81,7 +81,7 @@ class Subscriptions:
         sets = SourceSets.from_pairs(users, catalogue.index(rows[c.SOURCE_ID].to_numpy()), len(user_ids))
         return cls(user_ids, sets, catalogue.size)
 
-    def of(self, user_ids: "NDArray[np.int64]") -> SourceSets:
+    def of(self, user_ids: NDArray[np.int64]) -> SourceSets:
         """The subscriptions of some users, in their order."""
         return self.sources.take(place_of(self.user_ids, user_ids))
 
@@ -108,7 +108,7 @@ class SourceCounts:
     """
 
     sources: SourceSets
-    counts: "NDArray[np.int32]"
+    counts: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class PartUsers:
         Scipy CSR int32 [n, all users with a subscription]: 1 where they are friends.
     """
 
-    user_ids: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
     segments: tuple[str | None, ...]
     friends: Any
 
@@ -137,7 +137,7 @@ class PartUsers:
         names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * len(ids)
         return cls(ids, tuple(names), _friends(lake, dataset_scope, dt, part, ids, subscriptions))
 
-    def friends_subscribed(self, rows: "NDArray[np.int64]", subscriptions: Subscriptions) -> SourceCounts:
+    def friends_subscribed(self, rows: NDArray[np.int64], subscriptions: Subscriptions) -> SourceCounts:
         """How many friends of some users are subscribed to each source."""
         product = self.friends[rows] @ subscriptions.matrix
         product.sort_indices()
@@ -146,7 +146,7 @@ class PartUsers:
 
 
 def _friends(
-    lake: Lake, dataset_scope: str, dt: str, part: int, user_ids: "NDArray[np.int64]", subscriptions: Subscriptions
+    lake: Lake, dataset_scope: str, dt: str, part: int, user_ids: NDArray[np.int64], subscriptions: Subscriptions
 ) -> Any:
     from scipy.sparse import csr_matrix
 

@@ -4,19 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.config.extensions import load_class
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.config.sections.code_kinds import ENGINES as KIND
 from ok_ml.errors import ConfigError, DataError, IntegrityError
 from ok_ml.places import place_of
-from ok_ml.recommender.retrieval.ids import require_ascending, require_int32
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.recommender.ids import require_ascending, require_int32
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Interactions:
         scipy CSR float32 [users, sources]; an entry is above 0, columns ascend inside a row.
     """
 
-    user_ids: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
     user_sources: Any
 
     def __post_init__(self) -> None:
@@ -61,10 +59,10 @@ class Factors:
         float32 [n, f] and [m, f], row by row as the ids.
     """
 
-    user_ids: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
-    user_factors: "NDArray[np.float32]"
-    source_factors: "NDArray[np.float32]"
+    user_ids: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
+    user_factors: NDArray[np.float32]
+    source_factors: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         require_int32(len(self.user_ids), "users")
@@ -83,11 +81,11 @@ class Factors:
         """Number of factors f."""
         return int(self.source_factors.shape[1])
 
-    def user_rows(self, user_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def user_rows(self, user_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each user, int64; -1 for a user without a vector."""
         return place_of(self.user_ids, user_ids)
 
-    def source_rows(self, source_ids: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def source_rows(self, source_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each source, int64; -1 for a source without a vector."""
         return place_of(self.source_ids, source_ids)
 

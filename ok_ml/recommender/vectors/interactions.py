@@ -4,20 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.lake import Lake
-from ok_ml.recommender.retrieval.ids import require_int32
+from ok_ml.recommender.ids import require_int32
 from ok_ml.recommender.vectors.embeddings import Interactions
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FIXED_POINT: Final = 2**20  # weights are added as integers, so that no order of rows changes a sum
 
@@ -35,9 +33,9 @@ class EventRows:
     """
 
     dt: str
-    user_ids: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
-    types: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
+    types: NDArray[np.int64]
 
 
 def parts_of(lake: Lake, scope: str, table: str, dts: Sequence[str]) -> list[int]:
@@ -65,7 +63,7 @@ def read_events(
 
 def decayed_weights(
     weights: Mapping[str, float], dt: str, end_dt: str, half_life_days: float | None
-) -> "NDArray[np.int64]":
+) -> NDArray[np.int64]:
     """Weight of each event type on day `dt` seen from `end_dt`, fixed point, int64: halves every `half_life_days`."""
     age_days = (date.fromisoformat(end_dt) - date.fromisoformat(dt)).days
     decay = 1.0 if half_life_days is None else 0.5 ** (age_days / half_life_days)
@@ -122,7 +120,7 @@ def _pair_sums(
     end_dt: str,
     half_life_days: float | None,
     part: int,
-) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """User, source and fixed-point sum of each pair of one part."""
     days = list(read_events(lake, dataset_scope, dts, list(weights), part))
     users = np.concatenate([day.user_ids for day in days])
@@ -132,8 +130,8 @@ def _pair_sums(
 
 
 def sum_pairs(
-    users: "NDArray[np.int64]", sources: "NDArray[np.int64]", values: "NDArray[np.int64]"
-) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
+    users: NDArray[np.int64], sources: NDArray[np.int64], values: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Sum of `values` of each (user, source), ordered by user and source; sums of 0 or less are left out."""
     order = np.lexsort((sources, users))
     users, sources, values = users[order], sources[order], values[order]
@@ -143,7 +141,7 @@ def sum_pairs(
     return users[starts][kept], sources[starts][kept], sums[kept]
 
 
-def pair_starts(users: "NDArray[np.int64]", sources: "NDArray[np.int64]") -> "NDArray[np.int64]":
+def pair_starts(users: NDArray[np.int64], sources: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each (user, source) of ordered rows begins, int64."""
     if not len(users):
         return np.zeros(0, np.int64)

@@ -1,17 +1,15 @@
 """ALS by Spark MLlib: for interactions that do not fit into one process."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml.config.models import EmbeddingsStage
 from ok_ml.errors import ConfigError
 from ok_ml.recommender.vectors.embeddings import EmbeddingEngine, Factors, Interactions, require_interactions
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 BLOCKS: Final = 8  # numUserBlocks = numItemBlocks: another number gives other factors, so it is part of the record
 CHECKPOINT_INTERVAL: Final = 5  # iterations
@@ -80,7 +78,7 @@ def _entries(matrix: Any) -> pa.Table:
     return pa.table(dict(zip((_USER, _SOURCE, _WEIGHT), arrays, strict=True)))
 
 
-def _collect(frame: Any, rows: int, width: int) -> "NDArray[np.float32]":
+def _collect(frame: Any, rows: int, width: int) -> NDArray[np.float32]:
     """Vectors of a (id, features) frame as float32 [rows, width]; rows without entries stay zero."""
     table = frame.toArrow()
     factors = np.zeros((rows, width), np.float32)

@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.errors import DataError
-from ok_ml.world.network import Block, World
+from ok_ml.world.population.network import Block, World
 from ok_ml.world.population.subscriptions import Subscriptions
 from ok_ml.world.population.surroundings import pick
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _POSTS_LIMIT = 80  # posts a user sees on one day at most
 
@@ -43,8 +40,8 @@ class ServedLists:
         Its name for the record; empty: a hash of the lists stands in.
     """
 
-    user_ids: "NDArray[np.int64]"
-    source_ids: "NDArray[np.int64]"
+    user_ids: NDArray[np.int64]
+    source_ids: NDArray[np.int64]
     generation: str = ""
 
     def __post_init__(self) -> None:
@@ -74,19 +71,19 @@ class Shown:
         int64 [m], from 0 in each session.
     """
 
-    row: "NDArray[np.int64]"
-    source: "NDArray[np.int64]"
-    position: "NDArray[np.int64]"
+    row: NDArray[np.int64]
+    source: NDArray[np.int64]
+    position: NDArray[np.int64]
 
 
-def channel_shares(world: World) -> "NDArray[np.float64]":
+def channel_shares(world: World) -> NDArray[np.float64]:
     """Share of each channel, float64 [6], sums to 1."""
     b = world.behaviour
     shares = (b.subscribed_share, b.friends_share, b.trends_share, b.finds_share, b.taste_share, b.served_share)
     return np.asarray(shares, np.float64) / float(sum(shares))
 
 
-def presence(world: World, block: Block, day: int) -> "NDArray[np.float64]":
+def presence(world: World, block: Block, day: int) -> NDArray[np.float64]:
     """The probability that each user of a block comes on a day."""
     factor = world.behaviour.weekend_factor if world.weekday(day) >= 5 else 1.0
     return np.minimum(block.users.active * factor, 0.98) * (block.users.registered <= day)
@@ -117,35 +114,33 @@ def show(
     return Shown(row, source, nth % world.behaviour.session_posts)
 
 
-def served_weights(world: World, k: int) -> "NDArray[np.float64]":
+def served_weights(world: World, k: int) -> NDArray[np.float64]:
     """How much each rank of a served list is looked at, float64 [k], sums to 1."""
     weight = np.exp(-world.behaviour.served_position_decay * np.log1p(np.arange(k)))
     shares: NDArray[np.float64] = weight / weight.sum()
     return shares
 
 
-def _posts(world: World, block: Block, day: int, rng: np.random.Generator) -> "NDArray[np.int64]":
+def _posts(world: World, block: Block, day: int, rng: np.random.Generator) -> NDArray[np.int64]:
     present = rng.random(len(block.users)) < presence(world, block, day)
     return np.where(present, np.minimum(1 + rng.poisson(block.users.posts - 1), _POSTS_LIMIT), 0)
 
 
 def _subscribed(
-    block: Block, state: Subscriptions, row: "NDArray[np.int64]", u: "NDArray[np.float64]"
-) -> "NDArray[np.int64]":
+    block: Block, state: Subscriptions, row: NDArray[np.int64], u: NDArray[np.float64]
+) -> NDArray[np.int64]:
     return _from_runs(state.sources, np.searchsorted(state.rows, np.arange(len(block.users) + 1)), row, u)
 
 
-def _friends(
-    block: Block, state: Subscriptions, row: "NDArray[np.int64]", u: "NDArray[np.float64]"
-) -> "NDArray[np.int64]":
+def _friends(block: Block, state: Subscriptions, row: NDArray[np.int64], u: NDArray[np.float64]) -> NDArray[np.int64]:
     """A circle is a run of users, so its subscriptions are one run of the state."""
     first = np.arange(block.users.circles + 1) * block.users.behaviour.circle_users
     return _from_runs(state.sources, np.searchsorted(state.rows, first), block.users.circle[row], u)
 
 
 def _from_runs(
-    values: "NDArray[np.int64]", bounds: "NDArray[np.int64]", run: "NDArray[np.int64]", u: "NDArray[np.float64]"
-) -> "NDArray[np.int64]":
+    values: NDArray[np.int64], bounds: NDArray[np.int64], run: NDArray[np.int64], u: NDArray[np.float64]
+) -> NDArray[np.int64]:
     size = bounds[run + 1] - bounds[run]
     drawn = bounds[run] + (u * size).astype(np.int64)
     return np.where(size > 0, values[np.minimum(drawn, len(values) - 1)], -1) if len(values) else np.full(len(run), -1)
@@ -156,10 +151,10 @@ def _served(
     block: Block,
     day: int,
     served: ServedLists | None,
-    row: "NDArray[np.int64]",
-    u: "NDArray[np.float64]",
-    v: "NDArray[np.float64]",
-) -> "NDArray[np.int64]":
+    row: NDArray[np.int64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+) -> NDArray[np.int64]:
     """From the user's list down its ranks; without a list, or where it names nothing alive: popular and exploration."""
     table, explores = world.day_table(day), world.behaviour.unserved_exploration_share
     organic = np.where(v < explores, table.any_source(u), table.popular(u))
@@ -178,10 +173,10 @@ def _fill_by_taste(
     world: World,
     block: Block,
     day: int,
-    source: "NDArray[np.int64]",
-    row: "NDArray[np.int64]",
-    u: "NDArray[np.float64]",
-    v: "NDArray[np.float64]",
+    source: NDArray[np.int64],
+    row: NDArray[np.int64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
 ) -> None:
     """The taste channel, and whatever another channel had nothing alive for."""
     table = world.day_table(day)

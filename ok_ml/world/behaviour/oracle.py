@@ -9,22 +9,18 @@ odds of ok_ml.world.behaviour.reactions). So a day passes without a reaction wit
 What is subscribed to at the cut stays: new subscriptions within the days are of second order and left out.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml.errors import DataError
 from ok_ml.world.behaviour.exposure import Channel, channel_shares, presence
 from ok_ml.world.behaviour.reactions import attention, match_of_all, sigmoid, spread, utility
-from ok_ml.world.network import Block, World
+from ok_ml.world.population.network import Block, World
 from ok_ml.world.population.sources import DayTable
 from ok_ml.world.population.subscriptions import Subscriptions, by_block
 from ok_ml.world.population.users import block_of
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _ROWS_AT_ONCE = 250
 
@@ -35,8 +31,8 @@ def oracle_scores(
     cut_day: int,
     days: int,
     subscriptions: Subscriptions,
-    rows: "NDArray[np.int64] | None" = None,
-) -> "NDArray[np.float32]":
+    rows: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
     """The probability of a positive reaction to each source within `days` days after the end of `cut_day`.
 
     Parameters
@@ -66,13 +62,13 @@ def oracle_scores(
 
 def oracle_top(
     world: World,
-    user_ids: "NDArray[np.int64]",
+    user_ids: NDArray[np.int64],
     cut_day: int,
     days: int,
-    exclude: "tuple[NDArray[np.int64], NDArray[np.int64]]",
+    exclude: tuple[NDArray[np.int64], NDArray[np.int64]],
     k: int,
     subscriptions: pa.Table,
-) -> "NDArray[np.int64]":
+) -> NDArray[np.int64]:
     """The best `k` sources of each user by `oracle_scores`.
 
     Parameters
@@ -113,8 +109,8 @@ def oracle_top(
 
 
 def _log_no_reaction(
-    world: World, block: int, day: int, state: Subscriptions, rows: "NDArray[np.int64]"
-) -> "NDArray[np.float32]":
+    world: World, block: int, day: int, state: Subscriptions, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
     whole, sources, table = world.block(block), world.sources(day), world.day_table(day)
     niches, weights = whole.users.taste(day, rows)
     mates, subscribed = _social(whole, state, rows, len(sources))
@@ -139,11 +135,11 @@ def _shown(
     world: World,
     whole: Block,
     day: int,
-    rows: "NDArray[np.int64]",
-    mates: "NDArray[np.float32]",
-    subscribed: "NDArray[np.float32]",
-    taste: "NDArray[np.float32]",
-) -> "NDArray[np.float32]":
+    rows: NDArray[np.int64],
+    mates: NDArray[np.float32],
+    subscribed: NDArray[np.float32],
+    taste: NDArray[np.float32],
+) -> NDArray[np.float32]:
     """The probability that a post shown to a user is of a source: float32 [rows, sources], rows sum to 1."""
     table, share, n = world.day_table(day), channel_shares(world), taste.shape[1]
     explores = world.behaviour.unserved_exploration_share
@@ -161,8 +157,8 @@ def _shown(
 
 
 def _taste(
-    world: World, table: DayTable, niches: "NDArray[np.int32]", weights: "NDArray[np.float32]"
-) -> "NDArray[np.float32]":
+    world: World, table: DayTable, niches: NDArray[np.int32], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """The distribution of the taste channel, float32 [rows, sources]."""
     current, sources = table.current, table.sources
     by_niche = spread(niches, weights, world.topics.niches) / current.total.astype(np.float32)
@@ -172,8 +168,8 @@ def _taste(
 
 
 def _social(
-    whole: Block, state: Subscriptions, rows: "NDArray[np.int64]", n: int
-) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+    whole: Block, state: Subscriptions, rows: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Members of the circle subscribed to each source, and whether the user is: both float32 [rows, n]."""
     users, known = whole.users, state.sources < n
     row, source = state.rows[known], state.sources[known]
@@ -189,25 +185,25 @@ def _social(
     return counts[place], own
 
 
-def _mean_attention(world: World, posts: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def _mean_attention(world: World, posts: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean attention over the positions of so many posts, interpolated between whole numbers."""
     number = np.arange(1, 101)
     mean = np.cumsum(attention(world, (number - 1) % world.behaviour.session_posts)) / number
     return np.interp(posts, number, mean)
 
 
-def _best(scores: "NDArray[np.float32]", k: int) -> "NDArray[np.int64]":
+def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     width = min(k, scores.shape[1])
     order = np.argsort(-scores, axis=1, kind="stable")[:, :width]
     ids = np.where(np.take_along_axis(scores, order, axis=1) > 0, SOURCE_IDS.encode(order), -1)
     return np.pad(ids, ((0, 0), (0, k - width)), constant_values=-1)
 
 
-def _chunks(at: "NDArray[np.int64]") -> "list[NDArray[np.int64]]":
+def _chunks(at: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [at[start : start + _ROWS_AT_ONCE] for start in range(0, len(at), _ROWS_AT_ONCE)]
 
 
-def _check_known(world: World, cut_day: int, blocks: "NDArray[np.int64]") -> None:
+def _check_known(world: World, cut_day: int, blocks: NDArray[np.int64]) -> None:
     unknown = int(np.sum(~np.isin(blocks, list(world.blocks(cut_day)))))
     if unknown:
         raise DataError(

@@ -7,7 +7,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from ok_ml.config.models import WorldConfig
-from ok_ml.world.behaviour.simulation import BlockDay, ServedLists, Subscriptions, World, simulate_block
+from ok_ml.world.behaviour.exposure import ServedLists
+from ok_ml.world.behaviour.simulation import BlockDay, simulate_block
+from ok_ml.world.population.network import World
+from ok_ml.world.population.subscriptions import Subscriptions
 
 State = dict[int, Subscriptions | None]
 Simulate = Callable[[int, State], Iterable[tuple[int, BlockDay]]]

@@ -1,23 +1,18 @@
 """One block on one day: what is shown, how people react, and what they are subscribed to afterwards."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml.world.behaviour.exposure import ServedLists, Shown, show
 from ok_ml.world.behaviour.reactions import attention, match_of_pairs, sigmoid, utility
-from ok_ml.world.network import Block, World
 from ok_ml.world.population import names
+from ok_ml.world.population.network import Block, World
 from ok_ml.world.population.subscriptions import Subscriptions
 from ok_ml.world.population.surroundings import initial_subscriptions
 from ok_ml.world.randomness import POST_IDS, SOURCE_IDS, USER_IDS, Stream, generator, hash64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["RAW_EVENTS", "BlockDay", "ServedLists", "Subscriptions", "World", "first_subscriptions", "simulate_block"]
 
 RAW_EVENTS = pa.schema([
     ("userId", pa.int64()), ("ownerId", pa.int64()), ("objectId", pa.int64()), ("action", pa.string()),
@@ -54,8 +49,8 @@ class BlockDay:
 class _Posts:
     """The post behind each impression: object id int64, content type int8, both [m]."""
 
-    id: "NDArray[np.int64]"
-    content: "NDArray[np.int8]"
+    id: NDArray[np.int64]
+    content: NDArray[np.int8]
 
 
 def first_subscriptions(world: World, block: int) -> Subscriptions:
@@ -107,8 +102,8 @@ def _posts_of(world: World, day: int, shown: Shown, rng: np.random.Generator) ->
 
 
 def _liking(
-    world: World, whole: Block, day: int, state: Subscriptions, shown: Shown, subscribed: "NDArray[np.bool_]"
-) -> "NDArray[np.float32]":
+    world: World, whole: Block, day: int, state: Subscriptions, shown: Shown, subscribed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """Log odds of a positive reaction with full attention, float32 [m]."""
     users, sources = whole.users, world.sources(day)
     niches, weights = users.taste(day)
@@ -118,9 +113,7 @@ def _liking(
     return utility(world, users, sources, shown.row, shown.source, match, mates, subscribed)
 
 
-def _dwell_ms(
-    world: World, liking: "NDArray[np.float32]", posts: _Posts, rng: np.random.Generator
-) -> "NDArray[np.int64]":
+def _dwell_ms(world: World, liking: NDArray[np.float32], posts: _Posts, rng: np.random.Generator) -> NDArray[np.int64]:
     b = world.behaviour
     log_time = np.log(b.dwell_ms) + 0.25 * (liking + 1) + np.asarray(_CONTENT_DWELL)[posts.content]
     dwell: NDArray[np.float64] = np.exp(log_time + b.dwell_spread * rng.standard_normal(len(liking)))
@@ -128,8 +121,8 @@ def _dwell_ms(
 
 
 def _times(
-    world: World, day: int, shown: Shown, dwell: "NDArray[np.int64]", rng: np.random.Generator
-) -> "NDArray[np.int64]":
+    world: World, day: int, shown: Shown, dwell: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
     """When each post was shown, ms since 1970: sessions begin by the time of day, posts follow one another."""
     begins = shown.position == 0
     session = np.cumsum(begins) - 1
@@ -143,11 +136,11 @@ def _times(
 def _reactions(
     world: World,
     shown: Shown,
-    liking: "NDArray[np.float32]",
-    subscribed: "NDArray[np.bool_]",
-    keys: "NDArray[np.int64]",
+    liking: NDArray[np.float32],
+    subscribed: NDArray[np.bool_],
+    keys: NDArray[np.int64],
     rng: np.random.Generator,
-) -> "list[tuple[int, NDArray[np.int64]]]":
+) -> list[tuple[int, NDArray[np.int64]]]:
     """Action code and the impressions that it happened on."""
     b = world.behaviour
     react, kind, follow, dislike = rng.random((4, len(liking)))
@@ -166,7 +159,7 @@ def _reactions(
     return happened
 
 
-def _once(keys: "NDArray[np.int64]", chosen: "NDArray[np.bool_]") -> "NDArray[np.int64]":
+def _once(keys: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The first chosen impression of each (user, source)."""
     at = np.flatnonzero(chosen)
     return np.sort(at[np.unique(keys[at], return_index=True)[1]])
@@ -176,11 +169,11 @@ def _rows(
     whole: Block,
     shown: Shown,
     posts: _Posts,
-    time: "NDArray[np.int64]",
-    dwell: "NDArray[np.int64]",
+    time: NDArray[np.int64],
+    dwell: NDArray[np.int64],
     action: int,
-    at: "NDArray[np.int64]",
-) -> "tuple[NDArray[np.int64], ...]":
+    at: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], ...]:
     """Columns of the rows of one action; -1 stands for null."""
     seen = np.int64(action == _SHOW)
     delay = (1 - seen) * (dwell[at] * action // len(names.ACTIONS))
@@ -196,7 +189,7 @@ def _rows(
     )
 
 
-def _friend_requests(world: World, whole: Block, day: int, rng: np.random.Generator) -> "tuple[NDArray[np.int64], ...]":
+def _friend_requests(world: World, whole: Block, day: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
     """The requests of friendships that begin today, and some that lead nowhere; source 0, the other user as object.
 
     A silent user sends no request: their friendships begin without a request in the log.
@@ -213,7 +206,7 @@ def _friend_requests(world: World, whole: Block, day: int, rng: np.random.Genera
     return USER_IDS.encode(asks), zero, USER_IDS.encode(asked), zero + _REQUEST, none, none, none, time
 
 
-def _to_table(parts: "list[tuple[NDArray[np.int64], ...]]", latest_ms: int) -> pa.Table:
+def _to_table(parts: list[tuple[NDArray[np.int64], ...]], latest_ms: int) -> pa.Table:
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     user, source, post, action, position, content, dwell, time = columns
     return pa.table(

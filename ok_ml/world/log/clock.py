@@ -4,22 +4,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.errors import TransientError
 from ok_ml.lake import Lake
-from ok_ml.world.behaviour.simulation import ServedLists, World
+from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.log.commit import EVENTS
 from ok_ml.world.log.raw_log import export_days
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ok_ml.world.population.network import World
 
 _LOG = logging.getLogger(__name__)
 
-ReadServed = Callable[["NDArray[np.int64]"], ServedLists | None]
+ReadServed = Callable[[NDArray[np.int64]], ServedLists | None]
 
 
 def run_clock(

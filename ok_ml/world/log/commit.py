@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake, part_prefix
-from ok_ml.world.behaviour.simulation import RAW_EVENTS, BlockDay, World
+from ok_ml.world.behaviour.simulation import RAW_EVENTS, BlockDay
 from ok_ml.world.log.contents import row_hashes, sum_of_rows
-from ok_ml.world.log.incidents import has_stale_join, spoil
+from ok_ml.world.log.faults import has_stale_join, spoil
+from ok_ml.world.population.network import World
 
 EVENTS: Final = "raw_events"
 USERS: Final = "raw_users"

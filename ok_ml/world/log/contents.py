@@ -1,21 +1,17 @@
 """The content version of a table, as a sum over its rows: it needs no order and no second copy."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
 import xxhash
+from numpy.typing import NDArray
 
 from ok_ml.hashing import mix64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _NULL = np.uint64(0x6E756C6C)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def row_hashes(table: pa.Table) -> "NDArray[np.uint64]":
+def row_hashes(table: pa.Table) -> NDArray[np.uint64]:
     """A 64-bit hash of each row of a table of integers and strings; columns count in the order of their names."""
     total = np.zeros(table.num_rows, np.uint64)
     for name in sorted(table.column_names):
@@ -23,12 +19,12 @@ def row_hashes(table: pa.Table) -> "NDArray[np.uint64]":
     return total
 
 
-def sum_of_rows(hashes: "NDArray[np.uint64]") -> str:
+def sum_of_rows(hashes: NDArray[np.uint64]) -> str:
     """The sum of row hashes modulo 2^64 and their number: equal for equal rows, whatever their order or their tasks."""
     return f"{int(hashes.sum(dtype=np.uint64)):016x}-{len(hashes)}"
 
 
-def _cell_bits(column: pa.Array) -> "NDArray[np.uint64]":
+def _cell_bits(column: pa.Array) -> NDArray[np.uint64]:
     if pa.types.is_string(column.type):
         coded = column.dictionary_encode()
         digests = [xxhash.xxh3_64_intdigest(word.encode()) for word in coded.dictionary.to_pylist()]

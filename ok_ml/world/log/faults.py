@@ -1,22 +1,21 @@
 """Ways in which an export breaks, one function a kind: raw events of a day in, the broken ones out.
 
-Which rows are hit is drawn from the content of each row, so it does not depend on their order. `size` is what the kind says:
-standard deviations, a factor, a share of the rows, hours.
+They are planted in the raw log only, never in what users did. Which rows are hit is drawn from the content of each row, so it
+does not depend on their order. `size` is what the kind says: standard deviations, a factor, a share of the rows, hours.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from ok_ml.config.models import Incident
 from ok_ml.world.log.contents import row_hashes
 from ok_ml.world.randomness import Stream, hash64, uniform
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
@@ -147,22 +146,67 @@ def leak(export: Export) -> pa.Table:
     return replaced(export.events, "pos", first)
 
 
+def shift(export: Export) -> pa.Table:
+    """The time spent times `size`, cut to whole numbers: a client release that changed the unit."""
+    scaled = pc.multiply(export.events["durationMs"].cast(pa.float64()), export.size)
+    scaled = pc.min_element_wise(scaled, _LARGEST, skip_nulls=False)
+    return replaced(export.events, "durationMs", pc.floor(scaled).cast(pa.int32()))
+
+
+def nulls(export: Export) -> pa.Table:
+    """Content type and time spent are missing in a share of `size` of the rows."""
+    hit, events = pa.array(_chance(export) < export.size), export.events
+    for name in ("contentType", "durationMs"):
+        events = replaced(events, name, pc.if_else(hit, pa.scalar(None, events.schema.field(name).type), events[name]))
+    return events
+
+
+def late(export: Export) -> pa.Table:
+    """A share of `size` of the rows carries a timestamp of the next day."""
+    moved = np.where(_chance(export) < export.size, DAY_MS, 0)
+    return replaced(export.events, "timestampMs", pc.add(export.events["timestampMs"], pa.array(moved)))
+
+
+def half(export: Export) -> pa.Table:
+    """Half of the rows were never exported."""
+    return export.events.filter(pa.array(_chance(export) >= 0.5))
+
+
+def doubled(export: Export) -> pa.Table:
+    """Every row was exported twice."""
+    return pa.concat_tables([export.events, export.events])
+
+
+def misjoined(export: Export) -> pa.Table:
+    """A share of `size` of the posts carries the source of another one: joined with the wrong table of posts."""
+    owners, items = (export.events[name].to_numpy() for name in ("ownerId", "objectId"))
+    posts, first, at = np.unique(items[owners > 0], return_index=True, return_inverse=True)
+    right = owners[owners > 0][first]
+    draws = [hash64(export.seed, Stream.INCIDENTS, posts, number) for number in range(3)]
+    hit = np.flatnonzero(uniform(draws[0]) < export.size)
+    wrong = right.copy()
+    wrong[hit[np.argsort(draws[1][hit], kind="stable")]] = right[hit[np.argsort(draws[2][hit], kind="stable")]]
+    joined = owners.copy()
+    joined[owners > 0] = wrong[at]
+    return replaced(export.events, "ownerId", pa.chunked_array([joined]))
+
+
 def replaced(events: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     """The same events with another column in the place of one."""
     return events.set_column(events.schema.get_field_index(name), events.schema.field(name), column)
 
 
-def _spent(events: pa.Table) -> "NDArray[np.float64]":
+def _spent(events: pa.Table) -> NDArray[np.float64]:
     spent: NDArray[np.float64] = events["durationMs"].cast(pa.float64()).to_numpy()
     return spent
 
 
-def _with_spent(events: pa.Table, spent: "NDArray[np.float64]") -> pa.Table:
+def _with_spent(events: pa.Table, spent: NDArray[np.float64]) -> pa.Table:
     whole = np.clip(np.nan_to_num(np.round(spent)), -_LARGEST, _LARGEST).astype(np.int32)
     return replaced(events, "durationMs", pa.chunked_array([pa.array(whole, mask=np.isnan(spent))]))
 
 
-def _recoded(export: Export, name: str, hit: "NDArray[np.bool_]", word: str) -> pa.Table:
+def _recoded(export: Export, name: str, hit: NDArray[np.bool_], word: str) -> pa.Table:
     known = export.events[name].is_valid().to_numpy()
     column = pc.if_else(
         pa.array(hit & known), pa.scalar(word, export.events.schema.field(name).type), export.events[name]
@@ -170,11 +214,11 @@ def _recoded(export: Export, name: str, hit: "NDArray[np.bool_]", word: str) -> 
     return replaced(export.events, name, column)
 
 
-def _items(events: pa.Table) -> "NDArray[np.uint64]":
+def _items(events: pa.Table) -> NDArray[np.uint64]:
     return row_hashes(events.select(["userId", "ownerId", "objectId"]))
 
 
-def _chance(export: Export) -> "NDArray[np.float64]":
+def _chance(export: Export) -> NDArray[np.float64]:
     return uniform(hash64(export.seed, Stream.INCIDENTS, row_hashes(export.events).view(np.int64)))
 
 
@@ -182,6 +226,22 @@ FAULTS: Final[dict[str, Callable[[Export], pa.Table]]] = {
     "offset": offset, "scale": scale, "unit": unit, "null_burst": null_burst, "constant": constant, "outliers": outliers,
     "sign_flip": sign_flip, "swapped": swapped, "repeated_day": repeated_day, "missing": missing, "truncated": truncated,
     "new_category": new_category, "dead_category": dead_category, "id_shift": id_shift, "clock": clock,
-    "collapse": collapse, "leak": leak,
+    "collapse": collapse, "leak": leak, "shift": shift, "nulls": nulls, "late": late, "half": half, "doubled": doubled,
+    "misjoined": misjoined,
 }  # fmt: skip
 STALE_JOIN: Final = "stale_join"  # of the snapshots, not of the events: see ok_ml.world.log.commit
+
+
+def spoil(
+    events: pa.Table, incidents: tuple[Incident, ...], day: int, seed: int, before: Callable[[], pa.Table] | None = None
+) -> pa.Table:
+    """The raw events of a day after its incidents; `before` gives those of the day before, for what repeats them."""
+    for incident in incidents:
+        if incident.day == day and incident.kind != STALE_JOIN:
+            events = FAULTS[incident.kind](Export(events, incident.size, seed, before))
+    return events
+
+
+def has_stale_join(incidents: tuple[Incident, ...], day: int) -> bool:
+    """Whether the snapshot of subscriptions of a day is that of the day before."""
+    return any(incident.day == day and incident.kind == STALE_JOIN for incident in incidents)

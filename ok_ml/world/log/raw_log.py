@@ -8,11 +8,12 @@ import pyarrow as pa
 from ok_ml.config.models import DatasetConfig, WorldConfig
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake, Manifest, fingerprint
+from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.behaviour.pool import State, simulate_days, simulator
-from ok_ml.world.behaviour.simulation import ServedLists, World
 from ok_ml.world.log.commit import EVENTS, SUBSCRIPTIONS, TABLES, TRUE_SUBSCRIPTIONS, commit_day
 from ok_ml.world.log.contents import row_hashes, sum_of_rows
-from ok_ml.world.log.incidents import has_stale_join
+from ok_ml.world.log.faults import has_stale_join
+from ok_ml.world.population.network import World
 from ok_ml.world.population.subscriptions import by_block
 
 CODE_VERSION: Final = "1"

@@ -4,17 +4,14 @@ An edge is a function of its two ends, so that each block knows the friends of i
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.config.models import WorldConfig
 from ok_ml.world.parameters import Behaviour
 from ok_ml.world.population.users import BlockUsers, registered_days
 from ok_ml.world.randomness import Stream, hash64, uniform
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,10 @@ class Friendships:
         bool [m], whether `user` is the one who asks: true in one of the two directions.
     """
 
-    user: "NDArray[np.int64]"
-    friend: "NDArray[np.int64]"
-    since: "NDArray[np.int32]"
-    asks: "NDArray[np.bool_]"
+    user: NDArray[np.int64]
+    friend: NDArray[np.int64]
+    since: NDArray[np.int32]
+    asks: NDArray[np.bool_]
 
 
 def friendships(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) -> Friendships:
@@ -57,7 +54,7 @@ def friendships(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) ->
     return Friendships(user, friend, since.astype(np.int32), (u * 2**20).astype(np.int64) % 2 == (user == low))
 
 
-def _circle_pairs(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) -> "NDArray[np.int64]":
+def _circle_pairs(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) -> NDArray[np.int64]:
     distance = np.arange(1, behaviour.circle_users)
     first = np.repeat(np.arange(len(users)), len(distance))
     second = first + np.tile(distance, len(users))
@@ -71,7 +68,7 @@ def _circle_pairs(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) 
     return np.stack([np.concatenate([low, high]), np.concatenate([high, low])])
 
 
-def _distant_pairs(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) -> "NDArray[np.int64]":
+def _distant_pairs(config: WorldConfig, behaviour: Behaviour, users: BlockUsers) -> NDArray[np.int64]:
     """Pairs under reflections i -> a - i of the index space, which are their own inverses."""
     is_base = users.index[0] < config.users
     start, n = (0, config.users) if is_base else (int(users.index[0]), len(users))
@@ -86,5 +83,5 @@ def _distant_pairs(config: WorldConfig, behaviour: Behaviour, users: BlockUsers)
     return np.concatenate(pairs, axis=1)
 
 
-def _sociable(config: WorldConfig, users: "NDArray[np.int64]") -> "NDArray[np.float64]":
+def _sociable(config: WorldConfig, users: NDArray[np.int64]) -> NDArray[np.float64]:
     return 0.4 + 1.2 * uniform(hash64(config.seed + 2, Stream.FRIENDS, users))

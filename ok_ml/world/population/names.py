@@ -1,13 +1,11 @@
 """Words of the simulated network: topics, names of people, titles of sources."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 TOPICS: Final = (
     "humour", "cooking", "music", "news", "family", "gardening", "health", "films", "football", "cars", "travel",
@@ -33,23 +31,23 @@ def topic_name(topic: int) -> str:
     return TOPICS[topic] if topic < len(TOPICS) else f"topic {topic + 1}"
 
 
-def words(vocabulary: tuple[str, ...], choice: "NDArray[np.integer]") -> pa.Array:
+def words(vocabulary: tuple[str, ...], choice: NDArray[np.integer]) -> pa.Array:
     """Strings chosen from a short list; null for a negative choice."""
     return pa.array(vocabulary, pa.string()).take(pa.array(choice.astype(np.int32), mask=choice < 0))
 
 
-def user_names(bits: "NDArray[np.uint64]") -> pa.Array:
+def user_names(bits: NDArray[np.uint64]) -> pa.Array:
     """A person's name for each 64 random bits; names repeat, as names do."""
     last = pc.binary_join_element_wise(_pick(_LAST, bits, 8), _pick(_ENDING, bits, 16), "")
     return pc.binary_join_element_wise(_pick(_FIRST, bits, 0), last, " ")
 
 
-def source_titles(bits: "NDArray[np.uint64]", topics: "NDArray[np.integer]", number: "NDArray[np.int64]") -> pa.Array:
+def source_titles(bits: NDArray[np.uint64], topics: NDArray[np.integer], number: NDArray[np.int64]) -> pa.Array:
     """A title for each source, e.g. ``Club of cooking 117``."""
     names = tuple(topic_name(topic) for topic in range(int(topics.max(initial=0)) + 1))
     numbers = pa.array(number + 1).cast(pa.string())
     return pc.binary_join_element_wise(_pick(_TITLE, bits, 0), words(names, topics), numbers, " ")
 
 
-def _pick(vocabulary: tuple[str, ...], bits: "NDArray[np.uint64]", shift: int) -> pa.Array:
+def _pick(vocabulary: tuple[str, ...], bits: NDArray[np.uint64], shift: int) -> pa.Array:
     return words(vocabulary, ((bits >> np.uint64(shift)) & np.uint64(0xFF)).astype(np.int64) % len(vocabulary))

@@ -1,16 +1,13 @@
 """Groups and authors: what they post about, how large they are, when they live, and how their weight moves."""
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.config.models import WorldConfig
 from ok_ml.world.parameters import GROWTH_DAYS, Behaviour
 from ok_ml.world.randomness import Stream, generator
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BURST_EPOCH_DAYS = 14
 SECOND_TOPIC_WEIGHT = 0.3
@@ -31,8 +28,8 @@ class Topics:
         Every topic has so many niches; niche = topic * niches_a_topic + number.
     """
 
-    popularity: "NDArray[np.float64]"
-    by_age: "NDArray[np.float64]"
+    popularity: NDArray[np.float64]
+    by_age: NDArray[np.float64]
     niches_a_topic: int
 
     @property
@@ -57,16 +54,16 @@ class Sources:
         int8 [n]; bool [n]; bool [n]; float32 [n, 3]: size, period in days, phase of the source's own wave.
     """
 
-    niche: "NDArray[np.int32]"
-    second_niche: "NDArray[np.int32]"
-    size: "NDArray[np.float64]"
-    quality: "NDArray[np.float32]"
-    born: "NDArray[np.int32]"
-    ended: "NDArray[np.int32]"
-    posts_a_day: "NDArray[np.int8]"
-    is_author: "NDArray[np.bool_]"
-    topic_known: "NDArray[np.bool_]"
-    wave: "NDArray[np.float32]"
+    niche: NDArray[np.int32]
+    second_niche: NDArray[np.int32]
+    size: NDArray[np.float64]
+    quality: NDArray[np.float32]
+    born: NDArray[np.int32]
+    ended: NDArray[np.int32]
+    posts_a_day: NDArray[np.int8]
+    is_author: NDArray[np.bool_]
+    topic_known: NDArray[np.bool_]
+    wave: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.niche)
@@ -120,7 +117,7 @@ def joined(chunks: list[Sources]) -> Sources:
     return Sources(**{f.name: np.concatenate([getattr(chunk, f.name) for chunk in chunks]) for f in fields(Sources)})
 
 
-def day_weights(config: WorldConfig, behaviour: Behaviour, sources: Sources, day: int) -> "NDArray[np.float64]":
+def day_weights(config: WorldConfig, behaviour: Behaviour, sources: Sources, day: int) -> NDArray[np.float64]:
     """How much each source is around on a day: float64 [n], 0 for the unborn and the dead.
 
     Size, times the source's own wave, times (1 + bursts + novelty).
@@ -134,7 +131,7 @@ def day_weights(config: WorldConfig, behaviour: Behaviour, sources: Sources, day
     return np.where(alive, sources.size * wave * lifted, 0.0)
 
 
-def _bursts(config: WorldConfig, behaviour: Behaviour, sources: Sources, day: int) -> "NDArray[np.float64]":
+def _bursts(config: WorldConfig, behaviour: Behaviour, sources: Sources, day: int) -> NDArray[np.float64]:
     total = np.zeros(len(sources))
     for epoch in range(max(day // _BURST_EPOCH_DAYS - 1, 0), day // _BURST_EPOCH_DAYS + 1):
         draws = generator(config.seed, Stream.BURSTS, 0, epoch).random((len(sources), 2))  # prefix-stable: row by row
@@ -144,7 +141,7 @@ def _bursts(config: WorldConfig, behaviour: Behaviour, sources: Sources, day: in
     return total
 
 
-def _draw_niches(rng: np.random.Generator, topics: Topics, n: int) -> "NDArray[np.int64]":
+def _draw_niches(rng: np.random.Generator, topics: Topics, n: int) -> NDArray[np.int64]:
     topic = np.searchsorted(np.cumsum(topics.popularity), rng.random(n) * (1 - 1e-12), side="right")
     topic = np.minimum(topic, len(topics.popularity) - 1)
     return topic * topics.niches_a_topic + rng.integers(0, topics.niches_a_topic, n)
@@ -161,20 +158,20 @@ class DayTable:
         float64 [n], see `day_weights`.
     """
 
-    def __init__(self, sources: Sources, weight: "NDArray[np.float64]", niches: int, exponent: float) -> None:
+    def __init__(self, sources: Sources, weight: NDArray[np.float64], niches: int, exponent: float) -> None:
         self.sources, self.weight = sources, weight
         self.alive = np.flatnonzero(weight > 0)
         self._by_weight = np.cumsum(weight)
         self.current = NicheTable(sources, weight, niches)
         self.long_tail = NicheTable(sources, weight**exponent * (weight > 0), niches)
 
-    def popular(self, u: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    def popular(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
         """A source for each uniform number, by weight."""
         drawn = np.searchsorted(self._by_weight, u * self._by_weight[-1], side="right")
         bounded: NDArray[np.int64] = np.minimum(drawn, self.alive[-1])
         return bounded
 
-    def any_source(self, u: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    def any_source(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
         """A living source for each uniform number, all alike."""
         drawn: NDArray[np.int64] = self.alive[(u * len(self.alive)).astype(np.int64)]
         return drawn
@@ -183,7 +180,7 @@ class DayTable:
 class NicheTable:
     """Sources by niche, to be drawn by weight within a niche."""
 
-    def __init__(self, sources: Sources, weight: "NDArray[np.float64]", niches: int) -> None:
+    def __init__(self, sources: Sources, weight: NDArray[np.float64], niches: int) -> None:
         n = len(sources)
         two = np.flatnonzero(sources.second_niche >= 0)
         entry_source = np.concatenate([np.arange(n), two])
@@ -200,7 +197,7 @@ class NicheTable:
         self.main = weight * share
         self.second = np.where(sources.second_niche >= 0, weight * SECOND_TOPIC_WEIGHT, 0.0)
 
-    def draw(self, niche: "NDArray[np.integer]", u: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    def draw(self, niche: NDArray[np.integer], u: NDArray[np.float64]) -> NDArray[np.int64]:
         """A source of each niche by weight; niches have at least one living source."""
         first, last = self._bounds[niche], self._bounds[niche + 1]
         target = self._cumulative[first] + u * self.total[niche]

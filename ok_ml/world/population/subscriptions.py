@@ -1,17 +1,14 @@
 """Who is subscribed to what, inside one block: a sorted set of (user, source) pairs."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml.errors import DataError
 from ok_ml.world.population.users import BlockUsers, block_of
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _LOW = np.int64(0xFFFFFFFF)
 
@@ -26,30 +23,30 @@ class Subscriptions:
         int64 [m], row of the user in the block << 32 | index of the source; ascending, each once.
     """
 
-    keys: "NDArray[np.int64]"
+    keys: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
-    def rows(self) -> "NDArray[np.int64]":
+    def rows(self) -> NDArray[np.int64]:
         """Row of the user, ascending."""
         return self.keys >> 32
 
     @property
-    def sources(self) -> "NDArray[np.int64]":
+    def sources(self) -> NDArray[np.int64]:
         """Index of the source."""
         return self.keys & _LOW
 
-    def contains(self, keys: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    def contains(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs are subscribed."""
         return contains(self.keys, keys)
 
-    def of_circles(self, users: BlockUsers) -> "NDArray[np.int64]":
+    def of_circles(self, users: BlockUsers) -> NDArray[np.int64]:
         """Sorted keys (circle << 32 | source), one for each subscription of a member."""
         return np.sort(users.circle[self.rows] << 32 | self.sources)
 
-    def changed(self, added: "NDArray[np.int64]", removed: "NDArray[np.int64]") -> "Subscriptions":
+    def changed(self, added: NDArray[np.int64], removed: NDArray[np.int64]) -> "Subscriptions":
         """After a day: without `removed`, with `added`, which was not there and has no doubles."""
         kept = self.keys[~contains(np.sort(removed), self.keys)]
         return Subscriptions(np.sort(np.concatenate([kept, added])))
@@ -85,7 +82,7 @@ def by_block(users: dict[int, BlockUsers], table: pa.Table) -> dict[int, Subscri
     return blocks
 
 
-def contains(ordered: "NDArray[np.int64]", keys: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+def contains(ordered: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of `keys` are in the sorted array `ordered`."""
     if not len(ordered):
         return np.zeros(keys.shape, bool)

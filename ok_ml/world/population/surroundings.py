@@ -1,16 +1,13 @@
 """What comes up around a user besides their own taste: finds of their own, trends of the circle, first subscriptions."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.world.population.sources import DayTable
 from ok_ml.world.population.users import BlockUsers
 from ok_ml.world.randomness import Stream, generator, hash64, uniform
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class Surroundings:
@@ -29,17 +26,17 @@ class Surroundings:
         self._trend_phase = (bits % np.uint64(users.behaviour.trend_days)).astype(np.int64)
         self._memory: dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
-    def finds(self, day: int) -> "NDArray[np.int64]":
+    def finds(self, day: int) -> NDArray[np.int64]:
         """Source indices int64 [n, finds] of each user on a day."""
         b = self._users.behaviour
         return self._assemble("finds", day, b.find_days, np.empty((len(self._users), b.finds), np.int64))
 
-    def trends(self, day: int) -> "NDArray[np.int64]":
+    def trends(self, day: int) -> NDArray[np.int64]:
         """Source indices int64 [circles, trends] of each circle on a day."""
         b = self._users.behaviour
         return self._assemble("trends", day, b.trend_days, np.empty((self._users.circles, b.trends), np.int64))
 
-    def _assemble(self, kind: str, day: int, days: int, out: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def _assemble(self, kind: str, day: int, days: int, out: NDArray[np.int64]) -> NDArray[np.int64]:
         draw = self._draw_finds if kind == "finds" else self._draw_trends
         for start in range(day - days + 1, day + 1):
             if (kind, start) not in self._memory:
@@ -51,13 +48,13 @@ class Surroundings:
                 del self._memory[known, start]
         return out
 
-    def _draw_finds(self, start: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    def _draw_finds(self, start: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         b = self._users.behaviour
         rows = np.flatnonzero((start + self._find_phase) % b.find_days == 0)
         niche, u = self._tastes(Stream.FINDS, rows, start, b.finds)
         return rows, self._day_table(max(start, 0)).long_tail.draw(niche, u)
 
-    def _draw_trends(self, start: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    def _draw_trends(self, start: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Trends follow the taste of one member of the circle."""
         b, users = self._users.behaviour, self._users
         circles = np.flatnonzero((start + self._trend_phase) % b.trend_days == 0)
@@ -68,8 +65,8 @@ class Surroundings:
         return circles, self._day_table(max(start, 0)).long_tail.draw(niche, u)
 
     def _tastes(
-        self, stream: Stream, rows: "NDArray[np.int64]", start: int, count: int
-    ) -> "tuple[NDArray[np.int32], NDArray[np.float64]]":
+        self, stream: Stream, rows: NDArray[np.int64], start: int, count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """A niche of the taste of each row, and a uniform number, `count` times: both [rows, count]."""
         users = self._users
         niches, weights = users.taste(max(start, 0), rows)
@@ -79,7 +76,7 @@ class Surroundings:
         return np.take_along_axis(niches, column, axis=1), u[:, count:]
 
 
-def pick(weights: "NDArray[np.float32]", u: "NDArray[np.float64]") -> "NDArray[np.int64]":
+def pick(weights: NDArray[np.float32], u: NDArray[np.float64]) -> NDArray[np.int64]:
     """A column for each uniform number [n, m] by the weights [n, c] of its row, which sum to about 1."""
     edges = np.cumsum(weights, axis=1)
     edges /= edges[:, -1:]
@@ -89,7 +86,7 @@ def pick(weights: "NDArray[np.float32]", u: "NDArray[np.float64]") -> "NDArray[n
     return column
 
 
-def initial_subscriptions(users: BlockUsers, table: DayTable, trends: "NDArray[np.int64]") -> "NDArray[np.int64]":
+def initial_subscriptions(users: BlockUsers, table: DayTable, trends: NDArray[np.int64]) -> NDArray[np.int64]:
     """Subscriptions before day 0 as sorted keys (row of the user << 32 | source index).
 
     Mostly by taste, some from the circle's talk, some merely popular; users that register later have none.

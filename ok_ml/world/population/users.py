@@ -4,18 +4,14 @@ An interest is a niche with a weight. A user has two to four; each interest of a
 epoch to epoch: at once for who jumps, linearly over the epoch for who drifts. So taste is a function of (seed, user, day).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.config.models import WorldConfig
 from ok_ml.world.parameters import GROWTH_DAYS, Behaviour
 from ok_ml.world.population.names import AGE_SHARES
 from ok_ml.world.population.sources import Topics
 from ok_ml.world.randomness import Stream, generator, hash64, uniform
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 INTERESTS = 4
 _CIRCLE_TOPICS = 3
@@ -39,7 +35,7 @@ def blocks_on(config: WorldConfig, behaviour: Behaviour, day: int) -> int:
     return base_blocks(config) + -(-later // days_a_later_block(config, behaviour))
 
 
-def users_of(config: WorldConfig, block: int) -> "NDArray[np.int64]":
+def users_of(config: WorldConfig, block: int) -> NDArray[np.int64]:
     """Indices of the users of a block; only the last block of the first 28 days may be short."""
     base = base_blocks(config)
     if block < base:
@@ -47,13 +43,13 @@ def users_of(config: WorldConfig, block: int) -> "NDArray[np.int64]":
     return config.users + np.arange(config.users_per_block) + (block - base) * config.users_per_block
 
 
-def block_of(config: WorldConfig, users: "NDArray[np.int64]") -> "NDArray[np.int64]":
+def block_of(config: WorldConfig, users: NDArray[np.int64]) -> NDArray[np.int64]:
     """The block of each user index."""
     later = base_blocks(config) + (users - config.users) // config.users_per_block
     return np.where(users < config.users, users // config.users_per_block, later)
 
 
-def registered_days(config: WorldConfig, behaviour: Behaviour, users: "NDArray[np.int64]") -> "NDArray[np.int32]":
+def registered_days(config: WorldConfig, behaviour: Behaviour, users: NDArray[np.int64]) -> NDArray[np.int32]:
     """The day on which each user registers; 0 for who was there before."""
     u = uniform(hash64(config.seed, Stream.REGISTRATION, users))
     later = np.maximum(block_of(config, users) - base_blocks(config), 0)
@@ -105,8 +101,8 @@ class BlockUsers:
         return len(self.index)
 
     def taste(
-        self, day: "int | NDArray[np.int64]", rows: "NDArray[np.int64] | slice" = slice(None)
-    ) -> "tuple[NDArray[np.int32], NDArray[np.float32]]":
+        self, day: int | NDArray[np.int64], rows: NDArray[np.int64] | slice = slice(None)
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Interests on a day: niches int32 [n, 8] and weights float32 [n, 8], which sum to 1.
 
         Columns 0..3 are what interests are now, 4..7 what they are turning into (weight 0 unless drifting).
@@ -121,8 +117,8 @@ class BlockUsers:
         return niches, np.concatenate([weight * (1 - ahead), weight * ahead], axis=1).astype(np.float32)
 
     def _changed(
-        self, niches: "NDArray[np.int32]", day: "NDArray[np.int64]", rows: "NDArray[np.int64] | slice"
-    ) -> "NDArray[np.int32]":
+        self, niches: NDArray[np.int32], day: NDArray[np.int64], rows: NDArray[np.int64] | slice
+    ) -> NDArray[np.int32]:
         """The same interests after the changes of taste up to each row's day: moved by half of the topics.
 
         A whole circle is hit or spared, since its members share interests.
@@ -136,7 +132,7 @@ class BlockUsers:
             niches = np.where(hit[:, None], moved, niches).astype(np.int32)
         return niches
 
-    def _draw_activity(self, rng: np.random.Generator) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    def _draw_activity(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         b, n = self.behaviour, len(self.index)
         active = rng.beta(1.6, 1.6 * (1 / b.active_share - 1), n)
         active[rng.random(n) < b.silent_share] = 0.0
@@ -159,7 +155,7 @@ class BlockUsers:
         circle_rng = generator(self.config.seed, Stream.CIRCLES, self.block, 1)
         self._circle_niches = self._niche_of(self._circle_age, *circle_rng.random((2, self.circles, _CIRCLE_TOPICS)))
 
-    def _niches(self, epoch: "NDArray[np.int64]", rows: "NDArray[np.int64] | slice") -> "NDArray[np.int32]":
+    def _niches(self, epoch: NDArray[np.int64], rows: NDArray[np.int64] | slice) -> NDArray[np.int32]:
         niches = self._niches_of_epoch(0)[rows]
         for number in range(1, int(epoch.max(initial=0)) + 1):
             here = epoch == number
@@ -167,7 +163,7 @@ class BlockUsers:
                 niches = np.where(here, self._niches_of_epoch(number)[rows], niches)
         return niches
 
-    def _niches_of_epoch(self, epoch: int) -> "NDArray[np.int32]":
+    def _niches_of_epoch(self, epoch: int) -> NDArray[np.int32]:
         if epoch not in self._epochs:
             shape = (len(self.index), INTERESTS)
             rng = generator(self.config.seed, Stream.INTERESTS, self.block, epoch)
@@ -176,9 +172,7 @@ class BlockUsers:
             self._epochs[epoch] = np.where(rng.random(shape) < self.behaviour.homophily, shared, own)
         return self._epochs[epoch]
 
-    def _niche_of(
-        self, age: "NDArray[np.integer]", u: "NDArray[np.float64]", v: "NDArray[np.float64]"
-    ) -> "NDArray[np.int32]":
+    def _niche_of(self, age: NDArray[np.integer], u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.int32]:
         """Niches [n, m] by the leanings of each row's age group; the first niches of a topic are the larger ones."""
         by_age = self.topics.by_age[age]
         topic = np.empty(u.shape, np.int64)

@@ -94,7 +94,7 @@ def test_what_is_removed_is_closed_when_its_last_reader_moves_on(served):
     log.generation(11)
     load(served, log, new_loader(served, log_id="other", keep=1))
     assert not data_of(served).exists()
-    assert reader.get_many([1]).generation == 11
+    assert reader.get_many([1]).manifest.generation == 11
     assert first.users == 0
     reader.close()
 
@@ -104,17 +104,19 @@ def test_rolling_back_to_what_is_still_open(served):
     log.generation(11)
     load(served, log, new_loader(served, log_id="other"))
     held, reader = served.reader(EXPERIMENT), served.reader(EXPERIMENT)
-    assert held.get_many([1]).generation == 11
+    assert held.get_many([1]).manifest.generation == 11
     served.rollback(EXPERIMENT)
-    assert reader.get_many([1]).generation == 10
+    assert reader.get_many([1]).manifest.generation == 10
     served.switch(EXPERIMENT, 11)
-    assert reader.get_many([1]).generation == held.get_many([1]).generation == 11
+    assert reader.get_many([1]).manifest.generation == held.get_many([1]).manifest.generation == 11
 
 
 def _answer_in_child(reader, queue) -> None:
     inherited = reader._held
     answer = reader.get_many([1, 2])
-    queue.put((reader._held is inherited, answer.generation, [one.source_ids.tolist() for one in answer.lists]))
+    queue.put(
+        (reader._held is inherited, answer.manifest.generation, [one.source_ids.tolist() for one in answer.lists])
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -128,7 +130,7 @@ def test_a_reader_that_was_inherited_over_a_fork_opens_anew(served):
     assert queue.get(timeout=20) == (False, 10, [one.source_ids.tolist() for one in here.lists])
     child.join(20)
     assert child.exitcode == 0
-    assert reader.get_many([1]).generation == 10
+    assert reader.get_many([1]).manifest.generation == 10
 
 
 _WITH_LITTLE_ROOM = """
@@ -160,7 +162,7 @@ def test_a_full_disk_costs_the_new_generation_and_not_the_old_one(served, limit_
     assert done.stdout.startswith("True the storage cannot write to ")
     assert "MiB are free there" in done.stdout
     assert [info.manifest.generation for info in served.generations(EXPERIMENT)] == [12, 10]
-    assert reader.get_many([1]).generation == 12, "with room again the next generation is served"
+    assert reader.get_many([1]).manifest.generation == 12, "with room again the next generation is served"
     assert served.staged(EXPERIMENT) == []
 
 

@@ -56,10 +56,10 @@ def test_memory_that_runs_out_costs_the_new_generation_and_not_the_old_one(own_s
     assert loader.refusals[11].final
     assert "the storage has no memory left" in loader.refusals[11].reason
     client.config_set("maxmemory", 0)
-    assert store.reader(EXPERIMENT).get_many([1]).generation == 10
+    assert store.reader(EXPERIMENT).get_many([1]).manifest.generation == 10
     log.generation(12)
     load(store, log, new_loader(store))
-    assert store.reader(EXPERIMENT).get_many([1]).generation == 12
+    assert store.reader(EXPERIMENT).get_many([1]).manifest.generation == 12
 
 
 def test_a_part_that_was_removed_is_not_taken_for_unknown_users(own_server):
@@ -67,12 +67,12 @@ def test_a_part_that_was_removed_is_not_taken_for_unknown_users(own_server):
     store, log = open_store(config(PORT)), Log()
     log.generation(10)
     loader = load(store, log)
-    snapshot = store.reader(EXPERIMENT)._snapshot()
-    log.generation(11)
-    load(store, log, loader)
-    store.collect(EXPERIMENT, 1)
-    with pytest.raises(GenerationGone):
-        snapshot.answer([1], with_names=False)
+    with store.reader(EXPERIMENT)._snapshot() as snapshot:
+        log.generation(11)
+        load(store, log, loader)
+        store.collect(EXPERIMENT, 1)
+        with pytest.raises(GenerationGone):
+            snapshot.answer([1], with_names=False)
 
 
 def test_a_server_that_goes_away_is_a_transient_error(own_server):
@@ -115,7 +115,7 @@ def test_a_cluster_works_as_a_single_server_does(own_server):
     answer = store.reader(EXPERIMENT).get_many(USERS.tolist(), with_names=True)
     assert all(one is not None for one in answer.lists)
     assert store.rollback(EXPERIMENT) == 12
-    assert store.reader(EXPERIMENT).get_many([1]).generation == 12
+    assert store.reader(EXPERIMENT).get_many([1]).manifest.generation == 12
 
 
 def test_without_an_address():

@@ -41,7 +41,11 @@ def test_a_generation_is_served_whole(store):
     controls = log.generation(FIRST)
     load(store, log)
     answer = store.reader(EXPERIMENT).get_many([7, -3, 1000], with_names=True)
-    assert (answer.generation, answer.generation_name, answer.model_version) == (FIRST, "19700101-000000-010", 7)
+    assert (answer.manifest.generation, answer.manifest.name, answer.manifest.model_version) == (
+        FIRST,
+        "19700101-000000-010",
+        7,
+    )
     assert answer.lists[0].source_ids.tolist() == [int(SOURCES[(7 + place) % 40]) for place in range(5)]
     assert answer.lists[0].scores.tolist() == [10.0, 9.0, 8.0, 7.0, 6.0]
     assert answer.lists[1] is None
@@ -66,13 +70,13 @@ def test_every_user_is_found(store):
     assert len(store.reader(EXPERIMENT).example_ids(9)) == 9
 
 
-def test_a_live_report_says_what_was_verified(store):
+def test_what_is_live_says_what_was_verified(store):
     log = Log()
     controls = log.generation(FIRST)
     load(store, log)
-    report = wait_until_live(store, EXPERIMENT, FIRST, 1.0)
-    assert report.counts == tuple(control.count for control in controls)
-    assert int(report.checksum, 16) == sum(int(control.checksum, 16) for control in controls) % 2**64
+    live = wait_until_live(store, EXPERIMENT, FIRST, 1.0)
+    assert live.controls == tuple(controls)
+    assert int(live.checksum, 16) == sum(int(control.checksum, 16) for control in controls) % 2**64
 
 
 def test_the_newer_generation_is_served_and_three_stay(store):
@@ -346,7 +350,10 @@ def test_two_rollbacks_go_back_twice_and_do_not_return(store):
     load(store, log, loader)
     assert generation_served(store) == 13
     assert store.rollback(EXPERIMENT) == 10, "withdrawn generations are skipped"
-    assert [event["why"] for event in store.switches(EXPERIMENT)][-2:] == ["published", "rolled back"]
+    assert [event["why"] for event in store.read_document(EXPERIMENT, "history")["events"]][-2:] == [
+        "published",
+        "rolled back",
+    ]
 
 
 def test_a_rollback_to_a_named_generation(store):
@@ -395,8 +402,8 @@ def test_a_thousand_ids_are_whole_from_one_generation_while_it_switches(store):
         while not stop.is_set():
             answer = reader.get_many(USERS.tolist())
             scores = scores_of(answer)
-            seen.add(answer.generation)
-            if scores != {float(answer.generation)}:
+            seen.add(answer.manifest.generation)
+            if scores != {float(answer.manifest.generation)}:
                 mixed.append(scores)
 
     threads = [threading.Thread(target=read) for _ in range(2)]
@@ -426,8 +433,8 @@ def test_readers_survive_new_generations_that_push_out_old_ones(store):
     def read():
         while not stop.is_set():
             answer = reader.get_many(USERS[:200].tolist(), with_names=True)
-            answers.append(answer.generation)
-            if scores_of(answer) != {float(answer.generation)} or not answer.names:
+            answers.append(answer.manifest.generation)
+            if scores_of(answer) != {float(answer.manifest.generation)} or not answer.names:
                 wrong.append(answer)
 
     thread = threading.Thread(target=read)
@@ -443,28 +450,28 @@ def test_readers_survive_new_generations_that_push_out_old_ones(store):
     assert [info.manifest.generation for info in store.generations(EXPERIMENT)] == [18]
 
 
-@pytest.mark.parametrize("method", ["_read", "_describe", "_examples"])
+@pytest.mark.parametrize("question", ["lists", "manifest", "ids"])
 def test_a_generation_that_goes_while_it_is_opened_is_looked_for_again_a_bounded_number_of_times(
-    store, monkeypatch, method
+    store, monkeypatch, question
 ):
     log = Log()
     log.generation(FIRST)
     load(store, log)
     reader, tries, gone = store.reader(EXPERIMENT), [], [3]
-    genuine = getattr(reader, method)
+    genuine = reader._snapshot
 
-    def vanish(*arguments, **more):
-        tries.append(arguments)
+    def vanish():
+        tries.append(1)
         if len(tries) <= gone[0]:
             raise GenerationGone
-        return genuine(*arguments, **more)
+        return genuine()
 
-    monkeypatch.setattr(reader, method, vanish)
+    monkeypatch.setattr(reader, "_snapshot", vanish)
     ask = {
-        "_read": lambda: reader.get_many([1]),
-        "_describe": reader.describe,
-        "_examples": lambda: reader.example_ids(1),
-    }[method]
+        "lists": lambda: reader.get_many([1]),
+        "manifest": reader.describe,
+        "ids": lambda: reader.example_ids(1),
+    }[question]
     assert ask()
     assert len(tries) == 4
     gone[0] = 10**6

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from ok_ml.config.models import KafkaConfig
-from ok_ml.delivery.kafka.topics import create_topic, experiment_of, list_partitions, topic_of
+from ok_ml.delivery.kafka.topics import cluster_id, create_topic, experiment_of, list_partitions, topic_of
 from ok_ml.errors import ConfigError, EnvironmentFault, ServiceUnavailable
-from ok_ml.local.broker.embedded_broker import EmbeddedBroker, ensure_broker, is_answering
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker, ensure_broker
 from ok_ml.local.processes.guarded_process import GuardedProcess
 from tests.real_kafka import BROKER_PORT, eventually, survivors
 
@@ -27,14 +27,14 @@ def embedded(port: int = FREE_PORT, controller_port: int = OTHER_PORT) -> KafkaC
 def test_a_killed_parent_leaves_no_broker_and_its_data_survive(kafka_broker):
     assert kafka_broker.orphans_after_kill == []
     assert list_partitions(kafka_broker.config)["kept.predictions"] == 4
-    assert is_answering(kafka_broker.config.bootstrap_servers)
+    assert cluster_id(kafka_broker.config)
 
 
 @pytest.mark.kafka
 def test_a_broker_that_answers_is_used_and_not_stopped(kafka_broker):
     with ensure_broker(kafka_broker.config, kafka_broker.state_dir) as started:
         assert started is None
-    assert is_answering(kafka_broker.config.bootstrap_servers)
+    assert cluster_id(kafka_broker.config)
 
 
 @pytest.mark.kafka
@@ -73,7 +73,7 @@ def _settings(config: KafkaConfig, topic: str) -> set[tuple[str, str]]:
 
 
 def test_nobody_answers(tmp_path):
-    assert not is_answering(f"127.0.0.1:{FREE_PORT}")
+    assert not cluster_id(embedded())
     external = embedded().model_copy(update={"mode": "external"})
     with (
         pytest.raises(ServiceUnavailable, match=f"no Kafka answers at 127.0.0.1:{FREE_PORT}"),
@@ -84,7 +84,7 @@ def test_nobody_answers(tmp_path):
 
 def test_something_else_that_listens_is_no_kafka():
     with socket.create_server(("127.0.0.1", FREE_PORT)):
-        assert not is_answering(f"127.0.0.1:{FREE_PORT}", 0.5)
+        assert not cluster_id(embedded(), 0.5)
 
 
 @pytest.mark.parametrize(

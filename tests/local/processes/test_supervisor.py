@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.ports import is_free
 from ok_ml.local.processes.children import Child, in_order, tcp_answers, waves
 from ok_ml.local.processes.guarded_process import exit_in_words, last_lines
 from ok_ml.local.processes.supervisor import DEATHS_BEFORE_GIVING_UP, State, Supervisor
 from ok_ml.local.services.port_needs import PortNeed, require_free
+from ok_ml.machine.ports import is_free
 
 SERVER = "import socket,time; s=socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
 

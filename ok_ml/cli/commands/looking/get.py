@@ -7,11 +7,10 @@ import rich_click as click
 from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
 from ok_ml.columns import USER_ID
-from ok_ml.config.models import DatasetConfig, TextsConfig
+from ok_ml.config.models import DatasetConfig, Project, TextsConfig
 from ok_ml.hashing import text_id
 
 if TYPE_CHECKING:
-    from ok_ml.config.models import Project
     from ok_ml.delivery.manifest import Answer
 
 
@@ -75,8 +74,8 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
     return {
         "experiment": experiment,
         "entity_id": entity_id,
-        "generation": answer.generation_name,
-        "model_version": str(answer.model_version),
+        "generation": answer.manifest.name,
+        "model_version": str(answer.manifest.model_version),
         "fallback": served.is_fallback or found is None,
         "known": found is not None,
         "sources": sources,
@@ -88,8 +87,8 @@ def _scores_document(experiment: str, entity_id: str, answer: "Answer") -> dict[
     return {
         "experiment": experiment,
         "entity_id": entity_id,
-        "generation": answer.generation_name,
-        "model_version": str(answer.model_version),
+        "generation": answer.manifest.name,
+        "model_version": str(answer.manifest.model_version),
         "known": scores is not None,
         "decided": labels[scores.decided] if scores is not None and scores.decided >= 0 else None,
         "labels": dict(zip(labels, scores.scores.tolist(), strict=True)) if scores is not None else {},
@@ -122,7 +121,7 @@ def _print(document: dict[str, Any]) -> None:
     write_line(f"\ngeneration {document['generation']}, model version {document['model_version']}{fallback}")
 
 
-def _key_of(project: "Project", experiment: str, entity_id: str) -> int | str:
+def _key_of(project: Project, experiment: str, entity_id: str) -> int | str:
     """The id under which an entity's prediction is stored; where the raw data name it by a text it is the text's hash."""
     dataset = project.dataset_of(experiment)
     if isinstance(dataset, TextsConfig):

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ok_ml.features.computing.event_log import EventLog
+    from ok_ml.features.history.event_log import EventLog
 
 REACTION_TYPES: Final = (c.LIKE, c.CLICK, c.COMMENT, c.SHARE, c.SUBSCRIBE, c.PURCHASE, c.TAG)
 
@@ -36,7 +35,7 @@ class Measure:
 def count_of(name: str, *event_types: str, content_type: str | None = None) -> Measure:
     """1 for an event of some types (any type if none is named), of a content type if one is named."""
 
-    def counted(log: "EventLog") -> "NDArray[np.bool_]":
+    def counted(log: "EventLog") -> NDArray[np.bool_]:
         wanted = log.is_any(*(event_types or c.EVENT_TYPES))
         return wanted & log.is_content(content_type) if content_type else wanted
 

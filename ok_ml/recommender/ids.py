@@ -1,14 +1,12 @@
 """External int64 ids and dense int32 indices: two kinds of id, and the way between them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 UNKNOWN: Final = -1
 INT32_LIMIT: Final = 2**31 - 1
@@ -26,8 +24,8 @@ class SourceSets:
         int32 [entries], ascending and without repeats inside a user.
     """
 
-    indptr: "NDArray[np.int64]"
-    indices: "NDArray[np.int32]"
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
 
     @property
     def users(self) -> int:
@@ -35,11 +33,11 @@ class SourceSets:
         return len(self.indptr) - 1
 
     @property
-    def rows(self) -> "NDArray[np.int64]":
+    def rows(self) -> NDArray[np.int64]:
         """User of each entry, int64 [entries]."""
         return np.repeat(np.arange(self.users, dtype=np.int64), np.diff(self.indptr))
 
-    def take(self, users: "NDArray[np.int64]") -> "SourceSets":
+    def take(self, users: NDArray[np.int64]) -> "SourceSets":
         """The sets of some users, in their order; UNKNOWN gives the empty set."""
         if not self.users:  # a log without any subscription
             return SourceSets.empty(len(users))
@@ -51,7 +49,7 @@ class SourceSets:
         return SourceSets(indptr, self.indices[places])
 
     @classmethod
-    def from_pairs(cls, users: "NDArray[np.int64]", sources: "NDArray[np.int64]", count: int) -> "SourceSets":
+    def from_pairs(cls, users: NDArray[np.int64], sources: NDArray[np.int64], count: int) -> "SourceSets":
         """From one (user index, source index) a row, in any order, repeats allowed; negative indices are dropped.
 
         Parameters
@@ -87,7 +85,7 @@ def require_int32(count: int, what: str) -> None:
         )
 
 
-def require_ascending(ids: "NDArray[np.int64]", what: str) -> None:
+def require_ascending(ids: NDArray[np.int64], what: str) -> None:
     """Refuse ids that do not strictly ascend: lookups are binary searches.
 
     Raises

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ok_ml.errors import EnvironmentFault
-from ok_ml.local.machine.java import find_java, java_version
+from ok_ml.machine.java import find_java, java_version
 
 
 @pytest.mark.parametrize(

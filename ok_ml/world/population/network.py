@@ -5,10 +5,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ok_ml.config.models import WorldConfig
 from ok_ml.errors import DataError
@@ -19,9 +20,6 @@ from ok_ml.world.population.sources import DayTable, Sources, chunk_of_sources, 
 from ok_ml.world.population.surroundings import Surroundings
 from ok_ml.world.population.users import BlockUsers, blocks_on
 from ok_ml.world.randomness import SOURCE_IDS, USER_IDS, Stream, hash64, uniform
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 T = TypeVar("T")
 _EPOCH = date(1970, 1, 1)
@@ -103,7 +101,7 @@ class World:
         """What can be shown on a day."""
         return self._remember(("day", day), 64, lambda: self._make_day_table(day))
 
-    def user_ids(self, day: int) -> "NDArray[np.int64]":
+    def user_ids(self, day: int) -> NDArray[np.int64]:
         """Ids of the users registered by the end of a day, by index."""
         blocks = (self.block(number).users for number in self.blocks(day))
         return USER_IDS.encode(np.concatenate([users.index[users.registered <= day] for users in blocks]))
@@ -157,7 +155,7 @@ class World:
             }
         )
 
-    def _dates(self, day: "NDArray[np.int32]", u: "NDArray[np.float64]") -> pa.Array:
+    def _dates(self, day: NDArray[np.int32], u: NDArray[np.float64]) -> pa.Array:
         """ISO dates of days; what existed on day 0 began up to eight years before."""
         before = -1 - (u * 8 * 365).astype(np.int64)
         days = (self._start - _EPOCH).days + np.where(day > 0, day.astype(np.int64), before)

@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ok_ml import columns as c
 from ok_ml.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CONTENT_TYPES: Final = (c.VIDEO, c.PHOTO, c.TEXT)
 WEIGHT_SCALE: Final = 1000  # weights are summed as whole thousandths, so that no order of rows changes a sum
@@ -50,23 +48,23 @@ class EventLog:
         int64: strength of interest by event type, in thousandths, never negative.
     """
 
-    day: "NDArray[np.int32]"
-    user_id: "NDArray[np.int64]"
-    source_id: "NDArray[np.int64]"
-    event_type: "NDArray[np.int8]"
-    content_type: "NDArray[np.int8]"
-    duration_ms: "NDArray[np.int64]"
-    hour: "NDArray[np.int64]"
-    weight: "NDArray[np.int64]"
+    day: NDArray[np.int32]
+    user_id: NDArray[np.int64]
+    source_id: NDArray[np.int64]
+    event_type: NDArray[np.int8]
+    content_type: NDArray[np.int8]
+    duration_ms: NDArray[np.int64]
+    hour: NDArray[np.int64]
+    weight: NDArray[np.int64]
 
-    def is_any(self, *event_types: str) -> "NDArray[np.bool_]":
+    def is_any(self, *event_types: str) -> NDArray[np.bool_]:
         """Whether each event is of one of some types."""
         wanted = np.zeros(len(c.EVENT_TYPES) + 1, bool)
         wanted[[c.EVENT_TYPES.index(name) for name in event_types]] = True
         mask: NDArray[np.bool_] = wanted[self.event_type]
         return mask
 
-    def is_content(self, content_type: str) -> "NDArray[np.bool_]":
+    def is_content(self, content_type: str) -> NDArray[np.bool_]:
         """Whether each event is about content of a type."""
         mask: NDArray[np.bool_] = self.content_type == CONTENT_TYPES.index(content_type)
         return mask
@@ -81,7 +79,7 @@ class EventLog:
         return EventLog(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
-def window_of(days_ascending: "NDArray[np.int32]", last: int, days: int) -> slice:
+def window_of(days_ascending: NDArray[np.int32], last: int, days: int) -> slice:
     """Places of last - days < day <= last in an ascending array."""
     low, high = np.searchsorted(days_ascending, [last - days, last], side="right")
     return slice(int(low), int(high))
@@ -113,11 +111,11 @@ _TYPES: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _joined(arrays: "list[NDArray[Any]]", kind: Any) -> "NDArray[Any]":
+def _joined(arrays: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate(arrays).astype(kind, copy=False) if arrays else np.zeros(0, kind)
 
 
-def _read_day(dt: str, path: str) -> "dict[str, NDArray[Any]]":
+def _read_day(dt: str, path: str) -> dict[str, NDArray[Any]]:
     rows = pq.read_table(
         path,
         columns=list(_COLUMNS),
@@ -144,7 +142,7 @@ def _read_day(dt: str, path: str) -> "dict[str, NDArray[Any]]":
     }
 
 
-def _codes(column: pa.ChunkedArray, words: Sequence[str]) -> "NDArray[np.int8]":
+def _codes(column: pa.ChunkedArray, words: Sequence[str]) -> NDArray[np.int8]:
     coded = (
         column.combine_chunks() if pa.types.is_dictionary(column.type) else column.dictionary_encode().combine_chunks()
     )

@@ -1,4 +1,4 @@
-"""Starting the service: ``python -m ok_ml.serving.server --project DIR`` runs it until SIGTERM or Ctrl-C."""
+"""Starting the service: ``python -m ok_ml.console.server --project DIR`` runs it until SIGTERM or Ctrl-C."""
 
 import argparse
 import logging
@@ -58,7 +58,7 @@ def serve(config: ServiceConfig, service: Service, *, say: Callable[[str], None]
     """
     require_free(config.host, config.port)
     server = Granian(
-        "ok_ml.serving.server:serve",
+        "ok_ml.console.server:serve",
         config.host,
         config.port,
         interface=Interfaces.ASGI,
@@ -79,7 +79,7 @@ def serve(config: ServiceConfig, service: Service, *, say: Callable[[str], None]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the project that the arguments name; returns the exit code."""
-    parser = argparse.ArgumentParser("ok_ml.serving.server", description="Serve predictions over HTTP.")
+    parser = argparse.ArgumentParser("ok_ml.console.server", description="Serve predictions over HTTP.")
     parser.add_argument("--project", type=Path, help="project folder; default: found upwards from here")
     parser.add_argument("--size", default=None, help="size of the configuration")
     arguments = parser.parse_args(argv)

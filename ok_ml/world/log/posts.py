@@ -7,22 +7,20 @@ moderators said, of some of the posts and not always rightly.
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ok_ml.config.models import TextsConfig
 from ok_ml.lake import Lake, Manifest
 from ok_ml.world.log.contents import row_hashes, sum_of_rows
 from ok_ml.world.log.raw_log import config_version
-from ok_ml.world.network import World
 from ok_ml.world.population.names import TOPICS
+from ok_ml.world.population.network import World
 from ok_ml.world.randomness import POST_IDS, SOURCE_IDS, Stream, generator
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 POSTS: Final = "raw_posts"
 TRUTH: Final = "true_topics"  # only evaluation may read it
@@ -97,9 +95,7 @@ def posts_of(world: World, day: int) -> tuple[pa.Table, pa.Table]:
     return posts, pa.table({"postId": pa.array(ids), "topic": pa.array(names[topic].tolist(), pa.string())})
 
 
-def _texts(
-    draw: np.random.Generator, topic: "NDArray[np.int64]", topics: int, english: "NDArray[np.bool_]"
-) -> list[str]:
+def _texts(draw: np.random.Generator, topic: NDArray[np.int64], topics: int, english: NDArray[np.bool_]) -> list[str]:
     """Words of the post's topic among words of any post and some of other topics."""
     vocabulary, common = vocabularies()
     made = []

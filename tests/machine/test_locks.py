@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ok_ml.local.machine.locks import Holder, held, holder, holders, lock_path
+from ok_ml.machine.locks import Holder, held, holder, holders, lock_path
 
 _HOLDING = """
 import sys, time
 from pathlib import Path
-from ok_ml.local.machine.locks import held
+from ok_ml.machine.locks import held
 def busy(who): print("waits for", who.command, flush=True)
 with held(Path(sys.argv[1]), busy=busy, command=sys.argv[2]):
     print("holds", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ok_ml.errors import EnvironmentFault, may_pass, write_fault
-from ok_ml.local.machine.writable import remedy, require_writable, untellable, unwritable
+from ok_ml.machine.writable import remedy, require_writable, untellable, unwritable
 
 as_another_user = pytest.mark.skipif(
     os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root can become a user without an entry (setpriv)"
@@ -29,7 +29,7 @@ def as_user(code: str, *, may: str = "dac_read_search", **environment: str) -> s
     return done.stdout
 
 
-_ASK = "from pathlib import Path; from ok_ml.local.machine.writable import *; f = Path({!r}); print(unwritable(f)); print(remedy(f, 'OK_ML_STATE'))"
+_ASK = "from pathlib import Path; from ok_ml.machine.writable import *; f = Path({!r}); print(unwritable(f)); print(remedy(f, 'OK_ML_STATE'))"
 
 
 @as_another_user

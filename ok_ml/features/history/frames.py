@@ -6,19 +6,18 @@ a row, NaN where there is nothing to tell (a feature's `absent` value is put the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ok_ml.errors import ConfigError
-from ok_ml.features.computing.event_log import EventLog, window_of
-from ok_ml.features.computing.snapshots import ascending
-from ok_ml.features.declared.measures import Measure
+from ok_ml.features.history.event_log import EventLog, window_of
+from ok_ml.features.history.measures import Measure
+from ok_ml.places import ascending
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Values: TypeAlias = NDArray[np.float64]
 
-    Values: TypeAlias = NDArray[np.float64]
 
 # Columns of `Frame.column`, which do not come from sums over events.
 FRIENDS: Final = "friends"  # user: friends at the end of the day
@@ -46,15 +45,15 @@ class Cells:
         measure -> int64 [n].
     """
 
-    day: "NDArray[np.int32]"
-    values: "Callable[[Measure], NDArray[np.int64]]"
+    day: NDArray[np.int32]
+    values: Callable[[Measure], NDArray[np.int64]]
 
     @classmethod
     def of_log(cls, log: EventLog) -> "Cells":
         """One cell an event; each measure is computed once."""
         known: dict[str, NDArray[np.int64]] = {}
 
-        def values(measure: Measure) -> "NDArray[np.int64]":
+        def values(measure: Measure) -> NDArray[np.int64]:
             if measure.name not in known:
                 known[measure.name] = measure.of(log).astype(np.int64)
             return known[measure.name]
@@ -79,13 +78,13 @@ class Frame:
     """
 
     cells: Cells
-    group: "NDArray[np.int64]"
+    group: NDArray[np.int64]
     size: int
     day: int
     windows: Mapping[str, int]
     window: str | None = None
-    columns: "Mapping[str, Values]" = field(default_factory=dict)
-    _totals: "dict[tuple[str, int], Values]" = field(default_factory=dict, repr=False)
+    columns: Mapping[str, Values] = field(default_factory=dict)
+    _totals: dict[tuple[str, int], Values] = field(default_factory=dict, repr=False)
 
     def over(self, window: str | None) -> Self:
         """The same frame with another window."""
@@ -108,11 +107,11 @@ class Frame:
             )
         return self.windows[self.window]
 
-    def column(self, name: str) -> "Values":
+    def column(self, name: str) -> Values:
         """One of the columns named at the top of this module."""
         return self.columns[name]
 
-    def total(self, measure: Measure, where: "NDArray[np.bool_] | None" = None) -> "Values":
+    def total(self, measure: Measure, where: NDArray[np.bool_] | None = None) -> Values:
         """Sum of a measure over the window, of the cells where `where` [n] is true if it is given."""
         if where is not None:
             return self._sum(self.cells.values(measure) * where, self.days)
@@ -121,26 +120,26 @@ class Frame:
             self._totals[key] = self._sum(self.cells.values(measure), self.days)
         return self._totals[key]
 
-    def recent(self, measure: Measure, share: float) -> "Values":
+    def recent(self, measure: Measure, share: float) -> Values:
         """Sum of a measure over the last `share` of the window, one day at least."""
         return self._sum(self.cells.values(measure), max(1, round(self.days * share)))
 
-    def days_with(self, measure: Measure) -> "Values":
+    def days_with(self, measure: Measure) -> Values:
         """Number of different days of the window with a measure above 0."""
         return self.distinct(self.cells.day, measure)
 
-    def days_since(self, measure: Measure) -> "Values":
+    def days_since(self, measure: Measure) -> Values:
         """Days from the last day of the window with a measure above 0 to `day`; NaN without one."""
         seen = self._places(measure)
         last = np.full(self.size, np.nan)
         last[self.group[seen]] = self.cells.day[seen]  # days ascend, and the last of equal rows stays
         return self.day - last
 
-    def distinct(self, attribute: "NDArray[Any]", measure: Measure) -> "Values":
+    def distinct(self, attribute: NDArray[Any], measure: Measure) -> Values:
         """Number of different values of an attribute [n] among the window's cells with a measure above 0."""
         return distinct_by(self.group, attribute, self._places(measure), self.size)
 
-    def _places(self, measure: Measure) -> "NDArray[np.int64]":
+    def _places(self, measure: Measure) -> NDArray[np.int64]:
         inside = self._window(self.days)
         places: NDArray[np.int64] = np.flatnonzero(self.cells.values(measure)[inside] > 0) + inside.start
         return places
@@ -148,7 +147,7 @@ class Frame:
     def _window(self, days: int) -> slice:
         return window_of(self.cells.day, self.day, days)
 
-    def _sum(self, values: "NDArray[np.int64]", days: int) -> "Values":
+    def _sum(self, values: NDArray[np.int64], days: int) -> Values:
         inside = self._window(days)
         # float64 holds whole numbers below 2^53 exactly, so this sum is one of integers
         return np.bincount(self.group[inside], values[inside], self.size).astype(np.float64)
@@ -172,13 +171,13 @@ class UserFrame(Frame):
         Number of topics.
     """
 
-    source: "NDArray[np.int64]" = field(default_factory=lambda: np.zeros(0, np.int64))
-    hour: "NDArray[np.int64]" = field(default_factory=lambda: np.zeros(0, np.int64))
-    subscribed: "NDArray[np.bool_]" = field(default_factory=lambda: np.zeros(0, bool))
-    topic: "NDArray[np.int64]" = field(default_factory=lambda: np.zeros(0, np.int64))
+    source: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    hour: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    subscribed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    topic: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     topics: int = 0
 
-    def by_topic(self, measure: Measure) -> "Values":
+    def by_topic(self, measure: Measure) -> Values:
         """Sum of a measure over the window by topic: float64 [size, topics]; sources without a topic are left out."""
         inside = self._window(self.days)
         known = np.flatnonzero(self.topic[inside] >= 0) + inside.start
@@ -186,7 +185,7 @@ class UserFrame(Frame):
         sums = np.bincount(place, self.cells.values(measure)[known], self.size * self.topics)
         return sums.reshape(self.size, self.topics).astype(np.float64)
 
-    def peak(self, measure: Measure) -> "Values":
+    def peak(self, measure: Measure) -> Values:
         """The largest sum of a measure over the window on a single source."""
         inside = self._window(self.days)
         span = int(self.source.max(initial=0)) + 1
@@ -198,9 +197,7 @@ class UserFrame(Frame):
         return out
 
 
-def distinct_by(
-    group: "NDArray[np.int64]", attribute: "NDArray[Any]", places: "NDArray[np.int64]", size: int
-) -> "Values":
+def distinct_by(group: NDArray[np.int64], attribute: NDArray[Any], places: NDArray[np.int64], size: int) -> Values:
     """How many different values of `attribute` the chosen places of each group have: float64 [size]."""
     values = attribute[places].astype(np.int64)
     low, span = int(values.min(initial=0)), int(values.max(initial=0)) - int(values.min(initial=0)) + 1

@@ -1,0 +1,1 @@
+"""What a feature is computed from: events, what is counted of them, and sums over windows that never look ahead."""
