@@ -109,7 +109,9 @@ def load(kind: Kind, named: str, root: Path) -> Any:
     source = source_of(kind, named, root)
     path, _, name = kind.known.get(named, named).rpartition(":")
     module = importlib.import_module(path) if source is None else _module_of(kind, source, path, root)
-    return _attribute(kind, module, name, named)
+    if not hasattr(module, name):
+        raise _refused(kind, f"{named}: {module.__name__} has no {name!r}{meant(name, vars(module))}")
+    return getattr(module, name)
 
 
 def load_class(kind: Kind, named: str, root: Path, interface: type) -> Any:
@@ -208,12 +210,6 @@ def _forget(name: str, path: Path) -> None:
     folder, _, own = name.rpartition(".")
     if vars(sys.modules.get(folder, sys)).get(own) is known:
         delattr(sys.modules[folder], own)
-
-
-def _attribute(kind: Kind, module: ModuleType, name: str, named: str) -> Any:
-    if not hasattr(module, name):
-        raise _refused(kind, f"{named}: {module.__name__} has no {name!r}{meant(name, vars(module))}")
-    return getattr(module, name)
 
 
 def _file_of(place: str, root: Path) -> Path | None:

@@ -4,7 +4,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,7 +37,7 @@ def _words(annotation: Any) -> str:
         return one_of(map(str, get_args(plain)))
     if origin in (tuple, list):
         return f"a list, each {_words(get_args(plain)[0])}"
-    if origin is dict or (isinstance(plain, type) and issubclass(plain, BaseModel)):
+    if origin is dict or _is_model(plain):
         return "a section of keys and values"
     simple = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return simple.get(plain, "a value")
@@ -49,6 +49,10 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterable[str]:
     yield from (
         f"with at least {item.min_length}" for item in metadata if getattr(item, "min_length", None) is not None
     )
+
+
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _without_none(annotation: Any) -> Any:
@@ -63,7 +67,7 @@ def expectation_at(model: type[BaseModel], path: KeyPath) -> Expectation:
     expected = Expectation(model)
     for step in path:
         plain = _without_none(expected.annotation)
-        if isinstance(plain, type) and issubclass(plain, BaseModel):
+        if _is_model(plain):
             known = plain.model_fields.get(str(step))
             if known is None:
                 return Expectation(Any)
@@ -75,12 +79,6 @@ def expectation_at(model: type[BaseModel], path: KeyPath) -> Expectation:
         else:
             return Expectation(Any)
     return expected
-
-
-def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """The keys that the section at a path may have; empty for sections with free keys."""
-    plain = _without_none(expectation_at(model, path).annotation)
-    return sorted(plain.model_fields) if isinstance(plain, type) and issubclass(plain, BaseModel) else []
 
 
 # -- pydantic's errors in our words ----------------------------------------------------------------------------------
@@ -95,7 +93,8 @@ def _problem(details: dict[str, Any], model: type[BaseModel], tree: Tree) -> Pro
     path: KeyPath = tuple(details["loc"])
     kind, value = details["type"], details.get("input")
     if kind == "extra_forbidden":
-        known = known_keys(model, path[:-1])
+        section = _without_none(expectation_at(model, path[:-1]).annotation)
+        known = sorted(section.model_fields) if _is_model(section) else []  # else its keys are free
         text = f"expected {one_of(known)}, got {str(path[-1])!r}{meant(str(path[-1]), known)}"
         return Problem(tree.key_place(path), path, text)
     if kind == "missing":

@@ -66,7 +66,11 @@ def broken_expectations(root: Path, files: ConfigFiles, project: Project) -> lis
     problems: list[Problem] = []
     for trees, configs in ((files.datasets, project.datasets), (files.experiments, project.experiments)):
         for name, config in configs.items():
-            problems += _unbuildable(trees[name], getattr(config.checks, "expectations", ()), root)
+            for path, one in _each(getattr(config.checks, "expectations", ())):
+                try:
+                    build(one.name, one.arguments, root)
+                except ConfigError as error:
+                    problems.append(trees[name].problem(path, error.problem))
     return problems
 
 
@@ -186,11 +190,3 @@ def _expectations(tree: Tree, groups: Sequence[TableExpectations], root: Path) -
         for key, text in [] if one.is_own else wrong_arguments(one.name, one.arguments):
             below = (*path, key) if key else path
             yield Problem(tree.key_place(below), below, text)
-
-
-def _unbuildable(tree: Tree, groups: Sequence[TableExpectations], root: Path) -> Iterator[Problem]:
-    for path, one in _each(groups):
-        try:
-            build(one.name, one.arguments, root)
-        except ConfigError as error:
-            yield tree.problem(path, error.problem)

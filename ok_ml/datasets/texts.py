@@ -75,7 +75,7 @@ class TextTable(RawTable):
 
 def stale_texts(config: TextsConfig, lake: Lake, *, root: Path) -> tuple[list[str], list[str]]:
     """The partitions that should be committed, and those of them that are missing or were made from other input."""
-    wanted, texts = partitions_of_texts(config, lake, root=root), _texts(config, lake, root)
+    wanted, texts = partitions_of_texts(config, lake, root=root), text_days(config, lake, root)
     return wanted, [dt for dt in wanted if not texts.is_current(dt)]
 
 
@@ -88,11 +88,6 @@ def partitions_of_texts(config: TextsConfig, lake: Lake, *, root: Path) -> list[
         )
     first, last = declared_range(config)
     return sorted(dt for dt in partitions if first <= day_of(dt) <= last)
-
-
-def texts_fingerprint(config: TextsConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
-    """One version of the raw texts of several partitions, of the code and of the mapping."""
-    return _texts(config, lake, root).fingerprint(dts)
 
 
 def ingest_texts(
@@ -110,11 +105,13 @@ def ingest_texts(
     def days(dts: list[str]) -> Iterator[tuple[str, Day]]:
         yield from ((dt, _day(tables, dt)) for dt in dts)
 
-    reports = _texts(config, lake, root).commit(dts, days, _described, progress)
+    reports = text_days(config, lake, root).commit(dts, days, _described, progress)
     return [report.manifest for report in reports]
 
 
-def _texts(config: TextsConfig, lake: Lake, root: Path) -> DayTable:
+def text_days(config: TextsConfig, lake: Lake, root: Path) -> DayTable:
+    """The table of texts."""
+
     def raw_version(dt: str) -> str:
         return fingerprint({one.key: one.version(dt if one.is_dated else None) for one in _tables(config, lake, root)})
 

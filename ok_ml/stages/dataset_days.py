@@ -32,12 +32,13 @@ def wanted_and_stale(dataset: DatasetBase, lake: Lake, *, root: Path) -> tuple[l
 def version_of(dataset: DatasetBase, lake: Lake, dts: list[str], *, root: Path) -> str:
     """Changes with everything that some days are made from."""
     if isinstance(dataset, TextsConfig):
-        from ok_ml.datasets.texts import texts_fingerprint
+        from ok_ml.datasets.texts import text_days
 
-        return texts_fingerprint(dataset, lake, dts, root=root)
-    from ok_ml.datasets.canonical.ingest import raw_fingerprint
+        return text_days(dataset, lake, root).fingerprint(dts)
+    from ok_ml.datasets.canonical.deliveries import raw_events
+    from ok_ml.datasets.canonical.ingest import event_days
 
-    return raw_fingerprint(_log(dataset), lake, dts, root=root)
+    return event_days(raw_events(_log(dataset), lake, root)).fingerprint(dts)
 
 
 def paths_of(dataset: DatasetBase) -> list[str]:

@@ -47,31 +47,10 @@ class Incident(Frozen):
 
     day: int = Field(ge=0, description="Day index from the world's start.")
     kind: Literal[
-        "shift",
-        "nulls",
-        "late",
-        "half",
-        "doubled",
-        "misjoined",
-        "offset",
-        "scale",
-        "unit",
-        "null_burst",
-        "constant",
-        "outliers",
-        "sign_flip",
-        "swapped",
-        "repeated_day",
-        "missing",
-        "truncated",
-        "new_category",
-        "dead_category",
-        "id_shift",
-        "clock",
-        "stale_join",
-        "collapse",
-        "leak",
-    ]
+        "shift", "nulls", "late", "half", "doubled", "misjoined", "offset", "scale", "unit", "null_burst",
+        "constant", "outliers", "sign_flip", "swapped", "repeated_day", "missing", "truncated", "new_category",
+        "dead_category", "id_shift", "clock", "stale_join", "collapse", "leak",
+    ]  # fmt: skip
     size: float = Field(
         default=1.0,
         description="Factor of the time spent for shift and scale, its standard deviations for offset, hours for clock, share "

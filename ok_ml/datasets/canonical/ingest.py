@@ -61,7 +61,7 @@ def ingest_events(
         A partition has no usable row. Nothing of it is committed; every other partition is.
     """
     raw = replace(raw_events(config, lake, root), sizes=sizes or Sizes())
-    return _events(raw).commit(dts, partial(_days, config, raw), _described, progress)
+    return event_days(raw).commit(dts, partial(_days, config, raw), _described, progress)
 
 
 def stale_partitions(config: DatasetConfig, lake: Lake, *, root: Path) -> tuple[list[str], list[str]]:
@@ -71,7 +71,7 @@ def stale_partitions(config: DatasetConfig, lake: Lake, *, root: Path) -> tuple[
     builds on the one before is stale with it, so one changed day makes all later ones stale.
     """
     wanted = sorted({*partitions_of(config, lake, root=root), *planned_days(config)})
-    events, snapshots = _events(raw_events(config, lake, root)), Snapshots(config, lake, root)
+    events, snapshots = event_days(raw_events(config, lake, root)), Snapshots(config, lake, root)
     stale: list[str] = []
     for dt in wanted:
         inherited = bool(stale) and bool(snapshots.chained)
@@ -80,12 +80,8 @@ def stale_partitions(config: DatasetConfig, lake: Lake, *, root: Path) -> tuple[
     return wanted, stale
 
 
-def raw_fingerprint(config: DatasetConfig, lake: Lake, dts: Sequence[str], *, root: Path) -> str:
-    """One version of the raw events of several partitions, of the code and of the mapping: the same work, the same text."""
-    return _events(raw_events(config, lake, root)).fingerprint(dts)
-
-
-def _events(raw: RawTable) -> DayTable:
+def event_days(raw: RawTable) -> DayTable:
+    """The table of events."""
     return DayTable(raw.log, raw.lake, c.EVENTS, c.REJECTED, CODE_VERSION, "row", raw.version)
 
 

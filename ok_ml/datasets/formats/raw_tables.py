@@ -11,7 +11,7 @@ from ok_ml.config.models import DatasetBase, DatasetConfig, TableMapping
 from ok_ml.datasets.formats.locations import content_version, dates_of, files_of, in_lake, is_dated, lake_table
 from ok_ml.datasets.formats.raw_files import RawFile
 from ok_ml.datasets.formats.raw_readers import file_schema, read_batches
-from ok_ml.datasets.formats.raw_rows import RawRows, Sizes, conformed, nulls_as_text
+from ok_ml.datasets.formats.raw_rows import RawRows, Sizes
 from ok_ml.errors import DataError
 from ok_ml.lake import Lake, fingerprint
 
@@ -85,7 +85,7 @@ class RawTable:
         schema = self.schema(columns, dt)
         for file in self.files(dt):
             for rows in read_batches(file, self.mapping, columns, self.key, self.sizes):
-                yield RawRows(conformed(rows.table, schema), rows.unreadable)
+                yield RawRows(_conformed(rows.table, schema), rows.unreadable)
 
     def read_all(self, columns: list[str], dt: str | None = None) -> RawRows:
         """The named raw columns of every file as one table; raises as `read` does."""
@@ -106,7 +106,9 @@ class RawTable:
                 )
             except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
                 raise self._disagreement(common, other, files[0], file) from error
-        return nulls_as_text(common)
+        return pa.schema(
+            [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in common]
+        )  # it says nothing
 
     def _disagreement(self, schema: pa.Schema, other: pa.Schema, first: RawFile, file: RawFile) -> DataError:
         name = next(n for n in schema.names if not _fit(schema.field(n), other.field(n)))
@@ -126,6 +128,13 @@ class RawTable:
 
 
 Raw = TypeVar("Raw", bound=RawTable)
+
+
+def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows of one file in the types that all files together have."""
+    if table.schema.equals(schema):
+        return table
+    return pa.concat_tables([schema.empty_table(), table], promote_options="permissive").select(schema.names)
 
 
 def _fit(left: pa.Field, right: pa.Field) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from ok_ml.datasets.canonical.dataset_calendar import partitions_of
 from ok_ml.datasets.canonical.dataset_snapshots import build_snapshots
 from ok_ml.datasets.canonical.deliveries import raw_events
-from ok_ml.datasets.canonical.ingest import ingest_events, raw_fingerprint, stale_partitions
+from ok_ml.datasets.canonical.ingest import event_days, ingest_events, stale_partitions
 from ok_ml.datasets.conversion.mapping import EVENT_SCHEMA
 from ok_ml.errors import ConfigError, DataError, EmptyPartition, EnvironmentFault
 from ok_ml.hashing import part_of
@@ -362,9 +362,8 @@ def test_the_simulated_log_is_read_through_the_same_mapping(tmp_path: Path, lake
     assert (wanted[0], wanted[-1], len(wanted), len(stale)) == (DAY_1, "2024-03-08", 8, 8)
     build_snapshots(config, lake, [DAY_1], root=tmp_path)
     assert stale_partitions(config, lake, root=tmp_path)[1] == wanted[1:]
-    assert raw_fingerprint(config, lake, [DAY_1], root=tmp_path) != raw_fingerprint(
-        config, lake, [DAY_2], root=tmp_path
-    )
+    events = event_days(raw_events(config, lake, tmp_path))
+    assert events.fingerprint([DAY_1]) != events.fingerprint([DAY_2])
 
 
 def test_a_changed_mapping_makes_everything_stale_but_equal_rows_keep_their_version(tmp_path: Path, lake: Lake) -> None:

@@ -40,8 +40,13 @@ _FIRST_LEVEL: Final = (
     ("euc_jp", b"\xb0", b"\xcf"),
     ("euc_kr", b"\xb0", b"\xc8"),
 )  # encoding, first and last lead byte of its common letters
-_MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-                 (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_MARKS: Final = {  # those of UTF-32 first: one of them begins with that of UTF-16
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _ESCAPES: Final = (b"\x1b$B", b"\x1b$@", b"\x1b(J")  # of ISO-2022-JP, which is ASCII otherwise
 _COMMON_SIGNS: Final = "\u2019\u2018\u201c\u201d\u201e\u2013\u2014\u2026€«»°®™©№·´¿¡ºª\u00a0"
 _CLOSING: Final = "\u2019\u201d\u2026®°»™©·ºª\u00a0"  # hardly where a word begins
@@ -78,14 +83,14 @@ def guess_encoding(raw: bytes, rest: Iterable[bytes] = ()) -> EncodingGuess:
     rest
         More of it, read only as long as the lines beyond ASCII are few.
     """
-    for mark, name in _MARKS:
+    for mark, name in _MARKS.items():
         if raw.startswith(mark):
             return EncodingGuess(name)
     if (wide := _wide(raw[: 1 << 16])) is not None:
         return EncodingGuess(wide)
     if any(escape in raw for escape in _ESCAPES):
         return EncodingGuess("iso2022_jp")
-    lines = _telling_lines(raw, rest)
+    lines = list(dict.fromkeys(islice(_high_lines(raw, rest), _ENOUGH_LINES)))
     whole = [line for line in lines if _is_utf8(line)]
     if 2 * len(whole) >= len(lines):
         broken = len(lines) - len(whole)
@@ -103,15 +108,8 @@ def _wide(raw: bytes) -> str | None:
     return None
 
 
-def _telling_lines(raw: bytes, rest: Iterable[bytes]) -> list[bytes]:
-    """Different lines that hold more than ASCII, whole ones, from as far into the text as it takes."""
-    lines: dict[bytes, None] = {}
-    for line in islice(_high_lines(raw, rest), _ENOUGH_LINES):
-        lines[line] = None
-    return list(lines)
-
-
 def _high_lines(raw: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that hold more than ASCII, whole ones, from as far into the text as it takes."""
     held, size = b"", 0
     for chunk in (piece for pieces in ((raw,), rest) for piece in pieces):
         if chunk.isascii() and not held:
@@ -201,12 +199,6 @@ def _script(letter: str) -> str:
     return "LATIN" if letter <= "\x7f" else letter_name(letter, "").partition(" ")[0]
 
 
-def _is_common(letter: str) -> bool:
-    """Whether a Chinese, Japanese or Korean letter is among the few thousand that its standard puts first."""
-    leads = ((letter.encode(name, "ignore")[:1], first, last) for name, first, last in _FIRST_LEVEL)
-    return any(first <= lead <= last for lead, first, last in leads)
-
-
 @cache
 def _weight(language: str, letter: str) -> float:
     """Zipf's law over the letters of a language; what is no letter of it is rare, or a sign, or nothing to be met in a text."""
@@ -217,8 +209,9 @@ def _weight(language: str, letter: str) -> float:
     if letter in _COMMON_SIGNS:
         return log(0.02)
     script = _script(letter)
-    if script in ("CJK", "HANGUL"):
-        return log(1 / 1200) if _is_common(letter) else _ODD
+    if script in ("CJK", "HANGUL"):  # among the few thousand that its standard puts first, or not
+        leads = ((letter.encode(name, "ignore")[:1], first, last) for name, first, last in _FIRST_LEVEL)
+        return log(1 / 1200) if any(first <= lead <= last for lead, first, last in leads) else _ODD
     if script in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"):
         return log(1 / 90)
     return _ODD if letter.isalpha() else _WRONG

@@ -114,7 +114,8 @@ def profile(name: str, column: pa.ChunkedArray) -> Profile:
     markers = _markers(names, counts) if pa.types.is_string(plain.type) else ()
     kind, whole = _kind(plain, sum(marker.events for marker in markers))
     if kind == INTEGER:
-        markers = (*markers, *_numbers_of_nobody(whole))
+        of_numbers = number_markers(*np.unique(whole, return_counts=True))
+        markers = (*markers, *(marker for marker in of_numbers if marker.certain))
     chosen = np.lexsort((np.arange(len(counts)), -counts))[:_TOP]
     top = tuple((str(names[int(place)].as_py()), int(counts[place])) for place in chosen)
     length = float(pc.mean(pc.utf8_length(names)).as_py())
@@ -123,14 +124,9 @@ def profile(name: str, column: pa.ChunkedArray) -> Profile:
 
 def _markers(names: pa.Array, counts: "NDArray[np.int64]") -> tuple[Marker, ...]:
     markers = candidates(names, counts)
-    others = mask_of(
-        pc.invert(pc.is_in(names, value_set=pa.array([text for texts in markers for text in texts], pa.string())))
-    )
+    known = pa.array([text for texts in markers for text in texts], pa.string())
+    others = ~mask_of(pc.is_in(names, value_set=known))
     return tuple(text_markers(markers, int(counts[others].max(initial=0)), countries=has_countries(names)))
-
-
-def _numbers_of_nobody(values: "NDArray[np.int64]") -> tuple[Marker, ...]:
-    return tuple(marker for marker in number_markers(*np.unique(values, return_counts=True)) if marker.certain)
 
 
 def _kind(plain: pa.Array, nobodies: int) -> "tuple[str, NDArray[np.int64]]":

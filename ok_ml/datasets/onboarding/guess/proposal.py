@@ -12,7 +12,7 @@ from ok_ml.config.models import DatasetConfig
 from ok_ml.datasets.conversion.listed_reactions import listed_items
 from ok_ml.datasets.conversion.markers import condition
 from ok_ml.datasets.onboarding.guess import words
-from ok_ml.datasets.onboarding.guess.profiles import INTEGER
+from ok_ml.datasets.onboarding.guess.profiles import INTEGER, Profile
 from ok_ml.datasets.onboarding.guess.ratings import RatingGuess, guess_rating
 from ok_ml.datasets.onboarding.guess.roles import Roles
 from ok_ml.datasets.onboarding.guess.samples import Sample
@@ -100,7 +100,7 @@ class _Draft:
             f"dataset: {self._name}",
             f"description: {scalar('The log ' + self._path)}",
             "owners: [data@example.org]",
-            *self._partition(),
+            self._partition(),
             "events:",
             *self._file(),
             *self._columns(),
@@ -114,23 +114,18 @@ class _Draft:
         ]
         return "\n".join(lines) + "\n"
 
-    def _partition(self) -> list[str]:
+    def _partition(self) -> str:
         if self._grain == "day":
-            return [
-                _remark("partition: {partial_last_day: leave_out}", "a last day that the log does not hold whole waits")
-            ]
-        return [
-            _remark(f"partition: {{grain: {self._grain}}}", "its dates are the first of a month: the day is not known")
-        ]
+            text = "a last day that the log does not hold whole waits"
+            return _remark("partition: {partial_last_day: leave_out}", text)
+        text = "its dates are the first of a month: the day is not known"
+        return _remark(f"partition: {{grain: {self._grain}}}", text)
 
     def _file(self) -> list[str]:
         shape, lines = self._sample.shape, [f"  path: {scalar(self._path)}"]
         for name, value in shape.items():
-            said = [
-                self._sample.remarks.get(name, ""),
-                *(f"{doubt}?" for doubt in [self._sample.doubts.get(name)] if doubt),
-            ]
-            remark = "; ".join(text for text in said if text)
+            why, doubt = self._sample.remarks.get(name), self._sample.doubts.get(name)
+            remark = "; ".join(filter(None, (why, doubt and f"{doubt}?")))
             lines.append(_remark(f"  {name}: {_value(value)}", remark) if remark else f"  {name}: {_value(value)}")
         return lines
 
@@ -170,18 +165,13 @@ class _Draft:
         for role, reason in ((c.USER_ID, "nobody"), (c.SOURCE_ID, "no_source")):
             column = self._roles.chosen[role].column
             for kind in (str, int):
-                values = [
-                    value for one in column.markers if one.certain for value in one.values if isinstance(value, kind)
-                ]
-                if values:
+                certain = (value for one in column.markers if one.certain for value in one.values)
+                if values := [value for value in certain if isinstance(value, kind)]:
                     conditions[f"{reason}_number" if kind is int else reason] = condition(column.name, values)
             if doubtful := [f"{one.values[0]} ({one.events:,} rows)" for one in column.markers if not one.certain]:
                 self.doubts.append(f"{role}: {', '.join(doubtful[:5])} could mean no user, or be a real name: it stays")
-        return (
-            [_remark(f"  drop_if: {flow(conditions)}", "what programs write for no user and no source?")]
-            if conditions
-            else []
-        )
+        remark = "what programs write for no user and no source?"
+        return [_remark(f"  drop_if: {flow(conditions)}", remark)] if conditions else []
 
     def _time(self) -> list[str]:
         time = self._roles.time
@@ -200,9 +190,7 @@ class _Draft:
         if self._rating is not None:
             return self._rating.event_types or {"": c.LIKE}
         if choice is not None:
-            event_types = {
-                value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None
-            }
+            event_types = _known_types(choice.column)
         elif self._roles.event_type is not None:
             event_types = {"": self._roles.event_type}
         reactions = {item: name for item, name in self._reaction_types().items() if name is not None}
@@ -210,9 +198,8 @@ class _Draft:
 
     def _reaction_types(self) -> dict[str, str | None]:
         if self._roles.flag is not None:
-            meant = next(
-                words.FLAG_WORDS[word] for word in words.tokens(self._roles.flag.name) if word in words.FLAG_WORDS
-            )
+            named = words.tokens(self._roles.flag.name)
+            meant = next(words.FLAG_WORDS[word] for word in named if word in words.FLAG_WORDS)
             return {value: meant if value in ("1", "true") else None for value, _ in self._roles.flag.top}
         if self._roles.reactions is None:
             return {}
@@ -222,9 +209,8 @@ class _Draft:
     def _rating_lines(self, rating: RatingGuess, column: str) -> list[str]:
         self.doubts.append(f"{column!r}: {rating.why}")
         if rating.event_types:
-            return [
-                _remark(f"  event_types: {flow(rating.event_types)}", "the threshold of ratings is yours to decide?")
-            ]
+            remark = "the threshold of ratings is yours to decide?"
+            return [_remark(f"  event_types: {flow(rating.event_types)}", remark)]
         quoted = f"`{column}`" if "`" not in column else column
         return [
             f"  constants: {flow({c.EVENT_TYPE: c.LIKE})}",
@@ -237,10 +223,9 @@ class _Draft:
         choice = self._roles.chosen.get(c.EVENT_TYPE)
         if choice is None:
             self.doubts.append(f"no column says what happened: every row counts as {self._roles.event_type}")
-            return [
-                _remark(f"  constants: {flow({c.EVENT_TYPE: self._roles.event_type})}", "no column says what happened?")
-            ]
-        known = {value: name for value, _ in choice.column.top if (name := words.event_type_of(value)) is not None}
+            constant = flow({c.EVENT_TYPE: self._roles.event_type})
+            return [_remark(f"  constants: {constant}", "no column says what happened?")]
+        known = _known_types(choice.column)
         unknown = [f"{value} ({count:,} rows)" for value, count in choice.column.top if value not in known]
         if unknown:
             self.doubts.append(f"event types without a meaning here are set aside: {', '.join(unknown[:8])}")
@@ -254,14 +239,12 @@ class _Draft:
         if column is not None:
             lines.append(f"  reactions: {{column: {scalar(column.name)}, event_types: {flow(self._reaction_types())}}}")
         if roles.unique is not None:
-            lines.append(
-                _remark(f"  unique_by: {_value([roles.unique.name])}", "an id of the event: repeated rows count once")
-            )
+            unique = _value([roles.unique.name])
+            lines.append(_remark(f"  unique_by: {unique}", "an id of the event: repeated rows count once"))
         if roles.weight is not None:
             self.doubts.append(f"{roles.weight.name!r} is a strength, which is not read: weights go by event type")
-            lines.append(
-                _remark(f"  # {_shown(roles.weight.name)} is not read", "weights go by event type; drop_if can use it?")
-            )
+            remark = "weights go by event type; drop_if can use it?"
+            lines.append(_remark(f"  # {_shown(roles.weight.name)} is not read", remark))
         if roles.unused:
             lines.append(f"  # not read: {_shown(', '.join(roles.unused))}")
         return lines
@@ -287,6 +270,11 @@ class _Draft:
             remark = "who has met a source needs no recommendation of it"
             lines.insert(0, _remark(f"subscription: {{event_types: {_value(sorted(kinds))}}}", remark))
         return lines
+
+
+def _known_types(column: Profile) -> dict[str, str]:
+    """Value -> the event type that its words mean, of the values that mean one."""
+    return {value: name for value, _ in column.top if (name := words.event_type_of(value)) is not None}
 
 
 def _remark(line: str, remark: str) -> str:

@@ -131,12 +131,19 @@ def _take_special(roles: Roles, columns: list[Profile]) -> list[Profile]:
     roles.reactions = take(lambda p: words.name_score(p.name, words.REACTIONS) * (p.kind in (LIST, TEXT)))
     if roles.reactions is None:
         roles.reactions = take(lambda p: float(p.kind == LIST))
-    for role, score in (
+    scores: tuple[tuple[str, Callable[[Profile], float]], ...] = (
         (c.EVENT_TYPE, _is_event_type),
-        (c.CONTENT_TYPE, _is_content_type),
-        (c.POSITION, _is_position),
-        (c.DURATION_MS, _is_duration),
-    ):
+        (
+            c.CONTENT_TYPE,
+            lambda p: words.name_score(p.name, c.CONTENT_TYPE) * (p.kind == TEXT and p.distinct <= _MOST_TYPES),
+        ),
+        (
+            c.POSITION,
+            lambda p: words.name_score(p.name, c.POSITION) * _is_below(p, 10_000, least=0) * (not words.is_id(p.name)),
+        ),
+        (c.DURATION_MS, lambda p: words.name_score(p.name, c.DURATION_MS) * _is_below(p, _SMALL)),
+    )
+    for role, score in scores:
         if (taken := take(score)) is not None:
             roles.chosen[role] = Choice(taken, *_why_special(taken, role))
     if roles.reactions is None and c.EVENT_TYPE not in roles.chosen:
@@ -178,23 +185,9 @@ def _is_event_type(column: Profile) -> float:
     return 4.0 * known + (named if known >= 0.2 or named > 3.2 else 0.0)
 
 
-def _is_content_type(column: Profile) -> float:
-    return words.name_score(column.name, c.CONTENT_TYPE) * (column.kind == TEXT and column.distinct <= _MOST_TYPES)
-
-
-def _is_position(column: Profile) -> float:
-    small = (
-        column.kind == INTEGER
-        and len(column.integers) > 0
-        and column.integers.min() >= 0
-        and column.integers.max() < 10_000
-    )
-    return words.name_score(column.name, c.POSITION) * small * (not words.is_id(column.name))
-
-
-def _is_duration(column: Profile) -> float:
-    small = column.kind == INTEGER and len(column.integers) > 0 and column.integers.max() < _SMALL
-    return words.name_score(column.name, c.DURATION_MS) * small
+def _is_below(column: Profile, end: int, *, least: int = -_SMALL) -> bool:
+    values = column.integers
+    return column.kind == INTEGER and len(values) > 0 and bool(values.min() >= least and values.max() < end)
 
 
 def _is_flag(column: Profile) -> float:

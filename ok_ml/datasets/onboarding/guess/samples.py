@@ -74,8 +74,9 @@ def read_sample(path: Path) -> Sample:
     """
     refuse_managed([path], str(path), "preview")
     if not path.is_file():
+        below = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name[0] not in "._")
         raise UsageError(
-            f"{path} is no file", remedy=f"name one file of the log: ok-ml data preview {_a_file_in(path)}"
+            f"{path} is no file", remedy=f"name one file of the log: ok-ml data preview {next(below, 'FILE')}"
         )
     try:
         return _with_folders(_read(path), path)
@@ -96,12 +97,6 @@ def _with_folders(sample: Sample, path: Path) -> Sample:
         if name not in names and words.is_date_part(name)
     }
     return replace(sample, table=with_values(sample.table, said, [*names, *said]), folders=tuple(said))
-
-
-def _a_file_in(folder: Path) -> Path | str:
-    """The first data file below a folder."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name[0] not in "._")
-    return next(files, "FILE") if folder.is_dir() else "FILE"
 
 
 def _read(path: Path) -> Sample:

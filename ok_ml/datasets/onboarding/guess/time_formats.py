@@ -17,10 +17,8 @@ from ok_ml.datasets.onboarding.guess.written_times import formats_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BOUNDS_S: Final = (
-    631_152_000,
-    2_208_988_800,
-)  # 1990 to 2040: numbers of this size are times whatever their column is called
+# 1990 to 2040: numbers of this size are times whatever their column is called
+_BOUNDS_S: Final = (631_152_000, 2_208_988_800)
 _NAMED_BOUNDS_S: Final = (31_536_000, 4_102_444_800)  # 1971 to 2100: so are those of a column that is called one
 _EPOCH_DAYS: Final = (7_305, 25_568)  # the same years, counted in days
 _EXCEL_DAYS: Final = (32_874, 51_137)
@@ -109,13 +107,12 @@ def _of_epoch(column: Profile, named: float) -> TimeGuess | None:
         if inside[form] >= _SHARE and spread and telling:
             doubts = () if named else ("only the size of its numbers says that it is a time",)
             why = f"its numbers are {form} of {_years(counts, form)}"
-            return TimeGuess((column.name,), form, "UTC", True, why, doubts, 3 + named + _ascending(counts))
+            ascending = len(counts) > 1 and float(np.mean(np.diff(counts) >= 0)) > 0.9
+            return _counting(column, form, why, doubts, 3 + named + 0.5 * ascending)
         if sum(inside.values()) >= _SHARE and spread and named:
             shares = ", ".join(f"{share:.0%} {unit}" for unit, share in inside.items() if share)
             doubts = (f"its numbers have several units ({shares}): epoch takes each by its size",)
-            return TimeGuess(
-                (column.name,), "epoch", "UTC", True, "its numbers are times of several units", doubts, 3 + named
-            )
+            return _counting(column, "epoch", "its numbers are times of several units", doubts, 3 + named)
     return None
 
 
@@ -135,9 +132,10 @@ def _years(counts: "NDArray[np.float64]", form: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _ascending(counts: "NDArray[np.float64]") -> float:
-    steps = np.diff(counts)
-    return 0.5 if len(steps) and float(np.mean(steps >= 0)) > 0.9 else 0.0
+def _counting(
+    column: Profile, form: str, why: str, doubts: tuple[str, ...], score: float, origin: str | None = None
+) -> TimeGuess:
+    return TimeGuess((column.name,), form, "UTC", True, why, doubts, score, origin)
 
 
 def _of_days(column: Profile, named: float) -> TimeGuess | None:
@@ -151,9 +149,7 @@ def _of_days(column: Profile, named: float) -> TimeGuess | None:
     ):
         if float(np.mean((counts >= bounds[0]) & (counts < bounds[1]))) >= _SHARE:
             doubts = (f"its numbers could be {what}",)
-            return TimeGuess(
-                (column.name,), "epoch_d", "UTC", True, f"its numbers are {what}", doubts, 1 + named, origin
-            )
+            return _counting(column, "epoch_d", f"its numbers are {what}", doubts, 1 + named, origin)
     return _since_begin(column, counts, named)
 
 
@@ -168,7 +164,7 @@ def _since_begin(column: Profile, counts: "NDArray[np.float64]", named: float) -
         return None
     doubt = f"it counts from the log's begin, which no value says: {_LOG_ORIGIN} stands for it; write the true time as origin"
     why = f"its numbers go from {low:,.0f} to {high:,.0f}, read as {form} since a begin"
-    return TimeGuess((column.name,), form, "UTC", True, why, (doubt,), 0.5 + named, _LOG_ORIGIN)
+    return _counting(column, form, why, (doubt,), 0.5 + named, _LOG_ORIGIN)
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------
@@ -213,9 +209,8 @@ def _of_several(column: Profile, values: list[str], named: float, timezone: str 
 
 def _candidates(values: list[str]) -> list[str]:
     """Formats that some of the values could be written in."""
-    return list(
-        dict.fromkeys(form for value in values[:: max(1, len(values) // _PATTERNS)] for form in formats_of(value))
-    )
+    some = values[:: max(1, len(values) // _PATTERNS)]
+    return list(dict.fromkeys(form for value in some for form in formats_of(value)))
 
 
 def _has_zone(form: str) -> bool:
