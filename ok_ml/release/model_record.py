@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ok_ml.lake import Manifest, tree_fingerprint
-from ok_ml.release.automation.training_recipe import recipe_of
+from ok_ml.release.training_recipe import recipe_of
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.training import Register, Trained
 

@@ -11,7 +11,7 @@ from ok_ml.graph.automation_state import AutomationState, Sight, batch_tags, tra
 from ok_ml.graph.dagster_private import copy
 from ok_ml.lake import fingerprint
 from ok_ml.release.automation.retraining import outlook
-from ok_ml.release.automation.training_recipe import CODE, CONFIG, changes, in_short
+from ok_ml.release.training_recipe import CODE, CONFIG, changes, in_short
 
 _TICK_SECONDS = 10
 _VERSION, _RECIPE = "dagster/data_version", "recipe"

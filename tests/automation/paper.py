@@ -26,8 +26,8 @@ from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges.feature_judge import DRIFTED
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT, FEATURES
-from ok_ml.release.automation.training_recipe import recipe_of
 from ok_ml.release.gate.promoting import DECIDED
+from ok_ml.release.training_recipe import recipe_of
 from ok_ml.stages.opening import open_pipeline
 from tests.small_project import edit, make_project, write
 

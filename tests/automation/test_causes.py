@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from ok_ml.config.models import FreshnessConfig, RetrainingConfig
 from ok_ml.release.automation.retraining import Decision, Facts, Try, called_for, causes, outlook, reason
-from ok_ml.release.automation.training_recipe import changes, in_short
+from ok_ml.release.training_recipe import changes, in_short
 from tests.small_project import ROOT
 
 RECIPE = {"config.seed": "1", "config.stages.model.num_trees": "60", "code.model": "2"}

@@ -10,9 +10,9 @@ from ok_ml.lake import Manifest, fingerprint
 from ok_ml.monitoring.judges.feature_judge import DRIFTED
 from ok_ml.quality.judges.verdicts import FEATURE_VERDICT
 from ok_ml.release.automation.retraining import Answer, Decision, Facts, Try
-from ok_ml.release.automation.training_recipe import in_short, recipe_of
 from ok_ml.release.gate.promoting import DECIDED
 from ok_ml.release.publishing import overtaking_generation
+from ok_ml.release.training_recipe import in_short, recipe_of
 from ok_ml.stages.blocked_days import of_features
 from ok_ml.stages.pipeline import Pipeline
 

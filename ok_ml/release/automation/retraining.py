@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from ok_ml.config.models import RetrainingConfig
 from ok_ml.lake import fingerprint
-from ok_ml.release.automation.training_recipe import CODE, CONFIG, changes, in_short
+from ok_ml.release.training_recipe import CODE, CONFIG, changes, in_short
 
 Kind: TypeAlias = Literal["absent", "config", "code", "online", "drift", "stale"]
 KINDS: Final[tuple[Kind, ...]] = ("absent", "config", "code", "online", "drift", "stale")  # as they are reported
