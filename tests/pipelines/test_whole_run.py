@@ -363,7 +363,10 @@ def test_dagster_shows_the_columns_that_are_stored(world: World, instance) -> No
         assert [column.name for column in declared] == [
             name for name in pq.read_schema(path).names if name not in {c.DT, c.PART}
         ], table
-    for scope, table, wanted in ((DATASET, c.EVENTS, (c.USER_ID, c.EVENT_TIME)), (EXPERIMENT, c.TRAINING_SET, (c.USER_ID,))):
+    for scope, table, wanted in (
+        (DATASET, c.EVENTS, (c.USER_ID, c.EVENT_TIME)),
+        (EXPERIMENT, c.TRAINING_SET, (c.USER_ID,)),
+    ):
         (record,) = instance.fetch_materializations(keys.asset_key(scope, table), limit=1).records
         shown = record.asset_materialization.metadata[SCHEMA].schema.columns
         assert {column.name for column in shown} >= set(wanted), table
