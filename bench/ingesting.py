@@ -76,7 +76,12 @@ def _ours(form: str, path: Path, out: Path) -> Callable[[], object]:
 def _polars(form: str, path: Path, out: Path) -> Callable[[], object]:
     import polars as pl
 
-    scan = {"parquet": pl.scan_parquet, "csv": pl.scan_csv, "jsonl": pl.scan_ndjson}[form]
+    scans: dict[str, Callable[[Path], pl.LazyFrame]] = {
+        "parquet": pl.scan_parquet,
+        "csv": pl.scan_csv,
+        "jsonl": pl.scan_ndjson,
+    }
+    scan = scans[form]
 
     def run() -> None:
         day = pl.from_epoch("timestampMs", time_unit="ms").dt.date().alias("dt")

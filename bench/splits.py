@@ -14,12 +14,12 @@ import orjson
 from ok_ml.cli.commands.run import print_comparison
 from ok_ml.cli.output import write_line
 from ok_ml.config.loader import load_project
-from ok_ml.pipelines.source_recommendation.evaluating import judged
-from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES, POPULARITY, TWO_STAGE
+from ok_ml.release.gate.evaluating import judged
 from ok_ml.release.trials.attempts import open_attempt, train_attempt
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.opening import open_pipeline
+from ok_ml.stages.pipeline import Pipeline
 
 
 def main() -> int:
@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _rows(attempt: SourceRecommendation) -> list[dict[str, Any]]:
+def _rows(attempt: Pipeline) -> list[dict[str, Any]]:
     train_attempt(attempt, lambda: None, say=_quiet)  # features in this process: no Spark session for a few days
     report = judged(attempt, progress=_quiet)
     return [row for row in report.rows() if CHAMPION_NAME not in (row["model"], row["baseline"])]

@@ -11,6 +11,7 @@ from drills.deployment import DATASET, EXPERIMENT, SIZE, Deployment
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.lake import WHOLE, Lake
+from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.world.behaviour.exposure import ServedLists
 from ok_ml.world.log.raw_log import export_days
@@ -41,9 +42,11 @@ class Lab:
     def __init__(self, deployment: Deployment, state: Path) -> None:
         os.environ["OK_ML_STATE"] = str(state)
         self.state, self.project = state, load_project(deployment.root, SIZE)
-        self.config = self.project.datasets[DATASET]
+        self.config = self.project.event_logs[DATASET]
         self.world, self.lake = self.world_with(()), Lake(self.project.lake_root)
-        self.pipeline = open_pipeline(self.project, EXPERIMENT)
+        pipeline = open_pipeline(self.project, EXPERIMENT)
+        assert isinstance(pipeline, SourceRecommendation)
+        self.pipeline = pipeline
 
     @property
     def days(self) -> list[str]:

@@ -130,7 +130,8 @@ def simulated(pipeline: Pipeline, years: int, users: int, progress: Progress) ->
 def plan_of(pipeline: Pipeline, days: int, users: int) -> Plan:
     """The quiet worlds of an experiment."""
     stages, folder = pipeline.config.stages, pipeline.project.state_dir / "calibration"
-    return Plan(pipeline.dataset, stages.features, pipeline.config.checks.drift, folder, days, users)
+    dataset = pipeline.project.event_logs[pipeline.dataset_scope]
+    return Plan(dataset, stages.features, pipeline.config.checks.drift, folder, days, users)
 
 
 def world_probe(plan: Plan, days: int = HISTORY_DAYS + 14) -> Probe:
@@ -177,7 +178,7 @@ def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
             remedy=f"ingest more days, or simulate: ok-ml calibrate {pipeline.name}",
         )
     progress(f"numbers of {len(dts)} days")
-    build_event_statistics(pipeline.dataset, lake, dts)
+    build_event_statistics(pipeline.project.event_logs[scope], lake, dts)
     series = {c.EVENT_STATISTICS: read_days(lake, scope, c.EVENT_STATISTICS, dts)}
     for where, table in ((scope, c.PRODUCT_METRICS), *((pipeline.name, one) for one in pipeline.type.series)):
         days = read_days(lake, where, table, lake.partitions(where, table))

@@ -84,7 +84,7 @@ def plan_of(settings: Settings, days: int, users: int) -> Plan:
     project = load_project(settings.root)
     config = project.experiments["prod_discovery"]
     folder = project.state_dir / "calibration"
-    return Plan(project.datasets["ok_world"], config.stages.features, config.checks.drift, folder, days, users)
+    return Plan(project.event_logs["ok_world"], config.stages.features, config.checks.drift, folder, days, users)
 
 
 def out_of_sample(quiet: Quiet) -> dict[str, k.Rate]:
