@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.monitoring.judges.feature_judge import require_verdict
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.release.gate.promoting import champion_bundle
-
-if TYPE_CHECKING:
-    pass
 
 
 def predict(pipeline: RankingPlan, session: Any, *, progress: Callable[[str], None]) -> Manifest:

@@ -1,26 +1,30 @@
 """What makes the stages: read, call one pure function, commit, and say what came out."""
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from ok_ml import columns as c
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan as P
 from ok_ml.release.shared_stages import plots, settle_features
 from ok_ml.stages.stage import Made, Plot, StepContext, Table
 
-if TYPE_CHECKING:
-    pass
-
-
 # -- daily ---------------------------------------------------------------------------------------------------------
 
 
+_IN_PROCESS: Final = 250_000  # events from which this process computes features sooner than Spark has started
+
+
+def _events_read(pipeline: P, days: list[str]) -> int:
+    windows = {dt for day in days for dt in pipeline.feature_dts(day)}
+    return sum(pipeline.lake.manifest(pipeline.dataset_scope, c.EVENTS, dt).rows for dt in windows)
+
+
 def features(pipeline: P, context: StepContext) -> dict[str, Made]:
-    """All feature tables in one Spark pass."""
+    """All feature tables in one Spark pass; of an attempt on a small log in this process, with the same rows."""
     from ok_ml.pipelines.source_recommendation.featuring import build_features, describe_features
 
     manifests = build_features(
         pipeline,
-        context.session(),
+        None if pipeline.is_attempt and _events_read(pipeline, context.days) <= _IN_PROCESS else context.session(),
         context.days,
         progress=context.say,
         tables=sorted(context.tables or c.FEATURE_TABLES, key=c.FEATURE_TABLES.index),

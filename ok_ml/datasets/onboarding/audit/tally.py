@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +18,6 @@ from ok_ml.datasets.formats.raw_rows import RawRows
 from ok_ml.datasets.onboarding.audit.spellings import IdTexts, NumberSpellings, TextSpellings
 from ok_ml.datasets.onboarding.counting import HashSample, IdCounts, row_hashes
 from ok_ml.datasets.onboarding.histories import Histories, event_kinds
-
-if TYPE_CHECKING:
-    pass
 
 _NAMED = (c.USER_ID, c.SOURCE_ID)
 _REACTIONS = (c.CLICK, c.LIKE, c.COMMENT, c.SHARE, c.HIDE)
