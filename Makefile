@@ -40,7 +40,7 @@ export CLICKBAIT_DIR
 endif
 OK_ML := $(BIN)/ok-ml $(if $(SIZE),--size $(SIZE))
 
-.PHONY: help setup setup-dev run ui incident test test-full check bench bench-ingest bench-alarms calibrate screenshots dashboard lock clean distclean
+.PHONY: help setup setup-dev run ui incident test test-full check bench bench-ingest bench-alarms bench-logs calibrate screenshots dashboard lock clean distclean
 
 help:  ## Show this list
 	@echo "Targets (each installs what it needs on first use):"
@@ -93,6 +93,9 @@ bench-ingest: $(DEV)  ## Measure how fast a raw log comes in, beside polars and 
 
 bench-alarms: $(DEV)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about 40 minutes)
 	@exec $(BIN)/python -m bench alarms
+
+bench-logs: $(DEV)  ## Judge what would be served on every log of a folder (DIR names it)
+	@exec $(BIN)/python -m bench.logs $(DIR)
 
 calibrate: $(STAMP)  ## Find the limit of an experiment's bands for a rate of false alarms (EXPERIMENT, ARGS)
 	@exec $(BIN)/python -m bench.calibration $(EXPERIMENT) $(ARGS)
