@@ -9,6 +9,7 @@ EXPERIMENT ?= prod_discovery
 SIZE ?=
 FORCE ?=
 TARGET ?=
+DIR ?=
 PROMETHEUS ?=
 TESTS ?= tests
 PYTEST_ARGS ?=
