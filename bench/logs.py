@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -35,6 +35,8 @@ from ok_ml.datasets.onboarding.guess.starter import dataset_name, experiment_tex
 from ok_ml.errors import OkMlError
 from ok_ml.lake import Lake
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
+from ok_ml.recommender.ranking.baselines import TWO_STAGE
+from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.stages.evaluation import CHAMPION_NAME, Evaluated, load_evaluation
 from ok_ml.stages.opening import open_pipeline
 from ok_ml.stages.training import SIMPLE_LIST
@@ -90,15 +92,14 @@ class Judged:
 
 def main() -> int:
     """Judge every log; 0 if no served champion is worse than a simple model beyond chance."""
-    arguments = _arguments()
-    results: list[Judged] = []
+    arguments, results = _arguments(), list[Judged]()
+    out = load_project().state_dir / "bench" / "logs.json"  # before the state folder is that of a log
     with tempfile.TemporaryDirectory(prefix="ok-ml-logs-") as scratch:
         for file in logs_of(arguments.folder):
             try:
                 results += _judge_log(file, Path(scratch), arguments.splits)
             except OkMlError as error:
                 say(f"{file.name}: {str(error).splitlines()[0]}")
-    out = load_project().state_dir / "bench" / "logs.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(
         orjson.dumps([asdict(one) | {"verdict": one.verdict} for one in results], option=orjson.OPT_INDENT_2)
@@ -245,27 +246,31 @@ def _judge_split(name: str, split: Split, root: Path, mapping: dict[str, Any]) -
     project, _ = _loaded(root, name)
     run_pipeline.run(project, name, publish=False)
     pipeline = open_pipeline(load_project(root), name)
-    served = pipeline.lake.manifest(name, c.CHAMPION).details.get(SIMPLE_LIST)
-    return compared(name, split, load_evaluation(pipeline), pipeline.challenger, served)
+    simple = pipeline.lake.manifest(name, c.CHAMPION).details.get(SIMPLE_LIST)
+    _, record = champion_bundle(pipeline)
+    return compared(name, split, load_evaluation(pipeline), simple or pipeline.challenger, record.metrics)
 
 
-def compared(name: str, split: Split, evaluated: Evaluated, challenger: str, simple: str | None) -> Judged:
+def compared(log: str, split: Split, evaluated: Evaluated, served: str, values: Mapping[str, float | None]) -> Judged:
     """The champion of an evaluation beside the best simple model of it.
 
     Parameters
     ----------
-    simple
-        The simple list that the gate chose in the challenger's place; None: the challenger is champion.
+    served
+        The newest model, or the simple list that the gate chose in its place.
+    values
+        Its metrics, as they were promoted.
     """
-    served = simple or challenger
     models = dict.fromkeys(row["model"] for row in evaluated.of("score"))
-    plain = [one for one in models if one not in (challenger, CHAMPION_NAME, ORACLE)]
+    plain = [one for one in models if one not in (TWO_STAGE, CHAMPION_NAME, ORACLE)]
     best = max(plain, key=lambda one: evaluated.metrics(one)[METRICS[1]])
-    values, best_values = evaluated.metrics(served), evaluated.metrics(best)
+    known, best_values = {name: value or 0.0 for name, value in values.items()}, evaluated.metrics(best)
     difference = evaluated.difference(METRICS[1], served, best)
-    low, high = (difference.low, difference.high) if difference is not None else (0.0, 0.0)
+    # A simple list was chosen on the same users; of it only the estimate is known.
+    apart = known[METRICS[1]] - best_values[METRICS[1]] if served != best else 0.0
+    low, high = (apart, apart) if difference is None else (difference.low, difference.high)
     users = max(row["users"] for row in evaluated.of("score"))
-    return Judged(name, split, users, served, best, values, best_values, low, high)
+    return Judged(log, split, users, served, best, known, best_values, low, high)
 
 
 if __name__ == "__main__":

@@ -59,17 +59,17 @@ def _column(pipeline: Pipeline, feature: "Feature", sources: list[dg.TableColumn
     return dg.TableColumn(
         feature.name,
         "float",
-        f"{feature.description} In {feature.unit}{_looks_back(pipeline, feature)}"
-        f"; {feature.absent:g} where there is nothing to tell{f'; from {read}' if read else ''}.",
+        f"{feature.description} Unit: {feature.unit}{_window(pipeline, feature)}; absent: {feature.absent:g}"
+        f"{f'; from {read}' if read else ''}.",
         constraints=dg.TableColumnConstraints(nullable=False, other=limits),
         tags={"family": feature.family},
     )
 
 
-def _looks_back(pipeline: Pipeline, feature: "Feature") -> str:
+def _window(pipeline: Pipeline, feature: "Feature") -> str:
     if feature.window is None:
         return ""
-    return f", over {getattr(pipeline.config.stages.features, feature.window)} days"
+    return f"; window: {getattr(pipeline.config.stages.features, feature.window)} days"
 
 
 def _sources(pipeline: Pipeline, feature: "Feature") -> Iterator[dg.TableColumnDep]:

@@ -98,13 +98,14 @@ class ListEvaluator(Evaluator["Lists"]):
     # -- the judgement ---------------------------------------------------------------------------------------
 
     def pairs(self, models: Sequence[str]) -> list[tuple[str, str]]:
-        """The challenger with every source of candidates, popularity and the champion; the vectors with popularity."""
+        """The challenger with every model that is printed but the oracle; the vectors with popularity."""
         from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES
 
         newest = self.challenger
         pairs = [
             *((newest, source) for source in CANDIDATE_SOURCES),
             (EMBEDDINGS_ALONE, POPULARITY),
+            (newest, RECENT_POPULARITY),
             (newest, POPULARITY),
             (newest, CHAMPION_NAME),
         ]

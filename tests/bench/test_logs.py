@@ -8,6 +8,7 @@ from bench.logs import Split, compared, logs_of, splits_of, table
 from ok_ml.stages.evaluation import Evaluated
 
 SPLIT = Split("2026-01-09", "2026-01-10")
+VALUES = {"recall@10": 0.3, "ndcg@10": 0.3, "coverage@10": None}
 
 
 def evaluated(*, low: float, high: float) -> Evaluated:
@@ -33,14 +34,19 @@ def evaluated(*, low: float, high: float) -> Evaluated:
 )
 def test_the_champion_is_held_against_the_best_simple_model(low: float, high: float, verdict: str) -> None:
     """Neither the champion of before nor the planted truth is one."""
-    one = compared("shop", SPLIT, evaluated(low=low, high=high), "two_stage", None)
+    one = compared("shop", SPLIT, evaluated(low=low, high=high), "two_stage", VALUES)
     assert (one.served, one.best, one.users, one.verdict) == ("two_stage", "ease", 50, verdict)
     assert verdict in table([one])[-1]
 
 
 def test_a_simple_list_that_is_served_is_the_best_simple_model_itself() -> None:
-    one = compared("shop", SPLIT, evaluated(low=-0.2, high=-0.1), "two_stage", "ease")
+    one = compared("shop", SPLIT, evaluated(low=-0.2, high=-0.1), "ease", VALUES)
     assert (one.served, one.best, one.verdict) == ("ease", "ease", "equal")
+
+
+def test_a_list_that_no_baseline_is_stands_by_its_estimate() -> None:
+    assert compared("shop", SPLIT, evaluated(low=0, high=0), "blend", VALUES | {"ndcg@10": 0.35}).verdict == "better"
+    assert compared("shop", SPLIT, evaluated(low=0, high=0), "blend", VALUES | {"ndcg@10": 0.25}).verdict == "worse"
 
 
 def test_each_cut_judges_on_the_last_fifth_of_the_events_before_the_next() -> None:

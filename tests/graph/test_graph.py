@@ -197,7 +197,7 @@ def test_tables_of_features_say_what_each_column_is_and_where_it_comes_from(spec
     columns = {column.name: column for column in schema.columns}
     assert set(columns) == {"user_id", *lineage}
     share = columns["user_video_share"]
-    assert "over 9 days" in share.description, "the YAML's affinity_days"
+    assert "window: 9 days" in share.description, "the YAML's affinity_days"
     assert "events.content_type" in share.description
     assert share.constraints.other == ["at least 0", "at most 1"]
     assert dg.TableColumnDep(dg.AssetKey(["ok_world", "events"]), "content_type") in lineage["user_video_share"]

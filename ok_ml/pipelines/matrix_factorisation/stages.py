@@ -92,6 +92,7 @@ EVALUATION: Final = Stage[P](
         Read((c.MODEL, c.EMBEDDINGS), whole),
         Read((c.EVENTS,), _judged, of_dataset=True),
     ),
+    code="2",
     settings=stages("evaluation"),
     more=_of_evaluation,
     trigger=Joins(c.MODEL),

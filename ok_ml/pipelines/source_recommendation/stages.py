@@ -127,7 +127,7 @@ EVALUATION: Final = Stage[P](
         Read((c.EVENTS,), records.evaluated, of_dataset=True),
         Read((c.USERS,), records.eval_cut, of_dataset=True, in_graph=False),
     ),
-    code="2",
+    code="3",
     settings=stages("evaluation", "predictions"),
     more=records.of_evaluation,
     trigger=Joins(c.MODEL),

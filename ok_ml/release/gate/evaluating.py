@@ -33,7 +33,7 @@ def evaluate_model(pipeline: Pipeline, *, progress: Callable[[str], None]) -> tu
             rows=evaluator.cases,
             data_version=fingerprint({"rows": rows}),
             inputs=inputs,
-            details={"users": evaluator.cases, "days": pipeline.evaluated_days()},
+            details={"cases": evaluator.cases, "days": pipeline.evaluated_days()},
         )
     return manifest, Evaluated(rows, plots)
 
