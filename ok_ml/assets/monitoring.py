@@ -63,9 +63,9 @@ def _worst(project: Project, dataset: DatasetConfig, lake: Lake, dt: str) -> dic
     from ok_ml.monitoring.judges.series_watch import finding_of
 
     watch = event_watch(project, dataset, lake)
-    found = [finding_of(one, dt) for one in watch.look(dt)[:_SHOWN]]
-    if not found:
+    findings = [finding_of(one, dt) for one in watch.look(dt)[:_SHOWN]]
+    if not findings:
         return {}
-    shown: dict[str, Any] = {"worst": table_metadata(rows_of(found))}
-    picture = plot_deviation(project, watch, found[0])
+    shown: dict[str, Any] = {"worst": table_metadata(rows_of(findings))}
+    picture = plot_deviation(project, watch, findings[0])
     return shown if picture is None else {**shown, "worst_series": plot_metadata(project, picture)}

@@ -118,15 +118,15 @@ def _days_between(first: str | None, last: str | None) -> int | None:
 
 def heartbeat_item(project: Project) -> StatusItem:
     """Whether Dagster's daemon ticks: nothing that it starts can say that it does not."""
-    found = life(project.state_dir, project.environment.heartbeat.limit_seconds)
-    if found.beat is None:
+    heart = life(project.state_dir, project.environment.heartbeat.limit_seconds)
+    if heart.beat is None:
         message = "no heartbeat yet; `make ui` starts the daemon"
         return StatusItem("heartbeat", "daemon", "unknown", None, None, message, "/deadman")
-    outside = found.beat.ping
-    state: Any = "fail" if not found.alive else "warn" if outside not in ("", "ok") else "ok"
-    message = found.message if found.alive else f"{found.message}; {found.remedy}"
+    outside = heart.beat.ping
+    state: Any = "fail" if not heart.alive else "warn" if outside not in ("", "ok") else "ok"
+    message = heart.message if heart.alive else f"{heart.message}; {heart.remedy}"
     said = f"; the address outside: {outside}" if outside else ""
-    return StatusItem("heartbeat", "daemon", state, found.age_seconds, None, message + said, "/deadman")
+    return StatusItem("heartbeat", "daemon", state, heart.age_seconds, None, message + said, "/deadman")
 
 
 # -- collectors --------------------------------------------------------------------------------------------------

@@ -109,8 +109,8 @@ class Materialiser:
 
     def _discover(self) -> None:
         """Follow topics that are new, or whose storage answers again."""
-        found = self._consumer.partitions(5.0)
-        wanted = {topic: partitions for topic, partitions in (found or {}).items() if self._is_wanted(topic)}
+        known = self._consumer.partitions(5.0)
+        wanted = {topic: partitions for topic, partitions in (known or {}).items() if self._is_wanted(topic)}
         try:
             ids = topic_ids(self.settings.kafka, list(wanted)) if wanted else {}
         except ServiceUnavailable as error:

@@ -47,22 +47,22 @@ def list_(ctx: click.Context, settings: Settings, *, everything: bool, as_json: 
 
     store, now = _store(settings), time.time()
     with store.reading() as transaction:
-        found = transaction.latest(_CLOSED_SHOWN)[::-1] if everything else transaction.open_incidents()
-        muted = {one.id: transaction.is_muted(one, now) for one in found}
+        incidents = transaction.latest(_CLOSED_SHOWN)[::-1] if everything else transaction.open_incidents()
+        muted = {one.id: transaction.is_muted(one, now) for one in incidents}
     if as_json:
-        write_json([to_json(one, muted=muted[one.id]) for one in found])
-    elif found:
-        _table(found, muted, now)
+        write_json([to_json(one, muted=muted[one.id]) for one in incidents])
+    elif incidents:
+        _table(incidents, muted, now)
     else:
         say("Nothing is open.")
-    ctx.exit(_STALE if any(needs_attention(one, muted=muted[one.id]) for one in found) else 0)
+    ctx.exit(_STALE if any(needs_attention(one, muted=muted[one.id]) for one in incidents) else 0)
 
 
-def _table(found: "list[Incident]", muted: dict[str, bool], now: float) -> None:
+def _table(incidents: "list[Incident]", muted: dict[str, bool], now: float) -> None:
     from ok_ml.console.health import in_words
     from ok_ml.incidents.shown import state_of
 
-    owners = max(len(one.owner or "-") for one in found)
+    owners = max(len(one.owner or "-") for one in incidents)
     width = max(terminal_width() - _FIXED_COLUMNS - owners, 24)
     rows = [
         [
@@ -74,7 +74,7 @@ def _table(found: "list[Incident]", muted: dict[str, bool], now: float) -> None:
             cut(one.title, width),
             one.owner,
         ]
-        for one in found
+        for one in incidents
     ]
     headers = ["grade", "id", "state", "since", "more", "what", "owner"]
     write_table(headers, rows, right=["since", "more"], style_of="grade")
@@ -90,9 +90,9 @@ def show(settings: Settings, *, incident: str, as_json: bool) -> None:
     from ok_ml.incidents.shown import the_one, to_json
 
     with _store(settings).reading() as transaction:
-        found = the_one(transaction, incident)
-        muted = transaction.is_muted(found, time.time())
-    document = to_json(found, muted=muted)
+        one = the_one(transaction, incident)
+        muted = transaction.is_muted(one, time.time())
+    document = to_json(one, muted=muted)
     if as_json:
         write_json(document)
         return

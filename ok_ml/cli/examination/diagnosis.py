@@ -44,15 +44,15 @@ def examine(machine: Machine, *, limit_seconds: float = LIMIT_SECONDS) -> Diagno
     for name, check in waiting.items():
         # Daemon threads: a check that hangs, e.g. on a dead network disk, must not keep the command from ending.
         threading.Thread(target=_run, args=(name, check, machine, results), daemon=True, name=f"doctor-{name}").start()
-    found: list[Finding] = []
+    answers: list[Finding] = []
     while waiting and (left := started + limit_seconds - time.monotonic()) > 0:
         with contextlib.suppress(queue.Empty):
             name, findings = results.get(timeout=left)
             del waiting[name]
-            found += findings
+            answers += findings
     remedy = "run `ok-ml doctor` again when the machine is less busy"
-    found += [Finding(name, "warn", f"no answer within {limit_seconds:g} s", remedy) for name in waiting]
-    ordered = sorted(found, key=lambda finding: (_ORDER.index(finding.state), finding.name))
+    answers += [Finding(name, "warn", f"no answer within {limit_seconds:g} s", remedy) for name in waiting]
+    ordered = sorted(answers, key=lambda finding: (_ORDER.index(finding.state), finding.name))
     return Diagnosis(tuple(ordered), time.monotonic() - started)
 
 

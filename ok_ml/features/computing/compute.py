@@ -184,10 +184,10 @@ def _write(folder: Path, name: str, dt: str, table: str, rows: pa.Table) -> pa.T
 
 def _totals(written: pa.Table) -> Iterator[tuple[str, str, int, str]]:
     """(dt, table, rows, data version) of every partition."""
-    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    files_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for row in written.to_pylist():
-        found.setdefault((row["dt"], row["table"]), []).append((row["content"], row["rows"]))
-    for (dt, table), files in sorted(found.items()):
+        files_of.setdefault((row["dt"], row["table"]), []).append((row["content"], row["rows"]))
+    for (dt, table), files in sorted(files_of.items()):
         text = ";".join(content for content, _ in sorted(files))
         yield dt, table, sum(rows for _, rows in files), str(xxhash.xxh3_64_hexdigest(text.encode()))
 

@@ -121,10 +121,10 @@ def warm_kernels() -> None:
 
 
 def _require_all(reports: list[dict[str, Any]], parts: int) -> None:
-    found = sorted(report[c.PART] for report in reports)
-    if found != list(range(parts)):
+    reported = sorted(report[c.PART] for report in reports)
+    if reported != list(range(parts)):
         raise IntegrityError(
-            f"parts {found} came back, expected 0 .. {parts - 1} once each",
+            f"parts {reported} came back, expected 0 .. {parts - 1} once each",
             why="users of a missing part would be served nothing",
             remedy="run the predictions again",
         )

@@ -36,11 +36,11 @@ def config(settings: Settings, *, experiment: str | None, as_json: bool) -> None
     if experiment is not None:
         name = known_experiment(loaded.project, experiment)
         sections += [f"datasets.{loaded.project.dataset_of(name).dataset}", f"experiments.{name}"]
-    found = {section: resolve_with_origin(loaded, section) for section in sections}
+    resolved = {section: resolve_with_origin(loaded, section) for section in sections}
     if as_json:
-        write_json({section: [value._asdict() for value in values] for section, values in found.items()})
+        write_json({section: [value._asdict() for value in values] for section, values in resolved.items()})
         return
-    for section, values in found.items():
+    for section, values in resolved.items():
         write_line(styled(f"# {section} (size {loaded.project.size})", "bold"))
         write_table(["key", "value", "origin"], list(_rows(values)))
         write_line("")

@@ -54,8 +54,8 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
 
     if answer.manifest.labels:
         return _scores_document(experiment, entity_id, answer)
-    found = answer.lists[0]
-    served = answer.fallback if found is None else found
+    own = answer.lists[0]
+    served = answer.fallback if own is None else own
     assert served is not None  # noqa: S101 - every generation of lists has a fallback
     sources = []
     for source, score, reason in zip(
@@ -76,8 +76,8 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
         "entity_id": entity_id,
         "generation": answer.manifest.name,
         "model_version": str(answer.manifest.model_version),
-        "fallback": served.is_fallback or found is None,
-        "known": found is not None,
+        "fallback": served.is_fallback or own is None,
+        "known": own is not None,
         "sources": sources,
     }
 
