@@ -56,11 +56,6 @@ def known_experiment(project: "Project", name: str) -> str:
     return _known("experiment", name, project.experiments)
 
 
-def known_dataset(project: "Project", name: str) -> str:
-    """The name, if there is such a dataset. Raises UsageError that names the known ones and the closest."""
-    return _known("dataset", name, project.datasets)
-
-
 def known_log(project: "Project", name: str) -> str:
     """The name, if there is such a dataset of events. Raises UsageError that names the known ones and the closest."""
     return _known("dataset", name, project.event_logs)

@@ -3,13 +3,10 @@
 Everything is looked at when it is asked for, by the service and by `ok-ml status` alike: nothing is left that could grow old.
 """
 
-import contextlib
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -114,10 +111,3 @@ def in_words(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds / 86_400:.0f} days"
-
-
-def file_age_seconds(path: Path) -> float | None:
-    """Seconds since a file was written, or None if there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        return max(0.0, time.time() - path.stat().st_mtime)
-    return None

@@ -20,7 +20,6 @@ from ok_ml.errors import ConfigError, IntegrityError, ModelError
 MODEL_FILE: Final = "model.txt"  # of LightGBM
 ANY_MODEL_FILE: Final = "model.bin"  # of every other ranker
 CHECKSUM: Final = ".sha256"
-SHA256_FILE: Final = MODEL_FILE + CHECKSUM
 FEATURES_FILE: Final = "features.json"
 SAMPLE_FILE: Final = "sample_features.npy"
 RECORDED_FILE: Final = "sample_predictions.npy"
