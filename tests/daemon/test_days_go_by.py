@@ -80,7 +80,8 @@ def test_broken_days_are_not_served_and_the_last_good_generation_stays(living: L
     assert generation is not None
     assert day < broken[0]
     assert blocked[0] >= broken[0]
-    assert CHECK in {step for run in living.runs() if run.is_ingest for step in run.failed_steps}
+    # The verdict is there before its pictures, and these before the run has ended.
+    living.wait("its run has failed", 120, lambda: CHECK in _failed_steps_of_ingests(living))
     assert "block" in living.manifest("feature_verdict", blocked[0])["details"]["headline"]
     living.wait("the broken days have gone by", 200, lambda: living.days()[-1] > broken[-1])
     assert living.generation() == generation
@@ -122,6 +123,10 @@ def test_no_more_runs_than_days_call_for_and_no_error_in_any_log(living: Living)
 
 
 # -- looking ------------------------------------------------------------------------------------------------------
+
+
+def _failed_steps_of_ingests(living: Living) -> set[str]:
+    return {step for run in living.runs() if run.is_ingest for step in run.failed_steps}
 
 
 def _trainings(living: Living, status: str) -> int:
