@@ -32,7 +32,7 @@ from ok_ml.datasets.canonical.ingest import ingest_events, stale_partitions
 from ok_ml.datasets.onboarding.guess.measuring import measure_log
 from ok_ml.datasets.onboarding.guess.preview import preview_file
 from ok_ml.datasets.onboarding.guess.starter import dataset_name, experiment_text
-from ok_ml.errors import OkMlError
+from ok_ml.errors import DataError, OkMlError
 from ok_ml.lake import Lake
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.recommender.ranking.baselines import TWO_STAGE
@@ -92,14 +92,14 @@ class Judged:
 
 def main() -> int:
     """Judge every log; 0 if no served champion is worse than a simple model beyond chance."""
-    arguments, results = _arguments(), list[Judged]()
+    arguments, results, not_judged = _arguments(), list[Judged](), list[str]()
     out = load_project().state_dir / "bench" / "logs.json"  # before the state folder is that of a log
     with tempfile.TemporaryDirectory(prefix="ok-ml-logs-") as scratch:
         for file in logs_of(arguments.folder):
             try:
                 results += _judge_log(file, Path(scratch), arguments.splits)
             except OkMlError as error:
-                say(f"{file.name}: {str(error).splitlines()[0]}")
+                not_judged.append(f"{file.name}: {str(error).splitlines()[0]}")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(
         orjson.dumps([asdict(one) | {"verdict": one.verdict} for one in results], option=orjson.OPT_INDENT_2)
@@ -107,9 +107,9 @@ def main() -> int:
     for line in table(results):
         write_line(line)
     worse = [f"{one.log} from {one.split.first}" for one in results if one.verdict == "worse"]
-    write_line(
-        f"\nworse than a simple model: {'; '.join(worse) or 'nowhere'}, in {len(results)} of {len(results)} splits; {out}"
-    )
+    for line in not_judged:
+        write_line(f"not judged: {line}")
+    write_line(f"\nworse than a simple model: {'; '.join(worse) or 'nowhere'} of {len(results)} splits; {out}")
     return 1 if worse or not results else 0
 
 
@@ -261,6 +261,8 @@ def compared(log: str, split: Split, evaluated: Evaluated, served: str, values: 
     values
         Its metrics, as they were promoted.
     """
+    if not evaluated.rows:
+        raise DataError(f"{log}: no user found anything new from {split.first} on", why="nothing can be compared")
     models = dict.fromkeys(row["model"] for row in evaluated.of("score"))
     plain = [one for one in models if one not in (TWO_STAGE, CHAMPION_NAME, ORACLE)]
     best = max(plain, key=lambda one: evaluated.metrics(one)[METRICS[1]])

@@ -108,7 +108,7 @@ def _spec(bench: Workbench, pipeline: Pipeline, stage: Stage[Any]) -> dg.AssetSp
 def _windows(pipeline: Pipeline, stage: Stage[Any]) -> dict[str, Any]:
     """Which partitions of its inputs it reads; an identity of days would be all that Dagster knows."""
     rows = [
-        {"table": f"{pipeline.dataset_scope if read.of_dataset else pipeline.name}/{table}", "partitions": read.window}
+        {"table": f"{read.scope(pipeline)}/{table}", "partitions": read.window}
         for read in stage.reads
         if read.partitions is not None
         for table in read.tables
@@ -119,14 +119,13 @@ def _windows(pipeline: Pipeline, stage: Stage[Any]) -> dict[str, Any]:
 def _partitions_read(pipeline: Pipeline, stage: Stage[Any], manifests: list[Manifest]) -> dict[str, Any]:
     """The same of what was made last, with days."""
     rows = list(stage.partitions_read(pipeline, manifests[-1].partition)) if manifests else []
-    return {"read": table_metadata(rows)} if rows else {}
+    return {"partitions_read": table_metadata(rows)} if rows else {}
 
 
 def _deps(pipeline: Pipeline, stage: Stage[Any]) -> Iterator[dg.AssetKey]:
     for read in stage.reads:
         if read.in_graph:
-            scope = pipeline.dataset_scope if read.of_dataset else pipeline.name
-            yield from (keys.asset_key(scope, table) for table in read.tables)
+            yield from (keys.asset_key(read.scope(pipeline), table) for table in read.tables)
 
 
 def _fresh_days(pipeline: Pipeline, stage: Stage[Any]) -> float:

@@ -47,7 +47,7 @@ def days(dataset: str) -> dg.DynamicPartitionsDefinition:
 
     Not Dagster's daily partitions, although their windows could be mapped: those follow the wall clock. A log of 2011 would
     show 5,000 missing days, one with holes has days that never come, and the days of a simulated network pass in minutes
-    and beyond today. What a stage reads of other days stands in its metadata `reads` and, with days, in `read` of each
+    and beyond today. What a stage reads of other days stands in its metadata `reads` and, with days, in `partitions_read` of each
     materialisation.
     """
     return dg.DynamicPartitionsDefinition(name=partitions_name(dataset))

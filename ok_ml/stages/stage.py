@@ -112,6 +112,10 @@ class Read(Generic[P]):
     of_dataset: bool = False
     in_graph: bool = True
 
+    def scope(self, pipeline: P) -> str:
+        """Where the tables are: the dataset, or the experiment itself."""
+        return pipeline.dataset_scope if self.of_dataset else pipeline.name
+
     @property
     def window(self) -> str:
         """Which partitions, in words: what its function says of itself."""
@@ -177,7 +181,7 @@ class Stage(Generic[P]):
             Something that it reads is not there.
         """
         versions = {
-            (pipeline.dataset_scope if read.of_dataset else pipeline.name, table): read.partitions(pipeline, partition)
+            (read.scope(pipeline), table): read.partitions(pipeline, partition)
             for read in self.reads
             if read.partitions is not None
             for table in read.tables
@@ -190,9 +194,8 @@ class Stage(Generic[P]):
             partitions = sorted(read.partitions(pipeline, partition)) if read.partitions is not None else []
             if partitions:
                 for table in read.tables:
-                    scope = pipeline.dataset_scope if read.of_dataset else pipeline.name
                     yield {
-                        "table": f"{scope}/{table}",
+                        "table": f"{read.scope(pipeline)}/{table}",
                         "partitions": str(len(partitions)),
                         "first": partitions[0],
                         "last": partitions[-1],

@@ -384,7 +384,7 @@ def test_dagster_shows_the_columns_that_are_stored(world: World, instance) -> No
 
 def test_dagster_shows_which_days_were_read(world: World, instance) -> None:
     (record,) = instance.fetch_materializations(keys.asset_key(EXPERIMENT, c.EVALUATION), limit=1).records
-    read = {row.data["table"]: row.data for row in record.asset_materialization.metadata["read"].records}
+    read = {row.data["table"]: row.data for row in record.asset_materialization.metadata["partitions_read"].records}
     days = world.pipeline.calendar().eval_dts
     events = read[f"{DATASET}/events"]
     assert (events["partitions"], events["first"], events["last"]) == (str(len(days)), days[0], days[-1])
