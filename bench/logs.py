@@ -34,7 +34,7 @@ from ok_ml.datasets.onboarding.guess.preview import preview_file
 from ok_ml.datasets.onboarding.guess.starter import dataset_name, experiment_text
 from ok_ml.errors import DataError, OkMlError
 from ok_ml.lake import Lake
-from ok_ml.quality.ranking.ranking_evaluation import ORACLE
+from ok_ml.quality.ranking.ranking_evaluation import ORACLES
 from ok_ml.recommender.ranking.baselines import TWO_STAGE
 from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.stages.evaluation import CHAMPION_NAME, Evaluated, load_evaluation
@@ -264,7 +264,7 @@ def compared(log: str, split: Split, evaluated: Evaluated, served: str, values: 
     if not evaluated.rows:
         raise DataError(f"{log}: no user found anything new from {split.first} on", why="nothing can be compared")
     models = dict.fromkeys(row["model"] for row in evaluated.of("score"))
-    plain = [one for one in models if one not in (TWO_STAGE, CHAMPION_NAME, ORACLE)]
+    plain = [one for one in models if one not in (TWO_STAGE, CHAMPION_NAME, *ORACLES)]
     best = max(plain, key=lambda one: evaluated.metrics(one)[METRICS[1]])
     known, best_values = {name: value or 0.0 for name, value in values.items()}, evaluated.metrics(best)
     difference = evaluated.difference(METRICS[1], served, best)

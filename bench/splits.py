@@ -14,7 +14,8 @@ import orjson
 from ok_ml.cli.commands.run import print_comparison
 from ok_ml.cli.output import write_line
 from ok_ml.config.loader import load_project
-from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES, POPULARITY, TWO_STAGE
+from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES, TWO_STAGE
+from ok_ml.recommender.ranking.column_ranker import POPULARITY
 from ok_ml.release.gate.evaluating import judged
 from ok_ml.release.trials.attempts import open_attempt, train_attempt
 from ok_ml.stages.evaluation import CHAMPION_NAME

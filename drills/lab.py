@@ -87,11 +87,17 @@ class Lab:
         """What this bundle serves on the day after `dt`."""
         import pyarrow as pa
 
-        from ok_ml.recommender.inference.scoring import score_part
+        from ok_ml.ranked_lists.fits import fit_at
+        from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part
+        from ok_ml.recommender.ranking.ranking_context import Cut
 
         self._build_features([dt])
-        root, parts = str(self.lake.root), range(self.config.parts)
-        rows = pa.concat_tables([score_part(str(bundle), root, DATASET, EXPERIMENT, dt, part) for part in parts])
+        loaded = ScoringBundle.load(bundle)
+        fitted = fit_at(self.pipeline, dt, loaded.recipe, _no_spark)
+        cut = Cut.load(self.pipeline.tables, dt, fitted=fitted, layout=loaded.layout)
+        rows = pa.concat_tables(
+            [score_cut_part(cut.part(part), loaded.ranker, loaded.stage) for part in range(self.config.parts)]
+        )
         ordered = rows.sort_by(c.USER_ID)
         lists = ordered[c.SOURCE_IDS].to_pylist()
         padded = np.full((len(lists), max(map(len, lists))), -1, np.int64)

@@ -80,6 +80,7 @@ TEXT_STATISTICS: Final = "text_statistics"  # of an experiment: numbers of each 
 USER_TOPICS: Final = "user_topics"
 FEATURE_STATISTICS: Final = "feature_statistics"
 EMBEDDINGS: Final = "embeddings"
+RETRIEVAL: Final = "retrieval"  # of an experiment that makes lists: what a day's candidates come from
 TRAINING_SET: Final = "training_set"
 PREDICTIONS: Final = "predictions"
 MODEL: Final = "model"

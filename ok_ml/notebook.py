@@ -25,7 +25,8 @@ _FEATURES: Final = {
     "text": c.TEXT_FEATURES,
 }
 _DATA: Final = (c.EVENTS, c.TEXTS, c.REJECTED, c.USERS, c.SOURCES, c.SUBSCRIPTIONS, c.FRIENDS)
-_CUTS: Final = ("train", "eval", "serve")
+_SERVE: Final = "serve"
+_CUTS: Final = ("train", "eval", _SERVE)
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ class OpenExperiment:
         return self._read(self.pipeline.dataset_scope, _one_of(_DATA, table, "table"), dt)
 
     def embeddings(self, cut: str = "serve") -> "tuple[pa.Table, pa.Table]":
-        """Vectors of users and of sources, float32 lists: of the cut that serves, or of train or eval."""
+        """Vectors of users and of sources, float32 lists: of the newest day that is served, or of train or eval."""
         import pyarrow as pa
 
-        from ok_ml.ranked_lists.fits import factors_of
+        from ok_ml.ranked_lists.fits import fitted_for
         from ok_ml.ranked_lists.pipeline import ListPipeline
+        from ok_ml.recommender.retrieval.fitted import Fitted
 
         if not isinstance(self.pipeline, ListPipeline):
             raise UsageError(
@@ -77,7 +79,12 @@ class OpenExperiment:
                 why="only pipelines of lists fit vectors of users and sources",
                 remedy="read its predictions, or open an experiment of lists",
             )
-        factors = factors_of(self.pipeline, _one_of(_CUTS, cut, "cut"))
+        if _one_of(_CUTS, cut, "cut") == _SERVE:
+            lake, name = self.pipeline.lake, self.pipeline.name
+            newest = lake.manifest(name, c.RETRIEVAL, lake.latest(name, c.RETRIEVAL))
+            factors = Fitted.load(lake.folder(newest)).factors
+        else:
+            factors = fitted_for(self.pipeline, cut).factors
 
         def table(key: str, ids: Any, vectors: Any) -> pa.Table:
             flat = pa.array(vectors.reshape(-1))

@@ -25,7 +25,8 @@ from ok_ml.graph.dagster_private import (
 from ok_ml.machine.locks import holder, lock_path
 from ok_ml.release.automation.automation_facts import Batch, batch_of, gather
 from ok_ml.release.automation.retraining import Facts, Try, called_for, reason
-from ok_ml.stages.opening import open_pipeline
+from ok_ml.stages.opening import open_pipeline, type_of
+from ok_ml.stages.stage import Phase, Starts
 
 if TYPE_CHECKING:
     from ok_ml.config.models import Project
@@ -89,6 +90,11 @@ class AutomationState:
         """What was seen in the last tick."""
         known = self._seen.get(experiment)
         return known[1] if known else None
+
+    def starts(self, experiment: str) -> dict[str, Phase]:
+        """The tables with which a run begins, and of which phase it is."""
+        kind = type_of(self._project, experiment)
+        return {stage.name: stage.phase for stage in kind.stages if isinstance(stage.trigger, Starts)}
 
     def _look(self, experiment: str, instance: dg.DagsterInstance) -> Sight:
         pipeline = open_pipeline(self._current(experiment), experiment)

@@ -9,8 +9,9 @@ from ok_ml import columns as c
 from ok_ml.lake import Lake, Manifest
 from ok_ml.quality.ranking.embedding_statistics import NearestSources, embedding_numbers, nearest_sources
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, series_table
-from ok_ml.ranked_lists.fits import SERVE, factors_of
+from ok_ml.ranked_lists.fits import retrieval_of
 from ok_ml.ranked_lists.pipeline import ListPipeline
+from ok_ml.recommender.vectors.embeddings import Factors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,10 +23,10 @@ _NEAREST, _COSINES = "nearest", "cosines"
 
 
 def build_embedding_statistics(pipeline: ListPipeline) -> Manifest:
-    """Norms and neighbours of the newest serving fit, and how far it moved; commit under the day up to which it learnt."""
+    """Norms and neighbours of the newest day's fit, and how far it moved; commit under that day."""
     lake, name = pipeline.lake, pipeline.name
-    cut = str(lake.manifest(name, c.EMBEDDINGS).details[f"{SERVE}_cut"])
-    inputs, factors = pipeline.inputs_of(c.EMBEDDING_STATISTICS), factors_of(pipeline, SERVE)
+    cut = pipeline.calendar().serve_cut
+    inputs, factors = pipeline.inputs_of(c.EMBEDDING_STATISTICS, cut), Factors.load(retrieval_of(pipeline, cut))
     near = nearest_sources(np.asarray(factors.source_ids), np.asarray(factors.source_factors))
     earlier = [dt for dt in lake.partitions(name, NEAREST_TABLE) if dt < cut]
     before = _read(lake, name, earlier[-1]) if earlier else None

@@ -49,12 +49,13 @@ class RankedLists(PredictionKind):
         return plot_predictions(pipeline)
 
     def payload(self, pipeline: ListPipeline, predictions: Manifest) -> "Payload":
-        """The lists, the catalogue of their day, and the champion's popular sources for unknown users."""
+        """The lists, the catalogue of their day, and what was popular then for unknown users."""
         from ok_ml.delivery.payloads import RankedListPayload
 
         catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [predictions.partition])
         top_n = pipeline.config.stages.predictions.top_n
-        return RankedListPayload(_with_columns(catalogue), _fallback(pipeline, catalogue, top_n), top_n)
+        fallback = _fallback(pipeline, catalogue, top_n, predictions.partition)
+        return RankedListPayload(_with_columns(catalogue), fallback, top_n)
 
     def example(self, pipeline: ListPipeline, dt: str) -> str:
         """The first user, in order of id, whose list is their own and not the fallback; else the first user."""
@@ -79,18 +80,16 @@ def _with_columns(catalogue: "pa.Table") -> "pa.Table":
     return catalogue.select([c.SOURCE_ID, c.NAME, c.TOPIC])
 
 
-def _fallback(pipeline: ListPipeline, catalogue: "pa.Table", top_n: int) -> "pa.Table":
-    """The list for unknown users: the champion's popular sources as of its training, one row without a user."""
+def _fallback(pipeline: ListPipeline, catalogue: "pa.Table", top_n: int, dt: str) -> "pa.Table":
+    """The list for unknown users: what is popular as of the day of the predictions, one row without a user."""
     import numpy as np
     import pyarrow as pa
 
-    from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
-    from ok_ml.release.gate.promoting import champion_bundle
+    from ok_ml.ranked_lists.fits import served_popularity
+    from ok_ml.recommender.retrieval.popularity import EVERYBODY
 
-    folder, _ = champion_bundle(pipeline)
     sources = np.sort(catalogue[c.SOURCE_ID].to_numpy())
-    popularity: Popularity = Popularity.load(folder)
-    ids = sources[popularity.orders(sources)[EVERYBODY][:top_n]]
+    ids = sources[served_popularity(pipeline, dt).orders(sources)[EVERYBODY][:top_n]]
     scores = [1.0 / (rank + 1) for rank in range(len(ids))]
     return pa.table(
         {

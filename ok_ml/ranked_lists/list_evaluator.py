@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ok_ml import columns as c
-from ok_ml.quality.ranking.ranking_evaluation import ORACLE
-from ok_ml.ranked_lists.fits import plain_popularity, recent_popularity
+from ok_ml.lake import Manifest
+from ok_ml.quality.ranking.ranking_evaluation import ORACLE, ORACLE_TASTES, ORACLES
+from ok_ml.ranked_lists.novelty import by_novelty
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
+from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, POPULARITY
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.evaluator import Evaluator
 from ok_ml.stages.plot_files import plot_path
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
     from ok_ml.quality.ranking.ranking_metrics import Relevance
+    from ok_ml.recommender.ranking.gather import FeatureLayout
+    from ok_ml.recommender.ranking.ranker import Ranker
     from ok_ml.recommender.ranking.ranking_context import Cut
+    from ok_ml.recommender.retrieval.fitted import Fitted
 
     Lists = NDArray[np.int64]
 
@@ -59,56 +63,73 @@ class ListEvaluator(Evaluator["Lists"]):
     @property
     def nothing(self) -> str:
         """What is said where there is no user."""
-        return nothing_new(self.pipeline)
+        return self.pipeline.nothing_new
 
     @property
     def k(self) -> int:
-        """Length of the lists."""
-        return max(self.pipeline.config.stages.evaluation.k)
+        """Length of the lists: twice the depth of the metrics, so that enough is left of a list with only some of the sources."""
+        return 2 * max(self.pipeline.config.stages.evaluation.k)
 
     # -- answers ---------------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
     def cut(self) -> "Cut":
-        """The day before the evaluation days, with vectors that were fitted up to it."""
+        """The day before the evaluation days, with what was fitted up to it."""
+
+    def lists_by(self, ranker: "Ranker", cut: "Cut") -> "Lists":
+        """What a ranker would serve, by the code that serves."""
+        from ok_ml.recommender.ranking.baselines import ranked_lists
+
+        ranker.require_features(cut.layout.feature_order())  # a model of another order of features would score nonsense
+        candidates = self.pipeline.config.stages.predictions.candidates
+        return ranked_lists(cut, self.pipeline.dataset.parts, self.users, self.k, ranker, candidates)
+
+    def champion(self, manifest: Manifest) -> "Lists | None":
+        """The champion as it serves: its ranker, on what its own recipe fits up to the evaluation.
+
+        None for a champion that knows features which are not computed any more, whose fit cannot be repeated, or of a version
+        that bundled its vectors.
+        """
+        from ok_ml.ranked_lists.fits import EVAL, fitted_as, fitted_for
+        from ok_ml.recommender.inference.scoring import ScoringBundle
+        from ok_ml.recommender.ranking.baselines import ranked_lists
+        from ok_ml.recommender.retrieval.fitted import RetrievalRecipe
+
+        pipeline, folder = self.pipeline, self.pipeline.lake.folder(manifest)
+        bundle = ScoringBundle.load(folder) if RetrievalRecipe.is_in(folder) else None
+        if bundle is None or not bundle.layout.stored <= pipeline.layout().stored:
+            return None
+        fitted = fitted_as(pipeline, bundle.recipe, fitted_for(pipeline, EVAL), self.cut.dt)
+        if fitted is None:
+            return None
+        cut = cut_of(pipeline, fitted, bundle.layout)
+        return ranked_lists(cut, pipeline.dataset.parts, self.users, self.k, bundle.ranker, bundle.stage.candidates)
 
     def baselines(self) -> "Iterator[tuple[str, Lists]]":
-        """The vectors alone, what is popular, and the oracle of a simulated network."""
-        from ok_ml.recommender.ranking import baselines
-
-        pipeline, cut, parts = self.pipeline, self.cut, self.pipeline.dataset.parts
-        if self.challenger != EMBEDDINGS_ALONE:
-            yield EMBEDDINGS_ALONE, baselines.embedding_lists(cut, parts, self.users, self.k)
-        for model in cut.index.similar.models:
-            yield model, baselines.neighbour_lists(cut, parts, self.users, self.k, model)
-        recent = recent_popularity(pipeline, cut.dt)
-        yield RECENT_POPULARITY, baselines.popularity_lists(cut, parts, self.users, self.k, recent)
-        yield POPULARITY, self.floor_answers()
-        if pipeline.dataset.world is not None:
-            yield ORACLE, _oracle_lists(pipeline, self.users, self.k)
+        """Every simple list, and the oracles of a simulated network."""
+        for named in reversed(self.pipeline.simple_lists):
+            yield named, self._simple(named)
+        if self.pipeline.dataset.world is not None:
+            yield from zip((ORACLE_TASTES, ORACLE), _oracle_lists(self.pipeline, self.users, self.k), strict=True)
 
     def floor_answers(self) -> "Lists":
         """What is popular in the window of the vectors, without decay."""
-        from ok_ml.recommender.ranking.baselines import popularity_lists
+        return self._simple(POPULARITY)
 
-        plain = plain_popularity(self.pipeline, self.cut.dt)
-        return popularity_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k, plain)
+    def _simple(self, named: str) -> "Lists":
+        from ok_ml.recommender.ranking.baselines import simple_lists
+
+        candidates = self.pipeline.config.stages.predictions.candidates
+        return simple_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k, named, candidates)
 
     # -- the judgement ---------------------------------------------------------------------------------------
 
     def pairs(self, models: Sequence[str]) -> list[tuple[str, str]]:
-        """The challenger with every model that is printed but the oracle; the vectors with popularity."""
-        from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES
-
+        """The challenger with every model that is printed but the oracles; the vectors with popularity."""
         newest = self.challenger
-        pairs = [
-            *((newest, source) for source in CANDIDATE_SOURCES),
-            (EMBEDDINGS_ALONE, POPULARITY),
-            (newest, RECENT_POPULARITY),
-            (newest, POPULARITY),
-            (newest, CHAMPION_NAME),
-        ]
+        others = [name for name in models if name not in (newest, CHAMPION_NAME, *ORACLES)]
+        pairs = [*((newest, name) for name in others), (EMBEDDINGS_ALONE, POPULARITY), (newest, CHAMPION_NAME)]
         return list(dict.fromkeys(pair for pair in pairs if set(pair) <= set(models) and pair[0] != pair[1]))
 
     def report(self, answers: "dict[str, Lists]", pairs: Sequence[tuple[str, str]]) -> "EvaluationReport":
@@ -127,6 +148,7 @@ class ListEvaluator(Evaluator["Lists"]):
             bootstrap=stage.bootstrap,
             catalogue_size=sources,
             pairs=list(pairs),
+            strata=by_novelty(pipeline, self.users, relevance, answers),
         )
 
     def by_case(self, answers: "Lists") -> "tuple[str, NDArray[np.float64]]":
@@ -151,9 +173,11 @@ class ListEvaluator(Evaluator["Lists"]):
         return paths
 
 
-def nothing_new(pipeline: ListPipeline) -> str:
-    """What is said where an evaluation has no user."""
-    return f"no user found anything new on {pipeline.evaluated_days()}"
+def cut_of(pipeline: ListPipeline, fitted: "Fitted", layout: "FeatureLayout") -> "Cut":
+    """The day before the evaluation days with what was fitted up to it."""
+    from ok_ml.recommender.ranking.ranking_context import Cut
+
+    return Cut.load(pipeline.tables, pipeline.calendar().eval_cut, fitted=fitted, layout=layout)
 
 
 def question(pipeline: ListPipeline) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
@@ -180,7 +204,8 @@ def _segments(pipeline: ListPipeline, dt: str) -> dict[int, str | None]:
 
 
 def _oracle_lists(pipeline: ListPipeline, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
-    from ok_ml.world.behaviour.oracle import oracle_top
+    """By tastes alone, and with the feed to come: int64 [2, users, k]."""
+    from ok_ml.world.behaviour.oracle import tops_by_knowledge
     from ok_ml.world.log.commit import SUBSCRIPTIONS as RAW_SUBSCRIPTIONS
     from ok_ml.world.population.network import World
 
@@ -188,9 +213,9 @@ def _oracle_lists(pipeline: ListPipeline, users: "NDArray[np.int64]", k: int) ->
     assert dataset.world is not None  # noqa: S101  the caller asks only where there is one
     world = World(dataset.world, dataset.parts)
     raw = pipeline.lake.read(pipeline.dataset_scope, RAW_SUBSCRIPTIONS, [plan.eval_cut])
-    return oracle_top(
-        world, users, world.day_of(plan.eval_cut), len(plan.eval_dts), _subscribed(pipeline, users), k, raw
-    )
+    cut, days = world.day_of(plan.eval_cut), len(plan.eval_dts)
+    subscribed = _subscribed(pipeline, users)
+    return tops_by_knowledge(world, users, cut, days, subscribed, k, raw, feeds=(False, True))
 
 
 def _subscribed(pipeline: ListPipeline, users: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

@@ -5,9 +5,9 @@ from typing import Any, Final
 from ok_ml import columns as c
 from ok_ml.ranked_lists import list_records as records
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.release.records import predicted, same, whole
-from ok_ml.release.shared_stages import plots, prediction_statistics, publication
-from ok_ml.stages.stage import Grain, Joins, Made, Phase, Read, Stage, Step, StepContext, single
+from ok_ml.release.records import predicted, same
+from ok_ml.release.shared_stages import SPARK, plots, prediction_statistics, publication
+from ok_ml.stages.stage import Follows, Grain, Made, Phase, Read, Stage, Starts, Step, StepContext, single
 
 _ONLINE_METRICS: Final = Stage[ListPipeline](
     c.ONLINE_METRICS,
@@ -26,15 +26,31 @@ _ONLINE_METRICS: Final = Stage[ListPipeline](
     is_series=True,
 )
 
+_RETRIEVAL: Final = Stage[ListPipeline](
+    c.RETRIEVAL,
+    Phase.SERVING,
+    Grain.NEWEST,
+    "What candidates come from, fitted every day.\n\nVectors, neighbours and popularity up to the newest day, by the recipe that "
+    "the champion was judged with: what is served is never older than a day.",
+    frozenset({"python", "numpy"}),
+    reads=(
+        Read((c.EVENTS,), records.learnt, of_dataset=True),
+        Read((c.USERS,), same, of_dataset=True),
+        Read((c.CHAMPION,)),
+    ),
+    more=records.of_retrieval,
+    trigger=Starts(),
+)
+
 _EMBEDDING_STATISTICS: Final = Stage[ListPipeline](
     c.EMBEDDING_STATISTICS,
-    Phase.TRAINING,
+    Phase.SERVING,
     Grain.NEWEST,
-    "Numbers of the vectors, fit by fit.\n\nNorms, nearest sources, and how far these moved from the fit before.",
+    "Numbers of the served vectors, day by day.\n\nNorms, nearest sources, and how far these moved from the fit before.",
     frozenset({"python", "numpy"}),
-    reads=(Read((c.EMBEDDINGS,), whole),),
-    trigger=Joins(c.EMBEDDINGS),
-    describes=(c.EMBEDDINGS,),
+    reads=(Read((c.RETRIEVAL,), same),),
+    trigger=Follows(c.RETRIEVAL),
+    describes=(c.RETRIEVAL,),
     is_series=True,
 )
 
@@ -50,6 +66,17 @@ def _online_metrics(pipeline: ListPipeline, context: StepContext) -> Made:
 
     manifests = build_online_metrics(pipeline, context.days, progress=context.say)
     return Made(manifests, plots(plot_online(pipeline, pipeline.config.checks.online.fall)))
+
+
+def retrieval() -> Step[Any]:
+    """What was fitted for the newest day."""
+    return single(_RETRIEVAL, _retrieval, needs=SPARK)
+
+
+def _retrieval(pipeline: ListPipeline, context: StepContext) -> Made:
+    from ok_ml.ranked_lists.fits import commit_retrieval
+
+    return Made([commit_retrieval(pipeline.pinned(), context.session, progress=context.say)])
 
 
 def embedding_statistics() -> Step[Any]:

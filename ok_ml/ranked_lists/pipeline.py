@@ -1,21 +1,24 @@
 """What pipelines share whose predictions are ranked lists of the sources of a log of events."""
 
-from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig, ListExperiment
+from ok_ml.config.models import DatasetConfig, ListExperiment, NeighboursStage
 from ok_ml.monitoring.series.live_history import Served, live_history, served_on
 from ok_ml.partitions import window
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
-from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY
+from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, OWN_PAST, POPULARITY, RECENT_POPULARITY
 from ok_ml.stages.pipeline import Pipeline
+from ok_ml.stages.training import SIMPLE_LIST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from ok_ml.recommender.ranking.gather import FeatureLayout
     from ok_ml.recommender.ranking.ranking_context import Tables
+    from ok_ml.stages.training import Metrics, SimpleModel, Trained
 
 
 class ListPipeline(Pipeline):
@@ -46,9 +49,25 @@ class ListPipeline(Pipeline):
         return Tables(self.lake, self.dataset_scope, self.name)
 
     @property
-    @abstractmethod
-    def popularity_days(self) -> int:
-        """Days on which popularity is counted, before decay."""
+    def popularity_half_life_days(self) -> float:
+        """How fast the popularity forgets that candidates come from."""
+        return self.config.datasets.events.window_days / 3
+
+    @property
+    def activity_half_life_days(self) -> float:
+        """How fast it is forgotten what a user met."""
+        return self.config.datasets.events.window_days / 7
+
+    def layout(self) -> "FeatureLayout":
+        """The features of its ranker, in order: none."""
+        from ok_ml.recommender.ranking.gather import FeatureLayout
+
+        return FeatureLayout((), (), (), {}, ())
+
+    @property
+    def neighbours_stage(self) -> NeighboursStage:
+        """Which neighbours are fitted beside the vectors: none."""
+        return NeighboursStage(models=())
 
     def served_days(self) -> list[str]:
         """Committed days on which a generation of this experiment was served, ascending."""
@@ -60,9 +79,47 @@ class ListPipeline(Pipeline):
         """Partitions that the embeddings of a cut learn from."""
         return window(self.committed(), cut, self.config.datasets.events.window_days)
 
-    def popularity_dts(self, cut: str) -> list[str]:
-        """Partitions on which popularity is counted."""
-        return window(self.committed(), cut, self.popularity_days)
+    # -- simple lists ----------------------------------------------------------------------------------------
+
+    @property
+    def simple_lists(self) -> tuple[str, ...]:
+        """What needs no learning and may be served instead of a model, popularity first; each is judged with every model."""
+        return tuple(
+            name for name in (POPULARITY, RECENT_POPULARITY, OWN_PAST, EMBEDDINGS_ALONE) if name != self.challenger
+        )
+
+    @property
+    def nothing_new(self) -> str:
+        """What is said where an evaluation has no user."""
+        return f"no user found anything new on {self.evaluated_days()}"
+
+    @property
+    def serves_simple(self) -> bool:
+        """Whether a simple list may become champion."""
+        return self.config.gate.fallback == "simple"
+
+    def simple_suffices(self) -> bool:
+        """The same, where no learned model would go for it."""
+        champion = self.lake.find(self.name, c.CHAMPION)
+        return self.serves_simple and (champion is None or SIMPLE_LIST in champion.details)
+
+    def simple_model(self, metrics: "Metrics") -> "SimpleModel":
+        """The best simple list of an evaluation."""
+        from ok_ml.ranked_lists.bundles import best_list
+
+        return best_list(self.simple_lists, self.config.gate.metric, metrics, lambda: self.nothing_new)
+
+    def put_simple(self, bundle: "Path", chosen: "SimpleModel") -> "Trained":
+        """A simple list in the ranker's place."""
+        from ok_ml.ranked_lists.bundles import put_in_place
+
+        return put_in_place(bundle, chosen)
+
+    def model_file(self, bundle: "Path") -> "Path":
+        """The ranker."""
+        from ok_ml.ranked_lists.bundles import model_file
+
+        return model_file(bundle)
 
     def champion_uses(self) -> "Mapping[str, str]":
         """Its vectors, fitted up to the evaluation, of a type that fits some."""

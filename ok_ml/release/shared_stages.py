@@ -100,6 +100,7 @@ def evaluation(pipeline: Pipeline, context: StepContext) -> Made:
         "comparison": Table(evaluated.shown("score")),
         "paired_differences": Table(evaluated.shown("difference")),
         "by_segment": Table(evaluated.shown("segment")),
+        "by_what_was_shown_before": Table(evaluated.shown("stratum")) if evaluated.of("stratum") else None,
         "share_of_the_way_to_the_oracle": Table(evaluated.shown("attainable")),
     }
     newest = pipeline.challenger

@@ -12,6 +12,7 @@ from ok_ml.graph.dagster_private import copy
 from ok_ml.lake import fingerprint
 from ok_ml.release.automation.retraining import outlook
 from ok_ml.release.training_recipe import CODE, CONFIG, changes, in_short
+from ok_ml.stages.stage import Phase
 
 _TICK_SECONDS = 10
 _VERSION, _RECIPE = "dagster/data_version", "recipe"
@@ -41,7 +42,8 @@ class Automation(dg.AutomationConditionSensorDefinition):
         """As Dagster evaluates it; runs get their reasons, a quiet tick says what is waited for."""
         result = super().evaluate_tick(context)
         sights = {name: sight for name in self._experiments if (sight := self._state.last(name)) is not None}
-        requests = [_explained(one, sights) for request in result.run_requests or () for one in _apart(request)]
+        starts = {name: self._state.starts(name) for name in sights}
+        requests = [_explained(one, sights, starts) for request in result.run_requests or () for one in _apart(request)]
         observed = [one for name, sight in sights.items() for one in _observation(context.instance, name, sight)]
         said = result.skip_message and "; ".join(f"{name}: {outlook(sight.facts)}" for name, sight in sights.items())
         return copy(
@@ -79,14 +81,17 @@ def _apart(request: dg.RunRequest) -> Iterator[dg.RunRequest]:
         yield request.with_replaced_attrs(asset_selection=own, asset_check_keys=checked)
 
 
-def _explained(request: dg.RunRequest, sights: Mapping[str, Sight]) -> dg.RunRequest:
+def _explained(
+    request: dg.RunRequest, sights: Mapping[str, Sight], starts: Mapping[str, Mapping[str, Phase]]
+) -> dg.RunRequest:
     """The same request with the reason among its tags, if it starts a training or a batch."""
     tags = dict(request.tags)
     for key in request.asset_selection or ():
-        experiment, table = key.path[0], key.path[-1]
-        if table == c.EMBEDDINGS and experiment in sights:
+        experiment = key.path[0]
+        phase = starts.get(experiment, {}).get(key.path[-1])
+        if phase is Phase.TRAINING:
             tags |= training_tags(experiment, sights[experiment])
-        elif table == c.PREDICTIONS and experiment in sights:
+        elif phase is Phase.SERVING:
             tags |= batch_tags(experiment, sights[experiment])
     return request.with_replaced_attrs(tags=tags)
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 CHAMPION_NAME: Final = "champion"
 EVALUATION_FILE: Final = "evaluation.json"
+_COLUMNS: Final = {
+    "difference": ("model", "baseline"), "segment": ("model", "segment"), "stratum": ("model", "segment"),
+    "stratum_difference": ("model", "baseline", "segment"), "attainable": ("model", "baseline"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Evaluated:
     Attributes
     ----------
     rows
-        Flat rows of kind score, difference, segment, attainable: see `EvaluationReport.rows`.
+        Flat rows of kind score, difference, segment, stratum, attainable: see `EvaluationReport.rows`.
     plots
         name -> picture.
     """
@@ -45,7 +49,7 @@ class Evaluated:
 
     def shown(self, kind: str) -> list[dict[str, Any]]:
         """The rows of one kind with only the columns that say something, for a table."""
-        columns = {"difference": ("model", "baseline"), "segment": ("model", "segment")}.get(kind, ("model",))
+        columns = _COLUMNS.get(kind, ("model",))
         return [
             {name: row[name] for name in (*columns, "metric", "estimate", "low", "high", "users")}
             for row in self.of(kind)

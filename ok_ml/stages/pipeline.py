@@ -24,7 +24,7 @@ from ok_ml.stages.blocked_days import blocked_log
 from ok_ml.stages.evaluator import Evaluator
 from ok_ml.stages.prediction_kind import PredictionKind
 from ok_ml.stages.stage import Grain, PipelineType
-from ok_ml.stages.training import SimpleModel, Trained
+from ok_ml.stages.training import Metrics, SimpleModel, Trained
 
 if TYPE_CHECKING:
     from ok_ml.features.declared.feature import Feature
@@ -122,11 +122,16 @@ class Pipeline(ABC):
         """Whether what needs no learning may become champion: the gate allows it, and no learned model would go for it."""
         return False
 
-    def simple_model(self) -> "SimpleModel | None":
-        """What may be served in place of a model that the gate refuses, where it suffices; None: nothing."""
+    @property
+    def serves_simple(self) -> bool:
+        """Whether what needs no learning may be served in place of a model that the gate refuses."""
+        return False
+
+    def simple_model(self, metrics: Metrics) -> "SimpleModel | None":  # noqa: ARG002 - of types that have some
+        """The best of what needs no learning, which a model has to be better than; None: nothing."""
         return None
 
-    def put_simple(self, bundle: Path, chosen: "SimpleModel", serve_cut: str) -> Trained:
+    def put_simple(self, bundle: Path, chosen: "SimpleModel") -> Trained:
         """Replace the model of a bundle by the simple one; all else of it stays."""
         raise NotImplementedError
 

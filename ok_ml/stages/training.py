@@ -79,4 +79,5 @@ class SimpleModel:
     reason: str
 
 
+Metrics: TypeAlias = Callable[[str], Mapping[str, float]]  # of an evaluation: model -> metric -> value
 Register: TypeAlias = Callable[[Trained], Registered]

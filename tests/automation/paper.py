@@ -133,14 +133,15 @@ class Paper:
         decided = {"dt": self.day(), "recipe": recipe_of(pipeline)}
         details = {"model_version": str(version), "serve_cut": self.day(), "bins": f"of {version}", DECIDED: decided}
         self._write(name, c.CHAMPION, WHOLE, f"model {version}", {}, **details)
-        for table in (c.EMBEDDINGS, c.EMBEDDING_STATISTICS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION):
+        for table in (c.EMBEDDINGS, c.TRAINING_SET, c.MODEL, c.EVALUATION, c.CHAMPION):
             self.report(asset_key(name, table))
 
     def predict(self, name: str = EXPERIMENT) -> None:
         """Predictions of the newest day, published and live."""
         inputs = self.of(name).inputs_of(c.PREDICTIONS, self.day())
         self._write(name, c.PREDICTIONS, self.day(), str(inputs), inputs)
-        for table in (c.PREDICTIONS, c.PREDICTION_STATISTICS, c.PUBLICATION, c.LIVE_PREDICTIONS):
+        served = (c.PREDICTIONS, c.PREDICTION_STATISTICS, c.PUBLICATION, c.LIVE_PREDICTIONS)
+        for table in (c.RETRIEVAL, c.EMBEDDING_STATISTICS, *served):
             self.report(asset_key(name, table))
 
     def report(self, key: dg.AssetKey, partition: str | None = None) -> None:

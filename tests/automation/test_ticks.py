@@ -285,9 +285,15 @@ def test_a_backfill_of_an_old_day_starts_nothing(paper: Paper) -> None:
         for name in names:
             paper.report(asset_key(scope, name), old)
     assert [paper.tick() for _ in range(2)] == [[]] * 2
-    paper.ingest(old, text="delivered again")  # with other rows, out of reach of the newest day's features
-    assert [paper.tick() for _ in range(2)] == [[]] * 2
     assert live(paper, 1) == [f"{name} day 3: {OLD}" for name in (OTHER, EXPERIMENT)]  # the model is no younger for it
+
+
+def test_an_old_day_delivered_again_is_learnt_from_once(paper: Paper) -> None:
+    """With other rows: out of reach of the newest day's features, in reach of what its candidates come from."""
+    live(paper, 2)
+    paper.ingest(paper.day(1), text="delivered again")
+    assert predicted(paper.tick()) == sorted([EXPERIMENT, OTHER])
+    assert paper.tick() == []
 
 
 def test_the_newest_day_delivered_again_is_predicted_again_once(paper: Paper) -> None:

@@ -149,7 +149,22 @@ class Runs:
         comparison = [
             {**score, "model": "two_stage", "estimate": 0.31},
             {**score, "model": "popularity", "estimate": 0.2},
-            {**score, "model": "two_stage", "kind": "attainable", "estimate": 0.44},
+            {**score, "model": "two_stage", "kind": "attainable", "baseline": "oracle", "estimate": 0.44},
+            *(
+                {**score, "model": model, "kind": "stratum", "segment": stratum, "estimate": value, "users": users}
+                for model, value in (("two_stage", 0.15), ("popularity", 0.1))
+                for stratum, users in (("never_shown", 120), ("reacted_before", 40))
+            ),
+            {
+                **score,
+                "model": "two_stage",
+                "kind": "stratum_difference",
+                "segment": "never_shown",
+                "baseline": "popularity",
+                "estimate": 0.05,
+                "low": 0.04,
+                "high": 0.06,
+            },
             {
                 **score,
                 "model": "two_stage",
@@ -209,9 +224,14 @@ def test_the_first_line_says_which_size_runs_and_how_to_get_the_usual_one(ok: Ok
 def test_run_prints_tables_and_the_next_command(ok: Ok, runs: Runs) -> None:
     shown = ok("run", "toy_sources")
     assert "toy/events  1,234" in shown.out
-    assert "METRIC   TWO_STAGE  POPULARITY  OF THE WAY" in shown.out
-    assert "ndcg@10     0.3100      0.2000         44%" in shown.out
-    assert "two_stage - popularity  ndcg@10   +0.1100  +0.1000 .. +0.1200  yes" in shown.out
+    assert "MODEL       NDCG@10  OF ORACLE" in shown.out
+    assert "two_stage    0.3100        44%" in shown.out
+    assert "popularity   0.2000          -" in shown.out
+    assert "LISTS OF SOURCES THAT WERE  NEVER_SHOWN NDCG@10" in shown.out
+    assert "two_stage                                0.1500" in shown.out
+    assert "users: never_shown 120, reacted_before 40" in shown.out
+    assert "two_stage - popularity, never_shown  ndcg@10   +0.0500" in shown.out
+    assert "two_stage - popularity               ndcg@10   +0.1100  +0.1000 .. +0.1200  yes" in shown.out
     assert "unchanged  features" in shown.out
     assert "toy_sources (default, seed 7): generation g, model version 3, 12.5 s, peak memory 900 MiB" in shown.out
     assert "ok-ml get toy_sources 42" in shown.err

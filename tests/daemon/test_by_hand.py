@@ -32,7 +32,8 @@ Runs: TypeAlias = Callable[[], list[Run]]
 DAY_SECONDS, MODEL_DAYS = 3600.0, 500.0  # nothing grows old while this goes on
 RETRAINING = "{drift_days: 1, cool_down_days: 1}"
 FROM_THE_MODEL = (
-    "model", "evaluation", "champion", "predictions", "prediction_statistics", "publication", "live_predictions",
+    "model", "evaluation", "champion", "retrieval", "predictions", "prediction_statistics", "publication",
+    "live_predictions",
 )  # fmt: skip
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {

@@ -227,7 +227,7 @@ def test_only_a_release_by_itself_has_automation(specs: dict[str, dg.AssetSpec])
 
 
 BY_THEMSELVES = {
-    "embeddings", "training_set", "model", "evaluation", "champion", "embedding_statistics", "predictions",
+    "embeddings", "training_set", "model", "evaluation", "champion", "retrieval", "embedding_statistics", "predictions",
     "prediction_statistics", "publication", "live_predictions",
 }  # fmt: skip
 

@@ -12,21 +12,22 @@ from ok_ml import columns as c
 from ok_ml.config.models import ListExperiment, ListStages
 from ok_ml.lake import WHOLE, tree_fingerprint
 from ok_ml.partitions import training_calendar
-from ok_ml.ranked_lists.fits import candidate_popularity
+from ok_ml.ranked_lists.bundles import as_trained
+from ok_ml.ranked_lists.fits import activity, popularity
 from ok_ml.ranked_lists.kind import RANKED_LISTS
 from ok_ml.ranked_lists.list_evaluator import ListEvaluator
 from ok_ml.ranked_lists.list_stages import list_publication, list_statistics, online_metrics
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.inference.vector_lists import VectorBundle, score_part
-from ok_ml.recommender.ranking.baselines import embedding_lists
-from ok_ml.recommender.ranking.gather import NO_FEATURES
+from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part
+from ok_ml.recommender.ranking.column_ranker import ColumnRanker, layout_of
 from ok_ml.recommender.ranking.ranking_context import Cut
+from ok_ml.recommender.retrieval.fitted import Fitted, RetrievalRecipe
+from ok_ml.recommender.retrieval.neighbours import Neighbours
 from ok_ml.recommender.vectors.embeddings import Factors
 from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.release.records import of_predictions, same, whole
 from ok_ml.release.shared_stages import MLFLOW, champion, evaluation, live_predictions
 from ok_ml.stages.stage import Grain, Joins, Made, Phase, PipelineType, Read, Stage, Starts, single
-from ok_ml.stages.training import Trained
 
 
 class Experiment(ListExperiment):
@@ -37,7 +38,6 @@ class Experiment(ListExperiment):
 class Visits(ListPipeline):
     challenger = "visits"
     type = property(lambda self: TYPE)
-    popularity_days = property(lambda self: self.config.datasets.events.window_days)
 
     def calendar(self, upto=None):
         days = [dt for dt in self.committed() if upto is None or dt <= upto]
@@ -48,9 +48,6 @@ class Visits(ListPipeline):
 
     def evaluator(self):
         return Judge(self)
-
-    def model_file(self, bundle):
-        return bundle / "factors" / "source_factors.npy"
 
 
 def vectors(pipeline, cut):
@@ -65,34 +62,31 @@ def vectors(pipeline, cut):
     return Factors(users, sources, (left * strength).astype(np.float32), np.ascontiguousarray(right.T, np.float32))
 
 
+def as_of(pipeline, dt):
+    recent, all_time = popularity(pipeline, dt, 7), popularity(pipeline, dt, None)
+    fitted = Fitted(vectors(pipeline, dt), Neighbours.none(), recent, recent, all_time, activity(pipeline, dt, 7))
+    return Cut.load(pipeline.tables, dt, fitted=fitted, layout=layout_of("embeddings"))
+
+
 class Judge(ListEvaluator):
     @property
     def cut(self):
-        dt = self.pipeline.calendar().eval_cut
-        popularity, factors = candidate_popularity(self.pipeline, dt), vectors(self.pipeline, dt)
-        return Cut.load(self.pipeline.tables, dt, factors=factors, popularity=popularity, layout=NO_FEATURES)
+        return as_of(self.pipeline, self.pipeline.calendar().eval_cut)
 
     def newest(self):
-        return embedding_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k)
+        return self.lists_by(ColumnRanker.of("embeddings").ranker, self.cut)
 
     def champion(self, manifest):
         return self.newest()  # made of the log alone: the champion of the same day is the same
 
 
-class Counted:
-    feature_names, sha256 = ("one",), "counted"
-
-    def predict(self, rows):
-        return rows[:, 0]
-
-
 def model(pipeline, context):
-    inputs, cut = pipeline.inputs_of(c.MODEL), pipeline.calendar().serve_cut
+    inputs, cut, trained = pipeline.inputs_of(c.MODEL), pipeline.calendar().serve_cut, ColumnRanker.of("embeddings")
+    stages = pipeline.config.stages
+    recipe = RetrievalRecipe(stages.embeddings, pipeline.neighbours_stage, 7, 7, 7)
     with context.training() as register, pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
-        popularity = candidate_popularity(pipeline, cut)
-        VectorBundle(vectors(pipeline, cut), popularity, pipeline.config.stages.embeddings).save(folder)
-        file, sample = pipeline.model_file(folder), np.ones((1, 1), np.float32)
-        found = register(Trained(folder, file, Counted(), sample, load=lambda _folder: Counted()))
+        ScoringBundle(trained.ranker, layout_of("embeddings"), stages.predictions, recipe).save(folder, trained.sample)
+        found = register(as_trained(folder, trained, {}))
         said = {"model_version": found.version, "mlflow_run_id": found.mlflow_run_id, "bins": "none", "serve_cut": cut}
         version = tree_fingerprint(folder)
         return Made([pipeline.lake.commit(folder, rows=1, data_version=version, inputs=inputs, details=said)])
@@ -100,8 +94,8 @@ def model(pipeline, context):
 
 def predictions(pipeline, _context):
     (folder, record), dt = champion_bundle(pipeline), pipeline.calendar().serve_cut
-    where = (str(folder), str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt)
-    parts = [score_part(*where, part, 10) for part in range(pipeline.dataset.parts)]
+    bundle, cut = ScoringBundle.load(folder), as_of(pipeline, dt)
+    parts = [score_cut_part(cut.part(part), bundle.ranker, bundle.stage) for part in range(pipeline.dataset.parts)]
     return Made(
         [
             pipeline.lake.write(

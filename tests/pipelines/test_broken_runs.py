@@ -22,7 +22,9 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.errors import GateRefused, IntegrityError, OkMlError
 from ok_ml.monitoring.series.live_history import Served
-from ok_ml.pipelines.source_recommendation.training import model_file
+from ok_ml.ranked_lists.bundles import model_file
+from ok_ml.ranked_lists.fits import retrieval_of
+from ok_ml.ranked_lists.predicting import predict
 from ok_ml.release.gate.promoting import RECORD_FILE, champion_bundle, promote
 from ok_ml.release.publishing import publish
 from tests.pipelines.conftest import World
@@ -67,11 +69,9 @@ def longer_model(bundle: Path) -> None:
         file.write("\n")
 
 
-def other_vectors(bundle: Path) -> None:
-    path = bundle / "factors" / "source_factors.npy"
-    raw = bytearray(path.read_bytes())
-    raw[-64:] = bytes(64)
-    path.write_bytes(raw)
+def other_recipe(bundle: Path) -> None:
+    path = bundle / "retrieval.json"
+    path.write_text(path.read_text() + "\n")
 
 
 def better_metrics(bundle: Path) -> None:
@@ -90,7 +90,7 @@ def no_champion(bundle: Path) -> None:
 
 TAMPERINGS = [
     (longer_model, IntegrityError, "its promotion record says"),
-    (other_vectors, IntegrityError, "changed vectors or popularity"),
+    (other_recipe, IntegrityError, "a changed model or recipe"),
     (better_metrics, IntegrityError, "signature"),
     (another_record, IntegrityError, "this is not a promotion record"),
     (no_champion, GateRefused, "has no champion"),
@@ -107,6 +107,39 @@ def test_publication_refuses_what_was_not_promoted(
     with pytest.raises(error, match=message):
         publish(spare_world.pipeline, progress=lambda _text: None)
     assert served(spare_world) == before
+
+
+def other_vectors(fitted: Path) -> None:
+    path = fitted / "source_factors.npy"
+    raw = bytearray(path.read_bytes())
+    raw[-64:] = bytes(64)
+    path.write_bytes(raw)
+
+
+def another_day(fitted: Path) -> None:
+    path = fitted / "retrieval_record.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dt": "2026-01-01"}))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"), [(other_vectors, "changed vectors or popularity"), (another_day, "signature")]
+)
+def test_no_list_is_made_from_what_was_changed_after_it_was_fitted(spare_world: World, tamper, message: str) -> None:
+    pipeline = spare_world.pipeline
+    dt = pipeline.calendar().serve_cut
+    tamper(retrieval_of(pipeline, dt))
+    with pytest.raises(IntegrityError, match=message):
+        predict(pipeline, None, progress=lambda _text: None)
+
+
+def test_no_list_is_made_from_a_fit_of_another_champion(spare_world: World) -> None:
+    pipeline, lake = spare_world.pipeline, spare_world.lake
+    champion = lake.manifest(pipeline.name, c.CHAMPION)
+    with lake.staged(pipeline.name, c.CHAMPION) as folder:
+        shutil.copytree(lake.folder(champion), folder, dirs_exist_ok=True)
+        lake.commit(folder, rows=1, data_version="another", inputs=champion.inputs, details=champion.details)
+    with pytest.raises(GateRefused, match="is not fitted for the present champion"):
+        retrieval_of(pipeline, pipeline.calendar().serve_cut)
 
 
 # -- what nobody judged --------------------------------------------------------------------------------------------------

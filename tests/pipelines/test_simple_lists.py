@@ -9,21 +9,20 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.checks.serving import model_check
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
-from ok_ml.pipelines.source_recommendation import simple_lists
-from ok_ml.pipelines.source_recommendation.evaluating import cut_of_evaluation, lists_by
-from ok_ml.pipelines.source_recommendation.fitting import plain_popularity, recent_popularity
-from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 from ok_ml.quality.judges.verdicts import Verdict
+from ok_ml.ranked_lists.fits import commit_retrieval, retrieval_of
 from ok_ml.ranked_lists.list_faults import faults_of_lists
+from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part, score_part
-from ok_ml.recommender.ranking import baselines
+from ok_ml.recommender.ranking.baselines import ranked_lists
 from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.release.gate.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
+from ok_ml.stages.evaluation import load_evaluation
 from ok_ml.stages.pipeline import said_of
 from ok_ml.stages.training import SIMPLE_LIST, UNLEARNT, SimpleModel
-from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
+from tests.pipelines.tiny_pipeline import Chain, make_chain, no_session, print_nothing
 from tests.recommender.tiny_world import COLD, DATASET, DTS, EXPERIMENT, PARTS, USER_IDS, write_snapshots
 
 OUT_OF_REACH = "{floor_over_popularity: 100}"
@@ -79,45 +78,74 @@ def test_a_model_below_the_floor_leaves_its_place_to_the_best_simple_list(chain:
 
 
 def test_the_best_is_the_best_of_all_that_were_judged(judged: Chain) -> None:
-    chosen = choose_list(judged.pipeline())
+    pipeline = judged.pipeline()
+    evaluated = load_evaluation(pipeline)
+    chosen = pipeline.simple_model(evaluated.metrics)
     values = dict(part.rsplit(" ", 1) for part in chosen.reason.split("(")[1].rstrip(")").split(", "))
     assert set(values) == set(SIMPLE_LISTS) - {chosen.name}
     assert chosen.metrics["ndcg@10"] >= max(map(float, values.values()))
+    assert all(evaluated.difference("ndcg@10", "two_stage", name) is not None for name in SIMPLE_LISTS)
+
+
+def test_a_model_that_a_simple_list_beats_leaves_its_place_to_it(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = SimpleModel("recent_popularity", {"ndcg@10": 0.99}, "ndcg@10 0.9900")
+    monkeypatch.setattr(ListPipeline, "simple_model", lambda *_: best)
+    champion = chain.promote()
+    first, second = champion.details["reasons"]
+    assert champion.details[SIMPLE_LIST] == "recent_popularity"
+    assert first == "passed: the simple list recent_popularity: ndcg@10 0.9900"
+    assert second.startswith("model 1 refused: ndcg@10 0.")
+    assert second.endswith("the best simple list recent_popularity 0.9900")
+    checked = model_check(chain.pipeline())()
+    assert not checked.passed
+    assert "The best simple list is recent_popularity, 0.9900" in checked.description
 
 
 def test_what_is_served_is_what_was_judged(chain: Chain) -> None:
-    """The next evaluation ranks with the champion's own bundle, fitted up to the same day: it finds the same numbers."""
+    """The next evaluation ranks with the champion's own recipe, fitted up to the same day: it finds the same numbers."""
     chain.promote(OUT_OF_REACH)
     _, record = champion_bundle(chain.pipeline(OUT_OF_REACH))
     again = chain.train(OUT_OF_REACH).metrics("champion")
     assert again == pytest.approx({**record.metrics, **{name: again[name] for name in again if "coverage" in name}})
 
 
-@pytest.mark.parametrize("named", ["popularity", "recent_popularity", "embeddings"])
-def test_a_list_is_the_baseline_that_it_is_named_after(judged: Chain, named: str) -> None:
-    """For everybody with history: its own best are all among the candidates, however few a model weighs."""
-    pipeline = judged.pipeline()
-    cut, users = cut_of_evaluation(pipeline), np.array(sorted(set(USER_IDS.tolist()) - COLD))
-    own = lists_by(pipeline, users, ColumnRanker(tuple(cut.layout.feature_order()), named), cut)
-    popularity = {"popularity": plain_popularity, "recent_popularity": recent_popularity}.get(named)
-    baseline = (
-        baselines.popularity_lists(cut, PARTS, users, 50, popularity(pipeline, cut.dt))
-        if popularity is not None
-        else baselines.embedding_lists(cut, PARTS, users, 50)
-    )
-    assert np.array_equal(own[:, :20], baseline[:, :20])
+@pytest.mark.parametrize("named", SIMPLE_LISTS)
+def test_a_list_is_the_best_of_its_own_column(judged: Chain, named: str) -> None:
+    """For everybody with history: of all sources that a user is not subscribed to, not of some candidates."""
+    cut, users = judged.pipeline().evaluator().cut, np.array(sorted(set(USER_IDS.tolist()) - COLD))
+    lists = ranked_lists(cut, PARTS, users, 10, ColumnRanker.of(named).ranker, 60)
+    part = cut.part(0)
+    block = part.block(np.arange(len(part.users.user_ids)))
+    for row, user in enumerate(block.user_ids.tolist()):
+        if user in COLD:
+            continue
+        barred = set(block.excluded.indices[block.excluded.indptr[row] : block.excluded.indptr[row + 1]].tolist())
+        sources = np.array(sorted(set(range(cut.index.catalogue.size)) - barred))
+        if named == "popularity":
+            ranks = {source: rank for rank, source in enumerate(cut.index.all_time_orders[0].tolist())}
+            scores = [-ranks[source] for source in sources.tolist()]
+        else:
+            everything = cut.index.candidates(block, 60).best_scores
+            rows = np.full(len(sources), row)
+            features = part.store.gather(block, rows, sources, everything)
+            scores = ColumnRanker(tuple(cut.layout.feature_order()), named).predict(features)
+        best = sorted(np.asarray(scores).tolist(), reverse=True)[:10]
+        mine = lists[np.flatnonzero(users == user)[0]]
+        places = np.searchsorted(sources, np.searchsorted(cut.index.catalogue.source_ids, mine))
+        positive = [score for score in best if score > 0 or named in ("popularity", "recent_popularity")]
+        assert np.asarray(scores)[places][: len(positive)].tolist() == pytest.approx(positive, abs=1e-5)
 
 
 @pytest.mark.parametrize("named", SIMPLE_LISTS)
 def test_a_list_says_why_a_source_stands_in_it(judged: Chain, named: str) -> None:
     pipeline = judged.pipeline()
-    cut = cut_of_evaluation(pipeline)
-    ranker = ColumnRanker(tuple(cut.layout.feature_order()), named)
-    lists = [score_cut_part(cut.part(part), ranker, pipeline.config.stages.predictions) for part in range(PARTS)]
+    cut, stage = pipeline.evaluator().cut, pipeline.config.stages.predictions
+    lists = [score_cut_part(cut.part(part), ColumnRanker.of(named).ranker, stage) for part in range(PARTS)]
     own = [row for row in pa.concat_tables(lists).to_pylist() if not row[c.IS_FALLBACK]]
     assert len(own) == len(USER_IDS) - len(COLD)
     reasons = {reason for row in own for reason in row[c.REASONS]}
-    expected = {"popularity": c.REASON_POPULAR, "recent_popularity": c.REASON_POPULAR, "embeddings": c.REASON_TASTE}
+    taste, popular = c.REASON_TASTE, c.REASON_POPULAR
+    expected = {"popularity": popular, "recent_popularity": popular, "embeddings": taste, "own_past": taste}
     if named == "blend":
         assert len(reasons) > 1
     else:
@@ -146,17 +174,13 @@ def test_the_record_of_a_gate_without_the_key_is_as_before_there_was_one(judged:
 # -- beside a champion -----------------------------------------------------------------------------------------------
 
 
-def test_a_simple_list_is_fitted_anew_by_each_training_until_something_better_was_learnt(chain: Chain) -> None:
+def test_a_simple_list_stays_until_something_better_was_learnt(chain: Chain) -> None:
+    """What it orders is fitted every day: there is nothing to renew."""
     first = chain.promote(OUT_OF_REACH)
     chain.train(OUT_OF_REACH)
-    renewed = chain.promote(OUT_OF_REACH)
-    assert (renewed.details["promoted"], renewed.details["model_version"]) == (True, "4")
-    assert renewed.details[SIMPLE_LIST] == first.details[SIMPLE_LIST]
-    _, record = champion_bundle(chain.pipeline(OUT_OF_REACH))
-    assert (record.previous_version, record.champion_metrics["ndcg@10"]) == (
-        "2",
-        pytest.approx(record.metrics["ndcg@10"]),
-    )
+    again = chain.promote(OUT_OF_REACH)
+    assert (again.details["promoted"], again.details["model_version"]) == (False, "2")
+    assert again.details[SIMPLE_LIST] == first.details[SIMPLE_LIST]
     learnt = chain.promote()
     assert (learnt.details["promoted"], learnt.details["model_version"]) == (True, "3")
     assert SIMPLE_LIST not in learnt.details
@@ -165,15 +189,28 @@ def test_a_simple_list_is_fitted_anew_by_each_training_until_something_better_wa
     assert (refused.details["promoted"], refused.details["model_version"]) == (False, "3")
 
 
-def test_a_simple_list_that_is_better_than_a_new_one_stays(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = chain.promote(OUT_OF_REACH)
+@pytest.mark.parametrize(("value", "stays"), [(0.1, True), (0.99, False)])
+def test_a_list_takes_the_place_of_a_champion_that_it_beats_and_of_no_other(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, value: float, stays: bool
+) -> None:
+    first = chain.promote()
     chain.train(OUT_OF_REACH)
-    worse = SimpleModel("ease", {"ndcg@10": 0.1}, "tried")
-    monkeypatch.setattr(simple_lists, "choose_list", lambda _: worse)
-    kept = chain.promote(OUT_OF_REACH)
-    assert (kept.details["promoted"], kept.details["model_version"]) == (False, "2")
-    assert (kept.details[SIMPLE_LIST], kept.data_version) == (first.details[SIMPLE_LIST], first.data_version)
+    best = SimpleModel("ease", {"ndcg@10": value}, "tried")
+    monkeypatch.setattr(ListPipeline, "simple_model", lambda *_: best)
+    champion = chain.promote(OUT_OF_REACH)
+    if stays:
+        assert (champion.details["promoted"], champion.data_version) == (False, first.data_version)
+    else:
+        assert (champion.details["promoted"], champion.details[SIMPLE_LIST]) == (True, "ease")
     champion_bundle(chain.pipeline(OUT_OF_REACH))
+
+
+def test_a_champion_that_nothing_judges_stays(chain: Chain) -> None:
+    first = chain.promote()
+    chain.subscribe_everybody([DTS[7]])
+    assert chain.train().rows == []
+    kept = chain.promote()
+    assert (kept.details["promoted"], kept.data_version) == (False, first.data_version)
 
 
 # -- nothing to judge by, nothing to learn from ----------------------------------------------------------------------
@@ -234,9 +271,10 @@ def judge_lists(chain: Chain, rows: pa.Table) -> Verdict:
 def test_an_empty_list_is_a_fault_only_where_something_is_left_to_recommend(chain: Chain) -> None:
     chain.promote()
     chain.subscribe_everybody([DTS[-1]])
-    folder, _ = champion_bundle(chain.pipeline())
-    root = str(chain.world.lake.root)
-    parts = [score_part(str(folder), root, DATASET, EXPERIMENT, DTS[-1], part) for part in range(PARTS)]
+    pipeline, root = chain.pipeline(), str(chain.world.lake.root)
+    commit_retrieval(pipeline, no_session, progress=print_nothing)
+    folders = str(champion_bundle(pipeline)[0]), str(retrieval_of(pipeline, DTS[-1]))
+    parts = [score_part(*folders, root, DATASET, EXPERIMENT, DTS[-1], part) for part in range(PARTS)]
     verdict = judge_lists(chain, pa.concat_tables(parts))
     assert not verdict.failed, verdict.headline
     assert verdict.numbers["nothing_left"] == len(USER_IDS)

@@ -72,7 +72,8 @@ def test_a_run_promotes_what_beats_its_floor(request, fixture: str, model: str, 
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
     assert done.json["model_version"] == 1
-    by_model = {row["model"]: row["estimate"] for row in done.json["comparison"] if row["metric"] == metric}
+    scores = [row for row in done.json["comparison"] if (row["kind"], row["metric"]) == ("score", metric)]
+    by_model = {row["model"]: row["estimate"] for row in scores}
     assert by_model[model] > by_model[floor]
 
 
@@ -113,7 +114,7 @@ def test_features_of_texts_are_watched(types: World, texts_run: Done, project) -
     ("name", "change", "recomputed"),
     [
         (TEXTS, "stages: {model: {kind: naive_bayes}}", {c.MODEL, c.EVALUATION}),
-        (VECTORS, "stages: {embeddings: {factors: 8}}", {c.EMBEDDINGS, c.EVALUATION}),
+        (VECTORS, "stages: {embeddings: {factors: 8}}", {c.EMBEDDINGS, c.MODEL, c.EVALUATION}),
     ],
 )
 def test_a_change_is_tried_beside_production(types: World, name: str, change: str, recomputed) -> None:

@@ -18,6 +18,7 @@ from ok_ml.cli.runs.try_run import TrySummary, try_changes
 from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
 from ok_ml.pipelines.source_recommendation import evaluating
+from ok_ml.recommender.inference.scoring import ScoringBundle
 from ok_ml.recommender.ranking import baselines
 from ok_ml.release.gate.promoting import ALIAS
 from ok_ml.release.tracking import TRY_TAG
@@ -341,19 +342,18 @@ def test_a_model_of_other_features_than_the_evaluation_s_is_refused(copied: Worl
 def test_a_champion_gets_candidates_of_its_own_neighbours_alone(
     copied: World, known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where it is ranked with vectors fitted up to the evaluation: it serves without the models that came later."""
-    found, evaluator = evaluating._bundle, evaluating.TwoStageEvaluator(copied.pipeline)
-    cut = evaluator.cut
-    assert set(cut.index.similar.models) == {"cosine", "ease"}
+    """Fitted up to the evaluation by its own recipe: it serves without the models that came later."""
+    load, evaluator = ScoringBundle.load, evaluating.TwoStageEvaluator(copied.pipeline)
+    assert set(evaluator.cut.index.similar.models) == {"cosine", "ease"}
     ranked: list[set[str]] = []
 
-    def older(*given: Any) -> Any:
-        bundle = found(*given)
-        models = {name: bundle.neighbours.models[name] for name in known}
-        return replace(bundle, neighbours=replace(bundle.neighbours, models=models))
+    def older(folder: Path) -> ScoringBundle:
+        bundle = load(folder)
+        stage = bundle.recipe.neighbours.model_copy(update={"models": known})
+        return replace(bundle, recipe=replace(bundle.recipe, neighbours=stage))
 
-    monkeypatch.setattr(evaluating, "_bundle", older)
-    monkeypatch.setattr(baselines, "two_stage_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
+    monkeypatch.setattr(ScoringBundle, "load", older)
+    monkeypatch.setattr(baselines, "ranked_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
     evaluator.champion(copied.lake.manifest(copied.pipeline.name, c.CHAMPION))
     assert ranked == [set(known)]
 

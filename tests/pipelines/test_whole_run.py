@@ -27,8 +27,8 @@ from ok_ml.graph import keys
 from ok_ml.graph.table_columns import SCHEMA, declared_columns
 from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 from ok_ml.pipelines.source_recommendation.stages import TYPE
-from ok_ml.pipelines.source_recommendation.training import model_file
 from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
+from ok_ml.ranked_lists.bundles import model_file
 from ok_ml.release.gate.promoting import ALIAS, RECORD_FILE, champion_bundle
 from ok_ml.release.gate.promotion_record import PromotionRecord, verify
 from ok_ml.signing import load_key, sha256_of_file
@@ -81,12 +81,13 @@ def test_progress_names_every_stage(world: World) -> None:
         f"{DATASET}/product_metrics",
         f"{EXPERIMENT}/features",
         f"{EXPERIMENT}/embeddings",
-        f"{EXPERIMENT}/embedding_statistics",
         f"{EXPERIMENT}/training_set",
         f"{EXPERIMENT}/model",
         f"{EXPERIMENT}/evaluation",
         f"{EXPERIMENT}/champion",
         f"{EXPERIMENT}/feature_statistics",
+        f"{EXPERIMENT}/retrieval",
+        f"{EXPERIMENT}/embedding_statistics",
         f"{EXPERIMENT}/predictions",
         f"{EXPERIMENT}/prediction_statistics",
         f"{EXPERIMENT}/publication",

@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from ok_ml.errors import DataError
-from ok_ml.quality.ranking.ranking_evaluation import MODEL, ORACLE, POPULARITY, evaluate
+from ok_ml.quality.ranking.ranking_evaluation import MODEL, ORACLE, ORACLE_TASTES, POPULARITY, Stratum, evaluate
 from ok_ml.quality.ranking.ranking_metrics import Relevance
 
 USERS = 400
@@ -62,6 +62,35 @@ def test_rows_are_json(report):
     assert {tuple(row) for row in rows} == {tuple(rows[0])}
     attainable = [row for row in rows if row["kind"] == "attainable" and row["metric"] == "recall@3"]
     assert [(row["model"], row["estimate"], row["low"]) for row in attainable] == [(MODEL, 0.5, None)]
+
+
+def test_a_stratum_is_judged_as_if_nothing_else_were_there():
+    truth = Relevance.from_rows(np.array([0, 0, 1]), np.array([1, 2, 1]), np.ones(3, np.int64), 3)
+    lists = {MODEL: np.array([[1, 2], [1, 9], [9, 1]]), POPULARITY: np.array([[9, 1], [9, 1], [9, 1]])}
+    odd = Relevance.from_rows(np.array([0, 1]), np.array([1, 1]), np.ones(2, np.int64), 3)
+    of_odd = {MODEL: np.array([[1, -1], [1, 9], [9, 1]]), POPULARITY: lists[POPULARITY]}
+    report = evaluate(lists, truth, ks=(1,), seed=1, bootstrap=50, strata={"odd": Stratum(odd, of_odd)})
+    found = {(one.model, one.metric): one.value for one in report.strata}
+    assert {one.segment for one in report.strata} == {"odd"}
+    assert (found[MODEL, "recall@1"].estimate, found[POPULARITY, "recall@1"].estimate) == (1.0, 0.0)
+    assert found[MODEL, "recall@1"].users == 2
+    ((stratum, apart), *_) = report.stratum_differences
+    assert (stratum, apart.model, apart.baseline, apart.value.estimate) == ("odd", MODEL, POPULARITY, 1.0)
+    kinds = {row["kind"]: row["segment"] for row in report.rows() if row["segment"] == "odd"}
+    assert set(kinds) == {"stratum", "stratum_difference"}
+
+
+def test_two_ceilings_are_told_apart():
+    truth = Relevance.from_rows(np.array([0, 1]), np.array([1, 1]), np.ones(2, np.int64), 2)
+    best, half, none = np.array([[1], [1]]), np.array([[1], [2]]), np.array([[2], [2]])
+    lists = {MODEL: half, POPULARITY: none, ORACLE: best, ORACLE_TASTES: half}
+    report = evaluate(lists, truth, ks=(1,), seed=1, bootstrap=50)
+    shares = {
+        row["baseline"]: row["estimate"]
+        for row in report.rows()
+        if row["kind"] == "attainable" and row["metric"] == "recall@1"
+    }
+    assert shares == {ORACLE: 0.5, ORACLE_TASTES: 1.0}
 
 
 def test_without_an_oracle_nothing_is_said_of_what_is_attainable():

@@ -3,7 +3,7 @@
 import pytest
 
 from ok_ml.recommender.ranking.ranking_context import Cut
-from tests.recommender.tiny_world import DTS, LAYOUT, build_world, fit, popularity
+from tests.recommender.tiny_world import DTS, LAYOUT, build_world, fit, fitted
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,4 @@ def train_factors(world):
 
 @pytest.fixture(scope="session")
 def cut(world, train_factors):
-    return Cut.load(world.tables, DTS[7], factors=train_factors, popularity=popularity(world, DTS[7]), layout=LAYOUT)
+    return Cut.load(world.tables, DTS[7], fitted=fitted(world, DTS[7], train_factors), layout=LAYOUT)

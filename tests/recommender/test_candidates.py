@@ -68,8 +68,15 @@ def test_each_pool_gives_its_quota_and_friends_come_by_count(cut):
     block = whole(cut.part(0))
     found = cut.index.candidates(block, 30)
     warm = np.flatnonzero(block.factor_rows >= 0)
-    assert quotas(30, 0) == [20, 6, 4]  # taste, friends, popular
-    assert quotas(100, 2) == [35, 15, 15, 20, 15]  # taste, two models of the neighbours, friends, popular
+    assert quotas(30, 0) == [20, 6, 3, 1]  # taste, friends, popular, hot just now
+    assert quotas(100, 2) == [
+        35,
+        15,
+        15,
+        20,
+        10,
+        5,
+    ]  # taste, two models of the neighbours, friends, popular, hot just now
     taste, _ = cut.index.by_taste(block, 20)
     assert np.array_equal(found.sources[warm, :20], taste[warm])
     assert (found.reasons[warm, :20] == c.REASON_TASTE).all()
@@ -148,7 +155,7 @@ def test_a_source_that_nobody_met_takes_the_mean_vector_of_its_topic(cut):
     factors = replace(
         index.factors, source_ids=index.factors.source_ids[known], source_factors=index.factors.source_factors[known]
     )
-    fresh = replace(index, factors=factors)
+    fresh = replace(index, fitted=replace(index.fitted, factors=factors))
     vectors, rows = fresh.vectors
     same_topic = [i for i, topic in enumerate(index.catalogue.topics) if topic == index.catalogue.topics[7] and i != 7]
     mean = np.mean([index.factors.source_factors[index.factor_rows[i]] for i in same_topic], axis=0)
@@ -214,7 +221,7 @@ def test_a_missing_feature_column_is_an_error(world, cut, train_factors):
         FeatureStore.load(world.lake, "tiny_experiment", DTS[7], 0, layout, cut.index, cut.sources)
     wrong = FeatureLayout(LAYOUT.user, ("novelty",), LAYOUT.pair, {**LAYOUT.absent, "novelty": 0.0})
     with pytest.raises(ModelError, match="source_features of 2026-03-09 lacks the feature novelty"):
-        Cut.load(world.tables, DTS[7], factors=train_factors, popularity=cut.index.popularity, layout=wrong)
+        Cut.load(world.tables, DTS[7], fitted=cut.index.fitted, layout=wrong)
 
 
 def test_a_layout_names_each_feature_once_and_knows_its_absent_value():

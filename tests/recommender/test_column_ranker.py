@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from ok_ml.config.models import ModelStage, TrainingSetStage
+from ok_ml.config.models import ModelStage
 from ok_ml.errors import ConfigError, IntegrityError
-from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker, lists_of
+from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker, layout_of
 from ok_ml.recommender.ranking.ranker import ANY_MODEL_FILE, CLASS_FILE, Ranker
 from ok_ml.recommender.ranking.ranker_training import train_ranker
-from ok_ml.recommender.ranking.training_set import LabelDay, build_training_set
-from tests.recommender.tiny_world import DTS, GRADES, LAYOUT, popularity
+from ok_ml.recommender.ranking.training_set import LabelDay
+from tests.recommender.tiny_world import DTS, LAYOUT, training_set
 
-TRAINING_SET = TrainingSetStage(negatives_per_positive=2)
 NAMES = ("als_score", "popularity_rank_share", "likes")
 ROWS = np.array([[0.5, 0.3, 7], [0.5, 0.1, 7], [0.9, 0.9, 7], [np.nan, 0.0, 7], [-3, 0.2, 7]], np.float32)
 
@@ -27,9 +26,10 @@ def test_served_scores_fall_where_only_popularity_tells_two_apart():
     assert scores.astype(np.float32)[0] >= scores.astype(np.float32)[1]
 
 
-@pytest.mark.parametrize("named", lists_of(NAMES))
+@pytest.mark.parametrize("named", SIMPLE_LISTS)
 def test_it_travels_with_checksum_and_recorded_predictions(named, tmp_path):
-    made = ColumnRanker.of(named, NAMES, ROWS)
+    made = ColumnRanker.of(named)
+    made.ranker.require_features(layout_of(named).feature_order())
     made.ranker.save(tmp_path, made.sample)
     assert Ranker.load(tmp_path, expected_sha256=made.ranker.sha256) == made.ranker
     assert (tmp_path / CLASS_FILE).exists()
@@ -43,20 +43,12 @@ def test_every_list_has_bytes_of_its_own():
 
 
 def test_the_yaml_may_name_it(world, train_factors):
-    table = build_training_set(
-        world.tables,
-        [LabelDay(DTS[6], DTS[5])],
-        factors=train_factors,
-        popularity=lambda dt: popularity(world, dt),
-        layout=LAYOUT,
-        grades=GRADES,
-        stage=TRAINING_SET,
-        candidates=30,
-        seed=1,
-    )
+    table = training_set(world, [LabelDay(DTS[6], DTS[5])], train_factors, negatives=2)
     names = LAYOUT.feature_order()
     trained = train_ranker(table, names, ModelStage(ranker="simple_list", options={"list": "embeddings"}), seed=4)
     assert trained.ranker == ColumnRanker(tuple(names), "embeddings")
     assert 0 < trained.held_out["ndcg@10"] < 1
-    with pytest.raises(ConfigError, match=r"no simple list 'ease'(?s:.*)popularity, recent_popularity, embeddings"):
+    with pytest.raises(
+        ConfigError, match=r"no simple list 'ease'(?s:.*)popularity, recent_popularity, own_past, embeddings"
+    ):
         train_ranker(table, names, ModelStage(ranker="simple_list", options={"list": "ease"}), seed=4)

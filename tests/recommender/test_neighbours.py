@@ -117,23 +117,16 @@ def test_ids_that_do_not_fit_are_refused():
 def test_similar_sources_become_candidates_with_their_reason(world):
     from ok_ml.recommender.ranking.ranking_context import Cut
     from ok_ml.recommender.vectors.interactions import interactions_from_events
-    from tests.recommender.tiny_world import DATASET, DTS, LAYOUT, WEIGHTS, fit, popularity
+    from tests.recommender.tiny_world import DATASET, DTS, LAYOUT, WEIGHTS, fitted
 
     cut_dt = DTS[8]
     liked = interactions_from_events(world.lake, DATASET, DTS[:9], WEIGHTS, cut_dt)
     neighbours = fit_neighbours(liked, NeighboursStage(neighbours=20))
-    cut = Cut.load(
-        world.tables,
-        cut_dt,
-        factors=fit(world, cut_dt),
-        popularity=popularity(world, cut_dt),
-        layout=LAYOUT,
-        neighbours=neighbours,
-    )
+    cut = Cut.load(world.tables, cut_dt, fitted=fitted(world, cut_dt, neighbours=neighbours), layout=LAYOUT)
     part = cut.part(0)
     block = part.block(np.arange(len(part.users.user_ids)))
     found = cut.index.candidates(block, 30)
     assert (found.reasons == c.REASON_SIMILAR).any()
-    known = cut.index.neighbours.user_rows(block.user_ids) >= 0
+    known = cut.index.fitted.neighbours.user_rows(block.user_ids) >= 0
     assert (found.best_scores[COSINE][known] > 0).all()
     assert not found.best_scores[COSINE][~known].any()

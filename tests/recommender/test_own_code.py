@@ -26,12 +26,11 @@ from ok_ml.recommender.ranking.training_set import (
     WEIGHT,
     LabelDay,
     TrainingTask,
-    build_training_set,
     create_builder,
     require_training_set,
 )
 from ok_ml.recommender.vectors.embeddings import Factors, Interactions, create_engine, require_factors
-from tests.recommender.tiny_world import DTS, GRADES, LAYOUT, popularity
+from tests.recommender.tiny_world import DTS, GRADES, LAYOUT, fitted
 from tests.small_project import ROOT
 
 LABEL_DAYS = [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])]
@@ -55,7 +54,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def task(world, train_factors) -> TrainingTask:
     def cut_of(dt: str) -> Cut:
-        return Cut.load(world.tables, dt, factors=train_factors, popularity=popularity(world, dt), layout=LAYOUT)
+        return Cut.load(world.tables, dt, fitted=fitted(world, dt, train_factors), layout=LAYOUT)
 
     stage = TrainingSetStage(label_days=2, negatives_per_positive=2, options={"half_life_days": 1})
     return TrainingTask(world.tables, LABEL_DAYS, cut_of, LAYOUT, GRADES, stage, 30, 1)
@@ -157,21 +156,6 @@ def test_the_bundle_says_which_class_reads_it(trained, tmp_path):
 
 
 # -- builder -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_shipped_builder_is_the_function(world, train_factors, task, table):
-    made = build_training_set(
-        world.tables,
-        LABEL_DAYS,
-        factors=train_factors,
-        popularity=lambda dt: popularity(world, dt),
-        layout=LAYOUT,
-        grades=GRADES,
-        stage=task.stage,
-        candidates=30,
-        seed=1,
-    )
-    assert made.equals(table)
 
 
 def test_weights_halve_with_each_day_and_reach_the_ranker(task, table, root):

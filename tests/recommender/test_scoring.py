@@ -1,13 +1,15 @@
 """Batch inference, and the lists that the evaluation compares."""
 
+import shutil
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from ok_ml import columns as c
-from ok_ml.config.models import ModelStage, PredictionsStage, TrainingSetStage
+from ok_ml.config.models import ModelStage, NeighboursStage, PredictionsStage
 from ok_ml.errors import IntegrityError, ModelError
 from ok_ml.recommender.inference.batch import part_mapper, score_all, write_part
 from ok_ml.recommender.inference.scoring import (
@@ -15,14 +17,14 @@ from ok_ml.recommender.inference.scoring import (
     ScoringBundle,
     score_cut_part,
     score_part,
-    write_bundle,
 )
 from ok_ml.recommender.ranking import ranking_context as cuts
-from ok_ml.recommender.ranking.baselines import embedding_lists, popularity_lists, two_stage_lists
+from ok_ml.recommender.ranking.baselines import ranked_lists, simple_lists
 from ok_ml.recommender.ranking.gather import FeatureLayout
 from ok_ml.recommender.ranking.labels import relevance
 from ok_ml.recommender.ranking.ranker_training import train_ranker
-from ok_ml.recommender.ranking.training_set import LabelDay, build_training_set
+from ok_ml.recommender.ranking.training_set import LabelDay
+from ok_ml.recommender.retrieval.fitted import RetrievalRecipe
 from tests.recommender.tiny_world import (
     COLD,
     DATASET,
@@ -33,49 +35,46 @@ from tests.recommender.tiny_world import (
     PARTS,
     SOURCE_IDS,
     USER_IDS,
-    fit,
-    popularity,
+    fitted,
+    training_set,
 )
+from tests.recommender.tiny_world import STAGE as EMBEDDINGS
 
 STAGE = PredictionsStage(candidates=30, top_n=10)
+RECIPE = RetrievalRecipe(EMBEDDINGS, NeighboursStage(models=()), 5.0, 5.0, 3.0)
 DT = DTS[7]
 
 
 @pytest.fixture(scope="module")
 def trained(world, train_factors):
-    table = build_training_set(
-        world.tables,
-        [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])],
-        factors=train_factors,
-        popularity=lambda dt: popularity(world, dt),
-        layout=LAYOUT,
-        grades=GRADES,
-        stage=TrainingSetStage(negatives_per_positive=4),
-        candidates=30,
-        seed=1,
-    )
+    days = [LabelDay(DTS[6], DTS[5]), LabelDay(DTS[7], DTS[6])]
+    table = training_set(world, days, train_factors, negatives=4)
     model = ModelStage(num_leaves=7, num_trees=20, learning_rate=0.15, min_data_in_leaf=5)
     return train_ranker(table, LAYOUT.feature_order(), model, seed=4)
 
 
 @pytest.fixture(scope="module")
-def bundle(world, trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle")
-    write_bundle(
-        folder,
-        factors=fit(world, DT),
-        ranker=trained.ranker,
-        sample=trained.sample,
-        popularity=popularity(world, DT),
-        layout=LAYOUT,
-        stage=STAGE,
-    )
-    return folder
+def now(world):
+    return fitted(world, DT)
+
+
+@pytest.fixture(scope="module")
+def bundle(trained, now, tmp_path_factory):
+    """Two folders: a champion's, and what was fitted for the day."""
+    folders = tmp_path_factory.mktemp("bundle"), tmp_path_factory.mktemp("fitted")
+    ScoringBundle(trained.ranker, LAYOUT, STAGE, RECIPE).save(folders[0], trained.sample)
+    now.save(folders[1])
+    return tuple(map(str, folders))
+
+
+@pytest.fixture(scope="module")
+def today(world, now):
+    return cuts.Cut.load(world.tables, DT, fitted=now, layout=LAYOUT)
 
 
 @pytest.fixture(scope="module")
 def predictions(world, bundle):
-    return [score_part(str(bundle), str(world.lake.root), DATASET, EXPERIMENT, DT, part) for part in range(PARTS)]
+    return [score_part(*bundle, str(world.lake.root), DATASET, EXPERIMENT, DT, part) for part in range(PARTS)]
 
 
 def test_every_user_gets_a_full_list_without_subscriptions(world, predictions):
@@ -98,74 +97,72 @@ def test_users_without_history_are_marked_and_get_the_fallback(predictions):
     assert c.REASON_FALLBACK not in {reason for row in rows if not row[c.IS_FALLBACK] for reason in row[c.REASONS]}
 
 
-def test_a_bundle_written_again_at_the_same_path_is_loaded_again(world, trained, bundle, tmp_path):
-    loaded, lists = ScoringBundle.load(bundle), []
-    for top_n in (10, 3):
-        write_bundle(
-            tmp_path,
-            factors=loaded.factors,
-            ranker=trained.ranker,
-            sample=trained.sample,
-            popularity=loaded.popularity,
-            layout=LAYOUT,
-            stage=PredictionsStage(candidates=30, top_n=top_n),
-        )
-        lists.append(
-            score_part(str(tmp_path), str(world.lake.root), DATASET, EXPERIMENT, DT, 0)[c.SOURCE_IDS].to_pylist()
-        )
+def test_a_bundle_comes_back_from_disk(trained, bundle):
+    loaded = ScoringBundle.load(Path(bundle[0]))
+    assert (loaded.layout, loaded.stage, loaded.recipe) == (LAYOUT, STAGE, RECIPE)
+    assert loaded.ranker == trained.ranker
+
+
+def test_a_bundle_of_a_version_that_held_the_vectors_says_what_to_do(bundle, tmp_path):
+    shutil.copytree(bundle[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "retrieval.json").unlink()
+    assert not RetrievalRecipe.is_in(tmp_path)
+    with pytest.raises(
+        ModelError, match=r"does not say how its candidates are fitted(?s:.*)ok-ml run EXPERIMENT --force"
+    ):
+        ScoringBundle.load(tmp_path)
+
+
+def test_a_bundle_or_a_fit_written_again_at_the_same_path_is_loaded_again(world, trained, bundle, now, tmp_path):
+    folders, lists = (tmp_path / "bundle", tmp_path / "fitted"), []
+    folders[0].mkdir()
+    older = fitted(world, DTS[5])
+    for top_n, fit in ((10, now), (3, now), (3, older)):
+        stage = PredictionsStage(candidates=30, top_n=top_n)
+        ScoringBundle(trained.ranker, LAYOUT, stage, RECIPE).save(folders[0], trained.sample)
+        fit.save(folders[1])
+        table = score_part(*map(str, folders), str(world.lake.root), DATASET, EXPERIMENT, DT, 0)
+        lists.append(table[c.SOURCE_IDS].to_pylist())
     assert [row[:3] for row in lists[0]] == lists[1]
+    assert lists[1] != lists[2]
 
 
-def test_block_size_changes_no_byte(world, bundle, predictions, monkeypatch):
-    loaded = ScoringBundle.load(bundle)
-    cut = cuts.Cut.load(world.tables, DT, factors=loaded.factors, popularity=loaded.popularity, layout=loaded.layout)
+def test_block_size_changes_no_byte(trained, today, predictions, monkeypatch):
     monkeypatch.setattr(cuts.CutPart.blocks, "__defaults__", (5,))
-    assert score_cut_part(cut.part(1), loaded.ranker, loaded.stage).equals(predictions[1])
+    assert score_cut_part(today.part(1), trained.ranker, STAGE).equals(predictions[1])
 
 
-def test_the_evaluated_lists_are_the_served_ones(world, bundle, predictions):
-    loaded = ScoringBundle.load(bundle)
-    cut = cuts.Cut.load(world.tables, DT, factors=loaded.factors, popularity=loaded.popularity, layout=loaded.layout)
+def test_the_evaluated_lists_are_the_served_ones(trained, today, predictions):
     users = np.random.default_rng(0).permutation(USER_IDS)[:40]
-    lists = two_stage_lists(cut, PARTS, users, 10, loaded.ranker, 30)
+    lists = ranked_lists(today, PARTS, users, 10, trained.ranker, 30)
     served = {row[c.USER_ID]: row[c.SOURCE_IDS] for row in pa.concat_tables(predictions).to_pylist()}
     assert lists.tolist() == [served[user] for user in users.tolist()]
 
 
-def test_two_stage_beats_embeddings_beats_popularity_on_unseen_days(world, bundle):
-    loaded = ScoringBundle.load(bundle)
-    cut = cuts.Cut.load(world.tables, DT, factors=loaded.factors, popularity=loaded.popularity, layout=loaded.layout)
+def test_two_stage_beats_embeddings_beats_popularity_on_unseen_days(world, trained, today):
     liked = relevance(world.lake, DATASET, DTS[8:], GRADES, DT)
     truth = [set(liked.source_ids[a:b].tolist()) for a, b in zip(liked.indptr[:-1], liked.indptr[1:], strict=True)]
 
     def hits(lists):
         return np.mean([len(mine & set(row.tolist())) / len(mine) for mine, row in zip(truth, lists, strict=True)])
 
-    popular = hits(popularity_lists(cut, PARTS, liked.user_ids, 5, loaded.popularity))
-    taste = hits(embedding_lists(cut, PARTS, liked.user_ids, 5))
-    both = hits(two_stage_lists(cut, PARTS, liked.user_ids, 5, loaded.ranker, 30))
+    popular, taste = (
+        hits(simple_lists(today, PARTS, liked.user_ids, 5, named, 30)) for named in ("popularity", "embeddings")
+    )
+    both = hits(ranked_lists(today, PARTS, liked.user_ids, 5, trained.ranker, 30))
     assert popular + 0.1 < taste < both - 0.05, (popular, taste, both)
 
 
 def test_a_user_registered_after_the_cut_gets_padding(cut):
-    lists = popularity_lists(cut, PARTS, np.array([USER_IDS[0], 77]), 5, cut.index.popularity)
+    lists = simple_lists(cut, PARTS, np.array([USER_IDS[0], 77]), 5, "popularity", 30)
     assert (lists[0] > 0).all()
     assert lists[1].tolist() == [-1] * 5
 
 
-def test_a_bundle_whose_layout_is_not_the_rankers_is_refused(trained, bundle, tmp_path, world):
-    loaded = ScoringBundle.load(bundle)
+def test_a_bundle_whose_layout_is_not_the_rankers_is_refused(trained, tmp_path):
     other = FeatureLayout(("novelty",), LAYOUT.source, LAYOUT.pair, {**LAYOUT.absent, "novelty": 0.0})
     with pytest.raises(ModelError, match="missing impressions_seen; unknown novelty"):
-        write_bundle(
-            tmp_path,
-            factors=loaded.factors,
-            ranker=trained.ranker,
-            sample=trained.sample,
-            popularity=loaded.popularity,
-            layout=other,
-            stage=STAGE,
-        )
+        ScoringBundle(trained.ranker, other, STAGE, RECIPE).save(tmp_path, trained.sample)
 
 
 def test_a_part_that_runs_twice_leaves_one_file_and_the_same_report(predictions, tmp_path):
@@ -195,7 +192,7 @@ class OneProcess:
 
 def scored(world, bundle, dt):
     """Whose predictions are made and where they go: what follows the session."""
-    mapper = partial(part_mapper, str(bundle), str(world.lake.root), DATASET, EXPERIMENT, dt)
+    mapper = partial(part_mapper, *bundle, str(world.lake.root), DATASET, EXPERIMENT, dt)
     return mapper, world.lake, EXPERIMENT, dt, PARTS
 
 

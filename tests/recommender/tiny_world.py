@@ -11,11 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.config.models import EmbeddingsStage
+from ok_ml.config.models import EmbeddingsStage, TrainingSetStage
 from ok_ml.hashing import part_of
 from ok_ml.lake import Lake
 from ok_ml.recommender.ranking.gather import FeatureLayout
-from ok_ml.recommender.ranking.ranking_context import Tables
+from ok_ml.recommender.ranking.ranking_context import Cut, Tables
+from ok_ml.recommender.ranking.training_set import CandidatesBuilder, TrainingTask
+from ok_ml.recommender.retrieval.activity import Activity
+from ok_ml.recommender.retrieval.fitted import Fitted
+from ok_ml.recommender.retrieval.neighbours import Neighbours
 from ok_ml.recommender.retrieval.popularity import popularity_from_events
 from ok_ml.recommender.vectors.embeddings import create_engine
 from ok_ml.recommender.vectors.interactions import interactions_from_events
@@ -124,6 +128,25 @@ def fit(world, cut_dt):
 def popularity(world, cut_dt):
     dts = [dt for dt in DTS if dt <= cut_dt]
     return popularity_from_events(world.lake, DATASET, dts, WEIGHTS, cut_dt, 5.0)
+
+
+def fitted(world, cut_dt, factors=None, neighbours=None):
+    """What candidates come from as of a day; vectors and neighbours may be older."""
+    recent, dts = popularity(world, cut_dt), [dt for dt in DTS if dt <= cut_dt]
+    met = Activity.of(
+        interactions_from_events(world.lake, DATASET, dts, {**WEIGHTS, c.IMPRESSION: 1.0}, cut_dt, half_life_days=3)
+    )
+    return Fitted(factors or fit(world, cut_dt), neighbours or Neighbours.none(), recent, recent, recent, met)
+
+
+def training_set(world, days, factors, *, negatives, seed=1, grades=None):
+    def cut_of(dt):
+        return Cut.load(world.tables, dt, fitted=fitted(world, dt, factors), layout=LAYOUT)
+
+    stage = TrainingSetStage(label_days=2, negatives_per_positive=negatives)
+    return CandidatesBuilder().build(
+        TrainingTask(world.tables, days, cut_of, LAYOUT, grades or GRADES, stage, 30, seed)
+    )
 
 
 def build_world(folder) -> TinyWorld:

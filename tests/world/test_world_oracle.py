@@ -59,6 +59,18 @@ def test_exposure_adds_up_to_all_posts_of_a_day(tiny):
     assert np.corrcoef(np.log(shown[known]), np.log(scored[known]))[0, 1] > 0.75
 
 
+def test_tastes_alone_are_worth_less_than_the_feed_to_come_and_more_than_popularity(tiny, scores, future):
+    past = of_action(pa.concat_tables(tiny.events[: CUT + 1]), *POSITIVE)
+    popularity = np.bincount(SOURCE_IDS.decode(column(past, "ownerId")), minlength=scores.shape[1])
+    tastes = oracle_scores(tiny.world, 0, CUT, DAYS, tiny.states[CUT][0], feed=False)
+    subscribed = _subscribed(tiny, scores.shape)
+    feed, taste, popular = (
+        _recall(np.where(subscribed, -1.0, score), future)
+        for score in (scores, tastes, np.broadcast_to(popularity, scores.shape))
+    )
+    assert feed > 1.2 * taste > 1.5 * popular
+
+
 def test_serving_the_oracle_earns_more_than_serving_at_random(tiny):
     """The same day twice, with lists of the oracle and with random ones."""
     world, day = tiny.world, 27

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ok_ml.config.models import Project
 
 _DECISIVE: Final = ("recall@10", "ndcg@10")
+_EVERYBODY, _NEW = "all", "never_shown"  # segments and strata of an evaluation
 
 
 @command(
@@ -130,34 +131,69 @@ def _print_past(summary: "RunSummary") -> None:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    """A line a metric with every model, then the differences that decide, with their intervals."""
-    scores = {(row["metric"], row["model"]): row["estimate"] for row in rows if row["kind"] == "score"}
+    """A line a model with its metrics, then by what was shown before, then the differences that decide."""
+    scores = {(row["model"], row["metric"]): row["estimate"] for row in rows if row["kind"] == "score"}
     if not scores:
         return
-    models = list(dict.fromkeys(model for _, model in scores))
-    shares = {
-        row["metric"]: row["estimate"] for row in rows if (row["kind"], row["model"]) == ("attainable", "two_stage")
+    models = list(dict.fromkeys(model for model, _ in scores))
+    known = list(dict.fromkeys(metric for _, metric in scores))
+    depth = min((int(metric.partition("@")[2]) for metric in known if "@" in metric), default=0)
+    metrics = [metric for metric in known if metric.partition("@")[2] in ("", str(depth))]
+    ways = {
+        (row["model"], row["baseline"]): f"{row['estimate']:.0%}"
+        for row in rows
+        if row["kind"] == "attainable" and row["metric"] == f"ndcg@{depth}"
     }
-    headers = ["metric", *models, *(["of the way"] if shares else [])]
-    lines = []
-    for metric in dict.fromkeys(metric for metric, _ in scores):
-        way = [f"{shares[metric]:.0%}" if shares.get(metric) is not None else "-"] if shares else []
-        lines.append([metric, *(scores.get((metric, model)) for model in models), *way])
+    oracles = list(dict.fromkeys(oracle for _, oracle in ways))
+    headers = ["model", *metrics, *(f"of {oracle}" for oracle in oracles)]
+    lines = [
+        [model, *(scores.get((model, metric)) for metric in metrics), *(ways.get((model, one), "-") for one in oracles)]
+        for model in models
+    ]
     write_line("")
     write_table(headers, lines, right=headers[1:])
-    if shares:
-        write_line("of the way: from popularity (0 %) to the oracle, which knows the planted tastes (100 %)")
-    _print_differences([row for row in rows if row["kind"] == "difference"])
+    if oracles:
+        write_line(
+            "of ...: ndcg between popularity (0 %) and what knows the planted tastes, and the feed to come (100 %)"
+        )
+    _print_strata([row for row in rows if row["kind"] == "stratum"], models, f"recall@{depth}", f"ndcg@{depth}")
+    apart = len({row["segment"] for row in rows if row["kind"] == "stratum"}) > 1
+    _print_differences([row for row in rows if apart or row["kind"] != "stratum_difference"])
+
+
+def _print_strata(rows: list[dict[str, Any]], models: list[str], *metrics: str) -> None:
+    """What each model finds of what was never shown before, of what was shown, and of what was reacted to."""
+    shown = [row for row in rows if row["metric"] in metrics]
+    if not shown:
+        return
+    values = {(row["model"], row["segment"], row["metric"]): row["estimate"] for row in shown}
+    users = {row["segment"]: row["users"] for row in shown}
+    if len(users) == 1:
+        write_line(f"all that users found is {next(iter(users))}: the same numbers hold for it")
+        return
+    columns = list(dict.fromkeys((row["segment"], row["metric"]) for row in shown))
+    headers = ["lists of sources that were", *(f"{stratum} {metric}" for stratum, metric in columns)]
+    write_line("")
+    write_table(headers, [[model, *(values[model, *one] for one in columns)] for model in models], right=headers[1:])
+    write_line("users: " + ", ".join(f"{stratum} {count:,}" for stratum, count in users.items()))
 
 
 def _print_differences(rows: list[dict[str, Any]]) -> None:
-    shown = [row for row in rows if row["metric"] in _DECISIVE and row["low"] is not None]
+    kinds = ("difference", "stratum_difference")
+    decisive = ((kinds[0], _DECISIVE), (kinds[1], _DECISIVE[-1:]))
+    shown = [
+        row
+        for row in rows
+        if any(row["kind"] == kind and row["metric"] in metrics for kind, metrics in decisive)
+        and row.get("segment", _EVERYBODY) in (_EVERYBODY, _NEW)
+        and row["low"] is not None
+    ]
     if not shown:
         return
     write_line("")
     lines = [
         [
-            f"{row['model']} - {row['baseline']}",
+            f"{row['model']} - {row['baseline']}" + (f", {_NEW}" if row["kind"] == kinds[1] else ""),
             row["metric"],
             f"{row['estimate']:+.4f}",
             f"{row['low']:+.4f} .. {row['high']:+.4f}",

@@ -26,7 +26,7 @@ from ok_ml.errors import EnvironmentFault, ServiceUnavailable
 from ok_ml.local.broker.broker_files import LOG4J, SERVER, require_free, write_settings
 from ok_ml.local.broker.kafka_jars import KafkaJars, find_jars
 from ok_ml.local.processes.guarded_process import GuardedProcess, exit_in_words
-from ok_ml.local.processes.shared_service import shared
+from ok_ml.local.processes.shared_service import guard_of, shared
 from ok_ml.machine.java import find_java, utf8_locale
 
 logger = logging.getLogger(__name__)
@@ -253,12 +253,14 @@ def ensure_broker(config: KafkaConfig, state_dir: str | Path) -> Iterator[Guarde
 def require_broker_startable(config: KafkaConfig, state_dir: str | Path) -> None:
     """Say now what `ensure_broker` would say after the work of minutes: a taken port, no Java.
 
-    An external broker is not asked: it may answer by then, and what was done before stays.
+    An external broker is not asked: it may answer by then, and what was done before stays. Nor is the one that another process
+    of this state folder is just starting: it holds its ports before it answers.
 
     Raises
     ------
     EnvironmentFault
         See `EmbeddedBroker.require_startable`.
     """
-    if config.mode == "embedded" and cluster_id(config, 1.0) is None:
-        EmbeddedBroker(config, state_dir).require_startable()
+    broker = EmbeddedBroker(config, state_dir)
+    if config.mode == "embedded" and cluster_id(config, 1.0) is None and guard_of(broker.folder) is None:
+        broker.require_startable()

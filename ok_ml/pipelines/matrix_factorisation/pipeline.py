@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ok_ml import columns as c
@@ -10,7 +9,7 @@ from ok_ml.partitions import TrainingCalendar, training_calendar
 from ok_ml.pipelines.matrix_factorisation.settings import Experiment
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.ranking.baselines import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
+from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, POPULARITY, RECENT_POPULARITY
 
 if TYPE_CHECKING:
     from ok_ml.stages.evaluator import Evaluator
@@ -31,11 +30,6 @@ class MatrixFactorisation(ListPipeline):
         assert isinstance(experiment, Experiment)  # noqa: S101 - its type has chosen the model
         return experiment
 
-    @property
-    def popularity_days(self) -> int:
-        """Popularity is counted on the history of the vectors."""
-        return self.config.datasets.events.window_days
-
     def calendar(self, upto: str | None = None) -> TrainingCalendar:
         """The newest days judge; everything before them is learnt from. Raises DataError while the history is too short."""
         dts = [dt for dt in self.committed() if upto is None or dt <= upto]
@@ -50,9 +44,3 @@ class MatrixFactorisation(ListPipeline):
         from ok_ml.pipelines.matrix_factorisation.vectors import VectorEvaluator
 
         return VectorEvaluator(self)
-
-    def model_file(self, bundle: Path) -> Path:
-        """The vectors of the sources."""
-        from ok_ml.pipelines.matrix_factorisation.vectors import vectors_file
-
-        return vectors_file(bundle)

@@ -4,31 +4,43 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ok_ml import columns as c
-from ok_ml.config.extensions import source_of
 from ok_ml.config.models import Project
-from ok_ml.config.sections.code_kinds import ENGINES
 from ok_ml.lake import Lake
 from ok_ml.pipelines.matrix_factorisation import vectors
 from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation as P
 from ok_ml.pipelines.matrix_factorisation.settings import Experiment
 from ok_ml.ranked_lists.kind import RANKED_LISTS
 from ok_ml.ranked_lists.list_faults import plot_scores
-from ok_ml.ranked_lists.list_records import grades, weights
-from ok_ml.ranked_lists.list_stages import embedding_statistics, list_publication, list_statistics, online_metrics
-from ok_ml.release.records import of_predictions, same, seed, stages, whole
+from ok_ml.ranked_lists.list_records import engine, grades, judging_cuts, of_listed, weights
+from ok_ml.ranked_lists.list_stages import (
+    embedding_statistics,
+    list_publication,
+    list_statistics,
+    online_metrics,
+    retrieval,
+)
+from ok_ml.ranked_lists.predicting import predict
+from ok_ml.release.records import same, seed, stages, whole
 from ok_ml.release.shared_stages import MLFLOW, SPARK, champion, evaluation, live_predictions
-from ok_ml.stages.stage import Grain, Joins, Made, Phase, PipelineType, Plot, Read, Stage, Starts, StepContext, single
+from ok_ml.stages.stage import (
+    Follows,
+    Grain,
+    Joins,
+    Made,
+    Phase,
+    PipelineType,
+    Plot,
+    Read,
+    Stage,
+    Starts,
+    StepContext,
+    single,
+)
 
 
-def _windows(pipeline: P, _partition: str) -> Sequence[str]:
-    """The days of events of both fits."""
-    plan = pipeline.calendar()
-    return sorted({dt for cut in (plan.eval_cut, plan.serve_cut) for dt in pipeline.learnt_dts(cut)})
-
-
-def _popular(pipeline: P, _partition: str) -> Sequence[str]:
-    """The days on which popularity is counted."""
-    return pipeline.popularity_dts(pipeline.calendar().serve_cut)
+def _window(pipeline: P, _partition: str) -> Sequence[str]:
+    """The days of events of the fit that is judged."""
+    return pipeline.learnt_dts(pipeline.calendar().eval_cut)
 
 
 def _judged(pipeline: P, _partition: str) -> Sequence[str]:
@@ -36,17 +48,21 @@ def _judged(pipeline: P, _partition: str) -> Sequence[str]:
     return pipeline.calendar().eval_dts
 
 
-def _serve_cut(pipeline: P, _partition: str) -> Sequence[str]:
-    """The newest day."""
-    return [pipeline.calendar().serve_cut]
+def _eval_cut(pipeline: P, _partition: str) -> Sequence[str]:
+    """The day before them."""
+    return [pipeline.calendar().eval_cut]
 
 
-def _of_embeddings(pipeline: P, _partition: str) -> Mapping[str, str]:
-    """The cuts, what is random, what an event is worth, and the project's own engine."""
-    plan, named = pipeline.calendar(), pipeline.config.stages.embeddings.engine
-    source = source_of(ENGINES, named, pipeline.project.root)
-    own = {named: source.sha256} if source is not None else {}
-    return {"cuts": f"{plan.eval_cut} {plan.serve_cut}", **seed(pipeline), **weights(pipeline), **own}
+def _of_embeddings(pipeline: P, partition: str) -> Mapping[str, str]:
+    """The cut, what is random, what an event is worth, and the project's own engine."""
+    own = engine(pipeline, pipeline.config.stages.embeddings.engine)
+    return {
+        "cuts": _eval_cut(pipeline, partition)[0],
+        **seed(pipeline),
+        **weights(pipeline),
+        **grades(pipeline),
+        **own,
+    }
 
 
 def _of_evaluation(pipeline: P, _partition: str) -> Mapping[str, str]:
@@ -58,11 +74,15 @@ EMBEDDINGS: Final = Stage[P](
     c.EMBEDDINGS,
     Phase.TRAINING,
     Grain.WHOLE,
-    "Vectors of users and sources, two fits.\n\nOne for the evaluation and one for serving, each on the events up to its own "
-    "cut.",
+    "Vectors of users and sources, to be judged.\n\nFitted on the events up to the day before the evaluation.",
     frozenset({"python", "numpy"}),
-    reads=(Read((c.EVENTS,), _windows, of_dataset=True), Read((c.CONFIG,))),
-    settings=stages("embeddings"),
+    reads=(
+        Read((c.EVENTS,), _window, of_dataset=True),
+        Read((c.SOURCES, c.SUBSCRIPTIONS), judging_cuts, of_dataset=True, in_graph=False),
+        Read((c.CONFIG,)),
+    ),
+    code="2",
+    settings=stages("embeddings", "evaluation"),
     more=_of_embeddings,
     trigger=Starts(),
 )
@@ -71,13 +91,11 @@ MODEL: Final = Stage[P](
     c.MODEL,
     Phase.TRAINING,
     Grain.WHOLE,
-    "The serving vectors, registered in MLflow.\n\nBeside them what is popular, for users without a vector.",
+    "How the vectors are fitted, registered in MLflow.\n\nThe vectors that serve are fitted by it every day.",
     frozenset({"python", "mlflow"}),
-    reads=(
-        Read((c.EMBEDDINGS,), whole),
-        Read((c.EVENTS,), _popular, of_dataset=True, in_graph=False),
-        Read((c.USERS,), _serve_cut, of_dataset=True, in_graph=False),
-    ),
+    reads=(Read((c.EMBEDDINGS,), whole),),
+    code="2",
+    settings=stages("predictions"),
     trigger=Joins(c.EMBEDDINGS),
 )
 
@@ -92,7 +110,7 @@ EVALUATION: Final = Stage[P](
         Read((c.MODEL, c.EMBEDDINGS), whole),
         Read((c.EVENTS,), _judged, of_dataset=True),
     ),
-    code="2",
+    code="3",
     settings=stages("evaluation"),
     more=_of_evaluation,
     trigger=Joins(c.MODEL),
@@ -104,15 +122,15 @@ PREDICTIONS: Final = Stage[P](
     Grain.NEWEST,
     "Top sources for every user, newest day.\n\nExact best of the vectors minus subscriptions, one task a part.",
     frozenset({"spark", "numpy"}),
-    reads=(Read(c.SNAPSHOTS, same, of_dataset=True), Read((c.CHAMPION,))),
-    settings=stages("predictions"),
-    more=of_predictions,
-    trigger=Starts(),
+    reads=(Read(c.SNAPSHOTS, same, of_dataset=True), Read((c.RETRIEVAL, c.CHAMPION))),
+    code="2",
+    more=of_listed,
+    trigger=Follows(c.RETRIEVAL),
 )
 
 
 def _embeddings(pipeline: P, context: StepContext) -> Made:
-    """Both fits. What a promotion asks for in the end is asked for here, before the work."""
+    """The fit. What a promotion asks for in the end is asked for here, before the work."""
     from ok_ml.release.gate.promoting import require_promotable
 
     if not pipeline.is_attempt:
@@ -127,7 +145,7 @@ def _model(pipeline: P, context: StepContext) -> Made:
 
 
 def _predictions(pipeline: P, context: StepContext) -> Made:
-    manifest = vectors.predict(pipeline.pinned(), context.session(), progress=context.say)
+    manifest = predict(pipeline.pinned(), context.session(), progress=context.say)
     return Made([manifest], {"scores": Plot(plot_scores(pipeline, manifest.partition))})
 
 
@@ -145,6 +163,7 @@ TYPE: Final = PipelineType[P](
         single(MODEL, _model, needs=MLFLOW),
         single(EVALUATION, evaluation, needs=MLFLOW),
         champion(),
+        retrieval(),
         embedding_statistics(),
         single(PREDICTIONS, _predictions, needs=SPARK, pool="spark"),
         list_statistics(),

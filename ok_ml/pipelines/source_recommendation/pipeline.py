@@ -1,14 +1,12 @@
-"""A source_recommendation as the ends see it that all types share: how it is compared, what stands in a bundle."""
+"""A source_recommendation as the ends see it that all types share: how it is compared."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 
 if TYPE_CHECKING:
     from ok_ml.stages.evaluator import Evaluator
-    from ok_ml.stages.training import SimpleModel, Trained
 
 
 @dataclass(frozen=True)
@@ -20,22 +18,3 @@ class SourceRecommendation(RankingPlan):
         from ok_ml.pipelines.source_recommendation.evaluating import TwoStageEvaluator
 
         return TwoStageEvaluator(self)
-
-    def model_file(self, bundle: Path) -> Path:
-        """The ranker."""
-        from ok_ml.pipelines.source_recommendation.training import model_file
-
-        return model_file(bundle)
-
-    def simple_model(self) -> "SimpleModel | None":
-        """The best simple list, where one may be served."""
-        from ok_ml.pipelines.source_recommendation.simple_lists import choose_list
-
-        return choose_list(self) if self.simple_suffices() else None
-
-    def put_simple(self, bundle: Path, chosen: "SimpleModel", serve_cut: str) -> "Trained":
-        """The simple list in the ranker's place."""
-        from ok_ml.pipelines.source_recommendation.simple_lists import put_in_place
-        from ok_ml.pipelines.source_recommendation.training import as_trained
-
-        return as_trained(bundle, put_in_place(self, bundle, chosen, serve_cut), {})

@@ -5,12 +5,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
+from ok_ml.config.models import NeighboursStage
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
 from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.ranking.baselines import TWO_STAGE
 from ok_ml.stages.blocked_days import blocked_features
-from ok_ml.stages.training import SIMPLE_LIST
 
 if TYPE_CHECKING:
     from ok_ml.features.declared.feature import Feature
@@ -33,9 +33,26 @@ class RankingPlan(ListPipeline):
         return experiment
 
     @property
-    def popularity_days(self) -> int:
-        """Days on which popularity is counted, before decay."""
-        return self.config.stages.features.popularity_days
+    def popularity_half_life_days(self) -> float:
+        """A third of the window of the sources' features."""
+        return self.config.stages.features.popularity_days / 3
+
+    @property
+    def activity_half_life_days(self) -> float:
+        """Half the window of the pairs' features."""
+        return self.config.stages.features.affinity_days / 2
+
+    @property
+    def neighbours_stage(self) -> NeighboursStage:
+        """As the YAML has them."""
+        return self.config.stages.neighbours
+
+    @property
+    def simple_lists(self) -> tuple[str, ...]:
+        """Those whose column is among the ranker's features."""
+        from ok_ml.recommender.ranking.column_ranker import lists_of
+
+        return tuple(lists_of(self.layout().feature_order()))
 
     def layout(self) -> "FeatureLayout":
         """The features of the ranker, in order, and what stands where there is no row."""
@@ -101,8 +118,3 @@ class RankingPlan(ListPipeline):
     def trained_dts(self) -> list[str]:
         """Days whose features a training and an evaluation read."""
         return sorted({*(dt for dt, _ in self.labelled_lists()), self.calendar().eval_cut})
-
-    def simple_suffices(self) -> bool:
-        """Whether a simple list may become champion."""
-        champion = self.lake.find(self.name, c.CHAMPION)
-        return self.config.gate.fallback == "simple" and (champion is None or SIMPLE_LIST in champion.details)

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from ok_ml.config.extensions import source_of
-from ok_ml.config.sections.code_kinds import BUILDERS, ENGINES, RANKERS, Kind
+from ok_ml.config.sections.code_kinds import BUILDERS, RANKERS, Kind
 from ok_ml.lake import fingerprint
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan as P
-from ok_ml.ranked_lists.list_records import grades, weights
+from ok_ml.ranked_lists.list_records import engine, grades, weights
 from ok_ml.release.records import seed, stages
 
 # -- days that are read --------------------------------------------------------------------------------------------
@@ -44,19 +44,9 @@ def eval_cut(pipeline: P, _partition: str) -> Sequence[str]:
     return [pipeline.calendar().eval_cut]
 
 
-def serve_cut(pipeline: P, _partition: str) -> Sequence[str]:
-    """The newest day."""
-    return [pipeline.calendar().serve_cut]
-
-
-def popular(pipeline: P, _partition: str) -> Sequence[str]:
-    """The days on which popularity is counted."""
-    return pipeline.popularity_dts(pipeline.calendar().serve_cut)
-
-
 def _cuts(pipeline: P) -> list[str]:
     plan = pipeline.calendar()
-    return [*(one.cut for one in plan.windows), plan.eval_cut, plan.serve_cut]
+    return [*(one.cut for one in plan.windows), plan.eval_cut]
 
 
 # -- what else a record names --------------------------------------------------------------------------------------
@@ -76,8 +66,8 @@ def _code(pipeline: P, kind: Kind, named: str) -> dict[str, str]:
 
 def of_embeddings(pipeline: P, _partition: str) -> Mapping[str, str]:
     """The cuts, what is random, what an event is worth, and the project's own engine."""
-    engine = _code(pipeline, ENGINES, pipeline.config.stages.embeddings.engine)
-    return {"cuts": " ".join(_cuts(pipeline)), **seed(pipeline), **weights(pipeline), **engine}
+    own = engine(pipeline, pipeline.config.stages.embeddings.engine)
+    return {"cuts": " ".join(_cuts(pipeline)), **seed(pipeline), **weights(pipeline), **grades(pipeline), **own}
 
 
 def of_training_set(pipeline: P, _partition: str) -> Mapping[str, str]:
@@ -101,5 +91,5 @@ def of_evaluation(pipeline: P, _partition: str) -> Mapping[str, str]:
 
 
 def embedding_settings(pipeline: P) -> Sequence[BaseModel]:
-    """The vectors' stages, and which log."""
-    return [*stages("embeddings", "neighbours")(pipeline), pipeline.config.datasets]
+    """The vectors' stages, which log, and how long the windows are that judge a half-life."""
+    return [*stages("embeddings", "neighbours", "evaluation")(pipeline), pipeline.config.datasets]

@@ -10,11 +10,18 @@ from ok_ml.pipelines.source_recommendation import records, steps
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
 from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.ranked_lists.kind import RANKED_LISTS
-from ok_ml.ranked_lists.list_records import weights
-from ok_ml.ranked_lists.list_stages import embedding_statistics, list_publication, list_statistics, online_metrics
-from ok_ml.release.records import of_predictions, same, stages, whole
+from ok_ml.ranked_lists.list_records import judging_cuts, of_listed, weights
+from ok_ml.ranked_lists.list_stages import (
+    embedding_statistics,
+    list_publication,
+    list_statistics,
+    online_metrics,
+    retrieval,
+)
+from ok_ml.release.records import same, stages, whole
 from ok_ml.release.shared_stages import MLFLOW, SPARK, champion, evaluation, feature_statistics, live_predictions
 from ok_ml.stages.stage import (
+    Follows,
     Grain,
     Joins,
     Phase,
@@ -68,11 +75,15 @@ EMBEDDINGS: Final = Stage[P](
     c.EMBEDDINGS,
     Phase.TRAINING,
     Grain.WHOLE,
-    "Vectors of users and sources, three fits.\n\nOne fit each for training rows, evaluation and serving, each on the events "
-    "up to its own cut, so that no row sees its own future.",
+    "Vectors, neighbours and popularity, two fits.\n\nOne fit each for training rows and evaluation, each on the events up to "
+    "its own cut, so that no row sees its own future.",
     frozenset({"python", "numpy"}),
-    reads=(Read((c.EVENTS,), records.embedding_windows, of_dataset=True), Read((c.CONFIG,))),
-    code="2",
+    reads=(
+        Read((c.EVENTS,), records.embedding_windows, of_dataset=True),
+        Read((c.SOURCES, c.SUBSCRIPTIONS), judging_cuts, of_dataset=True, in_graph=False),
+        Read((c.CONFIG,)),
+    ),
+    code="3",
     settings=records.embedding_settings,
     more=records.of_embeddings,
     trigger=Starts(),
@@ -101,14 +112,12 @@ MODEL: Final = Stage[P](
     Grain.WHOLE,
     "The ranker, trained and registered in MLflow.",
     frozenset({"lightgbm", "mlflow"}),
-    # Its bundle holds vectors, popularity and parameters besides what was learnt.
+    # Its bundle holds parameters, and how the fits were made, besides what was learnt.
     reads=(
         Read((c.TRAINING_SET,), whole),
         Read((c.EMBEDDINGS,), whole, in_graph=False),
-        Read((c.EVENTS,), records.popular, of_dataset=True, in_graph=False),
-        Read((c.USERS,), records.serve_cut, of_dataset=True, in_graph=False),
     ),
-    code="2",
+    code="3",
     settings=stages("model", "predictions", "features"),
     more=records.of_model,
     trigger=Joins(c.TRAINING_SET),
@@ -118,8 +127,8 @@ EVALUATION: Final = Stage[P](
     c.EVALUATION,
     Phase.TRAINING,
     Grain.WHOLE,
-    "The model against its baselines on unseen days.\n\nPopularity, embeddings alone, two-stage, the champion; with paired "
-    "bootstrap intervals over users and per segment.",
+    "The model against its baselines on unseen days.\n\nEvery simple list as it would be served, two-stage, the champion; with "
+    "paired bootstrap intervals over users and per segment.",
     frozenset({"python", "mlflow"}),
     reads=(
         Read(c.FEATURE_TABLES, records.eval_cut),
@@ -127,7 +136,7 @@ EVALUATION: Final = Stage[P](
         Read((c.EVENTS,), records.evaluated, of_dataset=True),
         Read((c.USERS,), records.eval_cut, of_dataset=True, in_graph=False),
     ),
-    code="3",
+    code="4",
     settings=stages("evaluation", "predictions"),
     more=records.of_evaluation,
     trigger=Joins(c.MODEL),
@@ -139,17 +148,17 @@ PREDICTIONS: Final = Stage[P](
     c.PREDICTIONS,
     Phase.SERVING,
     Grain.NEWEST,
-    "Top sources for every user, newest day.\n\nOne Spark pass, one task a part: vectors, exact top candidates, features, "
-    "ranker, top n. Users without history get the stated fallback.",
+    "Top sources for every user, newest day.\n\nOne Spark pass, one task a part: the day's vectors, exact top candidates, "
+    "features, ranker, top n. Users without history get the stated fallback.",
     frozenset({"spark", "lightgbm"}),
     reads=(
         Read(c.FEATURE_TABLES, same),
         Read(c.SNAPSHOTS, same, of_dataset=True),
-        Read((c.FEATURE_STATISTICS, c.EMBEDDINGS, c.CHAMPION)),
+        Read((c.FEATURE_STATISTICS, c.RETRIEVAL, c.CHAMPION)),
     ),
-    code="2",
-    more=of_predictions,
-    trigger=Starts(),
+    code="3",
+    more=of_listed,
+    trigger=Follows(c.RETRIEVAL),
 )
 
 
@@ -170,6 +179,7 @@ TYPE: Final = PipelineType[P](
         single(MODEL, steps.model, needs=MLFLOW),
         single(EVALUATION, evaluation, needs=MLFLOW),
         champion(),
+        retrieval(),
         embedding_statistics(),
         single(PREDICTIONS, steps.predictions, needs=SPARK, pool="spark"),
         list_statistics(),

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest
 from ok_ml.monitoring.series.feature_counts import freeze_reference
-from ok_ml.pipelines.source_recommendation.fitting import neighbours_of, popularity_behind, stage_behind, train_fit
+from ok_ml.pipelines.source_recommendation.fitting import train_fit
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
-from ok_ml.ranked_lists.fits import SERVE, candidate_popularity, factors_of
+from ok_ml.ranked_lists.bundles import as_trained
+from ok_ml.ranked_lists.fits import as_of, fitted_for, recipe_of_fits
 from ok_ml.release.model_record import commit_model
 from ok_ml.stages.plot_files import plot_path
 from ok_ml.stages.training import UNLEARNT, Register, Trained
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from ok_ml.recommender.ranking.gather import FeatureLayout
     from ok_ml.recommender.ranking.ranker import TrainedRanker
     from ok_ml.recommender.ranking.ranking_context import Cut
-
-RANKER: Final = "ranker"  # its folder in a bundle
 
 
 def assemble_training_set(pipeline: RankingPlan, *, progress: Callable[[str], None]) -> Manifest:
@@ -122,60 +121,24 @@ def _popularity_list(pipeline: RankingPlan) -> "TrainedRanker":
     """What stands for a model where nothing could be learnt."""
     import numpy as np
 
-    from ok_ml.recommender.ranking.baselines import POPULARITY
-    from ok_ml.recommender.ranking.column_ranker import ColumnRanker
+    from ok_ml.recommender.ranking.column_ranker import POPULARITY, ColumnRanker
+    from ok_ml.recommender.ranking.ranker import TrainedRanker
 
     names = tuple(pipeline.layout().feature_order())
-    return ColumnRanker.of(POPULARITY, names, np.zeros((1, len(names)), np.float32))
+    return TrainedRanker(ColumnRanker(names, POPULARITY), sample=np.zeros((1, len(names)), np.float32))
 
 
 def _train_cuts(pipeline: RankingPlan, layout: "FeatureLayout") -> "Callable[[str], Cut]":
-    """Feature day -> that day with vectors and neighbours fitted before the first label of its window."""
+    """Feature day -> that day with vectors and neighbours fitted before the first label of its window; all else as of that day."""
     from ok_ml.recommender.ranking.ranking_context import Cut
 
     plan = pipeline.calendar()
 
     def cut_of(dt: str) -> Cut:
-        fit = train_fit(plan, plan.window_of(dt).cut)
-        return Cut.load(
-            pipeline.tables,
-            dt,
-            factors=factors_of(pipeline, fit),
-            popularity=candidate_popularity(pipeline, dt),
-            layout=layout,
-            neighbours=neighbours_of(pipeline, fit),
-        )
+        fitted = as_of(pipeline, fitted_for(pipeline, train_fit(plan, plan.window_of(dt).cut)), dt)
+        return Cut.load(pipeline.tables, dt, fitted=fitted, layout=layout)
 
     return cut_of
-
-
-def as_trained(
-    folder: Path, ranker: "TrainedRanker", metrics: dict[str, float], plots: dict[str, Path] | None = None
-) -> Trained:
-    """A ranker in its bundle, as the registry takes it."""
-    from ok_ml.recommender.ranking.ranker import MODEL_FILE, Ranker
-
-    file = model_file(folder)
-    return Trained(
-        folder,
-        file,
-        ranker.ranker,
-        ranker.sample,
-        ranker.params,
-        metrics,
-        ranker.curve,
-        plots or {},
-        ranker.log,
-        None if file.name == MODEL_FILE else Ranker.load,
-    )
-
-
-def model_file(bundle: Path) -> Path:
-    """The ranker's model inside a bundle: LightGBM's text, or the bytes of another ranker."""
-    from ok_ml.recommender.ranking.ranker import ANY_MODEL_FILE, MODEL_FILE
-
-    own = bundle / RANKER / MODEL_FILE
-    return own if own.exists() else own.with_name(ANY_MODEL_FILE)
 
 
 def fit_ranker(pipeline: RankingPlan, table: Any) -> "TrainedRanker":
@@ -187,19 +150,11 @@ def fit_ranker(pipeline: RankingPlan, table: Any) -> "TrainedRanker":
 
 
 def write_model_bundle(pipeline: RankingPlan, trained: "TrainedRanker", folder: Path) -> None:
-    """Write everything that scoring loads into a folder."""
-    from ok_ml.recommender.inference.scoring import write_bundle
+    """Write what a champion is into a folder."""
+    from ok_ml.recommender.inference.scoring import ScoringBundle
 
-    write_bundle(
-        folder,
-        factors=factors_of(pipeline, SERVE),
-        neighbours=neighbours_of(pipeline, SERVE),
-        ranker=trained.ranker,
-        sample=trained.sample,
-        popularity=popularity_behind(pipeline, trained.ranker, pipeline.calendar().serve_cut),
-        layout=pipeline.layout(),
-        stage=stage_behind(pipeline, trained.ranker),
-    )
+    stage, recipe = pipeline.config.stages.predictions, recipe_of_fits(pipeline)
+    ScoringBundle(trained.ranker, pipeline.layout(), stage, recipe).save(folder, trained.sample)
 
 
 def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ok_ml.quality.judges.drift import BLOCK, OK, WARN
 from ok_ml.quality.plots import plot_style as s
-from ok_ml.quality.ranking.ranking_evaluation import ORACLE, POPULARITY, EvaluationReport, Score
+from ok_ml.quality.ranking.ranking_evaluation import ORACLE, ORACLE_TASTES, POPULARITY, EvaluationReport, Score
 from ok_ml.quality.statistics import statistics_columns as q
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _VERDICT_COLOURS = {OK: s.BLUE, WARN: s.ORANGE, BLOCK: s.RED}
-_BASELINE_COLOURS = {POPULARITY: s.GREY, ORACLE: s.GREEN}
+_BASELINE_COLOURS = {POPULARITY: s.GREY, ORACLE: s.GREEN, ORACLE_TASTES: s.GREEN}
 _OTHER_COLOURS = (s.BLUE, s.SKY, s.ORANGE, s.PINK, s.RED)
 _MOST_BLOCKS_DRAWN = 4  # a feature that is broken altogether must not flatten all others
 
@@ -232,7 +232,8 @@ def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, look: 
 
 
 def _colours(models: Sequence[str]) -> dict[str, str]:
-    """The first model is blue, popularity grey and the oracle green, whatever the others are called."""
+    """The first model is blue, popularity grey and an oracle green; too many others to tell apart by colour are alike."""
     others = [model for model in models if model not in _BASELINE_COLOURS]
-    colours = {model: _OTHER_COLOURS[index % len(_OTHER_COLOURS)] for index, model in enumerate(others)}
+    few = len(others) <= len(_OTHER_COLOURS)
+    colours = {model: _OTHER_COLOURS[index if few else min(index, 1)] for index, model in enumerate(others)}
     return {model: {**_BASELINE_COLOURS, **colours}[model] for model in models}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 POPULARITY = "popularity"  # the baseline: the same popular sources for all users
-ORACLE = "oracle"  # lists made with the planted tastes: the best that is attainable
+ORACLE = "oracle"  # lists made with the planted tastes and the feed of the days to come: the best that is attainable
+ORACLE_TASTES = "oracle_tastes"  # lists made with the planted tastes alone: what the log can teach at best
+ORACLES = (ORACLE, ORACLE_TASTES)
 EVERYBODY = "all"
 UNKNOWN_SEGMENT = "unknown"
 
@@ -42,6 +45,14 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Stratum:
+    """Some of the sources: what is relevant of them, and the lists with only them, of the same users."""
+
+    relevance: Relevance
+    lists: "Mapping[str, NDArray[np.int64]]"
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """What an evaluation found.
 
@@ -53,6 +64,8 @@ class EvaluationReport:
         Of the named pairs.
     segments
         Every model, metric and segment: of users, or each label.
+    strata, stratum_differences
+        Every model, metric and stratum, over the users with a relevant source in it; and the named pairs.
     users, evaluated_users
         Cases, users or texts; and those of them that all means are over: users with a relevant source.
     """
@@ -62,6 +75,8 @@ class EvaluationReport:
     segments: tuple[Score, ...]
     users: int
     evaluated_users: int
+    strata: tuple[Score, ...] = ()
+    stratum_differences: tuple[tuple[str, Difference], ...] = ()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -90,30 +105,36 @@ class EvaluationReport:
                 return interval.value
         return None
 
-    def share_of_attainable(self, metric: str, model: str = MODEL) -> float | None:
-        """(model - popularity) / (oracle - popularity): 0 = no better than popularity, 1 = all that can be had.
+    def share_of_attainable(self, metric: str, model: str = MODEL, oracle: str = ORACLE) -> float | None:
+        """(model - popularity) / (oracle - popularity): 0 = no better than popularity, 1 = all that the oracle has.
 
-        None without an oracle or a popularity baseline, or if the oracle is not better than popularity.
+        None without that oracle or a popularity baseline, or if the oracle is not better than popularity.
         """
-        if not {POPULARITY, ORACLE, model} <= set(self.models):
+        if not {POPULARITY, oracle, model} <= set(self.models):
             return None
-        floor, ceiling = (self.interval(metric, name).estimate for name in (POPULARITY, ORACLE))
+        floor, ceiling = (self.interval(metric, name).estimate for name in (POPULARITY, oracle))
         return (self.interval(metric, model).estimate - floor) / (ceiling - floor) if ceiling > floor else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """All numbers as flat rows for tables and JSON: kind score, difference, segment or attainable; NaN is None."""
+        """All numbers as flat rows for tables and JSON; NaN is None.
+
+        Kinds: score, difference, segment, stratum, stratum_difference (a stratum stands in the column segment), attainable
+        (the oracle stands in the column baseline).
+        """
         rows = [_flat_row("score", score.model, score.metric, score.value) for score in self.scores]
         rows += [_flat_row("difference", d.model, d.metric, d.value, baseline=d.baseline) for d in self.differences]
         rows += [_flat_row("segment", s.model, s.metric, s.value, segment=s.segment) for s in self.segments]
-        for model in self.models:
-            for metric in self.metrics(model):
-                share = self.share_of_attainable(metric, model)
-                if share is not None and model not in (POPULARITY, ORACLE):
-                    rows.append(
-                        _flat_row(
-                            "attainable", model, metric, Interval(share, math.nan, math.nan, self.evaluated_users)
-                        )
-                    )
+        rows += [_flat_row("stratum", s.model, s.metric, s.value, segment=s.segment) for s in self.strata]
+        rows += [
+            _flat_row("stratum_difference", d.model, d.metric, d.value, baseline=d.baseline, segment=stratum)
+            for stratum, d in self.stratum_differences
+        ]
+        for model, oracle in product(self.models, ORACLES):
+            for metric in self.metrics(model) if model not in (POPULARITY, *ORACLES) else ():
+                share = self.share_of_attainable(metric, model, oracle)
+                if share is not None:
+                    value = Interval(share, math.nan, math.nan, self.evaluated_users)
+                    rows.append(_flat_row("attainable", model, metric, value, baseline=oracle))
         return rows
 
 
@@ -127,6 +148,7 @@ def evaluate(
     bootstrap: int = 1000,
     catalogue_size: int = 0,
     pairs: Sequence[tuple[str, str]] | None = None,
+    strata: Mapping[str, Stratum] | None = None,
 ) -> EvaluationReport:
     """Judge the lists of several models on the same users.
 
@@ -146,25 +168,43 @@ def evaluate(
         Sources that could have been recommended; 0 leaves coverage out.
     pairs
         (model, baseline) to compare; default: every model with popularity, where there is one.
+    strata
+        Name -> some of the sources, of the same users: each is judged as if the others were not there.
     """
     depths = tuple(sorted(set(ks)))
-    values = {
-        (model, metric): column
-        for model, lists in lists_by_model.items()
-        for metric, column in user_metrics(lists, relevance, depths).items()
-    }
-    keys, table = list(values), np.stack(list(values.values()), axis=1)
-    drawn = resample(table, resamples=bootstrap, seed=seed)
+    keys, table = _by_user(lists_by_model, relevance, depths)
+    drawn, asked = resample(table, resamples=bootstrap, seed=seed), _pairs(lists_by_model, pairs)
+    stratum_scores: list[Score] = []
+    stratum_differences: list[tuple[str, Difference]] = []
+    for name, some in (strata or {}).items():
+        _, values = _by_user(some.lists, some.relevance, depths)
+        means = resample(values[some.relevance.relevant() > 0], resamples=bootstrap, seed=seed)
+        stratum_scores += [Score(*key, name, means.interval(column)) for column, key in enumerate(keys)]
+        stratum_differences += [(name, one) for one in _differences(keys, means, asked)]
     scores = [Score(*key, EVERYBODY, drawn.interval(column)) for column, key in enumerate(keys)]
     if catalogue_size:
         scores += _coverage(lists_by_model, depths, catalogue_size)
     return EvaluationReport(
         scores=tuple(scores),
-        differences=_differences(keys, drawn, _pairs(lists_by_model, pairs)),
+        differences=_differences(keys, drawn, asked),
         segments=_segments(keys, table, segments, bootstrap, seed),
         users=relevance.users,
         evaluated_users=int((relevance.relevant() > 0).sum()),
+        strata=tuple(stratum_scores),
+        stratum_differences=tuple(stratum_differences),
     )
+
+
+def _by_user(
+    lists_by_model: "Mapping[str, NDArray[np.int64]]", relevance: Relevance, ks: tuple[int, ...]
+) -> "tuple[list[tuple[str, str]], NDArray[np.float64]]":
+    """(model, metric) of each column, and the values, float64 [users, columns]."""
+    values = {
+        (model, metric): column
+        for model, lists in lists_by_model.items()
+        for metric, column in user_metrics(lists, relevance, ks).items()
+    }
+    return list(values), np.stack(list(values.values()), axis=1)
 
 
 def _pairs(models: Mapping[str, object], pairs: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]]:

@@ -64,7 +64,7 @@ def score_all(
 
 
 def part_mapper(
-    bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, folder: str
+    bundle_path: str, fitted_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, folder: str
 ) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
     """A function for mapInArrow: scores the parts named in column `id` and reports on each."""
 
@@ -74,7 +74,7 @@ def part_mapper(
 
         for batch in batches:
             for part in batch.column("id").to_pylist():
-                table = score_part(bundle_path, lake_root, dataset_scope, scope, dt, part)
+                table = score_part(bundle_path, fitted_path, lake_root, dataset_scope, scope, dt, part)
                 yield write_part(table, part, folder)
 
     return score
@@ -107,7 +107,10 @@ def warm_kernels() -> None:
     import numpy as np
 
     from ok_ml.recommender.ids import SourceSets
+    from ok_ml.recommender.retrieval.activity import Activity, SourceWeights
     from ok_ml.recommender.retrieval.candidates import CandidateIndex, UserBlock
+    from ok_ml.recommender.retrieval.fitted import Fitted
+    from ok_ml.recommender.retrieval.neighbours import Neighbours, SparseRows
     from ok_ml.recommender.retrieval.popularity import Popularity
     from ok_ml.recommender.retrieval.retrieval_kernel import pair_scores
     from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts
@@ -115,8 +118,11 @@ def warm_kernels() -> None:
 
     ids, vectors, none = np.arange(1, dtype=np.int64), np.ones((1, 2), np.float32), SourceSets.empty(1)
     popularity = Popularity(ids, (), np.ones((1, 1), np.int64))
-    index = CandidateIndex(Catalogue(ids, (None,)), Factors(ids, ids, vectors, vectors), popularity)
-    index.candidates(UserBlock(ids, ids, ids, none, SourceCounts(none, np.zeros(0, np.int32))), 1)
+    met = Activity(ids, ids, SparseRows.empty(1))
+    fitted = Fitted(Factors(ids, ids, vectors, vectors), Neighbours.none(), popularity, popularity, popularity, met)
+    index = CandidateIndex(Catalogue(ids, (None,)), fitted)
+    nothing = SourceWeights(none, np.zeros(0, np.float32))
+    index.candidates(UserBlock(ids, ids, ids, none, SourceCounts(none, np.zeros(0, np.int32)), nothing, nothing), 1)
     pair_scores(vectors, vectors, ids, ids)
 
 

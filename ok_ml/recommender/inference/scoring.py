@@ -1,6 +1,7 @@
-"""Batch inference: a bundle that every worker maps into memory, and the predictions of one part."""
+"""Batch inference: a champion's bundle, what was fitted for a day, and the predictions of one part."""
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +19,7 @@ from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
-from ok_ml.recommender.retrieval.neighbours import Neighbours
-from ok_ml.recommender.retrieval.popularity import Popularity
-from ok_ml.recommender.vectors.embeddings import Factors
+from ok_ml.recommender.retrieval.fitted import Fitted, RetrievalRecipe
 
 PREDICTIONS_SCHEMA: Final = pa.schema([
     pa.field(c.USER_ID, pa.int64(), nullable=False),
@@ -30,23 +29,27 @@ PREDICTIONS_SCHEMA: Final = pa.schema([
     pa.field(c.REASONS, pa.list_(pa.int8()), nullable=False),
     pa.field(c.IS_FALLBACK, pa.bool_(), nullable=False),
 ])  # fmt: skip
-_FACTORS, _NEIGHBOURS, _RANKER, _LAYOUT, _PARAMS = "factors", "neighbours", "ranker", "layout.json", "params.json"
+_RANKER, _LAYOUT, _PARAMS = "ranker", "layout.json", "params.json"
 
 
 @dataclass(frozen=True)
 class ScoringBundle:
-    """What scoring loads, apart from the day's features and snapshots."""
+    """What a champion is: how candidates are fitted and ordered. What was fitted, features and snapshots are of a day.
 
-    factors: Factors
+    Attributes
+    ----------
+    stage
+        How many candidates are weighed and how many are served.
+    """
+
     ranker: Ranker
-    popularity: Popularity
     layout: FeatureLayout
     stage: PredictionsStage
-    neighbours: Neighbours
+    recipe: RetrievalRecipe
 
     @classmethod
     def load(cls, folder: Path, *, expected_sha256: str | None = None) -> "ScoringBundle":
-        """Map the files of `write_bundle`; the ranker is verified before it is parsed.
+        """Read the files of `save`; the ranker is verified before it is parsed.
 
         Raises
         ------
@@ -57,41 +60,22 @@ class ScoringBundle:
         ranker = Ranker.load(folder / _RANKER, expected_sha256=expected_sha256)
         ranker.require_features(layout.feature_order())
         stage = PredictionsStage(**json.loads((folder / _PARAMS).read_text()))
-        neighbours = Neighbours.load(folder / _NEIGHBOURS)
-        return cls(Factors.load(folder / _FACTORS), ranker, Popularity.load(folder), layout, stage, neighbours)
+        return cls(ranker, layout, stage, RetrievalRecipe.load(folder))
 
+    def save(self, folder: Path, sample: NDArray[np.float32]) -> None:
+        """Write the bundle into `folder`, in place of another one.
 
-def write_bundle(
-    folder: Path,
-    *,
-    factors: Factors,
-    ranker: Ranker,
-    sample: NDArray[np.float32],
-    popularity: Popularity,
-    layout: FeatureLayout,
-    stage: PredictionsStage,
-    neighbours: Neighbours | None = None,
-) -> None:
-    """Write the bundle into `folder`.
-
-    Parameters
-    ----------
-    sample
-        Rows of features, float32 [rows, features], whose predictions are recorded.
-    """
-    ranker.require_features(layout.feature_order())
-    factors.save(folder / _FACTORS)
-    if neighbours is not None and neighbours.models:
-        neighbours.save(folder / _NEIGHBOURS)
-    ranker.save(folder / _RANKER, sample)
-    popularity.save(folder)
-    save_layout(folder / _LAYOUT, layout)
-    save_stage(folder, stage)
-
-
-def save_stage(folder: Path, stage: PredictionsStage) -> None:
-    """Write how many candidates a bundle weighs and how many it serves."""
-    (folder / _PARAMS).write_text(json.dumps(stage.model_dump(mode="json")))
+        Parameters
+        ----------
+        sample
+            Rows of features, float32 [rows, features], whose predictions are recorded.
+        """
+        self.ranker.require_features(self.layout.feature_order())
+        shutil.rmtree(folder / _RANKER, ignore_errors=True)
+        self.ranker.save(folder / _RANKER, sample)
+        save_layout(folder / _LAYOUT, self.layout)
+        (folder / _PARAMS).write_text(json.dumps(self.stage.model_dump(mode="json")))
+        self.recipe.save(folder)
 
 
 def save_layout(path: Path, layout: FeatureLayout) -> None:
@@ -106,7 +90,9 @@ def load_layout(path: Path) -> FeatureLayout:
     return FeatureLayout(tuple(raw["user"]), tuple(raw["source"]), tuple(raw["pair"]), raw["absent"], cross)
 
 
-def score_part(bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, part: int) -> pa.Table:
+def score_part(
+    bundle_path: str, fitted_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, part: int
+) -> pa.Table:
     """Predictions of every user of one part as of `dt`, ordered by user.
 
     What the parts share is loaded once a process, and again when the bundle or a table of the day has another version:
@@ -117,8 +103,8 @@ def score_part(bundle_path: str, lake_root: str, dataset_scope: str, scope: str,
     Table of PREDICTIONS_SCHEMA: one row for every user of the snapshot; lists are shorter than `top_n` only if the
     user is subscribed to nearly everything.
     """
-    tables = Tables(Lake(lake_root), dataset_scope, scope)
-    bundle, cut = _shared(bundle_path, lake_root, dataset_scope, scope, dt, _versions(Path(bundle_path), tables, dt))
+    tables, folders = Tables(Lake(lake_root), dataset_scope, scope), (bundle_path, fitted_path)
+    bundle, cut = _shared(*folders, lake_root, dataset_scope, scope, dt, _versions(folders, tables, dt))
     return score_cut_part(cut.part(part), bundle.ranker, bundle.stage)
 
 
@@ -134,30 +120,30 @@ def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage) -> pa
 
 @lru_cache(maxsize=1)
 def _shared(
-    bundle_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, _versions: tuple[str, ...]
+    bundle_path: str,
+    fitted_path: str,
+    lake_root: str,
+    dataset_scope: str,
+    scope: str,
+    dt: str,
+    _versions: tuple[str, ...],
 ) -> tuple[ScoringBundle, Cut]:
-    bundle = ScoringBundle.load(Path(bundle_path))
+    bundle, fitted = ScoringBundle.load(Path(bundle_path)), Fitted.load(Path(fitted_path))
     tables = Tables(Lake(lake_root), dataset_scope, scope)
-    cut = Cut.load(
-        tables,
-        dt,
-        factors=bundle.factors,
-        popularity=bundle.popularity,
-        layout=bundle.layout,
-        neighbours=bundle.neighbours,
-    )
-    return bundle, cut
+    return bundle, Cut.load(tables, dt, fitted=fitted, layout=bundle.layout)
 
 
-def _versions(bundle: Path, tables: Tables, dt: str) -> tuple[str, ...]:
+def _versions(folders: tuple[str, ...], tables: Tables, dt: str) -> tuple[str, ...]:
     """Changes whenever `_shared` would load something else."""
-    files = [f"{path.name} {path.stat().st_mtime_ns}" for path in sorted(bundle.rglob("*")) if path.is_file()]
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    stamps = [f"{path.name} {path.stat().st_mtime_ns}" for path in files]
     shared = (
         (tables.dataset_scope, c.SOURCES),
         (tables.dataset_scope, c.SUBSCRIPTIONS),
         (tables.scope, c.SOURCE_FEATURES),
     )
-    return (*files, *(tables.lake.manifest(scope, table, dt).version for scope, table in shared))
+    manifests = (tables.lake.find(scope, table, dt) for scope, table in shared)
+    return (*stamps, *(manifest.version for manifest in manifests if manifest is not None))
 
 
 def predictions_table(part: CutPart, user_ids: NDArray[np.int64], lists: RankedLists) -> pa.Table:

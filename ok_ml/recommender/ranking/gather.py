@@ -22,7 +22,13 @@ TOPIC_AFFINITY: Final = "topic_affinity"  # share of the user's interest in the 
 FRIENDS_SUBSCRIBED: Final = "friends_subscribed"  # number of friends subscribed to the source
 POPULARITY_RANK: Final = "popularity_rank_share"  # 0 = most popular source, just below 1 = least
 BLEND_SCORE: Final = "blend_score"  # mean of the relative scores of the embeddings and of every model of the neighbours
-CROSS_FEATURES: Final = (ALS_SCORE, ALS_SCORE_RELATIVE, TOPIC_AFFINITY, FRIENDS_SUBSCRIBED, POPULARITY_RANK)
+RECENT_RANK: Final = "recent_rank_share"  # the same by what is hot just now
+MET: Final = "met"  # decayed weight of what passed between the user and the source, being shown it included
+FRIENDS_MET: Final = "friends_met"  # the same of the user's friends, added up
+CROSS_FEATURES: Final = (
+    ALS_SCORE, ALS_SCORE_RELATIVE, TOPIC_AFFINITY, FRIENDS_SUBSCRIBED, POPULARITY_RANK, RECENT_RANK, MET,
+    FRIENDS_MET,
+)  # fmt: skip
 
 
 def neighbour_features(model: str) -> tuple[str, str]:
@@ -54,7 +60,7 @@ class FeatureLayout:
     def __post_init__(self) -> None:
         order = self.feature_order()
         twice = sorted({name for name in order if order.count(name) > 1})
-        missing = sorted({*self.user, *self.source, *self.pair} - set(self.absent))
+        missing = sorted(self.stored - set(self.absent))
         if twice or missing:
             raise ConfigError(
                 f"feature layout: named twice: {', '.join(twice) or 'none'}; without a value for absent rows:"
@@ -64,9 +70,9 @@ class FeatureLayout:
             )
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing is gathered at all: lists of vectors alone."""
-        return not self.feature_order()
+    def stored(self) -> frozenset[str]:
+        """Features that are read from tables; simple lists read none."""
+        return frozenset((*self.user, *self.source, *self.pair))
 
     def feature_order(self) -> list[str]:
         """The columns of `gather`, in order."""
@@ -76,9 +82,6 @@ class FeatureLayout:
     def absent_row(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """Absent values of some features, float32 [names]."""
         return np.array([self.absent[name] for name in names], np.float32)
-
-
-NO_FEATURES: Final = FeatureLayout((), (), (), {}, ())
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class SourceTable:
     @classmethod
     def load(cls, lake: Lake, scope: str, dt: str, layout: FeatureLayout, catalogue: Catalogue) -> "SourceTable":
         """Source features of experiment `scope` at `dt`; where no feature is gathered, no table is read."""
-        if layout.is_empty:
+        if not layout.stored:
             return cls(np.zeros((catalogue.size, 0), np.float32), np.full(catalogue.size, UNKNOWN, np.int64), ())
         rows = lake.read(scope, c.SOURCE_FEATURES, [dt]).sort_by(c.SOURCE_ID)
         stored = matrix_of(rows, layout.source, f"{scope}/{c.SOURCE_FEATURES} of {dt}")
@@ -148,7 +151,7 @@ class FeatureStore:
         sources: SourceTable,
     ) -> "FeatureStore":
         """The tables of experiment `scope` at `dt`, only the files of `part`; none where no feature is gathered."""
-        if layout.is_empty:
+        if not layout.stored:
             ids, values = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
             return cls(layout, index, sources, ids, values, ids, ids, values, ids, values)
         users = lake.read(scope, c.USER_FEATURES, [dt], part=part).sort_by(c.USER_ID)
@@ -204,34 +207,31 @@ class FeatureStore:
     def _cross(
         self, block: UserBlock, rows: Any, sources: Any, best_scores: Mapping[str, NDArray[np.float64]]
     ) -> dict[str, NDArray[Any]]:
-        scores = self._als_scores(block, rows, sources)
+        scores = als_scores(self.index, block, rows, sources)
         cross = {
             ALS_SCORE: scores,
             ALS_SCORE_RELATIVE: _relative(scores, best_scores[ALS][rows]),
             TOPIC_AFFINITY: self._topic_affinity(block, rows, sources),
             FRIENDS_SUBSCRIBED: self._friends(block, rows, sources),
             POPULARITY_RANK: self.index.popularity_rank[sources] / self.index.catalogue.size,
+            RECENT_RANK: self.index.recent_rank[sources] / self.index.catalogue.size,
+            MET: block.met.at(rows, sources, self.index.catalogue.size),
+            FRIENDS_MET: block.friends_met.at(rows, sources, self.index.catalogue.size),
         }
-        models = self.index.similar.models
-        for model in models:
+        for model in self.index.similar.models:
             absolute, relative = neighbour_features(model)
             cross[absolute] = self.index.similar.pair_scores(model, block.user_ids, rows, sources)
             cross[relative] = _relative(cross[absolute], best_scores[model][rows])
-        relatives = [cross[ALS_SCORE_RELATIVE], *(cross[neighbour_features(model)[1]] for model in models)]
-        cross[BLEND_SCORE] = sum(relatives[1:], relatives[0]) / len(relatives)
+        cross[BLEND_SCORE] = _blend([cross[name] for name in self._relatives()])
         return cross
+
+    def _relatives(self) -> list[str]:
+        return [ALS_SCORE_RELATIVE, *(neighbour_features(model)[1] for model in self.index.similar.models)]
 
     def _pair_places(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.int64]:
         user = place_of(self.pair_user_ids, block.user_ids)[rows]
         keys = user * self.index.catalogue.size + sources
         return np.where(user == UNKNOWN, UNKNOWN, place_of(self.pair_keys, keys))
-
-    def _als_scores(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.float64]:
-        from ok_ml.recommender.retrieval.retrieval_kernel import pair_scores
-
-        vectors = self.index.factors.user_factors[block.factor_rows.clip(min=0)]
-        mine = np.where(block.factor_rows < 0, UNKNOWN, np.arange(block.size))[rows]
-        return pair_scores(vectors, self.index.vectors[0], mine, self.index.factor_rows[sources])
 
     def _topic_affinity(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.float32]:
         user, topic = place_of(self.topic_user_ids, block.user_ids)[rows], self.sources.topics[sources]
@@ -247,6 +247,34 @@ class FeatureStore:
         place = place_of(known, rows * size + sources)
         counts: NDArray[np.int32] = np.append(block.friends.counts, np.int32(0))[place]
         return counts
+
+
+def als_scores(
+    index: CandidateIndex, block: UserBlock, rows: NDArray[np.int64], sources: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Dot products of some pairs, float64 [pairs]; 0 without a vector."""
+    from ok_ml.recommender.retrieval.retrieval_kernel import pair_scores
+
+    vectors = index.factors.user_factors[block.factor_rows.clip(min=0)]
+    mine = np.where(block.factor_rows < 0, UNKNOWN, np.arange(block.size))[rows]
+    return pair_scores(vectors, index.vectors[0], mine, index.factor_rows[sources])
+
+
+def blend_scores(
+    index: CandidateIndex,
+    block: UserBlock,
+    rows: NDArray[np.int64],
+    sources: NDArray[np.int64],
+    best_scores: Mapping[str, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """BLEND_SCORE of some pairs, float64 [pairs]; see `FeatureStore.gather`."""
+    scores = {ALS: als_scores(index, block, rows, sources)}
+    scores |= {one: index.similar.pair_scores(one, block.user_ids, rows, sources) for one in index.similar.models}
+    return _blend([_relative(values, best_scores[name][rows]) for name, values in scores.items()])
+
+
+def _blend(relatives: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return sum(relatives[1:], relatives[0]) / len(relatives)
 
 
 def _relative(scores: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -141,11 +141,6 @@ class Ranker(ABC):
         """Read what `to_bytes` wrote. The checksum was verified before."""
 
     @property
-    def reason(self) -> int | None:
-        """A REASON_* of columns for whatever this ranker serves; None: the pool that named a candidate is its reason."""
-        return None
-
-    @property
     def sha256(self) -> str:
         """SHA-256 of the model's bytes, hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()

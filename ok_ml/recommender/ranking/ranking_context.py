@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ok_ml.lake import Lake
 from ok_ml.recommender.ranking.gather import FeatureLayout, FeatureStore, SourceTable
+from ok_ml.recommender.retrieval.activity import SourceWeights
 from ok_ml.recommender.retrieval.candidates import CandidateIndex, UserBlock
-from ok_ml.recommender.retrieval.neighbours import Neighbours
-from ok_ml.recommender.retrieval.popularity import Popularity
+from ok_ml.recommender.retrieval.fitted import Fitted
 from ok_ml.recommender.retrieval.snapshot import Catalogue, PartUsers, Subscriptions
-from ok_ml.recommender.vectors.embeddings import Factors
 
 USERS_PER_BLOCK: Final = 512  # bounds memory: 512 x 200 candidates x 50 features x 4 bytes = 20 MB
 
@@ -45,22 +45,17 @@ class Cut:
     sources: SourceTable
 
     @classmethod
-    def load(
-        cls,
-        tables: Tables,
-        dt: str,
-        *,
-        factors: Factors,
-        popularity: Popularity,
-        layout: FeatureLayout,
-        neighbours: Neighbours | None = None,
-    ) -> "Cut":
-        """Read what the parts share; without neighbours there are no candidates and no features of theirs."""
+    def load(cls, tables: Tables, dt: str, *, fitted: Fitted, layout: FeatureLayout) -> "Cut":
+        """Read what the parts share."""
         catalogue = Catalogue.load(tables.lake, tables.dataset_scope, dt)
         subscriptions = Subscriptions.load(tables.lake, tables.dataset_scope, dt, catalogue)
         sources = SourceTable.load(tables.lake, tables.scope, dt, layout, catalogue)
-        index = CandidateIndex(catalogue, factors, popularity, neighbours or Neighbours.none())
-        return cls(tables, dt, layout, index, subscriptions, sources)
+        return cls(tables, dt, layout, CandidateIndex(catalogue, fitted), subscriptions, sources)
+
+    @cached_property
+    def activity_of_subscribers(self) -> Any:
+        """What the users with a subscription met, in their order: scipy CSR float32 [subscribers, catalogue]."""
+        return self.index.activity_of(self.subscriptions.user_ids)
 
     def part(self, part: int) -> "CutPart":
         """Read the users and features of one part."""
@@ -86,7 +81,9 @@ class CutPart:
         index, subscriptions = self.cut.index, self.cut.subscriptions
         segments = index.popularity.segment_rows([self.users.segments[row] for row in rows])
         friends = self.users.friends_subscribed(rows, subscriptions)
-        return UserBlock(ids, index.factors.user_rows(ids), segments, subscriptions.of(ids), friends)
+        met = SourceWeights.of(index.activity_of(ids))
+        friends_met = SourceWeights.of(self.users.friends[rows] @ self.cut.activity_of_subscribers)
+        return UserBlock(ids, index.factors.user_rows(ids), segments, subscriptions.of(ids), friends, met, friends_met)
 
     def blocks(self, rows: NDArray[np.int64], size: int = USERS_PER_BLOCK) -> Iterator[UserBlock]:
         """Blocks of at most `size` users, in order."""

@@ -22,8 +22,6 @@ from ok_ml.recommender.ranking.gather import FeatureLayout
 from ok_ml.recommender.ranking.labels import GradedPairs, graded_pairs, not_subscribed
 from ok_ml.recommender.ranking.ranking_context import Cut, CutPart, Tables
 from ok_ml.recommender.retrieval.candidates import UserBlock
-from ok_ml.recommender.retrieval.popularity import Popularity
-from ok_ml.recommender.vectors.embeddings import Factors
 from ok_ml.recommender.vectors.interactions import parts_of
 
 GROUP: Final = "group_id"  # int64: one (label day, user); rows of a group are neighbours
@@ -125,10 +123,17 @@ class TrainingSetBuilder(ABC):
 
 
 class CandidatesBuilder(TrainingSetBuilder):
-    """The shipped builder: see `build_training_set`."""
+    """One group a user and label day with a positive among the candidates of the day before.
+
+    A group holds the user's candidates that got a grade on the label day, and of the others `negatives_per_positive` a
+    positive, shown or not, drawn by a hash of (seed, day, user, source): the same whatever the blocks and their order.
+    Only candidates, because only candidates are ranked in production: with everything that was shown among the rows,
+    positives come from the feed and negatives from retrieval, and the ranker learns to tell the two apart
+    (ndcg@10 0.186 against 0.193 on the simulated network).
+    """
 
     def build(self, task: TrainingTask) -> pa.Table:
-        """One group a user and label day with a positive among the candidates of the day before."""
+        """The rows; raises NothingToLearn without one group."""
         pieces: list[pa.Table] = []
         for day in task.days:
             cut = task.cut_of(day.feature_dt)
@@ -207,53 +212,6 @@ def _faults(table: pa.Table, task: TrainingTask) -> Iterator[str]:
             yield f"rows of {', '.join(sorted(map(str, other)))}, which are no label days"
         if not (table[LABEL].to_numpy() > 0).any():
             yield "no row is positive"
-
-
-def build_training_set(
-    tables: Tables,
-    days: Sequence[LabelDay],
-    *,
-    factors: Factors,
-    popularity: Callable[[str], Popularity],
-    layout: FeatureLayout,
-    grades: Mapping[str, int],
-    stage: TrainingSetStage,
-    candidates: int,
-    seed: int,
-) -> pa.Table:
-    """One group a user and label day with a positive among the candidates of the day before.
-
-    A group holds the user's candidates that got a grade on the label day, and of the others `negatives_per_positive` a
-    positive, shown or not, drawn by a hash of (seed, day, user, source): the same whatever the blocks and their order.
-    Only candidates, because only candidates are ranked in production: with everything that was shown among the rows,
-    positives come from the feed and negatives from retrieval, and the ranker learns to tell the two apart
-    (ndcg@10 0.186 against 0.193 on the simulated network).
-
-    Parameters
-    ----------
-    factors
-        Fitted on events up to the day before the first label day.
-    popularity
-        Gives the popularity as of a feature day.
-    grades
-        event type -> label.
-    candidates
-        Candidates of a user from which negatives are drawn, as many as in production.
-
-    Returns
-    -------
-    Table with the columns KEYS and one float32 column a feature, ordered by SORT_BY.
-
-    Raises
-    ------
-    DataError
-        Not one group.
-    """
-
-    def cut_of(dt: str) -> Cut:
-        return Cut.load(tables, dt, factors=factors, popularity=popularity(dt), layout=layout)
-
-    return CandidatesBuilder().build(TrainingTask(tables, days, cut_of, layout, grades, stage, candidates, seed))
 
 
 def group_sizes(groups: NDArray[np.int64]) -> NDArray[np.int32]:

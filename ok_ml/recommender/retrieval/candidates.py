@@ -1,23 +1,27 @@
 """Candidates of a user: by taste (embeddings), by neighbours, by friends' subscriptions, by popularity; minus subscriptions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ok_ml import columns as c
+from ok_ml.places import place_of
 from ok_ml.recommender.ids import UNKNOWN, SourceSets
+from ok_ml.recommender.retrieval.activity import SourceWeights
 from ok_ml.recommender.retrieval.exact_retrieval import Retriever
-from ok_ml.recommender.retrieval.neighbours import CatalogueNeighbours, Neighbours
+from ok_ml.recommender.retrieval.fitted import Fitted
+from ok_ml.recommender.retrieval.neighbours import CatalogueNeighbours
 from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
 from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts
 from ok_ml.recommender.vectors.embeddings import Factors
 
 FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
-POPULAR_SHARE: Final = 0.15
+POPULAR_SHARE: Final = 0.1
+RECENT_SHARE: Final = 0.05
 NEIGHBOURS_SHARE: Final = 0.15  # of each model of the neighbours
 ALS: Final = "als"  # the embeddings, beside the names of the neighbours' models
 Pool = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]
@@ -39,6 +43,8 @@ class UserBlock:
         Subscriptions, as sets of catalogue indices.
     friends
         How many friends are subscribed to each source.
+    met, friends_met
+        What each user met lately, and what their friends did, added up.
     """
 
     user_ids: NDArray[np.int64]
@@ -46,6 +52,8 @@ class UserBlock:
     segment_rows: NDArray[np.int64]
     excluded: SourceSets
     friends: SourceCounts
+    met: SourceWeights
+    friends_met: SourceWeights
 
     @property
     def size(self) -> int:
@@ -78,14 +86,22 @@ class CandidateIndex:
     """Everything of one cut that candidates come from, for all parts."""
 
     catalogue: Catalogue
-    factors: Factors
-    popularity: Popularity
-    neighbours: Neighbours = field(default_factory=Neighbours.none)
+    fitted: Fitted
+
+    @property
+    def factors(self) -> Factors:
+        """The vectors."""
+        return self.fitted.factors
+
+    @property
+    def popularity(self) -> Popularity:
+        """What is popular."""
+        return self.fitted.popularity
 
     @cached_property
     def similar(self) -> CatalogueNeighbours:
         """The neighbours in indices of the catalogue."""
-        return CatalogueNeighbours.of(self.neighbours, self.catalogue.source_ids)
+        return CatalogueNeighbours.of(self.fitted.neighbours, self.catalogue.source_ids)
 
     @cached_property
     def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -111,16 +127,43 @@ class CandidateIndex:
         return self.vectors[1]
 
     @cached_property
+    def activity(self) -> Any:
+        """What users met: scipy CSR float32 [users of the activity, m]."""
+        return self.fitted.activity.by_catalogue(self.catalogue.source_ids)
+
+    def activity_of(self, user_ids: NDArray[np.int64]) -> Any:
+        """The same of some users, scipy CSR float32 [user_ids, m]; empty rows for those who met nothing."""
+        from scipy.sparse import csr_matrix
+
+        rows = place_of(self.fitted.activity.user_ids, user_ids)
+        known = np.flatnonzero(rows != UNKNOWN)
+        ones, shape = np.ones(len(known), np.float32), (len(user_ids), len(self.fitted.activity.user_ids))
+        return csr_matrix((ones, (known, rows[known])), shape=shape) @ self.activity
+
+    @cached_property
     def orders(self) -> NDArray[np.int32]:
         """Catalogue indices by falling popularity, int32 [1 + segments, m]."""
         return self.popularity.orders(self.catalogue.source_ids)
 
     @cached_property
+    def recent_orders(self) -> NDArray[np.int32]:
+        """The same by what is hot just now."""
+        return self.fitted.recent.orders(self.catalogue.source_ids)
+
+    @cached_property
+    def all_time_orders(self) -> NDArray[np.int32]:
+        """The same by popularity in the whole window."""
+        return self.fitted.all_time.orders(self.catalogue.source_ids)
+
+    @cached_property
     def popularity_rank(self) -> NDArray[np.int64]:
         """Rank of each catalogue source among all users, int64 [m], 0 = most popular."""
-        ranks = np.empty(self.catalogue.size, np.int64)
-        ranks[self.orders[EVERYBODY]] = np.arange(self.catalogue.size)
-        return ranks
+        return _ranks(self.orders[EVERYBODY])
+
+    @cached_property
+    def recent_rank(self) -> NDArray[np.int64]:
+        """The same by what is hot just now."""
+        return _ranks(self.recent_orders[EVERYBODY])
 
     @cached_property
     def _with_vector(self) -> NDArray[np.int32]:
@@ -155,7 +198,7 @@ class CandidateIndex:
     def candidates(self, block: UserBlock, count: int) -> Candidates:
         """At most `count` candidates of each user, the same whatever the block.
 
-        A first round takes each pool's quota in the order taste, neighbours, friends, popular; a second one fills what is
+        A first round takes each pool's quota in the order taste, neighbours, friends, popular, hot just now; a second one fills what is
         left in the same order. A source belongs to the pool that named it first.
         """
         from ok_ml.recommender.retrieval.candidates_kernel import fill
@@ -176,13 +219,14 @@ class CandidateIndex:
 
     def _pools(self, block: UserBlock, retrieved: Mapping[str, NDArray[np.int32]]) -> list[tuple[int, Pool]]:
         """Reason, and values, begins and ends of each pool, in the order in which they are asked."""
-        friends, popular = self.by_friends(block), self.orders[EVERYBODY]
+        friends = self.by_friends(block)
         pools = [
             (c.REASON_TASTE if name == ALS else c.REASON_SIMILAR, _lists_pool(rows)) for name, rows in retrieved.items()
         ]
         pools.append((c.REASON_FRIENDS, (friends.indices, friends.indptr[:-1].copy(), friends.indptr[1:])))
-        everybody = np.full(block.size, len(popular))
-        return [*pools, (c.REASON_POPULAR, (popular, np.zeros(block.size, np.int64), everybody))]
+        begin, end = np.zeros(block.size, np.int64), np.full(block.size, self.catalogue.size)
+        popular = (self.orders[EVERYBODY], self.recent_orders[EVERYBODY])
+        return [*pools, *((c.REASON_POPULAR, (order, begin.copy(), end)) for order in popular)]
 
     def fallback(
         self, block: UserBlock, rows: NDArray[np.int64], count: int
@@ -216,10 +260,16 @@ class CandidateIndex:
         return sources, reasons
 
 
+def _ranks(order: NDArray[np.int32]) -> NDArray[np.int64]:
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
 def quotas(count: int, neighbour_models: int) -> list[int]:
-    """First-round limits: taste, each model of the neighbours, friends, popular."""
+    """First-round limits: taste, each model of the neighbours, friends, popular, hot just now."""
     similar = [int(count * NEIGHBOURS_SHARE)] * neighbour_models
-    others = [*similar, int(count * FRIENDS_SHARE), int(count * POPULAR_SHARE)]
+    others = [*similar, int(count * FRIENDS_SHARE), int(count * POPULAR_SHARE), int(count * RECENT_SHARE)]
     return [count - sum(others), *others]
 
 

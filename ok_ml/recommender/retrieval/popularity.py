@@ -50,7 +50,8 @@ class Popularity:
         return np.array([rows.get(name, EVERYBODY) if name is not None else EVERYBODY for name in segments], np.int64)
 
     def save(self, folder: Path) -> None:
-        """Write three files into `folder`."""
+        """Write three files into `folder`, made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / _IDS, self.source_ids, allow_pickle=False)
         np.save(folder / _SCORES, self.scores, allow_pickle=False)
         (folder / _SEGMENTS).write_text(json.dumps(self.segments))

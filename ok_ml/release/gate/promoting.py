@@ -48,8 +48,8 @@ class _Contender:
 def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_run_id: str) -> Manifest:
     """Compare the newest model with the present champion and commit who is champion from now on.
 
-    Before the first learned champion a model that the gate refuses leaves its place to the best simple list, unless
-    `gate.fallback` forbids it; each such training fits the list again, so that it does not age.
+    A model has to be at least as good as the best simple list on the same users. Where it is not, or the gate refuses it for
+    another reason, that list takes its place, unless the present champion is better or `gate.fallback` forbids it.
 
     Parameters
     ----------
@@ -72,8 +72,9 @@ def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_ru
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.inputs_of(c.CHAMPION)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
-    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated))
-    chosen = None if decision.promote else _list_instead(pipeline, present, evaluated)
+    simple = pipeline.simple_model(evaluated.metrics)
+    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated, simple))
+    chosen = None if decision.promote else _list_instead(pipeline, present, evaluated, simple)
     with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
         if not decision.promote and chosen is None:
             contender, record = _kept(pipeline, folder, present, decision, judged.command)
@@ -122,7 +123,7 @@ def champion_bundle(pipeline: Pipeline) -> tuple[Path, PromotionRecord]:
         raise IntegrityError(
             f"{pipeline.name}: the champion's files have SHA-256 {actual[:16]}..., its promotion record says"
             f" {record.bundle_sha256[:16] or 'nothing'}...",
-            why="changed vectors or popularity would be served to all users without an error",
+            why="a changed model or recipe would be served to all users without an error",
             remedy=f"materialise {pipeline.name}/{c.MODEL} and what follows, which writes the bundle again",
         )
     return folder, record
@@ -139,7 +140,7 @@ def _evaluation_of(pipeline: Pipeline, challenger: Manifest) -> Evaluated:
     return load_evaluation(pipeline, judged)
 
 
-def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated) -> Decision:
+def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated, simple: SimpleModel | None) -> Decision:
     if UNLEARNT in challenger.details:
         return Decision(False, (f"refused: nothing was learnt: {challenger.details[UNLEARNT]}",))
     metric = pipeline.config.gate.metric
@@ -149,17 +150,22 @@ def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated) -> D
         evaluated.metrics(CHAMPION_NAME) or None,
         evaluated.metrics(pipeline.floor),
         floor=pipeline.floor,
+        simple=simple,
         difference=evaluated.difference(metric, pipeline.challenger, CHAMPION_NAME),
     )
 
 
-def _list_instead(pipeline: Pipeline, present: Manifest | None, evaluated: Evaluated) -> SimpleModel | None:
-    """The best simple list in place of a refused model; None where none may be served, or the one that is served is better."""
-    chosen, metric = pipeline.simple_model(), pipeline.config.gate.metric
-    if chosen is None:
+def _list_instead(
+    pipeline: Pipeline, present: Manifest | None, evaluated: Evaluated, simple: SimpleModel | None
+) -> SimpleModel | None:
+    """The best simple list in place of a refused model; None where none may be served, or the champion is not worse."""
+    if simple is None or not pipeline.serves_simple:
         return None
-    served = evaluated.metrics(CHAMPION_NAME).get(metric) if present is not None else None
-    return None if served is not None and chosen.metrics.get(metric, 0.0) < served else chosen
+    metric = pipeline.config.gate.metric
+    value, served = simple.metrics.get(metric), evaluated.metrics(CHAMPION_NAME).get(metric)
+    if present is None or (value is not None and served is not None and value > served):
+        return simple
+    return None
 
 
 def _kept(
@@ -193,7 +199,7 @@ def _simple(
 ) -> _Contender:
     """A simple list in place of the refused model, in a bundle that is otherwise the model's."""
     version = challenger.details["model_version"]
-    registered = register(pipeline.put_simple(folder, chosen, str(challenger.details["serve_cut"])))
+    registered = register(pipeline.put_simple(folder, chosen))
     details = {
         **_of_bundle(challenger),
         "model_version": registered.version,

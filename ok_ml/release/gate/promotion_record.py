@@ -16,6 +16,7 @@ from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.release.gate.lineage import NO_GIT, Lineage
 from ok_ml.signing import sign, verify_signature
+from ok_ml.stages.training import SimpleModel
 
 PURPOSE: Final = "promotion"
 REFUSED: Final = "refused: "  # beginning of a reason against a model
@@ -89,6 +90,7 @@ def decide(
     baseline: Mapping[str, float],
     *,
     floor: str = "popularity",
+    simple: SimpleModel | None = None,
     difference: Interval | None = None,
 ) -> Decision:
     """Whether a challenger may become the champion.
@@ -101,6 +103,8 @@ def decide(
         Metric -> value, all evaluated on the same days and users; no champion before the first promotion.
     floor
         The baseline's name.
+    simple
+        The best of what needs no learning: the model has to earn its place against it.
     difference
         Challenger minus champion in `gate.metric` with its interval. With it, "not worse" means not worse beyond chance:
         a retrained model of equal quality loses half of all bare comparisons, and production would become stale. Small
@@ -118,6 +122,8 @@ def decide(
             False, (f"refused: the challenger has no {metric} (it has {', '.join(sorted(challenger)) or 'nothing'})",)
         )
     verdicts = [_over_floor(gate, value, baseline.get(metric, math.nan), floor)]
+    if simple is not None and metric in simple.metrics:
+        verdicts.append(_against_simple(metric, value, simple))
     if gate.not_worse_than_champion:
         verdicts.append(_against_champion(metric, value, champion, difference))
     return Decision(all(passed for passed, _ in verdicts), tuple(reason for _, reason in verdicts))
@@ -217,6 +223,12 @@ def _over_floor(gate: GateConfig, value: float, baseline: float, name: str) -> t
     floor = gate.floor * baseline
     facts = f"{gate.metric} {value:.4f}, floor {floor:.4f} ({gate.floor:g} x {name}'s {baseline:.4f})"
     passed = over_floor(gate, value, baseline)
+    return passed, f"{'passed' if passed else 'refused'}: {facts}"
+
+
+def _against_simple(metric: str, value: float, simple: SimpleModel) -> tuple[bool, str]:
+    passed = value >= simple.metrics[metric]
+    facts = f"{metric} {value:.4f}, the best simple list {simple.name} {simple.metrics[metric]:.4f}"
     return passed, f"{'passed' if passed else 'refused'}: {facts}"
 
 

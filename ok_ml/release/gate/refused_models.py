@@ -49,7 +49,10 @@ def accepted_model(pipeline: Pipeline) -> Acceptance | None:
 
 
 def floor_verdict(pipeline: Pipeline) -> Verdict:
-    """Whether the newest model is better than the floor baseline, as the gate will ask; no finding where neither has the metric."""
+    """Whether the newest model is better than the floor baseline and the best simple list, as the gate will ask.
+
+    No finding where they lack the metric.
+    """
     gate, newest, floor = pipeline.config.gate, pipeline.challenger, pipeline.floor
     model = pipeline.lake.find(pipeline.name, c.MODEL)
     dt = str(model.details.get("serve_cut", "")) if model is not None else ""
@@ -59,13 +62,23 @@ def floor_verdict(pipeline: Pipeline) -> Verdict:
     if math.isnan(value) or math.isnan(baseline):
         nothing = f"Nothing was judged: the evaluation has no {gate.metric} of {newest} and {floor}."
         return replace(verdict, headline=nothing)
-    passed, accepted = over_floor(gate, value, baseline), accepted_model(pipeline)
     headline = f"{gate.metric}: {newest} {value:.4f}, {floor} {baseline:.4f}; at least {gate.floor:.2f} times {floor} is asked for."
-    finding = replace(
-        Finding.told(gate.metric, "warn", headline, dt, kind=GATE),
-        expected=f">= {gate.floor * baseline:.4f}",
-        seen=f"{value:.4f}",
-        passed=passed,
-        accepted="" if passed or accepted is None else str(accepted),
+    asked = [(headline, gate.floor * baseline, over_floor(gate, value, baseline))]
+    numbers = {newest: value, floor: baseline}
+    simple = pipeline.simple_model(evaluated.metrics)
+    if simple is not None and simple.name != floor and gate.metric in simple.metrics:
+        best = numbers[simple.name] = simple.metrics[gate.metric]
+        told = f"The best simple list is {simple.name}, {best:.4f}; a model has to be at least as good."
+        asked.append((told, best, value >= best))
+    accepted = accepted_model(pipeline)
+    findings = tuple(
+        replace(
+            Finding.told(gate.metric, "warn", told, dt, kind=GATE),
+            expected=f">= {least:.4f}",
+            seen=f"{value:.4f}",
+            passed=passed,
+            accepted="" if passed or accepted is None else str(accepted),
+        )
+        for told, least, passed in asked
     )
-    return replace(verdict, findings=(finding,), headline=headline, numbers={newest: value, floor: baseline})
+    return replace(verdict, findings=findings, headline=" ".join(told for told, _, _ in asked), numbers=numbers)

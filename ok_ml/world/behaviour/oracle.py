@@ -9,6 +9,8 @@ odds of ok_ml.world.behaviour.reactions). So a day passes without a reaction wit
 What is subscribed to at the cut stays: new subscriptions within the days are of second order and left out.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -32,8 +34,12 @@ def oracle_scores(
     days: int,
     subscriptions: Subscriptions,
     rows: NDArray[np.int64] | None = None,
+    *,
+    feed: bool = True,
 ) -> NDArray[np.float32]:
     """The probability of a positive reaction to each source within `days` days after the end of `cut_day`.
+
+    `scores_by_knowledge` gives it for both values of `feed` at little more than the cost of one.
 
     Parameters
     ----------
@@ -41,6 +47,9 @@ def oracle_scores(
         The state of the block at the end of `cut_day`.
     rows
         Rows of the block; default: all.
+    feed
+        Whether what will be in the feeds of these days is known: trends, and what users will run into. If not, these places
+        are taken by what is shown to everybody, and the score is what tastes and circles alone can tell.
 
     Returns
     -------
@@ -48,15 +57,30 @@ def oracle_scores(
         float32 [rows, sources of the world by index]; 0 for what is not alive at the cut.
     """
     rows = np.arange(len(world.block(block).users)) if rows is None else rows
-    out = np.zeros((len(rows), len(world.sources(cut_day))), np.float32)
+    (scores,) = scores_by_knowledge(world, block, cut_day, days, subscriptions, rows, feeds=(feed,))
+    return np.asarray(scores)
+
+
+def scores_by_knowledge(
+    world: World,
+    block: int,
+    cut_day: int,
+    days: int,
+    subscriptions: Subscriptions,
+    rows: NDArray[np.int64],
+    *,
+    feeds: Sequence[bool],
+) -> NDArray[np.float32]:
+    """`oracle_scores` for each value of `feed`, float32 [feeds, rows, sources]."""
+    out = np.zeros((len(feeds), len(rows), len(world.sources(cut_day))), np.float32)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]
         log_none = sum(  # sources born within the days widen the later ones
-            _log_no_reaction(world, block, day, subscriptions, some)[:, : out.shape[1]]
+            _log_no_reaction(world, block, day, subscriptions, some, feeds)[:, :, : out.shape[2]]
             for day in range(cut_day + 1, cut_day + days + 1)
         )
-        out[start : start + _ROWS_AT_ONCE] = -np.expm1(log_none)
-    out[:, world.day_table(cut_day).weight <= 0] = 0
+        out[:, start : start + _ROWS_AT_ONCE] = -np.expm1(log_none)
+    out[:, :, world.day_table(cut_day).weight <= 0] = 0
     return out
 
 
@@ -68,6 +92,8 @@ def oracle_top(
     exclude: tuple[NDArray[np.int64], NDArray[np.int64]],
     k: int,
     subscriptions: pa.Table,
+    *,
+    feed: bool = True,
 ) -> NDArray[np.int64]:
     """The best `k` sources of each user by `oracle_scores`.
 
@@ -80,6 +106,8 @@ def oracle_top(
     subscriptions
         All subscriptions at the end of `cut_day` as the raw snapshot has them (userId, ownerId): a user is shown also
         what their circle is subscribed to.
+    feed
+        As of `oracle_scores`; `tops_by_knowledge` gives both.
 
     Returns
     -------
@@ -91,26 +119,44 @@ def oracle_top(
     DataError
         A user id is not of this world.
     """
+    (lists,) = tops_by_knowledge(world, user_ids, cut_day, days, exclude, k, subscriptions, feeds=(feed,))
+    return np.asarray(lists)
+
+
+def tops_by_knowledge(
+    world: World,
+    user_ids: NDArray[np.int64],
+    cut_day: int,
+    days: int,
+    exclude: tuple[NDArray[np.int64], NDArray[np.int64]],
+    k: int,
+    subscriptions: pa.Table,
+    *,
+    feeds: Sequence[bool],
+) -> NDArray[np.int64]:
+    """`oracle_top` for each value of `feed`, int64 [feeds, n, k]."""
     indptr, excluded = exclude[0], SOURCE_IDS.decode(exclude[1])
     index = USER_IDS.decode(user_ids)
     blocks = np.where(index < 0, -1, block_of(world.config, index))
     _check_known(world, cut_day, blocks)
     state = by_block({number: world.block(number).users for number in world.blocks(cut_day)}, subscriptions)
-    out = np.full((len(user_ids), k), -1, np.int64)
+    out = np.full((len(feeds), len(user_ids), k), -1, np.int64)
     for number in np.unique(blocks):
         for at in _chunks(np.flatnonzero(blocks == number)):
             rows = index[at] - world.block(int(number)).users.index[0]
-            scores = oracle_scores(world, int(number), cut_day, days, state[int(number)], rows)
+            scores = scores_by_knowledge(world, int(number), cut_day, days, state[int(number)], rows, feeds=feeds)
             for place, user in enumerate(at):
                 mine = excluded[indptr[user] : indptr[user + 1]]
-                scores[place, mine[(mine >= 0) & (mine < scores.shape[1])]] = 0
-            out[at] = _best(scores, k)
+                scores[:, place, mine[(mine >= 0) & (mine < scores.shape[2])]] = 0
+            for knowledge, of_feed in enumerate(scores):
+                out[knowledge, at] = _best(of_feed, k)
     return out
 
 
 def _log_no_reaction(
-    world: World, block: int, day: int, state: Subscriptions, rows: NDArray[np.int64]
+    world: World, block: int, day: int, state: Subscriptions, rows: NDArray[np.int64], feeds: Sequence[bool]
 ) -> NDArray[np.float32]:
+    """Float32 [feeds, rows, sources]."""
     whole, sources, table = world.block(block), world.sources(day), world.day_table(day)
     niches, weights = whole.users.taste(day, rows)
     mates, subscribed = _social(whole, state, rows, len(sources))
@@ -124,11 +170,11 @@ def _log_no_reaction(
         mates,
         subscribed > 0,
     )
-    shown = _shown(world, whole, day, rows, mates, subscribed, _taste(world, table, niches, weights))
-    posts = whole.users.posts[rows]
-    rate = shown * sigmoid(odds) * (posts * _mean_attention(world, posts))[:, None].astype(np.float32)
-    some: NDArray[np.float32] = -np.expm1(-rate) * presence(world, whole, day)[rows, None].astype(np.float32)
-    return np.log1p(-some)
+    taste, posts = _taste(world, table, niches, weights), whole.users.posts[rows]
+    earned = sigmoid(odds) * (posts * _mean_attention(world, posts))[:, None].astype(np.float32)
+    comes = presence(world, whole, day)[rows, None].astype(np.float32)
+    shown = (_shown(world, whole, day, rows, mates, subscribed, taste, feed=feed) for feed in feeds)
+    return np.stack([np.log1p(np.expm1(-one * earned) * comes) for one in shown])
 
 
 def _shown(
@@ -139,16 +185,20 @@ def _shown(
     mates: NDArray[np.float32],
     subscribed: NDArray[np.float32],
     taste: NDArray[np.float32],
+    *,
+    feed: bool,
 ) -> NDArray[np.float32]:
     """The probability that a post shown to a user is of a source: float32 [rows, sources], rows sum to 1."""
     table, share, n = world.day_table(day), channel_shares(world), taste.shape[1]
     explores = world.behaviour.unserved_exploration_share
     organic = (1 - explores) * table.weight / table.weight.sum() + explores * (table.weight > 0) / len(table.alive)
-    shown = np.broadcast_to((share[Channel.SERVED] * organic).astype(np.float32), taste.shape).copy()
+    unknown = share[Channel.SERVED] + (0 if feed else share[Channel.TRENDS] + share[Channel.FINDS])
+    shown = np.broadcast_to((unknown * organic).astype(np.float32), taste.shape).copy()
     for channel, known in ((Channel.SUBSCRIBED, subscribed), (Channel.FRIENDS, mates)):
         shown += share[channel] * known / np.maximum(known.sum(axis=1, keepdims=True), 1)
     trends = whole.surroundings.trends(day)[whole.users.circle[rows]]
-    for channel, pool in ((Channel.TRENDS, trends), (Channel.FINDS, whole.surroundings.finds(day)[rows])):
+    finds = whole.surroundings.finds(day)[rows]
+    for channel, pool in ((Channel.TRENDS, trends), (Channel.FINDS, finds)) if feed else ():
         each = np.full(pool.shape, share[channel] / pool.shape[1], np.float32)
         shown += spread(pool.astype(np.int32), each, n)
     shown[:, table.weight <= 0] = 0

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import pytest
 from ok_ml.config.models import KafkaConfig
 from ok_ml.delivery.kafka.topics import cluster_id, create_topic, experiment_of, list_partitions, topic_of
 from ok_ml.errors import ConfigError, EnvironmentFault, ServiceUnavailable
-from ok_ml.local.broker.embedded_broker import EmbeddedBroker, ensure_broker
+from ok_ml.local.broker.embedded_broker import EmbeddedBroker, ensure_broker, require_broker_startable
 from ok_ml.local.processes.guarded_process import GuardedProcess
 from tests.real_kafka import BROKER_PORT, eventually, survivors
 
@@ -95,6 +96,21 @@ def test_a_taken_port_is_named_with_its_holder_and_its_key(tmp_path, taken, key)
         EmbeddedBroker(embedded(), tmp_path).start()
     assert f"port {taken} of 127.0.0.1 is taken by pid {os.getpid()}" in str(caught.value)
     assert key in caught.value.remedy
+
+
+def test_a_broker_of_this_folder_that_is_just_starting_holds_its_own_ports(tmp_path):
+    """Its guard lives, its ports are bound, and it does not answer yet: who comes meanwhile waits for it later."""
+    with socket.create_server(("127.0.0.1", OTHER_PORT)):
+        with pytest.raises(EnvironmentFault, match="is taken by pid"):
+            require_broker_startable(embedded(), tmp_path)
+        (tmp_path / "kafka").mkdir()
+        with (tmp_path / "kafka" / "guard").open("w") as guard:
+            guard.write(str(os.getpid()))
+            guard.flush()
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            require_broker_startable(embedded(), tmp_path)
+        with pytest.raises(EnvironmentFault, match="is taken by pid"):
+            require_broker_startable(embedded(), tmp_path)
 
 
 def test_a_broker_that_ends_while_starting_says_why(tmp_path, monkeypatch):
