@@ -409,8 +409,8 @@ def test_a_thousand_ids_are_whole_from_one_generation_while_it_switches(store):
     threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
-    deadline, switches = time.monotonic() + 1.0, 0
-    while time.monotonic() < deadline or len(seen) < 2:
+    switches = 0
+    while switches < 30 or len(seen) < 2:  # counts, not seconds: a busy machine takes longer
         target = (10, 11, 12)[switches % 3]
         store.switch(EXPERIMENT, target)
         switches += 1
@@ -420,7 +420,6 @@ def test_a_thousand_ids_are_whole_from_one_generation_while_it_switches(store):
         thread.join()
     assert mixed == []
     assert len(seen) >= 2
-    assert switches >= 10
 
 
 def test_readers_survive_new_generations_that_push_out_old_ones(store):
