@@ -35,7 +35,7 @@ from ok_ml.datasets.onboarding.guess.starter import dataset_name, experiment_tex
 from ok_ml.errors import DataError, OkMlError
 from ok_ml.lake import Lake
 from ok_ml.quality.ranking.ranking_evaluation import ORACLES
-from ok_ml.recommender.ranking.baselines import TWO_STAGE
+from ok_ml.recommender.ranking.user_lists import TWO_STAGE
 from ok_ml.release.gate.promoting import champion_bundle
 from ok_ml.stages.evaluation import CHAMPION_NAME, Evaluated, load_evaluation
 from ok_ml.stages.opening import open_pipeline

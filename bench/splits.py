@@ -14,8 +14,8 @@ import orjson
 from ok_ml.cli.commands.run import print_comparison
 from ok_ml.cli.output import write_line
 from ok_ml.config.loader import load_project
-from ok_ml.recommender.ranking.baselines import CANDIDATE_SOURCES, TWO_STAGE
-from ok_ml.recommender.ranking.column_ranker import POPULARITY
+from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS
+from ok_ml.recommender.ranking.user_lists import TWO_STAGE
 from ok_ml.release.gate.evaluating import judged
 from ok_ml.release.trials.attempts import open_attempt, train_attempt
 from ok_ml.stages.evaluation import CHAMPION_NAME
@@ -69,7 +69,7 @@ def _rows(attempt: Pipeline) -> list[dict[str, Any]]:
 
 def _is_worse(row: dict[str, Any]) -> bool:
     compared = row["kind"] == "difference" and row["model"] == TWO_STAGE
-    decisive = row["baseline"] in (*CANDIDATE_SOURCES, POPULARITY) and row["metric"] in ("recall@10", "ndcg@10")
+    decisive = row["baseline"] in SIMPLE_LISTS and row["metric"] in ("recall@10", "ndcg@10")
     return compared and decisive and row["high"] < 0
 
 

@@ -233,7 +233,9 @@ def test_addresses_and_counts_are_those_of_the_code(name: str) -> None:
     assert {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", TEXTS[name])} == ports
     locked = re.findall(r"^[A-Za-z0-9][\w.-]*(?:\[[^]]*\])?==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     digits = TEXTS[name].replace("\N{NO-BREAK SPACE}", "").replace(",", "").replace(" ", "")
-    for number in (len(locked), len(FEATURES), KAFKA_VERSION, MAX_IDS, f"{environment.world_clock.day_seconds:.0f}"):
+    (packages,) = re.findall(r"^\| (?:download|загрузка), (\d+) ", TEXTS[name], re.MULTILINE)
+    assert int(packages) == len(locked)
+    for number in (len(FEATURES), KAFKA_VERSION, MAX_IDS, f"{environment.world_clock.day_seconds:.0f}"):
         assert str(number) in digits
 
 

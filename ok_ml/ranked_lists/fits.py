@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,23 +38,22 @@ def fit_at(pipeline: ListPipeline, dt: str, recipe: "RetrievalRecipe", session: 
 
     factors, neighbours = _factors(pipeline, dt, recipe, session), _neighbours(pipeline, dt, recipe)
     half_lives = recipe.popularity_half_life_days, recipe.recent_half_life_days, None
-    popular, recent, all_time = (popularity(pipeline, dt, half_life) for half_life in half_lives)
+    popular, recent, all_time = _popularities(pipeline, dt, half_lives)
     met = activity(pipeline, dt, recipe.activity_half_life_days)
     return Fitted(factors, neighbours, popular, recent, all_time, met)
 
 
 def popularity(pipeline: ListPipeline, dt: str, half_life_days: float | None) -> "Popularity":
     """What is popular in the window of the vectors that ends with a day."""
-    from ok_ml.recommender.retrieval.popularity import popularity_from_events
+    (counted,) = _popularities(pipeline, dt, [half_life_days])
+    return counted
 
-    return popularity_from_events(
-        pipeline.lake,
-        pipeline.dataset_scope,
-        pipeline.learnt_dts(dt),
-        pipeline.dataset.weights,
-        dt,
-        half_life_days,
-    )
+
+def _popularities(pipeline: ListPipeline, dt: str, half_lives: Sequence[float | None]) -> "list[Popularity]":
+    from ok_ml.recommender.retrieval.popularity import popularities_from_events
+
+    where = pipeline.lake, pipeline.dataset_scope, pipeline.learnt_dts(dt)
+    return popularities_from_events(*where, pipeline.dataset.weights, dt, half_lives)
 
 
 def activity(pipeline: ListPipeline, dt: str, half_life_days: float) -> "Activity":
@@ -69,18 +68,21 @@ def activity(pipeline: ListPipeline, dt: str, half_life_days: float) -> "Activit
     )
 
 
-def as_of(pipeline: ListPipeline, fitted: "Fitted", dt: str) -> "Fitted":
+def brought_up_to(pipeline: ListPipeline, fitted: "Fitted", dt: str) -> "Fitted":
     """Vectors and neighbours that were fitted before, with what is popular, and what users met, as of `dt`."""
     recipe = recipe_of_fits(pipeline)
+    popular, recent = _popularities(pipeline, dt, [recipe.popularity_half_life_days, recipe.recent_half_life_days])
     return replace(
         fitted,
-        popularity=popularity(pipeline, dt, recipe.popularity_half_life_days),
-        recent=popularity(pipeline, dt, recipe.recent_half_life_days),
+        popularity=popular,
+        recent=recent,
         activity=activity(pipeline, dt, recipe.activity_half_life_days),
     )
 
 
-def _factors(pipeline: ListPipeline, dt: str, recipe: "RetrievalRecipe", session: Callable[[], Any]) -> "Factors":
+def _factors(
+    pipeline: ListPipeline, dt: str, recipe: "RetrievalRecipe", session: Callable[[], Any] | None
+) -> "Factors":
     from ok_ml.recommender.vectors.embeddings import create_engine, require_factors
     from ok_ml.recommender.vectors.interactions import embedding_weights, interactions_from_events
 
@@ -184,7 +186,7 @@ def fitted_for(pipeline: ListPipeline, name: str) -> "Fitted":
     return Fitted.load(pipeline.lake.folder(manifest) / name)
 
 
-def fitted_as(pipeline: ListPipeline, recipe: "RetrievalRecipe", known: "Fitted", dt: str) -> "Fitted | None":
+def refitted_by(pipeline: ListPipeline, recipe: "RetrievalRecipe", known: "Fitted", dt: str) -> "Fitted | None":
     """What another recipe would have fitted up to the evaluation; only what differs from the known fit is fitted again.
 
     None where that needs Spark, or the project's own code of another time: it is not repeated for a comparison.
@@ -193,7 +195,7 @@ def fitted_as(pipeline: ListPipeline, recipe: "RetrievalRecipe", known: "Fitted"
     if recipe.embeddings != present.embeddings:
         if recipe.embeddings.engine != "implicit":
             return None
-        known = replace(known, factors=_factors(pipeline, dt, recipe, _no_session))
+        known = replace(known, factors=_factors(pipeline, dt, recipe, None))
     if recipe.neighbours != present.neighbours:
         known = replace(known, neighbours=_neighbours(pipeline, dt, recipe))
     if recipe.popularity_half_life_days != present.popularity_half_life_days:
@@ -203,10 +205,6 @@ def fitted_as(pipeline: ListPipeline, recipe: "RetrievalRecipe", known: "Fitted"
     if recipe.activity_half_life_days != present.activity_half_life_days:
         known = replace(known, activity=activity(pipeline, dt, recipe.activity_half_life_days))
     return known
-
-
-def _no_session() -> Any:
-    raise NotImplementedError("the implicit engine needs no Spark")
 
 
 # -- for serving ---------------------------------------------------------------------------------------------------

@@ -47,8 +47,10 @@ class DailyCounts:
 
     Attributes
     ----------
-    days, sources, sums
-        int64 [rows]: index into `dts`, source id, and the sum of the weights of a day; the sum is float64.
+    days, sources
+        int64 [rows]: index into `dts`, and source id; one row a day and source.
+    sums
+        float64 [rows]: weights of its events.
     """
 
     dts: Sequence[str]
@@ -116,10 +118,7 @@ def _values(
     catalogue = Catalogue.load(lake, dataset_scope, days.cut)
     found = relevance(lake, dataset_scope, days.label_dts, grades, days.cut)
     chosen = np.sort(np.argsort(mix64(found.user_ids.view(np.uint64)), kind="stable")[:_USERS])
-    sizes = np.diff(found.indptr)[chosen]
-    entries = np.concatenate([np.arange(found.indptr[row], found.indptr[row + 1]) for row in chosen] or [chosen])
-    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    judged = Relevance(indptr, found.source_ids[entries], found.grades[entries])
+    judged = Relevance(found.indptr, found.source_ids, found.grades).of_users(chosen)
     excluded = Subscriptions.load(lake, dataset_scope, days.cut, catalogue).of(found.user_ids[chosen])
     rows, ids = np.full(len(chosen), EVERYBODY), np.append(catalogue.source_ids, -1)
     for half_life in HALF_LIVES:

@@ -77,13 +77,18 @@ class ListEvaluator(Evaluator["Lists"]):
     def cut(self) -> "Cut":
         """The day before the evaluation days, with what was fitted up to it."""
 
-    def lists_by(self, ranker: "Ranker", cut: "Cut") -> "Lists":
-        """What a ranker would serve, by the code that serves."""
-        from ok_ml.recommender.ranking.baselines import ranked_lists
+    def lists_by(self, ranker: "Ranker", cut: "Cut | None" = None, candidates: int | None = None) -> "Lists":
+        """What a ranker would serve, by the code that serves; default: at the cut, of the candidates that the YAML says."""
+        from ok_ml.recommender.ranking.user_lists import ranked_lists
 
-        ranker.require_features(cut.layout.feature_order())  # a model of another order of features would score nonsense
-        candidates = self.pipeline.config.stages.predictions.candidates
-        return ranked_lists(cut, self.pipeline.dataset.parts, self.users, self.k, ranker, candidates)
+        candidates = candidates or self.pipeline.config.stages.predictions.candidates
+        return ranked_lists(cut or self.cut, self.pipeline.dataset.parts, self.users, self.k, ranker, candidates)
+
+    def simple_list(self, named: str) -> "Lists":
+        """One of SIMPLE_LISTS."""
+        from ok_ml.recommender.ranking.column_ranker import ColumnRanker
+
+        return self.lists_by(ColumnRanker.of(named).ranker)
 
     def champion(self, manifest: Manifest) -> "Lists | None":
         """The champion as it serves: its ranker, on what its own recipe fits up to the evaluation.
@@ -91,37 +96,29 @@ class ListEvaluator(Evaluator["Lists"]):
         None for a champion that knows features which are not computed any more, whose fit cannot be repeated, or of a version
         that bundled its vectors.
         """
-        from ok_ml.ranked_lists.fits import EVAL, fitted_as, fitted_for
+        from ok_ml.ranked_lists.fits import EVAL, fitted_for, refitted_by
         from ok_ml.recommender.inference.scoring import ScoringBundle
-        from ok_ml.recommender.ranking.baselines import ranked_lists
         from ok_ml.recommender.retrieval.fitted import RetrievalRecipe
 
         pipeline, folder = self.pipeline, self.pipeline.lake.folder(manifest)
         bundle = ScoringBundle.load(folder) if RetrievalRecipe.is_in(folder) else None
         if bundle is None or not bundle.layout.stored <= pipeline.layout().stored:
             return None
-        fitted = fitted_as(pipeline, bundle.recipe, fitted_for(pipeline, EVAL), self.cut.dt)
+        fitted = refitted_by(pipeline, bundle.recipe, fitted_for(pipeline, EVAL), self.cut.dt)
         if fitted is None:
             return None
-        cut = cut_of(pipeline, fitted, bundle.layout)
-        return ranked_lists(cut, pipeline.dataset.parts, self.users, self.k, bundle.ranker, bundle.stage.candidates)
+        return self.lists_by(bundle.ranker, cut_of(pipeline, fitted, bundle.layout), bundle.stage.candidates)
 
     def baselines(self) -> "Iterator[tuple[str, Lists]]":
         """Every simple list, and the oracles of a simulated network."""
         for named in reversed(self.pipeline.simple_lists):
-            yield named, self._simple(named)
+            yield named, self.simple_list(named)
         if self.pipeline.dataset.world is not None:
             yield from zip((ORACLE_TASTES, ORACLE), _oracle_lists(self.pipeline, self.users, self.k), strict=True)
 
     def floor_answers(self) -> "Lists":
         """What is popular in the window of the vectors, without decay."""
-        return self._simple(POPULARITY)
-
-    def _simple(self, named: str) -> "Lists":
-        from ok_ml.recommender.ranking.baselines import simple_lists
-
-        candidates = self.pipeline.config.stages.predictions.candidates
-        return simple_lists(self.cut, self.pipeline.dataset.parts, self.users, self.k, named, candidates)
+        return self.simple_list(POPULARITY)
 
     # -- the judgement ---------------------------------------------------------------------------------------
 
@@ -189,11 +186,8 @@ def question(pipeline: ListPipeline) -> "tuple[NDArray[np.int64], Relevance, lis
     relevant = relevance(pipeline.lake, pipeline.dataset_scope, plan.eval_dts, pipeline.dataset.grades, plan.eval_cut)
     segments = _segments(pipeline, plan.eval_cut)
     known = np.isin(relevant.user_ids, np.fromiter(segments, np.int64, len(segments)))
-    counts = np.diff(relevant.indptr)
-    entries = np.repeat(known, counts)
     users = relevant.user_ids[known]
-    indptr = np.concatenate(([0], np.cumsum(counts[known]))).astype(np.int64)
-    judged = Relevance(indptr, relevant.source_ids[entries], relevant.grades[entries])
+    judged = Relevance(relevant.indptr, relevant.source_ids, relevant.grades).of_users(np.flatnonzero(known))
     return users, judged, [segments[user] for user in users.tolist()]
 
 
@@ -205,7 +199,7 @@ def _segments(pipeline: ListPipeline, dt: str) -> dict[int, str | None]:
 
 def _oracle_lists(pipeline: ListPipeline, users: "NDArray[np.int64]", k: int) -> "NDArray[np.int64]":
     """By tastes alone, and with the feed to come: int64 [2, users, k]."""
-    from ok_ml.world.behaviour.oracle import tops_by_knowledge
+    from ok_ml.world.behaviour.oracle import oracle_top
     from ok_ml.world.log.commit import SUBSCRIPTIONS as RAW_SUBSCRIPTIONS
     from ok_ml.world.population.network import World
 
@@ -215,7 +209,7 @@ def _oracle_lists(pipeline: ListPipeline, users: "NDArray[np.int64]", k: int) ->
     raw = pipeline.lake.read(pipeline.dataset_scope, RAW_SUBSCRIPTIONS, [plan.eval_cut])
     cut, days = world.day_of(plan.eval_cut), len(plan.eval_dts)
     subscribed = _subscribed(pipeline, users)
-    return tops_by_knowledge(world, users, cut, days, subscribed, k, raw, feeds=(False, True))
+    return oracle_top(world, users, cut, days, subscribed, k, raw, feeds=(False, True))
 
 
 def _subscribed(pipeline: ListPipeline, users: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

@@ -29,6 +29,16 @@ def judging_cuts(pipeline: ListPipeline, _partition: str) -> Sequence[str]:
     return [one.cut for one in judging_windows(pipeline, pipeline.calendar().eval_cut)]
 
 
+def evaluated(pipeline: ListPipeline, _partition: str) -> Sequence[str]:
+    """The days that the evaluation judges."""
+    return pipeline.calendar().eval_dts
+
+
+def eval_cut(pipeline: ListPipeline, _partition: str) -> Sequence[str]:
+    """The day before them."""
+    return [pipeline.calendar().eval_cut]
+
+
 def weights(pipeline: ListPipeline) -> dict[str, str]:
     """What an event is worth."""
     return {"weights": str(sorted(pipeline.dataset.weights.items()))}
@@ -37,6 +47,24 @@ def weights(pipeline: ListPipeline) -> dict[str, str]:
 def grades(pipeline: ListPipeline) -> dict[str, str]:
     """How events are graded."""
     return {"grades": str(sorted(pipeline.dataset.grades.items()))}
+
+
+def of_fits(pipeline: ListPipeline, cuts: Sequence[str]) -> dict[str, str]:
+    """The cuts, what is random, what an event is worth and how it is graded, the half-lives, and the project's own engine."""
+    half_lives = f"{pipeline.popularity_half_life_days} {pipeline.activity_half_life_days}"
+    return {
+        "cuts": " ".join(cuts),
+        "half_lives": half_lives,
+        **seed(pipeline),
+        **weights(pipeline),
+        **grades(pipeline),
+        **engine(pipeline, pipeline.config.stages.embeddings.engine),
+    }
+
+
+def of_evaluation(pipeline: ListPipeline, _partition: str) -> Mapping[str, str]:
+    """How events are graded."""
+    return grades(pipeline)
 
 
 def of_online_metrics(pipeline: ListPipeline, partition: str) -> Mapping[str, str]:
@@ -64,7 +92,7 @@ def engine(pipeline: ListPipeline, named: str) -> dict[str, str]:
     return {named: source.sha256} if source is not None else {}
 
 
-def of_listed(pipeline: ListPipeline, partition: str) -> Mapping[str, str]:
+def of_list_predictions(pipeline: ListPipeline, partition: str) -> Mapping[str, str]:
     """The champion, and what the day's candidates come from."""
     return {
         **of_predictions(pipeline, partition),

@@ -94,14 +94,8 @@ def by_novelty(
         kept = of_relevant == number
         if kept.any():
             some = {name: _taken(ids, of_lists[name] == number) for name, ids in lists.items()}
-            strata[stratum] = Stratum(_only(relevance, kept), some)
+            strata[stratum] = Stratum(relevance.only(kept), some)
     return strata
-
-
-def _only(relevance: Relevance, kept: "NDArray[np.bool_]") -> Relevance:
-    counts = np.bincount(relevance.user_rows[kept], minlength=relevance.users)
-    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return Relevance(indptr, relevance.source_ids[kept], relevance.grades[kept])
 
 
 def _taken(ids: "NDArray[np.int64]", kept: "NDArray[np.bool_]") -> "NDArray[np.int64]":

@@ -74,7 +74,7 @@ class Judge(ListEvaluator):
         return as_of(self.pipeline, self.pipeline.calendar().eval_cut)
 
     def newest(self):
-        return self.lists_by(ColumnRanker.of("embeddings").ranker, self.cut)
+        return self.simple_list("embeddings")
 
     def champion(self, manifest):
         return self.newest()  # made of the log alone: the champion of the same day is the same

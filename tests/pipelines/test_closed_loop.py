@@ -72,7 +72,7 @@ def lists(pipeline):
     owners, sources = held[c.USER_ID].to_numpy(), held[c.SOURCE_ID].to_numpy()
     indptr = np.concatenate(([0], np.searchsorted(owners, users, side="right")))
     raw = pipeline.lake.read(DATASET, "raw_subscriptions", [cut])
-    best = oracle_top(world, users, PAST - 1, 1, (indptr, sources), LENGTH, raw)
+    (best,) = oracle_top(world, users, PAST - 1, 1, (indptr, sources), LENGTH, raw)
     events = pipeline.lake.read(DATASET, c.EVENTS, pipeline.committed())
     ids, counts = np.unique(events[c.SOURCE_ID].to_numpy()[events[c.SOURCE_ID].to_numpy() > 0], return_counts=True)
     ranked = ids[np.argsort(-counts, kind="stable")]

@@ -9,8 +9,9 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.ranked_lists import half_life
 from ok_ml.ranked_lists.half_life import HALF_LIVES, DailyCounts, choose_half_life, judging_windows
-from ok_ml.recommender.retrieval.popularity import popularity_from_events
+from ok_ml.recommender.retrieval.popularity import popularities_from_events
 from ok_ml.recommender.retrieval.snapshot import Catalogue
+from tests.pipelines import tiny_pipeline
 from tests.pipelines.tiny_pipeline import Chain, make_chain
 from tests.recommender.tiny_world import DATASET, DTS, SOURCE_IDS, USER_IDS, WEIGHTS, with_part, write_snapshots
 
@@ -47,8 +48,10 @@ def fashion(chain: Chain, days_a_hit: int) -> None:
 def test_counts_are_the_popularity_of_every_half_life(chain: Chain) -> None:
     lake, learnt = chain.world.lake, DTS[:7]
     counts, catalogue = DailyCounts.read(lake, DATASET, DTS, WEIGHTS), Catalogue.load(lake, DATASET, DTS[6])
-    for days in (None, 4.0, 0.5):
-        exact = popularity_from_events(lake, DATASET, learnt, WEIGHTS, DTS[6], days)
+    half_lives = (None, 4.0, 0.5)
+    for days, exact in zip(
+        half_lives, popularities_from_events(lake, DATASET, learnt, WEIGHTS, DTS[6], half_lives), strict=True
+    ):
         scores = np.zeros(catalogue.size)
         scores[catalogue.index(exact.source_ids)] = exact.scores[0] / 2**20
         assert counts.scores(catalogue, DTS[6], learnt, days) == pytest.approx(scores, rel=1e-3, abs=1e-3)
@@ -91,3 +94,13 @@ def test_without_a_day_that_judges_nothing_decays(chain: Chain) -> None:
     chosen = choose_half_life(chain.pipeline(), DTS[7])
     assert (chosen.days, chosen.judged) == (None, {})
     assert "could judge" in chosen.reason
+
+
+@pytest.mark.parametrize("days", ["affinity_days: 6", "popularity_days: 6"])
+def test_a_window_that_a_half_life_follows_makes_the_fits_anew(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, days: str
+) -> None:
+    before = chain.pipeline().inputs_of(c.EMBEDDINGS)
+    monkeypatch.setattr(tiny_pipeline, "EXPERIMENT_YAML", tiny_pipeline.EXPERIMENT_YAML.replace(days, days[:-1] + "3"))
+    after = chain.pipeline().inputs_of(c.EMBEDDINGS)
+    assert {name for name in before if before[name] != after[name]} == {"half_lives"}

@@ -15,8 +15,8 @@ from ok_ml.ranked_lists.fits import commit_retrieval, retrieval_of
 from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part, score_part
-from ok_ml.recommender.ranking.baselines import ranked_lists
 from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
+from ok_ml.recommender.ranking.user_lists import ranked_lists
 from ok_ml.release.gate.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
 from ok_ml.stages.evaluation import load_evaluation

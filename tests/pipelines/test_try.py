@@ -19,7 +19,7 @@ from ok_ml.config.loader import load, load_project
 from ok_ml.errors import ConfigError, ModelError, UsageError
 from ok_ml.pipelines.source_recommendation import evaluating
 from ok_ml.recommender.inference.scoring import ScoringBundle
-from ok_ml.recommender.ranking import baselines
+from ok_ml.recommender.ranking import user_lists
 from ok_ml.release.gate.promoting import ALIAS
 from ok_ml.release.tracking import TRY_TAG
 from ok_ml.release.trials.attempts import attempts_of, baseline_of, open_attempt
@@ -353,7 +353,7 @@ def test_a_champion_gets_candidates_of_its_own_neighbours_alone(
         return replace(bundle, recipe=replace(bundle.recipe, neighbours=stage))
 
     monkeypatch.setattr(ScoringBundle, "load", older)
-    monkeypatch.setattr(baselines, "ranked_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
+    monkeypatch.setattr(user_lists, "ranked_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
     evaluator.champion(copied.lake.manifest(copied.pipeline.name, c.CHAMPION))
     assert ranked == [set(known)]
 

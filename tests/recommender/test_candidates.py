@@ -12,7 +12,7 @@ from ok_ml.recommender.ids import SourceSets
 from ok_ml.recommender.ranking.gather import FeatureLayout, FeatureStore
 from ok_ml.recommender.ranking.ranking_context import Cut
 from ok_ml.recommender.retrieval.candidates import ALS, quotas
-from ok_ml.recommender.retrieval.popularity import Popularity, popularity_from_events
+from ok_ml.recommender.retrieval.popularity import Popularity, popularities_from_events
 from ok_ml.recommender.vectors.interactions import read_events
 from tests.recommender.tiny_world import COLD, DTS, LAYOUT, PARTS, SOURCE_IDS, USER_IDS, popularity
 
@@ -22,7 +22,7 @@ def whole(part):
 
 
 def test_popularity_equals_a_count_by_hand(world):
-    found = popularity_from_events(world.lake, "tiny", DTS[5:7], {c.LIKE: 1.0, c.SHARE: 3.0}, DTS[6], 1.0)
+    (found,) = popularities_from_events(world.lake, "tiny", DTS[5:7], {c.LIKE: 1.0, c.SHARE: 3.0}, DTS[6], [1.0])
     by_hand = {int(source): 0.0 for source in found.source_ids}
     for dt, decay in ((DTS[5], 0.5), (DTS[6], 1.0)):
         for row in world.events[dt].to_pylist():
@@ -88,7 +88,7 @@ def test_each_pool_gives_its_quota_and_friends_come_by_count(cut):
         by_source = dict(
             zip(
                 own.tolist(),
-                counts.counts[counts.sources.indptr[user] : counts.sources.indptr[user + 1]].tolist(),
+                counts.weights[counts.sources.indptr[user] : counts.sources.indptr[user + 1]].tolist(),
                 strict=True,
             )
         )

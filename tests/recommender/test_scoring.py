@@ -19,11 +19,12 @@ from ok_ml.recommender.inference.scoring import (
     score_part,
 )
 from ok_ml.recommender.ranking import ranking_context as cuts
-from ok_ml.recommender.ranking.baselines import ranked_lists, simple_lists
+from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 from ok_ml.recommender.ranking.gather import FeatureLayout
 from ok_ml.recommender.ranking.labels import relevance
 from ok_ml.recommender.ranking.ranker_training import train_ranker
 from ok_ml.recommender.ranking.training_set import LabelDay
+from ok_ml.recommender.ranking.user_lists import ranked_lists
 from ok_ml.recommender.retrieval.fitted import RetrievalRecipe
 from tests.recommender.tiny_world import (
     COLD,
@@ -147,14 +148,15 @@ def test_two_stage_beats_embeddings_beats_popularity_on_unseen_days(world, train
         return np.mean([len(mine & set(row.tolist())) / len(mine) for mine, row in zip(truth, lists, strict=True)])
 
     popular, taste = (
-        hits(simple_lists(today, PARTS, liked.user_ids, 5, named, 30)) for named in ("popularity", "embeddings")
+        hits(ranked_lists(today, PARTS, liked.user_ids, 5, ColumnRanker.of(named).ranker, 30))
+        for named in ("popularity", "embeddings")
     )
     both = hits(ranked_lists(today, PARTS, liked.user_ids, 5, trained.ranker, 30))
     assert popular + 0.1 < taste < both - 0.05, (popular, taste, both)
 
 
 def test_a_user_registered_after_the_cut_gets_padding(cut):
-    lists = simple_lists(cut, PARTS, np.array([USER_IDS[0], 77]), 5, "popularity", 30)
+    lists = ranked_lists(cut, PARTS, np.array([USER_IDS[0], 77]), 5, ColumnRanker.of("popularity").ranker, 30)
     assert (lists[0] > 0).all()
     assert lists[1].tolist() == [-1] * 5
 

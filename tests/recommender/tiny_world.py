@@ -20,7 +20,7 @@ from ok_ml.recommender.ranking.training_set import CandidatesBuilder, TrainingTa
 from ok_ml.recommender.retrieval.activity import Activity
 from ok_ml.recommender.retrieval.fitted import Fitted
 from ok_ml.recommender.retrieval.neighbours import Neighbours
-from ok_ml.recommender.retrieval.popularity import popularity_from_events
+from ok_ml.recommender.retrieval.popularity import popularities_from_events
 from ok_ml.recommender.vectors.embeddings import create_engine
 from ok_ml.recommender.vectors.interactions import interactions_from_events
 
@@ -127,7 +127,7 @@ def fit(world, cut_dt):
 
 def popularity(world, cut_dt):
     dts = [dt for dt in DTS if dt <= cut_dt]
-    return popularity_from_events(world.lake, DATASET, dts, WEIGHTS, cut_dt, 5.0)
+    return popularities_from_events(world.lake, DATASET, dts, WEIGHTS, cut_dt, [5.0])[0]
 
 
 def fitted(world, cut_dt, factors=None, neighbours=None):

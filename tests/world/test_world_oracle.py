@@ -16,7 +16,7 @@ CUT, DAYS = 24, 3
 
 @pytest.fixture(scope="module")
 def scores(tiny):
-    return oracle_scores(tiny.world, 0, CUT, DAYS, tiny.states[CUT][0])
+    return oracle_scores(tiny.world, 0, CUT, DAYS, tiny.states[CUT][0])[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_exposure_adds_up_to_all_posts_of_a_day(tiny):
     for day in (20, 21, 22):
         events = of_action(tiny.events[day], "show")
         shown += np.bincount(SOURCE_IDS.decode(column(events, "ownerId")), minlength=len(shown))
-    scored = oracle_scores(tiny.world, 0, 19, 3, tiny.states[19][0]).sum(axis=0)
+    scored = oracle_scores(tiny.world, 0, 19, 3, tiny.states[19][0])[0].sum(axis=0)
     known = (shown > 0) & (scored > 0)
     assert np.corrcoef(np.log(shown[known]), np.log(scored[known]))[0, 1] > 0.75
 
@@ -62,7 +62,7 @@ def test_exposure_adds_up_to_all_posts_of_a_day(tiny):
 def test_tastes_alone_are_worth_less_than_the_feed_to_come_and_more_than_popularity(tiny, scores, future):
     past = of_action(pa.concat_tables(tiny.events[: CUT + 1]), *POSITIVE)
     popularity = np.bincount(SOURCE_IDS.decode(column(past, "ownerId")), minlength=scores.shape[1])
-    tastes = oracle_scores(tiny.world, 0, CUT, DAYS, tiny.states[CUT][0], feed=False)
+    (tastes,) = oracle_scores(tiny.world, 0, CUT, DAYS, tiny.states[CUT][0], feeds=(False,))
     subscribed = _subscribed(tiny, scores.shape)
     feed, taste, popular = (
         _recall(np.where(subscribed, -1.0, score), future)
@@ -78,7 +78,7 @@ def test_serving_the_oracle_earns_more_than_serving_at_random(tiny):
     state = tiny.states[day - 1][0]
     subscriptions = state.table(world.block(0).users)
     exclude = _exclude(subscriptions, users)
-    best = oracle_top(world, users, day - 1, 1, exclude, 20, subscriptions)
+    (best,) = oracle_top(world, users, day - 1, 1, exclude, 20, subscriptions)
     random = SOURCE_IDS.encode(np.random.default_rng(3).choice(world.day_table(day).alive, (len(users), 20)))
     earned = [
         of_action(simulate_block(world, 0, day, state, ServedLists(users, lists)).events, *POSITIVE).num_rows
@@ -91,12 +91,12 @@ def test_top_lists_are_the_best_scores_without_what_is_excluded(tiny, scores):
     world, users = tiny.world, tiny.world.user_ids(CUT)[[5, 3, 200]]
     subscriptions = tiny.states[CUT][0].table(world.block(0).users)
     indptr, excluded = _exclude(subscriptions, users)
-    top = oracle_top(world, users, CUT, DAYS, (indptr, excluded), 10, subscriptions)
+    (top,) = oracle_top(world, users, CUT, DAYS, (indptr, excluded), 10, subscriptions)
     for place, user in enumerate(USER_IDS.decode(users)):
         mine = scores[user].copy()
         mine[SOURCE_IDS.decode(excluded[indptr[place] : indptr[place + 1]])] = 0
         assert np.allclose(mine[SOURCE_IDS.decode(top[place])], np.sort(mine)[::-1][:10])
-    everything = oracle_top(world, users[:1], CUT, 1, (np.array([0, 0]), excluded[:0]), 1000, subscriptions)
+    (everything,) = oracle_top(world, users[:1], CUT, 1, (np.array([0, 0]), excluded[:0]), 1000, subscriptions)
     alive = np.intersect1d(world.day_table(CUT).alive, world.day_table(CUT + 1).alive)
     assert set(SOURCE_IDS.decode(everything[0][everything[0] >= 0])) == set(alive)
     assert everything[0, -1] == -1
@@ -105,7 +105,7 @@ def test_top_lists_are_the_best_scores_without_what_is_excluded(tiny, scores):
 def test_days_on_which_sources_are_born_are_as_wide_as_the_cut(tiny):
     """On day 28 the next chunk of sources joins: the scores are still those of what is alive at the cut."""
     state, some = tiny.states[26][0], np.arange(20)
-    one, three = (oracle_scores(tiny.world, 0, 26, days, state, some) for days in (1, 3))
+    one, three = (oracle_scores(tiny.world, 0, 26, days, state, some)[0] for days in (1, 3))
     assert one.shape == three.shape == (20, 400)
     assert len(tiny.world.sources(28)) > 400
     assert np.all(three >= one)

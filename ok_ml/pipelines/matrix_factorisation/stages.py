@@ -11,7 +11,7 @@ from ok_ml.pipelines.matrix_factorisation.pipeline import MatrixFactorisation as
 from ok_ml.pipelines.matrix_factorisation.settings import Experiment
 from ok_ml.ranked_lists.kind import RANKED_LISTS
 from ok_ml.ranked_lists.list_faults import plot_scores
-from ok_ml.ranked_lists.list_records import engine, grades, judging_cuts, of_listed, weights
+from ok_ml.ranked_lists.list_records import evaluated, judging_cuts, of_evaluation, of_fits, of_list_predictions
 from ok_ml.ranked_lists.list_stages import (
     embedding_statistics,
     list_publication,
@@ -20,7 +20,7 @@ from ok_ml.ranked_lists.list_stages import (
     retrieval,
 )
 from ok_ml.ranked_lists.predicting import predict
-from ok_ml.release.records import same, seed, stages, whole
+from ok_ml.release.records import same, stages, whole
 from ok_ml.release.shared_stages import MLFLOW, SPARK, champion, evaluation, live_predictions
 from ok_ml.stages.stage import (
     Follows,
@@ -43,31 +43,9 @@ def _window(pipeline: P, _partition: str) -> Sequence[str]:
     return pipeline.learnt_dts(pipeline.calendar().eval_cut)
 
 
-def _judged(pipeline: P, _partition: str) -> Sequence[str]:
-    """The days that the evaluation judges."""
-    return pipeline.calendar().eval_dts
-
-
-def _eval_cut(pipeline: P, _partition: str) -> Sequence[str]:
-    """The day before them."""
-    return [pipeline.calendar().eval_cut]
-
-
-def _of_embeddings(pipeline: P, partition: str) -> Mapping[str, str]:
-    """The cut, what is random, what an event is worth, and the project's own engine."""
-    own = engine(pipeline, pipeline.config.stages.embeddings.engine)
-    return {
-        "cuts": _eval_cut(pipeline, partition)[0],
-        **seed(pipeline),
-        **weights(pipeline),
-        **grades(pipeline),
-        **own,
-    }
-
-
-def _of_evaluation(pipeline: P, _partition: str) -> Mapping[str, str]:
-    """How events are graded."""
-    return grades(pipeline)
+def _of_embeddings(pipeline: P, _partition: str) -> Mapping[str, str]:
+    """What the fit that is judged is made from, besides events and snapshots."""
+    return of_fits(pipeline, [pipeline.calendar().eval_cut])
 
 
 EMBEDDINGS: Final = Stage[P](
@@ -108,11 +86,11 @@ EVALUATION: Final = Stage[P](
     frozenset({"python", "mlflow"}),
     reads=(
         Read((c.MODEL, c.EMBEDDINGS), whole),
-        Read((c.EVENTS,), _judged, of_dataset=True),
+        Read((c.EVENTS,), evaluated, of_dataset=True),
     ),
     code="3",
     settings=stages("evaluation"),
-    more=_of_evaluation,
+    more=of_evaluation,
     trigger=Joins(c.MODEL),
 )
 
@@ -124,7 +102,7 @@ PREDICTIONS: Final = Stage[P](
     frozenset({"spark", "numpy"}),
     reads=(Read(c.SNAPSHOTS, same, of_dataset=True), Read((c.RETRIEVAL, c.CHAMPION))),
     code="2",
-    more=of_listed,
+    more=of_list_predictions,
     trigger=Follows(c.RETRIEVAL),
 )
 

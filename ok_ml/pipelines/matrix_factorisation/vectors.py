@@ -57,4 +57,4 @@ class VectorEvaluator(ListEvaluator):
 
     def newest(self) -> "NDArray[np.int64]":
         """What the newest vectors would serve."""
-        return self._simple(self.challenger)
+        return self.simple_list(self.challenger)

@@ -31,4 +31,4 @@ class TwoStageEvaluator(ListEvaluator):
 
         lake = self.pipeline.lake
         bundle = ScoringBundle.load(lake.folder(lake.manifest(self.pipeline.name, c.MODEL)))
-        return self.lists_by(bundle.ranker, self.cut)
+        return self.lists_by(bundle.ranker)

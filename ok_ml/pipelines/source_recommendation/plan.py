@@ -9,7 +9,7 @@ from ok_ml.config.models import NeighboursStage
 from ok_ml.partitions import TrainingCalendar, before, training_calendar, window
 from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.ranking.baselines import TWO_STAGE
+from ok_ml.recommender.ranking.user_lists import TWO_STAGE
 from ok_ml.stages.blocked_days import blocked_features
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from ok_ml.config.extensions import source_of
 from ok_ml.config.sections.code_kinds import BUILDERS, RANKERS, Kind
 from ok_ml.lake import fingerprint
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan as P
-from ok_ml.ranked_lists.list_records import engine, grades, weights
+from ok_ml.ranked_lists.list_records import grades, of_fits, weights
 from ok_ml.release.records import seed, stages
 
 # -- days that are read --------------------------------------------------------------------------------------------
@@ -34,16 +34,6 @@ def labels(pipeline: P, _partition: str) -> Sequence[str]:
     return pipeline.calendar().label_dts
 
 
-def evaluated(pipeline: P, _partition: str) -> Sequence[str]:
-    """The days that the evaluation judges."""
-    return pipeline.calendar().eval_dts
-
-
-def eval_cut(pipeline: P, _partition: str) -> Sequence[str]:
-    """The day before them."""
-    return [pipeline.calendar().eval_cut]
-
-
 def _cuts(pipeline: P) -> list[str]:
     plan = pipeline.calendar()
     return [*(one.cut for one in plan.windows), plan.eval_cut]
@@ -65,9 +55,8 @@ def _code(pipeline: P, kind: Kind, named: str) -> dict[str, str]:
 
 
 def of_embeddings(pipeline: P, _partition: str) -> Mapping[str, str]:
-    """The cuts, what is random, what an event is worth, and the project's own engine."""
-    own = engine(pipeline, pipeline.config.stages.embeddings.engine)
-    return {"cuts": " ".join(_cuts(pipeline)), **seed(pipeline), **weights(pipeline), **grades(pipeline), **own}
+    """What the fits are made from, besides events and snapshots."""
+    return of_fits(pipeline, _cuts(pipeline))
 
 
 def of_training_set(pipeline: P, _partition: str) -> Mapping[str, str]:
@@ -80,11 +69,6 @@ def of_model(pipeline: P, _partition: str) -> Mapping[str, str]:
     """What is random, what an event is worth, the ranker's features, and the project's own ranker."""
     ranker = _code(pipeline, RANKERS, pipeline.config.stages.model.ranker)
     return {**seed(pipeline), **weights(pipeline), **_layout(pipeline), **ranker}
-
-
-def of_evaluation(pipeline: P, _partition: str) -> Mapping[str, str]:
-    """How events are graded."""
-    return grades(pipeline)
 
 
 # -- the parts of the YAML -----------------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ from ok_ml.pipelines.source_recommendation import records, steps
 from ok_ml.pipelines.source_recommendation.pipeline import SourceRecommendation as P
 from ok_ml.pipelines.source_recommendation.settings import Experiment
 from ok_ml.ranked_lists.kind import RANKED_LISTS
-from ok_ml.ranked_lists.list_records import judging_cuts, of_listed, weights
+from ok_ml.ranked_lists.list_records import (
+    eval_cut,
+    evaluated,
+    judging_cuts,
+    of_evaluation,
+    of_list_predictions,
+    weights,
+)
 from ok_ml.ranked_lists.list_stages import (
     embedding_statistics,
     list_publication,
@@ -131,14 +138,14 @@ EVALUATION: Final = Stage[P](
     "paired bootstrap intervals over users and per segment.",
     frozenset({"python", "mlflow"}),
     reads=(
-        Read(c.FEATURE_TABLES, records.eval_cut),
+        Read(c.FEATURE_TABLES, eval_cut),
         Read((c.MODEL, c.EMBEDDINGS), whole),
-        Read((c.EVENTS,), records.evaluated, of_dataset=True),
-        Read((c.USERS,), records.eval_cut, of_dataset=True, in_graph=False),
+        Read((c.EVENTS,), evaluated, of_dataset=True),
+        Read((c.USERS,), eval_cut, of_dataset=True, in_graph=False),
     ),
     code="4",
     settings=stages("evaluation", "predictions"),
-    more=records.of_evaluation,
+    more=of_evaluation,
     trigger=Joins(c.MODEL),
 )
 
@@ -157,7 +164,7 @@ PREDICTIONS: Final = Stage[P](
         Read((c.FEATURE_STATISTICS, c.RETRIEVAL, c.CHAMPION)),
     ),
     code="3",
-    more=of_listed,
+    more=of_list_predictions,
     trigger=Follows(c.RETRIEVAL),
 )
 

@@ -11,7 +11,7 @@ from ok_ml.monitoring.series.feature_counts import freeze_reference
 from ok_ml.pipelines.source_recommendation.fitting import train_fit
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.bundles import as_trained
-from ok_ml.ranked_lists.fits import as_of, fitted_for, recipe_of_fits
+from ok_ml.ranked_lists.fits import brought_up_to, fitted_for, recipe_of_fits
 from ok_ml.release.model_record import commit_model
 from ok_ml.stages.plot_files import plot_path
 from ok_ml.stages.training import UNLEARNT, Register, Trained
@@ -135,7 +135,7 @@ def _train_cuts(pipeline: RankingPlan, layout: "FeatureLayout") -> "Callable[[st
     plan = pipeline.calendar()
 
     def cut_of(dt: str) -> Cut:
-        fitted = as_of(pipeline, fitted_for(pipeline, train_fit(plan, plan.window_of(dt).cut)), dt)
+        fitted = brought_up_to(pipeline, fitted_for(pipeline, train_fit(plan, plan.window_of(dt).cut)), dt)
         return Cut.load(pipeline.tables, dt, fitted=fitted, layout=layout)
 
     return cut_of

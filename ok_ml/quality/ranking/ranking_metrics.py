@@ -70,6 +70,19 @@ class Relevance:
         """Row of each entry, int64 [entries]."""
         return np.repeat(np.arange(self.users), np.diff(self.indptr))
 
+    def of_users(self, rows: "NDArray[np.int64]") -> "Relevance":
+        """Some of the users, in the order of `rows`, int64."""
+        sizes = np.diff(self.indptr)[rows]
+        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        entries = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - self.indptr[rows], sizes)
+        return Relevance(indptr, self.source_ids[entries], self.grades[entries])
+
+    def only(self, chosen: "NDArray[np.bool_]") -> "Relevance":
+        """Some of the entries, of the same users; `chosen` is bool [entries]."""
+        counts = np.bincount(self.user_rows[chosen], minlength=self.users)
+        indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        return Relevance(indptr, self.source_ids[chosen], self.grades[chosen])
+
     def relevant(self) -> "NDArray[np.int64]":
         """Relevant sources of each user, int64 [n]."""
         return np.bincount(self.user_rows[self.grades > 0], minlength=self.users).astype(np.int64)

@@ -113,7 +113,7 @@ def warm_kernels() -> None:
     from ok_ml.recommender.retrieval.neighbours import Neighbours, SparseRows
     from ok_ml.recommender.retrieval.popularity import Popularity
     from ok_ml.recommender.retrieval.retrieval_kernel import pair_scores
-    from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts
+    from ok_ml.recommender.retrieval.snapshot import Catalogue
     from ok_ml.recommender.vectors.embeddings import Factors
 
     ids, vectors, none = np.arange(1, dtype=np.int64), np.ones((1, 2), np.float32), SourceSets.empty(1)
@@ -122,7 +122,7 @@ def warm_kernels() -> None:
     fitted = Fitted(Factors(ids, ids, vectors, vectors), Neighbours.none(), popularity, popularity, popularity, met)
     index = CandidateIndex(Catalogue(ids, (None,)), fitted)
     nothing = SourceWeights(none, np.zeros(0, np.float32))
-    index.candidates(UserBlock(ids, ids, ids, none, SourceCounts(none, np.zeros(0, np.int32)), nothing, nothing), 1)
+    index.candidates(UserBlock(ids, ids, ids, none, nothing, nothing, nothing), 1)
     pair_scores(vectors, vectors, ids, ids)
 
 

@@ -212,7 +212,7 @@ class FeatureStore:
             ALS_SCORE: scores,
             ALS_SCORE_RELATIVE: _relative(scores, best_scores[ALS][rows]),
             TOPIC_AFFINITY: self._topic_affinity(block, rows, sources),
-            FRIENDS_SUBSCRIBED: self._friends(block, rows, sources),
+            FRIENDS_SUBSCRIBED: block.friends.at(rows, sources, self.index.catalogue.size),
             POPULARITY_RANK: self.index.popularity_rank[sources] / self.index.catalogue.size,
             RECENT_RANK: self.index.recent_rank[sources] / self.index.catalogue.size,
             MET: block.met.at(rows, sources, self.index.catalogue.size),
@@ -240,13 +240,6 @@ class FeatureStore:
         shares: NDArray[np.float32] = self.topic_shares[user.clip(min=0), topic.clip(min=0)]
         shares[(user < 0) | (topic < 0)] = 0
         return shares
-
-    def _friends(self, block: UserBlock, rows: Any, sources: Any) -> NDArray[np.int32]:
-        size = self.index.catalogue.size
-        known = block.friends.sources.rows * size + block.friends.sources.indices
-        place = place_of(known, rows * size + sources)
-        counts: NDArray[np.int32] = np.append(block.friends.counts, np.int32(0))[place]
-        return counts
 
 
 def als_scores(

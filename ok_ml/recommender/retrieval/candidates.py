@@ -16,7 +16,7 @@ from ok_ml.recommender.retrieval.exact_retrieval import Retriever
 from ok_ml.recommender.retrieval.fitted import Fitted
 from ok_ml.recommender.retrieval.neighbours import CatalogueNeighbours
 from ok_ml.recommender.retrieval.popularity import EVERYBODY, Popularity
-from ok_ml.recommender.retrieval.snapshot import Catalogue, SourceCounts
+from ok_ml.recommender.retrieval.snapshot import Catalogue
 from ok_ml.recommender.vectors.embeddings import Factors
 
 FRIENDS_SHARE: Final = 0.2  # of the candidates, at most, before what is left is filled
@@ -51,7 +51,7 @@ class UserBlock:
     factor_rows: NDArray[np.int64]
     segment_rows: NDArray[np.int64]
     excluded: SourceSets
-    friends: SourceCounts
+    friends: SourceWeights
     met: SourceWeights
     friends_met: SourceWeights
 
@@ -192,7 +192,7 @@ class CandidateIndex:
     def by_friends(self, block: UserBlock) -> SourceSets:
         """Sources of friends, most friends first, ties by popularity: rows are lists here, not ascending sets."""
         sets, ranks = block.friends.sources, self.popularity_rank
-        order = np.lexsort((ranks[sets.indices], -block.friends.counts, sets.rows))
+        order = np.lexsort((ranks[sets.indices], -block.friends.weights, sets.rows))
         return SourceSets(sets.indptr, sets.indices[order])
 
     def candidates(self, block: UserBlock, count: int) -> Candidates:

@@ -63,32 +63,35 @@ class Popularity:
         return cls(ids, tuple(json.loads((folder / _SEGMENTS).read_text())), scores)
 
 
-def popularity_from_events(
+def popularities_from_events(
     lake: Lake,
     dataset_scope: str,
     dts: Sequence[str],
     weights: Mapping[str, float],
     end_dt: str,
-    half_life_days: float | None = None,
-) -> Popularity:
+    half_lives: Sequence[float | None],
+) -> list[Popularity]:
     """Add up the weighted events of each source over the partitions `dts`; users' segments are those of `end_dt`.
 
     Parameters
     ----------
     weights
         event type -> strength of interest; types at or below 0 are left out.
-    half_life_days
-        A weight halves every so many days before `end_dt`; None: no decay.
+    half_lives
+        Days, one for each popularity: a weight halves every so many days before `end_dt`; None: no decay. All of them take one
+        pass over the events.
     """
     positive = {name: weight for name, weight in weights.items() if weight > 0}
-    pieces = [(np.zeros(0, np.int64), np.zeros(0, np.str_), np.zeros(0, np.int64))]
+    nothing = (np.zeros(0, np.int64), np.zeros(0, np.str_), np.zeros(0, np.int64))
+    pieces = [[nothing] for _ in half_lives]
     for part in parts_of(lake, dataset_scope, c.EVENTS, dts):
         segments = _segments_of_part(lake, dataset_scope, end_dt, part)
         for day in read_events(lake, dataset_scope, dts, list(positive), part):
-            values = decayed_weights(positive, day.dt, end_dt, half_life_days)[day.types]
-            pieces.append(_by_segment(day.source_ids, segments(day.user_ids), values))
-    ids, names, sums = zip(*pieces, strict=True)
-    return _tabulate(np.concatenate(ids), np.concatenate(names), np.concatenate(sums))
+            names = segments(day.user_ids)
+            for mine, half_life_days in zip(pieces, half_lives, strict=True):
+                values = decayed_weights(positive, day.dt, end_dt, half_life_days)[day.types]
+                mine.append(_by_segment(day.source_ids, names, values))
+    return [_tabulate(*(np.concatenate(column) for column in zip(*mine, strict=True))) for mine in pieces]
 
 
 class _Segments:

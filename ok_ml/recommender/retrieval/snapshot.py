@@ -12,6 +12,7 @@ from ok_ml.errors import DataError
 from ok_ml.lake import Lake
 from ok_ml.places import place_of
 from ok_ml.recommender.ids import SourceSets, require_int32
+from ok_ml.recommender.retrieval.activity import SourceWeights
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,22 +97,6 @@ class Subscriptions:
 
 
 @dataclass(frozen=True)
-class SourceCounts:
-    """A count for some sources of each of n users.
-
-    Attributes
-    ----------
-    sources
-        Which sources, as sets of catalogue indices.
-    counts
-        int32, parallel to `sources.indices`, above 0.
-    """
-
-    sources: SourceSets
-    counts: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
 class PartUsers:
     """The users of one part.
 
@@ -137,12 +122,9 @@ class PartUsers:
         names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * len(ids)
         return cls(ids, tuple(names), _friends(lake, dataset_scope, dt, part, ids, subscriptions))
 
-    def friends_subscribed(self, rows: NDArray[np.int64], subscriptions: Subscriptions) -> SourceCounts:
+    def friends_subscribed(self, rows: NDArray[np.int64], subscriptions: Subscriptions) -> SourceWeights:
         """How many friends of some users are subscribed to each source."""
-        product = self.friends[rows] @ subscriptions.matrix
-        product.sort_indices()
-        sets = SourceSets(product.indptr.astype(np.int64), product.indices.astype(np.int32))
-        return SourceCounts(sets, product.data.astype(np.int32))
+        return SourceWeights.of(self.friends[rows] @ subscriptions.matrix)
 
 
 def _friends(

@@ -35,11 +35,9 @@ def oracle_scores(
     subscriptions: Subscriptions,
     rows: NDArray[np.int64] | None = None,
     *,
-    feed: bool = True,
+    feeds: Sequence[bool] = (True,),
 ) -> NDArray[np.float32]:
     """The probability of a positive reaction to each source within `days` days after the end of `cut_day`.
-
-    `scores_by_knowledge` gives it for both values of `feed` at little more than the cost of one.
 
     Parameters
     ----------
@@ -47,31 +45,17 @@ def oracle_scores(
         The state of the block at the end of `cut_day`.
     rows
         Rows of the block; default: all.
-    feed
+    feeds
         Whether what will be in the feeds of these days is known: trends, and what users will run into. If not, these places
-        are taken by what is shown to everybody, and the score is what tastes and circles alone can tell.
+        are taken by what is shown to everybody, and the score is what tastes and circles alone can tell. Several answers cost
+        little more than one.
 
     Returns
     -------
     ndarray
-        float32 [rows, sources of the world by index]; 0 for what is not alive at the cut.
+        float32 [feeds, rows, sources of the world by index]; 0 for what is not alive at the cut.
     """
     rows = np.arange(len(world.block(block).users)) if rows is None else rows
-    (scores,) = scores_by_knowledge(world, block, cut_day, days, subscriptions, rows, feeds=(feed,))
-    return np.asarray(scores)
-
-
-def scores_by_knowledge(
-    world: World,
-    block: int,
-    cut_day: int,
-    days: int,
-    subscriptions: Subscriptions,
-    rows: NDArray[np.int64],
-    *,
-    feeds: Sequence[bool],
-) -> NDArray[np.float32]:
-    """`oracle_scores` for each value of `feed`, float32 [feeds, rows, sources]."""
     out = np.zeros((len(feeds), len(rows), len(world.sources(cut_day))), np.float32)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]
@@ -93,7 +77,7 @@ def oracle_top(
     k: int,
     subscriptions: pa.Table,
     *,
-    feed: bool = True,
+    feeds: Sequence[bool] = (True,),
 ) -> NDArray[np.int64]:
     """The best `k` sources of each user by `oracle_scores`.
 
@@ -106,35 +90,19 @@ def oracle_top(
     subscriptions
         All subscriptions at the end of `cut_day` as the raw snapshot has them (userId, ownerId): a user is shown also
         what their circle is subscribed to.
-    feed
-        As of `oracle_scores`; `tops_by_knowledge` gives both.
+    feeds
+        As of `oracle_scores`.
 
     Returns
     -------
     ndarray
-        int64 [n, k] source ids, best first, padded with -1.
+        int64 [feeds, n, k] source ids, best first, padded with -1.
 
     Raises
     ------
     DataError
         A user id is not of this world.
     """
-    (lists,) = tops_by_knowledge(world, user_ids, cut_day, days, exclude, k, subscriptions, feeds=(feed,))
-    return np.asarray(lists)
-
-
-def tops_by_knowledge(
-    world: World,
-    user_ids: NDArray[np.int64],
-    cut_day: int,
-    days: int,
-    exclude: tuple[NDArray[np.int64], NDArray[np.int64]],
-    k: int,
-    subscriptions: pa.Table,
-    *,
-    feeds: Sequence[bool],
-) -> NDArray[np.int64]:
-    """`oracle_top` for each value of `feed`, int64 [feeds, n, k]."""
     indptr, excluded = exclude[0], SOURCE_IDS.decode(exclude[1])
     index = USER_IDS.decode(user_ids)
     blocks = np.where(index < 0, -1, block_of(world.config, index))
@@ -144,7 +112,7 @@ def tops_by_knowledge(
     for number in np.unique(blocks):
         for at in _chunks(np.flatnonzero(blocks == number)):
             rows = index[at] - world.block(int(number)).users.index[0]
-            scores = scores_by_knowledge(world, int(number), cut_day, days, state[int(number)], rows, feeds=feeds)
+            scores = oracle_scores(world, int(number), cut_day, days, state[int(number)], rows, feeds=feeds)
             for place, user in enumerate(at):
                 mine = excluded[indptr[user] : indptr[user + 1]]
                 scores[:, place, mine[(mine >= 0) & (mine < scores.shape[2])]] = 0

@@ -8,21 +8,12 @@ from numpy.typing import NDArray
 from ok_ml.hashing import part_of
 from ok_ml.places import place_of
 from ok_ml.recommender.ids import UNKNOWN
-from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, ColumnRanker
+from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 from ok_ml.recommender.ranking.rank_blocks import rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
 from ok_ml.recommender.ranking.ranking_context import Cut
-from ok_ml.recommender.retrieval.neighbours import NEIGHBOUR_MODELS
 
 TWO_STAGE: Final = "two_stage"
-CANDIDATE_SOURCES: Final = (EMBEDDINGS_ALONE, *NEIGHBOUR_MODELS)  # each ranks alone as well
-
-
-def simple_lists(
-    cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, named: str, candidates: int
-) -> NDArray[np.int64]:
-    """One of SIMPLE_LISTS, as it would be served."""
-    return ranked_lists(cut, parts, user_ids, k, ColumnRanker.of(named).ranker, candidates)
 
 
 def ranked_lists(
@@ -30,8 +21,11 @@ def ranked_lists(
 ) -> NDArray[np.int64]:
     """What a ranker would serve: int64 [users, k] source ids in the order of `user_ids`, padded with -1.
 
-    Users unknown at the cut get only padding.
+    Users unknown at the cut get only padding. Raises ModelError for a ranker of other features than the cut's, or of another
+    order of them.
     """
+    if not isinstance(ranker, ColumnRanker):  # simple lists read none
+        ranker.require_features(cut.layout.feature_order())
     lists = np.full((len(user_ids), k), UNKNOWN, np.int64)
     ids = np.append(cut.index.catalogue.source_ids, UNKNOWN)  # index -1 stays -1
     owner = part_of(user_ids, parts)
