@@ -11,7 +11,7 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE, ORACLE_TASTES, ORACLES
-from ok_ml.ranked_lists.novelty import by_novelty
+from ok_ml.ranked_lists.novelty import NEVER_SHOWN, by_novelty
 from ok_ml.ranked_lists.pipeline import ListPipeline
 from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, POPULARITY
 from ok_ml.stages.evaluation import CHAMPION_NAME
@@ -164,7 +164,7 @@ class ListEvaluator(Evaluator["Lists"]):
         pipeline = self.pipeline
         metric, ks = pipeline.config.gate.metric, pipeline.config.stages.evaluation.k
         paths = {"evaluation": plot_path(pipeline, "evaluation.png"), "segments": plot_path(pipeline, "segments.png")}
-        plots.evaluation_bars(report, [metric, f"recall@{min(ks)}"], path=paths["evaluation"])
+        plots.evaluation_bars(report, [metric, f"recall@{min(ks)}"], stratum=NEVER_SHOWN, path=paths["evaluation"])
         shown = [name for name in (self.challenger, EMBEDDINGS_ALONE, POPULARITY) if name in report.models]
         plots.segment_chart(report, metric, list(dict.fromkeys(shown)), path=paths["segments"])
         return paths

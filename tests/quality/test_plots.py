@@ -13,7 +13,7 @@ from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.plots import evaluation_plots as plots
 from ok_ml.quality.plots import finding_plots
-from ok_ml.quality.ranking.ranking_evaluation import MODEL, POPULARITY, evaluate
+from ok_ml.quality.ranking.ranking_evaluation import MODEL, POPULARITY, Stratum, evaluate
 from ok_ml.quality.ranking.ranking_metrics import Relevance
 from ok_ml.quality.statistics import statistics_columns as q
 
@@ -43,12 +43,14 @@ def drift(values):
 def report():
     truth = Relevance.from_rows(np.array([0, 1]), np.array([1, 2]), np.array([1, 2]), 2)
     lists = {MODEL: np.array([[1], [2]]), POPULARITY: np.array([[1], [1]])}
-    return evaluate(lists, truth, ["a", None], (1,), seed=1, bootstrap=100, catalogue_size=2)
+    strata = {"new": Stratum(truth, lists)}
+    return evaluate(lists, truth, ["a", None], (1,), seed=1, bootstrap=100, catalogue_size=2, strata=strata)
 
 
 CASES = {
     "learning curve": lambda report, path: plots.learning_curve({"validation": [0.1, 0.2]}, metric="ndcg@10", best_iteration=2, path=path),
     "evaluation": lambda report, path: plots.evaluation_bars(report, ["ndcg@1", "coverage@1"], path=path),
+    "evaluation of a stratum": lambda report, path: plots.evaluation_bars(report, ["ndcg@1"], stratum="new", path=path),
     "segments": lambda report, path: plots.segment_chart(report, "ndcg@1", path=path),
     "importance": lambda report, path: plots.feature_importance(["a", "b"], [3, 1], path=path),
     "importance of nothing": lambda report, path: plots.feature_importance(["a"], [0], path=path),
@@ -70,6 +72,12 @@ def test_a_plot_is_a_png_and_is_written(name, report, tmp_path):
     assert 400 < width < 1600
     assert 150 < height < 1600
     assert len(image) > 5000
+
+
+def test_a_stratum_that_was_not_judged_gets_no_panel(report):
+    bars = plots.evaluation_bars
+    assert bars(report, ["ndcg@1"], stratum="old") == bars(report, ["ndcg@1"])
+    assert bars(report, ["ndcg@1"], stratum="new") != bars(report, ["ndcg@1"])
 
 
 def test_equal_numbers_make_equal_bytes(report):

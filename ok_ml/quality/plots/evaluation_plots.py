@@ -50,19 +50,24 @@ def learning_curve(
     return s.to_png(figure, path)
 
 
-def evaluation_bars(report: EvaluationReport, metrics: Sequence[str], *, path: str | Path | None = None) -> bytes:
-    """A panel a metric, a bar a model, with its 95 % interval."""
+def evaluation_bars(
+    report: EvaluationReport, metrics: Sequence[str], *, stratum: str = "", path: str | Path | None = None
+) -> bytes:
+    """A panel a metric, a bar a model, with its 95 % interval; the first metric also of a stratum, if the report has it."""
     models = report.models
+    panels = {metric: [report.interval(metric, model) for model in models] for metric in metrics}
+    of_stratum = {one.model: one.value for one in report.strata if (one.segment, one.metric) == (stratum, metrics[0])}
+    if of_stratum:
+        panels[f"{metrics[0]}, {stratum}"] = [of_stratum[model] for model in models]
     figure, axes = s.new_figure(
         "Offline evaluation",
         f"{report.evaluated_users:,} users with a relevant source; bars show 95 % intervals",
-        width=2.2 + 2.6 * len(metrics),
+        width=2.2 + 2.6 * len(panels),
         height=1.6 + 0.42 * len(models),
-        columns=len(metrics),
+        columns=len(panels),
         share_y=True,
     )
-    for axis, metric in zip(axes, metrics, strict=True):
-        scores = [report.interval(metric, model) for model in models]
+    for axis, (title, scores) in zip(axes, panels.items(), strict=True):
         estimates = np.array([score.estimate for score in scores])
         errors = np.array([[x.estimate - x.low for x in scores], [x.high - x.estimate for x in scores]])
         axis.barh(models, estimates, color=list(_colours(models).values()), height=0.62)
@@ -72,7 +77,7 @@ def evaluation_bars(report: EvaluationReport, metrics: Sequence[str], *, path: s
         for row, (estimate, end) in enumerate(zip(estimates, ends, strict=True)):
             axis.text(end + 0.02 * room, row, f"{estimate:.3f}", va="center", fontsize=9, color=s.INK)
         axis.set_xlim(0, room * 1.22)
-        s.panel_title(axis, metric)
+        s.panel_title(axis, title)
         s.ticks_up_to(axis, x=room)
         s.horizontal(axis)
     axes[0].invert_yaxis()

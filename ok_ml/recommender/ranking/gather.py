@@ -23,8 +23,8 @@ FRIENDS_SUBSCRIBED: Final = "friends_subscribed"  # number of friends subscribed
 POPULARITY_RANK: Final = "popularity_rank_share"  # 0 = most popular source, just below 1 = least
 BLEND_SCORE: Final = "blend_score"  # mean of the relative scores of the embeddings and of every model of the neighbours
 RECENT_RANK: Final = "recent_rank_share"  # the same by what is hot just now
-MET: Final = "met"  # decayed weight of what passed between the user and the source, being shown it included
-FRIENDS_MET: Final = "friends_met"  # the same of the user's friends, added up
+MET: Final = "met_lately"  # decayed weight of what passed between the user and the source, being shown it included
+FRIENDS_MET: Final = "friends_met_lately"  # the same of the user's friends, added up
 CROSS_FEATURES: Final = (
     ALS_SCORE, ALS_SCORE_RELATIVE, TOPIC_AFFINITY, FRIENDS_SUBSCRIBED, POPULARITY_RANK, RECENT_RANK, MET,
     FRIENDS_MET,
