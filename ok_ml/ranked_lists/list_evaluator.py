@@ -98,11 +98,14 @@ class ListEvaluator(Evaluator["Lists"]):
         """
         from ok_ml.ranked_lists.fits import EVAL, fitted_for, refitted_by
         from ok_ml.recommender.inference.scoring import ScoringBundle
+        from ok_ml.recommender.ranking.gather import cross_features
         from ok_ml.recommender.retrieval.fitted import RetrievalRecipe
 
         pipeline, folder = self.pipeline, self.pipeline.lake.folder(manifest)
         bundle = ScoringBundle.load(folder) if RetrievalRecipe.is_in(folder) else None
         if bundle is None or not bundle.layout.stored <= pipeline.layout().stored:
+            return None
+        if not set(bundle.layout.cross) <= set(cross_features(bundle.recipe.neighbours.models)):
             return None
         fitted = refitted_by(pipeline, bundle.recipe, fitted_for(pipeline, EVAL), self.cut.dt)
         if fitted is None:

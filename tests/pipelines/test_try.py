@@ -20,6 +20,7 @@ from ok_ml.errors import ConfigError, ModelError, UsageError
 from ok_ml.pipelines.source_recommendation import evaluating
 from ok_ml.recommender.inference.scoring import ScoringBundle
 from ok_ml.recommender.ranking import user_lists
+from ok_ml.recommender.ranking.gather import cross_features
 from ok_ml.release.gate.promoting import ALIAS
 from ok_ml.release.tracking import TRY_TAG
 from ok_ml.release.trials.attempts import attempts_of, baseline_of, open_attempt
@@ -350,12 +351,31 @@ def test_a_champion_gets_candidates_of_its_own_neighbours_alone(
     def older(folder: Path) -> ScoringBundle:
         bundle = load(folder)
         stage = bundle.recipe.neighbours.model_copy(update={"models": known})
-        return replace(bundle, recipe=replace(bundle.recipe, neighbours=stage))
+        layout = replace(bundle.layout, cross=cross_features(known))
+        return replace(bundle, layout=layout, recipe=replace(bundle.recipe, neighbours=stage))
 
     monkeypatch.setattr(ScoringBundle, "load", older)
     monkeypatch.setattr(user_lists, "ranked_lists", lambda cut, *_: ranked.append(set(cut.index.similar.models)))
     evaluator.champion(copied.lake.manifest(copied.pipeline.name, c.CHAMPION))
     assert ranked == [set(known)]
+
+
+@pytest.mark.parametrize("part", ["user", "cross"])
+def test_a_champion_of_features_that_are_not_computed_any_more_is_not_judged(
+    copied: World, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, evaluator = ScoringBundle.load, evaluating.TwoStageEvaluator(copied.pipeline)
+
+    def of_another_version(folder: Path) -> ScoringBundle:
+        bundle = load(folder)
+        names = (*getattr(bundle.layout, part), "gone")
+        absent = {**bundle.layout.absent, "gone": 0.0}
+        return replace(bundle, layout=replace(bundle.layout, absent=absent, **{part: names}))
+
+    champion = copied.lake.manifest(copied.pipeline.name, c.CHAMPION)
+    assert evaluator.champion(champion) is not None
+    monkeypatch.setattr(ScoringBundle, "load", of_another_version)
+    assert evaluator.champion(champion) is None
 
 
 def test_forget_removes_attempts_and_nothing_else(copied: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,13 +57,12 @@ class RankingPlan(ListPipeline):
     def layout(self) -> "FeatureLayout":
         """The features of the ranker, in order, and what stands where there is no row."""
         from ok_ml.features.declared.registry import absent_values, feature_names
-        from ok_ml.recommender.ranking.gather import BLEND_SCORE, CROSS_FEATURES, FeatureLayout, neighbour_features
+        from ok_ml.recommender.ranking.gather import FeatureLayout, cross_features
 
         known = self.features
         user, source, pair = (feature_names(entity, known) for entity in ("user", "source", "pair"))
-        similar = [name for model in self.config.stages.neighbours.models for name in neighbour_features(model)]
-        blend = [BLEND_SCORE] if similar else []
-        return FeatureLayout(user, source, pair, absent_values(known), (*CROSS_FEATURES, *similar, *blend))
+        cross = cross_features(self.config.stages.neighbours.models)
+        return FeatureLayout(user, source, pair, absent_values(known), cross)
 
     @property
     def features(self) -> "tuple[Feature, ...]":

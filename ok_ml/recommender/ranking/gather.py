@@ -1,6 +1,6 @@
 """Features of (user, source) pairs as one matrix: the same code for training and for inference, so there is no skew."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,12 @@ CROSS_FEATURES: Final = (
 def neighbour_features(model: str) -> tuple[str, str]:
     """Features of a model of the neighbours: its score, and the same over the user's best."""
     return f"{model}_score", f"{model}_score_relative"
+
+
+def cross_features(neighbour_models: Iterable[str]) -> tuple[str, ...]:
+    """Every feature that is made of vectors, of these models of the neighbours and of snapshots; a blend is one of several."""
+    similar = [name for model in neighbour_models for name in neighbour_features(model)]
+    return (*CROSS_FEATURES, *similar, *([BLEND_SCORE] if similar else []))
 
 
 @dataclass(frozen=True)

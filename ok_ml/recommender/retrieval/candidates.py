@@ -287,10 +287,8 @@ def take_allowed(
     orders: NDArray[np.int32], order_rows: NDArray[np.int64], excluded: SourceSets, count: int
 ) -> NDArray[np.int32]:
     """The first `count` of orders[order_rows[i]] that user i may see, int32 [n, count] padded with -1."""
+    from ok_ml.recommender.retrieval.candidates_kernel import take
+
     lists = np.full((len(order_rows), count), UNKNOWN, np.int32)
-    for i, row in enumerate(order_rows):
-        barred = excluded.indices[excluded.indptr[i] : excluded.indptr[i + 1]]
-        head = orders[row, : count + len(barred)]
-        allowed = head[~np.isin(head, barred)][:count]
-        lists[i, : len(allowed)] = allowed
+    take(orders, order_rows.astype(np.int64), excluded.indptr, excluded.indices, lists)
     return lists

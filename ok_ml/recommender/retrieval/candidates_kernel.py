@@ -34,3 +34,26 @@ def fill(
             sources[u, size], reasons[u, size] = source, reason
             size += 1
         begins[u], sizes[u] = at, size
+
+
+@compiled
+def take(
+    orders: NDArray[np.int32],
+    order_rows: NDArray[np.int64],
+    indptr: NDArray[np.int64],
+    barred: NDArray[np.int32],
+    lists: NDArray[np.int32],
+) -> None:
+    """Fill row i of `lists` [n, count] with the first of orders[order_rows[i]] that are not in barred[indptr[i]:indptr[i + 1]]."""
+    barred_for = np.full(orders.shape[1], -1, np.int64)
+    for u in range(len(lists)):
+        for at in range(indptr[u], indptr[u + 1]):
+            if 0 <= barred[at] < len(barred_for):
+                barred_for[barred[at]] = u
+        size = 0
+        for source in orders[order_rows[u]]:
+            if size == lists.shape[1]:
+                break
+            if barred_for[source] != u:
+                lists[u, size] = source
+                size += 1

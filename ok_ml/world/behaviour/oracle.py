@@ -211,8 +211,11 @@ def _mean_attention(world: World, posts: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    width = min(k, scores.shape[1])
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :width]
+    """Ids of the `k` highest scores above 0 in each row, of equal ones the first: int64 [rows, k], padded with -1."""
+    width, columns = min(k, scores.shape[1]), np.arange(scores.shape[1])
+    # Scores are not negative (-0 becomes 0), so their bits are in their order: one integer holds it, and the place of ties.
+    keys = (-(scores + np.float32(0)).view(np.int32).astype(np.int64) << 32) + columns
+    order = np.sort(np.partition(keys, width - 1, axis=1)[:, :width], axis=1) & 0xFFFFFFFF
     ids = np.where(np.take_along_axis(scores, order, axis=1) > 0, SOURCE_IDS.encode(order), -1)
     return np.pad(ids, ((0, 0), (0, k - width)), constant_values=-1)
 
