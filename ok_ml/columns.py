@@ -19,6 +19,9 @@ POSITION: Final = "position"  # int32, 0 = top of the feed; null for what is not
 CONTENT_TYPE: Final = "content_type"
 DURATION_MS: Final = "duration_ms"
 EVENT_TIME: Final = "event_time"  # timestamp[us, UTC]
+GENERATION: Final = (
+    "generation"  # of an impression: the name of the generation because of whose list it was shown; else null
+)
 
 IMPRESSION: Final = "impression"
 LIKE: Final = "like"
@@ -56,6 +59,7 @@ SOURCE_IDS: Final = "source_ids"  # list<int64>, best first
 SCORES: Final = "scores"  # list<float32>, descending, parallel to source_ids
 REASONS: Final = "reasons"  # list<int8>, parallel to source_ids: see REASON_*
 IS_FALLBACK: Final = "is_fallback"  # bool: the user had no history
+PROBABILITIES: Final = "probabilities"  # list<float32>, parallel to source_ids: with which the place holds this source
 
 REASON_TASTE: Final = 0  # retrieved by the embeddings
 REASON_POPULAR: Final = 1  # retrieved by popularity

@@ -19,6 +19,7 @@ from ok_ml.machine.current_user import settle_names
 COMMANDS: Final = {
     "run": "ok_ml.cli.commands.run:run",
     "try": "ok_ml.cli.commands.try_change:try_change",
+    "estimate": "ok_ml.cli.commands.estimate:estimate",
     "ui": "ok_ml.cli.commands.ui:ui",
     "get": "ok_ml.cli.commands.looking.get:get",
     "data": "ok_ml.cli.commands.data:data",

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ok_ml import columns as c
+from ok_ml.errors import DataError
 from ok_ml.lake import Manifest
+from ok_ml.places import place_of
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE, ORACLE_TASTES, ORACLES
+from ok_ml.ranked_lists.exposures import ServedLog, served_log
 from ok_ml.ranked_lists.novelty import NEVER_SHOWN, by_novelty
 from ok_ml.ranked_lists.pipeline import ListPipeline
+from ok_ml.ranked_lists.policy_values import with_estimates
 from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, POPULARITY
 from ok_ml.stages.evaluation import CHAMPION_NAME
 from ok_ml.stages.evaluator import Evaluator
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
     from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
     from ok_ml.quality.ranking.ranking_metrics import Relevance
+    from ok_ml.ranked_lists.policy_values import Estimates
     from ok_ml.recommender.ranking.gather import FeatureLayout
     from ok_ml.recommender.ranking.ranker import Ranker
     from ok_ml.recommender.ranking.ranking_context import Cut
@@ -45,15 +51,29 @@ class ListEvaluator(Evaluator["Lists"]):
     def _question(self) -> "tuple[NDArray[np.int64], Relevance, list[str | None]]":
         return question(self.pipeline)
 
-    @property
+    @cached_property
+    def _served(self) -> "ServedLog | str":
+        return served_log(self.pipeline, self.pipeline.calendar().eval_dts)
+
+    @cached_property
     def users(self) -> "NDArray[np.int64]":
-        """Who is asked for."""
-        return self._question[0]
+        """Who is asked for, ascending: who found something new, and who was shown something because of a list."""
+        found, served = self._question[0], self._served
+        return found if isinstance(served, str) or not len(found) else np.union1d(found, served.user_ids)
 
     @property
     def cases(self) -> int:
-        """Users."""
-        return len(self.users)
+        """Users who found something new."""
+        return len(self._question[0])
+
+    @property
+    def judged_by(self) -> str:
+        """What the judgement rests on, in words."""
+        served = self._served
+        if isinstance(served, str):
+            return f"of what was shown, whoever chose it: {served}"
+        shown, explored = len(served.exposures.rows), int(served.exposures.explored.sum())
+        return f"of what would be shown, estimated from {shown:,} exposures, {explored:,} of which explored"
 
     @property
     def about(self) -> str:
@@ -137,10 +157,11 @@ class ListEvaluator(Evaluator["Lists"]):
         from ok_ml.quality.ranking.ranking_evaluation import evaluate
 
         pipeline, stage = self.pipeline, self.pipeline.config.stages.evaluation
-        _, relevance, segments = self._question
+        users, relevance, segments = self._question
         sources = pipeline.lake.manifest(pipeline.dataset_scope, c.SOURCES, pipeline.calendar().eval_cut).rows
-        return evaluate(
-            answers,
+        asked = {name: self._of_question(lists) for name, lists in answers.items()}
+        report = evaluate(
+            asked,
             relevance,
             segments,
             stage.k,
@@ -148,15 +169,53 @@ class ListEvaluator(Evaluator["Lists"]):
             bootstrap=stage.bootstrap,
             catalogue_size=sources,
             pairs=list(pairs),
-            strata=by_novelty(pipeline, self.users, relevance, answers),
+            strata=by_novelty(pipeline, users, relevance, asked),
         )
+        return report if isinstance(self._served, str) else with_estimates(report, self.estimates(answers), pairs)
+
+    def estimates(self, answers: "dict[str, Lists]") -> "Estimates":
+        """What lists would earn that are no oracle's. Raises DataError where the log cannot tell."""
+        from ok_ml.ranked_lists.policy_values import estimates
+
+        if isinstance(self._served, str):
+            raise DataError(
+                f"{self.pipeline.name}: {self._served}",
+                why="what lists would earn is estimated from what was shown because of served ones",
+                remedy="compare on what was shown: ok-ml try; or serve lists that explore, and log their generation",
+            )
+        pipeline = self.pipeline
+        return estimates(
+            self._served,
+            self._reaction_cut,
+            pipeline.dataset.parts,
+            pipeline.config.stages.predictions.candidates,
+            {name: (self.users, lists) for name, lists in answers.items() if name not in ORACLES},
+            seed=pipeline.config.seed,
+            threads=pipeline.config.threads,
+            bootstrap=pipeline.config.stages.evaluation.bootstrap,
+        )
+
+    @property
+    def _reaction_cut(self) -> "Cut":
+        """The cut with every feature of the ranker; of a type without one, with all that needs no table of features."""
+        from ok_ml.recommender.ranking.gather import FeatureLayout, cross_features
+
+        if self.cut.layout.feature_order():
+            return self.cut
+        cross = cross_features(self.cut.index.similar.models)
+        return replace(self.cut, layout=FeatureLayout((), (), (), {}, cross))
+
+    def _of_question(self, answers: "Lists") -> "Lists":
+        """The lists of those who found something new."""
+        return answers[place_of(self.users, self._question[0])]
 
     def by_case(self, answers: "Lists") -> "tuple[str, NDArray[np.float64]]":
         """The gate's metric of each user; of one that belongs to no single user, such as coverage, the ndcg."""
         from ok_ml.quality.ranking.ranking_metrics import user_metrics
 
         ks = self.pipeline.config.stages.evaluation.k
-        metrics, asked = user_metrics(answers, self._question[1], ks), self.pipeline.config.gate.metric
+        metrics = user_metrics(self._of_question(answers), self._question[1], ks)
+        asked = self.pipeline.config.gate.metric
         metric = asked if asked in metrics else f"ndcg@{min(ks)}"
         return metric, metrics[metric]
 

@@ -97,4 +97,5 @@ def of_list_predictions(pipeline: ListPipeline, partition: str) -> Mapping[str, 
     return {
         **of_predictions(pipeline, partition),
         "retrieval": fingerprint({**pipeline.inputs_of(c.RETRIEVAL, partition)}),
+        "exploration": f"{pipeline.exploration:g}",
     }

@@ -4,9 +4,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ok_ml import columns as c
-from ok_ml.config.models import DatasetConfig, ListExperiment, NeighboursStage
+from ok_ml.config.models import DatasetConfig, GateConfig, ListExperiment, NeighboursStage
 from ok_ml.monitoring.series.live_history import Served, live_history, served_on
 from ok_ml.partitions import window
+from ok_ml.quality.ranking.policy_value import REACTION_RATE
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE
 from ok_ml.recommender.ranking.column_ranker import EMBEDDINGS_ALONE, OWN_PAST, POPULARITY, RECENT_POPULARITY
 from ok_ml.stages.pipeline import Pipeline
@@ -69,6 +70,12 @@ class ListPipeline(Pipeline):
         """Which neighbours are fitted beside the vectors: none."""
         return NeighboursStage(models=())
 
+    @property
+    def exploration(self) -> float:
+        """Share of the places of served lists that explore: 0 where the log cannot say what came of it."""
+        told = c.GENERATION in self.dataset.events.columns
+        return self.config.stages.predictions.exploration if told else 0.0
+
     def served_days(self) -> list[str]:
         """Committed days on which a generation of this experiment was served, ascending."""
         history = live_history(self.lake, self.name)
@@ -103,11 +110,16 @@ class ListPipeline(Pipeline):
         champion = self.lake.find(self.name, c.CHAMPION)
         return self.serves_simple and (champion is None or SIMPLE_LIST in champion.details)
 
+    def gate_by(self, metrics: "Metrics") -> GateConfig:
+        """By what lists would earn, where the log can tell; else they are judged by what was shown, whoever chose it."""
+        gate = self.config.gate
+        return gate.model_copy(update={"metric": REACTION_RATE}) if REACTION_RATE in metrics(self.challenger) else gate
+
     def simple_model(self, metrics: "Metrics") -> "SimpleModel":
         """The best simple list of an evaluation."""
         from ok_ml.ranked_lists.bundles import best_list
 
-        return best_list(self.simple_lists, self.config.gate.metric, metrics, lambda: self.nothing_new)
+        return best_list(self.simple_lists, self.gate_by(metrics).metric, metrics, lambda: self.nothing_new)
 
     def put_simple(self, bundle: "Path", chosen: "SimpleModel") -> "Trained":
         """A simple list in the ranker's place."""

@@ -34,7 +34,7 @@ def predict(pipeline: ListPipeline, session: Any, *, progress: Callable[[str], N
     warm_kernels()
     progress(f"predictions of {dt} with model version {record.model_version}")
     folders = str(bundle), str(retrieval_of(pipeline, dt))
-    where = (*folders, str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt)
+    where = (*folders, str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt, pipeline.exploration)
     return score_all(
         session,
         partial(part_mapper, *where),
@@ -43,5 +43,10 @@ def predict(pipeline: ListPipeline, session: Any, *, progress: Callable[[str], N
         dt,
         pipeline.dataset.parts,
         inputs=inputs,
-        details={"model_version": record.model_version, "data_dt": dt, **details},
+        details={
+            "model_version": record.model_version,
+            "data_dt": dt,
+            "exploration": pipeline.exploration,
+            **details,
+        },
     )

@@ -45,6 +45,11 @@ class Evaluator(ABC, Generic[A]):
     def nothing(self) -> str:
         """What is said where there is no case."""
 
+    @property
+    def judged_by(self) -> str:
+        """What the judgement rests on, in words; empty where the cases say it all."""
+        return ""
+
     @abstractmethod
     def newest(self) -> A:
         """The newest model's answers."""

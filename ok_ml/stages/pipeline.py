@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import BaseModel
 
-from ok_ml.config.models import DatasetBase, ExperimentConfig, Project
+from ok_ml.config.models import DatasetBase, ExperimentConfig, GateConfig, Project
 from ok_ml.config.pipeline_types import find_type
 from ok_ml.datasets.canonical.dataset_calendar import declared_range
 from ok_ml.delivery.delivery_settings import DeliverySettings
@@ -126,6 +126,10 @@ class Pipeline(ABC):
     def serves_simple(self) -> bool:
         """Whether what needs no learning may be served in place of a model that the gate refuses."""
         return False
+
+    def gate_by(self, metrics: Metrics) -> GateConfig:  # noqa: ARG002 - of types that can estimate what they would earn
+        """The gate, with the metric that decides about the models of an evaluation."""
+        return self.config.gate
 
     def simple_model(self, metrics: Metrics) -> "SimpleModel | None":  # noqa: ARG002 - of types that have some
         """The best of what needs no learning, which a model has to be better than; None: nothing."""

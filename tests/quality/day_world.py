@@ -78,6 +78,7 @@ class DayWorld:
                 c.POSITION: [0] * rows,
                 c.CONTENT_TYPE: words,
                 c.DURATION_MS: [1] * rows,
+                c.GENERATION: pa.nulls(rows, pa.string()),
                 c.EVENT_TIME: [moment] * rows,
                 c.PART: [n % 2 for n in range(rows)],
             },

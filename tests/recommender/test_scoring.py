@@ -12,6 +12,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import ModelStage, NeighboursStage, PredictionsStage
 from ok_ml.errors import IntegrityError, ModelError
 from ok_ml.recommender.inference.batch import part_mapper, score_all, write_part
+from ok_ml.recommender.inference.exploration import explore
 from ok_ml.recommender.inference.scoring import (
     PREDICTIONS_SCHEMA,
     ScoringBundle,
@@ -22,9 +23,11 @@ from ok_ml.recommender.ranking import ranking_context as cuts
 from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 from ok_ml.recommender.ranking.gather import FeatureLayout
 from ok_ml.recommender.ranking.labels import relevance
+from ok_ml.recommender.ranking.rank_blocks import RankedLists
 from ok_ml.recommender.ranking.ranker_training import train_ranker
 from ok_ml.recommender.ranking.training_set import LabelDay
 from ok_ml.recommender.ranking.user_lists import ranked_lists
+from ok_ml.recommender.retrieval.candidates import Candidates
 from ok_ml.recommender.retrieval.fitted import RetrievalRecipe
 from tests.recommender.tiny_world import (
     COLD,
@@ -192,9 +195,9 @@ class OneProcess:
         return self.reports
 
 
-def scored(world, bundle, dt):
+def scored(world, bundle, dt, exploration=0.0):
     """Whose predictions are made and where they go: what follows the session."""
-    mapper = partial(part_mapper, *bundle, str(world.lake.root), DATASET, EXPERIMENT, dt)
+    mapper = partial(part_mapper, *bundle, str(world.lake.root), DATASET, EXPERIMENT, dt, exploration)
     return mapper, world.lake, EXPERIMENT, dt, PARTS
 
 
@@ -205,6 +208,35 @@ def test_the_data_version_does_not_depend_on_the_order_of_tasks(world, bundle, p
     assert first.data_version == second.data_version
     assert second.details["fallback_rows"] == len(COLD)
     assert world.lake.read(EXPERIMENT, c.PREDICTIONS, [DT]).equals(pa.concat_tables(predictions))
+
+
+def test_places_explore_with_the_probability_that_they_state(world, bundle, predictions):
+    score = partial(score_part, *bundle, str(world.lake.root), DATASET, EXPERIMENT, DT)
+    found = [score(part, 0.2) for part in range(PARTS)]
+    assert found[0].equals(score(0, 0.2))
+    share = places = 0
+    for before, after in zip(
+        pa.concat_tables(predictions).to_pylist(), pa.concat_tables(found).to_pylist(), strict=True
+    ):
+        kept = [a == b for a, b in zip(before[c.SOURCE_IDS], after[c.SOURCE_IDS], strict=True)]
+        outside = 30 - len(before[c.SOURCE_IDS])
+        assert after[c.SCORES] == before[c.SCORES]
+        assert len(set(after[c.SOURCE_IDS])) == len(after[c.SOURCE_IDS])
+        assert not set(before[c.SOURCE_IDS]) & {
+            one for one, same in zip(after[c.SOURCE_IDS], kept, strict=True) if not same
+        }
+        for same, chance in zip(kept, after[c.PROBABILITIES], strict=True):
+            assert chance == pytest.approx(0.8 if same else 0.2 / outside, rel=0.35)
+        assert set(before[c.PROBABILITIES]) == {1.0}
+        share, places = share + len(kept) - sum(kept), places + len(kept)
+    assert abs(share / places - 0.2) < 3.5 * (0.2 * 0.8 / places) ** 0.5
+
+
+def test_users_with_too_few_other_candidates_do_not_explore() -> None:
+    lists = RankedLists(np.array([[0, 1, 2]], np.int32), np.zeros((1, 3)), np.zeros((1, 3), np.int8), np.zeros(1, bool))
+    pool = Candidates(np.array([[0, 1, 2, 3, 4, -1]], np.int32), np.zeros((1, 6), np.int8), {})
+    assert explore(lists, pool, np.array([5]), 0.2, "x").tolist() == [[1, 1, 1]]
+    assert lists.sources.tolist() == [[0, 1, 2]]
 
 
 def test_a_missing_part_commits_nothing(world, bundle):

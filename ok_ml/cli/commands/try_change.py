@@ -99,7 +99,7 @@ def _print(summary: "TrySummary") -> None:
 def _print_metrics(summary: "TrySummary", one: "Attempt") -> None:
     headers = ["metric", "this", summary.baseline, "difference", "95 % interval", "verdict"]
     rows = [
-        [row.metric, row.estimate, row.baseline, _signed(row.difference), _interval(row.low, row.high), row.verdict]
+        [row.metric, row.estimate, row.baseline, signed(row.difference), interval(row.low, row.high), row.verdict]
         for row in one.metrics
     ]
     write_table(headers, rows, right=headers[1:5])
@@ -113,17 +113,19 @@ def _print_attempts(summary: "TrySummary") -> None:
         best = "best" if change == summary.best else ""
         for one in tried:
             row = one.of(summary.metric)
-            cells = [_signed(row.difference), _interval(row.low, row.high), row.verdict, "" if len(tried) > 1 else best]
+            cells = [signed(row.difference), interval(row.low, row.high), row.verdict, "" if len(tried) > 1 else best]
             rows.append([change, str(one.seed), row.estimate, row.baseline, *cells])
         if len(tried) > 1:
             mean, peer = summary.mean(change), tried[0].of(summary.metric).baseline
-            rows.append([change, "mean", mean, peer, _signed(mean - peer), "", "", best])
+            rows.append([change, "mean", mean, peer, signed(mean - peer), "", "", best])
     write_table(headers, rows, right=headers[1:6])
 
 
-def _signed(value: float | None) -> str | None:
+def signed(value: float | None) -> str | None:
+    """A difference."""
     return f"{value:+.4f}" if value is not None else None
 
 
-def _interval(low: float | None, high: float | None) -> str | None:
+def interval(low: float | None, high: float | None) -> str | None:
+    """The interval of a difference."""
     return f"{low:+.4f} .. {high:+.4f}" if low is not None and high is not None else None

@@ -119,7 +119,7 @@ def try_changes(
     seeds
         How many seeds, from the experiment's own upwards.
     """
-    configs = {str(path): _changed(settings, experiment, path) for path in changes}
+    configs = {str(path): changed_experiment(settings, experiment, path) for path in changes}
     reporter, started = Reporter(quiet=quiet), time.monotonic()
     try:
         pipeline = open_pipeline(project, experiment)
@@ -142,7 +142,8 @@ def try_changes(
     return summary
 
 
-def _changed(settings: Settings, experiment: str, path: Path) -> ExperimentConfig:
+def changed_experiment(settings: Settings, experiment: str, path: Path) -> ExperimentConfig:
+    """The experiment with a part of its YAML laid over it."""
     from ok_ml.config.loader import load
 
     loaded = load(settings.root, settings.size, settings.environment, change=(experiment, path))

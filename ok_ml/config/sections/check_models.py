@@ -16,7 +16,7 @@ Category = Literal["event_type", "content_type", "segment", "kind", "topic"]
 
 # Columns that may be null, by table; the others never are.
 NULLABLE: Final[dict[str, tuple[str, ...]]] = {
-    c.EVENTS: (c.POSITION, c.CONTENT_TYPE, c.DURATION_MS),
+    c.EVENTS: (c.POSITION, c.CONTENT_TYPE, c.DURATION_MS, c.GENERATION),
     c.USERS: (c.NAME, c.SEGMENT, c.REGISTERED_DT),
     c.SOURCES: (c.NAME, c.TOPIC, c.KIND, c.CREATED_DT),
 }

@@ -34,7 +34,10 @@ Delimiter = Annotated[str, AfterValidator(_written_out)] | None
 
 # table -> canonical columns that a mapping must name, and those that it may name; the event time has its own section
 CANONICAL_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    c.EVENTS: ((c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE), (c.POSITION, c.CONTENT_TYPE, c.DURATION_MS)),
+    c.EVENTS: (
+        (c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE),
+        (c.POSITION, c.CONTENT_TYPE, c.DURATION_MS, c.GENERATION),
+    ),
     c.USERS: ((c.USER_ID,), (c.NAME, c.SEGMENT, c.REGISTERED_DT)),
     c.SOURCES: ((c.SOURCE_ID,), (c.NAME, c.TOPIC, c.KIND, c.CREATED_DT)),
     c.SUBSCRIPTIONS: ((c.USER_ID, c.SOURCE_ID), ()),

@@ -128,6 +128,13 @@ class PredictionsStage(Frozen):
 
     candidates: int = Field(default=200, ge=10)
     top_n: int = Field(default=50, ge=1, le=100)
+    exploration: float = Field(
+        default=0.02,
+        ge=0,
+        le=0.2,
+        description="Share of the places that hold another candidate, drawn with a known probability, so that other models can "
+        "be judged by what comes of it; only where the log says what was shown because of a list (events.columns.generation).",
+    )
 
 
 class PredictionChecks(Frozen):

@@ -6,9 +6,10 @@ One JSON object (UTF-8) a message, its key the user's id (`ok_ml.hashing.entity_
      "user_id": 17, "source_id": 4,    whole numbers, or their decimal text where a client cannot hold 64 bits
      "item_id": "90071992547409931",
      "event_type": "like",             a text; the dataset's mapping says what it means
-     "position": 3,                    the four last ones may be missing or null
+     "position": 3,                    the five last ones may be missing or null
      "content_type": "video",
      "duration_ms": 1200,
+     "generation": "20260120-...",     of an impression: because of which generation's list it was shown
      "event_time_ms": 1767571200000}   milliseconds since 1970 UTC; or "event_time": ISO 8601 text (UTC if it names no zone)
 
 Anything else in it is ignored. A message without event id or time, or with a value of another kind, is set aside with its
@@ -50,6 +51,7 @@ CONTENT: Final = pa.schema(
         (c.POSITION, pa.int32()),
         (c.CONTENT_TYPE, pa.string()),
         (c.DURATION_MS, pa.int32()),
+        (c.GENERATION, pa.string()),
         (TIME_MS, pa.int64()),
     ]
 )

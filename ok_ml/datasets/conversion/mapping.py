@@ -42,6 +42,7 @@ EVENT_SCHEMA: Final = pa.schema(
         (c.POSITION, pa.int32()),
         (c.CONTENT_TYPE, pa.string()),
         (c.DURATION_MS, pa.int32()),
+        (c.GENERATION, pa.string()),
         (c.EVENT_TIME, pa.timestamp("us", "UTC")),
         (c.PART, pa.int32()),
     ]
@@ -158,7 +159,7 @@ def map_events(config: DatasetConfig, raw: pa.Table, times: Times, sieve: Sieve,
     kinds = _event_types(mapping, raw, sieve)
     small = {name: _small(mapping, raw, name, sieve) for name in (c.POSITION, c.DURATION_MS)}
     content = renamed(_words(mapping, raw, c.CONTENT_TYPE), mapping.content_types)
-    rows = _Rows(config, ids, kinds, small, content, times)
+    rows = _Rows(config, ids, kinds, small, content, _words(mapping, raw, c.GENERATION), times)
     listed = mapping.reactions
     if mapping.unique_by:
         _reject_repeated(rows, raw, mapping, sieve)
@@ -241,6 +242,7 @@ class _Rows:
     kinds: "NDArray[np.int8]"
     small: dict[str, Integers]
     content: Words
+    generation: Words
     times: Times
 
     @cached_property
@@ -272,6 +274,7 @@ class _Rows:
             c.POSITION: self._small(c.POSITION, at, own),
             c.CONTENT_TYPE: Words(self.content.codes[at], self.content.names).to_arrow(),
             c.DURATION_MS: self._small(c.DURATION_MS, at, own),
+            c.GENERATION: Words(np.where(own, self.generation.codes[at], -1), self.generation.names).to_arrow(),
             c.EVENT_TIME: pa.array(self.times.micros[at]).cast(EVENT_SCHEMA.field(c.EVENT_TIME).type),
             c.PART: pa.array(self.parts[at]),
         }
@@ -286,7 +289,8 @@ class _Rows:
     ) -> "NDArray[np.int64]":
         none = np.iinfo(np.int64).min
         numbers = [np.where(own & ~cells.null[at], cells.values[at], none) for cells in self.small.values()]
-        rest = [*(tie[at] for tie in ties), *numbers, ranks(self.content)[at], kinds, self.ids[c.ITEM_ID].values[at]]
+        texts = [ranks(self.generation)[at], ranks(self.content)[at]]
+        rest = [*(tie[at] for tie in ties), *numbers, *texts, kinds, self.ids[c.ITEM_ID].values[at]]
         users, sources = self.ids[c.USER_ID].values[at], self.ids[c.SOURCE_ID].values[at]
         return canonical_order(self.partitions[at], self.parts[at], users, self.times.micros[at], [*rest, sources])
 

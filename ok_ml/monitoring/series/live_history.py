@@ -101,8 +101,8 @@ def lists_folder(lake: Lake, experiment: str, served: Served) -> Path | None:
     return folder if any(folder.glob("*.parquet")) else None
 
 
-def read_lists(folder: Path, part: int, columns: list[str]) -> "pa.Table | None":
-    """The predictions of one part; None if it has no file."""
+def read_lists(folder: Path, part: int, columns: list[str] | None = None) -> "pa.Table | None":
+    """The predictions of one part, or some of their columns; None if it has no file."""
     import pyarrow.parquet as pq
 
     path = folder / f"{part_prefix(part)}.parquet"

@@ -30,7 +30,7 @@ _INT, _PART, _TEXT, _FLOAT = "int64", "int32", "string", "float"
 _DECLARED: Final[dict[str, dict[str, str]]] = {
     c.EVENTS: {
         c.USER_ID: _INT, c.SOURCE_ID: _INT, c.ITEM_ID: _INT, c.EVENT_TYPE: _TEXT, c.POSITION: "int32", c.CONTENT_TYPE: _TEXT,
-        c.DURATION_MS: "int32", c.EVENT_TIME: "timestamp[us, tz=UTC]", c.PART: _PART,
+        c.DURATION_MS: "int32", c.GENERATION: _TEXT, c.EVENT_TIME: "timestamp[us, tz=UTC]", c.PART: _PART,
     },
     c.REJECTED: {"raw": _TEXT, "reason": _TEXT},
     c.USERS: {c.USER_ID: _INT, c.NAME: _TEXT, c.SEGMENT: _TEXT, c.REGISTERED_DT: _TEXT, c.PART: _PART},

@@ -64,7 +64,14 @@ def score_all(
 
 
 def part_mapper(
-    bundle_path: str, fitted_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, folder: str
+    bundle_path: str,
+    fitted_path: str,
+    lake_root: str,
+    dataset_scope: str,
+    scope: str,
+    dt: str,
+    exploration: float,
+    folder: str,
 ) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
     """A function for mapInArrow: scores the parts named in column `id` and reports on each."""
 
@@ -74,7 +81,7 @@ def part_mapper(
 
         for batch in batches:
             for part in batch.column("id").to_pylist():
-                table = score_part(bundle_path, fitted_path, lake_root, dataset_scope, scope, dt, part)
+                table = score_part(bundle_path, fitted_path, lake_root, dataset_scope, scope, dt, part, exploration)
                 yield write_part(table, part, folder)
 
     return score

@@ -15,6 +15,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
 from ok_ml.recommender.ids import UNKNOWN
+from ok_ml.recommender.inference.exploration import explore
 from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
@@ -28,6 +29,7 @@ PREDICTIONS_SCHEMA: Final = pa.schema([
     pa.field(c.SCORES, pa.list_(pa.float32()), nullable=False),
     pa.field(c.REASONS, pa.list_(pa.int8()), nullable=False),
     pa.field(c.IS_FALLBACK, pa.bool_(), nullable=False),
+    pa.field(c.PROBABILITIES, pa.list_(pa.float32()), nullable=False),
 ])  # fmt: skip
 _RANKER, _LAYOUT, _PARAMS = "ranker", "layout.json", "params.json"
 
@@ -91,12 +93,24 @@ def load_layout(path: Path) -> FeatureLayout:
 
 
 def score_part(
-    bundle_path: str, fitted_path: str, lake_root: str, dataset_scope: str, scope: str, dt: str, part: int
+    bundle_path: str,
+    fitted_path: str,
+    lake_root: str,
+    dataset_scope: str,
+    scope: str,
+    dt: str,
+    part: int,
+    exploration: float = 0.0,
 ) -> pa.Table:
     """Predictions of every user of one part as of `dt`, ordered by user.
 
     What the parts share is loaded once a process, and again when the bundle or a table of the day has another version:
     Spark's workers outlive a job.
+
+    Parameters
+    ----------
+    exploration
+        Share of the places that explore: see `ok_ml.recommender.inference.exploration`.
 
     Returns
     -------
@@ -105,16 +119,20 @@ def score_part(
     """
     tables, folders = Tables(Lake(lake_root), dataset_scope, scope), (bundle_path, fitted_path)
     bundle, cut = _shared(*folders, lake_root, dataset_scope, scope, dt, _versions(folders, tables, dt))
-    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage)
+    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage, exploration)
 
 
-def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage) -> pa.Table:
+def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage, exploration: float = 0.0) -> pa.Table:
     """The same of a loaded part, block by block, so that memory does not grow with the users."""
-    everybody = np.arange(len(part.users.user_ids))
-    tables = [
-        predictions_table(part, block.user_ids, rank_block(part, block, ranker, stage.candidates, stage.top_n))
-        for block in part.blocks(everybody)
-    ]
+    everybody, salt = np.arange(len(part.users.user_ids)), f"{part.cut.tables.scope} {part.cut.dt}"
+    tables = list[pa.Table]()
+    for block in part.blocks(everybody):
+        lists = rank_block(part, block, ranker, stage.candidates, stage.top_n)
+        probabilities = np.ones(lists.sources.shape, np.float32)
+        if exploration > 0:
+            pool = lists.pool or part.cut.index.candidates(block, stage.candidates)
+            probabilities = explore(lists, pool, block.user_ids, exploration, salt)
+        tables.append(predictions_table(part, block.user_ids, lists, probabilities))
     return pa.concat_tables(tables) if tables else PREDICTIONS_SCHEMA.empty_table()
 
 
@@ -146,7 +164,9 @@ def _versions(folders: tuple[str, ...], tables: Tables, dt: str) -> tuple[str, .
     return (*stamps, *(manifest.version for manifest in manifests if manifest is not None))
 
 
-def predictions_table(part: CutPart, user_ids: NDArray[np.int64], lists: RankedLists) -> pa.Table:
+def predictions_table(
+    part: CutPart, user_ids: NDArray[np.int64], lists: RankedLists, probabilities: NDArray[np.float32]
+) -> pa.Table:
     """Lists of some users as a table of PREDICTIONS_SCHEMA."""
     kept = lists.sources != UNKNOWN
     offsets = pa.array(np.concatenate(([0], np.cumsum(kept.sum(axis=1)))).astype(np.int32))
@@ -161,5 +181,6 @@ def predictions_table(part: CutPart, user_ids: NDArray[np.int64], lists: RankedL
         as_lists(lists.scores[kept].astype(np.float32)),
         as_lists(lists.reasons[kept]),
         pa.array(lists.is_fallback),
+        as_lists(probabilities[kept]),
     ]
     return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)

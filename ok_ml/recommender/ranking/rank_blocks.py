@@ -1,6 +1,6 @@
 """Lists of a block of users, best first: by a ranker of candidates, or simply. Scoring and evaluation share it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,15 @@ class RankedLists:
         int8 [n, top_n], a REASON_* of columns.
     is_fallback
         bool [n]: the user had no history.
+    pool
+        The candidates that they are the best of; None of lists that are made without.
     """
 
     sources: NDArray[np.int32]
     scores: NDArray[np.float64]
     reasons: NDArray[np.int8]
     is_fallback: NDArray[np.bool_]
+    pool: Candidates | None = None
 
 
 def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int, top_n: int) -> RankedLists:
@@ -63,7 +66,7 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
         lists = _similar(part, block, named, top_n)
     else:
         pool = part.cut.index.candidates(block, candidates)
-        lists = _best(pool, _scores(part, block, ranker, pool, ~is_fallback), top_n)
+        lists = replace(_best(pool, _scores(part, block, ranker, pool, ~is_fallback), top_n), pool=pool)
         lists.is_fallback[:] = is_fallback
     cold = np.flatnonzero(is_fallback)
     sources, reasons = part.cut.index.fallback(block, cold, top_n)

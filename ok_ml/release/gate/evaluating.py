@@ -33,7 +33,7 @@ def evaluate_model(pipeline: Pipeline, *, progress: Callable[[str], None]) -> tu
             rows=evaluator.cases,
             data_version=fingerprint({"rows": rows}),
             inputs=inputs,
-            details={"cases": evaluator.cases, "days": pipeline.evaluated_days()},
+            details={"cases": evaluator.cases, "days": pipeline.evaluated_days(), "judged_by": evaluator.judged_by},
         )
     return manifest, Evaluated(rows, plots)
 
@@ -59,6 +59,8 @@ def judged(pipeline: Pipeline, *, progress: Callable[[str], None]) -> Evaluation
 def compared(pipeline: Pipeline, evaluator: Evaluator[Any], *, progress: Callable[[str], None]) -> EvaluationReport:
     """Every model's answers, judged."""
     progress(evaluator.about)
+    if evaluator.judged_by:
+        progress(f"the judgement is {evaluator.judged_by}")
     progress("asking the new model")
     answers = {evaluator.challenger: evaluator.newest()}
     champion = pipeline.lake.find(pipeline.name, c.CHAMPION)

@@ -143,15 +143,15 @@ def _evaluation_of(pipeline: Pipeline, challenger: Manifest) -> Evaluated:
 def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated, simple: SimpleModel | None) -> Decision:
     if UNLEARNT in challenger.details:
         return Decision(False, (f"refused: nothing was learnt: {challenger.details[UNLEARNT]}",))
-    metric = pipeline.config.gate.metric
+    gate = pipeline.gate_by(evaluated.metrics)
     return decide(
-        pipeline.config.gate,
+        gate,
         evaluated.metrics(pipeline.challenger),
         evaluated.metrics(CHAMPION_NAME) or None,
         evaluated.metrics(pipeline.floor),
         floor=pipeline.floor,
         simple=simple,
-        difference=evaluated.difference(metric, pipeline.challenger, CHAMPION_NAME),
+        difference=evaluated.difference(gate.metric, pipeline.challenger, CHAMPION_NAME),
     )
 
 
@@ -161,7 +161,7 @@ def _list_instead(
     """The best simple list in place of a refused model; None where none may be served, or the champion is not worse."""
     if simple is None or not pipeline.serves_simple:
         return None
-    metric = pipeline.config.gate.metric
+    metric = pipeline.gate_by(evaluated.metrics).metric
     value, served = simple.metrics.get(metric), evaluated.metrics(CHAMPION_NAME).get(metric)
     if present is None or (value is not None and served is not None and value > served):
         return simple

@@ -53,10 +53,11 @@ def floor_verdict(pipeline: Pipeline) -> Verdict:
 
     No finding where they lack the metric.
     """
-    gate, newest, floor = pipeline.config.gate, pipeline.challenger, pipeline.floor
+    newest, floor = pipeline.challenger, pipeline.floor
     model = pipeline.lake.find(pipeline.name, c.MODEL)
     dt = str(model.details.get("serve_cut", "")) if model is not None else ""
     evaluated = load_evaluation(pipeline)
+    gate = pipeline.gate_by(evaluated.metrics)
     value, baseline = (evaluated.metrics(name).get(gate.metric, math.nan) for name in (newest, floor))
     verdict = verdict_of(pipeline.lake, pipeline.name, MODEL_VERDICT, dt)
     if math.isnan(value) or math.isnan(baseline):

@@ -69,11 +69,14 @@ class Shown:
         int64 [m], row of the user in the block and index of the source.
     position
         int64 [m], from 0 in each session.
+    listed
+        bool [m]: shown because it is in the user's served list.
     """
 
     row: NDArray[np.int64]
     source: NDArray[np.int64]
     position: NDArray[np.int64]
+    listed: NDArray[np.bool_]
 
 
 def channel_shares(world: World) -> NDArray[np.float64]:
@@ -109,9 +112,10 @@ def show(
         at = np.flatnonzero(channel == kind)
         source[at] = pool[row[at], (u[at] * pool.shape[1]).astype(np.int64)]
     at = np.flatnonzero(channel == Channel.SERVED)
-    source[at] = _served(world, block, day, served, row[at], u[at], v[at])
+    listed = np.zeros(len(row), bool)
+    source[at], listed[at] = _served(world, block, day, served, row[at], u[at], v[at])
     _fill_by_taste(world, block, day, source, row, u, v)
-    return Shown(row, source, nth % world.behaviour.session_posts)
+    return Shown(row, source, nth % world.behaviour.session_posts, listed)
 
 
 def served_weights(world: World, k: int) -> NDArray[np.float64]:
@@ -154,19 +158,21 @@ def _served(
     row: NDArray[np.int64],
     u: NDArray[np.float64],
     v: NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """From the user's list down its ranks; without a list, or where it names nothing alive: popular and exploration."""
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """From the user's list down its ranks, and whether it is; without a list, or where it names nothing alive: popular and
+    exploration.
+    """
     table, explores = world.day_table(day), world.behaviour.unserved_exploration_share
     organic = np.where(v < explores, table.any_source(u), table.popular(u))
     if served is None or not len(served.user_ids) or not served.source_ids.shape[1]:
-        return organic
+        return organic, np.zeros(len(row), bool)
     ids = USER_IDS.encode(block.users.index[row])
     place = np.minimum(np.searchsorted(served.user_ids, ids), len(served.user_ids) - 1)
     rank = np.searchsorted(np.cumsum(served_weights(world, served.source_ids.shape[1]))[:-1], u, side="right")
     source = SOURCE_IDS.decode(served.source_ids[place, rank])
     known = (served.user_ids[place] == ids) & (source >= 0) & (source < len(table.weight))
     known[known] = table.weight[source[known]] > 0
-    return np.where(known, source, organic)
+    return np.where(known, source, organic), known
 
 
 def _fill_by_taste(

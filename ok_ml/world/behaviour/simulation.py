@@ -17,7 +17,9 @@ from ok_ml.world.randomness import POST_IDS, SOURCE_IDS, USER_IDS, Stream, gener
 RAW_EVENTS = pa.schema([
     ("userId", pa.int64()), ("ownerId", pa.int64()), ("objectId", pa.int64()), ("action", pa.string()),
     ("pos", pa.int32()), ("contentType", pa.string()), ("durationMs", pa.int32()), ("timestampMs", pa.int64()),
+    ("generation", pa.string()),
 ])  # fmt: skip
+UNNAMED = "unnamed"  # lists that are served without the name of a generation
 _DAY_MS = 86_400_000
 _SHOW, _CLICK, _LIKE, _COMMENT, _RESHARE, _HIDE, _SUBSCRIBE, _UNSUBSCRIBE, _REQUEST = range(len(names.ACTIONS))
 # A positive reaction is one of these: what it consists of, and its share.
@@ -83,7 +85,8 @@ def simulate_block(
     happened = _reactions(world, shown, liking, subscribed, keys, rng)
     parts = [_rows(whole, shown, posts, time, dwell, action, at) for action, at in happened]
     requests = _friend_requests(world, whole, day, rng)
-    events = _to_table([*parts, requests], world.start_ms(day) + _DAY_MS - 1)
+    generation = served.generation or UNNAMED if served is not None else UNNAMED
+    events = _to_table([*parts, requests], world.start_ms(day) + _DAY_MS - 1, generation)
     after = dict(happened)
     return BlockDay(events, state.changed(added=keys[after[_SUBSCRIBE]], removed=keys[after[_UNSUBSCRIBE]]))
 
@@ -186,6 +189,7 @@ def _rows(
         posts.content[at].astype(np.int64),
         np.where(seen, dwell[at], -1),
         time[at] + delay,
+        seen & shown.listed[at],
     )
 
 
@@ -203,12 +207,12 @@ def _friend_requests(world: World, whole: Block, day: int, rng: np.random.Genera
     n, none = len(asks), np.full(len(asks), -1)
     time = world.start_ms(day) + rng.integers(7 * 3_600_000, 23 * 3_600_000, n)
     zero = np.zeros(n, np.int64)
-    return USER_IDS.encode(asks), zero, USER_IDS.encode(asked), zero + _REQUEST, none, none, none, time
+    return USER_IDS.encode(asks), zero, USER_IDS.encode(asked), zero + _REQUEST, none, none, none, time, zero
 
 
-def _to_table(parts: list[tuple[NDArray[np.int64], ...]], latest_ms: int) -> pa.Table:
+def _to_table(parts: list[tuple[NDArray[np.int64], ...]], latest_ms: int, generation: str) -> pa.Table:
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    user, source, post, action, position, content, dwell, time = columns
+    user, source, post, action, position, content, dwell, time, listed = columns
     return pa.table(
         [
             pa.array(user),
@@ -219,6 +223,7 @@ def _to_table(parts: list[tuple[NDArray[np.int64], ...]], latest_ms: int) -> pa.
             names.words(names.CONTENT_TYPES, content),
             pa.array(dwell.astype(np.int32), mask=dwell < 0),
             pa.array(np.minimum(time, latest_ms)),
+            names.words((generation,), listed.astype(np.int64) - 1),
         ],
         schema=RAW_EVENTS,
     )

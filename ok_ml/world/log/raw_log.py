@@ -16,7 +16,7 @@ from ok_ml.world.log.faults import has_stale_join
 from ok_ml.world.population.network import World
 from ok_ml.world.population.subscriptions import by_block
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 NONE: Final = "none"  # no lists served, no incidents
 
 Progress = Callable[[str], None]

@@ -37,6 +37,7 @@ def test_rows_become_canonical_events_of_their_day_and_part(tmp_path: Path, lake
             "position": None,
             "content_type": None,
             "duration_ms": None,
+            "generation": None,
             "event_time": datetime(2024, 3, 2, tzinfo=UTC),
             "part": int(part_of(np.array([7]), 4)[0]),
         }

@@ -29,7 +29,7 @@ def dataset(topic: str, **settings: Any) -> DatasetConfig:
         "batch_seconds": 0.2,
         "recommit_seconds": 0,
     }
-    names = ("user_id", "source_id", "item_id", "event_type", "position", "content_type", "duration_ms")
+    names = ("user_id", "source_id", "item_id", "event_type", "position", "content_type", "duration_ms", "generation")
     return DatasetConfig.model_validate(
         {
             "dataset": "stream",
@@ -61,6 +61,7 @@ def event(number: int, day: int, ms: int, **more: Any) -> Event:
         "position": number % 5,
         "content_type": None if number % 3 else "video",
         "duration_ms": None,
+        "generation": None if number % 4 else "g1",
         "event_time_ms": (FIRST + day) * DAY_MS + ms,
         **more,
     }

@@ -22,7 +22,8 @@ def read(*messages: object, limits: Limits | None = None):
 
 
 def test_an_event_as_it_is_meant():
-    rows = read({**GOOD, "position": 0, "content_type": "video", "duration_ms": None, "more": [1]}).events.to_pylist()
+    said = {"position": 0, "content_type": "video", "duration_ms": None, "generation": "g7", "more": [1]}
+    rows = read({**GOOD, **said}).events.to_pylist()
     assert rows == [
         {
             "event_id": "a",
@@ -33,6 +34,7 @@ def test_an_event_as_it_is_meant():
             "position": 0,
             "content_type": "video",
             "duration_ms": None,
+            "generation": "g7",
             "event_time_ms": NOON,
             "topic_partition": 3,
             "topic_offset": 40,
