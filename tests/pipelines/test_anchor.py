@@ -143,7 +143,7 @@ def test_a_recipe_that_is_not_shown_to_be_as_good_is_refused_however_often_it_is
     assert (champion.details["promoted"], champion.details["model_version"]) == (False, "1")
     refused = [reason for reason in champion.details["reasons"] if reason.startswith("refused")]
     assert [" champion " in reason for reason in refused] == [True, False]
-    assert "the anchor, the recipe of model 1" in refused[1]
+    assert "the anchor (the recipe of model 1)" in refused[1]
     assert (champion.details[QUESTIONS], signed(chain)) == ({"number": 1, "model_version": "2"}, before)
     assert chain.promote().details[QUESTIONS]["number"] == 1, "the same model is no other question"
     chain.train()

@@ -109,13 +109,14 @@ def test_another_recipe_is_held_against_the_anchor_too():
     equal = 0.2, (0.0, -0.001, 0.001)
     held = against(*equal, anchor=AnchorJudged(ANCHOR, {"ndcg@10": 0.199}, good))
     assert held.promote
-    assert "the anchor, the recipe of model 3 0.1990 on the same days" in held.reasons[2]
+    assert "the anchor (the recipe of model 3) 0.1990 on the same days" in held.reasons[2]
     eroded = against(*equal, anchor=AnchorJudged(ANCHOR, {"ndcg@10": 0.206}, bad))
     assert [reason.partition(":")[0] for reason in eroded.reasons] == ["passed", "passed", "refused"]
     gone = against(*equal, anchor=AnchorJudged(ANCHOR, {}, missing="ideas/night.py:SHARE has changed since"))
     assert gone.promote
     assert (
-        "the anchor, the recipe of model 3, which cannot be trained again: ideas/night.py:SHARE has " in gone.reasons[2]
+        "the anchor (the recipe of model 3), which cannot be trained again: ideas/night.py:SHARE has "
+        in gone.reasons[2]
     )
     unjudged = against(*equal, anchor=AnchorJudged(ANCHOR, {}))
     assert not unjudged.promote

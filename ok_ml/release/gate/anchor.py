@@ -49,7 +49,7 @@ class Anchor:
     model_version: str
 
     def __str__(self) -> str:
-        return f"the anchor, the recipe of model {self.model_version}"
+        return f"the anchor (the recipe of model {self.model_version})"
 
 
 @dataclass(frozen=True)

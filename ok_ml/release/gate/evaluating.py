@@ -77,12 +77,12 @@ def _anchor(
     question = recipe_question(pipeline, pipeline.lake.manifest(pipeline.name, c.MODEL))
     if question.anchor is None or not question.asked:
         return None, ""
-    say(f"another recipe than the champion's: training {question.anchor}, on the same days")
+    say(f"another recipe than the champion's: training {question.anchor} on the same days")
     try:
         return ask_anchor(pipeline, evaluator, question.anchor, session, say=say), ""
     except CANNOT_TRAIN as error:
         missing = error.problem.partition("\n")[0]
-        say(f"{question.anchor}, cannot be trained again: {missing}")
+        say(f"{question.anchor} cannot be trained again: {missing}")
         return None, missing
 
 
