@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ok_ml.lake import Manifest, tree_fingerprint
-from ok_ml.release.training_recipe import recipe_of
+from ok_ml.release.training_recipe import recipe_of, settings_of
 from ok_ml.stages.pipeline import Pipeline
 from ok_ml.stages.training import Register, Trained
 
@@ -47,6 +47,7 @@ def commit_model(
             "sha256": trained.model.sha256,
             "serve_cut": pipeline.calendar().serve_cut,
             "recipe": recipe_of(pipeline),
+            "settings": settings_of(pipeline.config),
             **more,
         },
     )

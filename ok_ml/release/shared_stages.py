@@ -94,7 +94,7 @@ def evaluation(pipeline: Pipeline, context: StepContext) -> Made:
 
     pinned = pipeline.pinned()
     with context.tracked() as tracked:
-        manifest, evaluated = evaluate_model(pinned, progress=context.say)
+        manifest, evaluated = evaluate_model(pinned, context.session, progress=context.say)
         log_evaluation(tracked, evaluated)
     shown: dict[str, Shown] = {
         "comparison": Table(evaluated.shown("score")),

@@ -29,6 +29,7 @@ _OF_DATASET: Final = {
     "grades",
 }
 _PLACES: Final = (("path",), (c.EVENTS, "topic"))  # where raw rows come from: other rows show in the data
+_JUDGING: Final = c.EVALUATION  # the stage that only judges
 _SHOWN: Final = 3
 
 Recipe = Mapping[str, str]
@@ -45,6 +46,20 @@ def recipe_of(pipeline: Pipeline) -> dict[str, str]:
         A file of the project's own code is broken just now.
     """
     return {**_config(pipeline.config, pipeline.dataset), **_code(pipeline)}
+
+
+def settings_of(config: ExperimentConfig) -> dict[str, Any]:
+    """What of the YAML decides a training, as JSON with the defaults of today: with it, a recipe can be trained again.
+
+    Not `stages.evaluation`: recipes are compared on the same cases.
+    """
+    return config.model_dump(mode="json", include=_OF_EXPERIMENT, exclude={"stages": {_JUDGING}})
+
+
+def is_same(then: Recipe, now: Recipe) -> bool:
+    """Whether two recipes train the same model from the same data, however it is judged."""
+    judging = f"{CONFIG}.stages.{_JUDGING}.", f"{CODE}.{_JUDGING}"
+    return all(then.get(key) == now.get(key) for key in {*then, *now} if not key.startswith(judging))
 
 
 def changes(then: Recipe, now: Recipe, part: str) -> list[str]:
@@ -80,12 +95,16 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 def _code(pipeline: Pipeline) -> dict[str, str]:
     versions = {f"{CODE}.{stage.name}": stage.code for stage in pipeline.type.made_for(c.EVALUATION)}
-    return versions | {f"{CODE}.{named}": sha256 for named, sha256 in _own_code(pipeline)}
+    return versions | own_code(pipeline)
 
 
-def _own_code(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    """Hashes of the project's own code that the YAML names."""
-    for kind, named, _ in pipeline.config.code():
-        source = source_of(kind, named, pipeline.project.root)
-        if source is not None:
-            yield named, source.sha256
+def own_code(pipeline: Pipeline) -> dict[str, str]:
+    """The part of a recipe that is the project's own code: a key for each file that the YAML names -> its hash.
+
+    Raises
+    ------
+    ConfigError
+        A file is gone or broken just now.
+    """
+    found = ((named, source_of(kind, named, pipeline.project.root)) for kind, named, _ in pipeline.config.code())
+    return {f"{CODE}.{named}": source.sha256 for named, source in found if source is not None}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CHAMPION_NAME: Final = "champion"
 EVALUATION_FILE: Final = "evaluation.json"
+WITHOUT_ANCHOR: Final = "without_anchor"  # in the details of an evaluation: see `Evaluated`
 _COLUMNS: Final = {
     "difference": ("model", "baseline"), "segment": ("model", "segment"), "stratum": ("model", "segment"),
     "stratum_difference": ("model", "baseline", "segment"), "attainable": ("model", "baseline"),
@@ -30,10 +31,13 @@ class Evaluated:
         Flat rows of kind score, difference, segment, stratum, attainable: see `EvaluationReport.rows`.
     plots
         name -> picture.
+    without_anchor
+        Why the gate's anchor is not among the models although it was to be compared with; else empty.
     """
 
     rows: list[dict[str, Any]]
     plots: dict[str, Path] = field(default_factory=dict)
+    without_anchor: str = ""
 
     def metrics(self, model: str) -> dict[str, float]:
         """Metric -> estimate of one model over all users; empty for a model that was not evaluated."""
@@ -60,7 +64,7 @@ class Evaluated:
         from ok_ml.quality.ranking.bootstrap import Interval
 
         for row in self.of("difference"):
-            if (row["metric"], row["model"], row["baseline"]) == (metric, model, baseline):
+            if (row["metric"], row["model"], row["baseline"]) == (metric, model, baseline) and row["low"] is not None:
                 names = Interval.__dataclass_fields__
                 return Interval(**{name: row[name] for name in names})
         return None
@@ -68,5 +72,6 @@ class Evaluated:
 
 def load_evaluation(pipeline: Pipeline, manifest: Manifest | None = None) -> Evaluated:
     """The committed evaluation, or the one of a manifest. Raises NotCommitted before the first."""
-    folder = pipeline.lake.folder(manifest or pipeline.lake.manifest(pipeline.name, c.EVALUATION))
-    return Evaluated(json.loads((folder / EVALUATION_FILE).read_text()))
+    judged = manifest or pipeline.lake.manifest(pipeline.name, c.EVALUATION)
+    rows = json.loads((pipeline.lake.folder(judged) / EVALUATION_FILE).read_text())
+    return Evaluated(rows, without_anchor=judged.details.get(WITHOUT_ANCHOR, ""))

@@ -54,6 +54,10 @@ class Evaluator(ABC, Generic[A]):
     def newest(self) -> A:
         """The newest model's answers."""
 
+    def newest_of(self, other: "Evaluator[A]") -> A | None:
+        """What the newest model of other settings, trained on the same days, answers; None where it cannot answer."""
+        return other.newest()
+
     @abstractmethod
     def champion(self, manifest: Manifest) -> A | None:
         """The champion's answers, as if it had not seen the cases; None where it can not be asked any more."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ATTEMPT_MARK: Final = ".try-"  # between an experiment and its attempt in the name of the attempt's scope
 # Fields that came later: unset, they change no record.
-_NAMING: Final = {"builder": "candidates", "ranker": "lightgbm", "fallback": "simple"}
+_NAMING: Final = {"builder": "candidates", "ranker": "lightgbm", "fallback": "simple", "margin": 0.02}
 
 
 @dataclass(frozen=True)

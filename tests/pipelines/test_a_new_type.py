@@ -12,9 +12,11 @@ from ok_ml.console.monitoring import monitoring_view
 from ok_ml.definitions import build_definitions
 from ok_ml.delivery.storage import open_store
 from ok_ml.graph import keys
+from ok_ml.release.gate.recipe_question import ask_anchor, recipe_question
 from ok_ml.serving.readers import Readers
 from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.conftest import SIZE, World
+from tests.pipelines.tiny_pipeline import no_session
 from tests.pipelines.world_project import Done
 
 NAME, HERE = "often_visited", Path(__file__).parent
@@ -101,6 +103,19 @@ def test_it_has_a_monitoring_page(own: World, ran: Done, monkeypatch: pytest.Mon
     view = monitoring_view(project_of(own, monkeypatch), NAME)
     assert view.experiment == NAME
     assert not view.board.features
+
+
+def test_its_anchor_is_trained_again_beside_another_recipe(
+    own: World, ran: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This type records no recipe with its models: what would make one now stands for it."""
+    pipeline = open_pipeline(project_of(own, monkeypatch), NAME).pinned()
+    evaluator, model = pipeline.evaluator(), pipeline.lake.manifest(NAME, c.MODEL)
+    question = recipe_question(pipeline, model)
+    assert (question.fresher, question.asked) == (True, False)
+    assert question.anchor == question.own
+    answers = ask_anchor(pipeline, evaluator, question.own, no_session, say=lambda _text: None)
+    assert (answers == evaluator.newest()).all()
 
 
 def test_a_change_is_tried_beside_production(own: World, ran: Done, tmp_path: Path) -> None:

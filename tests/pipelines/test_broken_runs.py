@@ -25,7 +25,8 @@ from ok_ml.monitoring.series.live_history import Served
 from ok_ml.ranked_lists.bundles import model_file
 from ok_ml.ranked_lists.fits import retrieval_of
 from ok_ml.ranked_lists.predicting import predict
-from ok_ml.release.gate.promoting import RECORD_FILE, champion_bundle, promote
+from ok_ml.release.gate.promoting import champion_bundle, promote
+from ok_ml.release.gate.promotion_record import RECORD_FILE
 from ok_ml.release.publishing import publish
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import (

@@ -8,8 +8,7 @@ import pytest
 from ok_ml import columns as c
 from ok_ml.config.documents import Tree, laid_over, read_document
 from ok_ml.recommender.ranking.ranker import CODE_FILE
-from ok_ml.release.gate.promoting import RECORD_FILE
-from ok_ml.release.gate.promotion_record import PromotionRecord
+from ok_ml.release.gate.promotion_record import RECORD_FILE, PromotionRecord
 from tests.pipelines.conftest import World
 from tests.pipelines.world_project import DATASET, EXPERIMENT, Done
 from tests.small_project import ROOT, edit

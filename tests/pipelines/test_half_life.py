@@ -1,5 +1,6 @@
 """The half-life of popularity is the one that was best on days before the evaluation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from ok_ml.ranked_lists import half_life
 from ok_ml.ranked_lists.half_life import HALF_LIVES, DailyCounts, choose_half_life, judging_windows
 from ok_ml.recommender.retrieval.popularity import popularities_from_events
 from ok_ml.recommender.retrieval.snapshot import Catalogue
-from tests.pipelines import tiny_pipeline
 from tests.pipelines.tiny_pipeline import Chain, make_chain
 from tests.recommender.tiny_world import DATASET, DTS, SOURCE_IDS, USER_IDS, WEIGHTS, with_part, write_snapshots
 
@@ -97,10 +97,7 @@ def test_without_a_day_that_judges_nothing_decays(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("days", ["affinity_days: 6", "popularity_days: 6"])
-def test_a_window_that_a_half_life_follows_makes_the_fits_anew(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, days: str
-) -> None:
+def test_a_window_that_a_half_life_follows_makes_the_fits_anew(chain: Chain, days: str) -> None:
     before = chain.pipeline().inputs_of(c.EMBEDDINGS)
-    monkeypatch.setattr(tiny_pipeline, "EXPERIMENT_YAML", tiny_pipeline.EXPERIMENT_YAML.replace(days, days[:-1] + "3"))
-    after = chain.pipeline().inputs_of(c.EMBEDDINGS)
+    after = replace(chain, yaml=chain.yaml.replace(days, days[:-1] + "3")).pipeline().inputs_of(c.EMBEDDINGS)
     assert {name for name in before if before[name] != after[name]} == {"half_lives"}

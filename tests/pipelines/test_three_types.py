@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from ok_ml.console.monitoring import monitoring_view
 from ok_ml.delivery.storage import open_store
+from ok_ml.release.gate.evaluating import compared
+from ok_ml.release.gate.recipe_question import ask_anchor, recipe_question
+from ok_ml.release.trials.attempts import attempts_of
 from ok_ml.serving.readers import Readers
 from ok_ml.stages.opening import open_pipeline
 from tests.pipelines.conftest import SIZE, World
+from tests.pipelines.tiny_pipeline import no_session
 from tests.pipelines.world_project import DAYS, Done
 from tests.small_project import ROOT, edit
 
@@ -107,6 +112,34 @@ def test_features_of_texts_are_watched(types: World, texts_run: Done, project) -
     assert {row["check"] for row in found["rules"]} >= {"feature_distributions"}
     listed = types.ok("--size", SIZE, "features", TEXTS, "--entity", "text", "--json").json
     assert {row["feature"] for row in listed} == {one.feature for one in view.board.features}
+
+
+@pytest.mark.usefixtures("texts_run", "vectors_run")
+@pytest.mark.parametrize(
+    ("name", "stages", "counterpart", "recomputed"),
+    [
+        (TEXTS, {}, "model", "nothing"),
+        (TEXTS, {"model": {"kind": "naive_bayes"}}, "naive_bayes", "model"),
+        (VECTORS, {}, "embeddings", "nothing"),
+    ],
+)
+def test_an_anchor_of_either_type_is_judged_beside_its_newest_model(
+    project, name: str, stages: dict[str, dict[str, str]], counterpart: str, recomputed: str
+) -> None:
+    """By the same settings it answers as the newest model does; by those of a baseline, as that baseline."""
+    pipeline, said = open_pipeline(project, name).pinned(), []
+    evaluator, own = pipeline.evaluator(), recipe_question(pipeline, pipeline.lake.manifest(name, c.MODEL)).own
+    settings = {**own.settings, "stages": {**own.settings["stages"]}}
+    for stage, values in stages.items():
+        settings["stages"][stage] = {**settings["stages"][stage], **values}
+    answers = ask_anchor(pipeline, evaluator, replace(own, settings=settings), no_session, say=said.append)
+    report = compared(pipeline, evaluator, answers, progress=said.append)
+    assert f"trained the anchor (the recipe of model 1); recomputed: {recomputed}" in said
+    assert report.metrics("anchor") == pytest.approx(report.metrics(counterpart))
+    found = report.difference(pipeline.config.gate.metric, pipeline.challenger, "anchor")
+    assert found is not None
+    assert (found.estimate == 0) is (not stages)
+    assert attempts_of(pipeline) == []
 
 
 @pytest.mark.usefixtures("texts_run", "vectors_run")

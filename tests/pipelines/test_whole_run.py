@@ -29,8 +29,8 @@ from ok_ml.local.broker.embedded_broker import EmbeddedBroker
 from ok_ml.pipelines.source_recommendation.stages import TYPE
 from ok_ml.quality.judges.day_rules import KINDS, UNIQUENESS
 from ok_ml.ranked_lists.bundles import model_file
-from ok_ml.release.gate.promoting import ALIAS, RECORD_FILE, champion_bundle
-from ok_ml.release.gate.promotion_record import PromotionRecord, verify
+from ok_ml.release.gate.promoting import ALIAS, champion_bundle
+from ok_ml.release.gate.promotion_record import RECORD_FILE, PromotionRecord, verify
 from ok_ml.signing import load_key, sha256_of_file
 from ok_ml.stages.stage import Phase
 from tests.pipelines.conftest import World

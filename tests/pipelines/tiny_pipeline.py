@@ -98,10 +98,11 @@ class Chain:
     root: Path
     world: TinyWorld
     registry: Registry = field(default_factory=Registry)
+    yaml: str = EXPERIMENT_YAML
 
     def pipeline(self, gate: str = "{}") -> TinyPipeline:
         """The experiment with another gate."""
-        write(self.root, f"configs/experiments/{EXPERIMENT}.yml", EXPERIMENT_YAML + f"gate: {gate}\n")
+        write(self.root, f"configs/experiments/{EXPERIMENT}.yml", self.yaml + f"gate: {gate}\n")
         with pytest.MonkeyPatch.context() as patch:
             for name in ("OK_ML_PROJECT", "OK_ML_SIZE", "OK_ML_ENV", "OK_ML_STATE"):
                 patch.delenv(name, raising=False)
@@ -113,7 +114,7 @@ class Chain:
         fit_cuts(pipeline, no_session, progress=print_nothing)
         assemble_training_set(pipeline, progress=print_nothing)
         train_model(pipeline, self.registry.register, dagster_run_id="a-run", progress=print_nothing)
-        return evaluate_model(pipeline, progress=print_nothing)[1]
+        return evaluate_model(pipeline, no_session, progress=print_nothing)[1]
 
     def promote(self, gate: str = "{}") -> Manifest:
         """The gate."""
@@ -130,7 +131,7 @@ class Chain:
         """The same in another folder."""
         shutil.copytree(self.root.parent, folder, dirs_exist_ok=True)
         registry = Registry(list(self.registry.versions), dict(self.registry.aliases))
-        return Chain(folder / "project", TinyWorld(Lake(folder / "lake"), self.world.events), registry)
+        return Chain(folder / "project", TinyWorld(Lake(folder / "lake"), self.world.events), registry, self.yaml)
 
 
 def make_chain(folder: Path) -> Chain:

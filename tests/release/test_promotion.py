@@ -8,8 +8,10 @@ import pytest
 from ok_ml.config.models import ListGate
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.quality.ranking.bootstrap import Interval
+from ok_ml.release.gate.anchor import Anchor, AnchorJudged, next_anchor
 from ok_ml.release.gate.lineage import Lineage
-from ok_ml.release.gate.promotion_record import Decision, PromotionRecord, decide, promote, verify
+from ok_ml.release.gate.promotion_record import PURPOSE, Decision, PromotionRecord, decide, promote, verify
+from ok_ml.signing import sign
 
 KEY = b"k" * 32
 GATE = ListGate(metric="ndcg@10", not_worse_than_champion=True, floor_over_popularity=1.05)
@@ -18,6 +20,8 @@ LINEAGE = Lineage(
     git_commit="a" * 40, git_dirty=False, config_hash="c", dataset_versions={"ok_world/events/2018-02-07": "d"},
     dagster_run_id="r", seed=1, threads=2, lock_hash="l",
 )  # fmt: skip
+
+ANCHOR = Anchor({"config.seed": "1"}, {"seed": 1}, "3")
 
 
 @pytest.fixture
@@ -31,6 +35,8 @@ def record():
         popularity_metrics=POPULARITY,
         decision=Decision(True, ("passed",)),
         lineage=LINEAGE,
+        recipe={"config.seed": "2"},
+        anchor=ANCHOR,
     )
 
 
@@ -60,6 +66,87 @@ def test_the_gate(challenger, champion, difference, promoted, reason):
     assert reason in "; ".join(decision.reasons)
 
 
+# -- another recipe ------------------------------------------------------------------------------------------------
+
+
+def against(value, difference, *, fresher=False, anchor=None):
+    """The decision about a challenger beside a champion with 0.2000."""
+    interval = Interval(*difference, 900) if difference else None
+    at = {"ndcg@10": value}, {"ndcg@10": 0.2}
+    return decide(GATE, *at, POPULARITY, difference=interval, fresher=fresher, anchor=anchor)
+
+
+@pytest.mark.parametrize(
+    ("value", "difference", "promoted", "told"),
+    [
+        (0.199, (-0.001, -0.0039, 0.002), True, "lower end has to be at least -0.0040, a margin of 2.0%"),
+        (0.199, (-0.001, -0.0070, 0.005), False, "about 3,600 cases would make it narrow enough, these are 900"),
+        (0.204, (0.004, -0.0041, 0.012), False, "too wide"),
+        (0.195, (-0.005, -0.0060, -0.004), False, "difference -0.0050 [-0.0060, -0.0040]"),
+        (0.200, None, True, "ndcg@10 has no interval"),
+        (0.199, None, False, "ndcg@10 has no interval"),
+    ],
+)
+def test_another_recipe_has_to_be_shown_not_to_be_worse(value, difference, promoted, told):
+    decision = against(value, difference)
+    assert decision.promote is promoted
+    assert decision.reasons[1].startswith(
+        f"{'passed' if promoted else 'refused'}: another recipe, ndcg@10 {value:.4f}, "
+    )
+    assert told in decision.reasons[1]
+    assert ("too wide" in decision.reasons[1]) is (not promoted and difference is not None and value > 0.196)
+
+
+def test_the_same_recipe_only_has_to_be_within_chance():
+    fresh = against(0.199, (-0.001, -0.0070, 0.005), fresher=True)
+    assert fresh.promote
+    assert fresh.reasons[1].endswith("is within chance; the recipe is the same, the model only fresher")
+    assert not against(0.195, (-0.005, -0.0060, -0.004), fresher=True).promote
+
+
+def test_another_recipe_is_held_against_the_anchor_too():
+    good, bad = Interval(0.001, -0.001, 0.003, 900), Interval(-0.006, -0.008, -0.004, 900)
+    equal = 0.2, (0.0, -0.001, 0.001)
+    held = against(*equal, anchor=AnchorJudged(ANCHOR, {"ndcg@10": 0.199}, good))
+    assert held.promote
+    assert "the anchor (the recipe of model 3) 0.1990 on the same days" in held.reasons[2]
+    eroded = against(*equal, anchor=AnchorJudged(ANCHOR, {"ndcg@10": 0.206}, bad))
+    assert [reason.partition(":")[0] for reason in eroded.reasons] == ["passed", "passed", "refused"]
+    gone = against(*equal, anchor=AnchorJudged(ANCHOR, {}, missing="ideas/night.py:SHARE has changed since"))
+    assert gone.promote
+    assert (
+        "the anchor (the recipe of model 3), which cannot be trained again: ideas/night.py:SHARE has "
+        in gone.reasons[2]
+    )
+    unjudged = against(*equal, anchor=AnchorJudged(ANCHOR, {}))
+    assert not unjudged.promote
+    assert unjudged.reasons[2].endswith("materialise the evaluation again")
+
+
+def test_a_later_question_is_judged_by_a_wider_interval():
+    at = {"ndcg@10": 0.2}, {"ndcg@10": 0.2}
+    told = {"difference": Interval(0.0, -0.0035, 0.0035, 900), "fresher": False}
+    assert decide(GATE, *at, POPULARITY, **told).promote
+    second = decide(GATE, *at, POPULARITY, **told, question=2)
+    assert not second.promote
+    assert "[-0.0043, +0.0043]" in second.reasons[1]
+    assert "question 2 since the anchor was set" in second.reasons[1]
+
+
+def test_the_anchor_gives_way_only_to_what_is_better_beyond_chance_or_when_it_is_gone():
+    other = Anchor({}, {}, "4")
+
+    def following(low, missing="", question=1):
+        return next_anchor(other, ANCHOR, AnchorJudged(ANCHOR, {}, Interval(0.01, low, 0.02), missing), question)
+
+    assert next_anchor(other, None, None, 1) is other
+    assert next_anchor(other, ANCHOR, None, 1) is ANCHOR
+    assert next_anchor(other, ANCHOR, AnchorJudged(ANCHOR, {}), 1) is ANCHOR
+    assert (following(0.0), following(-0.001), following(0.001)) == (ANCHOR, ANCHOR, other)
+    assert following(0.001, question=2) is ANCHOR
+    assert following(-0.001, "gone") is other
+
+
 def test_every_broken_rule_is_named():
     decision = decide(GATE, {"ndcg@10": 0.05}, {"ndcg@10": 0.2}, POPULARITY)
     assert [reason.split(":")[0] for reason in decision.reasons] == ["refused", "refused"]
@@ -83,6 +170,16 @@ def test_a_promoted_model_is_verified_after_a_round_trip(record):
     read = PromotionRecord.from_json(signed.to_json())
     assert read == signed
     verify(read, KEY, "ab" * 32, experiment="prod_discovery", require_clean_tree=True)
+
+
+def test_a_record_of_before_there_were_recipes_and_anchors_is_valid(record):
+    raw = json.loads(replace(record, recipe={}, anchor=None).to_json())
+    old = {name: value for name, value in raw.items() if name not in ("recipe", "anchor", "signature")}
+    lineage = {name: value for name, value in old["lineage"].items() if name not in ("extensions", "code_hash")}
+    signature = sign({**old, "lineage": lineage}, KEY, purpose=PURPOSE)
+    read = PromotionRecord.from_json(json.dumps({**old, "signature": signature}))
+    assert (read.recipe, read.anchor) == ({}, None)
+    verify(read, KEY, "ab" * 32)
 
 
 def test_a_refused_model_gets_no_signature(record):
@@ -137,6 +234,9 @@ def test_a_dirty_tree_is_refused_in_production_and_noted_in_development(record):
         {"lineage": {**LINEAGE.as_dict(), "seed": 2}},
         {"decision": {"promote": True, "reasons": []}},
         {"notes": ["fine"]},
+        {"recipe": {"config.seed": "1"}},
+        {"anchor": {"recipe": {}, "settings": {}, "model_version": "3"}},
+        {"anchor": None},
         {"signature": "0" * 64},
     ],
 )
@@ -158,9 +258,6 @@ def test_other_bytes_another_key_or_another_experiment_are_refused(record):
 
 
 def test_a_refusal_that_somebody_signed_is_still_a_refusal(record):
-    from ok_ml.release.gate.promotion_record import PURPOSE
-    from ok_ml.signing import sign
-
     refused = replace(record, decision=Decision(False, ("refused",)))
     with pytest.raises(GateRefused, match="refused by the gate"):
         verify(replace(refused, signature=sign(refused.payload(), KEY, purpose=PURPOSE)), KEY, "ab" * 32)

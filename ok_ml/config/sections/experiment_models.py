@@ -41,7 +41,15 @@ class GateConfig(Frozen):
     """What a challenger must reach to be promoted."""
 
     metric: str = Field(description="The metric that decides.")
-    not_worse_than_champion: bool = True
+    not_worse_than_champion: bool = Field(
+        default=True, description="Compare with the champion, and another recipe with the anchor."
+    )
+    margin: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="How far another recipe may be below champion and anchor, share of their metric, beyond chance.",
+    )
 
     @property
     def floor(self) -> float:

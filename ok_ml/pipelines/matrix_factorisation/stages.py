@@ -139,7 +139,7 @@ TYPE: Final = PipelineType[P](
     (
         single(EMBEDDINGS, _embeddings, needs=SPARK),
         single(MODEL, _model, needs=MLFLOW),
-        single(EVALUATION, evaluation, needs=MLFLOW),
+        single(EVALUATION, evaluation, needs=MLFLOW | SPARK),  # Spark for stages of the anchor
         champion(),
         retrieval(),
         embedding_statistics(),

@@ -184,7 +184,7 @@ TYPE: Final = PipelineType[P](
         single(EMBEDDINGS, steps.embeddings, needs=SPARK),
         single(TRAINING_SET, steps.training_set),
         single(MODEL, steps.model, needs=MLFLOW),
-        single(EVALUATION, evaluation, needs=MLFLOW),
+        single(EVALUATION, evaluation, needs=MLFLOW | SPARK),  # Spark for stages of the anchor
         champion(),
         retrieval(),
         embedding_statistics(),

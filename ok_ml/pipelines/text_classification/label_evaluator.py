@@ -75,6 +75,10 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
         """What the newest model says."""
         return self._said_by(self._scorer)
 
+    def newest_of(self, other: Evaluator[LabelAnswers]) -> LabelAnswers | None:
+        """What the newest model of other settings says of the same texts; None where it does not know their labels."""
+        return self._known_by(other._scorer) if isinstance(other, LabelEvaluator) else None
+
     def champion(self, manifest: Manifest) -> LabelAnswers | None:
         """The champion's serving model where it has not seen the days, else the bundle that was evaluated; None where both have."""
         folder, plan = self.pipeline.lake.folder(manifest), self.pipeline.calendar()
@@ -86,7 +90,7 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
             scorer = LabelScorer.load(folder / EVAL)
         else:
             return None
-        return self._said_by(scorer) if set(scorer.labels) >= set(self.question.labels) else None
+        return self._known_by(scorer)
 
     def baselines(self) -> "Iterator[tuple[str, LabelAnswers]]":
         """Guesses by frequency, naive Bayes, and the planted truth of a simulated network."""
@@ -104,6 +108,9 @@ class LabelEvaluator(Evaluator[LabelAnswers]):
         probabilities = np.tile(shares, (self.cases, 1))
         best = int(shares.argmax()) if len(shares) else -1
         return LabelAnswers(probabilities, np.full(self.cases, best, np.int8))
+
+    def _known_by(self, scorer: LabelScorer) -> LabelAnswers | None:
+        return self._said_by(scorer) if set(scorer.labels) >= set(self.question.labels) else None
 
     def _said_by(self, scorer: LabelScorer) -> LabelAnswers:
         probabilities = scorer.probabilities(self.judging.texts)

@@ -203,7 +203,8 @@ class _Calibration:
             theta = theta + np.linalg.solve(information, rows.T @ (rewards - chances) - (theta - prior))
         chances, inverse = _sigmoid(rows @ theta), np.linalg.inv(information)
         leverage = ((rows @ inverse) * rows).sum(axis=1) * chances * (1 - chances)
-        return cls(theta, inverse, logits, (rewards - chances) / (1 - leverage))
+        errors: NDArray[np.float64] = (rewards - chances) / (1 - leverage)
+        return cls(theta, inverse, logits, errors)
 
     def chance(self, logits: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """P of some logits of m."""

@@ -12,8 +12,9 @@ from ok_ml.config.models import Project
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.lake import WHOLE, Manifest, fingerprint, tree_fingerprint, tree_sha256
 from ok_ml.release.gate.lineage import collect_lineage, hash_of, require_provenance
-from ok_ml.release.gate.promotion_record import Decision, PromotionRecord, decide, verify
+from ok_ml.release.gate.promotion_record import RECORD_FILE, REFUSED, Decision, PromotionRecord, decide, verify
 from ok_ml.release.gate.promotion_record import promote as sign_promotion
+from ok_ml.release.gate.recipe_question import QUESTIONS, RecipeQuestion, recipe_question
 from ok_ml.release.gate.refused_models import let_through
 from ok_ml.signing import load_key, sha256_of_file
 from ok_ml.stages.evaluation import CHAMPION_NAME, Evaluated, load_evaluation
@@ -22,7 +23,6 @@ from ok_ml.stages.stage import Grain
 from ok_ml.stages.training import SIMPLE_LIST, UNLEARNT, Register, SimpleModel
 
 LOCAL: Final = "local"  # the environment of a developer's machine
-RECORD_FILE: Final = "promotion.json"
 ALIAS: Final = "champion"
 _OF_BUNDLE: Final = ("model_version", "bins", "serve_cut", "mlflow_run_id", SIMPLE_LIST)
 DECIDED: Final = "decided"  # in the champion's details: the newest day and the recipe of the model that was judged last
@@ -67,13 +67,21 @@ def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_ru
     ------
     GateRefused
         The newest evaluation judged another model than the newest one; or the first model was refused, and no simple
-        list may be served in its place.
+        list may be served in its place; or the champion's record was changed after it was signed.
     """
     challenger = pipeline.lake.manifest(pipeline.name, c.MODEL)
     evaluated, inputs = _evaluation_of(pipeline, challenger), pipeline.inputs_of(c.CHAMPION)
     present = pipeline.lake.find(pipeline.name, c.CHAMPION)
-    simple = pipeline.simple_model(evaluated.metrics)
-    decision, judged = let_through(pipeline, challenger, present, _decide(pipeline, challenger, evaluated, simple))
+    simple, question = pipeline.simple_model(evaluated.metrics), recipe_question(pipeline, challenger)
+    by_rule = _decide(pipeline, challenger, evaluated, simple, question)
+    decision, judged = let_through(pipeline, challenger, present, by_rule)
+    if question.tampered and not decision.promote:
+        raise GateRefused(
+            f"{pipeline.name}: {question.tampered}",
+            why="a changed record could name a recipe that every challenger is better than",
+            remedy=f"restore the champion's files; or {judged.command}, then ok-ml run {pipeline.name}, promotes the newest"
+            " model all the same, with your name in its signed record",
+        )
     chosen = None if decision.promote else _list_instead(pipeline, present, evaluated, simple)
     with pipeline.lake.staged(pipeline.name, c.CHAMPION, WHOLE) as folder:
         if not decision.promote and chosen is None:
@@ -85,11 +93,11 @@ def promote(pipeline: Pipeline, registry: Any, register: Register, *, dagster_ru
                 if chosen is None
                 else _simple(pipeline, folder, challenger, decision, chosen, register)
             )
-            record = _signed(pipeline, challenger, present, evaluated, contender, dagster_run_id)
+            record = _signed(pipeline, challenger, present, evaluated, question, contender, dagster_run_id)
             (folder / RECORD_FILE).write_text(record.to_json())
         # Also where the champion stays: a promotion that was killed left the alias on a model that never became champion.
         registry.set_registered_model_alias(pipeline.name, ALIAS, record.model_version)
-        return _commit(pipeline, challenger, contender, record, inputs)
+        return _commit(pipeline, challenger, question, contender, record, inputs)
 
 
 def require_promotable(project: Project) -> str:
@@ -140,11 +148,17 @@ def _evaluation_of(pipeline: Pipeline, challenger: Manifest) -> Evaluated:
     return load_evaluation(pipeline, judged)
 
 
-def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated, simple: SimpleModel | None) -> Decision:
+def _decide(
+    pipeline: Pipeline,
+    challenger: Manifest,
+    evaluated: Evaluated,
+    simple: SimpleModel | None,
+    question: RecipeQuestion,
+) -> Decision:
     if UNLEARNT in challenger.details:
         return Decision(False, (f"refused: nothing was learnt: {challenger.details[UNLEARNT]}",))
     gate = pipeline.gate_by(evaluated.metrics)
-    return decide(
+    decision = decide(
         gate,
         evaluated.metrics(pipeline.challenger),
         evaluated.metrics(CHAMPION_NAME) or None,
@@ -152,7 +166,13 @@ def _decide(pipeline: Pipeline, challenger: Manifest, evaluated: Evaluated, simp
         floor=pipeline.floor,
         simple=simple,
         difference=evaluated.difference(gate.metric, pipeline.challenger, CHAMPION_NAME),
+        fresher=question.fresher,
+        anchor=question.judged(pipeline, evaluated),
+        question=question.number,
     )
+    if not question.tampered:
+        return decision
+    return Decision(False, (*decision.reasons, f"{REFUSED}recipe and anchor of the champion: {question.tampered}"))
 
 
 def _list_instead(
@@ -220,6 +240,7 @@ def _signed(
     challenger: Manifest,
     present: Manifest | None,
     evaluated: Evaluated,
+    question: RecipeQuestion,
     contender: _Contender,
     dagster_run_id: str,
 ) -> PromotionRecord:
@@ -240,6 +261,7 @@ def _signed(
         files=files,
         without_git=pipeline.project.environment.environment == LOCAL,
     )
+    learned = SIMPLE_LIST not in contender.details
     record = PromotionRecord(
         experiment=pipeline.name,
         model_version=str(contender.details["model_version"]),
@@ -251,6 +273,8 @@ def _signed(
         decision=contender.decision,
         lineage=lineage,
         previous_version=str(present.details.get("model_version", "")) if present else "",
+        recipe=question.own.recipe if learned else {},
+        anchor=question.next_anchor(pipeline, evaluated) if learned else question.anchor,
     )
     environment = pipeline.project.environment
     key = load_key(pipeline.project.state_dir, environment.signing_key_env)
@@ -314,6 +338,7 @@ def _dataset_versions(pipeline: Pipeline, serve_cut: str) -> dict[str, str]:
 def _commit(
     pipeline: Pipeline,
     challenger: Manifest,
+    question: RecipeQuestion,
     contender: _Contender,
     record: PromotionRecord,
     inputs: dict[str, str],
@@ -332,5 +357,6 @@ def _commit(
             "reasons": list(contender.decision.reasons),
             "promoted_at": record.promoted_at,
             DECIDED: decided,
+            QUESTIONS: question.counted(record.anchor),
         },
     )

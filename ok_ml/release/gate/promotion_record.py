@@ -14,11 +14,13 @@ from typing import Any, Final
 from ok_ml.config.models import GateConfig
 from ok_ml.errors import GateRefused, IntegrityError
 from ok_ml.quality.ranking.bootstrap import Interval
+from ok_ml.release.gate.anchor import Anchor, AnchorJudged, widened
 from ok_ml.release.gate.lineage import NO_GIT, Lineage
 from ok_ml.signing import sign, verify_signature
 from ok_ml.stages.training import SimpleModel
 
 PURPOSE: Final = "promotion"
+RECORD_FILE: Final = "promotion.json"
 REFUSED: Final = "refused: "  # beginning of a reason against a model
 
 
@@ -34,7 +36,9 @@ class Decision:
 class PromotionRecord:
     """What was promoted, on what grounds and from what. Immutable; `signature` covers everything else.
 
-    `bundle_sha256` is over every file that scoring loads, vectors and popularity too, not the ranker alone.
+    `bundle_sha256` is over every file that scoring loads, vectors and popularity too, not the ranker alone. `recipe` made the
+    model: a simple list has none. `anchor` is what other recipes are compared with from here on. Records made before there were
+    these two have neither.
     """
 
     experiment: str
@@ -48,14 +52,16 @@ class PromotionRecord:
     bundle_sha256: str = ""
     previous_version: str = ""
     notes: tuple[str, ...] = ()
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    anchor: Anchor | None = None
     promoted_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     signature: str = ""
 
     def payload(self) -> dict[str, Any]:
-        """What is signed: all fields but the signature."""
+        """What is signed: all fields but the signature, and those that came later and are empty."""
         fields = {**asdict(self), "lineage": self.lineage.as_dict()}
-        del fields["signature"]
-        return fields
+        unsaid = {name for name in ("recipe", "anchor") if not fields[name]}
+        return {name: value for name, value in fields.items() if name not in {"signature", *unsaid}}
 
     def to_json(self) -> str:
         """The record as indented JSON, for a file, a tag or the page of a run."""
@@ -74,7 +80,8 @@ class PromotionRecord:
             raw = json.loads(text)
             decision = Decision(raw["decision"]["promote"], tuple(raw["decision"]["reasons"]))
             nested = {"decision": decision, "lineage": Lineage(**raw["lineage"]), "notes": tuple(raw["notes"])}
-            return cls(**{**raw, **nested})
+            anchor = Anchor(**raw["anchor"]) if raw.get("anchor") else None
+            return cls(**{**raw, **nested, "anchor": anchor})
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
                 f"this is not a promotion record: {type(error).__name__}: {error}",
@@ -92,13 +99,22 @@ def decide(
     floor: str = "popularity",
     simple: SimpleModel | None = None,
     difference: Interval | None = None,
+    fresher: bool | None = None,
+    anchor: AnchorJudged | None = None,
+    question: int = 1,
 ) -> Decision:
     """Whether a challenger may become the champion.
+
+    Two questions are asked apart. "Only fresher?": a challenger by the champion's own recipe passes unless it is worse beyond
+    chance; a model of equal quality loses half of all bare comparisons, and production would become stale. "A worse recipe?":
+    a challenger by another one has to be shown not to be inferior, to the champion and to the anchor: the lower end of the
+    paired interval is at least -`gate.margin` times the metric of either (non-inferiority, ICH E9 1998, 3.3.2). So small losses
+    of recipes do not add up: see `ok_ml.release.gate.anchor`.
 
     Parameters
     ----------
     gate
-        Metric, floor over a baseline, and whether the champion must be matched.
+        Metric, floor over a baseline, whether the champion must be matched, and the margin.
     challenger, champion, baseline
         Metric -> value, all evaluated on the same days and users; no champion before the first promotion.
     floor
@@ -106,9 +122,13 @@ def decide(
     simple
         The best of what needs no learning: the model has to earn its place against it.
     difference
-        Challenger minus champion in `gate.metric` with its interval. With it, "not worse" means not worse beyond chance:
-        a retrained model of equal quality loses half of all bare comparisons, and production would become stale. Small
-        losses could add up over promotions; the floor over the baseline bounds them.
+        Challenger minus champion in `gate.metric` with its interval; without it, the values alone are compared.
+    fresher
+        Whether the challenger has the champion's recipe; None where either is not known, which is judged as the same.
+    anchor
+        The anchor on the same cases, where the challenger's recipe is neither the champion's nor the anchor's.
+    question
+        How many questions about another recipe were asked since the anchor was set, this one included: see `widened`.
 
     Returns
     -------
@@ -125,7 +145,9 @@ def decide(
     if simple is not None and metric in simple.metrics:
         verdicts.append(_against_simple(metric, value, simple))
     if gate.not_worse_than_champion:
-        verdicts.append(_against_champion(metric, value, champion, difference))
+        verdicts.append(_against_champion(gate, value, champion, difference, fresher, question))
+        if anchor is not None:
+            verdicts.append(_against_anchor(gate, value, anchor, question))
     return Decision(all(passed for passed, _ in verdicts), tuple(reason for _, reason in verdicts))
 
 
@@ -233,17 +255,66 @@ def _against_simple(metric: str, value: float, simple: SimpleModel) -> tuple[boo
 
 
 def _against_champion(
-    metric: str, value: float, champion: Mapping[str, float] | None, difference: Interval | None
+    gate: GateConfig,
+    value: float,
+    champion: Mapping[str, float] | None,
+    difference: Interval | None,
+    fresher: bool | None,  # noqa: FBT001 - of three values
+    question: int,
 ) -> tuple[bool, str]:
     if champion is None:
         return True, "passed: there is no champion yet"
-    incumbent = champion.get(metric, math.nan)
+    incumbent = champion.get(gate.metric, math.nan)
     if not math.isfinite(incumbent):
-        return False, f"refused: the champion has no {metric} on these days; evaluate it again"
-    facts = f"{metric} {value:.4f}, champion {incumbent:.4f} on the same days"
+        return False, f"refused: the champion has no {gate.metric} on these days; evaluate it again"
+    if fresher is False:
+        return _not_inferior(gate, value, "champion", incumbent, difference, question)
+    facts = f"{gate.metric} {value:.4f}, champion {incumbent:.4f} on the same days"
+    fresh = "; the recipe is the same, the model only fresher" if fresher else ""
     if value >= incumbent:
-        return True, f"passed: {facts}"
+        return True, f"passed: {facts}{fresh}"
     if difference is not None and difference.high >= 0 >= difference.low:
-        interval = f"difference {difference.estimate:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-        return True, f"passed: {facts}; {interval} is within chance"
-    return False, f"refused: {facts}"
+        return True, f"passed: {facts}; {_interval(difference)} is within chance{fresh}"
+    return False, f"refused: {facts}{fresh}"
+
+
+def _against_anchor(gate: GateConfig, value: float, judged: AnchorJudged, question: int) -> tuple[bool, str]:
+    if judged.missing:
+        told = f"passed: not compared with {judged.anchor}, which cannot be trained again: {judged.missing}"
+        return True, f"{told}; a recipe that is promoted now is the next anchor"
+    reference = judged.metrics.get(gate.metric, math.nan)
+    if not math.isfinite(reference):
+        return (
+            False,
+            f"refused: the evaluation has no {gate.metric} of {judged.anchor}; materialise the evaluation again",
+        )
+    return _not_inferior(gate, value, str(judged.anchor), reference, judged.difference, question)
+
+
+def _not_inferior(
+    gate: GateConfig, value: float, name: str, reference: float, difference: Interval | None, question: int
+) -> tuple[bool, str]:
+    """Whether another recipe is shown to be worse than a reference by no more than the margin."""
+    facts = f"another recipe, {gate.metric} {value:.4f}, {name} {reference:.4f} on the same days"
+    if difference is None:
+        passed = value >= reference
+        return passed, f"{'passed' if passed else 'refused'}: {facts}; {gate.metric} has no interval"
+    judged, least = widened(difference, question), -gate.margin * reference
+    passed = judged.low >= least
+    asked = f"its lower end has to be at least {least:+.4f}, a margin of {gate.margin:.1%}"
+    asked += f" (wider than 95 %, as this is question {question} since the anchor was set)" if question > 1 else ""
+    asked += "" if passed else _too_wide(judged, least)
+    return passed, f"{'passed' if passed else 'refused'}: {facts}; {_interval(judged)}, {asked}"
+
+
+def _too_wide(difference: Interval, least: float) -> str:
+    """How many cases would make an interval narrow enough whose estimate is within the margin: its width falls by their root."""
+    spare = difference.estimate - least
+    if spare <= 0:
+        return ""
+    needed = math.ceil(difference.users * ((difference.estimate - difference.low) / spare) ** 2)
+    return f"; the interval is too wide: about {needed:,} cases would make it narrow enough, these are {difference.users:,}"
+
+
+def _interval(difference: Interval) -> str:
+    return f"difference {difference.estimate:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
