@@ -124,10 +124,14 @@ class EvaluationStage(EvaluationDays):
 
 
 class PredictionsStage(Frozen):
-    """How many sources are weighed and how many are served."""
+    """How many sources are weighed, how many are served, and how alike the first ones may be."""
 
     candidates: int = Field(default=200, ge=10)
     top_n: int = Field(default=50, ge=1, le=100)
+    diversity: Share = Field(
+        default=0.0,
+        description="Weight of being unlike the sources above in the first ten (MMR, 1 - lambda); 0: order by score alone.",
+    )
 
 
 class PredictionChecks(Frozen):

@@ -15,6 +15,7 @@ from ok_ml import columns as c
 from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
 from ok_ml.recommender.ids import UNKNOWN
+from ok_ml.recommender.ranking.calibration import Calibration
 from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
@@ -39,13 +40,21 @@ class ScoringBundle:
     Attributes
     ----------
     stage
-        How many candidates are weighed and how many are served.
+        How many candidates are weighed, how many are served, and how alike the first ones may be.
+    calibration
+        What makes probabilities of the ranker's scores; None: they only order a list.
     """
 
     ranker: Ranker
     layout: FeatureLayout
     stage: PredictionsStage
     recipe: RetrievalRecipe
+    calibration: Calibration | None = None
+
+    @property
+    def scores_are(self) -> str:
+        """PROBABILITY or ORDER of columns."""
+        return c.ORDER if self.calibration is None else c.PROBABILITY
 
     @classmethod
     def load(cls, folder: Path, *, expected_sha256: str | None = None) -> "ScoringBundle":
@@ -60,7 +69,7 @@ class ScoringBundle:
         ranker = Ranker.load(folder / _RANKER, expected_sha256=expected_sha256)
         ranker.require_features(layout.feature_order())
         stage = PredictionsStage(**json.loads((folder / _PARAMS).read_text()))
-        return cls(ranker, layout, stage, RetrievalRecipe.load(folder))
+        return cls(ranker, layout, stage, RetrievalRecipe.load(folder), Calibration.find(folder))
 
     def save(self, folder: Path, sample: NDArray[np.float32]) -> None:
         """Write the bundle into `folder`, in place of another one.
@@ -76,6 +85,9 @@ class ScoringBundle:
         save_layout(folder / _LAYOUT, self.layout)
         (folder / _PARAMS).write_text(json.dumps(self.stage.model_dump(mode="json")))
         self.recipe.save(folder)
+        Calibration.remove(folder)
+        if self.calibration is not None:
+            self.calibration.save(folder)
 
 
 def save_layout(path: Path, layout: FeatureLayout) -> None:
@@ -105,16 +117,19 @@ def score_part(
     """
     tables, folders = Tables(Lake(lake_root), dataset_scope, scope), (bundle_path, fitted_path)
     bundle, cut = _shared(*folders, lake_root, dataset_scope, scope, dt, _versions(folders, tables, dt))
-    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage)
+    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage, bundle.calibration)
 
 
-def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage) -> pa.Table:
+def score_cut_part(
+    part: CutPart, ranker: Ranker, stage: PredictionsStage, calibration: Calibration | None = None
+) -> pa.Table:
     """The same of a loaded part, block by block, so that memory does not grow with the users."""
-    everybody = np.arange(len(part.users.user_ids))
-    tables = [
-        predictions_table(part, block.user_ids, rank_block(part, block, ranker, stage.candidates, stage.top_n))
-        for block in part.blocks(everybody)
-    ]
+    tables = []
+    for block in part.blocks(np.arange(len(part.users.user_ids))):
+        lists = rank_block(part, block, ranker, stage)
+        if calibration is not None:
+            lists = calibration.calibrated(lists, part.relative_met(block))
+        tables.append(predictions_table(part, block.user_ids, lists))
     return pa.concat_tables(tables) if tables else PREDICTIONS_SCHEMA.empty_table()
 
 
