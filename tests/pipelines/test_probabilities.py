@@ -21,7 +21,7 @@ from ok_ml.release.gate.evaluating import evaluate_model
 from ok_ml.release.gate.promoting import champion_bundle
 from tests.pipelines import tiny_pipeline
 from tests.pipelines.test_simple_lists import OUT_OF_REACH
-from tests.pipelines.tiny_pipeline import Chain, make_chain, print_nothing
+from tests.pipelines.tiny_pipeline import Chain, TinyPipeline, make_chain, print_nothing
 from tests.recommender.tiny_world import DATASET, EXPERIMENT, PARTS, USER_IDS
 
 NUMBERS = ("calibration_error@10", "brier@10", "expected_over_seen@10")
@@ -117,6 +117,29 @@ def test_what_is_served_are_probabilities_in_the_order_of_the_scores(judged: Cha
             assert 0 < min(after[c.SCORES]) < max(after[c.SCORES]) < 1
 
 
+def with_stages(pipeline: TinyPipeline, **stages: dict[str, object]) -> TinyPipeline:
+    """The same experiment with other values in some parts of `stages`."""
+    changed = {name: getattr(pipeline.config.stages, name).model_copy(update=values) for name, values in stages.items()}
+    config = pipeline.config.model_copy(update={"stages": pipeline.config.stages.model_copy(update=changed)})
+    vars(pipeline)["config"] = config
+    return pipeline
+
+
+def test_a_diverse_model_is_judged_as_it_is_served_and_simple_lists_without_it(chain: Chain) -> None:
+    plain, bundle, lake = chain.pipeline().evaluator(), bundle_of(chain), chain.world.lake
+    diverse = replace(bundle, stage=bundle.stage.model_copy(update={"diversity": 0.7}))
+    sample = np.zeros((1, len(bundle.layout.feature_order())), np.float32)
+    diverse.save(lake.folder(lake.manifest(EXPERIMENT, c.MODEL)), sample)
+    judging = with_stages(chain.pipeline(), predictions={"diversity": 0.7}).evaluator()
+    cut = judging.cut
+    served = pa.concat_tables([score_cut_part(cut.part(part), diverse.ranker, diverse.stage) for part in range(PARTS)])
+    lists = {row[c.USER_ID]: row[c.SOURCE_IDS] for row in served.to_pylist()}
+    newest = judging.newest()
+    assert [row[:30] for row in newest.tolist()] == [lists[user] for user in judging.users.tolist()]
+    assert not np.array_equal(newest, plain.lists_by(bundle.ranker))
+    assert np.array_equal(judging.simple_list("blend"), plain.simple_list("blend"))
+
+
 @pytest.mark.parametrize(
     ("ranker", "stages", "reason"),
     [
@@ -125,11 +148,8 @@ def test_what_is_served_are_probabilities_in_the_order_of_the_scores(judged: Cha
         (None, {"evaluation": {"days": 3}}, "an evaluation counts 3 partitions, and there are only 2 with labels"),
     ],
 )
-def test_where_there_are_none_it_is_said_why(judged: Chain, ranker, stages, reason, monkeypatch) -> None:
-    pipeline = judged.pipeline()
-    changed = {name: getattr(pipeline.config.stages, name).model_copy(update=values) for name, values in stages.items()}
-    config = pipeline.config.model_copy(update={"stages": pipeline.config.stages.model_copy(update=changed)})
-    monkeypatch.setitem(vars(pipeline), "config", config)
+def test_where_there_are_none_it_is_said_why(judged: Chain, ranker, stages, reason) -> None:
+    pipeline = with_stages(judged.pipeline(), **stages)
     assert calibrate(pipeline, ranker or bundle_of(judged).ranker) == (None, reason)
 
 
