@@ -69,7 +69,7 @@ def undiversified(stage: PredictionsStage) -> PredictionsStage:
 
 
 def put_in_place(bundle: Path, chosen: SimpleModel) -> Trained:
-    """Replace a bundle's ranker by a simple list, with its layout, as it was judged: by its own order, whose scores are no probabilities."""
+    """Replace a bundle's ranker by a simple list, as it was judged: with its layout, not diverse, its scores no probabilities."""
     from ok_ml.recommender.inference.scoring import ScoringBundle
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker, layout_of
 

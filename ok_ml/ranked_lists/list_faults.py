@@ -32,7 +32,8 @@ def plot_scores(pipeline: ListPipeline, dt: str) -> Path:
 def faults_of_lists(pipeline: ListPipeline) -> Verdict:
     """No user missing, full lists, finite descending scores, no source twice, nothing that a user is subscribed to.
 
-    The scores of a diverse list descend behind its re-ranked head. A list is empty for good reason where its user is subscribed to every source that there is.
+    A list is empty for good reason where its user is subscribed to every source that there is. The scores of a diverse list
+    descend behind its re-ranked head.
     """
     dt = pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
     diverse = bool(pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, dt).details.get(DIVERSITY))

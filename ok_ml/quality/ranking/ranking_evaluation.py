@@ -59,7 +59,7 @@ class EvaluationReport:
     Attributes
     ----------
     scores
-        Every model and metric for all users; coverage has no interval, as it is not a mean over users.
+        Every model and metric for all users; what is no mean over users, such as coverage, has no interval.
     differences
         Of the named pairs.
     segments

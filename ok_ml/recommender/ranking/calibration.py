@@ -5,10 +5,10 @@
     P(the user reacts to the source) = 1 / (1 + exp(-(slope * score + activity * log(1 + met) + intercept)))
 
 with `met` in units of the mean user of the day, so that a season or a short history changes no probability. Platt (1999) has
-the score alone. But a ranker's scores compare inside one list only, and whoever opens the feed more often reacts to more of it: with
-the score alone, the quietest third of the users of the simulated network is promised 1.6 times the reactions that come, the
-busiest third 0.7 of them; with `met` 0.9 and 1.0. The slope is above 0, and `met` is the same for a whole list: the order of
-a list stays.
+the score alone. But a ranker's scores compare inside one list only, and whoever opens the feed more often reacts to more of
+it: with the score alone, the quietest third of the users of the simulated network is promised 1.6 times the reactions that
+come, the busiest third 0.7 of them; with `met` 0.9 and 1.0. The slope is above 0, and `met` is the same for a whole list: the
+order of a list stays.
 
 A reaction is a graded event within as many partitions as an evaluation counts, in the log as it went on. How much of it is
 owed to being served is not known from a log, so it is not in the number.
