@@ -56,10 +56,14 @@ LABEL: Final = "label"  # string, nullable: what a person said of the text
 
 # -- predictions -------------------------------------------------------------
 SOURCE_IDS: Final = "source_ids"  # list<int64>, best first
-SCORES: Final = "scores"  # list<float32>, descending, parallel to source_ids
+SCORES: Final = (
+    "scores"  # list<float32>, parallel to source_ids: descending, but for the re-ranked head of a diverse list
+)
+PROBABILITY: Final = "probability"  # what the scores of a day's lists are, but for its fallback lists: of a reaction
+ORDER: Final = "order"  # or: comparable inside one list only
 REASONS: Final = "reasons"  # list<int8>, parallel to source_ids: see REASON_*
 IS_FALLBACK: Final = "is_fallback"  # bool: the user had no history
-PROBABILITIES: Final = "probabilities"  # list<float32>, parallel to source_ids: with which the place holds this source
+PROPENSITIES: Final = "propensities"  # list<float32>, parallel to source_ids: with which the place holds this source
 
 REASON_TASTE: Final = 0  # retrieved by the embeddings
 REASON_POPULAR: Final = 1  # retrieved by popularity

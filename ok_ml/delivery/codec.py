@@ -91,7 +91,7 @@ class Prediction:
     source_ids
         int64 array, shape (n,), best first.
     scores
-        float32 array, shape (n,), descending.
+        float32 array, shape (n,).
     reasons
         int8 array, shape (n,): codes of `ok_ml.columns.REASON_NAMES`.
     is_fallback

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ok_ml import columns as c
 from ok_ml.delivery.codec import LabelScores, Prediction, Source
 from ok_ml.delivery.control import Control, hex_checksum
 from ok_ml.delivery.generation_ids import generation_name
-from ok_ml.delivery.payloads import LABELS
+from ok_ml.delivery.payloads import LABELS, SCORES_ARE
 from ok_ml.errors import IntegrityError
 
 
@@ -57,6 +58,11 @@ class GenerationManifest:
     def labels(self) -> tuple[str, ...]:
         """What its label scores are of, in their order; empty where its predictions are lists."""
         return tuple(json.loads(self.details.get(LABELS, "[]")))
+
+    @property
+    def scores_are(self) -> str:
+        """What the scores of its lists are, but for fallback lists: PROBABILITY or ORDER of columns."""
+        return self.details.get(SCORES_ARE, c.ORDER)
 
     @cached_property
     def count(self) -> int:

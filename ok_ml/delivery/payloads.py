@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_ONCE: Final = 8192
+SCORES_ARE: Final = "scores"  # in a generation's details: what the scores of its lists are, PROBABILITY or ORDER
 LABELS: Final = "labels"  # in a generation's details: what its label scores are of, a JSON list
 Batch = tuple[list[bytes], list[bytes]]
 
@@ -76,17 +77,25 @@ class RankedListPayload(Payload):
         One row of source_ids, scores, reasons, is_fallback.
     longest
         Sources in the longest list.
+    scores_are
+        PROBABILITY or ORDER of columns.
     """
 
     catalogue: "pa.Table"
     fallback: "pa.Table"
     longest: int = 100
+    scores_are: str = c.ORDER
     extra_records: ClassVar[int] = 1
 
     @property
     def value_bytes(self) -> int:
         """Size of the longest list."""
         return prediction_bytes(self.longest)
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the scores are."""
+        return {SCORES_ARE: self.scores_are}
 
     def batches(self, control: Control, predictions: "pa.Table") -> Iterator[Batch]:
         """Rows of user_id int64 (or string), source_ids, scores, reasons, is_fallback."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ok_ml.config.models import PredictionsStage
 from ok_ml.stages.training import Metrics, SimpleModel, Trained
 
 if TYPE_CHECKING:
@@ -62,12 +63,20 @@ def best_list(names: Sequence[str], metric: str, metrics: Metrics, nothing: Call
     return SimpleModel(best, metrics(best), f"{metric} {known[best]:.4f}, no other simple list is better ({others})")
 
 
+def undiversified(stage: PredictionsStage) -> PredictionsStage:
+    """How simple lists are judged, and served in place of a model: ordered by score alone."""
+    return stage.model_copy(update={"diversity": 0.0})
+
+
 def put_in_place(bundle: Path, chosen: SimpleModel) -> Trained:
-    """Replace a bundle's ranker by a simple list, with its layout; all else of it stays."""
+    """Replace a bundle's ranker by a simple list, as it was judged: with its layout, not diverse, its scores no probabilities."""
     from ok_ml.recommender.inference.scoring import ScoringBundle
     from ok_ml.recommender.ranking.column_ranker import ColumnRanker, layout_of
 
     trained = ColumnRanker.of(chosen.name)
     present = ScoringBundle.load(bundle)
-    replace(present, ranker=trained.ranker, layout=layout_of(chosen.name)).save(bundle, trained.sample)
+    stage = undiversified(present.stage)
+    replace(present, ranker=trained.ranker, layout=layout_of(chosen.name), stage=stage, calibration=None).save(
+        bundle, trained.sample
+    )
     return as_trained(bundle, trained, {})

@@ -151,10 +151,10 @@ class _Lists:
         if name not in self._folders:
             return None
         table = read_lists(self._folders[name], part, None)
-        if table is None or c.PROBABILITIES not in table.column_names:
+        if table is None or c.PROPENSITIES not in table.column_names:
             return None
         users, lists = padded(table, c.SOURCE_IDS, EMPTY)
-        return users, lists.astype(np.int64), padded(table, c.PROBABILITIES, 0.0)[1].astype(np.float64)
+        return users, lists.astype(np.int64), padded(table, c.PROPENSITIES, 0.0)[1].astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ class RankedLists(PredictionKind):
         catalogue = pipeline.lake.read(pipeline.dataset_scope, c.SOURCES, [predictions.partition])
         top_n = pipeline.config.stages.predictions.top_n
         fallback = _fallback(pipeline, catalogue, top_n, predictions.partition)
-        return RankedListPayload(_with_columns(catalogue), fallback, top_n)
+        scores_are = predictions.details.get(c.SCORES, c.ORDER)
+        return RankedListPayload(_with_columns(catalogue), fallback, top_n, scores_are)
 
     def example(self, pipeline: ListPipeline, dt: str) -> str:
         """The first user, in order of id, whose list is their own and not the fallback; else the first user."""

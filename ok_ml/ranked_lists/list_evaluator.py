@@ -1,5 +1,6 @@
 """How lists are compared: every model ranks for the users who found something new on the evaluation days."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,8 +27,10 @@ from ok_ml.stages.plot_files import plot_path
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
+    from ok_ml.config.models import PredictionsStage
+    from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport, Score
     from ok_ml.quality.ranking.ranking_metrics import Relevance
+    from ok_ml.quality.ranking.reliability import Reliability
     from ok_ml.ranked_lists.policy_values import Estimates
     from ok_ml.recommender.ranking.gather import FeatureLayout
     from ok_ml.recommender.ranking.ranker import Ranker
@@ -97,18 +100,24 @@ class ListEvaluator(Evaluator["Lists"]):
     def cut(self) -> "Cut":
         """The day before the evaluation days, with what was fitted up to it."""
 
-    def lists_by(self, ranker: "Ranker", cut: "Cut | None" = None, candidates: int | None = None) -> "Lists":
-        """What a ranker would serve, by the code that serves; default: at the cut, of the candidates that the YAML says."""
+    def lists_by(self, ranker: "Ranker", cut: "Cut | None" = None, stage: "PredictionsStage | None" = None) -> "Lists":
+        """What a ranker would serve, by the code that serves; default: at the cut, as the YAML says."""
         from ok_ml.recommender.ranking.user_lists import ranked_lists
 
-        candidates = candidates or self.pipeline.config.stages.predictions.candidates
-        return ranked_lists(cut or self.cut, self.pipeline.dataset.parts, self.users, self.k, ranker, candidates)
+        stage = stage or self.pipeline.config.stages.predictions
+        return ranked_lists(cut or self.cut, self.pipeline.dataset.parts, self.users, self.k, ranker, stage)
+
+    def reliability(self) -> "Reliability | None":
+        """What came of the newest model's probabilities on the evaluation days; None where its scores only order lists."""
+        return None
 
     def simple_list(self, named: str) -> "Lists":
         """One of SIMPLE_LISTS."""
+        from ok_ml.ranked_lists.bundles import undiversified
         from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 
-        return self.lists_by(ColumnRanker.of(named).ranker)
+        stage = undiversified(self.pipeline.config.stages.predictions)
+        return self.lists_by(ColumnRanker.of(named).ranker, stage=stage)
 
     def champion(self, manifest: Manifest) -> "Lists | None":
         """The champion as it serves: its ranker, on what its own recipe fits up to the evaluation.
@@ -130,7 +139,7 @@ class ListEvaluator(Evaluator["Lists"]):
         fitted = refitted_by(pipeline, bundle.recipe, fitted_for(pipeline, EVAL), self.cut.dt)
         if fitted is None:
             return None
-        return self.lists_by(bundle.ranker, cut_of(pipeline, fitted, bundle.layout), bundle.stage.candidates)
+        return self.lists_by(bundle.ranker, cut_of(pipeline, fitted, bundle.layout), bundle.stage)
 
     def baselines(self) -> "Iterator[tuple[str, Lists]]":
         """Every simple list, and the oracles of a simulated network."""
@@ -160,7 +169,7 @@ class ListEvaluator(Evaluator["Lists"]):
         users, relevance, segments = self._question
         sources = pipeline.lake.manifest(pipeline.dataset_scope, c.SOURCES, pipeline.calendar().eval_cut).rows
         asked = {name: self._of_question(lists) for name, lists in answers.items()}
-        report = evaluate(
+        judged = evaluate(
             asked,
             relevance,
             segments,
@@ -171,7 +180,46 @@ class ListEvaluator(Evaluator["Lists"]):
             pairs=list(pairs),
             strata=by_novelty(pipeline, users, relevance, asked),
         )
+        report = replace(judged, scores=(*judged.scores, *self._diversities(asked), *self._of_probabilities()))
         return report if isinstance(self._served, str) else with_estimates(report, self.estimates(answers), pairs)
+
+    def _diversities(self, answers: "dict[str, Lists]") -> "Iterator[Score]":
+        """How unlike the sources of a list are, model by model."""
+        from ok_ml.quality.ranking.ranking_metrics import diversity
+
+        index = self.cut.index
+        for model, lists in answers.items():
+            places = index.catalogue.index(lists)
+            rows = np.where(index.factor_rows[places] < 0, -1, places)
+            for k in self.pipeline.config.stages.evaluation.k:
+                yield self._alone(model, f"diversity@{k}", diversity(rows[:, :k], index.unit_vectors), len(lists))
+
+    def _of_probabilities(self) -> "Iterator[Score]":
+        """Whether the newest model's probabilities hold, over the places that are served."""
+        seen = self._reliability
+        if seen is None:
+            return
+        for k in self._depths:
+            for metric, value in seen.first(k).metrics().items():
+                yield self._alone(self.challenger, f"{metric}@{k}", value, len(seen.served))
+
+    @cached_property
+    def _reliability(self) -> "Reliability | None":
+        return self.reliability()
+
+    @property
+    def _depths(self) -> tuple[int, ...]:
+        """How much of a served list is judged, shortest first."""
+        stages = self.pipeline.config.stages
+        return tuple(sorted({min(k, stages.predictions.top_n) for k in stages.evaluation.k}))
+
+    @staticmethod
+    def _alone(model: str, metric: str, value: float, users: int) -> "Score":
+        """A number without an interval."""
+        from ok_ml.quality.ranking.bootstrap import Interval
+        from ok_ml.quality.ranking.ranking_evaluation import EVERYBODY, Score
+
+        return Score(model, metric, EVERYBODY, Interval(value, math.nan, math.nan, users))
 
     def estimates(self, answers: "dict[str, Lists]") -> "Estimates":
         """What lists would earn that are no oracle's. Raises DataError where the log cannot tell."""
@@ -220,7 +268,7 @@ class ListEvaluator(Evaluator["Lists"]):
         return metric, metrics[metric]
 
     def plots(self, report: "EvaluationReport") -> dict[str, Path]:
-        """Models side by side, and by segment."""
+        """Models side by side, and by segment; probabilities against what came."""
         from ok_ml.quality.plots import evaluation_plots as plots
 
         pipeline = self.pipeline
@@ -229,6 +277,12 @@ class ListEvaluator(Evaluator["Lists"]):
         plots.evaluation_bars(report, [metric, f"recall@{min(ks)}"], stratum=NEVER_SHOWN, path=paths["evaluation"])
         shown = [name for name in (self.challenger, EMBEDDINGS_ALONE, POPULARITY) if name in report.models]
         plots.segment_chart(report, metric, list(dict.fromkeys(shown)), path=paths["segments"])
+        seen = self._reliability
+        if seen is not None and seen.served.any():
+            paths["reliability"] = plot_path(pipeline, "reliability.png")
+            curves = {f"first {k} places": seen.first(k).curve() for k in self._depths}
+            told = f"{len(seen.served):,} users with history on {pipeline.evaluated_days()}; ten bins of equal counts"
+            plots.reliability_chart(curves, told=told, path=paths["reliability"])
         return paths
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from ok_ml import columns as c
 from ok_ml.quality.judges.verdicts import Verdict
 from ok_ml.ranked_lists.pipeline import ListPipeline
+from ok_ml.ranked_lists.predicting import DIVERSITY
+from ok_ml.recommender.ranking.rank_blocks import DIVERSE
 from ok_ml.stages.plot_files import plot_path
 from ok_ml.stages.prediction_kind import fault_verdict
 
@@ -30,9 +32,11 @@ def plot_scores(pipeline: ListPipeline, dt: str) -> Path:
 def faults_of_lists(pipeline: ListPipeline) -> Verdict:
     """No user missing, full lists, finite descending scores, no source twice, nothing that a user is subscribed to.
 
-    A list is empty for good reason where its user is subscribed to every source that there is.
+    A list is empty for good reason where its user is subscribed to every source that there is. The scores of a diverse list
+    descend behind its re-ranked head.
     """
     dt = pipeline.lake.latest(pipeline.name, c.PREDICTIONS)
+    diverse = bool(pipeline.lake.manifest(pipeline.name, c.PREDICTIONS, dt).details.get(DIVERSITY))
     lists, top_n = _lists(pipeline, dt), pipeline.config.stages.predictions.top_n
     users = pipeline.lake.manifest(pipeline.dataset_scope, c.USERS, dt).rows
     pairs = _pairs(pipeline, dt)
@@ -42,7 +46,7 @@ def faults_of_lists(pipeline: ListPipeline) -> Verdict:
         "users without a row": users - len(lists.user_ids),
         "empty lists": len(empty) - nothing_left,
         "scores that are not finite": int((~np.isfinite(lists.scores)).sum()),
-        "lists not in order": lists.unordered(),
+        "lists not in order": lists.unordered(DIVERSE if diverse else 0),
         "sources twice in a list": lists.repeated(),
         "sources already subscribed to": lists.also_in(pairs),
     }
@@ -67,8 +71,10 @@ class _Lists:
     def owners(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
         return np.repeat(np.arange(len(self.user_ids)), self.lengths)
 
-    def unordered(self) -> int:
-        same = np.diff(self.owners) == 0
+    def unordered(self, head: int) -> int:
+        """How many lists have scores that rise behind their first `head` places."""
+        place = np.arange(len(self.scores)) - self.starts[self.owners]
+        same = (np.diff(self.owners) == 0) & (place[:-1] >= head)
         return len(np.unique(self.owners[1:][same & (np.diff(self.scores) > 0)]))
 
     def repeated(self) -> int:

@@ -203,7 +203,7 @@ class _Day:
     def _metrics(self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
         metrics: dict[str, NDArray[np.float64]] = {}
         for ending, relevant in self.relevant.items():
-            values = user_metrics(lists, _relevance_of(users, relevant), self._ks())
+            values = user_metrics(lists, relevance_of(users, relevant), self._ks())
             metrics |= {name + ending: column for name, column in values.items()}
         return metrics
 
@@ -218,7 +218,7 @@ def padded_lists(table: pa.Table) -> "tuple[NDArray[np.int64], NDArray[np.int64]
     return table[c.USER_ID].to_numpy(), lists
 
 
-def _relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Relevance:
+def relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Relevance:
     """What some users (ascending) liked, row by row."""
     rows = place_of(users, relevant.user_ids)
     entries = np.repeat(rows, np.diff(relevant.indptr))

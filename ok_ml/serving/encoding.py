@@ -30,6 +30,8 @@ class GenerationJson:
     def __init__(self, experiment: str, manifest: GenerationManifest) -> None:
         self.generation = manifest.generation
         head = {"experiment": experiment, "generation": manifest.name, "model_version": str(manifest.model_version)}
+        if not manifest.labels:
+            head["scores"] = manifest.scores_are
         self._head = orjson.dumps(head)[:-1]
         self._sources: dict[int, bytes] = {}
         self._labels = manifest.labels

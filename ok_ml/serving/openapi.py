@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ok_ml.columns import REASON_NAMES
+from ok_ml.columns import ORDER, PROBABILITY, REASON_NAMES
 from ok_ml.serving.problems import TITLES
 from ok_ml.serving.requests import MAX_IDS, MAX_N
 
@@ -28,7 +28,7 @@ class Source(BaseModel):
     source_id: EntityId
     name: Annotated[str | None, Field(description="Null if none is known.")]
     topic: Annotated[str | None, Field(description="Null if none is known.")]
-    score: Annotated[float, Field(description="Score of the model; comparable within one list.")]
+    score: Annotated[float, Field(description="See `scores`; of a fallback list it only orders the list.")]
     reason: Annotated[
         str, Field(json_schema_extra={"enum": list(REASON_NAMES)}, description="How the source came into the list.")
     ]
@@ -50,11 +50,22 @@ class _Served(BaseModel):
     model_version: Annotated[str, Field(description="Version of the model that made it.")]
 
 
-class Prediction(Result, _Served):
+class _ListsServed(_Served):
+    scores: Annotated[
+        str,
+        Field(
+            json_schema_extra={"enum": [PROBABILITY, ORDER]},
+            description="What scores are: calibrated probabilities of a reaction within the days that the evaluation counts, or "
+            "numbers that compare within one list only.",
+        ),
+    ]
+
+
+class Prediction(Result, _ListsServed):
     """The list of one entity, and what it was made by."""
 
 
-class BatchPrediction(_Served):
+class BatchPrediction(_ListsServed):
     """One result for each id, in the order asked for, all from one generation."""
 
     results: Annotated[list[Result], Field(description="Parallel to the ids.")]

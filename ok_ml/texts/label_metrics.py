@@ -23,12 +23,12 @@ import numpy as np
 
 from ok_ml.quality.ranking.bootstrap import Interval, percentiles
 from ok_ml.quality.ranking.ranking_evaluation import EVERYBODY, Difference, EvaluationReport, Score
+from ok_ml.quality.ranking.reliability import equal_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRICS: Final = ("pr_auc", "f1", "precision", "recall", "accuracy", "decided", "log_loss", "calibration_error")
-_BINS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class _Judge:
         self._likely = np.log(np.maximum(probabilities[np.arange(len(codes)), codes], 1e-12))
         self._right = probabilities.argmax(axis=1) == codes
         self._sure = probabilities.max(axis=1, initial=0.0)
-        self._bins = np.array_split(np.argsort(self._sure, kind="stable"), _BINS)
+        self._bins = equal_bins(self._sure)
         self._decided = answers.decided.astype(np.int64)
 
     def metrics(self, weights: "NDArray[np.float64]") -> dict[str, float]:

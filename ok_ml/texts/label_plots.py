@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ok_ml.quality.plots import plot_style as s
+from ok_ml.quality.plots.evaluation_plots import draw_reliability
 from ok_ml.quality.ranking.ranking_evaluation import EvaluationReport
+from ok_ml.quality.ranking.reliability import Reliability
 from ok_ml.texts.label_metrics import LabelAnswers, LabelQuestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BINS: Final = 10
 _MOST_LABELS: Final = 30
 
 
@@ -66,9 +67,8 @@ def _precision_recall(axis: "Axes", question: LabelQuestion, answers: LabelAnswe
 def _reliability(axis: "Axes", question: LabelQuestion, answers: LabelAnswers) -> None:
     sure = answers.probabilities.max(axis=1).astype(np.float64)
     right = answers.probabilities.argmax(axis=1) == question.codes
-    bins = [some for some in np.array_split(np.argsort(sure, kind="stable"), _BINS) if len(some)]
-    axis.plot([0, 1], [0, 1], color=s.MUTED, linewidth=1, linestyle=(0, (3, 3)))
-    axis.plot([sure[some].mean() for some in bins], [right[some].mean() for some in bins], "o-", color=s.BLUE)
+    each = (sure[:, None], right[:, None], np.ones((len(sure), 1), bool))  # a list of one place a text
+    draw_reliability(axis, Reliability(*each).curve())
     axis.set_xlabel("probability of the likeliest label")
     axis.set_ylabel("how often it is right")
     s.panel_title(axis, "calibration, ten bins of equal counts")

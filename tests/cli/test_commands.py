@@ -31,6 +31,7 @@ def test_get_serves_the_stored_list_best_first(ok: Ok, root: Path) -> None:
         "entity_id": "1",
         "generation": name,
         "model_version": "7",
+        "scores": "order",
         "fallback": False,
         "known": True,
         "sources": [
@@ -149,6 +150,7 @@ class Runs:
         comparison = [
             {**score, "model": "two_stage", "estimate": 0.31},
             {**score, "model": "popularity", "estimate": 0.2},
+            {**score, "model": "two_stage", "metric": "brier@10", "estimate": 0.0312},
             {**score, "model": "two_stage", "kind": "attainable", "baseline": "oracle", "estimate": 0.44},
             *(
                 {**score, "model": model, "kind": "stratum", "segment": stratum, "estimate": value, "users": users}
@@ -225,6 +227,7 @@ def test_run_prints_tables_and_the_next_command(ok: Ok, runs: Runs) -> None:
     shown = ok("run", "toy_sources")
     assert "toy/events  1,234" in shown.out
     assert "MODEL       NDCG@10  OF ORACLE" in shown.out
+    assert "two_stage alone: brier@10 0.0312\n" in shown.out
     assert "two_stage    0.3100        44%" in shown.out
     assert "popularity   0.2000          -" in shown.out
     assert "LISTS OF SOURCES THAT WERE  NEVER_SHOWN NDCG@10" in shown.out

@@ -8,6 +8,7 @@ import pytest
 
 from ok_ml import columns as c
 from ok_ml.checks.serving import model_check
+from ok_ml.config.models import PredictionsStage
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 from ok_ml.quality.judges.verdicts import Verdict
@@ -113,7 +114,7 @@ def test_what_is_served_is_what_was_judged(chain: Chain) -> None:
 def test_a_list_is_the_best_of_its_own_column(judged: Chain, named: str) -> None:
     """For everybody with history: of all sources that a user is not subscribed to, not of some candidates."""
     cut, users = judged.pipeline().evaluator().cut, np.array(sorted(set(USER_IDS.tolist()) - COLD))
-    lists = ranked_lists(cut, PARTS, users, 10, ColumnRanker.of(named).ranker, 60)
+    lists = ranked_lists(cut, PARTS, users, 10, ColumnRanker.of(named).ranker, PredictionsStage(candidates=60))
     part = cut.part(0)
     block = part.block(np.arange(len(part.users.user_ids)))
     for row, user in enumerate(block.user_ids.tolist()):

@@ -58,6 +58,7 @@ CASES = {
     "psi of nothing": lambda report, path: plots.psi_chart(drift([]), psi_warn=0.1, psi_block=0.25, path=path),
     "rows": lambda report, path: plots.over_time(["2018-02-01", "2018-02-02"], {"events": [10, None]}, title="Rows", path=path),
     "no day yet": lambda report, path: plots.over_time([], {"events": []}, title="Rows", path=path),
+    "reliability": lambda report, path: plots.reliability_chart({"first 10": np.array([[0.1, 0.3], [0.0, 0.4], [0.05, 0.1]]), "of one bin": np.array([[0.1], [0.0], [0.0]])}, told="2 users", path=path),
     "scores": lambda report, path: plots.score_distribution({"today": [0.1, 0.5], "yesterday": []}, path=path),
 }  # fmt: skip
 

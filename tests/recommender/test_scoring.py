@@ -138,7 +138,7 @@ def test_block_size_changes_no_byte(trained, today, predictions, monkeypatch):
 
 def test_the_evaluated_lists_are_the_served_ones(trained, today, predictions):
     users = np.random.default_rng(0).permutation(USER_IDS)[:40]
-    lists = ranked_lists(today, PARTS, users, 10, trained.ranker, 30)
+    lists = ranked_lists(today, PARTS, users, 10, trained.ranker, STAGE)
     served = {row[c.USER_ID]: row[c.SOURCE_IDS] for row in pa.concat_tables(predictions).to_pylist()}
     assert lists.tolist() == [served[user] for user in users.tolist()]
 
@@ -151,15 +151,15 @@ def test_two_stage_beats_embeddings_beats_popularity_on_unseen_days(world, train
         return np.mean([len(mine & set(row.tolist())) / len(mine) for mine, row in zip(truth, lists, strict=True)])
 
     popular, taste = (
-        hits(ranked_lists(today, PARTS, liked.user_ids, 5, ColumnRanker.of(named).ranker, 30))
+        hits(ranked_lists(today, PARTS, liked.user_ids, 5, ColumnRanker.of(named).ranker, STAGE))
         for named in ("popularity", "embeddings")
     )
-    both = hits(ranked_lists(today, PARTS, liked.user_ids, 5, trained.ranker, 30))
+    both = hits(ranked_lists(today, PARTS, liked.user_ids, 5, trained.ranker, STAGE))
     assert popular + 0.1 < taste < both - 0.05, (popular, taste, both)
 
 
 def test_a_user_registered_after_the_cut_gets_padding(cut):
-    lists = ranked_lists(cut, PARTS, np.array([USER_IDS[0], 77]), 5, ColumnRanker.of("popularity").ranker, 30)
+    lists = ranked_lists(cut, PARTS, np.array([USER_IDS[0], 77]), 5, ColumnRanker.of("popularity").ranker, STAGE)
     assert (lists[0] > 0).all()
     assert lists[1].tolist() == [-1] * 5
 
@@ -225,9 +225,9 @@ def test_places_explore_with_the_probability_that_they_state(world, bundle, pred
         assert not set(before[c.SOURCE_IDS]) & {
             one for one, same in zip(after[c.SOURCE_IDS], kept, strict=True) if not same
         }
-        for same, chance in zip(kept, after[c.PROBABILITIES], strict=True):
+        for same, chance in zip(kept, after[c.PROPENSITIES], strict=True):
             assert chance == pytest.approx(0.8 if same else 0.2 / outside, rel=0.35)
-        assert set(before[c.PROBABILITIES]) == {1.0}
+        assert set(before[c.PROPENSITIES]) == {1.0}
         share, places = share + len(kept) - sum(kept), places + len(kept)
     assert abs(share / places - 0.2) < 3.5 * (0.2 * 0.8 / places) ** 0.5
 

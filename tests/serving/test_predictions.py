@@ -71,6 +71,7 @@ def test_a_known_user_gets_their_list_with_names_topics_and_reasons(server: Serv
         "experiment": "toy_sources",
         "generation": generation,
         "model_version": "7",
+        "scores": "order",
         "entity_id": "1",
         "fallback": False,
         "predictions": [

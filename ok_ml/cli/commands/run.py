@@ -139,6 +139,8 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     known = list(dict.fromkeys(metric for _, metric in scores))
     depth = min((int(metric.partition("@")[2]) for metric in known if "@" in metric), default=0)
     metrics = [metric for metric in known if metric.partition("@")[2] in ("", str(depth))]
+    own = [metric for metric in metrics if len(models) > sum((model, metric) in scores for model in models) == 1]
+    metrics = [metric for metric in metrics if metric not in own]
     ways = {
         (row["model"], row["baseline"]): f"{row['estimate']:.0%}"
         for row in rows
@@ -156,6 +158,9 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
         write_line(
             "of ...: ndcg between popularity (0 %) and what knows the planted tastes, and the feed to come (100 %)"
         )
+    if own:
+        model = next(model for model, metric in scores if metric in own)
+        write_line(f"{model} alone: " + ", ".join(f"{metric} {scores[model, metric]:.4f}" for metric in own))
     _print_strata([row for row in rows if row["kind"] == "stratum"], models, f"recall@{depth}", f"ndcg@{depth}")
     apart = len({row["segment"] for row in rows if row["kind"] == "stratum"}) > 1
     _print_differences([row for row in rows if apart or row["kind"] != "stratum_difference"])

@@ -195,7 +195,9 @@ def _compared(rows: list[dict[str, Any]], newest: str, baseline: str) -> Iterato
     scores = {(row["model"], row["metric"]): row["estimate"] for row in rows if row["kind"] == "score"}
     paired = {row["metric"]: row for row in rows if (row["kind"], row["baseline"]) == ("difference", baseline)}
     for (model, metric), estimate in scores.items():
-        if model == newest and estimate is not None:
+        if (
+            model == newest and estimate is not None and (baseline, metric) in scores
+        ):  # not what only probabilities have
             difference = paired.get(metric, {"estimate": None, "low": None, "high": None})
             low, high = difference["low"], difference["high"]
             yield Compared(

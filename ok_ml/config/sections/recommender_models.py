@@ -124,7 +124,7 @@ class EvaluationStage(EvaluationDays):
 
 
 class PredictionsStage(Frozen):
-    """How many sources are weighed and how many are served."""
+    """How many sources are weighed, how many are served, and how alike the first ones may be."""
 
     candidates: int = Field(default=200, ge=10)
     top_n: int = Field(default=50, ge=1, le=100)
@@ -134,6 +134,10 @@ class PredictionsStage(Frozen):
         le=0.2,
         description="Share of the places that hold another candidate, drawn with a known probability, so that other models can "
         "be judged by what comes of it; only where the log says what was shown because of a list (events.columns.generation).",
+    )
+    diversity: Share = Field(
+        default=0.0,
+        description="Weight of being unlike the sources above in the first ten (MMR, 1 - lambda); 0: order by score alone.",
     )
 
 

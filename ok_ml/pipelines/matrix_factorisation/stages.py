@@ -88,7 +88,7 @@ EVALUATION: Final = Stage[P](
         Read((c.MODEL, c.EMBEDDINGS), whole),
         Read((c.EVENTS,), evaluated, of_dataset=True),
     ),
-    code="3",
+    code="4",
     settings=stages("evaluation"),
     more=of_evaluation,
     trigger=Joins(c.MODEL),
@@ -101,7 +101,7 @@ PREDICTIONS: Final = Stage[P](
     "Top sources for every user, newest day.\n\nExact best of the vectors minus subscriptions, one task a part.",
     frozenset({"spark", "numpy"}),
     reads=(Read(c.SNAPSHOTS, same, of_dataset=True), Read((c.RETRIEVAL, c.CHAMPION))),
-    code="2",
+    code="3",
     more=of_list_predictions,
     trigger=Follows(c.RETRIEVAL),
 )

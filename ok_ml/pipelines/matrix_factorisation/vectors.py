@@ -57,4 +57,6 @@ class VectorEvaluator(ListEvaluator):
 
     def newest(self) -> "NDArray[np.int64]":
         """What the newest vectors would serve."""
-        return self.simple_list(self.challenger)
+        from ok_ml.recommender.ranking.column_ranker import ColumnRanker
+
+        return self.lists_by(ColumnRanker.of(self.challenger).ranker)

@@ -66,9 +66,10 @@ def of_training_set(pipeline: P, _partition: str) -> Mapping[str, str]:
 
 
 def of_model(pipeline: P, _partition: str) -> Mapping[str, str]:
-    """What is random, what an event is worth, the ranker's features, and the project's own ranker."""
+    """What is random, what an event is worth and how it is graded, how many days are promised for, the features, and an own ranker."""
     ranker = _code(pipeline, RANKERS, pipeline.config.stages.model.ranker)
-    return {**seed(pipeline), **weights(pipeline), **_layout(pipeline), **ranker}
+    promised = {"promised": str(len(pipeline.calendar().eval_dts))}
+    return {**seed(pipeline), **weights(pipeline), **grades(pipeline), **promised, **_layout(pipeline), **ranker}
 
 
 # -- the parts of the YAML -----------------------------------------------------------------------------------------

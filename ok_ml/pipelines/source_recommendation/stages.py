@@ -117,14 +117,17 @@ MODEL: Final = Stage[P](
     c.MODEL,
     Phase.TRAINING,
     Grain.WHOLE,
-    "The ranker, trained and registered in MLflow.",
+    "The ranker, trained and registered in MLflow.\n\nWith what makes probabilities of its scores, fitted on held-out users.",
     frozenset({"lightgbm", "mlflow"}),
     # Its bundle holds parameters, and how the fits were made, besides what was learnt.
     reads=(
         Read((c.TRAINING_SET,), whole),
         Read((c.EMBEDDINGS,), whole, in_graph=False),
+        # Its probabilities are fitted on lists of users who have no row in the training set.
+        Read(c.FEATURE_TABLES, records.labelled, in_graph=False),
+        Read((c.EVENTS,), records.labels, of_dataset=True, in_graph=False),
     ),
-    code="3",
+    code="4",
     settings=stages("model", "predictions", "features"),
     more=records.of_model,
     trigger=Joins(c.TRAINING_SET),
@@ -135,7 +138,7 @@ EVALUATION: Final = Stage[P](
     Phase.TRAINING,
     Grain.WHOLE,
     "The model against its baselines on unseen days.\n\nEvery simple list as it would be served, two-stage, the champion; with "
-    "paired bootstrap intervals over users and per segment.",
+    "paired bootstrap intervals over users and per segment; and whether the model's probabilities hold.",
     frozenset({"python", "mlflow"}),
     reads=(
         Read(c.FEATURE_TABLES, eval_cut),
@@ -143,7 +146,7 @@ EVALUATION: Final = Stage[P](
         Read((c.EVENTS,), evaluated, of_dataset=True),
         Read((c.USERS,), eval_cut, of_dataset=True, in_graph=False),
     ),
-    code="4",
+    code="5",
     settings=stages("evaluation", "predictions"),
     more=of_evaluation,
     trigger=Joins(c.MODEL),
@@ -163,7 +166,7 @@ PREDICTIONS: Final = Stage[P](
         Read(c.SNAPSHOTS, same, of_dataset=True),
         Read((c.FEATURE_STATISTICS, c.RETRIEVAL, c.CHAMPION)),
     ),
-    code="3",
+    code="4",
     more=of_list_predictions,
     trigger=Follows(c.RETRIEVAL),
 )

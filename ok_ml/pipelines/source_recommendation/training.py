@@ -8,6 +8,7 @@ from ok_ml import columns as c
 from ok_ml.errors import NothingToLearn
 from ok_ml.lake import WHOLE, Manifest
 from ok_ml.monitoring.series.feature_counts import freeze_reference
+from ok_ml.pipelines.source_recommendation.calibrating import calibrate
 from ok_ml.pipelines.source_recommendation.fitting import train_fit
 from ok_ml.pipelines.source_recommendation.plan import RankingPlan
 from ok_ml.ranked_lists.bundles import as_trained
@@ -17,6 +18,7 @@ from ok_ml.stages.plot_files import plot_path
 from ok_ml.stages.training import UNLEARNT, Register, Trained
 
 if TYPE_CHECKING:
+    from ok_ml.recommender.ranking.calibration import Calibration
     from ok_ml.recommender.ranking.gather import FeatureLayout
     from ok_ml.recommender.ranking.ranker import TrainedRanker
     from ok_ml.recommender.ranking.ranking_context import Cut
@@ -98,9 +100,11 @@ def train_model(
     unlearnt = pipeline.lake.manifest(pipeline.name, c.TRAINING_SET).details.get(UNLEARNT)
     ranker = fit_ranker(pipeline, table) if unlearnt is None else _popularity_list(pipeline)
     progress(f"trained on {table.num_rows:,} rows; " + ", ".join(f"{k} {v:.4f}" for k, v in ranker.held_out.items()))
+    # An attempt is judged, and nothing is judged against it or served: it needs no probabilities, no reference, no pictures.
+    calibration, told = (None, "an attempt") if pipeline.is_attempt else calibrate(pipeline, ranker.ranker)
+    progress(f"{'probabilities' if calibration is not None else 'scores only order lists'}: {told}")
     with pipeline.lake.staged(pipeline.name, c.MODEL, WHOLE) as folder:
-        write_model_bundle(pipeline, ranker, folder)
-        # An attempt is judged, and nothing is judged against it: it needs neither a reference nor pictures.
+        write_model_bundle(pipeline, ranker, folder, calibration)
         bins = "" if pipeline.is_attempt else freeze_reference(pipeline, folder)
         plots = {} if pipeline.is_attempt else _draw(pipeline, ranker)
         trained = as_trained(folder, ranker, _metrics(ranker, table.num_rows), plots)
@@ -112,6 +116,7 @@ def train_model(
             rows=table.num_rows,
             bins=bins,
             dagster_run_id=dagster_run_id,
+            calibration=told,
             **({UNLEARNT: unlearnt} if unlearnt is not None else {}),
         )
     return manifest, trained
@@ -149,12 +154,14 @@ def fit_ranker(pipeline: RankingPlan, table: Any) -> "TrainedRanker":
     return train_ranker(table, names, stage, pipeline.config.seed, root=pipeline.project.root)
 
 
-def write_model_bundle(pipeline: RankingPlan, trained: "TrainedRanker", folder: Path) -> None:
+def write_model_bundle(
+    pipeline: RankingPlan, trained: "TrainedRanker", folder: Path, calibration: "Calibration | None" = None
+) -> None:
     """Write what a champion is into a folder."""
     from ok_ml.recommender.inference.scoring import ScoringBundle
 
     stage, recipe = pipeline.config.stages.predictions, recipe_of_fits(pipeline)
-    ScoringBundle(trained.ranker, pipeline.layout(), stage, recipe).save(folder, trained.sample)
+    ScoringBundle(trained.ranker, pipeline.layout(), stage, recipe, calibration).save(folder, trained.sample)
 
 
 def _metrics(ranker: "TrainedRanker", rows: int) -> dict[str, float]:

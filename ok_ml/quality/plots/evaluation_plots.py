@@ -14,7 +14,7 @@ from ok_ml.quality.statistics import statistics_columns as q
 if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 _VERDICT_COLOURS = {OK: s.BLUE, WARN: s.ORANGE, BLOCK: s.RED}
 _BASELINE_COLOURS = {POPULARITY: s.GREY, ORACLE: s.GREEN, ORACLE_TASTES: s.GREEN}
@@ -226,6 +226,31 @@ def score_distribution(
     axis.set_ylim(bottom=0)
     s.legend(axis)
     return s.to_png(figure, path)
+
+
+def reliability_chart(
+    curves: "Mapping[str, NDArray[np.float64]]", *, told: str = "", path: str | Path | None = None
+) -> bytes:
+    """Probabilities against what came, a panel a name, each of a `Reliability.curve`."""
+    figure, axes = s.new_figure("Probabilities against what came", told, columns=len(curves), width=4.4 * len(curves))
+    for axis, (name, curve) in zip(axes, curves.items(), strict=True):
+        draw_reliability(axis, curve)
+        axis.set_xlabel("mean probability of a bin")
+        axis.set_ylabel("share with a reaction")
+        s.panel_title(axis, name)
+    return s.to_png(figure, path)
+
+
+def draw_reliability(axis: "Axes", curve: "NDArray[np.float64]") -> None:
+    """Points of bins with 95 % intervals beside the diagonal, on which promise and outcome are equal."""
+    promised, came, half = curve
+    top = 1.05 * float(max(promised.max(initial=0.0), (came + half).max(initial=0.0))) or 1.0
+    axis.plot([0, top], [0, top], color=s.MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    axis.errorbar(
+        promised, came, yerr=half, fmt="o-", color=s.BLUE, linewidth=1.4, markersize=5, elinewidth=1.2, capsize=3
+    )
+    axis.set_xlim(0, top)
+    axis.set_ylim(0, top)
 
 
 def _segment_points(axis: "Axes", scores: Sequence[Score], offset: float, look: dict[str, Any]) -> None:

@@ -203,7 +203,7 @@ class _Calibration:
             theta = theta + np.linalg.solve(information, rows.T @ (rewards - chances) - (theta - prior))
         chances, inverse = _sigmoid(rows @ theta), np.linalg.inv(information)
         leverage = ((rows @ inverse) * rows).sum(axis=1) * chances * (1 - chances)
-        errors: NDArray[np.float64] = (rewards - chances) / (1 - leverage)
+        errors = ((rewards - chances) / (1 - leverage)).astype(np.float64)
         return cls(theta, inverse, logits, errors)
 
     def chance(self, logits: "NDArray[np.float64]") -> "NDArray[np.float64]":

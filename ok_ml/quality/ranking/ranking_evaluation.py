@@ -59,7 +59,7 @@ class EvaluationReport:
     Attributes
     ----------
     scores
-        Every model and metric for all users; coverage has no interval, as it is not a mean over users.
+        Every model and metric for all users; what is no mean over users, such as coverage, has no interval.
     differences
         Of the named pairs.
     segments
@@ -115,6 +115,10 @@ class EvaluationReport:
         floor, ceiling = (self.interval(metric, name).estimate for name in (POPULARITY, oracle))
         return (self.interval(metric, model).estimate - floor) / (ceiling - floor) if ceiling > floor else None
 
+    def _of_users(self, model: str) -> list[str]:
+        """Metrics of a model that are means over users: those with an interval."""
+        return [one.metric for one in self.scores if one.model == model and not math.isnan(one.value.low)]
+
     def rows(self) -> list[dict[str, Any]]:
         """All numbers as flat rows for tables and JSON; NaN is None.
 
@@ -130,7 +134,7 @@ class EvaluationReport:
             for stratum, d in self.stratum_differences
         ]
         for model, oracle in product(self.models, ORACLES):
-            for metric in self.metrics(model) if model not in (POPULARITY, *ORACLES) else ():
+            for metric in self._of_users(model) if model not in (POPULARITY, *ORACLES) else ():
                 share = self.share_of_attainable(metric, model, oracle)
                 if share is not None:
                     value = Interval(share, math.nan, math.nan, self.evaluated_users)

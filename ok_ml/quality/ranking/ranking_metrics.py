@@ -6,10 +6,13 @@ With `hits_i` = 1 if the source at rank i (from 1) has a grade above 0 (Järveli
     ndcg@k     = DCG@k / DCG@k of the best possible list,  DCG@k = sum over i <= k of (2^grade_i - 1) / log2(i + 1)
     hit_rate@k = 1 if there is a hit in the first k, else 0
     coverage@k = share of the catalogue that is in the first k of at least one user
+    diversity@k = 1 - mean cosine of the pairs among the first k, over the lists with a pair: how unlike a list's sources are
+                 (1 - the intra-list similarity of Ziegler et al. 2005), by the cosine that re-ranking uses, too
 
 Users without a relevant source have no recall and no ndcg: NaN.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -156,6 +159,26 @@ def coverage(lists: "NDArray[np.int64]", k: int, catalogue_size: int) -> float:
     """Share of the catalogue that is among the first `k` of at least one user, 0 .. 1."""
     shown = np.unique(lists[:, :k])
     return float((shown != EMPTY).sum() / catalogue_size) if catalogue_size else 0.0
+
+
+def diversity(rows: "NDArray[np.int64]", units: "NDArray[np.float32]") -> float:
+    """diversity@k of some lists; NaN where none of them has two sources with a vector.
+
+    Parameters
+    ----------
+    rows
+        int64 [n, k]: row of each source in `units`, negative for padding and sources without a vector.
+    units
+        float32 [m, f]: vectors of length 1, so that the pairs' sum is (|sum of them|^2 - how many) / 2.
+    """
+    known = rows >= 0
+    counts = known.sum(axis=1).astype(np.float64)
+    sums = np.zeros((len(rows), units.shape[1]))
+    for place in range(rows.shape[1]):
+        sums += np.where(known[:, place, None], units[rows[:, place]], 0)
+    pairs = counts * (counts - 1)
+    cosines = ((sums**2).sum(axis=1) - counts)[pairs > 0] / pairs[pairs > 0]
+    return float(1 - cosines.mean()) if len(cosines) else math.nan
 
 
 def _dcg(grades: "NDArray[np.int64]") -> "NDArray[np.float64]":

@@ -16,6 +16,7 @@ from ok_ml.config.models import PredictionsStage
 from ok_ml.lake import Lake
 from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.inference.exploration import explore
+from ok_ml.recommender.ranking.calibration import Calibration
 from ok_ml.recommender.ranking.gather import CROSS_FEATURES, FeatureLayout
 from ok_ml.recommender.ranking.rank_blocks import RankedLists, rank_block
 from ok_ml.recommender.ranking.ranker import Ranker
@@ -29,7 +30,7 @@ PREDICTIONS_SCHEMA: Final = pa.schema([
     pa.field(c.SCORES, pa.list_(pa.float32()), nullable=False),
     pa.field(c.REASONS, pa.list_(pa.int8()), nullable=False),
     pa.field(c.IS_FALLBACK, pa.bool_(), nullable=False),
-    pa.field(c.PROBABILITIES, pa.list_(pa.float32()), nullable=False),
+    pa.field(c.PROPENSITIES, pa.list_(pa.float32()), nullable=False),
 ])  # fmt: skip
 _RANKER, _LAYOUT, _PARAMS = "ranker", "layout.json", "params.json"
 
@@ -41,13 +42,21 @@ class ScoringBundle:
     Attributes
     ----------
     stage
-        How many candidates are weighed and how many are served.
+        How many candidates are weighed, how many are served, and how alike the first ones may be.
+    calibration
+        What makes probabilities of the ranker's scores; None: they only order a list.
     """
 
     ranker: Ranker
     layout: FeatureLayout
     stage: PredictionsStage
     recipe: RetrievalRecipe
+    calibration: Calibration | None = None
+
+    @property
+    def scores_are(self) -> str:
+        """PROBABILITY or ORDER of columns."""
+        return c.ORDER if self.calibration is None else c.PROBABILITY
 
     @classmethod
     def load(cls, folder: Path, *, expected_sha256: str | None = None) -> "ScoringBundle":
@@ -62,7 +71,7 @@ class ScoringBundle:
         ranker = Ranker.load(folder / _RANKER, expected_sha256=expected_sha256)
         ranker.require_features(layout.feature_order())
         stage = PredictionsStage(**json.loads((folder / _PARAMS).read_text()))
-        return cls(ranker, layout, stage, RetrievalRecipe.load(folder))
+        return cls(ranker, layout, stage, RetrievalRecipe.load(folder), Calibration.find(folder))
 
     def save(self, folder: Path, sample: NDArray[np.float32]) -> None:
         """Write the bundle into `folder`, in place of another one.
@@ -78,6 +87,9 @@ class ScoringBundle:
         save_layout(folder / _LAYOUT, self.layout)
         (folder / _PARAMS).write_text(json.dumps(self.stage.model_dump(mode="json")))
         self.recipe.save(folder)
+        Calibration.remove(folder)
+        if self.calibration is not None:
+            self.calibration.save(folder)
 
 
 def save_layout(path: Path, layout: FeatureLayout) -> None:
@@ -119,20 +131,28 @@ def score_part(
     """
     tables, folders = Tables(Lake(lake_root), dataset_scope, scope), (bundle_path, fitted_path)
     bundle, cut = _shared(*folders, lake_root, dataset_scope, scope, dt, _versions(folders, tables, dt))
-    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage, exploration)
+    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage, bundle.calibration, exploration)
 
 
-def score_cut_part(part: CutPart, ranker: Ranker, stage: PredictionsStage, exploration: float = 0.0) -> pa.Table:
+def score_cut_part(
+    part: CutPart,
+    ranker: Ranker,
+    stage: PredictionsStage,
+    calibration: Calibration | None = None,
+    exploration: float = 0.0,
+) -> pa.Table:
     """The same of a loaded part, block by block, so that memory does not grow with the users."""
     everybody, salt = np.arange(len(part.users.user_ids)), f"{part.cut.tables.scope} {part.cut.dt}"
     tables = list[pa.Table]()
     for block in part.blocks(everybody):
-        lists = rank_block(part, block, ranker, stage.candidates, stage.top_n)
-        probabilities = np.ones(lists.sources.shape, np.float32)
+        lists = rank_block(part, block, ranker, stage)
+        if calibration is not None:
+            lists = calibration.calibrated(lists, part.relative_met(block))
+        propensities = np.ones(lists.sources.shape, np.float32)
         if exploration > 0:
             pool = lists.pool or part.cut.index.candidates(block, stage.candidates)
-            probabilities = explore(lists, pool, block.user_ids, exploration, salt)
-        tables.append(predictions_table(part, block.user_ids, lists, probabilities))
+            propensities = explore(lists, pool, block.user_ids, exploration, salt)
+        tables.append(predictions_table(part, block.user_ids, lists, propensities))
     return pa.concat_tables(tables) if tables else PREDICTIONS_SCHEMA.empty_table()
 
 
@@ -165,7 +185,7 @@ def _versions(folders: tuple[str, ...], tables: Tables, dt: str) -> tuple[str, .
 
 
 def predictions_table(
-    part: CutPart, user_ids: NDArray[np.int64], lists: RankedLists, probabilities: NDArray[np.float32]
+    part: CutPart, user_ids: NDArray[np.int64], lists: RankedLists, propensities: NDArray[np.float32]
 ) -> pa.Table:
     """Lists of some users as a table of PREDICTIONS_SCHEMA."""
     kept = lists.sources != UNKNOWN
@@ -181,6 +201,6 @@ def predictions_table(
         as_lists(lists.scores[kept].astype(np.float32)),
         as_lists(lists.reasons[kept]),
         pa.array(lists.is_fallback),
-        as_lists(probabilities[kept]),
+        as_lists(propensities[kept]),
     ]
     return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)

@@ -1,11 +1,13 @@
 """Lists of a block of users, best first: by a ranker of candidates, or simply. Scoring and evaluation share it."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ok_ml import columns as c
+from ok_ml.config.models import PredictionsStage
 from ok_ml.places import place_of
 from ok_ml.recommender.ids import UNKNOWN
 from ok_ml.recommender.ranking.column_ranker import (
@@ -22,6 +24,8 @@ from ok_ml.recommender.ranking.ranking_context import CutPart
 from ok_ml.recommender.retrieval.candidates import Candidates, UserBlock, take_allowed
 from ok_ml.recommender.retrieval.popularity import EVERYBODY
 
+DIVERSE: Final = 10  # places at the head of a list that `diversity` orders
+
 
 @dataclass(frozen=True)
 class RankedLists:
@@ -32,7 +36,7 @@ class RankedLists:
     sources
         int32 [n, top_n] catalogue indices, padded at the end with -1.
     scores
-        float64 [n, top_n], falling; padded with -inf.
+        float64 [n, top_n], falling, with `diversity` only behind the first DIVERSE; padded with -inf.
     reasons
         int8 [n, top_n], a REASON_* of columns.
     is_fallback
@@ -47,13 +51,34 @@ class RankedLists:
     is_fallback: NDArray[np.bool_]
     pool: Candidates | None = None
 
+    def at(self, places: NDArray[np.int64]) -> "RankedLists":
+        """Some places of each list, int64 [n, length], in this order."""
+        rows = np.arange(len(places))[:, None]
+        sources, scores, reasons = self.sources[rows, places], self.scores[rows, places], self.reasons[rows, places]
+        return RankedLists(sources, scores, reasons, self.is_fallback, self.pool)
 
-def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int, top_n: int) -> RankedLists:
-    """The best `top_n` of each user: of `candidates` by a ranker, of all sources by a simple list.
+
+def rank_block(
+    part: CutPart, block: UserBlock, ranker: Ranker, stage: PredictionsStage, length: int | None = None
+) -> RankedLists:
+    """The best of each user: of the candidates by a ranker, of all sources by a simple list.
 
     Users without history get the fallback list, unless what is popular is asked for; its scores are 1 / (1 + rank): they
     order it and say nothing else.
+
+    Parameters
+    ----------
+    length
+        Sources in a list; default: as many as are served. With `diversity` the first ones come from those that are served.
     """
+    length = length or stage.top_n
+    if not stage.diversity:
+        return _ranked(part, block, ranker, stage.candidates, length)
+    lists = _ranked(part, block, ranker, stage.candidates, max(length, stage.top_n))
+    return lists.at(_diverse(part, lists, stage)[:, :length])
+
+
+def _ranked(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int, top_n: int) -> RankedLists:
     is_fallback = block.factor_rows < 0
     named = ranker.simple_list if isinstance(ranker, ColumnRanker) else ""
     if named in (POPULARITY, RECENT_POPULARITY):
@@ -74,6 +99,20 @@ def rank_block(part: CutPart, block: UserBlock, ranker: Ranker, candidates: int,
     lists.scores[cold] = np.where(sources == UNKNOWN, -np.inf, 1.0 / (1.0 + np.arange(top_n)))
     lists.reasons[cold] = reasons
     return lists
+
+
+def _diverse(part: CutPart, lists: RankedLists, stage: PredictionsStage) -> NDArray[np.int64]:
+    """Places of each list, the first DIVERSE chosen among those that are served; lists of users without history stay."""
+    from ok_ml.recommender.ranking.diversity_kernel import reorder
+
+    users, width = lists.sources.shape
+    places = np.tile(np.arange(width, dtype=np.int64), (users, 1))
+    rows, head = np.flatnonzero(~lists.is_fallback), slice(None, stage.top_n)
+    chosen = places[rows, head]
+    units = part.cut.index.unit_vectors
+    reorder(lists.sources[rows, head], lists.scores[rows, head], units, stage.diversity, DIVERSE, chosen)
+    places[rows, head] = chosen
+    return places
 
 
 # -- by a ranker of candidates -------------------------------------------------------------------------------------

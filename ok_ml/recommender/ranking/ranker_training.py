@@ -116,9 +116,15 @@ def _rows(table: pa.Table, names: list[str], kept: NDArray[np.bool_]) -> Trainin
 
 
 def _held_out(user_ids: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """An eighth of the users by hash; none where that is everyone: so few are better used for training than for evaluation."""
-    held_out: NDArray[np.bool_] = _drawn(user_ids, seed) % np.uint64(HELD_OUT_ONE_IN) == 0
+    """Those of `is_held_out`; none where that is everyone: so few are better used for training than for evaluation."""
+    held_out = is_held_out(user_ids, seed)
     return held_out & ~held_out.all()
+
+
+def is_held_out(user_ids: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """An eighth of the users by hash: a ranker that is not cross-validated learns nothing from them but how many trees to keep."""
+    held_out: NDArray[np.bool_] = _drawn(user_ids, seed) % np.uint64(HELD_OUT_ONE_IN) == 0
+    return held_out
 
 
 def _drawn(user_ids: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:

@@ -85,6 +85,10 @@ class CutPart:
         friends_met = SourceWeights.of(self.users.friends[rows] @ self.cut.activity_of_subscribers)
         return UserBlock(ids, index.factors.user_rows(ids), segments, subscriptions.of(ids), friends, met, friends_met)
 
+    def relative_met(self, block: UserBlock) -> NDArray[np.float64]:
+        """What each user of a block met lately, float64 [n], 1 for as much as the mean user of the day."""
+        return block.met.totals / (self.cut.index.mean_met or 1.0)
+
     def blocks(self, rows: NDArray[np.int64], size: int = USERS_PER_BLOCK) -> Iterator[UserBlock]:
         """Blocks of at most `size` users, in order."""
         for begin in range(0, len(rows), size):

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ok_ml.config.models import PredictionsStage
 from ok_ml.hashing import part_of
 from ok_ml.places import place_of
 from ok_ml.recommender.ids import UNKNOWN
@@ -17,7 +18,7 @@ TWO_STAGE: Final = "two_stage"
 
 
 def ranked_lists(
-    cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, ranker: Ranker, candidates: int
+    cut: Cut, parts: int, user_ids: NDArray[np.int64], k: int, ranker: Ranker, stage: PredictionsStage
 ) -> NDArray[np.int64]:
     """What a ranker would serve: int64 [users, k] source ids in the order of `user_ids`, padded with -1.
 
@@ -36,6 +37,6 @@ def ranked_lists(
         known, places = mine[places >= 0], places[places >= 0]
         done = 0
         for block in part.blocks(places):
-            lists[known[done : done + block.size]] = ids[rank_block(part, block, ranker, candidates, k).sources]
+            lists[known[done : done + block.size]] = ids[rank_block(part, block, ranker, stage, k).sources]
             done += block.size
     return lists

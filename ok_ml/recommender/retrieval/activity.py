@@ -38,6 +38,11 @@ class SourceWeights:
         sets = SourceSets(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
         return cls(sets, matrix.data.astype(np.float32))
 
+    @property
+    def totals(self) -> NDArray[np.float64]:
+        """Sum of each user's weights, float64 [n]."""
+        return np.bincount(self.sources.rows, self.weights, len(self.sources.indptr) - 1).astype(np.float64)
+
     def at(self, rows: NDArray[np.int64], sources: NDArray[np.int64], catalogue: int) -> NDArray[np.float32]:
         """Weight of some pairs, float32 [pairs]; 0 where there is none."""
         place = place_of(self.sources.rows * catalogue + self.sources.indices, rows * catalogue + sources)

@@ -127,9 +127,22 @@ class CandidateIndex:
         return self.vectors[1]
 
     @cached_property
+    def unit_vectors(self) -> NDArray[np.float32]:
+        """Vectors of the catalogue's sources at length 1, float32 [m, factors]: their products are cosines; 0 without one."""
+        vectors, rows = self.vectors
+        mine = np.where((rows >= 0)[:, None], vectors[rows], np.float32(0))
+        lengths = np.sqrt((mine.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+        return (mine / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+    @cached_property
     def activity(self) -> Any:
         """What users met: scipy CSR float32 [users of the activity, m]."""
         return self.fitted.activity.by_catalogue(self.catalogue.source_ids)
+
+    @cached_property
+    def mean_met(self) -> float:
+        """What the mean user met, in the unit of `activity`; 0 where no user met anything."""
+        return float(self.activity.data.sum(dtype=np.float64) / max(self.activity.shape[0], 1))
 
     def activity_of(self, user_ids: NDArray[np.int64]) -> Any:
         """The same of some users, scipy CSR float32 [user_ids, m]; empty rows for those who met nothing."""

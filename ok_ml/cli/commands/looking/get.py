@@ -6,7 +6,7 @@ import rich_click as click
 
 from ok_ml.cli.context import Settings, command, known_experiment
 from ok_ml.cli.output import say, write_json, write_line, write_table
-from ok_ml.columns import USER_ID
+from ok_ml.columns import PROBABILITY, USER_ID
 from ok_ml.config.models import DatasetConfig, Project, TextsConfig
 from ok_ml.hashing import text_id
 
@@ -76,6 +76,7 @@ def as_document(experiment: str, entity_id: str, answer: "Answer", most: int | N
         "entity_id": entity_id,
         "generation": answer.manifest.name,
         "model_version": str(answer.manifest.model_version),
+        "scores": answer.manifest.scores_are,
         "fallback": served.is_fallback or own is None,
         "known": own is not None,
         "sources": sources,
@@ -116,7 +117,8 @@ def _print(document: dict[str, Any]) -> None:
         [place, source["source_id"], source["name"], source["topic"], source["score"], source["reason"]]
         for place, source in enumerate(document["sources"], start=1)
     ]
-    write_table(["", "source", "name", "topic", "score", "why"], rows, right=["", "source", "score"])
+    score = PROBABILITY if document["scores"] == PROBABILITY and not document["fallback"] else "score"
+    write_table(["", "source", "name", "topic", score, "why"], rows, right=["", "source", score])
     fallback = ", fallback" if document["fallback"] else ""
     write_line(f"\ngeneration {document['generation']}, model version {document['model_version']}{fallback}")
 
