@@ -7,7 +7,7 @@ were made. So nothing that a client sends can change a probability.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -219,7 +219,7 @@ def _joined(exposed: Sequence[_Piece], pieces: Sequence[_Piece], names: tuple[st
         place_of(user_ids, owners),
         np.concatenate([_wide(one.lists, width, EMPTY) for one in exposed]),
         probabilities,
-        (probabilities > 0) & (probabilities < 0.5),  # a place explores with at most 0.2
+        explores(probabilities),
     )
     rows = np.concatenate([one.rows + begin for one, begin in zip(exposed, begins[:-1], strict=True)])
     ranks, rewards = (np.concatenate([getattr(one, name) for one in exposed]) for name in ("ranks", "rewards"))
@@ -232,7 +232,13 @@ def _joined(exposed: Sequence[_Piece], pieces: Sequence[_Piece], names: tuple[st
     )
 
 
-def padded(table: pa.Table, column: str, empty: float) -> "tuple[NDArray[np.int64], NDArray[np.generic]]":
+def explores(probabilities: "NDArray[np.floating[Any]]") -> "NDArray[np.bool_]":
+    """Places that hold what was drawn: bool like `probabilities`. A place explores with at most 0.2, so the others have 0.8."""
+    drawn: NDArray[np.bool_] = (probabilities > 0) & (probabilities < 0.5)
+    return drawn
+
+
+def padded(table: pa.Table, column: str, empty: float) -> "tuple[NDArray[np.int64], NDArray[Any]]":
     """User ids int64 [n], ascending, and a column of lists as [n, longest], padded with `empty`."""
     table = table.sort_by(c.USER_ID).combine_chunks()
     values = table[column].combine_chunks()

@@ -17,6 +17,7 @@ from ok_ml.places import place_of
 from ok_ml.quality.ranking import online_ranking as online
 from ok_ml.quality.ranking.ranking_metrics import EMPTY, Relevance, user_metrics
 from ok_ml.quality.statistics.number_series import GROUP, METRIC, Number, series_table
+from ok_ml.ranked_lists.exposures import Impressions, explores, padded
 from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
@@ -147,10 +148,10 @@ class _Day:
 
     def part(self, part: int) -> online.PartDay | None:
         """One part; None where it has no lists."""
-        table = read_lists(self.folder, part, [c.USER_ID, c.SOURCE_IDS])
+        table = read_lists(self.folder, part)
         if table is None:
             return None
-        users, lists = padded_lists(table)
+        users, lists = padded(table, c.SOURCE_IDS, EMPTY)
         posts = self._posts(part)
         rows = place_of(users, posts[c.USER_ID].to_numpy())
         known, strangers = rows >= 0, np.unique(posts[c.USER_ID].to_numpy()[rows < 0])
@@ -158,15 +159,16 @@ class _Day:
         rows, sources = rows[known], posts[c.SOURCE_ID].to_numpy()[known]
         served, subscribed = online.in_lists(lists, rows, sources), self._subscribed(users[rows], sources)
         active = np.bincount(rows, minlength=len(users)) > 0
-        ks = self._ks()
+        ks, impressions = self._ks(), self._impressions(part)
         return online.PartDay(
             segments=self._segments_of(users),
-            metrics=self._metrics(users, lists),
+            metrics=self._metrics(users, lists) | self._effects(users, lists, impressions),
             active=active,
             shown=online.by_channel(len(users), rows, served, subscribed, shown),
             reacted=online.by_channel(len(users), rows, served, subscribed, shown & good),
             covered={k: np.unique(lists[active, :k]) for k in ks},
             strangers=len(strangers),
+            reasons=self._reasons(users, lists, table, impressions),
         )
 
     def _ks(self) -> tuple[int, ...]:
@@ -184,6 +186,43 @@ class _Day:
         marked = marked.append_column("good", pc.cast(pc.is_in(kinds, value_set=graded), pa.int8()))
         grouped = marked.group_by([c.USER_ID, c.SOURCE_ID, c.ITEM_ID]).aggregate([("shown", "max"), ("good", "max")])
         return grouped.rename_columns([c.USER_ID, c.SOURCE_ID, c.ITEM_ID, "shown", "good"])
+
+    def _impressions(self, part: int) -> Impressions | None:
+        """What was shown to whom and why; None of a log that does not say why."""
+        columns = [c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE, c.EVENT_TIME, c.GENERATION]
+        rows = self.pipeline.lake.read(self.pipeline.dataset_scope, c.EVENTS, [self.dt], columns=columns, part=part)
+        return Impressions.of(rows, self.pipeline.dataset.grades) if rows[c.GENERATION].null_count < len(rows) else None
+
+    def _effects(
+        self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]", shown: Impressions | None
+    ) -> "dict[str, NDArray[np.float64]]":
+        """The metrics of the lists against reactions to what they had shown, and to what was shown for another reason."""
+        if shown is None:
+            return {}
+        new = (shown.rewards > 0) & ~self._subscribed(shown.users, shown.sources)
+        metrics: dict[str, NDArray[np.float64]] = {}
+        for reason, chosen in ((online.LISTED, shown.generations >= 0), (online.UNLISTED, shown.generations < 0)):
+            rows, sources = place_of(users, shown.users[new & chosen]), shown.sources[new & chosen]
+            pairs = np.unique(np.stack([rows[rows >= 0], sources[rows >= 0]], axis=1), axis=0)
+            liked = Relevance.from_rows(pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.int64), len(users))
+            values = user_metrics(lists, liked, self._ks())
+            metrics |= {f"{name}/{reason}": column for name, column in values.items()}
+        return metrics
+
+    def _reasons(
+        self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]", table: pa.Table, shown: Impressions | None
+    ) -> dict[str, tuple[int, int]]:
+        """How often something was shown for a reason, and how often it was liked."""
+        if shown is None:
+            return {}
+        because, row = shown.generations >= 0, place_of(users, shown.users)
+        explored = np.zeros(len(row), bool)
+        if c.PROPENSITIES in table.column_names:
+            places = explores(padded(table, c.PROPENSITIES, 0.0)[1])
+            explored = because & (row >= 0) & ((lists[row] == shown.sources[:, None]) & places[row]).any(axis=1)
+        other = ~because & ~self._subscribed(shown.users, shown.sources)
+        chosen = {online.LISTED: because & ~explored, online.EXPLORED: explored, online.UNLISTED: other}
+        return {reason: (int(mask.sum()), int(shown.rewards[mask].sum())) for reason, mask in chosen.items()}
 
     def _subscribed(self, users: "NDArray[np.int64]", sources: "NDArray[np.int64]") -> "NDArray[np.bool_]":
         rows, columns = place_of(self.subscriptions.user_ids, users), self.catalogue.index(sources)
@@ -206,16 +245,6 @@ class _Day:
             values = user_metrics(lists, relevance_of(users, relevant), self._ks())
             metrics |= {name + ending: column for name, column in values.items()}
         return metrics
-
-
-def padded_lists(table: pa.Table) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-    """User ids int64 [n], ascending, and their lists int64 [n, longest], padded with -1."""
-    table = table.sort_by(c.USER_ID).combine_chunks()
-    column = table[c.SOURCE_IDS].combine_chunks()
-    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
-    lists = np.full((len(lengths), max(int(lengths.max(initial=0)), 1)), EMPTY, np.int64)
-    lists[np.arange(lists.shape[1]) < lengths[:, None]] = column.flatten().to_numpy()
-    return table[c.USER_ID].to_numpy(), lists
 
 
 def relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Relevance:

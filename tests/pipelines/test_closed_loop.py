@@ -85,15 +85,21 @@ def lists(pipeline):
 def futures(pipeline, lists, tmp_path_factory):
     """Name -> the pipeline on a lake of its own in which its lists were served, and the days."""
     users, by_name = lists
+    return lived(pipeline, users, by_name, tmp_path_factory, FUTURE)
+
+
+def lived(pipeline, users, by_name, folders, count, share=0.0):
+    """Futures of some days, in which each of some lists were served; `share` of their places explores."""
     world, cut = world_of(pipeline), pipeline.committed()[-1]
-    days = [world.date_of(PAST + number) for number in range(FUTURE)]
+    days = [world.date_of(PAST + number) for number in range(count)]
     found = {}
     for name, served in by_name.items():
-        root = tmp_path_factory.mktemp(name) / "lake"
+        root = folders.mktemp(name) / "lake"
         shutil.copytree(pipeline.lake.root, root)
         mine = replace(pipeline, lake=Lake(root))
-        serve(mine, users, served, name, cut)
-        export_days(world, mine.lake, DATASET, days, served=ServedLists(users, served, name), workers=1)
+        shown, propensities = exploring(served, share)
+        serve(mine, users, shown, name, cut, propensities)
+        export_days(world, mine.lake, DATASET, days, served=ServedLists(users, shown, name), workers=1)
         ingest(mine, days)
         build_online_metrics(mine, days[:1])
         build_online_metrics(mine, days[1:])
@@ -102,12 +108,24 @@ def futures(pipeline, lists, tmp_path_factory):
     return days, found
 
 
-def serve(pipeline, users, lists, name, cut):
+def exploring(lists, share):
+    """The lists with a share of their places drawn from what they do not hold, and the probability of each place."""
+    draw, sources = np.random.default_rng(5), np.unique(lists[lists >= 0])
+    shown, propensities = lists.copy(), np.full(lists.shape, 1 - share)
+    for row, places in zip(shown, propensities, strict=True):
+        at = np.flatnonzero(draw.random(len(row)) < share)
+        free = np.setdiff1d(sources, row)
+        row[at], places[at] = draw.permutation(free)[: len(at)], share / max(len(free), 1)
+    return shown, propensities
+
+
+def serve(pipeline, users, lists, name, cut, propensities):
     rows = pa.table(
         {
             c.USER_ID: users,
             c.PART: part_of(users, pipeline.dataset.parts),
             c.SOURCE_IDS: pa.array(lists.tolist(), pa.list_(pa.int64())),
+            c.PROPENSITIES: pa.array(propensities.tolist(), pa.list_(pa.float32())),
         }
     )
     made = pipeline.lake.write(

@@ -8,11 +8,20 @@ The metrics of lists are those of the offline evaluation (`ranking_metrics`), so
     reaction_rate_<channel>     posts shown that earned a positive reaction on that day / posts shown, of a channel:
                                 served (in the list), subscribed (subscribed to when the day began), organic (the rest)
 
+Where the log names the generation because of whose list a post was shown, the effect of the list stands apart from what would
+have been shown anyway::
+
+    <metric>/listed             reactions to what was shown because of the list
+    <metric>/unlisted           reactions to what was shown for another reason
+    reaction_rate_listed        of what was shown because of the list, places that explored left out
+    reaction_rate_explored      of places that explored: listed against explored is what the list's choice is worth
+    reaction_rate_unlisted      of what was shown for another reason and was not subscribed to
+
 A post that a user was shown several times on a day is one post.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,6 +39,7 @@ REACTION_RATE: Final = "reaction_rate_"
 ACTIVE_USERS: Final = "active_users"
 NO_LIST_SHARE: Final = "users_without_list_share"
 UNKNOWN_SEGMENT: Final = "unknown"
+LISTED, EXPLORED, UNLISTED = "listed", "explored", "unlisted"
 _ROWS_AT_ONCE: Final = 100_000
 
 
@@ -51,6 +61,8 @@ class PartDay:
         Depth -> int64, sources in the first k of active users.
     strangers
         Users without a list who came.
+    reasons
+        LISTED, EXPLORED, UNLISTED -> times shown for this reason, and those of them with a positive reaction.
     """
 
     segments: "NDArray[np.object_]"
@@ -60,6 +72,7 @@ class PartDay:
     reacted: "NDArray[np.int64]"
     covered: "Mapping[int, NDArray[np.int64]]"
     strangers: int
+    reasons: "Mapping[str, tuple[int, int]]" = field(default_factory=dict)
 
 
 def in_lists(
@@ -117,6 +130,9 @@ def online_numbers(
         numbers += _means(group, {name: values[mask] for name, values in metrics.items()})
         numbers.append(Number(Name(ACTIVE_USERS, group), float(active[mask].sum()), int(mask.sum())))
         numbers += _rates(group, shown[mask].sum(axis=0), reacted[mask].sum(axis=0)) if impressions else []
+    for reason in dict.fromkeys(reason for one in parts for reason in one.reasons):
+        times, good = (sum(one.reasons[reason][i] for one in parts if reason in one.reasons) for i in (0, 1))
+        numbers.append(_share(Name(REACTION_RATE + reason), good, times))
     strangers = sum(one.strangers for one in parts)
     numbers.append(_share(Name(NO_LIST_SHARE), strangers, strangers + int(active.sum())))
     return numbers + _coverage(parts, catalogue_size, int(active.sum()))

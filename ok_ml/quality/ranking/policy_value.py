@@ -201,10 +201,10 @@ class _Calibration:
             chances = _sigmoid(rows @ theta)
             information = (rows * (chances * (1 - chances))[:, None]).T @ rows + np.eye(2)
             theta = theta + np.linalg.solve(information, rows.T @ (rewards - chances) - (theta - prior))
-        chances, inverse = _sigmoid(rows @ theta), np.linalg.inv(information)
-        leverage = ((rows @ inverse) * rows).sum(axis=1) * chances * (1 - chances)
-        errors = ((rewards - chances) / (1 - leverage)).astype(np.float64)
-        return cls(theta, inverse, logits, errors)
+        chances = _sigmoid(rows @ theta)
+        inverse: NDArray[np.float64] = np.linalg.inv(information)
+        leverage: NDArray[np.float64] = ((rows @ inverse) * rows).sum(axis=1) * chances * (1 - chances)
+        return cls(theta, inverse, logits, (rewards - chances) / (1 - leverage))
 
     def chance(self, logits: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """P of some logits of m."""
