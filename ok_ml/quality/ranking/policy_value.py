@@ -202,7 +202,7 @@ class _Calibration:
             information = (rows * (chances * (1 - chances))[:, None]).T @ rows + np.eye(2)
             theta = theta + np.linalg.solve(information, rows.T @ (rewards - chances) - (theta - prior))
         chances = _sigmoid(rows @ theta)
-        inverse: NDArray[np.float64] = np.linalg.inv(information)
+        inverse = np.asarray(np.linalg.inv(information), np.float64)
         leverage: NDArray[np.float64] = ((rows @ inverse) * rows).sum(axis=1) * chances * (1 - chances)
         return cls(theta, inverse, logits, (rewards - chances) / (1 - leverage))
 
