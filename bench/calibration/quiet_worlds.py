@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig, DriftConfig, FeaturesStage, WorldConfig
-from ok_ml.features.declared.registry import ENTITY_OF
+from ok_ml.features.declared.registry import ENTITY_OF, features_of
 from ok_ml.lake import Lake
 from ok_ml.monitoring.judges.limit_fitting import DRIFT, DayScore, scores_of
 from ok_ml.monitoring.series.event_series import read_log_day
@@ -32,6 +32,7 @@ RETRAIN_DAYS: Final = 7
 _SCOPE: Final = "features"
 _DRIFT: Final = "drift"
 _COLUMNS: Final = ("table", "dt", "metric", "group", "value", "n")
+_ENTITY_OF: Final = {table: entity for table, entity in ENTITY_OF.items() if features_of(entity)}  # a world has no texts
 _KEPT_DAYS: Final = 35  # of the lake: what the windows of features and of the light model reach
 _WARM_DAYS: Final = 14  # whose features see a shorter log than their windows
 Days = dict[str, dict[Name, Number]]
@@ -200,7 +201,7 @@ class QuietWorld:
             stage=self.stage,
             dts=dts,
             inputs_for=lambda _dt, _table: {},
-            tables=tuple(ENTITY_OF),
+            tables=tuple(_ENTITY_OF),
         )
 
     def log_numbers(self, dt: str) -> list[Number]:
@@ -267,7 +268,7 @@ class _Observer:
         lake = self.world.lake
         self.partials[dt] = {
             entity: partial_statistics(lake.files(_SCOPE, table, [dt]), entity=entity)
-            for table, entity in ENTITY_OF.items()
+            for table, entity in _ENTITY_OF.items()
         }
         for old in sorted(self.partials)[:-REFERENCE_DAYS]:
             del self.partials[old]
