@@ -6,22 +6,21 @@ The limit is where the tail gives half of what was asked for, less what the drif
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ok_ml.monitoring.judges.series_watch import judged_numbers
+from ok_ml import columns as c
+from ok_ml.monitoring.judges.replay import Scan
 from ok_ml.partitions import minus_days
-from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, judge_day
+from ok_ml.quality.bands.blocking_deviations import moved_too_far
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DAYS_A_YEAR: Final = 365.25
-DRIFT: Final = "feature_drift"
-WARM_DAYS: Final = 42  # of a world, that are not judged: until there is a history and a first reference
 _MARGIN: Final = 0.5  # of what was asked for: the rate is an estimate itself
 _PEAKS_A_YEAR: Final = 12.0  # days of the tail that is fitted
 _LEAST_PEAKS: Final = 8
@@ -30,12 +29,16 @@ _STEP: Final = 0.05  # limits are rounded up to it
 
 @dataclass(frozen=True)
 class DayScore:
-    """The worst number of one day of one table.
+    """A number of one day of one table.
 
     Attributes
     ----------
     world
         Seed of the world; 0: the real past.
+    score
+        Of a check with a limit of its own: 1 for an alarm, else 0.
+    blocks
+        Whether it would block beyond the limit.
     """
 
     world: int
@@ -43,6 +46,7 @@ class DayScore:
     dt: str
     score: float
     metric: str
+    blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,28 @@ class Rate:
         return float(chi2.ppf(0.95, 2 * (self.count + 1))) / 2 / self.years
 
 
-def scores_of(series: Mapping[str, Days], world: int = 0, *, warm_days: int = WARM_DAYS) -> list[DayScore]:
-    """The worst score of each day of each table; the first `warm_days` days are not judged."""
-    scores: list[DayScore] = []
-    for check, days in sorted(series.items()):
-        dts = sorted(days)
-        for number, dt in enumerate(dts[warm_days:], warm_days):
-            first = minus_days(dt, HISTORY_DAYS)
-            history = {day: days[day] for day in dts[max(number - HISTORY_DAYS, 0) : number] if day >= first}
-            worst = judge_day(history, dt, judged_numbers(check, days[dt]), limit=math.inf)[:1]
-            scores += [DayScore(world, check, dt, abs(one.band.score), str(one.name)) for one in worst]
-    return scores
+def scores_of(check: str, seen: Scan, dts: Iterable[str], world: int = 0) -> list[DayScore]:
+    """Every score of some days that were judged in their order; of all bands only those of a log block."""
+    return [
+        DayScore(
+            world, check, dt, abs(one.band.score), str(one.name), check == c.EVENT_STATISTICS and moved_too_far(one)
+        )
+        for dt in dts
+        for one in seen.deviations.get(dt, ())
+    ]
+
+
+def worst_of_each_day(scores: Iterable[DayScore]) -> list[DayScore]:
+    """The largest score of each day of each table; of those that would block the largest, too."""
+    worst: dict[tuple[int, str, str], list[DayScore]] = {}
+    for one in scores:
+        worst.setdefault((one.world, one.check, one.dt), []).append(one)
+    found: list[DayScore] = []
+    for some in worst.values():
+        first = max(some, key=lambda one: one.score)
+        grave = max((one for one in some if one.blocks), key=lambda one: one.score, default=first)
+        found += [first] if first is grave else [first, grave]
+    return found
 
 
 def years_of(scores: Iterable[DayScore]) -> float:
@@ -100,12 +115,9 @@ def years_of(scores: Iterable[DayScore]) -> float:
 def alarms(scores: Iterable[DayScore], limit: float) -> dict[str, int]:
     """Check -> alarms beyond a limit; days in a row are one alarm, which is how an incident is counted."""
     counts: dict[str, int] = {}
-    before: dict[tuple[int, str], str] = {}
-    for one in sorted(scores, key=lambda one: (one.world, one.check, one.dt)):
-        if one.score > limit:
-            key = (one.world, one.check)
-            counts[one.check] = counts.get(one.check, 0) + (before.get(key) != minus_days(one.dt, 1))
-            before[key] = one.dt
+    days = {(one.world, one.check, one.dt) for one in scores if one.score > limit}
+    for world, check, dt in days:
+        counts[check] = counts.get(check, 0) + ((world, check, minus_days(dt, 1)) not in days)
     return counts
 
 

@@ -1,0 +1,225 @@
+"""What production's checks say of days: of every day of a quiet world or of a past, and of one day with a fault.
+
+The functions that judge are those of production (`replay`), so a day teaches a band here exactly if it does there. Not judged are
+the vectors (`embedding_statistics`), of which no check exists, and what hangs on processes: freshness, parity of the storage.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from bench.calibration.quiet_worlds import DECLARED, Days, Watched
+from ok_ml import columns as c
+from ok_ml.config.calibration import DEFAULT_LIMIT, Limit
+from ok_ml.config.models import DatasetConfig
+from ok_ml.config.sections.recommender_models import ListChecks
+from ok_ml.monitoring.judges import limit_fitting as fit
+from ok_ml.monitoring.judges.expected_values import judge_watch, online_watches, product_watches
+from ok_ml.monitoring.judges.limit_fitting import DayScore, scores_of, worst_of_each_day
+from ok_ml.monitoring.judges.replay import Scan, scan, scan_watched
+from ok_ml.monitoring.judges.series_watch import judge_series
+from ok_ml.partitions import minus_days
+from ok_ml.quality.bands.blocking_deviations import is_blocking
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation
+from ok_ml.quality.statistics.number_series import Name, Number
+from ok_ml.ranked_lists.list_statistics import limits_of
+from ok_ml.stages.prediction_kind import Limit as ListLimit
+
+DRIFT: Final = "feature_drift"
+LISTS: Final = "limits_of_lists"
+STATED: Final = 0.5  # limit of the checks whose limits are stated in the configuration: they score 1 for an alarm
+_BUILT_IN: Final = Limit(DEFAULT_LIMIT, "built-in default")
+_STATED_OF: Final = {
+    c.PRODUCT_METRICS: "product_metrics, first numbers",
+    c.ONLINE_METRICS: "online_metrics, first numbers",
+}
+# What each check is, and what is not in the rate and why: part of the report.
+COVERED: Final[Mapping[str, str]] = {
+    c.EVENT_STATISTICS: "bands of the log, on both sides",
+    c.PRODUCT_METRICS: "bands of what people did, in the wrong direction",
+    _STATED_OF[c.PRODUCT_METRICS]: "the same of the few first numbers, at checks.product_fall",
+    c.PREDICTION_STATISTICS: "bands of the lists of a light model, on both sides",
+    c.ONLINE_METRICS: "bands of what the served lists earn, in the wrong direction",
+    _STATED_OF[
+        c.ONLINE_METRICS
+    ]: "the same of the few first numbers at checks.online.fall, from the third served day on (short history)",
+    LISTS: "checks.predictions, the declared limits of the lists",
+    DECLARED: "the declared rules of the dataset's YAML, and the share of rows set aside",
+    DRIFT: "PSI beyond psi_block against the week's reference; a block asks for more, so this is an upper bound of its blocks",
+}
+NOT_COVERED: Final[Mapping[str, str]] = {
+    c.EMBEDDING_STATISTICS: "no check judges them; they are shown, and retrieval is judged by the lists",
+    "drift beyond psi_warn": "it triggers a training and alerts no one",
+    "freshness, parity, failed runs": "they hang on processes, which a simulated world has none of",
+    "the trained ranker": "lists are those of a light model: numbers of the scores are not judged by bands in production either",
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of days.
+
+    Attributes
+    ----------
+    bands
+        Of the checks that have the calibrated limit; the worst of each day and table, and the worst that would block.
+    stated
+        Of the checks with limits of their own: 1 for an alarm, else no entry.
+    """
+
+    bands: list[DayScore]
+    stated: list[DayScore]
+
+    @property
+    def worlds(self) -> list[int]:
+        """Seeds of the worlds."""
+        return sorted({one.world for one in self.bands})
+
+    def of(self, worlds: Collection[int]) -> "Scores":
+        """Those of some worlds."""
+        return Scores(*([one for one in some if one.world in worlds] for some in (self.bands, self.stated)))
+
+    @classmethod
+    def joined(cls, some: "Sequence[Scores]") -> "Scores":
+        """Those of several worlds together."""
+        return cls([one for scores in some for one in scores.bands], [one for scores in some for one in scores.stated])
+
+
+def pick_limit(scores: Scores, asked_a_year: float) -> float:
+    """The limit of the bands for a rate of alarms, of which checks with limits of their own use up their part."""
+    return fit.pick_limit(
+        scores.bands, asked_a_year, sum(alarms_of(scores, np.inf).values()) / fit.years_of(scores.bands)
+    )
+
+
+def alarms_of(scores: Scores, limit: float, *, blocking: bool = False) -> dict[str, int]:
+    """Check -> alarms in some days, also of those that had none; `blocking`: only what blocks."""
+    chosen = [[one for one in some if one.blocks or not blocking] for some in (scores.bands, scores.stated)]
+    return dict.fromkeys(COVERED, 0) | fit.alarms(chosen[0], limit) | fit.alarms(chosen[1], STATED)
+
+
+def scans_of(
+    series: Mapping[str, Days], regimes: Mapping[str, str], dataset: DatasetConfig, checks: ListChecks | None
+) -> dict[str, Scan]:
+    """Table -> its days as their checks judge them, in their order; online metrics only where `checks` watches them."""
+    log = scan(c.EVENT_STATISTICS, series[c.EVENT_STATISTICS], regimes)
+    found = {c.EVENT_STATISTICS: log}
+    for table, days in series.items():
+        if table == c.PRODUCT_METRICS:
+            found[table] = scan_watched(product_watches(dataset.checks, _BUILT_IN), days, log.odd)
+        elif table == c.ONLINE_METRICS and checks is not None:
+            found[table] = scan_watched(online_watches(checks.online, _BUILT_IN), days, log.odd)
+        elif table not in (c.EVENT_STATISTICS, c.ONLINE_METRICS, DECLARED):
+            found[table] = scan(table, days)
+    return found
+
+
+def scores_of_scans(scans: Mapping[str, Scan], dts: Collection[str], world: int = 0) -> Scores:
+    """The scores of some days of the tables that were judged."""
+    bands = [one for table, seen in scans.items() for one in scores_of(table, seen, dts, world)]
+    stated = [
+        DayScore(world, _STATED_OF[table], dt, 1.0, metric)
+        for table, seen in scans.items()
+        for dt, metric in seen.stated.items()
+        if dt in dts
+    ]
+    return Scores(worst_of_each_day(bands), stated)
+
+
+def scores_of_world(watched: Watched, dataset: DatasetConfig, checks: ListChecks) -> Scores:
+    """The scores of the days on which lists were served."""
+    dts, seed = sorted(watched.regimes), watched.seed
+    scores = scores_of_scans(scans_of(watched.series, watched.regimes, dataset, checks), {*dts}, seed)
+    lists, rules = watched.series[c.PREDICTION_STATISTICS], watched.series[DECLARED]
+    seen = [(DECLARED, dt, one) for dt in dts for one in seen_by_rules(rules[dt])]
+    seen += [
+        (LISTS, dt, one)
+        for before, dt in pairwise(sorted(lists))
+        for one in seen_by_limits(checks, lists[dt], lists[before])
+    ]
+    seen += [(DRIFT, dt, Seen(one.feature, 1.0, blocks=True)) for dt, one in watched.drift.items() if one.blocks]
+    stated = [DayScore(seed, check, dt, one.score, one.metric, one.blocks) for check, dt, one in seen]
+    return Scores(scores.bands, [*scores.stated, *stated])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A number that is beyond its limit.
+
+    Attributes
+    ----------
+    score
+        Of a band; 1 of a check with a limit of its own.
+    """
+
+    metric: str
+    score: float
+    blocks: bool = False
+
+
+def seen_by_rules(numbers: Mapping[Name, Number]) -> list[Seen]:
+    """Declared rules that a day breaks."""
+    return [Seen(f"rules that {name.group}", 1.0, name.group == "block") for name, one in numbers.items() if one.value]
+
+
+def seen_by_limits(checks: ListChecks, today: Mapping[Name, Number], served: Mapping[Name, Number]) -> list[Seen]:
+    """Limits of the lists that hold back a day's lists while others are served: see `judge_limits`."""
+
+    def breaks(limit: ListLimit, numbers: Mapping[Name, Number]) -> bool:
+        one = numbers.get(Name(limit.metric))
+        return one is not None and not limit.holds(one.value)
+
+    return [
+        Seen(limit.metric, 1.0, blocks=True)
+        for limit in limits_of(checks.predictions)
+        if breaks(limit, today) and not (limit.as_served and breaks(limit, served))
+    ]
+
+
+def seen_on(
+    watched: Watched,
+    scans: Mapping[str, Scan],
+    dt: str,
+    numbers: Mapping[str, Sequence[Number]],
+    dataset: DatasetConfig,
+    checks: ListChecks,
+    limit: float,
+) -> Iterator[tuple[str, Seen]]:
+    """What every check says of other numbers of a day of a quiet world: (check, number beyond its limit).
+
+    Parameters
+    ----------
+    scans
+        The world's days as they were judged: `scans_of`.
+    limit
+        Of the bands.
+    """
+    calibrated = Limit(limit, "of the bands")
+    watches = {
+        c.PRODUCT_METRICS: product_watches(dataset.checks, calibrated),
+        c.ONLINE_METRICS: online_watches(checks.online, calibrated),
+    }
+    for table, found in numbers.items():
+        known, today = watched.series[table], {one.name: one for one in found}
+        days = {day: known[day] for day in known if minus_days(dt, 2 * HISTORY_DAYS) <= day < dt} | {dt: today}
+        if table == DECLARED:
+            yield from ((DECLARED, one) for one in seen_by_rules(today))
+        elif table in watches:
+            leave_out = {*scans[table].odd, *scans[c.EVENT_STATISTICS].odd}
+            for check, watch in zip((_STATED_OF[table], table), watches[table], strict=True):
+                judged = judge_watch(watch, watch.of(days), dt, leave_out)
+                yield from ((check, _seen(one)) for one in judged if one.outside and watch.worse(one) > 0)
+        else:
+            regimes = watched.regimes if table == c.EVENT_STATISTICS else None
+            judged = judge_series(table, days, dt, calibrated, odd=scans[table].odd, regimes=regimes)
+            blocking = table == c.EVENT_STATISTICS
+            yield from ((table, _seen(one, blocks=blocking and is_blocking(one))) for one in judged if one.outside)
+        if table == c.PREDICTION_STATISTICS:
+            yield from ((LISTS, one) for one in seen_by_limits(checks, today, known[minus_days(dt, 1)]))
+
+
+def _seen(one: Deviation, *, blocks: bool = False) -> Seen:
+    return Seen(str(one.name), abs(one.band.score), blocks)
