@@ -5,7 +5,7 @@ snapshots and numbers as any day. One kind hits what is made, not what is read: 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,8 +14,11 @@ from bench.calibration.cheap_lists import list_numbers
 from bench.calibration.quiet_scores import Seen, scans_of, seen_on
 from bench.calibration.quiet_worlds import QuietWorld, Watched
 from ok_ml import columns as c
-from ok_ml.config.models import Incident
+from ok_ml.config.models import DatasetConfig, Incident
+from ok_ml.config.sections.recommender_models import ListChecks
 from ok_ml.errors import EmptyPartition
+from ok_ml.monitoring.judges.replay import Scan
+from ok_ml.partitions import minus_days
 from ok_ml.quality.statistics.number_series import Number
 
 if TYPE_CHECKING:
@@ -90,6 +93,21 @@ FAULTS: Final = (
 
 
 @dataclass(frozen=True)
+class Planted:
+    """A fault in a day.
+
+    Attributes
+    ----------
+    numbers
+        Table -> the numbers of the day; None where a step refused the day.
+    """
+
+    fault: Fault
+    dt: str
+    numbers: "Mapping[str, Sequence[Number]] | None"
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was seen of one planted fault on its day.
 
@@ -103,67 +121,74 @@ class Outcome:
         What blocked or warned: the table of numbers, the declared rules, or the step that refused the day.
     score
         Of the worst number; infinite where a step refused the day.
-    series
-        Table -> the numbers of the day; none where a step refused it.
     """
 
     fault: Fault
     seed: int
-    day: int
+    dt: str
     blocked: bool
     noticed: bool
     check: str = ""
     score: float = 0.0
     metric: str = ""
-    series: "Mapping[str, Sequence[Number]]" = field(default_factory=dict, repr=False)
 
 
-class Exam:
-    """One world whose days are hit one after the other; each is as it was again after its fault."""
+@dataclass(frozen=True)
+class Sitting:
+    """One world with its quiet days, as their checks judge them, and the faults that were planted in it."""
 
-    def __init__(self, world: QuietWorld) -> None:
-        self.world = world
-        self.watched: Watched = world.live(features=False, keep=True)
-        self.scans = scans_of(self.watched.series, self.watched.regimes, world.dataset, world.checks)
+    dataset: DatasetConfig
+    checks: ListChecks
+    watched: Watched
+    scans: dict[str, Scan]
+    planted: list[Planted]
 
-    def outcomes(self, days: Sequence[int], limit: float, faults: Sequence[Fault] = FAULTS) -> Iterator[Outcome]:
-        """Every fault on every day."""
-        for day in days:
-            for fault in faults:
-                yield self._outcome(fault, day, limit)
-            self._deliver(day)
+    def outcomes(self, limit: float) -> Iterator[Outcome]:
+        """What the checks say of each fault, with this limit of the bands."""
+        for one in self.planted:
+            seen = [(INGEST, Seen("rows", np.inf, blocks=True))]
+            if one.numbers is not None:
+                seen = self.seen(one.dt, one.numbers, limit)
+            blocked = any(found.blocks for _, found in seen)
+            check, worst = max(seen, key=lambda pair: (pair[1].blocks, pair[1].score), default=("", Seen("", 0.0)))
+            yield Outcome(one.fault, self.watched.seed, one.dt, blocked, bool(seen), check, worst.score, worst.metric)
 
-    def _outcome(self, fault: Fault, day: int, limit: float) -> Outcome:
-        seed = self.watched.seed
-        try:
-            numbers = self._numbers(fault, day)
-        except EmptyPartition:
-            return Outcome(fault, seed, day, blocked=True, noticed=True, check=INGEST, score=np.inf, metric="rows")
-        seen = self.seen(day, numbers, limit)
-        blocked, noticed = any(one.blocks for _, one in seen), bool(seen)
-        check, worst = max(seen, key=lambda pair: (pair[1].blocks, pair[1].score), default=("", Seen("", 0.0)))
-        return Outcome(fault, seed, day, blocked, noticed, check, worst.score, worst.metric, numbers)
-
-    def seen(self, day: int, numbers: "Mapping[str, Sequence[Number]]", limit: float) -> list[tuple[str, Seen]]:
+    def seen(self, dt: str, numbers: "Mapping[str, Sequence[Number]]", limit: float) -> list[tuple[str, Seen]]:
         """What the checks say of such numbers of a day."""
-        world = self.world
-        return [*seen_on(self.watched, self.scans, world.dts[day], numbers, world.dataset, world.checks, limit)]
+        return [*seen_on(self.watched, self.scans, dt, numbers, self.dataset, self.checks, limit)]
 
-    def _numbers(self, fault: Fault, day: int) -> "Mapping[str, Sequence[Number]]":
-        """The numbers of a day with a fault, by table."""
-        dt = self.world.dts[day]
-        if fault.kind:
-            self._deliver(day, Incident.model_validate({"day": day, "kind": fault.kind, "size": fault.size}))
-            return self.world.numbers(dt, self.watched.served[dt])
-        lists = _without(self.watched.lists[dt], fault.size, self.watched.seed)
-        before = self.watched.lists[self.world.dts[day - 1]]
-        return {c.PREDICTION_STATISTICS: list_numbers(self.world.lake, self.world.dataset.dataset, dt, lists, before)}
 
-    def _deliver(self, day: int, *incidents: Incident) -> None:
-        from ok_ml.world.population.network import World
+def sit(world: QuietWorld, days: Sequence[int]) -> Sitting:
+    """Live a world, then hit its days with one fault after the other; each is as it was again afterwards."""
+    watched = world.live(features=False, keep=True)
+    planted = [one for day in days for one in _faults_of(world, watched, world.dts[day], day)]
+    scans = scans_of(watched.series, watched.regimes, world.dataset, world.checks)
+    return Sitting(world.dataset, world.checks, replace(watched, lists={}, served={}), scans, planted)
 
-        dt, config = self.world.dts[day], self.world.simulated.model_copy(update={"incidents": incidents})
-        self.world.deliver(dt, self.watched.served[dt], World(config, self.world.dataset.parts))
+
+def _faults_of(world: QuietWorld, watched: Watched, dt: str, day: int) -> Iterator[Planted]:
+    for fault in FAULTS:
+        try:
+            yield Planted(fault, dt, _numbers(world, watched, fault, dt, day))
+        except EmptyPartition:
+            yield Planted(fault, dt, None)
+    _deliver(world, watched, dt)
+
+
+def _numbers(world: QuietWorld, watched: Watched, fault: Fault, dt: str, day: int) -> "Mapping[str, Sequence[Number]]":
+    """The numbers of a day with a fault, by table."""
+    if fault.kind:
+        _deliver(world, watched, dt, Incident.model_validate({"day": day, "kind": fault.kind, "size": fault.size}))
+        return world.numbers(dt, watched.served[dt])
+    lists, before = _without(watched.lists[dt], fault.size, watched.seed), watched.lists[minus_days(dt, 1)]
+    return {c.PREDICTION_STATISTICS: list_numbers(world.lake, world.dataset.dataset, dt, lists, before)}
+
+
+def _deliver(world: QuietWorld, watched: Watched, dt: str, *incidents: Incident) -> None:
+    from ok_ml.world.population.network import World
+
+    config = world.simulated.model_copy(update={"incidents": incidents})
+    world.deliver(dt, watched.served[dt], World(config, world.dataset.parts))
 
 
 def _without(lists: "PartLists", share: float, seed: int) -> "PartLists":

@@ -18,7 +18,7 @@ from bench.calibration.calibration_run import DAYS_A_WORLD, FIRST_SEED
 from bench.calibration.quiet_runs import Plan, live_worlds
 from bench.calibration.quiet_scores import COVERED, NOT_COVERED, Scores, alarms_of, pick_limit, scores_of_world
 from bench.calibration.quiet_worlds import FIRST_SERVED
-from bench.planting import FAULTS, GRAVE_SHARE, Exam, Fault, Outcome
+from bench.planting import FAULTS, GRAVE_SHARE, Fault, Outcome, Sitting, sit
 from bench.rows import Row
 from bench.targets import Settings
 from ok_ml.config.sections.recommender_models import ListChecks
@@ -42,7 +42,8 @@ def measure(settings: Settings) -> list[Row]:
     years, worlds = settings.size(YEARS, 2), settings.size(EXAM_WORLDS, 1)
     quiet = quiet_scores(settings, years, settings.size(DAYS_A_WORLD, FIRST_SERVED + HISTORY_DAYS))
     limit, false = pick_limit(quiet, ASKED_A_YEAR), out_of_sample(quiet)
-    outcomes = exam(settings, limit, range(FIRST_EXAM_SEED, FIRST_EXAM_SEED + worlds), EXAM_DAYS[: settings.size(5, 1)])
+    sittings = exam(settings, range(FIRST_EXAM_SEED, FIRST_EXAM_SEED + worlds), EXAM_DAYS[: settings.size(5, 1)])
+    outcomes = [one for sitting in sittings for one in sitting.outcomes(limit)]
     details = report(limit, quiet, false, outcomes)
     path = plan_of(settings, 0, 0).folder.parent / "bench" / "alarms-details.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,19 +88,18 @@ def out_of_sample(quiet: Scores) -> dict[str, dict[str, Rate]]:
     return found
 
 
-def exam(settings: Settings, limit: float, seeds: Iterable[int], days: Sequence[int]) -> list[Outcome]:
-    """Every fault on every day of every world, two worlds at a time."""
-    plan = plan_of(settings, max(days) + 2, EXAM_USERS)
+def exam(settings: Settings, seeds: Iterable[int], days: Sequence[int]) -> list[Sitting]:
+    """Plant every fault on every day of every world, two worlds at a time."""
+    plan = plan_of(settings, max(days) + 1, EXAM_USERS)
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_sit, plan, seed, limit, tuple(days)) for seed in seeds]
-        return [one for future in running for one in future.result()]
+        return list(pool.map(partial(_sit, plan, days=tuple(days)), seeds))
 
 
-def _sit(plan: Plan, seed: int, limit: float, days: tuple[int, ...]) -> list[Outcome]:
+def _sit(plan: Plan, seed: int, days: tuple[int, ...]) -> Sitting:
     world = plan.world(seed)
     world.clean()
     try:
-        return list(Exam(world).outcomes(days, limit))
+        return sit(world, days)
     finally:
         world.clean()
 
@@ -125,7 +125,7 @@ def report(
         "exam": {
             "users": EXAM_USERS,
             "seeds": sorted({one.seed for one in outcomes}),
-            "days": sorted({one.day for one in outcomes}),
+            "days": sorted({one.dt for one in outcomes}),
             "planted": len(outcomes),
             "grave_share": GRAVE_SHARE,
             "noticed": _share([one.noticed for one in outcomes]),
@@ -133,7 +133,7 @@ def report(
             "blocked_of_others": _share([one.blocked for one in outcomes if not one.fault.is_grave]),
         },
         "faults": [_fault(fault, mine) for fault, mine in _by_fault(outcomes)],
-        "misses": [{"fault": one.fault.said, "seed": one.seed, "day": one.day} for one in outcomes if not one.noticed],
+        "misses": [{"fault": one.fault.said, "seed": one.seed, "day": one.dt} for one in outcomes if not one.noticed],
     }
 
 

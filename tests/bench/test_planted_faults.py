@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.calibration.quiet_worlds import DECLARED, QuietWorld
-from bench.planting import FAULTS, INGEST, Exam, Fault, Outcome
+from bench.planting import FAULTS, INGEST, Fault, Outcome, Sitting, sit
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
 from tests.small_project import ROOT
@@ -24,10 +24,10 @@ SEEN_BY = {
 
 
 @pytest.fixture(scope="module")
-def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exam]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuietWorld]:
     project = load_project(ROOT)
     config = project.experiments["prod_discovery"]
-    world = QuietWorld.of(
+    made = QuietWorld.of(
         project.datasets["ok_world"],
         config.stages.features,
         config.checks,
@@ -37,27 +37,33 @@ def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exam]:
         users=USERS,
         first_served=FIRST_SERVED,
     )
-    yield Exam(world)
-    world.clean()
+    yield made
+    made.clean()
 
 
 @pytest.fixture(scope="module")
-def outcomes(exam: Exam) -> dict[Fault, Outcome]:
-    return {one.fault: one for one in exam.outcomes([DAY], LIMIT)}
+def sitting(world: QuietWorld) -> Sitting:
+    return sit(world, [DAY])
 
 
-def test_the_day_itself_is_quiet(exam: Exam) -> None:
-    dt = exam.world.dts[DAY]
-    numbers = {table: [*days[dt].values()] for table, days in exam.watched.series.items()}
+@pytest.fixture(scope="module")
+def outcomes(sitting: Sitting) -> dict[Fault, Outcome]:
+    return {one.fault: one for one in sitting.outcomes(LIMIT)}
+
+
+def test_the_day_itself_is_quiet(world: QuietWorld, sitting: Sitting) -> None:
+    dt = world.dts[DAY]
+    numbers = {table: [*days[dt].values()] for table, days in sitting.watched.series.items()}
     assert {c.ONLINE_METRICS, c.PREDICTION_STATISTICS, DECLARED} < numbers.keys()
-    assert exam.seen(DAY, numbers, LIMIT) == []
+    assert sitting.seen(dt, numbers, LIMIT) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.name}-{fault.size:g}".replace(" ", "-") for fault in FAULTS])
-def test_a_fault_is_noticed_on_its_day(fault: Fault, exam: Exam, outcomes: dict[Fault, Outcome]) -> None:
+def test_a_fault_is_noticed_on_its_day(fault: Fault, sitting: Sitting, outcomes: dict[Fault, Outcome]) -> None:
     found = outcomes[fault]
     assert found.noticed, f"{fault.said}: nothing was seen"
-    seen = {found.metric} | {one.metric for _, one in exam.seen(DAY, found.series, LIMIT)}
+    (numbers,) = (one.numbers for one in sitting.planted if one.fault == fault)
+    seen = {found.metric} | {one.metric for _, one in sitting.seen(found.dt, numbers or {}, LIMIT)}
     assert any(SEEN_BY[fault.name] in metric for metric in seen), seen
 
 
@@ -84,8 +90,10 @@ def test_a_day_without_rows_is_refused_by_the_ingest(outcomes: dict[Fault, Outco
     assert found.check == INGEST
 
 
-def test_the_world_is_as_it_was_after_its_faults(exam: Exam, outcomes: dict[Fault, Outcome]) -> None:
+def test_the_world_is_as_it_was_after_its_faults(
+    world: QuietWorld, sitting: Sitting, outcomes: dict[Fault, Outcome]
+) -> None:
     assert len({fault.name for fault in outcomes}) == 20
-    dt = exam.world.dts[DAY]
-    again = {one.name: one for one in exam.world.log_numbers(dt)}
-    assert again == exam.watched.series[c.EVENT_STATISTICS][dt]
+    dt = world.dts[DAY]
+    again = {one.name: one for one in world.log_numbers(dt)}
+    assert again == sitting.watched.series[c.EVENT_STATISTICS][dt]
