@@ -28,6 +28,7 @@ from ok_ml.quality.statistics.number_series import Name, Number
 from ok_ml.ranked_lists.list_statistics import limits_of
 from ok_ml.stages.prediction_kind import Limit as ListLimit
 
+ASKED_A_YEAR: Final = 1.0  # false alarms of a model with all its checks
 DRIFT: Final = "feature_drift"
 LISTS: Final = "limits_of_lists"
 STATED: Final = 0.5  # limit of the checks whose limits are stated in the configuration: they score 1 for an alarm
@@ -179,6 +180,49 @@ def seen_by_limits(checks: ListChecks, today: Mapping[Name, Number], served: Map
     ]
 
 
+def judged_on(
+    watched: Watched,
+    scans: Mapping[str, Scan],
+    dt: str,
+    numbers: Mapping[str, Sequence[Number]],
+    dataset: DatasetConfig,
+    checks: ListChecks,
+    limit: float,
+) -> Iterator[tuple[str, float, Deviation]]:
+    """Numbers of a day of a quiet world with their bands: (check, score in a direction that is wrong, number).
+
+    Parameters
+    ----------
+    scans
+        The world's days as they were judged: `scans_of`.
+    numbers
+        Table -> the numbers that the day has instead of its own; those without a band are passed over.
+    limit
+        Of the bands.
+    """
+    calibrated = Limit(limit, "of the bands")
+    watches = {
+        c.PRODUCT_METRICS: product_watches(dataset.checks, calibrated),
+        c.ONLINE_METRICS: online_watches(checks.online, calibrated),
+    }
+    for table in numbers.keys() & scans.keys():
+        days = days_until(watched, table, dt) | {dt: {one.name: one for one in numbers[table]}}
+        if table in watches:
+            leave_out = {*scans[table].odd, *scans[c.EVENT_STATISTICS].odd}
+            for check, watch in zip((_STATED_OF[table], table), watches[table], strict=True):
+                yield from ((check, watch.worse(one), one) for one in judge_watch(watch, watch.of(days), dt, leave_out))
+        else:
+            regimes = watched.regimes if table == c.EVENT_STATISTICS else None
+            judged = judge_series(table, days, dt, calibrated, odd=scans[table].odd, regimes=regimes)
+            yield from ((table, abs(one.band.score), one) for one in judged)
+
+
+def days_until(watched: Watched, table: str, dt: str) -> dict[str, dict[Name, Number]]:
+    """The days of a table that a day is compared with."""
+    first = minus_days(dt, 2 * HISTORY_DAYS)
+    return {day: numbers for day, numbers in watched.series[table].items() if first <= day < dt}
+
+
 def seen_on(
     watched: Watched,
     scans: Mapping[str, Scan],
@@ -188,38 +232,12 @@ def seen_on(
     checks: ListChecks,
     limit: float,
 ) -> Iterator[tuple[str, Seen]]:
-    """What every check says of other numbers of a day of a quiet world: (check, number beyond its limit).
-
-    Parameters
-    ----------
-    scans
-        The world's days as they were judged: `scans_of`.
-    limit
-        Of the bands.
-    """
-    calibrated = Limit(limit, "of the bands")
-    watches = {
-        c.PRODUCT_METRICS: product_watches(dataset.checks, calibrated),
-        c.ONLINE_METRICS: online_watches(checks.online, calibrated),
-    }
-    for table, found in numbers.items():
-        known, today = watched.series[table], {one.name: one for one in found}
-        days = {day: known[day] for day in known if minus_days(dt, 2 * HISTORY_DAYS) <= day < dt} | {dt: today}
-        if table == DECLARED:
-            yield from ((DECLARED, one) for one in seen_by_rules(today))
-        elif table in watches:
-            leave_out = {*scans[table].odd, *scans[c.EVENT_STATISTICS].odd}
-            for check, watch in zip((_STATED_OF[table], table), watches[table], strict=True):
-                judged = judge_watch(watch, watch.of(days), dt, leave_out)
-                yield from ((check, _seen(one)) for one in judged if one.outside and watch.worse(one) > 0)
-        else:
-            regimes = watched.regimes if table == c.EVENT_STATISTICS else None
-            judged = judge_series(table, days, dt, calibrated, odd=scans[table].odd, regimes=regimes)
-            blocking = table == c.EVENT_STATISTICS
-            yield from ((table, _seen(one, blocks=blocking and is_blocking(one))) for one in judged if one.outside)
-        if table == c.PREDICTION_STATISTICS:
-            yield from ((LISTS, one) for one in seen_by_limits(checks, today, known[minus_days(dt, 1)]))
-
-
-def _seen(one: Deviation, *, blocks: bool = False) -> Seen:
-    return Seen(str(one.name), abs(one.band.score), blocks)
+    """What every check says of a day, (check, number beyond its limit); the parameters are those of `judged_on`."""
+    for check, worse, one in judged_on(watched, scans, dt, numbers, dataset, checks, limit):
+        if one.outside and worse > 0:
+            yield check, Seen(str(one.name), worse, check == c.EVENT_STATISTICS and is_blocking(one))
+    today = {table: {one.name: one for one in found} for table, found in numbers.items()}
+    yield from ((DECLARED, one) for one in seen_by_rules(today.get(DECLARED, {})))
+    if c.PREDICTION_STATISTICS in today:
+        served = watched.series[c.PREDICTION_STATISTICS][minus_days(dt, 1)]
+        yield from ((LISTS, one) for one in seen_by_limits(checks, today[c.PREDICTION_STATISTICS], served))

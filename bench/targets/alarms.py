@@ -3,7 +3,7 @@
 Quiet worlds of some seeds calibrate the limit; faults are planted in worlds of other seeds. False alarms are counted out of
 sample: half of the quiet worlds is judged by the limit of the other half, and the other way round. A model is one experiment
 with all its checks (`COVERED`); what is not in the rate is named with the reason (`NOT_COVERED`). What blocks and what only warns
-is counted apart.
+is counted apart, and a peer judges the same series (`bench.peer_bands`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +16,18 @@ import orjson
 
 from bench.calibration.calibration_run import DAYS_A_WORLD, FIRST_SEED
 from bench.calibration.quiet_runs import Plan, live_worlds
-from bench.calibration.quiet_scores import COVERED, NOT_COVERED, Scores, alarms_of, pick_limit, scores_of_world
-from bench.calibration.quiet_worlds import FIRST_SERVED
+from bench.calibration.quiet_scores import (
+    ASKED_A_YEAR,
+    COVERED,
+    NOT_COVERED,
+    Scores,
+    alarms_of,
+    pick_limit,
+    scores_of_world,
+)
+from bench.calibration.quiet_worlds import FIRST_SERVED, Watched
+from bench.environments import with_peer
+from bench.peer_bands import PACKAGES, PEER, PYTHON_VARIABLE, contest
 from bench.planting import FAULTS, GRAVE_SHARE, Fault, Outcome, Sitting, sit
 from bench.rows import Row
 from bench.targets import Settings
@@ -31,7 +41,6 @@ USERS: Final = 1000  # of the quiet worlds on their first day; there are twice a
 EXAM_USERS: Final = 2000
 _EXAM_STARTS: Final = FIRST_SERVED + HISTORY_DAYS + 3  # from here on, lists were served on all days that make a band
 EXAM_WORLDS, EXAM_DAYS = 6, tuple(range(_EXAM_STARTS, _EXAM_STARTS + 15, 3))
-ASKED_A_YEAR: Final = 1.0
 REQUIRED_NOTICED: Final = 0.95
 REQUIRED_BLOCKED: Final = 0.8  # of the faults that are grave
 WORKERS: Final = 2
@@ -40,7 +49,9 @@ WORKERS: Final = 2
 def measure(settings: Settings) -> list[Row]:
     """Shares noticed and blocked, and false alarms a year; everything else goes to `alarms-details.json` beside the result."""
     years, worlds = settings.size(YEARS, 2), settings.size(EXAM_WORLDS, 1)
-    quiet = quiet_scores(settings, years, settings.size(DAYS_A_WORLD, FIRST_SERVED + HISTORY_DAYS))
+    plan = plan_of(settings, settings.size(DAYS_A_WORLD, FIRST_SERVED + 2 * HISTORY_DAYS), USERS)
+    lived = live_worlds(plan, range(FIRST_SEED, FIRST_SEED + years), workers=WORKERS)
+    quiet = scores_of_worlds(plan, lived)
     limit, false = pick_limit(quiet, ASKED_A_YEAR), out_of_sample(quiet)
     sittings = exam(settings, range(FIRST_EXAM_SEED, FIRST_EXAM_SEED + worlds), EXAM_DAYS[: settings.size(5, 1)])
     outcomes = [one for sitting in sittings for one in sitting.outcomes(limit)]
@@ -48,13 +59,14 @@ def measure(settings: Settings) -> list[Row]:
     path = plan_of(settings, 0, 0).folder.parent / "bench" / "alarms-details.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(details, option=orjson.OPT_INDENT_2))
-    return list(_rows(outcomes, false))
+    beside = with_peer(
+        settings, PEER, PYTHON_VARIABLE, PACKAGES, "share", partial(contest, settings.folder, lived, quiet, sittings)
+    )
+    return [*_rows(outcomes, false), *beside]
 
 
-def quiet_scores(settings: Settings, years: int, days: int) -> Scores:
-    """Live the quiet worlds, two at a time, and judge every day on which lists were served."""
-    plan = plan_of(settings, days, USERS)
-    worlds = live_worlds(plan, range(FIRST_SEED, FIRST_SEED + years), workers=WORKERS)
+def scores_of_worlds(plan: Plan, worlds: Sequence[Watched]) -> Scores:
+    """Judge every day on which lists were served, two worlds at a time."""
     judge = partial(scores_of_world, dataset=plan.dataset, checks=plan.checks)
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         return Scores.joined(list(pool.map(judge, worlds)))

@@ -18,7 +18,7 @@ from ok_ml.partitions import minus_days
 from ok_ml.quality.bands.blocking_deviations import moved_too_far
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 DAYS_A_YEAR: Final = 365.25
 _MARGIN: Final = 0.5  # of what was asked for: the rate is an estimate itself
@@ -129,7 +129,7 @@ def pick_limit(scores: Sequence[DayScore], asked_a_year: float, drift_a_year: fl
     ValueError
         There is no day to learn from.
     """
-    worst = _worst_by_day(scores)
+    worst = np.array(list(worst_by_day(scores).values()))
     if not len(worst):
         raise ValueError("no quiet day to pick a limit from")
     wanted = max(asked_a_year * _MARGIN - drift_a_year, asked_a_year * _MARGIN / 5)
@@ -142,10 +142,10 @@ def pick_limit(scores: Sequence[DayScore], asked_a_year: float, drift_a_year: fl
     return math.ceil(tail / _STEP) * _STEP
 
 
-def _worst_by_day(scores: Sequence[DayScore]) -> "NDArray[np.float64]":
-    """The largest score of each day over all tables."""
+def worst_by_day(scores: Iterable[DayScore]) -> dict[tuple[int, str], float]:
+    """(World, day) -> the largest score over all tables."""
     worst: dict[tuple[int, str], float] = {}
     for one in scores:
         key = (one.world, one.dt)
         worst[key] = max(worst.get(key, 0.0), one.score)
-    return np.array(list(worst.values()))
+    return worst
