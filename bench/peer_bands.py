@@ -25,7 +25,7 @@ from ok_ml import columns as c
 from ok_ml.monitoring.judges.limit_fitting import DayScore, pick_limit, worst_by_day
 from ok_ml.monitoring.judges.series_watch import judged_numbers
 from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, matrix_of, sampling_floors, with_zeros
-from ok_ml.quality.bands.scales import kinds_of, on_scale
+from ok_ml.quality.bands.scales import COUNT, SHARE, kinds_of, on_scale
 from ok_ml.quality.ranking import online_ranking
 from ok_ml.quality.statistics import product_statistics
 from ok_ml.quality.statistics.number_series import Name, Number
@@ -68,6 +68,8 @@ class Past:
         On the scale where chance has one size, float64 [days, s]; the least standard deviations [s].
     mean, sd
         Of the forecasts [s]; those of a series that never moved are its value and 0.
+    known
+        All series of the days, also those with too few of them.
     """
 
     names: list[Name]
@@ -76,6 +78,12 @@ class Past:
     floors: "NDArray[np.float64]"
     mean: "NDArray[np.float64]"
     sd: "NDArray[np.float64]"
+    known: frozenset[Name]
+
+    @property
+    def metrics(self) -> set[str]:
+        """Metrics of all series."""
+        return {name.metric for name in self.known}
 
     @classmethod
     def of(cls, table: str, day: Day) -> "Past":
@@ -86,12 +94,12 @@ class Past:
         kinds = kinds_of(names, values)
         moved = on_scale(with_zeros(names, values, kinds), n, kinds)
         judged = (~np.isnan(moved)).sum(axis=0) >= _LEAST_DAYS
-        judged &= np.array([_direction(table, name) is not None for name in names])
+        judged &= np.array([_direction(table, name) is not None for name in names], bool)
         floors = sampling_floors(moved, n, n[-1], kinds)
         chosen = np.flatnonzero(judged)
         moved, mean = moved[:, chosen], np.nanmean(moved[:, chosen], axis=0)
         sd = np.where(np.nanstd(moved, axis=0) > 1e-12, np.nan, 0.0)
-        return cls([names[at] for at in chosen], kinds[chosen], moved, floors[chosen], mean, sd)
+        return cls([names[at] for at in chosen], kinds[chosen], moved, floors[chosen], mean, sd, frozenset(names))
 
     def worst(self, table: str, numbers: Iterable[Number]) -> float:
         """The largest score of a day's numbers in a direction that is wrong; infinite for a number that cannot be on its scale."""
@@ -103,7 +111,20 @@ class Past:
             scores = (on_scale(values, n, self.kinds) - self.mean) / np.fmax(self.sd, self.floors)
             scores = np.where(np.isnan(scores) & ~np.isnan(values), np.inf, scores)
             wrong = np.where(signs == 0, np.abs(scores), scores * signs)
-        return float(np.nanmax(wrong, initial=0.0))
+        new = [one for name, one in today.items() if name not in self.known and name.metric in self.metrics]
+        return max(
+            [float(np.nanmax(wrong, initial=0.0)), *(_of_new(one) for one in new if _direction(table, one.name) == 0)]
+        )
+
+
+def _of_new(one: Number) -> float:
+    """The score of a share or count of a group that the days before did not have: it was 0 there."""
+    values, n = np.array([[one.value or 0.0]]), np.array([[float(one.n)]])
+    kinds = kinds_of([one.name], values)
+    if kinds[0] not in (SHARE, COUNT):
+        return 0.0
+    zero = on_scale(0 * values, n, kinds)
+    return float(((on_scale(values, n, kinds) - zero)[0] / sampling_floors(zero, n, n[0], kinds))[0])
 
 
 def _direction(table: str, name: Name) -> int | None:
@@ -131,14 +152,18 @@ def contest(
     limits = _limit(calm, [worst[day.key] for day in calm]), _limit(calm, [theirs.worst(day) for day in calm])
     noticed = np.array(
         [
-            (_ours(sitting, day) > limits[0], theirs.worst(day) > limits[1], fault.is_grave)
+            (_ours(sitting, day) > limits[0], theirs.worst(day) > limits[1], fault.is_critical)
             for sitting, fault, day in hit
         ]
     )
     peer = f"{PEER}, {100 * erf(limits[1] / sqrt(2)):.6f} %"
-    grave = noticed[:, 2]
+    critical = noticed[:, 2]
     rows = []
-    for what, chosen in (("planted faults", grave | True), ("grave faults", grave), ("other faults", ~grave)):
+    for what, chosen in (
+        ("planted faults", critical | True),
+        ("critical faults", critical),
+        ("other faults", ~critical),
+    ):
         ours, his, _ = noticed[chosen].mean(axis=0)
         rows.append(Row(f"{what} noticed by bands alone", ours, "share", peer, his))
     return [*rows, Row("series judged a second of CPU time", _our_speed(hit), "series/s", PEER, theirs.speed)]

@@ -49,12 +49,12 @@ class Fault:
     wrong: float
 
     @property
-    def is_grave(self) -> bool:
+    def is_critical(self) -> bool:
         """Whether a model that learns from the day, or serves from it, would learn more from the fault than from people."""
-        return self.wrong >= GRAVE_SHARE
+        return self.wrong >= CRITICAL_SHARE
 
 
-GRAVE_SHARE: Final = 0.5  # half of a day
+CRITICAL_SHARE: Final = 0.5  # half of a day
 FAULTS: Final = (
     Fault("shift", "offset", 0.3, "time spent + 0.3 standard deviations", 0.0),
     Fault("shift", "offset", 20.0, "time spent + 20 standard deviations", 1.0),

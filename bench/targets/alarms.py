@@ -28,7 +28,7 @@ from bench.calibration.quiet_scores import (
 from bench.calibration.quiet_worlds import FIRST_SERVED, Watched
 from bench.environments import with_peer
 from bench.peer_bands import PACKAGES, PEER, PYTHON_VARIABLE, contest
-from bench.planting import FAULTS, GRAVE_SHARE, Fault, Outcome, Sitting, sit
+from bench.planting import CRITICAL_SHARE, FAULTS, Fault, Outcome, Sitting, sit
 from bench.rows import Row
 from bench.targets import Settings
 from ok_ml.config.sections.recommender_models import ListChecks
@@ -42,7 +42,7 @@ EXAM_USERS: Final = 2000
 _EXAM_STARTS: Final = FIRST_SERVED + HISTORY_DAYS + 3  # from here on, lists were served on all days that make a band
 EXAM_WORLDS, EXAM_DAYS = 6, tuple(range(_EXAM_STARTS, _EXAM_STARTS + 15, 3))
 REQUIRED_NOTICED: Final = 0.95
-REQUIRED_BLOCKED: Final = 0.8  # of the faults that are grave
+REQUIRED_BLOCKED: Final = 0.8  # of the faults that are critical
 WORKERS: Final = 2
 
 
@@ -139,10 +139,10 @@ def report(
             "seeds": sorted({one.seed for one in outcomes}),
             "days": sorted({one.dt for one in outcomes}),
             "planted": len(outcomes),
-            "grave_share": GRAVE_SHARE,
+            "critical_share": CRITICAL_SHARE,
             "noticed": _share([one.noticed for one in outcomes]),
-            "blocked_of_grave": _share([one.blocked for one in outcomes if one.fault.is_grave]),
-            "blocked_of_others": _share([one.blocked for one in outcomes if not one.fault.is_grave]),
+            "blocked_of_critical": _share([one.blocked for one in outcomes if one.fault.is_critical]),
+            "blocked_of_others": _share([one.blocked for one in outcomes if not one.fault.is_critical]),
         },
         "faults": [_fault(fault, mine) for fault, mine in _by_fault(outcomes)],
         "misses": [{"fault": one.fault.said, "seed": one.seed, "day": one.dt} for one in outcomes if not one.noticed],
@@ -165,7 +165,7 @@ def _fault(fault: Fault, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "kind": fault.name,
         "planted": fault.said,
         "wrong": fault.wrong,
-        "grave": fault.is_grave,
+        "critical": fault.is_critical,
         "times": len(outcomes),
         "blocked": blocked,
         "only_warned": noticed - blocked,
@@ -188,14 +188,14 @@ def exact_interval(count: int, of: int) -> tuple[float, float]:
 
 
 def _rows(outcomes: Sequence[Outcome], false: dict[str, dict[str, Rate]]) -> Iterable[Row]:
-    grave = [one.blocked for one in outcomes if one.fault.is_grave]
+    critical = [one.blocked for one in outcomes if one.fault.is_critical]
     yield from _share_rows("planted faults noticed on their day", [one.noticed for one in outcomes], REQUIRED_NOTICED)
-    yield from _share_rows("grave faults blocked", grave, REQUIRED_BLOCKED)
+    yield from _share_rows("critical faults blocked", critical, REQUIRED_BLOCKED)
     for fault, mine in _by_fault(outcomes):
         name = f"{fault.name}: {fault.said}"
         noticed, blocked = (sum(getattr(one, what) for one in mine) / len(mine) for what in ("noticed", "blocked"))
         yield Row(f"{name}: noticed", noticed, "share", "required", REQUIRED_NOTICED)
-        if fault.is_grave:
+        if fault.is_critical:
             yield Row(f"{name}: blocked", blocked, "share", "required", REQUIRED_BLOCKED)
     for what, rates in false.items():
         yield Row(f"false {what} of a model, all checks", rates["all"].a_year, "a year", "asked", ASKED_A_YEAR)

@@ -1,10 +1,12 @@
 """Each of the twenty planted faults, in the raw log of one small world, at the sizes of the exam."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.calibration.quiet_scores import COVERED, NOT_COVERED
 from bench.calibration.quiet_worlds import DECLARED, QuietWorld
 from bench.planting import FAULTS, INGEST, Fault, Outcome, Sitting, sit
 from ok_ml import columns as c
@@ -78,11 +80,11 @@ def test_what_blocks_is_counted_apart_from_what_warns(outcomes: dict[Fault, Outc
     assert all(one.noticed for one in outcomes.values() if one.blocked)
 
 
-def test_a_fault_is_grave_by_its_size_alone() -> None:
-    grave = {(fault.name, fault.size) for fault in FAULTS if fault.is_grave}
-    assert {("late day", 0.6), ("unit change", 1.0)} <= grave
-    assert not {("late day", 0.15), ("dead category", 1.0), ("shift", 0.3)} & grave
-    assert {fault.name for fault in FAULTS} - {name for name, _ in grave} == {"dead category", "stale join"}
+def test_a_fault_is_critical_by_its_size_alone() -> None:
+    critical = {(fault.name, fault.size) for fault in FAULTS if fault.is_critical}
+    assert {("late day", 0.6), ("unit change", 1.0)} <= critical
+    assert not {("late day", 0.15), ("dead category", 1.0), ("shift", 0.3)} & critical
+    assert {fault.name for fault in FAULTS} - {name for name, _ in critical} == {"dead category", "stale join"}
 
 
 def test_a_day_without_rows_is_refused_by_the_ingest(outcomes: dict[Fault, Outcome]) -> None:
@@ -97,3 +99,11 @@ def test_the_world_is_as_it_was_after_its_faults(
     dt = world.dts[DAY]
     again = {one.name: one for one in world.log_numbers(dt)}
     assert again == sitting.watched.series[c.EVENT_STATISTICS][dt]
+
+
+def test_the_docs_name_what_is_in_the_rate_and_what_is_not() -> None:
+    text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    _, inside, outside = re.split(r"\| In the rate.*\n|\| Not in it.*\n", text.replace("`", ""))
+    named, left_out = (set(re.findall(r"^\| ([^|]+) \|", part, re.MULTILINE)) - {"---"} for part in (inside, outside))
+    assert {check.split(",")[0] for check in COVERED} == named
+    assert set(NOT_COVERED) <= left_out

@@ -102,8 +102,8 @@ def worst_of_each_day(scores: Iterable[DayScore]) -> list[DayScore]:
     found: list[DayScore] = []
     for some in worst.values():
         first = max(some, key=lambda one: one.score)
-        grave = max((one for one in some if one.blocks), key=lambda one: one.score, default=first)
-        found += [first] if first is grave else [first, grave]
+        blocking = max((one for one in some if one.blocks), key=lambda one: one.score, default=first)
+        found += [first] if first is blocking else [first, blocking]
     return found
 
 
