@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.calibration.quiet_scores import ASKED_A_YEAR, Scores, days_until, judged_on
 from bench.calibration.quiet_worlds import Watched
-from bench.planting import Fault, Planted, Sitting
+from bench.planting import Planted, Sitting
 from bench.rows import Row
 from ok_ml import columns as c
 from ok_ml.monitoring.judges.limit_fitting import DayScore, pick_limit, worst_by_day
@@ -146,27 +146,26 @@ def contest(
         An interpreter that has the peer.
     """
     calm = [day for watched in worlds for day in _quiet_days(watched)]
-    hit = [(sitting, one.fault, day) for sitting in sittings for one, day in _days_with_faults(sitting)]
-    theirs = Peer.of([*calm, *(day for _, _, day in hit)], python, folder)
+    hit = {
+        "planted faults": [(sitting, day) for sitting in sittings for day in _days_of(sitting, sitting.planted)],
+        "faults of growing size": [
+            (sitting, day) for sitting in sittings for day in _days_of(sitting, sitting.growing)
+        ],
+    }
+    theirs = Peer.of([*calm, *(day for pairs in hit.values() for _, day in pairs)], python, folder)
     worst = worst_by_day(quiet.bands)
-    limits = _limit(calm, [worst[day.key] for day in calm]), _limit(calm, [theirs.worst(day) for day in calm])
-    noticed = np.array(
-        [
-            (_ours(sitting, day) > limits[0], theirs.worst(day) > limits[1], fault.is_critical)
-            for sitting, fault, day in hit
-        ]
-    )
-    peer = f"{PEER}, {100 * erf(limits[1] / sqrt(2)):.6f} %"
-    critical = noticed[:, 2]
+    limit = _limit(calm, [worst[day.key] for day in calm])
+    their_limit = _limit(calm, [theirs.worst(day) for day in calm])
+    peer = f"{PEER}, {100 * erf(their_limit / sqrt(2)):.6f} %"
     rows = []
-    for what, chosen in (
-        ("planted faults", critical | True),
-        ("critical faults", critical),
-        ("other faults", ~critical),
-    ):
-        ours, his, _ = noticed[chosen].mean(axis=0)
-        rows.append(Row(f"{what} noticed by bands alone", ours, "share", peer, his))
-    return [*rows, Row("series judged a second of CPU time", _our_speed(hit), "series/s", PEER, theirs.speed)]
+    for what, pairs in hit.items():
+        ours = sum(_ours(sitting, day) > limit for sitting, day in pairs) / len(pairs)
+        share = sum(theirs.worst(day) > their_limit for _, day in pairs) / len(pairs)
+        rows.append(Row(f"{what} noticed by bands alone", ours, "share", peer, share))
+    return [
+        *rows,
+        Row("series judged a second of CPU time", _our_speed(hit["planted faults"]), "series/s", PEER, theirs.speed),
+    ]
 
 
 @dataclass(frozen=True)
@@ -196,9 +195,9 @@ def _ours(sitting: Sitting, day: Day) -> float:
     return max((worse for worse, _ in _judged(sitting, day)), default=0.0)
 
 
-def _our_speed(hit: Sequence[tuple[Sitting, Fault, Day]]) -> float:
+def _our_speed(hit: Sequence[tuple[Sitting, Day]]) -> float:
     """Series judged a second of CPU time, of the days as they were without faults."""
-    days = {day.key: (sitting, own_day(day.watched, day.dt)) for sitting, _, day in hit}
+    days = {day.key: (sitting, own_day(day.watched, day.dt)) for sitting, day in hit}
     started = time.process_time()
     series = sum(len(_judged(sitting, day)) for sitting, day in days.values())
     return series / (time.process_time() - started)
@@ -219,10 +218,9 @@ def _quiet_days(watched: Watched) -> list[Day]:
     return [own_day(watched, dt) for dt in sorted(watched.regimes)[HISTORY_DAYS::EVERY_DAYS]]
 
 
-def _days_with_faults(sitting: Sitting) -> list[tuple[Planted, Day]]:
-    """Those whose numbers are known: a day that a step refuses has none."""
-    planted = [(one, one.numbers) for one in sitting.planted if one.numbers is not None]
-    return [(one, Day(sitting.watched, one.dt, numbers)) for one, numbers in planted]
+def _days_of(sitting: Sitting, planted: Iterable[Planted]) -> list[Day]:
+    """Days with faults, those whose numbers are known: a day that a step refuses has none."""
+    return [Day(sitting.watched, one.dt, one.numbers) for one in planted if one.numbers is not None]
 
 
 def _limit(days: Sequence[Day], scores: Sequence[float]) -> float:

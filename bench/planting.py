@@ -135,13 +135,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Sitting:
-    """One world with its quiet days, as their checks judge them, and the faults that were planted in it."""
+    """One world with its quiet days, as their checks judge them, and the faults that were planted in it.
+
+    Attributes
+    ----------
+    growing
+        Faults of growing size in the log of the same days, from sizes that no check can notice on.
+    """
 
     dataset: DatasetConfig
     checks: ListChecks
     watched: Watched
     scans: dict[str, Scan]
     planted: list[Planted]
+    growing: list[Planted]
 
     def outcomes(self, limit: float) -> Iterator[Outcome]:
         """What the checks say of each fault, with this limit of the bands."""
@@ -162,8 +169,21 @@ def sit(world: QuietWorld, days: Sequence[int]) -> Sitting:
     """Live a world, then hit its days with one fault after the other; each is as it was again afterwards."""
     watched = world.live(features=False, keep=True)
     planted = [one for day in days for one in _faults_of(world, watched, world.dts[day], day)]
+    growing = [one for day in days for one in growing_faults_of(world, world.dts[day], watched.seed)]
     scans = scans_of(watched.series, watched.regimes, world.dataset, world.checks)
-    return Sitting(world.dataset, world.checks, replace(watched, lists={}, served={}), scans, planted)
+    return Sitting(world.dataset, world.checks, replace(watched, lists={}, served={}), scans, planted, growing)
+
+
+def growing_faults_of(world: QuietWorld, dt: str, seed: int) -> Iterator[Planted]:
+    """Every size of every growing fault in the log of a day."""
+    from bench.calibration.growing_faults import faults_for
+    from ok_ml.quality.statistics.event_statistics import event_statistics
+
+    day = world.log_day(dt)
+    for fault in faults_for(day.events):
+        for size, broken in fault.days(day, seed):
+            said = Fault(fault.name, "", size, f"{size:g} {fault.unit}", 0.0)
+            yield Planted(said, dt, {c.EVENT_STATISTICS: event_statistics(broken)})
 
 
 def _faults_of(world: QuietWorld, watched: Watched, dt: str, day: int) -> Iterator[Planted]:

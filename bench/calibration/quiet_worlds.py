@@ -28,6 +28,7 @@ from ok_ml.quality.statistics.number_series import Name, Number
 if TYPE_CHECKING:
     from ok_ml.quality.ranking.prediction_statistics import PartLists
     from ok_ml.quality.statistics.bins import FrozenBins
+    from ok_ml.quality.statistics.event_statistics import LogDay
     from ok_ml.quality.statistics.statistics_rows import Partial
     from ok_ml.world.behaviour.exposure import ServedLists
     from ok_ml.world.population.network import World
@@ -255,13 +256,19 @@ class QuietWorld:
             tables=tuple(_ENTITY_OF),
         )
 
-    def log_numbers(self, dt: str) -> list[Number]:
-        """The numbers of a day's log."""
-        from ok_ml.quality.statistics.event_statistics import DAYS_BEFORE, event_statistics
+    def log_day(self, dt: str) -> "LogDay":
+        """What the numbers of a day's log are counted on."""
+        from ok_ml.quality.statistics.event_statistics import DAYS_BEFORE
 
         known = self.lake.partitions(self.dataset.dataset, c.EVENTS)
         before = [day for day in window(known, dt, DAYS_BEFORE + 1) if day < dt]
-        return event_statistics(read_log_day(self.lake, self.dataset.dataset, dt, before))
+        return read_log_day(self.lake, self.dataset.dataset, dt, before)
+
+    def log_numbers(self, dt: str) -> list[Number]:
+        """The numbers of a day's log."""
+        from ok_ml.quality.statistics.event_statistics import event_statistics
+
+        return event_statistics(self.log_day(dt))
 
     def product_numbers(self, dt: str) -> list[Number]:
         """What people did on a day."""
