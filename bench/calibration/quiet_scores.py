@@ -66,7 +66,7 @@ class Scores:
     Attributes
     ----------
     bands
-        Of the checks that have the calibrated limit; the worst of each day and table, and the worst that would block.
+        Of the checks that have the calibrated limit: the worst of each day and table.
     stated
         Of the checks with limits of their own: 1 for an alarm, else no entry.
     """
@@ -98,8 +98,11 @@ def pick_limit(scores: Scores, asked_a_year: float) -> float:
 
 def alarms_of(scores: Scores, limit: float, *, blocking: bool = False) -> dict[str, int]:
     """Check -> alarms in some days, also of those that had none; `blocking`: only what blocks."""
-    chosen = [[one for one in some if one.blocks or not blocking] for some in (scores.bands, scores.stated)]
-    return dict.fromkeys(COVERED, 0) | fit.alarms(chosen[0], limit) | fit.alarms(chosen[1], STATED)
+    bands, stated = (
+        fit.alarms(scores.bands, limit, blocking=blocking),
+        fit.alarms(scores.stated, STATED, blocking=blocking),
+    )
+    return dict.fromkeys(COVERED, 0) | bands | stated
 
 
 def scans_of(
@@ -142,7 +145,7 @@ def scores_of_world(watched: Watched, dataset: DatasetConfig, checks: ListChecks
         for one in seen_by_limits(checks, lists[dt], lists[before])
     ]
     seen += [(DRIFT, dt, Seen(one.feature, 1.0, blocks=True)) for dt, one in watched.drift.items() if one.blocks]
-    stated = [DayScore(seed, check, dt, one.score, one.metric, one.blocks) for check, dt, one in seen]
+    stated = [DayScore(seed, check, dt, one.score, one.metric, float(one.blocks)) for check, dt, one in seen]
     return Scores(scores.bands, [*scores.stated, *stated])
 
 

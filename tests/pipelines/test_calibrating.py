@@ -99,11 +99,11 @@ def test_scores_of_models_are_not_held_against_each_other() -> None:
 
 
 def test_what_would_block_is_counted_apart() -> None:
-    """A day whose worst number only warns may have another one that blocks: both are in its scores."""
+    """A day whose worst number only warns may have another one that blocks: both scores are told."""
     dt = days(1)[0]
     some = [
         DayScore(1, c.EVENT_STATISTICS, dt, 9.0, "rows"),
-        DayScore(1, c.EVENT_STATISTICS, dt, 7.0, "q50", blocks=True),
+        DayScore(1, c.EVENT_STATISTICS, dt, 7.0, "q50", blocking=7.0),
     ]
     scores = Scores(worst_of_each_day(some), [DayScore(1, DECLARED, dt, 1.0, "rules that warn")])
     assert sum(alarms_of(scores, 5.0).values()) == 2

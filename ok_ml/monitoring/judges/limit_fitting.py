@@ -7,7 +7,7 @@ The limit is where the tail gives half of what was asked for, less what the drif
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -37,8 +37,8 @@ class DayScore:
         Seed of the world; 0: the real past.
     score
         Of a check with a limit of its own: 1 for an alarm, else 0.
-    blocks
-        Whether it would block beyond the limit.
+    blocking
+        The score that blocks beyond the limit; 0: it only warns.
     """
 
     world: int
@@ -46,7 +46,7 @@ class DayScore:
     dt: str
     score: float
     metric: str
-    blocks: bool = False
+    blocking: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,26 +85,23 @@ class Rate:
 
 def scores_of(check: str, seen: Scan, dts: Iterable[str], world: int = 0) -> list[DayScore]:
     """Every score of some days that were judged in their order; of all bands only those of a log block."""
+    found = [(dt, abs(one.band.score), one) for dt in dts for one in seen.deviations.get(dt, ())]
+    may_block = check == c.EVENT_STATISTICS
     return [
-        DayScore(
-            world, check, dt, abs(one.band.score), str(one.name), check == c.EVENT_STATISTICS and moved_too_far(one)
-        )
-        for dt in dts
-        for one in seen.deviations.get(dt, ())
+        DayScore(world, check, dt, score, str(one.name), score if may_block and moved_too_far(one) else 0.0)
+        for dt, score, one in found
     ]
 
 
 def worst_of_each_day(scores: Iterable[DayScore]) -> list[DayScore]:
-    """The largest score of each day of each table; of those that would block the largest, too."""
-    worst: dict[tuple[int, str, str], list[DayScore]] = {}
+    """The largest score of each day of each table, with the largest of those that block."""
+    days: dict[tuple[int, str, str], list[DayScore]] = {}
     for one in scores:
-        worst.setdefault((one.world, one.check, one.dt), []).append(one)
-    found: list[DayScore] = []
-    for some in worst.values():
-        first = max(some, key=lambda one: one.score)
-        blocking = max((one for one in some if one.blocks), key=lambda one: one.score, default=first)
-        found += [first] if first is blocking else [first, blocking]
-    return found
+        days.setdefault((one.world, one.check, one.dt), []).append(one)
+    return [
+        replace(max(some, key=lambda one: one.score), blocking=max(one.blocking for one in some))
+        for some in days.values()
+    ]
 
 
 def years_of(scores: Iterable[DayScore]) -> float:
@@ -112,10 +109,10 @@ def years_of(scores: Iterable[DayScore]) -> float:
     return len({(one.world, one.dt) for one in scores}) / DAYS_A_YEAR
 
 
-def alarms(scores: Iterable[DayScore], limit: float) -> dict[str, int]:
-    """Check -> alarms beyond a limit; days in a row are one alarm, which is how an incident is counted."""
+def alarms(scores: Iterable[DayScore], limit: float, *, blocking: bool = False) -> dict[str, int]:
+    """Check -> alarms beyond a limit, or those of them that block; days in a row are one, which is how an incident is counted."""
     counts: dict[str, int] = {}
-    days = {(one.world, one.check, one.dt) for one in scores if one.score > limit}
+    days = {(one.world, one.check, one.dt) for one in scores if (one.blocking if blocking else one.score) > limit}
     for world, check, dt in days:
         counts[check] = counts.get(check, 0) + ((world, check, minus_days(dt, 1)) not in days)
     return counts
