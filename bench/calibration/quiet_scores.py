@@ -1,7 +1,7 @@
 """What production's checks say of days: of every day of a quiet world or of a past, and of one day with a fault.
 
-The functions that judge are those of production (`replay`), so a day teaches a band here exactly if it does there. Not judged are
-the vectors (`embedding_statistics`), of which no check exists, and what hangs on processes: freshness, parity of the storage.
+The functions that judge are those of production (`replay`), so a day teaches a band here as it does there. Which days are odd is
+decided at the built-in limit, since the calibrated one is what is looked for.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,12 +41,10 @@ _STATED_OF: Final = {
 COVERED: Final[Mapping[str, str]] = {
     c.EVENT_STATISTICS: "bands of the log, on both sides",
     c.PRODUCT_METRICS: "bands of what people did, in the wrong direction",
-    _STATED_OF[c.PRODUCT_METRICS]: "the same of the few first numbers, at checks.product_fall",
+    _STATED_OF[c.PRODUCT_METRICS]: "the same of the first numbers, at checks.product_fall",
     c.PREDICTION_STATISTICS: "bands of the lists of a light model, on both sides",
     c.ONLINE_METRICS: "bands of what the served lists earn, in the wrong direction",
-    _STATED_OF[
-        c.ONLINE_METRICS
-    ]: "the same of the few first numbers at checks.online.fall, from the third served day on (short history)",
+    _STATED_OF[c.ONLINE_METRICS]: "the same of the first numbers, at checks.online.fall, from the third served day on",
     LISTS: "checks.predictions, the declared limits of the lists",
     DECLARED: "the declared rules of the dataset's YAML, and the share of rows set aside",
     DRIFT: "PSI beyond psi_block against the week's reference; a block asks for more, so this is an upper bound of its blocks",
@@ -91,18 +89,14 @@ class Scores:
 
 def pick_limit(scores: Scores, asked_a_year: float) -> float:
     """The limit of the bands for a rate of alarms, of which checks with limits of their own use up their part."""
-    return fit.pick_limit(
-        scores.bands, asked_a_year, sum(alarms_of(scores, np.inf).values()) / fit.years_of(scores.bands)
-    )
+    others = sum(alarms_of(scores, np.inf).values()) / fit.years_of(scores.bands)
+    return fit.pick_limit(scores.bands, asked_a_year, others)
 
 
 def alarms_of(scores: Scores, limit: float, *, blocking: bool = False) -> dict[str, int]:
     """Check -> alarms in some days, also of those that had none; `blocking`: only what blocks."""
-    bands, stated = (
-        fit.alarms(scores.bands, limit, blocking=blocking),
-        fit.alarms(scores.stated, STATED, blocking=blocking),
-    )
-    return dict.fromkeys(COVERED, 0) | bands | stated
+    found = fit.alarms(scores.bands, limit, blocking=blocking)
+    return dict.fromkeys(COVERED, 0) | found | fit.alarms(scores.stated, STATED, blocking=blocking)
 
 
 def scans_of(
@@ -208,7 +202,7 @@ def judged_on(
         c.PRODUCT_METRICS: product_watches(dataset.checks, calibrated),
         c.ONLINE_METRICS: online_watches(checks.online, calibrated),
     }
-    for table in numbers.keys() & scans.keys():
+    for table in [table for table in numbers if table in scans]:
         days = days_until(watched, table, dt) | {dt: {one.name: one for one in numbers[table]}}
         if table in watches:
             leave_out = {*scans[table].odd, *scans[c.EVENT_STATISTICS].odd}

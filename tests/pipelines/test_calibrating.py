@@ -74,7 +74,7 @@ def test_the_limit_gives_the_rate_that_was_asked_for() -> None:
     limit = pick_limit(learnt, asked_a_year=1.0)
     assert limit == pytest.approx(2 + 0.4 * math.log(DAYS_A_YEAR / 0.5), abs=0.35)
     assert sum(alarms(judged, limit).values()) / 20 <= 1.0
-    assert pick_limit(learnt, asked_a_year=4.0) < limit < pick_limit(learnt, asked_a_year=1.0, drift_a_year=0.4)
+    assert pick_limit(learnt, asked_a_year=4.0) < limit < pick_limit(learnt, asked_a_year=1.0, others_a_year=0.4)
 
 
 def test_no_day_no_limit() -> None:

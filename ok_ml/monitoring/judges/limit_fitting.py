@@ -2,7 +2,7 @@
 
 What is looked at is the worst score of each quiet day over all tables of numbers. Its tail falls like an exponential (Pickands
 1975: peaks over a threshold), so a few years tell the score that is passed once a year better than the largest one seen.
-The limit is where the tail gives half of what was asked for, less what the drift of features brings at its own limits.
+The limit is where the tail gives half of what was asked for, less what checks with limits of their own bring.
 """
 
 import math
@@ -118,8 +118,8 @@ def alarms(scores: Iterable[DayScore], limit: float, *, blocking: bool = False) 
     return counts
 
 
-def pick_limit(scores: Sequence[DayScore], asked_a_year: float, drift_a_year: float = 0.0) -> float:
-    """The limit of all bands for a rate of false alarms, of which drift uses up its own part.
+def pick_limit(scores: Sequence[DayScore], asked_a_year: float, others_a_year: float = 0.0) -> float:
+    """The limit of all bands for a rate of false alarms, of which checks with limits of their own use up their part.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def pick_limit(scores: Sequence[DayScore], asked_a_year: float, drift_a_year: fl
     worst = np.array(list(worst_by_day(scores).values()))
     if not len(worst):
         raise ValueError("no quiet day to pick a limit from")
-    wanted = max(asked_a_year * _MARGIN - drift_a_year, asked_a_year * _MARGIN / 5)
+    wanted = max(asked_a_year * _MARGIN - others_a_year, asked_a_year * _MARGIN / 5)
     years = len(worst) / DAYS_A_YEAR
     peaks = min(max(round(_PEAKS_A_YEAR * years), _LEAST_PEAKS), len(worst) - 1)
     above = np.sort(worst)[::-1]
