@@ -10,16 +10,19 @@ from bench.calibration.quiet_runs import Plan, live_worlds
 from bench.calibration.quiet_scores import Scores, alarms_of, pick_limit, scans_of, scores_of_scans, scores_of_world
 from bench.calibration.quiet_worlds import FIRST_SERVED, Days
 from ok_ml import columns as c
-from ok_ml.config.calibration import FOLDER, Calibration, CheckRate, Noticed
+from ok_ml.config.calibration import FOLDER, Calibration, CheckRate, Limit, Noticed
 from ok_ml.config.sections.recommender_models import ListChecks
 from ok_ml.config.written import write_model
 from ok_ml.errors import DataError
 from ok_ml.monitoring.judges import limit_fitting as k
-from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, judge_day
+from ok_ml.monitoring.judges.expected_values import judge_watch, product_watches
+from ok_ml.monitoring.judges.series_watch import judge_series
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS
 from ok_ml.quality.statistics.number_series import Number, read_days, regimes_of
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from ok_ml.config.sections.check_models import DatasetChecks
     from ok_ml.quality.statistics.event_statistics import LogDay
 
 FIRST_SEED: Final = 201  # of the quiet worlds; those of planted faults and of the shipped world are others
@@ -47,12 +50,14 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Probe:
-    """A day, how its numbers are made, and the numbers of the days before it by table."""
+    """A day, how its numbers are made and judged, and the numbers of the days before it by table."""
 
     dt: str
     day: "LogDay"
     numbers: "dict[str, Callable[[LogDay], Sequence[Number]]]"
     history: dict[str, Days]
+    checks: "DatasetChecks"
+    regimes: dict[str, str]
 
 
 def calibrate(
@@ -144,15 +149,12 @@ def world_probe(plan: Plan, days: int = HISTORY_DAYS + 14) -> Probe:
     """The last day of a short quiet world of yet another seed."""
     from dataclasses import replace
 
-    from ok_ml.monitoring.series.event_series import read_log_day
-    from ok_ml.quality.statistics.event_statistics import DAYS_BEFORE
-
     world = replace(plan, days=days).world(_PROBE_SEED)
     world.clean()
     try:
         watched = world.live(features=False, keep=True)
         dts = world.dts
-        day = read_log_day(world.lake, world.dataset.dataset, dts[-1], dts[-1 - DAYS_BEFORE : -1])
+        day = world.log_day(dts[-1])
     finally:
         world.clean()
     history = {table: {dt: days[dt] for dt in sorted(days)[:-1]} for table, days in watched.series.items()}
@@ -161,6 +163,8 @@ def world_probe(plan: Plan, days: int = HISTORY_DAYS + 14) -> Probe:
         day,
         _numbers_of(sorted(set(plan.dataset.events.event_types.values())), sorted(plan.dataset.grades)),
         history,
+        plan.dataset.checks,
+        watched.regimes,
     )
 
 
@@ -194,7 +198,8 @@ def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
     ):
         days = read_days(lake, where, table, lake.partitions(where, table))
         series |= {table: days} if days else {}
-    scans = scans_of(series, regimes_of(lake, scope, dts), pipeline.project.event_logs[scope], checks)
+    dataset, regimes = pipeline.project.event_logs[scope], regimes_of(lake, scope, dts)
+    scans = scans_of(series, regimes, dataset, checks)
     scores = scores_of_scans(scans, dts[_REPLAY_WARM_DAYS:])
     last = min(
         (one for one in scores.bands if one.check == c.EVENT_STATISTICS and one.dt >= dts[-HISTORY_DAYS]),
@@ -203,7 +208,7 @@ def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
     before = dts[max(dts.index(last) - DAYS_BEFORE, 0) : dts.index(last)]
     day = read_log_day(lake, scope, last, before)
     numbers = _numbers_of([], [])
-    probe = Probe(last, day, {c.EVENT_STATISTICS: numbers[c.EVENT_STATISTICS]}, series)
+    probe = Probe(last, day, {c.EVENT_STATISTICS: numbers[c.EVENT_STATISTICS]}, series, dataset.checks, regimes)
     return Quiet(scores, (), probe)
 
 
@@ -227,8 +232,14 @@ def smallest_noticed(probe: Probe, limit: float) -> Iterator[Noticed]:
 
 def _notices(probe: Probe, check: str, day: "LogDay", limit: float) -> bool:
     today = {one.name: one for one in probe.numbers[check](day)}
-    found = judge_day(probe.history[check], probe.dt, today, limit=limit)[:1]
-    return bool(found and abs(found[0].band.score) > limit)
+    days, tried = {**probe.history[check], probe.dt: today}, Limit(limit, "tried")
+    if check == c.PRODUCT_METRICS:
+        return any(
+            one.outside and watch.worse(one) > 0
+            for watch in product_watches(probe.checks, tried)
+            for one in judge_watch(watch, watch.of(days), probe.dt, ())
+        )
+    return any(one.outside for one in judge_series(check, days, probe.dt, tried, odd=(), regimes=probe.regimes))
 
 
 def _numbers_of(event_types: list[str], positive: list[str]) -> "dict[str, Callable[[LogDay], Sequence[Number]]]":
