@@ -78,7 +78,10 @@ def calibrate(
     """
     quiet = replayed(pipeline, progress) if replay else simulated(pipeline, years, users, progress)
     limit = pick_limit(quiet.scores, asked_a_year)
-    counts = alarms_of(quiet.scores, limit)
+    replayed_checks = {one.check for one in (*quiet.scores.bands, *quiet.scores.stated)}
+    counts = {
+        check: n for check, n in alarms_of(quiet.scores, limit).items() if quiet.seeds or check in replayed_checks
+    }
     rate = k.Rate(sum(counts.values()), quiet.years)
     progress(f"limit {limit:.2f}; looking for the smallest faults that are noticed")
     noticed = tuple(smallest_noticed(quiet.probe, limit)) if quiet.probe is not None else ()
