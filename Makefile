@@ -92,7 +92,7 @@ bench: $(DEV)  ## Measure (TARGET names one; default: all)
 bench-ingest: $(DEV)  ## Measure how fast a raw log comes in, beside polars and Spark
 	@exec $(BIN)/python -m bench ingest
 
-bench-alarms: $(DEV)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about 40 minutes)
+bench-alarms: $(DEV)  ## Plant 20 kinds of faults, and count false alarms in 20 quiet years (about an hour)
 	@exec $(BIN)/python -m bench alarms
 
 bench-logs: $(DEV)  ## Judge what would be served on every log of a folder (DIR names it)

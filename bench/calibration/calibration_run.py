@@ -7,22 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.calibration.quiet_runs import Plan, live_worlds
-from bench.calibration.quiet_worlds import Days, drift_days, scores_of_world
+from bench.calibration.quiet_scores import Scores, alarms_of, pick_limit, scans_of, scores_of_scans, scores_of_world
+from bench.calibration.quiet_worlds import FIRST_SERVED, Days
 from ok_ml import columns as c
-from ok_ml.config.calibration import FOLDER, Calibration, CheckRate, Noticed
+from ok_ml.config.calibration import FOLDER, Calibration, CheckRate, Limit, Noticed
+from ok_ml.config.sections.recommender_models import ListChecks
 from ok_ml.config.written import write_model
 from ok_ml.errors import DataError
 from ok_ml.monitoring.judges import limit_fitting as k
-from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, judge_day
-from ok_ml.quality.statistics.number_series import Number, read_days
+from ok_ml.monitoring.judges.expected_values import judge_watch, product_watches
+from ok_ml.monitoring.judges.series_watch import judge_series
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS
+from ok_ml.quality.statistics.number_series import Number, read_days, regimes_of
 from ok_ml.stages.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from ok_ml.config.sections.check_models import DatasetChecks
     from ok_ml.quality.statistics.event_statistics import LogDay
 
 FIRST_SEED: Final = 201  # of the quiet worlds; those of planted faults and of the shipped world are others
 USERS: Final = 1000
-DAYS_A_WORLD: Final = k.WARM_DAYS + 365
+DAYS_A_WORLD: Final = FIRST_SERVED + 365
 _LEAST_DAYS: Final = 60  # of the past, below which no tail can be told
 _REPLAY_WARM_DAYS: Final = 28
 _PROBE_SEED: Final = 5
@@ -33,25 +38,26 @@ Progress = Callable[[str], None]
 class Quiet:
     """Quiet days: the scores of every check, and one day to try faults on."""
 
-    scores: list[k.DayScore]
-    drift: list[k.DayScore]
+    scores: Scores
     seeds: tuple[int, ...]
     probe: "Probe | None" = None
 
     @property
     def years(self) -> float:
         """Judged days of all worlds."""
-        return k.years_of(self.scores)
+        return k.years_of(self.scores.bands)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A day, how its numbers are made, and the numbers of the days before it by table."""
+    """A day, how its numbers are made and judged, and the numbers of the days before it by table."""
 
     dt: str
     day: "LogDay"
     numbers: "dict[str, Callable[[LogDay], Sequence[Number]]]"
     history: dict[str, Days]
+    checks: "DatasetChecks"
+    regimes: dict[str, str]
 
 
 def calibrate(
@@ -71,11 +77,12 @@ def calibrate(
         The dataset is real and is not replayed, or has too few committed days.
     """
     quiet = replayed(pipeline, progress) if replay else simulated(pipeline, years, users, progress)
-    drift = k.Rate(sum(k.alarms(quiet.drift, 0.5).values()), max(quiet.years, 1e-9)).a_year
-    limit = k.pick_limit(quiet.scores, asked_a_year, drift)
-    counts = k.alarms(quiet.scores, limit) | k.alarms(quiet.drift, 0.5)
+    limit = pick_limit(quiet.scores, asked_a_year)
+    replayed_checks = {one.check for one in (*quiet.scores.bands, *quiet.scores.stated)}
+    counts = {
+        check: n for check, n in alarms_of(quiet.scores, limit).items() if quiet.seeds or check in replayed_checks
+    }
     rate = k.Rate(sum(counts.values()), quiet.years)
-    checks = sorted({one.check for one in (*quiet.scores, *quiet.drift)})
     progress(f"limit {limit:.2f}; looking for the smallest faults that are noticed")
     noticed = tuple(smallest_noticed(quiet.probe, limit)) if quiet.probe is not None else ()
     found = Calibration(
@@ -92,11 +99,11 @@ def calibrate(
         code=_code(),
         rates=tuple(
             CheckRate(check=one, alarms=counts.get(one, 0), a_year=round(counts.get(one, 0) / quiet.years, 3))
-            for one in checks
+            for one in sorted(counts)
         ),
         noticed=noticed,
     )
-    return found, quiet.scores
+    return found, quiet.scores.bands
 
 
 def write_calibration(root: Path, found: Calibration) -> Path:
@@ -123,30 +130,34 @@ def simulated(pipeline: Pipeline, years: int, users: int, progress: Progress) ->
     plan = plan_of(pipeline, DAYS_A_WORLD, users)
     worlds = live_worlds(plan, seeds, progress=progress)
     progress("judging the quiet days")
-    scores = [one for watched in worlds for one in scores_of_world(watched)]
-    return Quiet(scores, [one for watched in worlds for one in drift_days(watched)], seeds, world_probe(plan))
+    scores = Scores.joined([scores_of_world(watched, plan.dataset, plan.checks) for watched in worlds])
+    return Quiet(scores, seeds, world_probe(plan))
 
 
 def plan_of(pipeline: Pipeline, days: int, users: int) -> Plan:
-    """The quiet worlds of an experiment."""
+    """The quiet worlds of an experiment. Raises DataError of one that makes no lists."""
     stages, folder = pipeline.config.stages, pipeline.project.state_dir / "calibration"
     dataset = pipeline.project.event_logs[pipeline.dataset_scope]
-    return Plan(dataset, stages.features, pipeline.config.checks.drift, folder, days, users)
+    checks = pipeline.config.checks
+    if not isinstance(checks, ListChecks):
+        raise DataError(
+            f"{pipeline.name} is a {pipeline.type.name}: quiet worlds are simulated for pipelines that make lists",
+            why="what is served to people is part of a quiet day",
+            remedy=f"ok-ml calibrate {pipeline.name} --replay",
+        )
+    return Plan(dataset, stages.features, checks, folder, days, users)
 
 
 def world_probe(plan: Plan, days: int = HISTORY_DAYS + 14) -> Probe:
     """The last day of a short quiet world of yet another seed."""
     from dataclasses import replace
 
-    from ok_ml.monitoring.series.event_series import read_log_day
-    from ok_ml.quality.statistics.event_statistics import DAYS_BEFORE
-
     world = replace(plan, days=days).world(_PROBE_SEED)
     world.clean()
     try:
         watched = world.live(features=False, keep=True)
         dts = world.dts
-        day = read_log_day(world.lake, world.dataset.dataset, dts[-1], dts[-1 - DAYS_BEFORE : -1])
+        day = world.log_day(dts[-1])
     finally:
         world.clean()
     history = {table: {dt: days[dt] for dt in sorted(days)[:-1]} for table, days in watched.series.items()}
@@ -155,6 +166,8 @@ def world_probe(plan: Plan, days: int = HISTORY_DAYS + 14) -> Probe:
         day,
         _numbers_of(sorted(set(plan.dataset.events.event_types.values())), sorted(plan.dataset.grades)),
         history,
+        plan.dataset.checks,
+        watched.regimes,
     )
 
 
@@ -180,19 +193,26 @@ def replayed(pipeline: Pipeline, progress: Progress) -> Quiet:
     progress(f"numbers of {len(dts)} days")
     build_event_statistics(pipeline.project.event_logs[scope], lake, dts)
     series = {c.EVENT_STATISTICS: read_days(lake, scope, c.EVENT_STATISTICS, dts)}
-    for where, table in ((scope, c.PRODUCT_METRICS), *((pipeline.name, one) for one in pipeline.type.series)):
+    checks = pipeline.config.checks if isinstance(pipeline.config.checks, ListChecks) else None
+    watched = [c.ONLINE_METRICS] if checks is not None else []
+    for where, table in (
+        (scope, c.PRODUCT_METRICS),
+        *((pipeline.name, one) for one in (*pipeline.type.banded, *watched)),
+    ):
         days = read_days(lake, where, table, lake.partitions(where, table))
         series |= {table: days} if days else {}
-    scores = k.scores_of(series, warm_days=_REPLAY_WARM_DAYS)
+    dataset, regimes = pipeline.project.event_logs[scope], regimes_of(lake, scope, dts)
+    scans = scans_of(series, regimes, dataset, checks)
+    scores = scores_of_scans(scans, dts[_REPLAY_WARM_DAYS:])
     last = min(
-        (one for one in scores if one.check == c.EVENT_STATISTICS and one.dt >= dts[-HISTORY_DAYS]),
+        (one for one in scores.bands if one.check == c.EVENT_STATISTICS and one.dt >= dts[-HISTORY_DAYS]),
         key=lambda one: one.score,
     ).dt
     before = dts[max(dts.index(last) - DAYS_BEFORE, 0) : dts.index(last)]
     day = read_log_day(lake, scope, last, before)
     numbers = _numbers_of([], [])
-    probe = Probe(last, day, {c.EVENT_STATISTICS: numbers[c.EVENT_STATISTICS]}, series)
-    return Quiet(scores, [], (), probe)
+    probe = Probe(last, day, {c.EVENT_STATISTICS: numbers[c.EVENT_STATISTICS]}, series, dataset.checks, regimes)
+    return Quiet(scores, (), probe)
 
 
 def smallest_noticed(probe: Probe, limit: float) -> Iterator[Noticed]:
@@ -215,8 +235,14 @@ def smallest_noticed(probe: Probe, limit: float) -> Iterator[Noticed]:
 
 def _notices(probe: Probe, check: str, day: "LogDay", limit: float) -> bool:
     today = {one.name: one for one in probe.numbers[check](day)}
-    found = judge_day(probe.history[check], probe.dt, today, limit=limit)[:1]
-    return bool(found and abs(found[0].band.score) > limit)
+    days, tried = {**probe.history[check], probe.dt: today}, Limit(limit, "tried")
+    if check == c.PRODUCT_METRICS:
+        return any(
+            one.outside and watch.worse(one) > 0
+            for watch in product_watches(probe.checks, tried)
+            for one in judge_watch(watch, watch.of(days), probe.dt, ())
+        )
+    return any(one.outside for one in judge_series(check, days, probe.dt, tried, odd=(), regimes=probe.regimes))
 
 
 def _numbers_of(event_types: list[str], positive: list[str]) -> "dict[str, Callable[[LogDay], Sequence[Number]]]":

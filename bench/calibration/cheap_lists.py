@@ -12,12 +12,14 @@ from ok_ml import columns as c
 from ok_ml.config.models import DatasetConfig
 from ok_ml.lake import Lake
 from ok_ml.partitions import window
+from ok_ml.places import place_of
 from ok_ml.quality.statistics.number_series import Number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ok_ml.quality.ranking.prediction_statistics import PartLists
+    from ok_ml.world.behaviour.exposure import ServedLists
 
 _WINDOW_DAYS: Final = 14
 _LENGTH: Final = 20
@@ -25,17 +27,10 @@ _TOPIC_WEIGHT: Final = 3.0
 
 
 class LightModel:
-    """Popularity of sources and topics of users as of the newest fit.
-
-    Attributes
-    ----------
-    before
-        The lists of the day before.
-    """
+    """Popularity of sources and topics of users as of the newest fit."""
 
     def __init__(self, lake: Lake, dataset: DatasetConfig) -> None:
         self.lake, self.scope, self.weights = lake, dataset.dataset, dataset.weights
-        self.before: PartLists | None = None
         self._popularity: dict[int, float] = {}
         self._users: NDArray[np.int64] = np.zeros(0, np.int64)
         self._interest: NDArray[np.float64] = np.zeros((0, 0))
@@ -50,7 +45,7 @@ class LightModel:
         weight = weight[weight > 0]
         known, at = np.unique(source, return_inverse=True)
         self._popularity = dict(zip(known.tolist(), np.bincount(at, weight).tolist(), strict=True))
-        topic_of = self._topic_of(dt)
+        topic_of = _topics_of(self.lake, self.scope, dt)
         self._topics = sorted({*topic_of.values()})
         number = {topic: index for index, topic in enumerate(self._topics)}
         self._users, row = np.unique(user, return_inverse=True)
@@ -63,7 +58,7 @@ class LightModel:
         """The lists of a day's users, none with a source that the user is subscribed to."""
         from ok_ml.quality.ranking.prediction_statistics import PartLists
 
-        topic_of = self._topic_of(dt)
+        topic_of = _topics_of(self.lake, self.scope, dt)
         users = np.sort(self.lake.read(self.scope, c.USERS, [dt], columns=[c.USER_ID])[c.USER_ID].to_numpy())
         sources = np.array(sorted(topic_of), np.int64)
         interest, fallback = self._interest_of(users)
@@ -87,30 +82,33 @@ class LightModel:
             fallback,
         )
 
-    def numbers(self, dt: str) -> list[Number]:
-        """The numbers of a day's lists; they are compared with those of the day before."""
-        lists = self.lists(dt)
-        found = self.numbers_of(dt, lists)
-        self.before = lists
-        return found
+    def served(self, dt: str, lists: "PartLists", user_ids: "NDArray[np.int64]") -> "ServedLists":
+        """What a storage that holds the lists of a day serves to some users, int64 ascending: what is popular to unknown ones."""
+        from ok_ml.world.behaviour.exposure import ServedLists
 
-    def numbers_of(self, dt: str, lists: "PartLists") -> list[Number]:
-        """The numbers of some lists."""
-        from ok_ml.quality.ranking.prediction_statistics import Totals, prediction_numbers
-
-        totals = Totals(np.array(sorted(self._topic_of(dt)), np.int64))
-        totals.add(lists, self.before, 0, len(c.REASON_NAMES))
-        return prediction_numbers(totals, self.lake.manifest(self.scope, c.USERS, dt).rows, c.REASON_NAMES, None)
+        place = place_of(lists.user_ids, user_ids)
+        popular = sorted(self._popularity, key=lambda one: (-self._popularity[one], one))[: lists.lists.shape[1]]
+        return ServedLists(user_ids, np.where((place >= 0)[:, None], lists.lists[place], popular), dt)
 
     def _interest_of(self, users: "NDArray[np.int64]") -> "tuple[NDArray[np.float64], NDArray[np.bool_]]":
         at = np.minimum(np.searchsorted(self._users, users), max(len(self._users) - 1, 0))
         known = self._users[at] == users
         return np.where(known[:, None], self._interest[at], 0.0), ~known
 
-    def _topic_of(self, dt: str) -> dict[int, str]:
-        rows = self.lake.read(self.scope, c.SOURCES, [dt], columns=[c.SOURCE_ID, c.TOPIC])
-        ids, topics = rows[c.SOURCE_ID].to_pylist(), rows[c.TOPIC].to_pylist()
-        return {one: topic or "" for one, topic in zip(ids, topics, strict=True)}
+
+def list_numbers(lake: Lake, scope: str, dt: str, lists: "PartLists", before: "PartLists | None") -> list[Number]:
+    """The numbers of a day's lists, compared with those of the day before."""
+    from ok_ml.quality.ranking.prediction_statistics import Totals, prediction_numbers
+
+    totals = Totals(np.array(sorted(_topics_of(lake, scope, dt)), np.int64))
+    totals.add(lists, before, 0, len(c.REASON_NAMES))
+    return prediction_numbers(totals, lake.manifest(scope, c.USERS, dt).rows, c.REASON_NAMES, None)
+
+
+def _topics_of(lake: Lake, scope: str, dt: str) -> dict[int, str]:
+    rows = lake.read(scope, c.SOURCES, [dt], columns=[c.SOURCE_ID, c.TOPIC])
+    ids, topics = rows[c.SOURCE_ID].to_pylist(), rows[c.TOPIC].to_pylist()
+    return {one: topic or "" for one, topic in zip(ids, topics, strict=True)}
 
 
 def _best(scores: "NDArray[np.float64]") -> "NDArray[np.int64]":

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.calibration.quiet_worlds import QuietWorld, Watched
-from ok_ml.config.models import DatasetConfig, DriftConfig, FeaturesStage
+from ok_ml.config.models import DatasetConfig, FeaturesStage
+from ok_ml.config.sections.recommender_models import ListChecks
 from ok_ml.lake import fingerprint
 
-CODE_VERSION: Final = "1"  # raise it when the same world brings other numbers
-_MATTERS: Final = {"world", "events", "users", "sources", "subscriptions", "friends", "weights", "grades"}
+CODE_VERSION: Final = "2"  # raise it when the same world brings other numbers
+_MATTERS: Final = {"world", "events", "users", "sources", "subscriptions", "friends", "weights", "grades", "checks"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Plan:
 
     dataset: DatasetConfig
     stage: FeaturesStage
-    drift: DriftConfig
+    checks: ListChecks
     folder: Path
     days: int
     users: int
@@ -45,7 +46,7 @@ class Plan:
         parts = {
             "dataset": self.dataset.model_dump(mode="json", include=_MATTERS),
             "stage": self.stage.model_dump(mode="json"),
-            "drift": self.drift.model_dump(mode="json"),
+            "drift": self.checks.drift.model_dump(mode="json"),
             "days": self.days,
             "users": self.users,
             "features": self.features,
@@ -58,7 +59,7 @@ class Plan:
         shared = Path("/dev/shm")
         root = shared if os.access(shared, os.W_OK) else self.folder
         folder = root / f"ok-ml-quiet-{self.key}-{seed}-{os.getpid()}"
-        return QuietWorld.of(self.dataset, self.stage, self.drift, folder, seed=seed, days=self.days, users=self.users)
+        return QuietWorld.of(self.dataset, self.stage, self.checks, folder, seed=seed, days=self.days, users=self.users)
 
 
 def live_worlds(

@@ -62,7 +62,7 @@ _ALL = (
     Target("statistics", "statistics and drift of feature tables, against numpy, pandas, Great Expectations and Evidently",
            ("numpy", "numba", "pyarrow", "pandas", "great-expectations")),
     Target("ingest", "a raw log to committed partitions, against polars and Spark", ("pyarrow", "polars", "pyspark")),
-    Target("alarms", "planted faults noticed, and false alarms in quiet years, against what is asked", ("numpy", "pyarrow"),
+    Target("alarms", "planted faults noticed and blocked, and false alarms in quiet years, against what is asked and statsforecast", ("numpy", "pyarrow"),
            long=True),
 )  # fmt: skip
 TARGETS = {target.name: target for target in _ALL}

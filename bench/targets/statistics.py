@@ -3,11 +3,9 @@
 Every contestant begins at the Parquet file and runs in a process of its own, which tells its peak memory. numpy counts one
 histogram a column on the same bins and nothing else: what there is to gain. Great Expectations, pandas and Evidently get as
 many rows of the same columns as they can bear, and the same rows are counted by us beside them. Evidently needs another pandas,
-so it gets an environment of its own below the measurement's folder, made anew each time.
+so it gets an environment of its own.
 """
 
-import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from bench.counting import DT, counted
+from bench.environments import with_peer
 from bench.rows import Row, rate_rows
 from bench.targets import Settings
 from bench.timing import race
 from ok_ml.quality.statistics.statistics_rows import feature_statistics
 
 _GROUP_ROWS = 250_000
-_INSTALL_SECONDS = 600
-_EVIDENTLY = ("evidently==0.7.23", "pandas<3", "pyarrow")  # python is ours; nothing else is shared
+_EVIDENTLY = ("evidently==0.7.23", "pandas<3", "pyarrow")
 PYTHON_VARIABLE = "OK_ML_BENCH_EVIDENTLY"  # an interpreter that has it already
 
 
@@ -98,30 +96,13 @@ def _contest(
 
 
 def _evidently(settings: Settings, path: Path, rows: int, run: Any) -> list[Row]:
-    """Beside it where it can be had; else a row that says why not."""
-    if settings.quick and PYTHON_VARIABLE not in os.environ:
-        return []
-    try:
-        python = os.environ.get(PYTHON_VARIABLE) or _environment(settings.folder / "evidently")
-    except (subprocess.SubprocessError, OSError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        reason = " ".join(str(said).split())[-120:]
-        return [Row(f"Evidently is not measured: {reason}", 0.0, "values/s", "Evidently", float("inf"))]
     named = {"ours": "ours", f"Evidently PSI, {rows // 2:,} against {rows // 2:,} rows": "evidently"}
-    found: list[Row] = run(path, rows, named, repeats=1, python={"evidently": python})
-    return found
 
+    def measured(python: str) -> list[Row]:
+        found: list[Row] = run(path, rows, named, repeats=1, python={"evidently": python})
+        return found
 
-def _environment(folder: Path) -> str:
-    """A fresh environment with Evidently in it; returns its interpreter."""
-    python = folder / "bin" / "python"
-    commands = (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", *_EVIDENTLY],
-    )
-    for command in commands:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
-    return str(python)
+    return with_peer(settings, "Evidently", PYTHON_VARIABLE, _EVIDENTLY, "values/s", measured)
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------

@@ -27,19 +27,18 @@ def online_check(project: Project, pipeline: ListPipeline) -> dg.AssetChecksDefi
         description="The lists served on the newest day earn what their past lets expect.",
     )
     def online_quality() -> dg.AssetCheckResult:
-        from ok_ml.config.calibration import Limit, limit_of
-        from ok_ml.monitoring.judges.expected_values import Watch, judge_newest
+        from ok_ml.config.calibration import limit_of
+        from ok_ml.monitoring.judges.expected_values import judge_newest, online_watches
         from ok_ml.monitoring.plots.series_plots import online_picture
-        from ok_ml.quality.ranking.online_ranking import headline, others
 
-        first = Limit(pipeline.config.checks.online.fall, "checks.online.fall")
-        watches = [Watch(headline, first, short_history=True), Watch(others, limit_of(project, pipeline.name))]
+        checks = pipeline.config.checks.online
+        watches = online_watches(checks, limit_of(project, pipeline.name))
         verdict = judge_newest(pipeline.lake, pipeline.name, c.ONLINE_METRICS, watches, pipeline.blocked())
         advice = (
             f"Look at the plots of {pipeline.name}/{c.ONLINE_METRICS} by segment and model version, and at"
             f" {pipeline.name}/{c.FEATURE_STATISTICS} of that day; a model older than a change of tastes is corrected by training."
         )
-        return _result(project, verdict, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, first.value))
+        return _result(project, verdict, dg.AssetCheckSeverity.ERROR, advice, online_picture(pipeline, checks.fall))
 
     return online_quality
 
@@ -53,15 +52,13 @@ def product_check(project: Project, dataset: DatasetConfig) -> dg.AssetChecksDef
         description="People do on the newest day what their past lets expect.",
     )
     def product_quality() -> dg.AssetCheckResult:
-        from ok_ml.config.calibration import Limit, limit_of_dataset
-        from ok_ml.monitoring.judges.expected_values import Watch, judge_newest
+        from ok_ml.config.calibration import limit_of_dataset
+        from ok_ml.monitoring.judges.expected_values import judge_newest, product_watches
         from ok_ml.monitoring.plots.series_plots import product_picture
-        from ok_ml.quality.statistics.product_statistics import headline, others
         from ok_ml.stages.blocked_days import blocked_log
 
         lake = Lake(project.lake_root)
-        first = Limit(dataset.checks.product_fall, "checks.product_fall")
-        watches = [Watch(headline, first), Watch(others, limit_of_dataset(project, dataset.dataset))]
+        watches = product_watches(dataset.checks, limit_of_dataset(project, dataset.dataset))
         verdict = judge_newest(lake, dataset.dataset, c.PRODUCT_METRICS, watches, blocked_log(lake, dataset.dataset))
         advice = (
             f"Look at the plots of {dataset.dataset}/{c.PRODUCT_METRICS} by content and segment: what fell for all users is the"

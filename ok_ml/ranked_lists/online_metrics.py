@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ok_ml import columns as c
-from ok_ml.lake import Manifest
+from ok_ml.config.models import DatasetConfig
+from ok_ml.lake import Lake, Manifest
 from ok_ml.monitoring.series.live_history import Served, lists_folder, read_lists, served_on
 from ok_ml.partitions import minus_days
 from ok_ml.places import place_of
@@ -21,8 +22,6 @@ from ok_ml.ranked_lists.exposures import Impressions, explores, padded
 from ok_ml.ranked_lists.pipeline import ListPipeline
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from ok_ml.recommender.ranking.labels import UserRelevance
@@ -95,8 +94,12 @@ def online_day(pipeline: ListPipeline, dt: str) -> tuple[list[Number], dict[str,
     earlier = [day for day in pipeline.committed() if day < dt]
     if not earlier:
         return [], {REASON: f"{dt} is the first day: who was subscribed to what when it began is unknown"}
-    day = _Day.load(pipeline, dt, earlier[-1], folder)
-    parts = [one for part in range(pipeline.dataset.parts) if (one := day.part(part)) is not None]
+    day = ServedDay.load(lake, pipeline.dataset, dt, earlier[-1], _depths(pipeline), window_from(pipeline, dt))
+    parts = [
+        day.part(part, *padded(table, c.SOURCE_IDS, EMPTY), _drawn(table))
+        for part in range(pipeline.dataset.parts)
+        if (table := read_lists(folder, part)) is not None
+    ]
     numbers = online.online_numbers(
         parts,
         model_version=served.model_version,
@@ -111,21 +114,35 @@ def _details(served: Served) -> dict[str, Any]:
     return {name: getattr(served, name) for name in names}
 
 
+def _drawn(table: pa.Table) -> "NDArray[np.bool_] | None":
+    """Places of the lists that explored, bool [n, k]; None of lists of a version that did not say it."""
+    return explores(padded(table, c.PROPENSITIES, 0.0)[1]) if c.PROPENSITIES in table.column_names else None
+
+
+def _depths(pipeline: ListPipeline) -> tuple[int, ...]:
+    most = pipeline.config.stages.predictions.top_n
+    ks = tuple(k for k in sorted(set(pipeline.config.stages.evaluation.k)) if k <= most)
+    return ks or (most,)
+
+
 @dataclass(frozen=True)
-class _Day:
-    """What all parts of a day share.
+class ServedDay:
+    """What all parts of a day on which lists were served share.
 
     Attributes
     ----------
+    ks
+        Depths of the metrics.
     relevant
         Ending of a metric's name -> what users liked: of the day, and of the days that follow where they are complete.
     segments
         User -> segment, when the day began.
     """
 
-    pipeline: ListPipeline
+    lake: Lake
+    dataset: DatasetConfig
     dt: str
-    folder: "Path"
+    ks: tuple[int, ...]
     catalogue: "Catalogue"
     subscriptions: "Subscriptions"
     relevant: "Mapping[str, UserRelevance]"
@@ -133,25 +150,50 @@ class _Day:
     segments: "NDArray[np.object_]"
 
     @classmethod
-    def load(cls, pipeline: ListPipeline, dt: str, cut: str, folder: "Path") -> "_Day":
+    def load(
+        cls,
+        lake: Lake,
+        dataset: DatasetConfig,
+        dt: str,
+        cut: str,
+        ks: tuple[int, ...],
+        following: list[str] | None = None,
+    ) -> "ServedDay":
+        """Read a day.
+
+        Parameters
+        ----------
+        cut
+            The day before: who was subscribed to what when the day began.
+        following
+            The day and those after it that the evaluation counts, where they are complete.
+        """
         from ok_ml.recommender.ranking.labels import relevance
         from ok_ml.recommender.retrieval.snapshot import Catalogue, Subscriptions
 
-        lake, scope = pipeline.lake, pipeline.dataset_scope
+        scope, days = dataset.dataset, following or [dt]
         catalogue = Catalogue.load(lake, scope, cut)
-        following = window_from(pipeline, dt) or [dt]
-        windows = {"": [dt]} | ({f"/{len(following)}d": following} if len(following) > 1 else {})
-        relevant = {name: relevance(lake, scope, days, pipeline.dataset.grades, cut) for name, days in windows.items()}
-        users, segments = _segments(pipeline, cut)
+        windows = {"": [dt]} | ({f"/{len(days)}d": days} if len(days) > 1 else {})
+        relevant = {name: relevance(lake, scope, some, dataset.grades, cut) for name, some in windows.items()}
+        users, segments = _segments(lake, scope, cut)
         subscriptions = Subscriptions.load(lake, scope, cut, catalogue)
-        return cls(pipeline, dt, folder, catalogue, subscriptions, relevant, users, segments)
+        return cls(lake, dataset, dt, ks, catalogue, subscriptions, relevant, users, segments)
 
-    def part(self, part: int) -> online.PartDay | None:
-        """One part; None where it has no lists."""
-        table = read_lists(self.folder, part)
-        if table is None:
-            return None
-        users, lists = padded(table, c.SOURCE_IDS, EMPTY)
+    def part(
+        self,
+        part: int,
+        users: "NDArray[np.int64]",
+        lists: "NDArray[np.int64]",
+        drawn: "NDArray[np.bool_] | None" = None,
+    ) -> online.PartDay:
+        """What the users of one part, int64 [n] ascending, did with their lists, int64 [n, k] padded with -1.
+
+        Parameters
+        ----------
+        drawn
+            bool [n, k]: places that explored; default: none.
+        """
+        impressions = self._impressions(part)
         posts = self._posts(part)
         rows = place_of(users, posts[c.USER_ID].to_numpy())
         known, strangers = rows >= 0, np.unique(posts[c.USER_ID].to_numpy()[rows < 0])
@@ -159,29 +201,23 @@ class _Day:
         rows, sources = rows[known], posts[c.SOURCE_ID].to_numpy()[known]
         served, subscribed = online.in_lists(lists, rows, sources), self._subscribed(users[rows], sources)
         active = np.bincount(rows, minlength=len(users)) > 0
-        ks, impressions = self._ks(), self._impressions(part)
         return online.PartDay(
             segments=self._segments_of(users),
             metrics=self._metrics(users, lists) | self._effects(users, lists, impressions),
             active=active,
             shown=online.by_channel(len(users), rows, served, subscribed, shown),
             reacted=online.by_channel(len(users), rows, served, subscribed, shown & good),
-            covered={k: np.unique(lists[active, :k]) for k in ks},
+            covered={k: np.unique(lists[active, :k]) for k in self.ks},
             strangers=len(strangers),
-            reasons=self._reasons(users, lists, table, impressions),
+            reasons=self._reasons(users, lists, drawn, impressions),
         )
-
-    def _ks(self) -> tuple[int, ...]:
-        most = self.pipeline.config.stages.predictions.top_n
-        ks = tuple(k for k in sorted(set(self.pipeline.config.stages.evaluation.k)) if k <= most)
-        return ks or (most,)
 
     def _posts(self, part: int) -> pa.Table:
         """One row a post and user of the day: user, source, whether it was shown, whether it earned something good."""
         columns = [c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE]
-        rows = self.pipeline.lake.read(self.pipeline.dataset_scope, c.EVENTS, [self.dt], columns=columns, part=part)
+        rows = self.lake.read(self.dataset.dataset, c.EVENTS, [self.dt], columns=columns, part=part)
         kinds = rows[c.EVENT_TYPE].cast(pa.string())
-        graded = pa.array([name for name, grade in self.pipeline.dataset.grades.items() if grade > 0], pa.string())
+        graded = pa.array([name for name, grade in self.dataset.grades.items() if grade > 0], pa.string())
         marked = rows.append_column("shown", pc.cast(pc.equal(kinds, c.IMPRESSION), pa.int8()))
         marked = marked.append_column("good", pc.cast(pc.is_in(kinds, value_set=graded), pa.int8()))
         grouped = marked.group_by([c.USER_ID, c.SOURCE_ID, c.ITEM_ID]).aggregate([("shown", "max"), ("good", "max")])
@@ -190,8 +226,8 @@ class _Day:
     def _impressions(self, part: int) -> Impressions | None:
         """What was shown to whom and why; None of a log that does not say why."""
         columns = [c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE, c.EVENT_TIME, c.GENERATION]
-        rows = self.pipeline.lake.read(self.pipeline.dataset_scope, c.EVENTS, [self.dt], columns=columns, part=part)
-        return Impressions.of(rows, self.pipeline.dataset.grades) if rows[c.GENERATION].null_count < len(rows) else None
+        rows = self.lake.read(self.dataset.dataset, c.EVENTS, [self.dt], columns=columns, part=part)
+        return Impressions.of(rows, self.dataset.grades) if rows[c.GENERATION].null_count < len(rows) else None
 
     def _effects(
         self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]", shown: Impressions | None
@@ -205,21 +241,24 @@ class _Day:
             rows, sources = place_of(users, shown.users[new & chosen]), shown.sources[new & chosen]
             pairs = np.unique(np.stack([rows[rows >= 0], sources[rows >= 0]], axis=1), axis=0)
             liked = Relevance.from_rows(pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.int64), len(users))
-            values = user_metrics(lists, liked, self._ks())
+            values = user_metrics(lists, liked, self.ks)
             metrics |= {f"{name}/{reason}": column for name, column in values.items()}
         return metrics
 
     def _reasons(
-        self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]", table: pa.Table, shown: Impressions | None
+        self,
+        users: "NDArray[np.int64]",
+        lists: "NDArray[np.int64]",
+        drawn: "NDArray[np.bool_] | None",
+        shown: Impressions | None,
     ) -> dict[str, tuple[int, int]]:
         """How often something was shown for a reason, and how often it was liked."""
         if shown is None:
             return {}
         because, row = shown.generations >= 0, place_of(users, shown.users)
         explored = np.zeros(len(row), bool)
-        if c.PROPENSITIES in table.column_names:
-            places = explores(padded(table, c.PROPENSITIES, 0.0)[1])
-            explored = because & (row >= 0) & ((lists[row] == shown.sources[:, None]) & places[row]).any(axis=1)
+        if drawn is not None:
+            explored = because & (row >= 0) & ((lists[row] == shown.sources[:, None]) & drawn[row]).any(axis=1)
         other = ~because & ~self._subscribed(shown.users, shown.sources)
         chosen = {online.LISTED: because & ~explored, online.EXPLORED: explored, online.UNLISTED: other}
         return {reason: (int(mask.sum()), int(shown.rewards[mask].sum())) for reason, mask in chosen.items()}
@@ -242,7 +281,7 @@ class _Day:
     def _metrics(self, users: "NDArray[np.int64]", lists: "NDArray[np.int64]") -> "dict[str, NDArray[np.float64]]":
         metrics: dict[str, NDArray[np.float64]] = {}
         for ending, relevant in self.relevant.items():
-            values = user_metrics(lists, relevance_of(users, relevant), self._ks())
+            values = user_metrics(lists, relevance_of(users, relevant), self.ks)
             metrics |= {name + ending: column for name, column in values.items()}
         return metrics
 
@@ -255,8 +294,8 @@ def relevance_of(users: "NDArray[np.int64]", relevant: "UserRelevance") -> Relev
     return Relevance.from_rows(entries[kept], relevant.source_ids[kept], relevant.grades[kept], len(users))
 
 
-def _segments(pipeline: ListPipeline, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
-    rows = pipeline.lake.read(pipeline.dataset_scope, c.USERS, [dt]).sort_by(c.USER_ID)
+def _segments(lake: Lake, scope: str, dt: str) -> "tuple[NDArray[np.int64], NDArray[np.object_]]":
+    rows = lake.read(scope, c.USERS, [dt]).sort_by(c.USER_ID)
     names = rows[c.SEGMENT].to_pylist() if c.SEGMENT in rows.column_names else [None] * rows.num_rows
     segments = np.array([online.UNKNOWN_SEGMENT if name is None else name for name in names], dtype=object)
     return rows[c.USER_ID].to_numpy(), segments

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,20 @@ import pytest
 
 from bench.calibration.calibration_run import Probe, smallest_noticed, world_probe
 from bench.calibration.quiet_runs import Plan, live_worlds
-from bench.calibration.quiet_worlds import Drift, Watched
+from bench.calibration.quiet_scores import COVERED, Scores, alarms_of, scores_of_world
+from bench.calibration.quiet_worlds import DECLARED, Drift, QuietWorld, Watched
 from ok_ml import columns as c
 from ok_ml.config.loader import load_project
-from ok_ml.monitoring.judges.limit_fitting import DAYS_A_YEAR, DayScore, Rate, alarms, pick_limit, scores_of
+from ok_ml.monitoring.judges.limit_fitting import (
+    DAYS_A_YEAR,
+    DayScore,
+    Rate,
+    alarms,
+    pick_limit,
+    scores_of,
+    worst_of_each_day,
+)
+from ok_ml.monitoring.judges.replay import scan
 from ok_ml.partitions import minus_days
 from ok_ml.quality.statistics.number_series import Name, Number
 from tests.small_project import ROOT
@@ -28,7 +39,7 @@ def plan(folder: Path, days: int, users: int = 300) -> Plan:
     project = load_project(ROOT)
     config = project.experiments["prod_discovery"]
     return Plan(
-        project.datasets["ok_world"], config.stages.features, config.checks.drift, folder, days, users, features=False
+        project.datasets["ok_world"], config.stages.features, config.checks, folder, days, users, features=False
     )
 
 
@@ -63,7 +74,7 @@ def test_the_limit_gives_the_rate_that_was_asked_for() -> None:
     limit = pick_limit(learnt, asked_a_year=1.0)
     assert limit == pytest.approx(2 + 0.4 * math.log(DAYS_A_YEAR / 0.5), abs=0.35)
     assert sum(alarms(judged, limit).values()) / 20 <= 1.0
-    assert pick_limit(learnt, asked_a_year=4.0) < limit < pick_limit(learnt, asked_a_year=1.0, drift_a_year=0.4)
+    assert pick_limit(learnt, asked_a_year=4.0) < limit < pick_limit(learnt, asked_a_year=1.0, others_a_year=0.4)
 
 
 def test_no_day_no_limit() -> None:
@@ -82,9 +93,22 @@ def test_scores_of_models_are_not_held_against_each_other() -> None:
         }
         for index, dt in enumerate(days(42))
     }
-    found = scores_of({c.PREDICTION_STATISTICS: numbers}, warm_days=30)
+    found = scores_of(c.PREDICTION_STATISTICS, scan(c.PREDICTION_STATISTICS, numbers), days(12))
     assert {one.metric for one in found} == {"gini"}
     assert max(one.score for one in found) < 5
+
+
+def test_what_would_block_is_counted_apart() -> None:
+    """A day whose worst number only warns may have another one that blocks: both scores are told."""
+    dt = days(1)[0]
+    some = [
+        DayScore(1, c.EVENT_STATISTICS, dt, 9.0, "rows"),
+        DayScore(1, c.EVENT_STATISTICS, dt, 7.0, "q50", blocking=7.0),
+    ]
+    scores = Scores(worst_of_each_day(some), [DayScore(1, DECLARED, dt, 1.0, "rules that warn")])
+    assert sum(alarms_of(scores, 5.0).values()) == 2
+    assert alarms_of(scores, 5.0, blocking=True)[c.EVENT_STATISTICS] == 1
+    assert sum(alarms_of(scores, 8.0, blocking=True).values()) == 0
 
 
 def test_what_was_watched_is_read_as_it_was_saved(tmp_path: Path) -> None:
@@ -102,7 +126,7 @@ def test_a_world_is_lived_once(tmp_path: Path) -> None:
     again = live_worlds(tiny, [11], workers=1, progress=said.append)
     assert len(said) == 1
     assert first == again
-    assert set(first[0].series) == {c.EVENT_STATISTICS, c.PRODUCT_METRICS, c.PREDICTION_STATISTICS}
+    assert set(first[0].series) == {c.EVENT_STATISTICS, c.PRODUCT_METRICS, DECLARED}
     assert replace(tiny, days=4).path(11) != tiny.path(11)
 
 
@@ -117,3 +141,41 @@ def test_the_smallest_fault_that_is_noticed(tmp_path: Path) -> None:
     assert found[4.0][c.EVENT_STATISTICS, "nulls in the time spent"] <= 0.05
     for key, smallest in found[9.0].items():
         assert smallest is None or (found[4.0][key] is not None and found[4.0][key] <= smallest)
+
+
+@pytest.fixture(scope="module")
+def served_world(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """Sixteen days of a small world, lists served from the eighth on, with its features."""
+    project = load_project(ROOT)
+    config = project.experiments["prod_discovery"]
+    folder = Path(tmp_path_factory.mktemp("served"))
+    world = QuietWorld.of(
+        project.datasets["ok_world"], config.stages.features, config.checks, folder,
+        seed=11, days=16, users=300, first_served=8,
+    )  # fmt: skip
+    return world.live(keep=True)
+
+
+def test_lists_feed_the_next_day(served_world: Watched) -> None:
+    """What is made on a day is what users see on the next, more than they would see of it by themselves."""
+    served = sorted(served_world.regimes)
+    dts = sorted(served_world.series[c.EVENT_STATISTICS])
+    assert served == dts[8:] == sorted(served_world.series[c.ONLINE_METRICS])
+    assert sorted(served_world.lists) == dts[7:]
+    for before, dt in pairwise(dts[7:]):
+        lists, shown = served_world.lists[before], served_world.served[dt]
+        known = np.isin(shown.user_ids, lists.user_ids)
+        assert shown.generation == dt
+        assert (shown.source_ids[known] == lists.lists).all()
+    share = Name("served_impression_share")
+    shares = [served_world.series[c.ONLINE_METRICS][dt][share].value for dt in served]
+    assert min(shares) > 0.15  # the world shows a fifth of its posts from the lists
+
+
+def test_every_check_of_the_rate_is_named(served_world: Watched) -> None:
+    project = load_project(ROOT)
+    config = project.experiments["prod_discovery"]
+    scores = scores_of_world(served_world, project.datasets["ok_world"], config.checks)
+    assert {one.check for one in (*scores.bands, *scores.stated)} <= set(COVERED)
+    assert {c.EVENT_STATISTICS, c.PRODUCT_METRICS} <= {one.check for one in scores.bands}
+    assert set(alarms_of(scores, 6.0)) == set(COVERED)

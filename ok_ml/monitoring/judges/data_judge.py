@@ -56,9 +56,8 @@ def judge_rejected(project: Project, dataset: DatasetBase) -> Verdict:
     lake, scope, log, limit = Lake(project.lake_root), dataset.dataset, dataset.kind, dataset.checks.rejected_warn
     manifest = lake.manifest(scope, log, lake.latest(scope, log))
     reasons, dt = manifest.details.get("rejected", {}), manifest.partition
-    rejected = sum(reasons.values())
+    rejected, share = sum(reasons.values()), rejected_share(manifest)
     total = rejected + manifest.rows
-    share = rejected / max(total, 1)
     worst = ", ".join(f"{reason} {count:,}" for reason, count in Counter(reasons).most_common(3))
     headline = (
         f"{rejected:,} of {total:,} rows of {dt} set aside ({share:.2%}, limit {limit:.0%}){': ' + worst if worst else ''}."
@@ -73,6 +72,12 @@ def judge_rejected(project: Project, dataset: DatasetBase) -> Verdict:
     )
     verdict = verdict_of(lake, scope, series_verdict(f"rejected_{log}"), dt, [finding])
     return replace(verdict, headline=headline, numbers={"share": share, "rejected": rejected, "partition": dt})
+
+
+def rejected_share(manifest: Manifest) -> float:
+    """Share of a day's raw rows that were set aside."""
+    rejected = sum(manifest.details.get("rejected", {}).values())
+    return float(rejected / max(rejected + manifest.rows, 1))
 
 
 def settled_verdict(project: Project, config: DatasetConfig, dt: str) -> Verdict:

@@ -81,7 +81,7 @@ def plot_deviation(project: Project, watch: SeriesWatch, worst: Finding) -> Path
         days,
         name,
         limit=watch.limit.of(name),
-        leave_out=watch.blocked(known[:-1]),
+        leave_out=watch.odd(known[:-1]),
         regimes=regimes_of(lake, watch.scope, known),
     )
     band_chart(series, bands, share=share, held=watch.blocked(known), path=path)

@@ -1,9 +1,9 @@
 """Whether the newest numbers of a series are what their own past lets expect, and since when they are not."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ok_ml.config.calibration import Limit
 from ok_ml.lake import Lake
@@ -14,6 +14,10 @@ from ok_ml.quality.bands.short_history_bands import judge_short_history
 from ok_ml.quality.judges.findings import Finding, in_order
 from ok_ml.quality.judges.verdicts import Verdict, commit, read_verdict, series_verdict, verdict_of
 from ok_ml.quality.statistics.number_series import Name, read_days
+
+if TYPE_CHECKING:
+    from ok_ml.config.sections.check_models import DatasetChecks
+    from ok_ml.config.sections.recommender_models import OnlineChecks
 
 NEW_NORMAL_DAYS: Final = 8  # a run of wrong days as long as this is what the series is like now
 _SHOWN: Final = 5
@@ -32,6 +36,29 @@ class Watch(NamedTuple):
     direction: Direction
     limit: Limit
     short_history: bool = False  # judge shares from the third day on, before they know themselves
+
+    def of(self, days: Days) -> Days:
+        """The numbers of some days that it judges."""
+        judged = {name for name in {name for numbers in days.values() for name in numbers} if self.direction(name)}
+        return {dt: {name: one for name, one in days[dt].items() if name in judged} for dt in days}
+
+    def worse(self, one: Deviation) -> float:
+        """The score in the wrong direction; negative where the number moved in the other."""
+        return one.band.score * self.direction(one.name)
+
+
+def product_watches(checks: "DatasetChecks", limit: Limit) -> list[Watch]:
+    """What is watched of `product_metrics`: the few first numbers at a stated limit, the others at the calibrated one."""
+    from ok_ml.quality.statistics.product_statistics import headline, others
+
+    return [Watch(headline, Limit(checks.product_fall, "checks.product_fall")), Watch(others, limit)]
+
+
+def online_watches(checks: "OnlineChecks", limit: Limit) -> list[Watch]:
+    """The same of `online_metrics`."""
+    from ok_ml.quality.ranking.online_ranking import headline, others
+
+    return [Watch(headline, Limit(checks.fall, "checks.online.fall"), short_history=True), Watch(others, limit)]
 
 
 def in_short(verdict: Verdict) -> str:
@@ -83,9 +110,8 @@ def _judge_one(
     leave_out = wrong_days(lake, scope, table, dt) | {*blocked}
     findings: list[Finding] = []
     for watch in watches:
-        mine = {day: {name: one for name, one in days[day].items() if watch.direction(name)} for day in days}
-        for one in _judge(watch, mine, dt, leave_out):
-            wrong = one.outside and one.band.score * watch.direction(one.name) > 0
+        for one in judge_watch(watch, watch.of(days), dt, leave_out):
+            wrong = one.outside and watch.worse(one) > 0
             findings.append(replace(finding_of(one, dt), passed=not wrong))
     verdict = verdict_of(lake, scope, series_verdict(table), dt, in_order(findings))
     origin = "; ".join(watch.limit.origin for watch in watches)
@@ -110,10 +136,19 @@ def _days_judged(lake: Lake, scope: str, table: str, upto: str) -> list[str]:
     return [dt for dt in lake.partitions(scope, table) if first <= dt <= upto]
 
 
-def _judge(watch: Watch, days: Days, dt: str, leave_out: set[str]) -> list[Deviation]:
-    """One deviation a series: that of its short_history band, where it has one that is more surprised."""
+def judge_watch(watch: Watch, days: Days, dt: str, leave_out: Collection[str]) -> list[Deviation]:
+    """One deviation a series: that of its short_history band, where it has one that is more surprised.
+
+    Parameters
+    ----------
+    days
+        Day -> its numbers that are judged, `Watch.of`.
+    leave_out
+        Days that teach no band: see `short_runs`.
+    """
     before, today, limit = {day: days[day] for day in days if day != dt}, dict(days[dt]), watch.limit.value
-    deviations = {one.name: one for one in judge_day(before, dt, today, limit=limit, leave_out=leave_out)}
+    seen = judge_day(before, dt, today, limit=limit, leave_out=leave_out, own=watch.limit.own)
+    deviations = {one.name: one for one in seen}
     for one in judge_short_history(before, dt, today, limit=limit, leave_out=leave_out) if watch.short_history else ():
         known = deviations.get(one.name)
         if known is None or abs(one.band.score) > abs(known.band.score):
@@ -125,6 +160,10 @@ def wrong_days(lake: Lake, scope: str, table: str, before: str) -> set[str]:
     """Days that were found wrong, runs that have lasted so long that they are the new normal left out."""
     verdicts = series_verdict(table)
     known = [dt for dt in lake.partitions(scope, verdicts) if dt < before][-2 * HISTORY_DAYS :]
-    is_wrong = {dt: bool(read_verdict(lake, lake.manifest(scope, verdicts, dt)).wrong) for dt in known}
-    runs = [[*run] for wrong, run in groupby(known, is_wrong.__getitem__) if wrong]
+    return short_runs({dt: bool(read_verdict(lake, lake.manifest(scope, verdicts, dt)).wrong) for dt in known})
+
+
+def short_runs(is_wrong: Mapping[str, bool]) -> set[str]:
+    """Wrong days that teach no band: a run of them as long as `NEW_NORMAL_DAYS` is what the series is like now, and teaches."""
+    runs = [[*run] for wrong, run in groupby(sorted(is_wrong), is_wrong.__getitem__) if wrong]
     return {dt for run in runs if len(run) < NEW_NORMAL_DAYS for dt in run}

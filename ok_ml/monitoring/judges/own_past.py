@@ -6,8 +6,6 @@ to come. A series that exceeded it in normal operation, such as the share of a r
 the limit of the other series stays low.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ from ok_ml.config.calibration import (
     OWN_CALIBRATION,
     Calibration,
     CheckRate,
+    Limit,
     calibration_of,
     limit_of_dataset,
     own_calibration,
@@ -24,10 +23,11 @@ from ok_ml.config.calibration import (
 from ok_ml.config.models import DatasetConfig, Project
 from ok_ml.lake import WHOLE, Lake, Manifest, fingerprint
 from ok_ml.monitoring.judges import limit_fitting as k
-from ok_ml.monitoring.judges.series_watch import PAST_REPORT, judged_numbers
-from ok_ml.partitions import minus_days, window
+from ok_ml.monitoring.judges.expected_values import product_watches
+from ok_ml.monitoring.judges.replay import Scan, scan, scan_watched
+from ok_ml.monitoring.judges.series_watch import PAST_REPORT
+from ok_ml.partitions import window
 from ok_ml.quality.bands.blocking_deviations import is_blocking
-from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
 from ok_ml.quality.statistics.number_series import read_days, regimes_of
 from ok_ml.stages.blocked_days import LEAST_PAST_DAYS, NEVER, bands_guard, readers
@@ -37,41 +37,6 @@ ASKED_A_YEAR: Final = 1.0
 _WARM_DAYS: Final = 28
 _LEAST_LIMIT: Final = 5.0  # the tail of a few quiet weeks promises more than it knows
 _OWN_MARGIN: Final = 1.25  # of the farthest that a restless series went
-_TABLES: Final = (c.EVENT_STATISTICS, c.PRODUCT_METRICS)
-
-
-@dataclass(frozen=True)
-class Scan:
-    """Every number of past days against the days before it, at the built-in limit.
-
-    Attributes
-    ----------
-    deviations
-        Day -> deviations, worst first.
-    odd
-        Days that no change of people explains; later days were not held against them.
-    """
-
-    deviations: dict[str, list[Deviation]]
-    odd: tuple[str, ...] = ()
-
-
-def scan(table: str, days: Days, regimes: dict[str, str] | None = None) -> Scan:
-    """Judge each day from the third week on by those before it."""
-    deviations: dict[str, list[Deviation]] = {}
-    odd: list[str] = []
-    dts = sorted(days)
-    for place, dt in enumerate(dts[LEAST_DAYS:], LEAST_DAYS):
-        history = {
-            day: days[day] for day in dts[max(place - HISTORY_DAYS, 0) : place] if day >= minus_days(dt, HISTORY_DAYS)
-        }
-        seen = judge_day(
-            history, dt, judged_numbers(table, days[dt]), limit=float("inf"), leave_out=odd, regimes=regimes
-        )
-        deviations[dt] = [replace(one, limit=DEFAULT_LIMIT) for one in seen]
-        if any(map(is_blocking, deviations[dt])):
-            odd.append(dt)
-    return Scan(deviations, tuple(odd))
 
 
 def calibrate_on_past(project: Project, dataset: DatasetConfig, lake: Lake) -> Calibration | None:
@@ -180,19 +145,24 @@ def _scans(dataset: DatasetConfig, lake: Lake, least: int) -> dict[str, Scan]:
     known = _past_days(dataset, lake)
     if len(known) < least:
         return {}
-    regimes = regimes_of(lake, dataset.dataset, known)
-    tables = {table: read_days(lake, dataset.dataset, table, known) for table in _TABLES}
-    return {table: scan(table, days, regimes) for table, days in tables.items() if len(days) >= least}
+    log, product = (read_days(lake, dataset.dataset, table, known) for table in (c.EVENT_STATISTICS, c.PRODUCT_METRICS))
+    scans = {c.EVENT_STATISTICS: scan(c.EVENT_STATISTICS, log, regimes_of(lake, dataset.dataset, known))}
+    if len(product) >= least:
+        watches = product_watches(dataset.checks, Limit(DEFAULT_LIMIT, "built-in default"))
+        scans[c.PRODUCT_METRICS] = scan_watched(watches, product, scans[c.EVENT_STATISTICS].odd)
+    return scans
 
 
 def _calibrated(scope: str, scans: dict[str, Scan]) -> Calibration:
     """The limit where the tail of the quiet series gives half of what was asked for, and those of the restless ones."""
-    scores = [score for table, seen in scans.items() for score in _scores(table, seen)]
+    log = scans[c.EVENT_STATISTICS]  # of it the first weeks do not count, nor days that no change of people explains
+    dts = [dt for dt in sorted(log.deviations)[_WARM_DAYS - LEAST_DAYS :] if dt not in log.odd]
+    scores = [score for table, seen in scans.items() for score in k.scores_of(table, seen, dts)]
     farthest: dict[str, float] = {}
     for one in scores:
         farthest[one.metric] = max(farthest.get(one.metric, 0.0), one.score)
     own = {name: round(_OWN_MARGIN * score, 2) for name, score in farthest.items() if score > DEFAULT_LIMIT}
-    quiet = _worst_of_each_day([one for one in scores if one.metric not in own])
+    quiet = k.worst_of_each_day([one for one in scores if one.metric not in own])
     limit = max(k.pick_limit(quiet, ASKED_A_YEAR), _LEAST_LIMIT) if quiet else DEFAULT_LIMIT
     days = sorted({one.dt for one in scores})
     count = sum(k.alarms(quiet, limit).values())
@@ -208,22 +178,7 @@ def _calibrated(scope: str, scans: dict[str, Scan]) -> Calibration:
         days=len(days),
         upto=days[-1],
         date=datetime.now(UTC).date().isoformat(),
-        code="own past 1",
+        code="own past 2",
         own=dict(sorted(own.items())),
         rates=(CheckRate(check="bands", alarms=count, a_year=round(rate.a_year, 3)),),
     )
-
-
-def _scores(table: str, seen: Scan) -> list[k.DayScore]:
-    """Every score of every day that counts: not the first weeks, and no day that no change of people explains."""
-    dts = [dt for dt in sorted(seen.deviations)[_WARM_DAYS - LEAST_DAYS :] if dt not in seen.odd]
-    return [k.DayScore(0, table, dt, abs(one.band.score), str(one.name)) for dt in dts for one in seen.deviations[dt]]
-
-
-def _worst_of_each_day(scores: Sequence[k.DayScore]) -> list[k.DayScore]:
-    worst: dict[tuple[str, str], k.DayScore] = {}
-    for one in scores:
-        known = worst.get((one.check, one.dt))
-        if known is None or one.score > known.score:
-            worst[one.check, one.dt] = one
-    return list(worst.values())

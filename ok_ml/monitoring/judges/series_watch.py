@@ -4,7 +4,7 @@ A verdict depends on the numbers that it judges and on the limit. A day whose nu
 again) has to be judged again; an acceptance holds for the numbers that were looked at, not for later ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,8 +13,8 @@ from ok_ml.config.calibration import Limit
 from ok_ml.config.models import Severity
 from ok_ml.lake import Lake, Manifest, fingerprint
 from ok_ml.partitions import minus_days, window
-from ok_ml.quality.bands.blocking_deviations import is_blocking
-from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Deviation, judge_day
+from ok_ml.quality.bands.blocking_deviations import is_blocking, is_odd
+from ok_ml.quality.bands.daily_bands import HISTORY_DAYS, Days, Deviation, judge_day
 from ok_ml.quality.bands.forecasts import LEAST_DAYS
 from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.verdicts import (
@@ -44,6 +44,29 @@ def judged_numbers(table: str, numbers: Mapping[Name, Number]) -> dict[Name, Num
     """Those numbers of a table that bands make sense for."""
     skipped = SKIPPED.get(table, ())
     return {name: number for name, number in numbers.items() if not name.metric.startswith(skipped)}
+
+
+def judge_series(
+    table: str,
+    days: Days,
+    dt: str,
+    limit: Limit,
+    *,
+    odd: Collection[str],
+    accepted: Collection[str] = (),
+    regimes: Mapping[str, str] | None = None,
+) -> list[Deviation]:
+    """Every number of a day with its band, worst first: as a check judges it, and as the replay that calibrates its limit does.
+
+    Parameters
+    ----------
+    days
+        Day -> its numbers, with `dt` and the days before it.
+    odd, accepted
+        Days that teach no band: see `is_odd`, and `leave_out` and `like` of `judge_day`.
+    """
+    today = judged_numbers(table, days[dt])
+    return judge_day(days, dt, today, limit=limit.value, leave_out=odd, like=accepted, regimes=regimes, own=limit.own)
 
 
 def finding_of(one: Deviation, dt: str, severity: Severity = "warn") -> Finding:
@@ -121,17 +144,14 @@ class SeriesWatch:
     def look(self, dt: str) -> list[Deviation]:
         """Every series of a day with its band, worst first; nothing is committed."""
         past = self._days(dt)
-        days = read_days(self.lake, self.scope, self.table, past)
-        today = judged_numbers(self.table, days[dt])
-        return judge_day(
-            days,
+        return judge_series(
+            self.table,
+            read_days(self.lake, self.scope, self.table, past),
             dt,
-            today,
-            limit=self.limit.value,
-            leave_out=self.odd(past),
-            like=self.accepted(past),
+            self.limit,
+            odd=self.odd(past),
+            accepted=self.accepted(past),
             regimes=regimes_of(self.lake, self.scope, past),
-            own=self.limit.own,
         )
 
     def is_judged(self, dt: str) -> bool:
@@ -175,7 +195,7 @@ class SeriesWatch:
         why = f". It blocks nothing: {self.armed.why}" if grave and not may else ""
         verdict = replace(verdict, headline=_headline(verdict, self.limit) + why)
         outside = len(verdict.wrong)
-        more = {"grave": bool(grave), "outside": outside, _PAST: self._past(dt)}
+        more = {"grave": is_odd(deviations), "outside": outside, _PAST: self._past(dt)}
         return commit(self.lake, verdict, inputs=self._record(dt), **more)
 
     def _version(self, dt: str) -> str:

@@ -7,7 +7,7 @@ its own unit, besides being beyond the limit of its band.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ok_ml import columns as c
@@ -45,8 +45,11 @@ _NO_FAULT: Final = ("", f"unknown_{c.EVENT_TYPE}")
 
 def is_blocking(one: Deviation) -> bool:
     """Whether a deviation is beyond its limit and too large for any change of people."""
-    if not one.outside:
-        return False
+    return one.outside and moved_too_far(one)
+
+
+def moved_too_far(one: Deviation) -> bool:
+    """Whether a number moved by more than any change of people explains, wherever its limit lies."""
     metric, seen, expected = one.name.metric, one.value or 0.0, one.band.expected
     if metric == "rejected_share" and one.name.group in _NO_FAULT:
         return False
@@ -55,6 +58,11 @@ def is_blocking(one: Deviation) -> bool:
     if metric in MULTIPLIED:
         return abs(_signed_log(seen) - _signed_log(expected)) >= math.log(MULTIPLIED[metric])
     return metric in FALLEN and seen <= FALLEN[metric] * expected
+
+
+def is_odd(deviations: Iterable[Deviation]) -> bool:
+    """Whether no change of people explains a day: it teaches no band, whether or not it may block."""
+    return any(map(is_blocking, deviations))
 
 
 def _signed_log(value: float) -> float:

@@ -215,9 +215,9 @@ def _judge(history: Days, dt: str, today: Mapping[Name, Number], ask: _Question)
     accepted = [day for day in recent if day in ask.like]
     if len(dts) < LEAST_DAYS or not today:
         return []
-    names, values, n = _matrix([*(history[day] for day in (*dts, *accepted)), today])
+    names, values, n = matrix_of([*(history[day] for day in (*dts, *accepted)), today])
     kinds = kinds_of(names, values)
-    values = _with_zeros(names, values, kinds)
+    values = with_zeros(names, values, kinds)
     past = np.r_[: len(dts), -1]
     apart = np.array([ask.is_apart(day, dt) for day in dts])
     expected, scale, freedom = _forecast(dts, dt, values[past], n[past], kinds, _restless(names), apart)
@@ -280,7 +280,7 @@ def _of_metric(numbers: Mapping[Name, Number], name: Name) -> dict[Name, Number]
 # -- numbers as a matrix ---------------------------------------------------------------------------------------------
 
 
-def _matrix(
+def matrix_of(
     days: "Sequence[Mapping[Name, Number]]",
 ) -> "tuple[list[Name], NDArray[np.float64], NDArray[np.float64]]":
     """Names; values and rows counted, both [days, series]; NaN where a day lacks a number."""
@@ -295,7 +295,7 @@ def _matrix(
     return names, values, n
 
 
-def _with_zeros(names: list[Name], values: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "NDArray[np.float64]":
+def with_zeros(names: list[Name], values: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "NDArray[np.float64]":
     """A share or count that a day lacks is 0 where the day tells the same metric of another group."""
     metrics, member = np.unique([name.metric for name in names], return_inverse=True)
     known = np.zeros((len(values), len(metrics)), bool)
@@ -321,7 +321,7 @@ def _forecast(
     ordinals = np.array([date.fromisoformat(day).toordinal() for day in dts])
     target = date.fromisoformat(dt).toordinal()
     past = _levelled(on_scale(values[:-1], n[:-1], kinds), ordinals, apart)
-    floors = np.fmax(_sampling(past, n[:-1], n[-1], kinds), restless * _moved_by_one(past, kinds))
+    floors = np.fmax(sampling_floors(past, n[:-1], n[-1], kinds), restless * _moved_by_one(past, kinds))
     expected, scale, freedom = (np.full(len(kinds), np.nan) for _ in range(3))
     known = ~np.isnan(past)
     patterns, member = np.unique(known, axis=1, return_inverse=True)
@@ -370,7 +370,7 @@ def _moved_by_one(past: "NDArray[np.float64]", kinds: "NDArray[np.int64]") -> "N
     return moved
 
 
-def _sampling(
+def sampling_floors(
     past: "NDArray[np.float64]", n_past: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: "NDArray[np.int64]"
 ) -> "NDArray[np.float64]":
     """The smallest scale of each series: what a sample of so many rows varies by."""
