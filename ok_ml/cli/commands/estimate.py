@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--with",
     "file",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Lists (.parquet or .csv with user_id, source_id and rank), or a part of an experiment's YAML.",
 )
 @click.option("--upto", metavar="DT", help="The last day of the log that judges.")

@@ -1,4 +1,4 @@
-"""`ok-ml estimate`: what lists would earn that nobody has been served, from the log of those that were."""
+"""`ok-ml estimate`: what lists would earn that no user has been served, from the log of those that were."""
 
 import time
 from dataclasses import asdict, dataclass, field
@@ -102,6 +102,12 @@ def estimate(
     """
     from ok_ml.ranked_lists.list_evaluator import ListEvaluator
 
+    if not file.is_file():
+        raise UsageError(
+            f"{file} is no file",
+            why="there are no lists, and no change, to estimate",
+            remedy="name a .parquet or .csv with user_id, source_id and rank, or a part of the experiment's YAML",
+        )
     reporter, started = Reporter(quiet=quiet), time.monotonic()
     try:
         pipeline = open_pipeline(project, experiment)

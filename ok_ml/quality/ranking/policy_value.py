@@ -17,7 +17,7 @@ error is measured on what was shown::
 
 Each place of a served list explores with a small probability: it holds a source that is not in the list. The probability of any
 one such source is tiny, and weights of one over it would drown every estimate. So what explored calibrates m for all sources that
-the list does not hold; what tells apart two of them that m holds for equally good, nobody knows (conjunct effects: Saito, Ren,
+the list does not hold; what tells apart two of them that m holds for equally good, no log says (conjunct effects: Saito, Ren,
 Joachims 2023). Nothing here knows who made which list.
 """
 

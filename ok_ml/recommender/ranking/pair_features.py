@@ -1,4 +1,4 @@
-"""Features of pairs that somebody names, for users of any part: by the code that ranks."""
+"""Features of any pairs, for users of any part: by the code that ranks."""
 
 from collections.abc import Iterator
 
