@@ -108,9 +108,10 @@ class EvaluationReport:
     def share_of_attainable(self, metric: str, model: str = MODEL, oracle: str = ORACLE) -> float | None:
         """(model - popularity) / (oracle - popularity): 0 = no better than popularity, 1 = all that the oracle has.
 
-        None without that oracle or a popularity baseline, or if the oracle is not better than popularity.
+        None without that oracle or a popularity baseline, of a metric that one of them lacks, or if the oracle is not better than
+        popularity.
         """
-        if not {POPULARITY, oracle, model} <= set(self.models):
+        if not all(metric in self.metrics(name) for name in (POPULARITY, oracle, model)):
             return None
         floor, ceiling = (self.interval(metric, name).estimate for name in (POPULARITY, oracle))
         return (self.interval(metric, model).estimate - floor) / (ceiling - floor) if ceiling > floor else None
