@@ -1,6 +1,5 @@
 """Scores that are probabilities, from the training to what is served: fitted before what judges them, and signed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,22 +18,20 @@ from ok_ml.recommender.ranking.column_ranker import ColumnRanker
 from ok_ml.recommender.ranking.ranker_training import is_held_out
 from ok_ml.release.gate.evaluating import evaluate_model
 from ok_ml.release.gate.promoting import champion_bundle
-from tests.pipelines import tiny_pipeline
 from tests.pipelines.test_simple_lists import OUT_OF_REACH
-from tests.pipelines.tiny_pipeline import Chain, TinyPipeline, make_chain, print_nothing
+from tests.pipelines.tiny_pipeline import Chain, TinyPipeline, make_chain, no_session, print_nothing
 from tests.recommender.tiny_world import DATASET, EXPERIMENT, PARTS, USER_IDS
 
 NUMBERS = ("calibration_error@10", "brier@10", "expected_over_seen@10")
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Trained and evaluated, not promoted, with lists long enough for what some 20 held-out users react to. Read only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny_pipeline, "EXPERIMENT_YAML", tiny_pipeline.EXPERIMENT_YAML.replace("top_n: 10", "top_n: 30"))
-        chain = make_chain(tmp_path_factory.mktemp("judged"))
-        chain.train()
-        yield chain
+    made = make_chain(tmp_path_factory.mktemp("judged"))
+    chain = replace(made, yaml=made.yaml.replace("top_n: 10", "top_n: 30"))
+    chain.train()
+    return chain
 
 
 @pytest.fixture
@@ -67,7 +64,7 @@ def test_they_hold_on_the_days_that_judge(judged: Chain) -> None:
 
 def test_a_miscalibrated_model_is_noticed(chain: Chain) -> None:
     def judged_numbers() -> dict[str, float]:
-        return evaluate_model(chain.pipeline(), progress=print_nothing)[1].metrics("two_stage")
+        return evaluate_model(chain.pipeline(), no_session, progress=print_nothing)[1].metrics("two_stage")
 
     before, bundle, lake = judged_numbers(), bundle_of(chain), chain.world.lake
     assert bundle.calibration is not None
@@ -94,7 +91,7 @@ def test_the_days_that_judge_are_not_fitted_on(chain: Chain) -> None:
 
 
 def test_the_evaluation_reports_them_of_the_challenger_alone_and_draws_them(chain: Chain) -> None:
-    evaluated = evaluate_model(chain.pipeline(), progress=print_nothing)[1]
+    evaluated = evaluate_model(chain.pipeline(), no_session, progress=print_nothing)[1]
     models = {row["model"] for row in evaluated.of("score")}
     assert set(NUMBERS) <= set(evaluated.metrics("two_stage"))
     assert all(not set(NUMBERS) & set(evaluated.metrics(model)) for model in models - {"two_stage"})
