@@ -36,7 +36,10 @@ ENGINES: Final = Kind(
 BUILDERS: Final = Kind(
     "stages.training_set.builder",
     "a class of TrainingSetBuilder",
-    {"candidates": "ok_ml.recommender.ranking.training_set:CandidatesBuilder"},
+    {
+        "candidates": "ok_ml.recommender.ranking.training_set:CandidatesBuilder",
+        "shown": "ok_ml.recommender.ranking.training_set:ShownBuilder",
+    },
 )
 RANKERS: Final = Kind(
     "stages.model.ranker",

@@ -84,7 +84,9 @@ class TrainingSetStage(Frozen):
         default="partition", description="What a list is labelled with: one partition's events, or all of its window's."
     )
     negatives_per_positive: int = Field(default=8, ge=1, description="Sampled candidates per positive row.")
-    builder: str = Field(default="candidates", description="candidates, or the path of a class of TrainingSetBuilder.")
+    builder: str = Field(
+        default="candidates", description="candidates, shown, or the path of a class of TrainingSetBuilder."
+    )
     options: Options = Field(default_factory=dict, description="What a builder of the project reads.")
 
 

@@ -151,15 +151,49 @@ class CandidatesBuilder(TrainingSetBuilder):
         """Which of the labelled candidates become rows: all positives, `negatives_per_positive` others for each."""
         return _sampled(block, rows, task.stage.negatives_per_positive, _salt(task, day))
 
+    def _asked(self, task: TrainingTask, part: CutPart, day: LabelDay, liked: GradedPairs) -> GradedPairs:  # noqa: ARG002
+        """Pairs whose users get a list: those with a grade."""
+        return liked
+
+    def _rows(
+        self, task: TrainingTask, day: LabelDay, block: UserBlock, candidates: LabelledRows, asked: LabelledRows
+    ) -> LabelledRows:
+        """The rows of a block, of its labelled candidates and of the pairs that were `asked` for."""
+        del asked
+        return self.chosen(task, day, block, candidates)
+
     def _part_tables(self, task: TrainingTask, part: CutPart, day: LabelDay) -> Iterator[pa.Table]:
         cut = part.cut
-        pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, day.label_dts, task.grades, part.part)
-        pairs = not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
-        for block in part.blocks(_users_with_label(part, pairs)):
+        liked = _pairs(task.grades, part, day)
+        asked = self._asked(task, part, day, liked)
+        for block in part.blocks(_users_with_label(part, asked)):
             pool = cut.index.candidates(block, task.candidates)
-            rows = self.chosen(task, day, block, _labelled(part, block, pairs, pool.sources))
+            candidates, named = _keys(block, part, pool.sources), _keys_of(block, part, asked)
+            rows = self._rows(
+                task, day, block, _labelled(part, block, liked, candidates), _labelled(part, block, liked, named)
+            )
             features = part.store.gather(block, rows.users, rows.sources, pool.best_scores)
             yield _table(part, day.label_dt, block, rows, features)
+
+
+class ShownBuilder(CandidatesBuilder):
+    """One row for every source that a user was shown on a label day: the ranker learns what is liked where it is shown.
+
+    Candidates that were not shown teach the other builder that they are not liked; so its ranker also predicts what the network
+    will show. What a list earns where it is shown is the better for not knowing that, and metrics of ranking on reactions of
+    the log are the worse: compare by `reaction_rate`.
+    """
+
+    def _asked(self, task: TrainingTask, part: CutPart, day: LabelDay, liked: GradedPairs) -> GradedPairs:  # noqa: ARG002
+        """Pairs of an impression."""
+        return _pairs({c.IMPRESSION: 1}, part, day)
+
+    def _rows(
+        self, task: TrainingTask, day: LabelDay, block: UserBlock, candidates: LabelledRows, asked: LabelledRows
+    ) -> LabelledRows:
+        """What was shown."""
+        del task, day, block, candidates
+        return asked
 
 
 def empty_training_set(layout: FeatureLayout) -> pa.Table:
@@ -244,12 +278,30 @@ def _users_with_label(part: CutPart, pairs: GradedPairs) -> NDArray[np.int64]:
     return places[known]
 
 
-def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, candidates: NDArray[np.int32]) -> LabelledRows:
-    """All candidates with their grades, 0 without one, by user and source."""
-    size = part.cut.index.catalogue.size
+def _pairs(grades: Mapping[str, int], part: CutPart, day: LabelDay) -> GradedPairs:
+    """Pairs of events with a grade on the days of a label, subscriptions left out."""
+    cut = part.cut
+    pairs = graded_pairs(cut.tables.lake, cut.tables.dataset_scope, day.label_dts, grades, part.part)
+    return not_subscribed(pairs, cut.index.catalogue, cut.subscriptions)
+
+
+def _keys(block: UserBlock, part: CutPart, candidates: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Candidates as ascending numbers: place of the user times the catalogue's size plus index of the source."""
     users = np.repeat(np.arange(block.size), candidates.shape[1])
     sources = candidates.ravel().astype(np.int64)
-    keys = np.sort((users * size + sources)[sources >= 0])
+    return np.sort((users * part.cut.index.catalogue.size + sources)[sources >= 0])
+
+
+def _keys_of(block: UserBlock, part: CutPart, pairs: GradedPairs) -> NDArray[np.int64]:
+    """The same of pairs; those of users outside of the block are left out."""
+    users, catalogue = place_of(block.user_ids, pairs.user_ids), part.cut.index.catalogue
+    keys: NDArray[np.int64] = np.sort((users * catalogue.size + catalogue.index(pairs.source_ids))[users >= 0])
+    return keys
+
+
+def _labelled(part: CutPart, block: UserBlock, pairs: GradedPairs, keys: NDArray[np.int64]) -> LabelledRows:
+    """Rows with their grades, 0 without one, by user and source."""
+    size = part.cut.index.catalogue.size
     graded = place_of(block.user_ids, pairs.user_ids) * size + part.cut.index.catalogue.index(pairs.source_ids)
     place = place_of(keys, graded)
     labels = np.zeros(len(keys), np.int8)
