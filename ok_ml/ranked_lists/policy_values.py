@@ -70,10 +70,11 @@ def estimates(
         Name -> user ids, int64 [n] ascending, and their lists, int64 [n, k].
     """
     model = ReactionModel.fit(cut, parts, candidates, log.posts, seed=seed, threads=threads)
-    shown = model.expected(log.user_ids[log.exposures.users], log.exposures.sources)
     depth = log.exposures.lists.sources.shape[1]
     mine = [_of_users(log.user_ids, *some, depth) for some in lists.values()]
-    expected = model.of_lists(log.user_ids, mine)
+    rows = [np.broadcast_to(np.arange(len(some))[:, None], some.shape) for some in mine]
+    asked = [(log.exposures.users, log.exposures.sources), *zip(rows, mine, strict=True)]
+    shown, *expected = model.of_pairs(log.user_ids, asked)
     values = {
         name: policy_value(log.exposures, *some, shown)
         for name, some in zip(lists, zip(mine, expected, strict=True), strict=True)

@@ -105,19 +105,18 @@ class ReactionModel:
                     out[places[mine]] = booster.predict(rows[mine])
         return out
 
-    def of_lists(
-        self, user_ids: "NDArray[np.int64]", lists: "Sequence[NDArray[np.int64]]"
+    def of_pairs(
+        self, user_ids: "NDArray[np.int64]", pairs: "Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]"
     ) -> "list[NDArray[np.float64]]":
-        """Of every source of some lists of the same users, float64 [users, k] each; 0 for padding."""
-        wide = np.concatenate(lists, axis=1)
-        sources, codes = np.unique(wide, return_inverse=True)
-        rows = np.arange(len(user_ids))[:, None] * len(sources)
-        keys, back = np.unique(rows + codes.reshape(wide.shape), return_inverse=True)
+        """Of several sets of pairs, each pair asked once: rows of `user_ids` and sources, of equal shape; 0 for padding."""
+        flat = [np.concatenate([one[side].ravel() for one in pairs]) for side in (0, 1)]
+        sources, codes = np.unique(flat[1], return_inverse=True)
+        keys, back = np.unique(flat[0] * len(sources) + codes, return_inverse=True)
         users, shown = user_ids[keys // len(sources)], sources[keys % len(sources)]
         out = np.zeros(len(keys))
         out[shown != EMPTY] = self.expected(users[shown != EMPTY], shown[shown != EMPTY])
-        ends = np.cumsum([one.shape[1] for one in lists])[:-1]
-        return np.split(out[back.reshape(wide.shape)], ends, axis=1)
+        ends = np.cumsum([one[0].size for one in pairs])[:-1]
+        return [part.reshape(one[0].shape) for part, one in zip(np.split(out[back], ends), pairs, strict=True)]
 
 
 def _with_reason(features: "NDArray[np.float32]", listed: "NDArray[np.bool_]") -> "NDArray[np.float32]":

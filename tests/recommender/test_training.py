@@ -18,6 +18,7 @@ from ok_ml.recommender.ranking.training_set import (
     GROUP,
     LABEL,
     LabelDay,
+    ShownBuilder,
     empty_training_set,
     group_sizes,
 )
@@ -72,6 +73,21 @@ def test_rows_are_candidates_with_the_highest_grade_of_the_day(world, train_fact
             liked = sum(label > 0 for label in mine)
             assert len(mine) == min(3 * liked, 30)  # two negatives a positive, until the candidates are used up
         assert {user for user, _ in pairs} == {user for user, _ in positives}
+
+
+def test_a_set_of_what_was_shown_holds_every_impression_and_what_came_of_it(world, train_factors):
+    table = training_set(world, LABEL_DAYS, train_factors, negatives=2, builder=ShownBuilder)
+    for day in LABEL_DAYS:
+        shown, best, barred = set(), {}, subscribed_at(world, day.feature_dt)
+        for row in world.events[day.label_dt].to_pylist():
+            pair, grade = (row[c.USER_ID], row[c.SOURCE_ID]), GRADES.get(row[c.EVENT_TYPE], 0)
+            best[pair] = max(best.get(pair, 0), grade)
+            shown |= {pair} if row[c.EVENT_TYPE] == c.IMPRESSION else set()
+        rows = [row for row in table.to_pylist() if row[c.DT] == day.label_dt]
+        now = fitted(world, day.feature_dt, train_factors)
+        known = {pair for pair in shown - barred if now.factors.user_rows(np.array([pair[0]]))[0] >= 0}
+        assert {(row[c.USER_ID], row[c.SOURCE_ID]): row[LABEL] for row in rows} == {pair: best[pair] for pair in known}
+        assert 0 < sum(row[LABEL] > 0 for row in rows) < len(rows)
 
 
 def test_features_are_those_of_the_day_before_the_label(world, table):

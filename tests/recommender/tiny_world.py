@@ -139,14 +139,12 @@ def fitted(world, cut_dt, factors=None, neighbours=None):
     return Fitted(factors or fit(world, cut_dt), neighbours or Neighbours.none(), recent, recent, recent, met)
 
 
-def training_set(world, days, factors, *, negatives, seed=1, grades=None):
+def training_set(world, days, factors, *, negatives, seed=1, grades=None, builder=CandidatesBuilder):
     def cut_of(dt):
         return Cut.load(world.tables, dt, fitted=fitted(world, dt, factors), layout=LAYOUT)
 
     stage = TrainingSetStage(label_days=2, negatives_per_positive=negatives)
-    return CandidatesBuilder().build(
-        TrainingTask(world.tables, days, cut_of, LAYOUT, grades or GRADES, stage, 30, seed)
-    )
+    return builder().build(TrainingTask(world.tables, days, cut_of, LAYOUT, grades or GRADES, stage, 30, seed))
 
 
 def build_world(folder) -> TinyWorld:

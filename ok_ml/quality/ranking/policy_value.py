@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ok_ml.places import NOWHERE, place_of
 from ok_ml.quality.ranking.ranking_metrics import EMPTY
 
 if TYPE_CHECKING:
@@ -224,15 +225,25 @@ def _outside(
     calibration: _Calibration,
 ) -> "NDArray[np.float64]":
     """Of what each served list does not hold, float64 [l, 4]: the policy's share, the share times P - m, its derivatives."""
-    base, rest = np.where(shown.explored, EMPTY, shown.sources), np.zeros((len(shown.users), 4))
-    for place in range(lists.shape[1]):
-        ids, modelled = lists[shown.users, place], expected[shown.users, place]
-        share = mass[shown.users, place] * ((ids != EMPTY) & ~(base == ids[:, None]).any(axis=1))
-        logits = _logit(modelled)
-        chance = calibration.chance(logits)
-        slope = chance * (1 - chance)
-        rest += share[:, None] * np.stack([np.ones(len(ids)), chance - modelled, slope, slope * logits], axis=1)
-    return rest
+    logits = _logit(expected)
+    chances = calibration.chance(logits.ravel()).reshape(logits.shape)
+    slopes = chances * (1 - chances)
+    parts = (np.ones_like(logits), chances - expected, slopes, slopes * logits)
+    shares = mass[shown.users] * ~_held(shown, lists)
+    return np.stack([(shares * part[shown.users]).sum(axis=1) for part in parts], axis=1)
+
+
+def _held(shown: ShownLists, lists: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    """Which places of the policy's lists the served list of the same user holds, bool [l, k]; padding it does not."""
+    sources, codes = np.unique(np.where(shown.explored, EMPTY, shown.sources), return_inverse=True)
+    rows = np.arange(len(shown.users))[:, None] * len(sources)
+    base = np.sort((rows + codes.reshape(shown.sources.shape)).ravel())
+    code = place_of(sources, lists.ravel()).reshape(lists.shape)[shown.users]
+    wanted = np.where(code < 0, NOWHERE, rows + code)
+    held: NDArray[np.bool_] = (place_of(base, wanted.ravel()).reshape(wanted.shape) >= 0) & (
+        lists[shown.users] != EMPTY
+    )
+    return held
 
 
 def _design(logits: "NDArray[np.float64]") -> "NDArray[np.float64]":
