@@ -90,18 +90,15 @@ class ServedLog:
         Their rows of users are places in `user_ids`.
     posts
         Everything that was shown on these days, because of a list or not.
-    generations
-        Names of the generations, in order.
     """
 
     user_ids: "NDArray[np.int64]"
     exposures: Exposures
     posts: Posts
-    generations: tuple[str, ...]
 
 
 def served_log(pipeline: ListPipeline, dts: Sequence[str]) -> ServedLog | str:
-    """What the log of some days says of this experiment's lists; where it says too little, why.
+    """What the log of some days says of served lists; where it says too little, why.
 
     Exposures of generations whose lists are not in the lake any more are left out.
     """
@@ -109,17 +106,17 @@ def served_log(pipeline: ListPipeline, dts: Sequence[str]) -> ServedLog | str:
         return "the log does not say what was shown because of a list (events.columns.generation)"
     if not pipeline.dataset.has_impressions:
         return "the log does not say what was shown"
-    folders = _Lists.of(pipeline)
-    pieces = [
-        piece
-        for part in parts_of(pipeline.lake, pipeline.dataset_scope, c.EVENTS, dts)
-        for piece in (_Piece.read(pipeline, dts, part, folders),)
-        if piece is not None
-    ]
-    exposed = [piece for piece in pieces if len(piece.rows)]
-    if not exposed:
+    known, posts, exposed = _Lists.of(pipeline), list[Impressions](), list[_Exposed]()
+    columns = [c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE, c.EVENT_TIME, c.GENERATION]
+    for part in parts_of(pipeline.lake, pipeline.dataset_scope, c.EVENTS, dts):
+        events = pipeline.lake.read(pipeline.dataset_scope, c.EVENTS, list(dts), columns=columns, part=part)
+        posts.append(Impressions.of(events, pipeline.dataset.grades))
+        for number, name in enumerate(posts[-1].names):
+            made = known.part(name, part)
+            exposed += [_Exposed.of(posts[-1], number, *made)] if made is not None else []
+    if not sum(len(one.rows) for one in exposed):
         return f"nothing was shown on {dts[0]} .. {dts[-1]} because of a list that is still in the lake"
-    log = _joined(exposed, pieces, folders.names)
+    log = _joined(exposed, posts)
     explored = int(log.exposures.explored.sum())
     if explored < LEAST_EXPLORED:
         return (
@@ -133,7 +130,7 @@ class _Lists:
     """The lists of every generation that went live and is still in the lake."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
-        self._folders, self.names = folders, tuple(folders)
+        self._folders = folders
 
     @classmethod
     def of(cls, pipeline: ListPipeline) -> "_Lists":
@@ -150,7 +147,7 @@ class _Lists:
         """Users, ascending, their lists and the probability of each place, padded; None of lists that do not say it."""
         if name not in self._folders:
             return None
-        table = read_lists(self._folders[name], part, None)
+        table = read_lists(self._folders[name], part)
         if table is None or c.PROPENSITIES not in table.column_names:
             return None
         users, lists = padded(table, c.SOURCE_IDS, EMPTY)
@@ -158,10 +155,9 @@ class _Lists:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """One part: exposures by row of its own lists; everything that was shown."""
+class _Exposed:
+    """Exposures of one generation in one part: their row among its lists that were shown, place and reward."""
 
-    posts: Impressions
     users: "NDArray[np.int64]"
     lists: "NDArray[np.int64]"
     probabilities: "NDArray[np.float64]"
@@ -170,66 +166,36 @@ class _Piece:
     rewards: "NDArray[np.float64]"
 
     @classmethod
-    def read(cls, pipeline: ListPipeline, dts: Sequence[str], part: int, known: _Lists) -> "_Piece | None":
-        columns = [c.USER_ID, c.SOURCE_ID, c.ITEM_ID, c.EVENT_TYPE, c.EVENT_TIME, c.GENERATION]
-        events = pipeline.lake.read(pipeline.dataset_scope, c.EVENTS, list(dts), columns=columns, part=part)
-        posts = Impressions.of(events, pipeline.dataset.grades)
-        users, lists, probabilities = (
-            [np.zeros(0, np.int64)],
-            list["NDArray[np.int64]"](),
-            list["NDArray[np.float64]"](),
-        )
-        rows, ranks, rewards, begin = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)], 0
-        for number, name in enumerate(posts.names):
-            made = known.part(name, part)
-            if made is None:
-                continue
-            mine = np.flatnonzero(posts.generations == number)
-            place = place_of(made[0], posts.users[mine])
-            mine, place = mine[place >= 0], place[place >= 0]
-            same = made[1][place] == posts.sources[mine, None]
-            mine, place, rank = mine[same.any(axis=1)], place[same.any(axis=1)], same.argmax(axis=1)[same.any(axis=1)]
-            seen, row = np.unique(place, return_inverse=True)
-            users.append(made[0][seen])
-            lists.append(made[1][seen])
-            probabilities.append(made[2][seen])
-            rows.append(row + begin)
-            ranks.append(rank)
-            rewards.append(posts.rewards[mine])
-            begin += len(seen)
-        width = max((one.shape[1] for one in lists), default=1)
-        return cls(
-            posts,
-            np.concatenate(users),
-            np.concatenate([_wide(one, width, EMPTY) for one in lists] or [np.zeros((0, width), np.int64)]),
-            np.concatenate([_wide(one, width, 0.0) for one in probabilities] or [np.zeros((0, width))]),
-            np.concatenate(rows),
-            np.concatenate(ranks),
-            np.concatenate(rewards),
-        )
+    def of(
+        cls,
+        posts: Impressions,
+        generation: int,
+        users: "NDArray[np.int64]",
+        lists: "NDArray[np.int64]",
+        probabilities: "NDArray[np.float64]",
+    ) -> "_Exposed":
+        """What was shown because of a generation and is in its lists, [n, k] of `users`."""
+        at = np.flatnonzero(posts.generations == generation)
+        place = place_of(users, posts.users[at])
+        same = (lists[place] == posts.sources[at, None]) & (place >= 0)[:, None]
+        found = same.any(axis=1)
+        shown, rows = np.unique(place[found], return_inverse=True)
+        ranks, rewards = same[found].argmax(axis=1), posts.rewards[at[found]]
+        return cls(users[shown], lists[shown], probabilities[shown], rows, ranks, rewards)
 
 
-def _joined(exposed: Sequence[_Piece], pieces: Sequence[_Piece], names: tuple[str, ...]) -> ServedLog:
+def _joined(exposed: Sequence[_Exposed], posts: Sequence[Impressions]) -> ServedLog:
     width = max(one.lists.shape[1] for one in exposed)
     owners = np.concatenate([one.users for one in exposed])
-    user_ids = np.unique(owners)
-    begins = np.cumsum([0, *(len(one.users) for one in exposed)])
+    user_ids, begins = np.unique(owners), np.cumsum([0, *(len(one.users) for one in exposed)])
+    sources = np.concatenate([_wide(one.lists, width, EMPTY) for one in exposed])
     probabilities = np.concatenate([_wide(one.probabilities, width, 0.0) for one in exposed])
-    lists = ShownLists(
-        place_of(user_ids, owners),
-        np.concatenate([_wide(one.lists, width, EMPTY) for one in exposed]),
-        probabilities,
-        explores(probabilities),
-    )
+    lists = ShownLists(place_of(user_ids, owners), sources, probabilities, explores(probabilities))
     rows = np.concatenate([one.rows + begin for one, begin in zip(exposed, begins[:-1], strict=True)])
     ranks, rewards = (np.concatenate([getattr(one, name) for one in exposed]) for name in ("ranks", "rewards"))
-    users, sources, generations, liked = (
-        np.concatenate([getattr(one.posts, name) for one in pieces])
-        for name in ("users", "sources", "generations", "rewards")
-    )
-    return ServedLog(
-        user_ids, Exposures(lists, rows, ranks, rewards), Posts(users, sources, generations >= 0, liked), names
-    )
+    names = ("users", "sources", "generations", "rewards")
+    users, shown, generations, liked = (np.concatenate([getattr(one, name) for one in posts]) for name in names)
+    return ServedLog(user_ids, Exposures(lists, rows, ranks, rewards), Posts(users, shown, generations >= 0, liked))
 
 
 def explores(probabilities: "NDArray[np.floating[Any]]") -> "NDArray[np.bool_]":
