@@ -14,6 +14,7 @@ from ok_ml import columns as c
 from ok_ml.errors import DataError
 from ok_ml.lake import Manifest
 from ok_ml.places import place_of
+from ok_ml.quality.ranking.policy_value import REACTION_RATE
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE, ORACLE_TASTES, ORACLES
 from ok_ml.ranked_lists.exposures import ServedLog, served_log
 from ok_ml.ranked_lists.novelty import NEVER_SHOWN, by_novelty
@@ -274,7 +275,9 @@ class ListEvaluator(Evaluator["Lists"]):
         pipeline = self.pipeline
         metric, ks = pipeline.config.gate.metric, pipeline.config.stages.evaluation.k
         paths = {"evaluation": plot_path(pipeline, "evaluation.png"), "segments": plot_path(pipeline, "segments.png")}
-        plots.evaluation_bars(report, [metric, f"recall@{min(ks)}"], stratum=NEVER_SHOWN, path=paths["evaluation"])
+        earned = [REACTION_RATE] if REACTION_RATE in report.metrics(self.challenger) else []
+        metrics = [metric, f"recall@{min(ks)}", *earned]
+        plots.evaluation_bars(report, metrics, stratum=NEVER_SHOWN, path=paths["evaluation"])
         shown = [name for name in (self.challenger, EMBEDDINGS_ALONE, POPULARITY) if name in report.models]
         plots.segment_chart(report, metric, list(dict.fromkeys(shown)), path=paths["segments"])
         seen = self._reliability

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,8 @@ from ok_ml.quality.judges.findings import Finding
 from ok_ml.quality.judges.rules import Rule
 from ok_ml.quality.plots import evaluation_plots as plots
 from ok_ml.quality.plots import finding_plots
-from ok_ml.quality.ranking.ranking_evaluation import MODEL, POPULARITY, Stratum, evaluate
+from ok_ml.quality.ranking.bootstrap import Interval
+from ok_ml.quality.ranking.ranking_evaluation import EVERYBODY, MODEL, POPULARITY, Score, Stratum, evaluate
 from ok_ml.quality.ranking.ranking_metrics import Relevance
 from ok_ml.quality.statistics import statistics_columns as q
 
@@ -47,10 +49,15 @@ def report():
     return evaluate(lists, truth, ["a", None], (1,), seed=1, bootstrap=100, catalogue_size=2, strata=strata)
 
 
+def with_estimate(report):
+    return replace(report, scores=(*report.scores, Score(MODEL, "reaction_rate", EVERYBODY, Interval(0.4, 0.3, 0.5))))
+
+
 CASES = {
     "learning curve": lambda report, path: plots.learning_curve({"validation": [0.1, 0.2]}, metric="ndcg@10", best_iteration=2, path=path),
     "evaluation": lambda report, path: plots.evaluation_bars(report, ["ndcg@1", "coverage@1"], path=path),
     "evaluation of a stratum": lambda report, path: plots.evaluation_bars(report, ["ndcg@1"], stratum="new", path=path),
+    "evaluation of what some models lack": lambda report, path: plots.evaluation_bars(with_estimate(report), ["ndcg@1", "reaction_rate"], path=path),
     "segments": lambda report, path: plots.segment_chart(report, "ndcg@1", path=path),
     "importance": lambda report, path: plots.feature_importance(["a", "b"], [3, 1], path=path),
     "importance of nothing": lambda report, path: plots.feature_importance(["a"], [0], path=path),

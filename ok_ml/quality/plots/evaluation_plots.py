@@ -1,5 +1,6 @@
 """Plots of runs, models and features as PNG; each function returns the bytes and writes them to `path` if given."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from ok_ml.quality.judges.drift import BLOCK, OK, WARN
 from ok_ml.quality.plots import plot_style as s
+from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.quality.ranking.ranking_evaluation import ORACLE, ORACLE_TASTES, POPULARITY, EvaluationReport, Score
 from ok_ml.quality.statistics import statistics_columns as q
 
@@ -53,9 +55,10 @@ def learning_curve(
 def evaluation_bars(
     report: EvaluationReport, metrics: Sequence[str], *, stratum: str = "", path: str | Path | None = None
 ) -> bytes:
-    """A panel a metric, a bar a model, with its 95 % interval; the first metric also of a stratum, if the report has it."""
-    models = report.models
-    panels = {metric: [report.interval(metric, model) for model in models] for metric in metrics}
+    """A panel a metric, a bar a model that has it, with its 95 % interval; the first metric also of a stratum, if there is one."""
+    models, unknown = report.models, Interval(math.nan, math.nan, math.nan)
+    told = {(one.metric, one.model): one.value for one in report.scores}
+    panels = {metric: [told.get((metric, model), unknown) for model in models] for metric in metrics}
     of_stratum = {one.model: one.value for one in report.strata if (one.segment, one.metric) == (stratum, metrics[0])}
     if of_stratum:
         panels[f"{metrics[0]}, {stratum}"] = [of_stratum[model] for model in models]
@@ -75,6 +78,8 @@ def evaluation_bars(
         ends = estimates + np.nan_to_num(errors[1])
         room = float(np.nanmax(ends)) or 1.0
         for row, (estimate, end) in enumerate(zip(estimates, ends, strict=True)):
+            if math.isnan(estimate):
+                continue
             axis.text(end + 0.02 * room, row, f"{estimate:.3f}", va="center", fontsize=9, color=s.INK)
         axis.set_xlim(0, room * 1.22)
         s.panel_title(axis, title)
