@@ -65,8 +65,10 @@ class TrySummary:
         champion, or unchanged: the experiment as its YAML is, trained on the same days.
     baseline_recomputed
         What had to be made to judge the baseline: nothing where production's tables are of these days.
+    metric
+        The gate's, or what decides in its place: what lists would earn, where the log can tell.
     best
-        The change with the highest mean of the gate's metric over its seeds.
+        The change with the highest mean of it over its seeds.
     """
 
     experiment: str
@@ -135,6 +137,8 @@ def try_changes(
                 summary.attempts.append(_attempt(pipeline, change, attempt, baseline, session, reporter))
     finally:
         reporter.close()
+    numbers = {row.metric: row.estimate for row in summary.attempts[0].metrics}
+    summary.metric = pipeline.gate_by(lambda _: numbers).metric
     summary.best = max(configs, key=summary.mean)
     summary.seconds = time.monotonic() - started
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
