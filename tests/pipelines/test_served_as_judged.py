@@ -128,7 +128,11 @@ def lab(tmp_path, monkeypatch):
 
 
 def judge(week):
-    """Served as judged, for each user and over the week; what is as old as the training is outside the bound."""
+    """Served as judged, for each user and over the week; what is as old as the training is outside the bound.
+
+    10,000 users on days 0 to 6: the paired difference between frozen and served has a standard error of 0.5 % of ndcg@10,
+    counted by users, whose days belong together. So 2 % is four of them.
+    """
     differ = np.concatenate(week.served) != np.concatenate(week.judged)
     assert differ.mean() < 0.01
     assert week.ratio(week.served, week.judged) == pytest.approx(1, abs=BOUND)
