@@ -73,7 +73,7 @@ class Lab:
         from ok_ml.pipelines.source_recommendation import training
         from ok_ml.pipelines.source_recommendation.fitting import fit_cuts
 
-        self._build_features([dt for run in self.pipeline.feature_runs() for dt in run])
+        self.build_features([dt for run in self.pipeline.feature_runs() for dt in run])
         fit_cuts(self.pipeline, _no_spark, progress=_quiet)
         training.assemble_training_set(self.pipeline, progress=_quiet)
         ranker = training.fit_ranker(self.pipeline, self.lake.read(EXPERIMENT, c.TRAINING_SET, [WHOLE]))
@@ -91,7 +91,7 @@ class Lab:
         from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part
         from ok_ml.recommender.ranking.ranking_context import Cut
 
-        self._build_features([dt])
+        self.build_features([dt])
         loaded = ScoringBundle.load(bundle)
         fitted = fit_at(self.pipeline, dt, loaded.recipe, _no_spark)
         cut = Cut.load(self.pipeline.tables, dt, fitted=fitted, layout=loaded.layout)
@@ -105,7 +105,8 @@ class Lab:
             row[: len(ids)] = ids
         return ServedLists(ordered[c.USER_ID].to_numpy(), padded)
 
-    def _build_features(self, dts: "Sequence[str]") -> None:
+    def build_features(self, dts: "Sequence[str]") -> None:
+        """Features of days, those left out that are current."""
         from ok_ml.pipelines.source_recommendation.featuring import build_features
 
         todo = [dt for dt in dts if not all(self.pipeline.is_current(table, dt) for table in c.FEATURE_TABLES)]

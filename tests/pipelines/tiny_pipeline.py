@@ -110,11 +110,7 @@ class Chain:
 
     def train(self, gate: str = "{}") -> Evaluated:
         """Embeddings to evaluation, everything anew."""
-        pipeline = self.pipeline(gate)
-        fit_cuts(pipeline, no_session, progress=print_nothing)
-        assemble_training_set(pipeline, progress=print_nothing)
-        train_model(pipeline, self.registry.register, dagster_run_id="a-run", progress=print_nothing)
-        return evaluate_model(pipeline, no_session, progress=print_nothing)[1]
+        return train(self.pipeline(gate), self.registry)
 
     def promote(self, gate: str = "{}") -> Manifest:
         """The gate."""
@@ -132,6 +128,14 @@ class Chain:
         shutil.copytree(self.root.parent, folder, dirs_exist_ok=True)
         registry = Registry(list(self.registry.versions), dict(self.registry.aliases))
         return Chain(folder / "project", TinyWorld(Lake(folder / "lake"), self.world.events), registry, self.yaml)
+
+
+def train(pipeline: SourceRecommendation, registry: Registry) -> Evaluated:
+    """Embeddings to evaluation of a pipeline whose features are there."""
+    fit_cuts(pipeline, no_session, progress=print_nothing)
+    assemble_training_set(pipeline, progress=print_nothing)
+    train_model(pipeline, registry.register, dagster_run_id="a-run", progress=print_nothing)
+    return evaluate_model(pipeline, no_session, progress=print_nothing)[1]
 
 
 def make_chain(folder: Path) -> Chain:
