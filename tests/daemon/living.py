@@ -51,7 +51,7 @@ _SMALLER = """\
       evaluation: {days: 1, bootstrap: 100}
       embeddings: {factors: 16, iterations: 4}
       neighbours: {models: []}
-      model: {num_trees: 20}
+      model: {increasing: [], num_trees: 20}
       predictions: {candidates: 60, top_n: 20}
     gate: {floor_over_popularity: 0.0}"""
 # Among a few hundred users chance alone moves a distribution by more than the shipped limits.
