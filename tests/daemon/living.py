@@ -42,16 +42,14 @@ SERVING = {
 }
 _COPIED = ("configs/base.yml", "configs/environments/local.yml", DATASET_FILE, EXPERIMENT_FILE, "requirements.lock")
 _PORTS = ("19092", "19093", "5000", "3000", "8642")  # as shipped: broker, its controller, MLflow, Dagster, service
-# Short windows, so that a day that went wrong is soon forgotten, and everything as small as it gets. Without neighbours: among a
-# hundred users chance alone makes one of their lists better than the model, which is a finding of its own.
+# Short windows, so that a day that went wrong is soon forgotten, and everything as small as it gets.
 _SMALLER = """\
     stages:
       features: {activity_days: 2, affinity_days: 2, popularity_days: 2}
       training_set: {label_days: 1}
       evaluation: {days: 1, bootstrap: 100}
       embeddings: {factors: 16, iterations: 4}
-      neighbours: {models: []}
-      model: {increasing: [], num_trees: 20}
+      model: {num_trees: 20}
       predictions: {candidates: 60, top_n: 20}
     gate: {floor_over_popularity: 0.0}"""
 # Among a few hundred users chance alone moves a distribution by more than the shipped limits.
