@@ -160,7 +160,7 @@ class _Exposed:
 
     users: "NDArray[np.int64]"
     lists: "NDArray[np.int64]"
-    probabilities: "NDArray[np.float64]"
+    propensities: "NDArray[np.float64]"
     rows: "NDArray[np.int64]"
     ranks: "NDArray[np.int64]"
     rewards: "NDArray[np.float64]"
@@ -172,7 +172,7 @@ class _Exposed:
         generation: int,
         users: "NDArray[np.int64]",
         lists: "NDArray[np.int64]",
-        probabilities: "NDArray[np.float64]",
+        propensities: "NDArray[np.float64]",
     ) -> "_Exposed":
         """What was shown because of a generation and is in its lists, [n, k] of `users`."""
         at = np.flatnonzero(posts.generations == generation)
@@ -181,7 +181,7 @@ class _Exposed:
         found = same.any(axis=1)
         shown, rows = np.unique(place[found], return_inverse=True)
         ranks, rewards = same[found].argmax(axis=1), posts.rewards[at[found]]
-        return cls(users[shown], lists[shown], probabilities[shown], rows, ranks, rewards)
+        return cls(users[shown], lists[shown], propensities[shown], rows, ranks, rewards)
 
 
 def _joined(exposed: Sequence[_Exposed], posts: Sequence[Impressions]) -> ServedLog:
@@ -189,8 +189,8 @@ def _joined(exposed: Sequence[_Exposed], posts: Sequence[Impressions]) -> Served
     owners = np.concatenate([one.users for one in exposed])
     user_ids, begins = np.unique(owners), np.cumsum([0, *(len(one.users) for one in exposed)])
     sources = np.concatenate([_wide(one.lists, width, EMPTY) for one in exposed])
-    probabilities = np.concatenate([_wide(one.probabilities, width, 0.0) for one in exposed])
-    lists = ShownLists(place_of(user_ids, owners), sources, probabilities, explores(probabilities))
+    propensities = np.concatenate([_wide(one.propensities, width, 0.0) for one in exposed])
+    lists = ShownLists(place_of(user_ids, owners), sources, propensities, explores(propensities))
     rows = np.concatenate([one.rows + begin for one, begin in zip(exposed, begins[:-1], strict=True)])
     ranks, rewards = (np.concatenate([getattr(one, name) for one in exposed]) for name in ("ranks", "rewards"))
     names = ("users", "sources", "generations", "rewards")
@@ -198,9 +198,9 @@ def _joined(exposed: Sequence[_Exposed], posts: Sequence[Impressions]) -> Served
     return ServedLog(user_ids, Exposures(lists, rows, ranks, rewards), Posts(users, shown, generations >= 0, liked))
 
 
-def explores(probabilities: "NDArray[np.floating[Any]]") -> "NDArray[np.bool_]":
-    """Places that hold what was drawn: bool like `probabilities`. A place explores with at most 0.2, so the others have 0.8."""
-    drawn: NDArray[np.bool_] = (probabilities > 0) & (probabilities < 0.5)
+def explores(propensities: "NDArray[np.floating[Any]]") -> "NDArray[np.bool_]":
+    """Places that hold what was drawn: bool like `propensities`. A place explores with at most 0.2, so the others have 0.8."""
+    drawn: NDArray[np.bool_] = (propensities > 0) & (propensities < 0.5)
     return drawn
 
 

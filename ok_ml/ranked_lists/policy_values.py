@@ -54,7 +54,8 @@ def estimates(
     cut: "Cut",
     parts: int,
     candidates: int,
-    lists: "Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]",
+    user_ids: "NDArray[np.int64]",
+    lists: "Mapping[str, NDArray[np.int64]]",
     *,
     seed: int,
     threads: int,
@@ -66,12 +67,15 @@ def estimates(
     ----------
     cut
         The evening before the days of the log: what the model of reactions knows of users and sources.
+    user_ids
+        int64 [n], ascending: whose lists these are.
     lists
-        Name -> user ids, int64 [n] ascending, and their lists, int64 [n, k].
+        Name -> int64 [n, k] source ids, padded with -1.
     """
     model = ReactionModel.fit(cut, parts, candidates, log.posts, seed=seed, threads=threads)
     depth = log.exposures.lists.sources.shape[1]
-    mine = [_of_users(log.user_ids, *some, depth) for some in lists.values()]
+    place = place_of(user_ids, log.user_ids)
+    mine = [np.where(place[:, None] >= 0, some[place, :depth], EMPTY) for some in lists.values()]
     rows = [np.broadcast_to(np.arange(len(some))[:, None], some.shape) for some in mine]
     asked = [(log.exposures.users, log.exposures.sources), *zip(rows, mine, strict=True)]
     shown, *expected = model.of_pairs(log.user_ids, asked)
@@ -81,14 +85,6 @@ def estimates(
     }
     table = np.stack([value.by_user for value in values.values()], axis=1)
     return Estimates(values, resample(table, resamples=bootstrap, seed=seed))
-
-
-def _of_users(
-    wanted: "NDArray[np.int64]", user_ids: "NDArray[np.int64]", lists: "NDArray[np.int64]", depth: int
-) -> "NDArray[np.int64]":
-    """The first places of the lists of some users; padding for one without a list."""
-    place = place_of(user_ids, wanted)
-    return np.where(place[:, None] >= 0, lists[place, :depth], EMPTY)
 
 
 def with_estimates(report: EvaluationReport, found: Estimates, pairs: Sequence[tuple[str, str]]) -> EvaluationReport:

@@ -52,7 +52,7 @@ def test_places_that_explored_are_told_by_their_probability(futures) -> None:
     shown = log_of(futures, "popular").exposures.lists
     share = shown.explored.mean()
     assert 0.15 < share < 0.25
-    assert set(np.round(shown.probabilities[~shown.explored], 6)) == {0.8}
+    assert set(np.round(shown.propensities[~shown.explored], 6)) == {0.8}
 
 
 def test_a_reaction_belongs_to_the_last_time_that_the_post_was_shown() -> None:

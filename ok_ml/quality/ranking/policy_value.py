@@ -48,7 +48,7 @@ class ShownLists:
         int64 [l]: row of the user among those that are asked about.
     sources
         int64 [l, k], as served, padded with -1.
-    probabilities
+    propensities
         float64 [l, k]: of a source of the list, that its place held it and explored not; of an explored one, that it was drawn.
     explored
         bool [l, k]: places that explored.
@@ -56,7 +56,7 @@ class ShownLists:
 
     users: "NDArray[np.int64]"
     sources: "NDArray[np.int64]"
-    probabilities: "NDArray[np.float64]"
+    propensities: "NDArray[np.float64]"
     explored: "NDArray[np.bool_]"
 
 
@@ -170,7 +170,7 @@ def _weights(exposures: Exposures, lists: "NDArray[np.int64]", mass: "NDArray[np
     """How much likelier the policy shows what was shown from a list, float64 [n]; 0 of what explored."""
     users = exposures.users
     likely = (mass[users] * (lists[users] == exposures.sources[:, None])).sum(axis=1)
-    served = exposures.lists.probabilities[exposures.rows, exposures.ranks] * exposures.look[exposures.ranks]
+    served = exposures.lists.propensities[exposures.rows, exposures.ranks] * exposures.look[exposures.ranks]
     weights: NDArray[np.float64] = np.divide(likely, served, out=np.zeros(len(likely)), where=~exposures.explored)
     return weights
 

@@ -39,12 +39,12 @@ def explore(
     number of candidates outside of an explored one, 1 where a user does not explore.
     """
     n, k = lists.sources.shape
-    probabilities = np.ones((n, k), np.float32)
+    propensities = np.ones((n, k), np.float32)
     outside = _outside(lists.sources, pool.sources)
     count = outside.sum(axis=1)
     able = count >= k
     if share <= 0 or not able.any():
-        return probabilities
+        return propensities
     seeds = mix64(user_ids.view(np.uint64) ^ np.uint64(text_id(salt) % 2**64))
     drawn = (mix64(seeds[:, None] ^ np.arange(k, dtype=np.uint64)) >> np.uint64(11)) * _ONE
     explores = able[:, None] & (lists.sources != UNKNOWN) & (drawn < share)
@@ -56,9 +56,9 @@ def explore(
     chosen = order[rows, nth]
     lists.sources[rows, places] = pool.sources[rows, chosen]
     lists.reasons[rows, places] = pool.reasons[rows, chosen]
-    probabilities[able] = 1 - share
-    probabilities[rows, places] = share / count[rows]
-    return probabilities
+    propensities[able] = 1 - share
+    propensities[rows, places] = share / count[rows]
+    return propensities
 
 
 def _outside(lists: NDArray[np.int32], pool: NDArray[np.int32]) -> NDArray[np.bool_]:
