@@ -52,6 +52,12 @@ _SMALLER = """\
       model: {num_trees: 20}
       predictions: {candidates: 60, top_n: 20}
     gate: {floor_over_popularity: 0.0}"""
+# What friends are subscribed to is what people see and like: a ranker knows it, no simple list does. Else chance decides among so
+# few users whether the newest model is worth serving, and each day may open an incident.
+_BEHAVIOUR = (
+    "{friends_share: 0.5, trends_share: 0.2, finds_share: 0, taste_share: 0, subscribed_share: 0.1,"
+    " social_utility: 3, match_utility: 1, base_utility: -5}"
+)
 # Among a few hundred users chance alone moves a distribution by more than the shipped limits.
 _LIMITS = "{psi_warn: 5, psi_block: 50}"
 # A day goes by at once, as the clock lets one go by.
@@ -129,7 +135,7 @@ class Living:
         for name in _COPIED:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
-        size = f"{{users: 300, sources: 120, days: {DAYS}, users_per_block: 500}}"
+        size = f"{{users: 300, sources: 120, days: {DAYS}, users_per_block: 500, behaviour: {_BEHAVIOUR}}}"
         edit(self.root, DATASET_FILE, "{users: 1000, sources: 400}", size)
         edit(self.root, DATASET_FILE, "content_type: {warn: 0.03}", "content_type: {warn: 0.3}")
         text = (self.root / EXPERIMENT_FILE).read_text().partition("    stages:\n")[0] + _SMALLER

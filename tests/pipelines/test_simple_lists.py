@@ -12,6 +12,7 @@ from ok_ml.config.models import PredictionsStage
 from ok_ml.errors import GateRefused, NotCommitted, NothingToLearn
 from ok_ml.pipelines.source_recommendation.training import assemble_training_set
 from ok_ml.quality.judges.verdicts import Verdict
+from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.ranked_lists.fits import commit_retrieval, retrieval_of
 from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.ranked_lists.pipeline import ListPipeline
@@ -20,7 +21,7 @@ from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.recommender.ranking.user_lists import ranked_lists
 from ok_ml.release.gate.promoting import ALIAS, champion_bundle
 from ok_ml.release.run_summary import simple_list
-from ok_ml.stages.evaluation import load_evaluation
+from ok_ml.stages.evaluation import Evaluated, load_evaluation
 from ok_ml.stages.pipeline import said_of
 from ok_ml.stages.training import SIMPLE_LIST, UNLEARNT, SimpleModel
 from tests.pipelines.tiny_pipeline import Chain, make_chain, no_session, print_nothing
@@ -97,9 +98,22 @@ def test_a_model_that_a_simple_list_beats_leaves_its_place_to_it(chain: Chain, m
     assert first == "passed: the simple list recent_popularity: ndcg@10 0.9900"
     assert second.startswith("model 1 refused: ndcg@10 0.")
     assert second.endswith("the best simple list recent_popularity 0.9900")
-    checked = model_check(chain.pipeline())()
-    assert not checked.passed
+
+
+@pytest.mark.parametrize(
+    ("high", "gate", "passed"),
+    [(-0.1, "{fallback: simple}", False), (0.1, "{fallback: simple}", True), (0.1, "{fallback: none}", False)],
+)
+def test_the_check_warns_of_a_simple_list_that_is_better_beyond_chance(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, high: float, gate: str, passed: bool
+) -> None:
+    best = SimpleModel("recent_popularity", {"ndcg@10": 0.99}, "ndcg@10 0.9900")
+    monkeypatch.setattr(ListPipeline, "simple_model", lambda *_: best)
+    monkeypatch.setattr(Evaluated, "difference", lambda *_: Interval(-0.5, -0.6, high))
+    checked = model_check(chain.pipeline(gate))()
+    assert checked.passed is passed
     assert "The best simple list is recent_popularity, 0.9900" in checked.description
+    assert ("no more than chance" in checked.description) is passed
 
 
 def test_what_is_served_is_what_was_judged(chain: Chain) -> None:

@@ -49,9 +49,10 @@ def accepted_model(pipeline: Pipeline) -> Acceptance | None:
 
 
 def floor_verdict(pipeline: Pipeline) -> Verdict:
-    """Whether the newest model is better than the floor baseline and the best simple list, as the gate will ask.
+    """Whether the newest model is better than the floor baseline, as the gate will ask, and not worse than the best simple list.
 
-    No finding where they lack the metric.
+    The gate puts the best simple list in the place of a model that is worse by whatever little; a person should look at the
+    model where it is worse beyond chance, or no simple list may be served. No finding where they lack the metric.
     """
     newest, floor = pipeline.challenger, pipeline.floor
     model = pipeline.lake.find(pipeline.name, c.MODEL)
@@ -70,7 +71,11 @@ def floor_verdict(pipeline: Pipeline) -> Verdict:
     if simple is not None and simple.name != floor and gate.metric in simple.metrics:
         best = numbers[simple.name] = simple.metrics[gate.metric]
         told = f"The best simple list is {simple.name}, {best:.4f}; a model has to be at least as good."
-        asked.append((told, best, value >= best))
+        difference = evaluated.difference(gate.metric, newest, simple.name)
+        by_chance = pipeline.serves_simple and difference is not None and difference.high >= 0
+        if value < best and by_chance:
+            told += " It is worse by no more than chance: the gate lets the list be served."
+        asked.append((told, best, value >= best or by_chance))
     accepted = accepted_model(pipeline)
     findings = tuple(
         replace(
