@@ -19,7 +19,8 @@ from ok_ml.config.sections.recommender_models import ListChecks
 from ok_ml.errors import EmptyPartition
 from ok_ml.monitoring.judges.replay import Scan
 from ok_ml.partitions import minus_days
-from ok_ml.quality.statistics.number_series import Number
+from ok_ml.quality.ranking.prediction_statistics import OVERLAP
+from ok_ml.quality.statistics.number_series import Name, Number
 
 if TYPE_CHECKING:
     from ok_ml.quality.ranking.prediction_statistics import PartLists
@@ -201,7 +202,9 @@ def _numbers(world: QuietWorld, watched: Watched, fault: Fault, dt: str, day: in
         _deliver(world, watched, dt, Incident.model_validate({"day": day, "kind": fault.kind, "size": fault.size}))
         return world.numbers(dt, watched.served[dt])
     lists, before = _without(watched.lists[dt], fault.size, watched.seed), watched.lists[minus_days(dt, 1)]
-    return {c.PREDICTION_STATISTICS: list_numbers(world.lake, world.dataset.dataset, dt, lists, before)}
+    same = Name(OVERLAP) in watched.series[c.PREDICTION_STATISTICS][dt]
+    of = (world.lake, world.dataset.dataset, dt, lists, before)
+    return {c.PREDICTION_STATISTICS: list_numbers(*of, same_model=same)}
 
 
 def _deliver(world: QuietWorld, watched: Watched, dt: str, *incidents: Incident) -> None:

@@ -3,7 +3,7 @@
 A world goes through the real steps, day after day, in the closed loop: the lists that the storage would hold are what its users
 are shown on the next day, from `first_served` on. A day is simulated, ingested, its snapshots built, its numbers counted as in
 production; features have bins that are frozen anew every week (as a weekly training does), and lists are those of a light model
-that is fitted every week. What is stored is small: numbers by day, and the worst drift of each day.
+that is fitted every day and trained every week. What is stored is small: numbers by day, and the worst drift of each day.
 """
 
 import os
@@ -327,6 +327,7 @@ class _ServingLoop:
         self.world, self.watched, self.keep = world, watched, keep
         self.model = LightModel(world.lake, world.dataset)
         self.lists: PartLists | None = None
+        self.version: int | None = None  # of the model that made them
 
     def live(self, dt: str) -> None:
         """Simulate a day with the lists of the day before, watch it, and make the lists of the next."""
@@ -338,13 +339,14 @@ class _ServingLoop:
         world.deliver(dt, served)
         for table, numbers in world.numbers(dt, served).items():
             self.watched.add(table, dt, numbers)
-        if number % RETRAIN_DAYS == 0:
-            self.model.fit(dt)
+        if number and number % RETRAIN_DAYS == 0:
+            self.model.train(dt)  # by the fit of the day before
+        self.model.fit(dt)
         if number >= world.first_served - 1:
             before, self.lists = self.lists, self.model.lists(dt)
-            self.watched.add(
-                c.PREDICTION_STATISTICS, dt, list_numbers(world.lake, world.dataset.dataset, dt, self.lists, before)
-            )
+            same, self.version = self.version in (None, self.model.version), self.model.version
+            of = (world.lake, world.dataset.dataset, dt, self.lists, before)
+            self.watched.add(c.PREDICTION_STATISTICS, dt, list_numbers(*of, same_model=same))
             if self.keep:
                 self.watched.lists[dt], self.watched.served[dt] = self.lists, served
 

@@ -23,7 +23,9 @@ def plot_predictions(pipeline: "Pipeline") -> "dict[str, Path]":
     spread = {"most frequent 1 %": Name(stats.TOP_SHARE), "Gini": Name("gini")}
     lists = [
         drawing.lines("users with a list, and lists that are the fallback", served, share=True, from_zero=True),
-        drawing.banded("mean similarity to the first 10 of the generation before", stats.OVERLAP, share=True),
+        drawing.banded(
+            "mean similarity to the first 10 of the same model's generation before", stats.OVERLAP, share=True
+        ),
         drawing.banded("share of the catalogue in any user's first 10", stats.COVERAGE, share=True),
         drawing.lines("concentration of the first 10", spread),
         drawing.lines("places by reason", {name: Name("reason_share", name) for name in c.REASON_NAMES}, share=True),

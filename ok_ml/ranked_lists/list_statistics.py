@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ok_ml import columns as c
 from ok_ml.lake import Manifest
-from ok_ml.monitoring.series.live_history import lists_folder, live_before, read_lists
+from ok_ml.monitoring.series.live_history import Served, lists_folder, live_before, read_lists
 from ok_ml.monitoring.series.score_reference import ScoreReference
 from ok_ml.places import place_of
 from ok_ml.quality.ranking import prediction_statistics as stats
@@ -36,10 +36,12 @@ def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str],
     dt, version = predictions.partition, int(predictions.details["model_version"])
     inputs = pipeline.inputs_of(c.PREDICTION_STATISTICS, dt)
     reference = ScoreReference.of(lake, name, dt, version)
-    totals = _totals(pipeline, predictions, reference.edges)
+    previous = live_before(lake, name, predictions.version)
+    totals = _totals(pipeline, predictions, previous, reference.edges)
     drift = reference.psi(totals.scores.bin_counts) if reference.edges is not None else None
     users = lake.manifest(pipeline.dataset_scope, c.USERS, dt).rows
-    numbers = stats.prediction_numbers(totals, users, c.REASON_NAMES, drift)
+    same_model = previous is None or previous.model_version == version
+    numbers = stats.prediction_numbers(totals, users, c.REASON_NAMES, drift, same_model=same_model)
     edges = freeze(totals.scores) if reference.edges is None else reference.edges
     counts = counts_on(totals.scores, edges) if reference.edges is None else totals.scores.bin_counts
     progress(f"statistics of {totals.users:,} lists of {dt}")
@@ -63,10 +65,11 @@ def build_prediction_statistics(pipeline: Pipeline, *, progress: Callable[[str],
 # -- counting --------------------------------------------------------------------------------------------------------
 
 
-def _totals(pipeline: Pipeline, predictions: Manifest, edges: "NDArray[np.float32] | None") -> stats.Totals:
+def _totals(
+    pipeline: Pipeline, predictions: Manifest, previous: Served | None, edges: "NDArray[np.float32] | None"
+) -> stats.Totals:
     lake, dt = pipeline.lake, predictions.partition
     sources = lake.read(pipeline.dataset_scope, c.SOURCES, [dt], columns=[c.SOURCE_ID])[c.SOURCE_ID].to_numpy()
-    previous = live_before(lake, pipeline.name, predictions.version)
     before = lists_folder(lake, pipeline.name, previous) if previous is not None else None
     totals = stats.Totals(np.unique(sources), edges)
     for part in range(pipeline.dataset.parts):
@@ -130,5 +133,5 @@ def limits_of(checks: "PredictionChecks") -> Iterator[Limit]:
         yield Limit(stats.SCORE_PSI, "most", checks.score_psi)
     yield Limit(stats.COVERAGE, "least", checks.least_coverage, as_served=True)
     yield Limit(stats.TOP_SHARE, "most", checks.most_top_share, as_served=True)
-    yield Limit(stats.OVERLAP, "least", checks.least_overlap, as_served=True, of_model=True)
+    yield Limit(stats.OVERLAP, "least", checks.least_overlap, as_served=True)
     yield Limit(stats.SUBSCRIBED_PAIRS, "most", 0.0, always=True)

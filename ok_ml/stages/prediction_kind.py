@@ -33,8 +33,6 @@ class Limit:
         Whether it holds predictions back also while nothing is served yet.
     as_served
         Whether predictions may be beyond it where those that are served are too: the catalogue made it so, not a fault.
-    of_model
-        Whether it says nothing across two models.
     """
 
     metric: str
@@ -42,7 +40,6 @@ class Limit:
     limit: float
     always: bool = False
     as_served: bool = False
-    of_model: bool = False
 
     def holds(self, value: float | None) -> bool:
         """Whether a value keeps it; an unknown one does."""

@@ -13,6 +13,7 @@ from ok_ml.hashing import part_of
 from ok_ml.monitoring.accepting import accept_day
 from ok_ml.monitoring.judges.prediction_judge import LIMITS as OF_LIMITS
 from ok_ml.monitoring.judges.prediction_judge import judge_predictions, require_predictions
+from ok_ml.monitoring.judges.series_watch import judged_numbers
 from ok_ml.monitoring.series.live_history import Served, record_live
 from ok_ml.quality.statistics.number_series import Name, read_days
 from ok_ml.ranked_lists.list_plots import plot_predictions
@@ -133,6 +134,18 @@ def test_another_model_has_scores_of_its_own(pipeline):
     dt = serve(pipeline, 6, random_lists(1), scores(2, shift=3.0), model=2)
     assert value(pipeline, dt, "score_psi") is None
     assert broken(pipeline) == set()
+
+
+def test_another_model_may_have_other_lists(pipeline):
+    serve(pipeline, 5, random_lists(1), scores(1))
+    dt = serve(pipeline, 6, random_lists(9), scores(2), model=2)
+    numbers = read_days(pipeline.lake, NAME, c.PREDICTION_STATISTICS, [dt])[dt]
+    assert Name("overlap@10") not in numbers
+    assert numbers[Name("new_model_overlap@10")].value < 0.2
+    assert Name("new_model_overlap@10") not in judged_numbers(c.PREDICTION_STATISTICS, numbers)
+    assert broken(pipeline) == set()
+    serve(pipeline, 7, random_lists(1), scores(3), model=2, live=False)
+    assert broken(pipeline) == {"overlap@10"}
 
 
 def test_what_was_refused_is_no_reference_and_since_says_when_it_began(pipeline):

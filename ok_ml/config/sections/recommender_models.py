@@ -157,7 +157,8 @@ class PredictionChecks(Frozen):
         default=0.9, description="Most places in the first 10 that the most frequent 1 % of the sources may hold."
     )
     least_overlap: Share = Field(
-        default=0.02, description="Least mean Jaccard similarity of a first 10 with that of the generation before."
+        default=0.02,
+        description="Least mean Jaccard similarity of a first 10 with that of the same model's generation before.",
     )
 
 

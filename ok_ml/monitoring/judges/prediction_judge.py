@@ -87,7 +87,7 @@ def judge_limits(pipeline: Pipeline, dt: str) -> list[Finding]:
 
 def _finding(pipeline: Pipeline, dt: str, limit: Limit, days: _Days, served: dict[Name, Number] | None) -> Finding:
     value, passed = _value(days[dt], limit), limit.holds(_value(days[dt], limit))
-    may, earlier = not limit.always and _may(pipeline, dt, limit, served), sorted(days.keys() - {dt}, reverse=True)
+    may, earlier = not limit.always and _may(limit, served), sorted(days.keys() - {dt}, reverse=True)
     since = "" if passed else run_start(dt, earlier, lambda day: not limit.holds(_value(days[day], limit)))
     text = f"{limit.metric}: expected {limit}, seen {value:.4g}" + (f", since {since}" if since else "")
     if not passed and may:
@@ -111,19 +111,12 @@ def _finding(pipeline: Pipeline, dt: str, limit: Limit, days: _Days, served: dic
 def _why(pipeline: Pipeline, served: dict[Name, Number] | None) -> str:
     if served is None:
         return f"nothing of {pipeline.name} is served yet that could be protected"
-    return f"the {pipeline.kind.what} that are served now are beyond the same limit, or are those of another model"
+    return f"the {pipeline.kind.what} that are served now are beyond the same limit"
 
 
-def _may(pipeline: Pipeline, dt: str, limit: Limit, served: dict[Name, Number] | None) -> bool:
-    """Whether predictions may be beyond a limit: nothing is served, those that are served are too, or another model made them."""
-    if served is None:
-        return True
-    if limit.of_model:
-        lake, name = pipeline.lake, pipeline.name
-        version = lake.manifest(name, c.PREDICTION_STATISTICS, dt).details["model_version"]
-        if version != live_history(lake, name)[-1].model_version:
-            return True
-    return limit.as_served and not limit.holds(_value(served, limit))
+def _may(limit: Limit, served: dict[Name, Number] | None) -> bool:
+    """Whether predictions may be beyond a limit: nothing is served, or those that are served are too."""
+    return served is None or (limit.as_served and not limit.holds(_value(served, limit)))
 
 
 def _numbers_served(lake: Lake, name: str, dt: str) -> dict[Name, Number] | None:

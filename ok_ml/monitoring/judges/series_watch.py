@@ -36,8 +36,8 @@ _PAST: Final = "past"  # in the details of a verdict: what the day was compared 
 _NAMED: Final = 3  # deviations that a headline names
 
 
-# Prefixes of metrics that are stored and not judged: the scores of two models have nothing in common.
-SKIPPED: Final = {c.PREDICTION_STATISTICS: ("score_",)}
+# Prefixes of metrics that are stored and not judged: the scores of two models have nothing in common, their lists may have little.
+SKIPPED: Final = {c.PREDICTION_STATISTICS: ("score_", "new_model_")}
 
 
 def judged_numbers(table: str, numbers: Mapping[Name, Number]) -> dict[Name, Number]:

@@ -11,7 +11,8 @@
     coverage@10, coverage    sources that at least one user has in the first 10, in the list / sources of the catalogue
     top_share                share of all places in the first 10 that the most frequent 1 % of the catalogue holds
     gini                     Gini coefficient of the places that the sources of the catalogue hold (Gini 1912): 0 all alike
-    overlap@10               mean Jaccard similarity of a user's first 10 with those of the generation before
+    overlap@10               mean Jaccard similarity of a user's first 10 with those of the generation before, of the same model
+    new_model_overlap@10     the same where the generation before was another model's: two models may well differ
     reason_share             shares of the places by reason
     subscribed_pairs         places that hold a source which the user is subscribed to: must be 0
 """
@@ -36,6 +37,7 @@ SCORE_PSI: Final = "score_psi"
 COVERAGE: Final = f"coverage@{DEPTH}"
 TOP_SHARE: Final = "top_share"
 OVERLAP: Final = f"overlap@{DEPTH}"
+NEW_MODEL_OVERLAP: Final = f"new_model_{OVERLAP}"
 LEAST_LENGTH: Final = "list_length_least"
 MOST_LENGTH: Final = "list_length_most"
 SUBSCRIBED_PAIRS: Final = "subscribed_pairs"
@@ -152,7 +154,7 @@ def top_share(counts: "NDArray[np.int64]") -> float:
 
 
 def prediction_numbers(
-    totals: Totals, users: int, reason_names: Sequence[str], score_psi: float | None
+    totals: Totals, users: int, reason_names: Sequence[str], score_psi: float | None, *, same_model: bool = True
 ) -> list[Number]:
     """The numbers of a day's lists.
 
@@ -162,6 +164,8 @@ def prediction_numbers(
         Of the snapshot of that day.
     score_psi
         Against the generations before; None where there is none of the same model.
+    same_model
+        Whether the generation before was made by the model that made these.
     """
     n, sizes = totals.users, len(totals.catalogue)
     lengths = np.flatnonzero(totals.lengths)
@@ -176,7 +180,10 @@ def prediction_numbers(
         "coverage": (float((totals.all_places > 0).sum()) / sizes, n),
         TOP_SHARE: (top_share(totals.first), n),
         "gini": (gini(totals.first), n),
-        OVERLAP: (totals.jaccard / totals.common if totals.common else None, totals.common),
+        OVERLAP if same_model else NEW_MODEL_OVERLAP: (
+            totals.jaccard / totals.common if totals.common else None,
+            totals.common,
+        ),
         SUBSCRIBED_PAIRS: (float(totals.subscribed), n),
         SCORE_PSI: (score_psi, n),
     }
