@@ -29,7 +29,7 @@ def predict(pipeline: ListPipeline, session: Any, *, progress: Callable[[str], N
         The champion's record or bytes were changed.
     """
     from ok_ml.recommender.inference.batch import part_mapper, score_all, warm_kernels
-    from ok_ml.recommender.inference.scoring import ScoringBundle
+    from ok_ml.recommender.inference.scoring import ScoringBundle, ScoringJob
 
     dt = pipeline.calendar().serve_cut
     bundle, record = champion_bundle(pipeline)
@@ -38,11 +38,11 @@ def predict(pipeline: ListPipeline, session: Any, *, progress: Callable[[str], N
     progress(f"predictions of {dt} with model version {record.model_version}")
     loaded = ScoringBundle.load(bundle)
     said = {c.SCORES: loaded.scores_are, DIVERSITY: loaded.stage.diversity}
-    folders = str(bundle), str(retrieval_of(pipeline, dt))
-    where = (*folders, str(pipeline.lake.root), pipeline.dataset_scope, pipeline.name, dt, pipeline.exploration)
+    folders, root = (str(bundle), str(retrieval_of(pipeline, dt))), str(pipeline.lake.root)
+    job = ScoringJob(*folders, root, pipeline.dataset_scope, pipeline.name, dt, pipeline.exploration)
     return score_all(
         session,
-        partial(part_mapper, *where),
+        partial(part_mapper, job),
         pipeline.lake,
         pipeline.name,
         dt,

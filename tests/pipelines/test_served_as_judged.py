@@ -16,7 +16,7 @@ from ok_ml.quality.ranking.ranking_metrics import EMPTY
 from ok_ml.ranked_lists.exposures import padded
 from ok_ml.ranked_lists.fits import EVAL, commit_fits, commit_retrieval, retrieval_of
 from ok_ml.ranked_lists.online_metrics import ServedDay, window_from
-from ok_ml.recommender.inference.scoring import score_part
+from ok_ml.recommender.inference.scoring import ScoringJob, score_part
 from ok_ml.release.gate.promoting import champion_bundle, promote
 from ok_ml.stages.training import SIMPLE_LIST
 from tests.pipelines.tiny_pipeline import Registry, no_session, print_nothing, train
@@ -88,8 +88,8 @@ def replayed(lab, past, ages=range(WEEK)):
 def lists(pipeline, cut, fitted):
     """What the champion serves after a day, with what was fitted for this or an earlier one: users and sources by part."""
     bundle, retrieval = champion_bundle(pipeline)[0], retrieval_of(pipeline, fitted)
-    where = str(bundle), str(retrieval), str(pipeline.lake.root), DATASET, EXPERIMENT, cut
-    return [padded(score_part(*where, part), c.SOURCE_IDS, EMPTY) for part in range(pipeline.dataset.parts)]
+    job = ScoringJob(str(bundle), str(retrieval), str(pipeline.lake.root), DATASET, EXPERIMENT, cut)
+    return [padded(score_part(job, part), c.SOURCE_IDS, EMPTY) for part in range(pipeline.dataset.parts)]
 
 
 def evaluation(later):

@@ -16,7 +16,7 @@ from ok_ml.quality.ranking.bootstrap import Interval
 from ok_ml.ranked_lists.fits import commit_retrieval, retrieval_of
 from ok_ml.ranked_lists.list_faults import faults_of_lists
 from ok_ml.ranked_lists.pipeline import ListPipeline
-from ok_ml.recommender.inference.scoring import ScoringBundle, score_cut_part, score_part
+from ok_ml.recommender.inference.scoring import ScoringBundle, ScoringJob, score_cut_part, score_part
 from ok_ml.recommender.ranking.column_ranker import SIMPLE_LISTS, ColumnRanker
 from ok_ml.recommender.ranking.user_lists import ranked_lists
 from ok_ml.release.gate.promoting import ALIAS, champion_bundle
@@ -289,7 +289,8 @@ def test_an_empty_list_is_a_fault_only_where_something_is_left_to_recommend(chai
     pipeline, root = chain.pipeline(), str(chain.world.lake.root)
     commit_retrieval(pipeline, no_session, progress=print_nothing)
     folders = str(champion_bundle(pipeline)[0]), str(retrieval_of(pipeline, DTS[-1]))
-    parts = [score_part(*folders, root, DATASET, EXPERIMENT, DTS[-1], part) for part in range(PARTS)]
+    job = ScoringJob(*folders, root, DATASET, EXPERIMENT, DTS[-1])
+    parts = [score_part(job, part) for part in range(PARTS)]
     verdict = judge_lists(chain, pa.concat_tables(parts))
     assert not verdict.failed, verdict.headline
     assert verdict.numbers["nothing_left"] == len(USER_IDS)

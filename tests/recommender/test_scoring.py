@@ -16,6 +16,7 @@ from ok_ml.recommender.inference.exploration import explore
 from ok_ml.recommender.inference.scoring import (
     PREDICTIONS_SCHEMA,
     ScoringBundle,
+    ScoringJob,
     score_cut_part,
     score_part,
 )
@@ -76,9 +77,13 @@ def today(world, now):
     return cuts.Cut.load(world.tables, DT, fitted=now, layout=LAYOUT)
 
 
+def job_of(world, folders, dt=DT, exploration=0.0):
+    return ScoringJob(*folders, str(world.lake.root), DATASET, EXPERIMENT, dt, exploration)
+
+
 @pytest.fixture(scope="module")
 def predictions(world, bundle):
-    return [score_part(*bundle, str(world.lake.root), DATASET, EXPERIMENT, DT, part) for part in range(PARTS)]
+    return [score_part(job_of(world, bundle), part) for part in range(PARTS)]
 
 
 def test_every_user_gets_a_full_list_without_subscriptions(world, predictions):
@@ -125,7 +130,7 @@ def test_a_bundle_or_a_fit_written_again_at_the_same_path_is_loaded_again(world,
         stage = PredictionsStage(candidates=30, top_n=top_n)
         ScoringBundle(trained.ranker, LAYOUT, stage, RECIPE).save(folders[0], trained.sample)
         fit.save(folders[1])
-        table = score_part(*map(str, folders), str(world.lake.root), DATASET, EXPERIMENT, DT, 0)
+        table = score_part(job_of(world, map(str, folders)), 0)
         lists.append(table[c.SOURCE_IDS].to_pylist())
     assert [row[:3] for row in lists[0]] == lists[1]
     assert lists[1] != lists[2]
@@ -197,8 +202,7 @@ class OneProcess:
 
 def scored(world, bundle, dt, exploration=0.0):
     """Whose predictions are made and where they go: what follows the session."""
-    mapper = partial(part_mapper, *bundle, str(world.lake.root), DATASET, EXPERIMENT, dt, exploration)
-    return mapper, world.lake, EXPERIMENT, dt, PARTS
+    return partial(part_mapper, job_of(world, bundle, dt, exploration)), world.lake, EXPERIMENT, dt, PARTS
 
 
 def test_the_data_version_does_not_depend_on_the_order_of_tasks(world, bundle, predictions):
@@ -211,9 +215,9 @@ def test_the_data_version_does_not_depend_on_the_order_of_tasks(world, bundle, p
 
 
 def test_places_explore_with_the_probability_that_they_state(world, bundle, predictions):
-    score = partial(score_part, *bundle, str(world.lake.root), DATASET, EXPERIMENT, DT)
-    found = [score(part, 0.2) for part in range(PARTS)]
-    assert found[0].equals(score(0, 0.2))
+    job = job_of(world, bundle, exploration=0.2)
+    found = [score_part(job, part) for part in range(PARTS)]
+    assert found[0].equals(score_part(job, 0))
     share = places = 0
     for before, after in zip(
         pa.concat_tables(predictions).to_pylist(), pa.concat_tables(found).to_pylist(), strict=True

@@ -12,6 +12,8 @@ from ok_ml.lake import Lake, Manifest, fingerprint, part_prefix
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ok_ml.recommender.inference.scoring import ScoringJob
+
 Mapper: TypeAlias = "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]"
 _REPORT_SCHEMA: Final = "part int, rows long, fallback_rows long, content string"
 
@@ -63,16 +65,7 @@ def score_all(
         )
 
 
-def part_mapper(
-    bundle_path: str,
-    fitted_path: str,
-    lake_root: str,
-    dataset_scope: str,
-    scope: str,
-    dt: str,
-    exploration: float,
-    folder: str,
-) -> "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]":
+def part_mapper(job: "ScoringJob", folder: str) -> Mapper:
     """A function for mapInArrow: scores the parts named in column `id` and reports on each."""
 
     def score(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
@@ -81,8 +74,7 @@ def part_mapper(
 
         for batch in batches:
             for part in batch.column("id").to_pylist():
-                table = score_part(bundle_path, fitted_path, lake_root, dataset_scope, scope, dt, part, exploration)
-                yield write_part(table, part, folder)
+                yield write_part(score_part(job, part), part, folder)
 
     return score
 

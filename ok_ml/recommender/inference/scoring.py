@@ -104,34 +104,58 @@ def load_layout(path: Path) -> FeatureLayout:
     return FeatureLayout(tuple(raw["user"]), tuple(raw["source"]), tuple(raw["pair"]), raw["absent"], cross)
 
 
-def score_part(
-    bundle_path: str,
-    fitted_path: str,
-    lake_root: str,
-    dataset_scope: str,
-    scope: str,
-    dt: str,
-    part: int,
-    exploration: float = 0.0,
-) -> pa.Table:
-    """Predictions of every user of one part as of `dt`, ordered by user.
+@dataclass(frozen=True)
+class ScoringJob:
+    """Whose lists are made, by what and as of which day. A Spark task is given it, so it holds plain values.
+
+    Attributes
+    ----------
+    bundle, fitted
+        Folders of a `ScoringBundle` and of a `Fitted`.
+    exploration
+        Share of the places that explore: see `ok_ml.recommender.inference.exploration`.
+    """
+
+    bundle: str
+    fitted: str
+    lake_root: str
+    dataset_scope: str
+    scope: str
+    dt: str
+    exploration: float = 0.0
+
+    @property
+    def tables(self) -> Tables:
+        """What is read of the day."""
+        return Tables(Lake(self.lake_root), self.dataset_scope, self.scope)
+
+    def versions(self) -> tuple[str, ...]:
+        """Changes whenever other bytes would be loaded."""
+        folders, tables = (Path(self.bundle), Path(self.fitted)), self.tables
+        files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        stamps = [f"{path.name} {path.stat().st_mtime_ns}" for path in files]
+        shared = (
+            (self.dataset_scope, c.SOURCES),
+            (self.dataset_scope, c.SUBSCRIPTIONS),
+            (self.scope, c.SOURCE_FEATURES),
+        )
+        manifests = (tables.lake.find(scope, table, self.dt) for scope, table in shared)
+        return (*stamps, *(manifest.version for manifest in manifests if manifest is not None))
+
+
+def score_part(job: ScoringJob, part: int) -> pa.Table:
+    """Predictions of every user of one part, ordered by user.
 
     What the parts share is loaded once a process, and again when the bundle or a table of the day has another version:
     Spark's workers outlive a job.
-
-    Parameters
-    ----------
-    exploration
-        Share of the places that explore: see `ok_ml.recommender.inference.exploration`.
 
     Returns
     -------
     Table of PREDICTIONS_SCHEMA: one row for every user of the snapshot; lists are shorter than `top_n` only if the
     user is subscribed to nearly everything.
     """
-    tables, folders = Tables(Lake(lake_root), dataset_scope, scope), (bundle_path, fitted_path)
-    bundle, cut = _shared(*folders, lake_root, dataset_scope, scope, dt, _versions(folders, tables, dt))
-    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage, bundle.calibration, exploration)
+    bundle, cut = _shared(job, job.versions())
+    return score_cut_part(cut.part(part), bundle.ranker, bundle.stage, bundle.calibration, job.exploration)
 
 
 def score_cut_part(
@@ -157,31 +181,9 @@ def score_cut_part(
 
 
 @lru_cache(maxsize=1)
-def _shared(
-    bundle_path: str,
-    fitted_path: str,
-    lake_root: str,
-    dataset_scope: str,
-    scope: str,
-    dt: str,
-    _versions: tuple[str, ...],
-) -> tuple[ScoringBundle, Cut]:
-    bundle, fitted = ScoringBundle.load(Path(bundle_path)), Fitted.load(Path(fitted_path))
-    tables = Tables(Lake(lake_root), dataset_scope, scope)
-    return bundle, Cut.load(tables, dt, fitted=fitted, layout=bundle.layout)
-
-
-def _versions(folders: tuple[str, ...], tables: Tables, dt: str) -> tuple[str, ...]:
-    """Changes whenever `_shared` would load something else."""
-    files = [path for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-    stamps = [f"{path.name} {path.stat().st_mtime_ns}" for path in files]
-    shared = (
-        (tables.dataset_scope, c.SOURCES),
-        (tables.dataset_scope, c.SUBSCRIPTIONS),
-        (tables.scope, c.SOURCE_FEATURES),
-    )
-    manifests = (tables.lake.find(scope, table, dt) for scope, table in shared)
-    return (*stamps, *(manifest.version for manifest in manifests if manifest is not None))
+def _shared(job: ScoringJob, _versions: tuple[str, ...]) -> tuple[ScoringBundle, Cut]:
+    bundle, fitted = ScoringBundle.load(Path(job.bundle)), Fitted.load(Path(job.fitted))
+    return bundle, Cut.load(job.tables, job.dt, fitted=fitted, layout=bundle.layout)
 
 
 def predictions_table(
