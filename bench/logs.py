@@ -97,13 +97,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ok-ml-logs-") as scratch:
         for file in logs_of(arguments.folder):
             try:
-                results += _judge_log(file, Path(scratch), arguments.splits)
+                for one in _judge_log(file, Path(scratch), arguments.splits):
+                    results.append(one)
+                    say(f"{one.verdict}: {'; '.join(_cells(one))}")
+                    _write(out, results)
             except OkMlError as error:
                 not_judged.append(f"{file.name}: {str(error).splitlines()[0]}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(
-        orjson.dumps([asdict(one) | {"verdict": one.verdict} for one in results], option=orjson.OPT_INDENT_2)
-    )
+    _write(out, results)
     for line in table(results):
         write_line(line)
     worse = [f"{one.log} from {one.split.first}" for one in results if one.verdict == "worse"]
@@ -111,6 +111,14 @@ def main() -> int:
         write_line(f"not judged: {line}")
     write_line(f"\nworse than a simple model: {'; '.join(worse) or 'nowhere'} of {len(results)} splits; {out}")
     return 1 if worse or not results else 0
+
+
+def _write(path: Path, results: Sequence[Judged]) -> None:
+    """All results so far: a run that is interrupted leaves them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        orjson.dumps([asdict(one) | {"verdict": one.verdict} for one in results], option=orjson.OPT_INDENT_2)
+    )
 
 
 def _arguments() -> argparse.Namespace:
