@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 
 ATTEMPT_MARK: Final = ".try-"  # between an experiment and its attempt in the name of the attempt's scope
 # Fields that came later: unset, they change no record.
-_NAMING: Final = {"builder": "candidates", "ranker": "lightgbm", "fallback": "simple", "margin": 0.02}
+_NAMING: Final = {
+    "builder": "candidates",
+    "ranker": "lightgbm",
+    "fallback": "simple",
+    "margin": 0.02,
+    "base_feature": None,
+}
 
 
 @dataclass(frozen=True)

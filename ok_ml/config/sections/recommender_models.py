@@ -109,6 +109,9 @@ class ModelStage(ModelThreads):
     increasing: tuple[str, ...] = Field(
         default=(), description="Features that may only raise a score: knowledge that few lists cannot teach."
     )
+    base_feature: str | None = Field(
+        default=None, description="lightgbm: a feature that the score starts from; the trees learn what it lacks."
+    )
     lambda_l2: float = Field(default=0.0, ge=0, description="L2 regularisation of the leaves.")
     folds: int = Field(
         default=1,

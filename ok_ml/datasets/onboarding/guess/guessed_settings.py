@@ -228,6 +228,7 @@ class _Rules:
         decay = {"half_life_days": half_life}
         shorter, longer = self._scaled(1 / 3), self._scaled(3)
         recipes: dict[str, dict[str, Any]] = {
+            "from the blend": {"model": {"base_feature": "blend_score"}},
             "short memory": {"features": shorter, "embeddings": decay, "neighbours": decay},
             "long memory": {"features": longer} if longer != self._features() else {},
             "what is hot": {"features": shorter, "model": {"feature_fraction": 1.0, "increasing": ()}},
