@@ -46,7 +46,7 @@ METRICS: Final = ("recall@10", "ndcg@10")
 _SUFFIXES: Final = (".csv", ".tsv", ".txt", ".dat", ".jsonl", ".json", ".parquet")
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zst")
 _MONTH: Final = 31
-_YAML: Final = YAML(typ="safe")
+_YAML: Final = YAML()  # retains the order: the first recipe is the one that others have to beat
 _COPIED: Final = ("configs/base.yml", "configs/environments", "requirements.lock")
 
 
@@ -242,11 +242,10 @@ def _judge_split(name: str, split: Split, root: Path, mapping: dict[str, Any]) -
     _project(root, name, {**mapping, "partition": partition})
     project, config = _loaded(root, name)
     profile = measure_log(config, Lake(project.lake_root), root)
-    experiment = _YAML.load(experiment_text(name, profile, starter_type(c.EVENTS, root)))
     length = _MONTH if config.partition.grain == "month" else 1
     days = (date.fromisoformat(split.last) - date.fromisoformat(split.first)).days + length
-    experiment["stages"]["evaluation"]["days"] = days
-    _YAML.dump(experiment, root / "configs" / "experiments" / f"{name}.yml")
+    text = experiment_text(name, profile, starter_type(c.EVENTS, root))
+    write_experiment(root / "configs" / "experiments" / f"{name}.yml", text, days)
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "A log"]):
         subprocess.run(
             ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", *arguments], cwd=root, check=True
@@ -257,6 +256,13 @@ def _judge_split(name: str, split: Split, root: Path, mapping: dict[str, Any]) -
     simple = pipeline.lake.manifest(name, c.CHAMPION).details.get(SIMPLE_LIST)
     _, record = champion_bundle(pipeline)
     return compared(name, split, load_evaluation(pipeline), simple or pipeline.challenger, record.metrics)
+
+
+def write_experiment(path: Path, text: str, days: int) -> None:
+    """An experiment as it is written for a stranger, its recipes in their order, with other evaluation days."""
+    experiment = _YAML.load(text)
+    experiment["stages"]["evaluation"]["days"] = days
+    _YAML.dump(experiment, path)
 
 
 def compared(log: str, split: Split, evaluated: Evaluated, served: str, values: Mapping[str, float | None]) -> Judged:

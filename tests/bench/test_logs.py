@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from bench.logs import Split, compared, logs_of, splits_of, table
+from bench.logs import Split, compared, logs_of, splits_of, table, write_experiment
+from ok_ml.datasets.onboarding.guess.starter import experiment_text
 from ok_ml.stages.evaluation import Evaluated
+from tests.datasets.onboarding.guess.test_guessed_settings import HONEST
 
 SPLIT = Split("2026-01-09", "2026-01-10")
 VALUES = {"recall@10": 0.3, "ndcg@10": 0.3, "coverage@10": None}
@@ -69,3 +72,15 @@ def test_only_files_that_may_be_logs_are_read(tmp_path: Path) -> None:
     for name in ("b.csv", "a.dat.gz", "README.md", "a.yml", "c.parquet", "notes.pdf"):
         (tmp_path / name).write_text("")
     assert [path.name for path in logs_of(tmp_path)] == ["a.dat.gz", "b.csv", "c.parquet"]
+
+
+def test_only_the_days_of_the_experiment_are_other_than_a_stranger_gets(tmp_path: Path) -> None:
+    """The first recipe is the one that others have to beat, so their order counts."""
+    text = experiment_text("mine", HONEST["four weeks, dense"], "source_recommendation")
+    write_experiment(tmp_path / "mine.yml", text, 5)
+    written, given = (YAML(typ="safe").load(one) for one in ((tmp_path / "mine.yml").read_text(), text))
+    assert written["stages"]["evaluation"].pop("days") == 5
+    del given["stages"]["evaluation"]["days"]
+    assert written == given
+    assert list(written["recipes"]) == list(given["recipes"])
+    assert next(iter(written["recipes"])) == "standard"
