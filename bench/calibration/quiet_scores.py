@@ -171,7 +171,7 @@ def seen_by_limits(checks: ListChecks, today: Mapping[Name, Number], served: Map
         return one is not None and not limit.holds(one.value)
 
     return [
-        Seen(limit.metric, 1.0, blocks=True)
+        Seen(limit.metric, 1.0, blocks=not limit.warns)
         for limit in limits_of(checks.predictions)
         if breaks(limit, today) and not (limit.as_served and breaks(limit, served))
     ]

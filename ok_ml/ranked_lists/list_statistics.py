@@ -134,4 +134,5 @@ def limits_of(checks: "PredictionChecks") -> Iterator[Limit]:
     yield Limit(stats.COVERAGE, "least", checks.least_coverage, as_served=True)
     yield Limit(stats.TOP_SHARE, "most", checks.most_top_share, as_served=True)
     yield Limit(stats.OVERLAP, "least", checks.least_overlap, as_served=True)
+    yield Limit(stats.NEW_MODEL_OVERLAP, "least", checks.least_overlap, warns=True)
     yield Limit(stats.SUBSCRIBED_PAIRS, "most", 0.0, always=True)

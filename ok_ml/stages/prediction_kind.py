@@ -33,6 +33,8 @@ class Limit:
         Whether it holds predictions back also while nothing is served yet.
     as_served
         Whether predictions may be beyond it where those that are served are too: the catalogue made it so, not a fault.
+    warns
+        Whether it never holds predictions back.
     """
 
     metric: str
@@ -40,6 +42,7 @@ class Limit:
     limit: float
     always: bool = False
     as_served: bool = False
+    warns: bool = False
 
     def holds(self, value: float | None) -> bool:
         """Whether a value keeps it; an unknown one does."""

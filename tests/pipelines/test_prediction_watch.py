@@ -144,6 +144,10 @@ def test_another_model_may_have_other_lists(pipeline):
     assert numbers[Name("new_model_overlap@10")].value < 0.2
     assert Name("new_model_overlap@10") not in judged_numbers(c.PREDICTION_STATISTICS, numbers)
     assert broken(pipeline) == set()
+    serve(pipeline, 7, random_lists(1), scores(3), model=3, live=False)
+    (told,) = limits(pipeline)
+    assert (told.key, told.severity) == ("limits: new_model_overlap@10", "warn")
+    assert told.text.endswith("It blocks nothing: the lists that are served now are those of another model")
     serve(pipeline, 7, random_lists(1), scores(3), model=2, live=False)
     assert broken(pipeline) == {"overlap@10"}
 

@@ -161,7 +161,7 @@ class PredictionChecks(Frozen):
     )
     least_overlap: Share = Field(
         default=0.02,
-        description="Least mean Jaccard similarity of a first 10 with that of the same model's generation before.",
+        description="Least mean Jaccard similarity of a first 10 with that of the generation before; after a new model it only warns.",
     )
 
 

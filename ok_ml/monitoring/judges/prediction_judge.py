@@ -91,7 +91,7 @@ def _finding(pipeline: Pipeline, dt: str, limit: Limit, days: _Days, served: dic
     since = "" if passed else run_start(dt, earlier, lambda day: not limit.holds(_value(days[day], limit)))
     text = f"{limit.metric}: expected {limit}, seen {value:.4g}" + (f", since {since}" if since else "")
     if not passed and may:
-        text += f". It blocks nothing: {_why(pipeline, served)}"
+        text += f". It blocks nothing: {_why(pipeline, limit, served)}"
     return Finding(
         feature="",
         entity="",
@@ -108,15 +108,17 @@ def _finding(pipeline: Pipeline, dt: str, limit: Limit, days: _Days, served: dic
     )
 
 
-def _why(pipeline: Pipeline, served: dict[Name, Number] | None) -> str:
+def _why(pipeline: Pipeline, limit: Limit, served: dict[Name, Number] | None) -> str:
     if served is None:
         return f"nothing of {pipeline.name} is served yet that could be protected"
+    if limit.warns:
+        return f"the {pipeline.kind.what} that are served now are those of another model"
     return f"the {pipeline.kind.what} that are served now are beyond the same limit"
 
 
 def _may(limit: Limit, served: dict[Name, Number] | None) -> bool:
-    """Whether predictions may be beyond a limit: nothing is served, or those that are served are too."""
-    return served is None or (limit.as_served and not limit.holds(_value(served, limit)))
+    """Whether predictions may be beyond a limit: it only warns, nothing is served, or those that are served are too."""
+    return served is None or limit.warns or (limit.as_served and not limit.holds(_value(served, limit)))
 
 
 def _numbers_served(lake: Lake, name: str, dt: str) -> dict[Name, Number] | None:
